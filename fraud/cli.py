@@ -1,0 +1,64 @@
+"""The ``fraud`` command: a table of names; each one's module is imported only when it is called."""
+
+from importlib import import_module
+from typing import Any, Final
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from fraud.errors import FraudError
+
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "demo": ("jobs.demo.main:demo", "The whole platform on this machine: generate, train, stream, summarise."),
+    "up": ("fraud.local.commands:up", "Start the embedded platform and leave it running."),
+    "down": ("fraud.local.commands:down", "Stop what `up` started."),
+    "status": ("fraud.local.commands:status", "Show the parts of the embedded platform."),
+    "generate": ("services.simulator.commands:generate", "Write a synthetic data set as Parquet."),
+    "simulate": ("services.simulator.commands:simulate", "Stream a generated data set to Kafka."),
+    "train": ("jobs.train.commands:train", "Train, evaluate and register a model."),
+}
+"""Name: (``module:function``, one line of help). The function carries typer annotations."""
+
+
+class LazyGroup(TyperGroup):
+    """A command group that imports a command's module only when that command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the commands in the order of the table."""
+        return [*COMMANDS, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command; None when there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        target, text = COMMANDS[cmd_name]
+        module, name = target.split(":")
+        found: Any = getattr(import_module(module), name)
+        if isinstance(found, typer.Typer):  # a family of commands: `fraud features list`
+            return typer.main.get_command(found)
+        single = typer.Typer(add_completion=False)
+        single.command(name=cmd_name, help=found.__doc__ or text)(found)
+        return typer.main.get_command(single)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help's table without importing anything."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run; an error of the platform ends with its message and exit code 1."""
+        try:
+            return super().main(*args, **kwargs)
+        except FraudError as error:
+            click.secho(f"error: {error}", fg="red", err=True)
+            raise SystemExit(1) from error
+
+
+app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+
+
+@app.callback()
+def _root() -> None:
+    """Real-time card-fraud detection."""

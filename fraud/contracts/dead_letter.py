@@ -1,0 +1,23 @@
+"""Topic ``dead-letters``: a record that could not be used, whole, with the reason and its origin."""
+
+from pydantic import Base64Bytes
+
+from fraud.contracts.wire import EventTime, Record
+
+
+class DeadLetter(Record):
+    """A refused record; ``raw`` holds its bytes, so that it can be replayed after a fix."""
+
+    topic: str
+    partition: int
+    offset: int
+    received_at: EventTime
+    """Log append time of the refused record."""
+    reason: str
+    """Short code, e.g. ``missing_field``, ``duplicate``."""
+    detail: str
+    """What is wrong, in words."""
+    key: str | None = None
+    raw: Base64Bytes
+    processed_at: EventTime
+    epoch: int

@@ -1,0 +1,53 @@
+"""Topics ``decisions`` (all) and ``alerts`` (those not approved): what was decided, and why."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from fraud.contracts.score import Probability
+from fraud.contracts.wire import EventTime, Identifier, Record
+
+
+class Outcome(StrEnum):
+    """What happens to the transaction."""
+
+    APPROVE = "approve"
+    REVIEW = "review"
+    DECLINE = "decline"
+
+
+class Reason(Record):
+    """One reason of a decision."""
+
+    code: str
+    """A feature's name, or the code of a rule."""
+    text: str
+    """In words, for the analyst."""
+
+
+class Decision(Record):
+    """The decision on one transaction."""
+
+    transaction_id: Identifier
+    user_id: Identifier
+    merchant_id: Identifier
+    event_time: EventTime
+    amount: float
+    outcome: Outcome
+    score: Probability | None
+    """Calibrated probability of fraud; None when the model was away (``is_fallback``)."""
+    reasons: list[Reason] = []
+    model_version: str | None
+    """Version in the registry; None when the model was away."""
+    features_version: str
+    is_fallback: bool = False
+    """True where the documented fallback decided, because the model did not answer in time."""
+    received_at: EventTime
+    """When the broker took the transaction (log append time)."""
+    processed_at: EventTime
+    """When it was decided."""
+    epoch: Annotated[int, Field(ge=-1)]
+    """The micro-batch that decided it."""
+    source_partition: int
+    source_offset: int

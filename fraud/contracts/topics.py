@@ -1,0 +1,16 @@
+"""Kafka topics: one name each, used by the code, the charts and the dashboards alike."""
+
+from typing import Final
+
+TRANSACTIONS: Final = "transactions"
+LABELS: Final = "labels"
+DECISIONS: Final = "decisions"
+ALERTS: Final = "alerts"
+DEAD_LETTERS: Final = "dead-letters"
+
+TOPICS: Final = (TRANSACTIONS, LABELS, DECISIONS, ALERTS, DEAD_LETTERS)
+"""All topics of the platform.
+
+Records on ``transactions``, ``labels``, ``decisions`` and ``alerts`` are keyed by user_id.
+All topics use ``message.timestamp.type=LogAppendTime``: the broker's clock is the arrival time.
+"""
