@@ -10,7 +10,10 @@ from typer.core import TyperGroup
 from fraud.errors import FraudError
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
-    "demo": ("jobs.demo.main:demo", "The whole platform on this machine: generate, train, stream, summarise."),
+    "demo": (
+        "jobs.demo.main:demo",
+        "The whole platform on this machine: generate, train, stream, summarise.",
+    ),
     "up": ("fraud.local.commands:up", "Start the embedded platform and leave it running."),
     "down": ("fraud.local.commands:down", "Stop what `up` started."),
     "status": ("fraud.local.commands:status", "Show the parts of the embedded platform."),

@@ -1,0 +1,402 @@
+"""The feature table: every feature declared once; names, words, units and the fold's plan derive from it.
+
+To add a feature, add a line to ``FEATURES`` (and its case to the oracle in the tests). A statistic
+that no kernel computes yet goes into ``STATISTICS`` and into ``fraud.features.kernel``.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import product
+from typing import Final
+
+HOUR_US: Final = 3_600_000_000
+WINDOWS_US: Final[dict[str, int]] = {
+    "1h": HOUR_US,
+    "24h": 24 * HOUR_US,
+    "7d": 168 * HOUR_US,
+    "30d": 720 * HOUR_US,
+}
+"""Window name: its length in microseconds; a window is (t - length, t]."""
+WINDOWS: Final = tuple(WINDOWS_US)
+LATENESS_US: Final = 48 * HOUR_US
+"""An event may be this much older than the newest of its entity and still see whole windows."""
+IDLE_US: Final = 180 * 24 * HOUR_US
+"""An entity silent for longer than this starts anew (its known merchants, devices ... are forgotten)."""
+TILES_US: Final = (HOUR_US // 12, HOUR_US, 24 * HOUR_US)
+"""Widths of the tiles that hold what has left the event-exact part, per level."""
+WINDOW_TILE_LEVEL: Final = (0, 1, 1, 2)
+"""Tile level that answers for each window."""
+BUCKETS: Final = 64
+"""Hash buckets of a categorical feature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """What a state is kept for.
+
+    Parameters
+    ----------
+    name
+        Ends the names of its features.
+    events
+        How many of its latest events (by event time) are kept one by one; every statistic over a
+        window within them is event-exact, older ones are held in tiles.
+    distinct
+        Columns whose distinct values can be counted in a window (over the kept events).
+    known
+        Columns whose values are remembered for "first time", with how many values are remembered
+        (the least recently seen is forgotten).
+    """
+
+    name: str
+    events: int
+    distinct: tuple[str, ...]
+    known: tuple[tuple[str, int], ...]
+
+
+USER: Final = Entity(
+    "user",
+    events=512,
+    distinct=("merchant", "category", "country"),
+    known=(("merchant", 128), ("category", 32), ("country", 16), ("device", 16)),
+)
+MERCHANT: Final = Entity("merchant", events=256, distinct=("user",), known=())
+ENTITIES: Final = (USER, MERCHANT)
+
+
+class Op(IntEnum):
+    """The kernel's operation of a statistic."""
+
+    AMOUNT = 0
+    HOUR_OF_DAY = 1
+    DAY_OF_WEEK = 2
+    BUCKET = 3
+    DISTANCE_FROM_HOME = 4
+    COUNT = 5
+    SUM = 6
+    MEAN = 7
+    STD = 8
+    MAX = 9
+    ZSCORE = 10
+    VELOCITY = 11
+    SECONDS_SINCE_LAST = 12
+    DISTANCE_FROM_LAST = 13
+    SPEED_FROM_LAST = 14
+    DISTANCE_FROM_USUAL = 15
+    DISTINCT = 16
+    IS_FIRST = 17
+    HOUR_DEVIATION = 18
+    FRAUD_SHARE = 19
+    SAME_MERCHANT = 20
+    SAME_AMOUNT = 21
+
+
+class Exactness(IntEnum):
+    """How far a statistic reaches beyond the kept events of its entity."""
+
+    EXACT = 0
+    """The same, whatever the entity's volume."""
+    TILES = 1
+    """Beyond the kept events, a window's start is rounded down to a tile."""
+    KEPT = 2
+    """Over the kept events alone: beyond them, the latest ones of the window."""
+    KNOWN = 3
+    """Over the remembered values: beyond them, the latest ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """One kind of number that the kernel computes.
+
+    ``name`` and ``text`` are templates over the feature's column, window, base window and entity;
+    ``missing`` says what a missing value means, or is empty when there is always one.
+    """
+
+    op: Op
+    name: str
+    text: str
+    unit: str
+    missing: str = ""
+    exactness: Exactness = Exactness.EXACT
+    default: float = float("nan")
+
+
+_NO_HISTORY: Final = "no transaction of the {entity} in the window"
+STATISTICS: Final[dict[str, Statistic]] = {
+    "amount": Statistic(Op.AMOUNT, "amount", "the transaction's amount", "currency units"),
+    "hour": Statistic(Op.HOUR_OF_DAY, "hour_of_day", "hours since midnight UTC, with fractions", "h"),
+    "weekday": Statistic(Op.DAY_OF_WEEK, "day_of_week", "0 is Monday, in UTC", "days"),
+    "bucket": Statistic(
+        Op.BUCKET,
+        "{column}_bucket",
+        f"the {{column}}, hashed to one of {BUCKETS} buckets (categorical)",
+        "bucket",
+        "the transaction names no {column}",
+    ),
+    "distance_home": Statistic(
+        Op.DISTANCE_FROM_HOME,
+        "distance_from_home",
+        "great-circle distance from the cardholder's registered home to the place of the transaction",
+        "km",
+        "the place or the home is not known",
+    ),
+    "count": Statistic(
+        Op.COUNT,
+        "count_{window}_by_{entity}",
+        "transactions of the {entity} in the last {window} before this one",
+        "transactions",
+        exactness=Exactness.TILES,
+        default=0.0,
+    ),
+    "sum": Statistic(
+        Op.SUM,
+        "amount_sum_{window}_by_{entity}",
+        "sum of the {entity}'s amounts in the last {window} before this one",
+        "currency units",
+        exactness=Exactness.TILES,
+        default=0.0,
+    ),
+    "mean": Statistic(
+        Op.MEAN,
+        "amount_mean_{window}_by_{entity}",
+        "mean of the {entity}'s amounts in the last {window} before this one",
+        "currency units",
+        _NO_HISTORY,
+        Exactness.TILES,
+    ),
+    "std": Statistic(
+        Op.STD,
+        "amount_std_{window}_by_{entity}",
+        "sample standard deviation of the {entity}'s amounts in the last {window} before this one",
+        "currency units",
+        "fewer than two transactions of the {entity} in the window",
+        Exactness.TILES,
+    ),
+    "max": Statistic(
+        Op.MAX,
+        "amount_max_{window}_by_{entity}",
+        "greatest amount of the {entity} in the last {window} before this one",
+        "currency units",
+        _NO_HISTORY,
+        Exactness.TILES,
+    ),
+    "zscore": Statistic(
+        Op.ZSCORE,
+        "amount_zscore_{window}_by_{entity}",
+        "(amount - mean) / max(standard deviation, 0.01) over the {entity}'s last {window} before this one",
+        "standard deviations",
+        "fewer than two transactions of the {entity} in the window",
+        Exactness.TILES,
+    ),
+    "velocity": Statistic(
+        Op.VELOCITY,
+        "velocity_{window}_{base}_by_{entity}",
+        "the {entity}'s transactions per hour in the last {window}, over those per hour in the last {base}",
+        "ratio",
+        exactness=Exactness.TILES,
+        default=0.0,
+    ),
+    "since_last": Statistic(
+        Op.SECONDS_SINCE_LAST,
+        "seconds_since_last_by_{entity}",
+        "time since the {entity}'s latest transaction not after this one",
+        "s",
+        "no earlier transaction of the {entity} is kept",
+        Exactness.KEPT,
+    ),
+    "distance_last": Statistic(
+        Op.DISTANCE_FROM_LAST,
+        "distance_from_last_by_{entity}",
+        "great-circle distance from the {entity}'s latest known place",
+        "km",
+        "this place or the last one is not known",
+        Exactness.KEPT,
+    ),
+    "speed_last": Statistic(
+        Op.SPEED_FROM_LAST,
+        "speed_from_last_by_{entity}",
+        "distance_from_last over the time between (at least a minute)",
+        "km/h",
+        "this place or the last one is not known",
+        Exactness.KEPT,
+    ),
+    "distance_usual": Statistic(
+        Op.DISTANCE_FROM_USUAL,
+        "distance_from_usual_{window}_by_{entity}",
+        "great-circle distance from the mean of the {entity}'s places in the last {window}",
+        "km",
+        "this place is not known, or none in the window is",
+        Exactness.KEPT,
+    ),
+    "distinct": Statistic(
+        Op.DISTINCT,
+        "{column}_distinct_{window}_by_{entity}",
+        "distinct values of {column} in the {entity}'s last {window} before this one",
+        "values",
+        exactness=Exactness.KEPT,
+        default=0.0,
+    ),
+    "is_first": Statistic(
+        Op.IS_FIRST,
+        "{column}_is_first_by_{entity}",
+        "1 when the {entity} was never seen with this {column} up to this time, else 0",
+        "flag",
+        "the transaction names no {column}",
+        Exactness.KNOWN,
+    ),
+    "hour_deviation": Statistic(
+        Op.HOUR_DEVIATION,
+        "hour_deviation_{window}_by_{entity}",
+        "mean distance on the clock between this transaction and the {entity}'s in the last {window}",
+        "h",
+        _NO_HISTORY,
+        Exactness.KEPT,
+    ),
+    "fraud_share": Statistic(
+        Op.FRAUD_SHARE,
+        "fraud_share_{window}_by_{entity}",
+        "share of the {entity}'s transactions of the last {window} that a label which has arrived calls fraud",
+        "share",
+        exactness=Exactness.TILES,
+        default=0.0,
+    ),
+    "same_merchant": Statistic(
+        Op.SAME_MERCHANT,
+        "same_merchant_count_{window}_by_{entity}",
+        "the {entity}'s transactions at this merchant in the last {window} before this one",
+        "transactions",
+        exactness=Exactness.KEPT,
+        default=0.0,
+    ),
+    "same_amount": Statistic(
+        Op.SAME_AMOUNT,
+        "same_amount_count_{window}_by_{entity}",
+        "the {entity}'s transactions of exactly this amount in the last {window} before this one",
+        "transactions",
+        exactness=Exactness.KEPT,
+        default=0.0,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One column of the feature vector.
+
+    Examples
+    --------
+    >>> Feature("mean", USER, window="24h").name
+    'amount_mean_24h_by_user'
+    """
+
+    statistic: str
+    entity: Entity | None = None
+    """Whose state it reads; None: of the transaction alone."""
+    window: str = ""
+    base: str = ""
+    """The window that a velocity is compared with."""
+    column: str = ""
+    monotone: int = 0
+    """1: a higher value can only raise the score; -1: only lower it; 0: free."""
+
+    @property
+    def kind(self) -> Statistic:
+        """The statistic it computes."""
+        return STATISTICS[self.statistic]
+
+    @property
+    def name(self) -> str:
+        """Derived name, unique in the table."""
+        return self._fill(self.kind.name)
+
+    @property
+    def description(self) -> str:
+        """Formula in words."""
+        return self._fill(self.kind.text)
+
+    @property
+    def unit(self) -> str:
+        """Unit of the value."""
+        return self.kind.unit
+
+    @property
+    def missing(self) -> str:
+        """What a missing value (NaN) means; empty when there always is a value."""
+        return self._fill(self.kind.missing)
+
+    @property
+    def default(self) -> float:
+        """Value for an entity without history (NaN: missing)."""
+        return self.kind.default
+
+    @property
+    def is_categorical(self) -> bool:
+        """Whether the value is a bucket number, without order."""
+        return self.kind.op is Op.BUCKET
+
+    @property
+    def exactness(self) -> str:
+        """What happens to the value once the entity has more events than are kept one by one."""
+        if self.entity is None or self.kind.exactness is Exactness.EXACT:
+            return "event-exact"
+        if self.kind.exactness is Exactness.KNOWN:
+            remembered = dict(self.entity.known)[self.column]
+            return f"event-exact within the latest {remembered} values of the {self.entity.name}; older ones count as new"
+        kept = f"event-exact within the {self.entity.name}'s latest {self.entity.events} transactions"
+        if self.kind.exactness is Exactness.KEPT:
+            return f"{kept}; beyond, over those alone"
+        level = max(WINDOW_TILE_LEVEL[WINDOWS.index(name)] for name in (self.window, self.base) if name)
+        return f"{kept}; beyond, the window's start is rounded down to {TILES_US[level] // 60_000_000} min"
+
+    def _fill(self, template: str) -> str:
+        entity = self.entity.name if self.entity else ""
+        return template.format(column=self.column, window=self.window, base=self.base, entity=entity)
+
+
+_AMOUNTS: Final = ("count", "sum", "mean", "std", "max")
+FEATURES: Final[tuple[Feature, ...]] = (
+    Feature("amount"),
+    Feature("hour"),
+    Feature("weekday"),
+    Feature("bucket", column="category"),
+    Feature("bucket", column="channel"),
+    Feature("distance_home"),
+    *(Feature(kind, USER, window) for kind, window in product(_AMOUNTS, ("1h", "24h", "7d"))),
+    Feature("count", USER, "30d"),
+    Feature("mean", USER, "30d"),
+    Feature("max", USER, "30d"),
+    Feature("zscore", USER, "7d"),
+    Feature("zscore", USER, "30d"),
+    Feature("velocity", USER, "1h", "7d"),
+    Feature("velocity", USER, "24h", "30d"),
+    Feature("since_last", USER),
+    Feature("distance_last", USER),
+    Feature("speed_last", USER),
+    Feature("distance_usual", USER, "30d"),
+    *(Feature("distinct", USER, window, column=c) for c, window in product(USER.distinct, ("24h", "7d"))),
+    *(Feature("is_first", USER, column=column) for column, _ in USER.known),
+    Feature("hour_deviation", USER, "30d"),
+    Feature("same_merchant", USER, "30d"),
+    Feature("same_amount", USER, "24h"),
+    Feature("fraud_share", USER, "7d"),
+    Feature("fraud_share", USER, "30d"),
+    *(Feature(kind, MERCHANT, window) for kind, window in product(_AMOUNTS, ("1h", "24h", "7d"))),
+    Feature("zscore", MERCHANT, "7d"),
+    Feature("zscore", MERCHANT, "30d"),
+    Feature("velocity", MERCHANT, "1h", "7d"),
+    Feature("since_last", MERCHANT),
+    *(Feature("distinct", MERCHANT, window, column="user") for window in ("1h", "24h", "7d")),
+    Feature("same_amount", MERCHANT, "24h"),
+    Feature("fraud_share", MERCHANT, "7d"),
+    Feature("fraud_share", MERCHANT, "30d"),
+)
+"""The feature table, in the order of the vector: the user pass first, then the merchant pass."""
+
+FEATURE_NAMES: Final[tuple[str, ...]] = tuple(feature.name for feature in FEATURES)
+USER_FEATURES: Final = tuple(feature for feature in FEATURES if feature.entity is not MERCHANT)
+MERCHANT_FEATURES: Final = tuple(feature for feature in FEATURES if feature.entity is MERCHANT)
+FEATURES_VERSION: Final = hashlib.sha256(
+    "\n".join(f"{f.name}|{f.description}|{f.exactness}" for f in FEATURES).encode()
+).hexdigest()[:12]
+"""Changes with any name, formula, bound or order; a model fits exactly one version."""
