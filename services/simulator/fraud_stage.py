@@ -1,0 +1,122 @@
+"""What the fraud patterns share: the victims, the episodes, the merchants that fraudsters prefer."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.random import Generator
+
+from services.simulator.population import Bools, Floats, Ints, Population, city_column
+from services.simulator.purchases import DEVICE_SLOTS, HOUR_US, NO_DEVICE, ONLINE, Purchases
+from services.simulator.settings import DAY_US
+
+HOT_SLOT_US: Final = 30 * DAY_US
+"""How long fraudsters keep to the same merchants, before these mend their checks."""
+HOT_SHARE: Final = 0.012
+"""Of the merchants that are hot at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The world in which fraud happens: people, shops and honest traffic to hide in."""
+
+    population: Population
+    honest: Purchases
+    span_us: int
+    hot: Ints
+    """Time slot x merchant: the merchants that fraudsters prefer, the online ones first."""
+    hot_online: int
+    """How many of each slot's hot merchants are online."""
+
+
+@dataclass(frozen=True, slots=True)
+class Episodes:
+    """Purchases grouped in episodes: the episode and the place in it of each purchase."""
+
+    episode: Ints
+    position: Ints
+    size: Ints
+    """Of each episode."""
+
+    @classmethod
+    def draw(cls, rng: Generator, count: int, smallest: int, largest: int) -> "Episodes":
+        """Draw episodes of ``smallest`` to ``largest`` purchases, ``count`` purchases in all."""
+        size = rng.integers(smallest, largest + 1, count // smallest + 1)
+        episodes = int(np.searchsorted(np.cumsum(size), count)) + 1
+        episode = np.repeat(np.arange(episodes), size[:episodes])[:count]
+        size = np.bincount(episode, minlength=episodes)
+        return cls(episode, np.arange(count) - np.searchsorted(episode, episode), size)
+
+    def __len__(self) -> int:
+        return len(self.size)
+
+    def elapsed(self, gap: Floats) -> Ints:
+        """Sum each episode's gaps (microseconds) before each purchase; the first one's is left out."""
+        gap = np.where(self.position > 0, gap, 0.0)
+        total = np.cumsum(gap)
+        first = np.arange(len(gap)) - self.position
+        return np.asarray(total - total[first], dtype=np.int64)
+
+
+def set_stage(rng: Generator, population: Population, honest: Purchases, span_us: int) -> Stage:
+    """Choose each slot's hot merchants: by risk and popularity, as fraud needs volume to hide in."""
+    merchants = population.merchants
+    slots = span_us // HOT_SLOT_US + 1
+    weight = merchants.risk * merchants.popularity**0.8
+    open_weight = np.where(merchants.opened_us < 0, weight, 0.0)
+    chosen = []
+    hot_online = 0
+    for is_online in (True, False):
+        chance = np.where(merchants.is_online == is_online, open_weight, 0.0)
+        size = int(
+            np.clip(HOT_SHARE * len(chance) * (0.6 if is_online else 0.4), 2, np.count_nonzero(chance))
+        )
+        rounds = [
+            rng.choice(len(chance), size=size, replace=False, p=chance / chance.sum()) for _ in range(slots)
+        ]
+        chosen.append(np.stack(rounds))
+        hot_online = hot_online or size
+    return Stage(population, honest, span_us, np.concatenate(chosen, axis=1), hot_online)
+
+
+def draw_victims(rng: Generator, stage: Stage, count: int) -> Ints:
+    """Draw users; who pays more often loses the card's number more often."""
+    cumulative = np.cumsum(stage.population.users.activity**0.8)
+    return np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right")
+
+
+def draw_merchants(
+    rng: Generator, stage: Stage, is_online: Bools, city: Ints, time_us: Ints, hot_chance: float
+) -> Ints:
+    """Draw where the stolen card is used: at a hot merchant, else at any open one of the place."""
+    count = len(time_us)
+    slot = np.clip(time_us // HOT_SLOT_US, 0, len(stage.hot) - 1)
+    hot_doors = stage.hot.shape[1] - stage.hot_online
+    column = np.where(
+        is_online,
+        rng.integers(0, stage.hot_online, count),
+        stage.hot_online + rng.integers(0, hot_doors, count),
+    )
+    hot = stage.hot[slot, column]
+    is_hot = (rng.random(count) < hot_chance) & (is_online | (stage.population.merchants.city[hot] == city))
+    return np.where(is_hot, hot, stage.population.merchants.pick_open(rng, is_online, city, time_us))
+
+
+def thief_time(rng: Generator, stage: Stage, user: Ints, odd_share: float) -> Ints:
+    """Draw when a thief starts: in the victim's day, or at any hour for a share of them."""
+    count = len(user)
+    users = stage.population.users
+    day_us = rng.integers(0, stage.span_us // DAY_US, count) * DAY_US
+    hour = np.where(rng.random(count) < odd_share, 24.0 * rng.random(count), rng.normal(15.0, 3.5, count))
+    offset_us = city_column("utc_offset_h")[users.city[user]] * HOUR_US
+    return np.asarray((day_us + (hour % 24.0) * HOUR_US - offset_us) % stage.span_us, dtype=np.int64)
+
+
+def thief_device(rng: Generator, stage: Stage, episode: Ints, channel: Ints, pattern: int) -> Ints:
+    """Name the thief's device: one an episode, some shared by a gang; none where it is hidden."""
+    episodes = int(episode.max(initial=-1)) + 1
+    gang = rng.integers(0, max(episodes // 6, 1), episodes)
+    own = np.where(rng.random(episodes) < 0.2, gang, np.arange(episodes))
+    is_hidden = rng.random(episodes) < 0.12
+    key = len(stage.population.users.city) * DEVICE_SLOTS + pattern * 2**32 + own
+    return np.where((channel != ONLINE) | is_hidden[episode], NO_DEVICE, key[episode])

@@ -1,0 +1,72 @@
+"""What a person may choose about a synthetic data set."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from fraud.errors import BadConfig
+
+DAY_US = 86_400_000_000
+
+
+class GeneratorSettings(BaseModel):
+    """The size, the shape and the seed of a data set; the same settings give the same data set.
+
+    Raises
+    ------
+    BadConfig
+        When a setting is missing its range; the message names each one that is wrong.
+
+    Examples
+    --------
+    >>> GeneratorSettings(users=500).users
+    500
+    >>> GeneratorSettings(users=0)
+    Traceback (most recent call last):
+    ...
+    fraud.errors.BadConfig: users: Input should be greater than or equal to 20 (got 0)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    transactions: Annotated[int, Field(ge=100, le=20_000_000)] = 100_000
+    """How many, honest and fraudulent together; exactly so many come out."""
+    users: Annotated[int, Field(ge=20, le=10_000_000)] = 10_000
+    """Cardholders; a few of them may make no purchase."""
+    merchants: Annotated[int, Field(ge=30, le=1_000_000)] = 5_000
+    """Shops, online and with a door; a few of them may sell nothing."""
+    fraud_rate: Annotated[float, Field(ge=0.0, le=0.5)] = 0.02
+    """Share of the transactions that are fraud."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 7
+    """Of all random numbers."""
+    days: Annotated[int, Field(ge=14, le=3650)] = 120
+    """Length of the period."""
+    start: AwareDatetime = datetime(2026, 1, 1, tzinfo=UTC)
+    """Beginning of period 0."""
+    period: Annotated[int, Field(ge=0, lt=10_000)] = 0
+    """Which stretch of ``days`` after ``start``; all periods share the users and the merchants."""
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise BadConfig(_in_words(error)) from error
+
+    @property
+    def span_us(self) -> int:
+        """Length of the period in microseconds."""
+        return self.days * DAY_US
+
+    @property
+    def start_us(self) -> int:
+        """Beginning of this period, microseconds since 1970 UTC."""
+        return round(self.start.timestamp() * 1_000_000) + self.period * self.span_us
+
+
+def _in_words(error: ValidationError) -> str:
+    parts = []
+    for one in error.errors(include_url=False):
+        name = ".".join(str(part) for part in one["loc"]) or "settings"
+        parts.append(f"{name}: {one['msg']} (got {one['input']!r})")
+    return "; ".join(parts)
