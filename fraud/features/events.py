@@ -36,7 +36,7 @@ def hash_text(text: str | None) -> float:
     """
     if text is None:
         return 0.0
-    return float(xxh3_64_intdigest(text) >> 11 or 1)
+    return float(xxh3_64_intdigest(text.encode()) >> 11 or 1)
 
 
 def to_microseconds(time: datetime) -> int:

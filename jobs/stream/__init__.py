@@ -1,0 +1,1 @@
+"""The streaming job: Kafka transactions and labels in; decisions, alerts, dead letters and history out."""

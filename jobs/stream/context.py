@@ -1,0 +1,63 @@
+"""What a task of a micro-batch is given, and the connections that a worker process keeps between tasks."""
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fraud.model_client import ModelClient, ModelClientSettings
+from fraud.store import Epoch, FeatureStore, open_store
+
+
+@dataclass(frozen=True, slots=True)
+class TaskContext:
+    """Travels from the driver to every task of one micro-batch."""
+
+    epoch: Epoch
+    token: int
+    """Fencing token of the driver."""
+    store_url: str
+    spool: Path
+    kafka: tuple[tuple[str, str], ...]
+    """Options of the producer."""
+    predictor_url: str
+    predictor_deadline_s: float
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where this micro-batch leaves its results."""
+        return self.spool / f"{self.epoch.generation:06d}-{self.epoch.batch:012d}"
+
+
+def store_of(url: str) -> FeatureStore:
+    """Open the feature store once per process."""
+    return _store(url, os.getpid())
+
+
+def model_of(context: TaskContext) -> ModelClient:
+    """Keep one client of the model server per process; its breaker outlives a micro-batch."""
+    return _model(context.predictor_url, context.predictor_deadline_s, os.getpid())
+
+
+def producer_of(context: TaskContext) -> Any:
+    """Keep one Kafka producer per process."""
+    return _producer(context.kafka, os.getpid())
+
+
+# The process id is part of the keys: a worker is forked from a process that may have opened them already.
+@cache
+def _store(url: str, _process: int) -> FeatureStore:
+    return open_store(url)
+
+
+@cache
+def _model(url: str, deadline_s: float, _process: int) -> ModelClient:
+    return ModelClient(ModelClientSettings(url=url, deadline_s=deadline_s, timeout_s=deadline_s))
+
+
+@cache
+def _producer(options: tuple[tuple[str, str], ...], _process: int) -> Any:
+    from confluent_kafka import Producer  # noqa: PLC0415  after the fork
+
+    return Producer(dict(options))

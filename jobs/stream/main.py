@@ -1,0 +1,183 @@
+"""The driver: reads its settings, opens its parts, runs the query until it is told to stop.
+
+Ends with exit code 0 after SIGTERM or SIGINT (the running micro-batch is finished and archived), and
+non-zero with one clear line when the query fails or a newer driver takes over.
+"""
+
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import Any, Final
+
+from pyspark.errors import StreamingQueryException
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812  its name everywhere
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from fraud.contracts import LABELS, TRANSACTIONS
+from fraud.errors import BadConfig, FraudError
+from fraud.store import Epoch, open_store
+from fraud.telemetry import configure_logging, serve_metrics
+from jobs.stream import merchant_pass, metrics, rows, user_pass
+from jobs.stream.archive import Archive, read_summaries
+from jobs.stream.context import TaskContext
+from jobs.stream.session import open_session
+from jobs.stream.settings import StreamSettings
+
+log = logging.getLogger("jobs.stream")
+
+_PRODUCER: Final = {
+    "acks": "all",
+    "enable.idempotence": "true",
+    "linger.ms": "2",
+    "compression.type": "lz4",
+    "message.timeout.ms": "30000",
+    "queue.buffering.max.messages": "500000",
+}
+
+
+class StreamJob:
+    """One run of the query over one checkpoint."""
+
+    def __init__(self, settings: StreamSettings) -> None:
+        self._settings = settings
+        self._store = open_store(settings.store)
+        self._generation = self._store.generation_of(_query_id(settings.checkpoint_path))
+        self._token = self._store.acquire(f"{socket.gethostname()}:{os.getpid()}")
+        self._spark = open_session("fraud-stream", f"local[{settings.partitions},4]", settings.partitions)
+        self._archive = Archive(self._spark, settings.spool_path, settings.checkpoint_path, settings.delta_path)
+        self._stop = threading.Event()
+        self._batch = threading.Lock()
+        self._failure: BaseException | None = None
+        self._query: Any = None
+
+    def is_ready(self) -> bool:
+        """Whether the query has looked for data at least once."""
+        query = self._query
+        return query is not None and query.isActive and "nitializing" not in query.status["message"]
+
+    def stop(self, *_signal: object) -> None:
+        """Ask the run to end after its micro-batch."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Run until stopped; raises what ended the query."""
+        self._query = self._start()
+        archiver = threading.Thread(target=self._archive_regularly, name="archive")
+        archiver.start()
+        try:
+            while not self._stop.is_set() and not self._query.awaitTermination(0.2):
+                pass
+            with self._batch:  # between two micro-batches
+                self._query.stop()
+        finally:
+            self._stop.set()
+            archiver.join()
+        if self._failure is not None:
+            raise self._failure
+        self._archive.run(self._generation)
+        self._store.close()
+
+    def _start(self) -> Any:
+        settings = self._settings
+        security = {f"kafka.{key}": value for key, value in settings.kafka_options.items()}
+        source = (
+            self._spark.readStream.format("kafka")
+            .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
+            .option("subscribe", f"{TRANSACTIONS},{LABELS}")
+            .option("startingOffsets", "earliest")
+            .option("maxOffsetsPerTrigger", settings.max_records_per_batch)
+            .options(**security)
+            .load()
+        )
+        writer = source.writeStream.queryName("fraud-stream").foreachBatch(self._process)
+        if settings.trigger_s:
+            writer = writer.trigger(processingTime=f"{int(settings.trigger_s * 1000)} milliseconds")
+        return writer.option("checkpointLocation", str(settings.checkpoint_path)).start()
+
+    def _process(self, frame: DataFrame, batch: int) -> None:
+        with self._batch:
+            started = time.perf_counter()
+            context = self._context(batch)
+            width = self._settings.partitions
+            user = F.get_json_object(F.col("value").cast("string"), "$.user_id")
+            collected = (
+                frame.select("key", "value", "topic", "partition", "offset", "timestamp")
+                .repartition(width, user)
+                .mapInArrow(user_pass.mapped(context), from_arrow_schema(rows.PASSED))
+                .repartition(width, "route")
+                .mapInArrow(merchant_pass.mapped(context), from_arrow_schema(rows.SUMMARY))
+                .collect()
+            )
+            self._store.flush()
+            metrics.record(read_summaries(collected), batch, time.perf_counter() - started)
+
+    def _context(self, batch: int) -> TaskContext:
+        settings = self._settings
+        kafka = {**_PRODUCER, **settings.kafka_options, "bootstrap.servers": settings.kafka_bootstrap}
+        return TaskContext(
+            epoch=Epoch(self._generation, batch),
+            token=self._token,
+            store_url=settings.store,
+            spool=settings.spool_path,
+            kafka=tuple(kafka.items()),
+            predictor_url=settings.predictor_url,
+            predictor_deadline_s=settings.predictor_deadline_s,
+        )
+
+    def _archive_regularly(self) -> None:
+        self._spark.sparkContext.setLocalProperty("spark.scheduler.pool", "archive")
+        while not self._stop.wait(self._settings.archive_s):
+            try:
+                metrics.ARCHIVED.inc(self._archive.run(self._generation))
+                progress = self._query.lastProgress
+                if progress is not None:
+                    metrics.record_progress(json.loads(progress.json))
+            except Exception as error:  # noqa: BLE001  whatever it is ends the job, not only this thread
+                self._failure = error
+                self._stop.set()
+
+
+def main() -> None:
+    """Run the job as a program."""
+    configure_logging()
+    settings = StreamSettings()
+    try:
+        job = StreamJob(settings)
+        signal.signal(signal.SIGTERM, job.stop)
+        signal.signal(signal.SIGINT, job.stop)
+        serve_metrics(settings.host, settings.metrics_port, job.is_ready)
+        job.run()
+    except StreamingQueryException as error:
+        log.exception("the query failed")
+        sys.exit(f"error: {_cause(str(error))}")
+    except FraudError as error:
+        sys.exit(f"error: {error}")
+
+
+def _query_id(checkpoint: Path) -> str:
+    """Identity of a checkpoint, made with it and gone with it."""
+    file = checkpoint / "query-id"
+    if not file.exists():
+        if any(checkpoint.glob("commits/*")):
+            raise BadConfig(f"{checkpoint} was not made by this job; choose another FRAUD_STREAM_HOME")
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        file.write_text(str(uuid.uuid4()))
+    return file.read_text()
+
+
+def _cause(text: str) -> str:
+    """Find the line that names an error of ours in Spark's report."""
+    ours = [line.strip() for line in text.splitlines() if line.strip().startswith("fraud.errors.")]
+    return ours[-1] if ours else text.splitlines()[0]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""The Spark session of the streaming job and of whatever else reads or writes its Delta tables."""
+
+import os
+from typing import Final
+
+from pyspark.sql import SparkSession
+
+from fraud.local.jars import spark_jars
+from fraud.local.java import java_home
+
+_CONF: Final = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.session.timeZone": "UTC",
+    # A micro-batch is small and its passes have a fixed width: planning anew at run time only costs.
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.streaming.noDataMicroBatches.enabled": "false",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "10000",
+    "spark.scheduler.mode": "FAIR",  # the archive's jobs must not hold up a micro-batch
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.log.level": "WARN",
+    "spark.driver.memory": "1g",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.databricks.delta.stats.skipping": "true",
+}
+
+
+def open_session(name: str, master: str, partitions: int) -> SparkSession:
+    """Open the process's Spark session, with the Kafka source and Delta Lake.
+
+    Under spark-submit (``SPARK_ENV_LOADED``) the master, the jars and Java are the cluster's.
+    """
+    builder = SparkSession.builder.appName(name).config("spark.sql.shuffle.partitions", partitions)
+    for key, value in _CONF.items():
+        builder = builder.config(key, value)
+    if "SPARK_ENV_LOADED" not in os.environ:
+        os.environ["JAVA_HOME"] = str(java_home())
+        classpath = os.pathsep.join(str(jar) for jar in spark_jars())
+        builder = (
+            builder.master(master)
+            .config("spark.driver.extraClassPath", classpath)
+            .config("spark.driver.bindAddress", "127.0.0.1")
+            .config("spark.driver.host", "127.0.0.1")
+        )
+    return builder.getOrCreate()

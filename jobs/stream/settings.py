@@ -1,0 +1,59 @@
+"""Settings of the streaming job, read once at its start."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class StreamSettings(BaseSettings):
+    """Environment variables ``FRAUD_STREAM_...``."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAUD_STREAM_", frozen=True, extra="forbid")
+
+    home: Path = Path(".fraud/stream")
+    """Folder on a volume that outlives the driver: checkpoint, spool, and what the next two default to."""
+    delta: str = ""
+    """Where the Delta tables are (path or URI); default ``<home>/delta``."""
+    store_url: str = ""
+    """Feature store; default ``lmdb://<home>/store``."""
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    """Host and port of the brokers, comma separated."""
+    kafka_options: dict[str, str] = {}
+    """Further client options under Kafka's names, e.g. ``{"security.protocol": "SSL"}``."""
+    predictor_url: str = "http://127.0.0.1:8080"
+    """Base address of the model server (KServe v2)."""
+    predictor_deadline_s: float = Field(default=5.0, gt=0.0)
+    """How long a micro-batch waits for scores, retries included, before the fallback decides; seconds."""
+    partitions: int = Field(default=2, ge=1)
+    """Tasks of each pass of a micro-batch; about the number of cores."""
+    trigger_s: float = Field(default=0.0, ge=0.0)
+    """Least time between the starts of two micro-batches, seconds; 0: at once."""
+    max_records_per_batch: int = Field(default=20_000, ge=1)
+    """Records that one micro-batch takes from Kafka at most."""
+    archive_s: float = Field(default=10.0, gt=0.0)
+    """Time between two commits to the Delta tables, seconds."""
+    host: str = "127.0.0.1"
+    """Address on which metrics are served."""
+    metrics_port: int = Field(default=9404, ge=0, le=65535)
+    """Port of ``/metrics`` and ``/ready``."""
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Spark's checkpoint: offsets and commits."""
+        return self.home.absolute() / "checkpoint"
+
+    @property
+    def spool_path(self) -> Path:
+        """Results of micro-batches on their way to Delta."""
+        return self.home.absolute() / "spool"
+
+    @property
+    def delta_path(self) -> str:
+        """Folder or URI of the Delta tables."""
+        return self.delta or str(self.home.absolute() / "delta")
+
+    @property
+    def store(self) -> str:
+        """URL of the feature store."""
+        return self.store_url or f"lmdb://{self.home.absolute() / 'store'}"
