@@ -34,7 +34,7 @@ class FallbackRule:
 
 
 FALLBACK_RULES: Final = (
-    FallbackRule("amount", 500.0),
+    FallbackRule("transaction_amount", 500.0),
     FallbackRule("count_1h_by_user", 5.0),
     FallbackRule("speed_from_last_by_user", 900.0),
     FallbackRule("fraud_share_30d_by_user", 0.05),

@@ -124,7 +124,7 @@ class Statistic:
 
 _NO_HISTORY: Final = "no transaction of the {entity} in the window"
 STATISTICS: Final[dict[str, Statistic]] = {
-    "amount": Statistic(Op.AMOUNT, "amount", "the transaction's amount", "currency units"),
+    "amount": Statistic(Op.AMOUNT, "transaction_amount", "the transaction's amount", "currency units"),
     "hour": Statistic(Op.HOUR_OF_DAY, "hour_of_day", "hours since midnight UTC, with fractions", "h"),
     "weekday": Statistic(Op.DAY_OF_WEEK, "day_of_week", "0 is Monday, in UTC", "days"),
     "bucket": Statistic(
