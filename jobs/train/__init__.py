@@ -1,0 +1,1 @@
+"""Training: from transactions and labels to a registered model."""

@@ -1,0 +1,72 @@
+"""From the trees' log-odds to probabilities of fraud."""
+
+from typing import Final
+
+import numpy as np
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+
+from fraud.model import Floats, Isotonic, Sigmoid
+from jobs.train.data import Bools
+
+PRIOR_ROWS: Final = 1.0
+"""Weight, in rows, of the base rate in each block of an isotonic calibration: no certainty from few rows."""
+
+
+def calibrate(margin: Floats, is_fraud: Bools) -> Sigmoid | Isotonic:
+    """Choose the calibration whose log-loss on rows that it has not seen is lower.
+
+    Parameters
+    ----------
+    margin
+        Log-odds of the validation period, in order of time.
+    is_fraud
+        Its truth.
+
+    Returns
+    -------
+    Sigmoid | Isotonic
+        Fitted on all rows. Each kind is judged by fitting on every other row and scoring the rest, both ways.
+    """
+    even = np.arange(len(margin)) % 2 == 0
+    losses = [0.0, 0.0]
+    for rows in (even, ~even):
+        if is_fraud[rows].any() and is_fraud[~rows].any():
+            pair = fit_sigmoid(margin[rows], is_fraud[rows]), fit_isotonic(margin[rows], is_fraud[rows])
+            for index, fitted in enumerate(pair):
+                losses[index] += log_loss(is_fraud[~rows], fitted.apply(margin[~rows]), labels=[False, True])
+    return fit_isotonic(margin, is_fraud) if losses[1] < losses[0] else fit_sigmoid(margin, is_fraud)
+
+
+def fit_sigmoid(margin: Floats, is_fraud: Bools) -> Sigmoid:
+    """Fit slope and offset by maximum likelihood with Platt's (1999) smoothed targets."""
+    frauds = int(is_fraud.sum())
+    honest = len(is_fraud) - frauds
+    target = np.where(is_fraud, (frauds + 1.0) / (frauds + 2.0), 1.0 / (honest + 2.0))
+
+    # A smoothed target is a fraud with its weight and an honest transaction with the rest of it.
+    fitted = LogisticRegression(C=1e6).fit(
+        np.r_[margin, margin][:, None],
+        np.r_[np.ones(len(margin)), np.zeros(len(margin))],
+        sample_weight=np.r_[target, 1.0 - target],
+    )
+    # The ranking is the trees', even where they learned nothing: the slope stays positive.
+    return Sigmoid(slope=max(float(fitted.coef_[0, 0]), 1e-3), offset=float(fitted.intercept_[0]))
+
+
+def fit_isotonic(margin: Floats, is_fraud: Bools) -> Isotonic:
+    """Fit an isotonic regression and keep the centres of its blocks as knots.
+
+    Each block's share is drawn towards the base rate by ``PRIOR_ROWS`` rows.
+    """
+    order = np.argsort(margin, kind="stable")
+    x, y = margin[order], is_fraud[order].astype(float)
+    step = IsotonicRegression(out_of_bounds="clip").fit(x, y).predict(x)
+    starts = np.flatnonzero(np.r_[True, np.diff(step) > 0.0])
+    rows = np.diff(np.r_[starts, len(x)])
+    centre = np.add.reduceat(x, starts) / rows
+    share = (np.add.reduceat(y, starts) + PRIOR_ROWS * y.mean()) / (rows + PRIOR_ROWS)
+    rising = np.r_[True, np.diff(centre) > 0.0]
+    probability = np.maximum.accumulate(share)[rising]
+    return Isotonic(margins=tuple(centre[rising].tolist()), probabilities=tuple(probability.tolist()))

@@ -1,0 +1,1 @@
+"""The model server: scores feature vectors over the v2 inference protocol."""

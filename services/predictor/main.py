@@ -1,0 +1,16 @@
+"""Entry of the model server: ``python -m services.predictor.main``."""
+
+import logging
+
+from services.predictor.server import serve
+from services.predictor.settings import PredictorSettings
+
+
+def main() -> None:
+    """Read the settings and serve."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    serve(PredictorSettings())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""The served model: reads an inference request, scores it, writes the response.
+
+Input tensor ``features`` FP64 [n, F]; output ``probability`` FP64 [n]. With the request parameter
+``reasons_from`` also ``reason_index`` INT32 [n, 3] and ``reason_contribution`` FP64 [n, 3] for the rows
+whose probability is at least that. Response parameters carry the model's version, its feature table
+and its thresholds, so that a caller never mixes two versions.
+"""
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+from uuid import uuid4
+
+import kserve
+import numpy as np
+from fastapi import HTTPException
+from kserve.errors import InvalidInput, ModelNotReady, ServerNotReady
+
+from fraud.features import FEATURE_NAMES
+from fraud.model import REASONS, Floats
+from services.predictor import metrics
+from services.predictor.registry import ModelSource, ModelWatcher, ServedModel
+from services.predictor.settings import PredictorSettings
+
+INPUT: Final = "features"
+_CHATTY: Final = ("uvicorn.access", "kserve.trace")
+"""Loggers that write a line per request."""
+_EXPECTED: Final = (InvalidInput, ModelNotReady, ServerNotReady)
+"""Answered with their status and counted; the SDK would log each with a traceback."""
+_log = logging.getLogger(__name__)
+
+
+class Predictor(kserve.Model):  # type: ignore[misc]
+    """Scores with the version that the registry names, and swaps versions between requests.
+
+    Parameters
+    ----------
+    settings
+        Of the model server.
+    """
+
+    def __init__(self, settings: PredictorSettings) -> None:
+        super().__init__(settings.name)
+        self.ready = True  # the SDK registers only models that say so; `healthy` tells the truth
+        self.served: ServedModel | None = None
+        self._settings = settings
+        self._in_flight = 0
+        self._threads = ThreadPoolExecutor(settings.parallel, thread_name_prefix="score")
+        self._watcher = ModelWatcher(
+            ModelSource(settings), self.publish, settings.reload_s, settings.backoff_max_s
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _start_in_worker, (self._settings,)
+
+    async def healthy(self) -> bool:
+        """Whether a model is loaded; the readiness of ``/v2/health/ready``."""
+        return self.served is not None
+
+    def load(self) -> bool:
+        """Say whether a model is loaded; the watcher alone loads."""
+        return self.served is not None
+
+    def start(self) -> None:
+        """Start to follow the registry; with several workers, each of them does so for itself."""
+        quieten()
+        if self._settings.workers == 1:
+            self._watcher.start()
+
+    def stop(self) -> None:
+        """Stop following the registry."""
+        self._watcher.stop()
+
+    def publish(self, served: ServedModel) -> None:
+        """Serve another version from the next request on; requests under way end with theirs."""
+        self.served = served
+        metrics.MODEL_INFO.clear()
+        metrics.MODEL_INFO.labels(served.version, served.scoring.card.features_version).set(1.0)
+        _log.info("serving version %s of %s", served.version, self._settings.model)
+
+    def get_input_types(self) -> list[dict[str, Any]]:
+        """Describe the input tensor."""
+        return [{"name": INPUT, "datatype": "FP64", "shape": [-1, len(FEATURE_NAMES)]}]
+
+    def get_output_types(self) -> list[dict[str, Any]]:
+        """Describe the output tensors; the reasons come on request."""
+        return [
+            {"name": "probability", "datatype": "FP64", "shape": [-1]},
+            {"name": "reason_index", "datatype": "INT32", "shape": [-1, REASONS]},
+            {"name": "reason_contribution", "datatype": "FP64", "shape": [-1, REASONS]},
+        ]
+
+    async def predict(
+        self, payload: Any, headers: dict[str, str] | None = None, response_headers: Any = None
+    ) -> kserve.InferResponse:
+        """Score one request; large batches in a thread, so that small ones need not wait."""
+        del headers, response_headers
+        served = self.served
+        if served is None:
+            raise ModelNotReady(self.name)
+        vectors, reasons_from = read_vectors(payload), read_reasons_from(payload)
+        if self._in_flight >= self._settings.max_in_flight:
+            metrics.REFUSED_REQUESTS.labels("busy").inc()
+            raise HTTPException(429, f"more than {self._settings.max_in_flight} requests in flight")
+        self._in_flight += 1
+        try:
+            if len(vectors) <= self._settings.inline_rows:
+                tensors = score(served, vectors, reasons_from)
+            else:
+                loop = asyncio.get_running_loop()
+                tensors = await loop.run_in_executor(self._threads, score, served, vectors, reasons_from)
+        finally:
+            self._in_flight -= 1
+        metrics.ROWS.inc(len(vectors))
+        return write_response(payload, served, tensors)
+
+
+def read_vectors(request: Any) -> Floats:
+    """Take the feature vectors out of a request.
+
+    Raises
+    ------
+    InvalidInput
+        Saying what was expected; answered with status 400.
+    """
+    if not isinstance(request, kserve.InferRequest):
+        raise InvalidInput(f"only the v2 inference protocol is served; send the tensor {INPUT!r}")
+    expected = f"one input {INPUT!r}, FP64, of shape [n, {len(FEATURE_NAMES)}]"
+    if len(request.inputs) != 1 or request.inputs[0].name != INPUT:
+        raise InvalidInput(f"expected {expected}; got {[tensor.name for tensor in request.inputs]}")
+    tensor = request.inputs[0]
+    shape = list(tensor.shape)
+    if tensor.datatype != "FP64" or len(shape) != 2 or shape[1] != len(FEATURE_NAMES) or shape[0] < 0:
+        raise InvalidInput(f"expected {expected}; got {tensor.datatype} of shape {shape}")
+    try:
+        return np.ascontiguousarray(tensor.as_numpy(), np.float64)
+    except (ValueError, TypeError) as error:
+        raise InvalidInput(f"the data of {INPUT!r} do not fill the shape {shape}: {error}") from error
+
+
+def read_reasons_from(request: kserve.InferRequest) -> float | None:
+    """Take the parameter ``reasons_from`` out of a request.
+
+    Raises
+    ------
+    InvalidInput
+        When it is not a number.
+    """
+    value = (request.parameters or {}).get("reasons_from")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidInput(f"parameter reasons_from must be a number; got {value!r}")
+    return float(value)
+
+
+def score(served: ServedModel, vectors: Floats, reasons_from: float | None) -> dict[str, np.ndarray]:
+    """Compute the output tensors of a batch."""
+    probability = served.scoring.predict(vectors)
+    tensors: dict[str, np.ndarray] = {"probability": probability}
+    if reasons_from is not None:
+        chosen = probability >= reasons_from
+        tensors["reason_index"], tensors["reason_contribution"] = served.scoring.reasons(vectors, chosen)
+        metrics.REASON_ROWS.inc(int(chosen.sum()))
+    return tensors
+
+
+def write_response(
+    request: kserve.InferRequest, served: ServedModel, tensors: dict[str, np.ndarray]
+) -> kserve.InferResponse:
+    """Put the output tensors and the version that computed them into a response."""
+    card = served.scoring.card
+    outputs = []
+    for name, values in tensors.items():
+        datatype = "INT32" if values.dtype == np.int32 else "FP64"
+        outputs.append(kserve.InferOutput(name, list(values.shape), datatype, data=values))
+    return kserve.InferResponse(
+        response_id=request.id or str(uuid4()),
+        model_name=request.model_name,
+        model_version=served.version,
+        infer_outputs=outputs,
+        parameters={
+            "model_version": served.version,
+            "features_version": card.features_version,
+            "review_threshold": card.thresholds.review,
+            "decline_threshold": card.thresholds.decline,
+        },
+        use_binary_outputs=request.use_binary_outputs,
+        requested_outputs=request.request_outputs,
+    )
+
+
+def quieten() -> None:
+    """Keep the SDK's loggers to what an operator must see, whatever configures them later."""
+    for name in _CHATTY:
+        logging.getLogger(name).addFilter(lambda record: record.levelno >= logging.WARNING)
+    logging.getLogger("kserve").addFilter(_is_unexpected)
+
+
+def _is_unexpected(record: logging.LogRecord) -> bool:
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or not issubclass(kind, _EXPECTED)
+
+
+def _start_in_worker(settings: PredictorSettings) -> Predictor:
+    predictor = Predictor(settings)
+    quieten()
+    predictor._watcher.start()  # noqa: SLF001  (the module's own class)
+    return predictor

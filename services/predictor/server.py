@@ -1,0 +1,124 @@
+"""The HTTP side: kserve's v2 server, with binary tensors read without copies and no way to unload.
+
+Endpoints: ``POST /v2/models/<name>/infer``, ``GET /v2/models/<name>``, ``GET /v2/models/<name>/ready``,
+``GET /v2/health/ready``, ``GET /metrics``.
+"""
+
+from contextvars import ContextVar
+from time import perf_counter
+from typing import Any, Final
+
+import kserve
+import orjson
+from kserve.errors import InvalidInput
+from kserve.protocol.dataplane import DataPlane
+from kserve.protocol.infer_type import RequestedOutput
+from kserve.protocol.model_repository_extension import ModelRepositoryExtension
+
+from services.predictor import metrics
+from services.predictor.predictor import Predictor
+from services.predictor.settings import PredictorSettings
+
+JSON_LENGTH: Final = "inference-header-content-length"
+_started_at: ContextVar[float] = ContextVar("started_at")
+
+
+class BinaryDataPlane(DataPlane):  # type: ignore[misc]
+    """Reads requests and writes responses.
+
+    The SDK's own reader turns each value of a binary tensor into a Python number and back; this one
+    hands the body's bytes to numpy as they are.
+    """
+
+    def decode(
+        self, body: Any, headers: Any, protocol_version: str = "v1", model_name: str | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Read a request; the clock of its duration starts here."""
+        _started_at.set(perf_counter())
+        try:
+            if isinstance(body, bytes) and protocol_version == "v2":
+                return read_request(body, headers.get(JSON_LENGTH), str(model_name)), {}
+            decoded: tuple[Any, dict[str, Any]] = super().decode(body, headers, protocol_version, model_name)
+        except InvalidInput:
+            metrics.REFUSED_REQUESTS.labels("invalid").inc()
+            raise
+        return decoded
+
+    async def infer(self, model_name: str, request: Any, headers: Any = None) -> tuple[Any, dict[str, str]]:
+        """Score a request; counts the refused ones."""
+        try:
+            answer: tuple[Any, dict[str, str]] = await super().infer(model_name, request, headers)
+        except InvalidInput:
+            metrics.REFUSED_REQUESTS.labels("invalid").inc()
+            raise
+        return answer
+
+    def encode(self, *args: Any, **kwargs: Any) -> tuple[Any, dict[str, str]]:
+        """Write a response; the clock of its duration stops here."""
+        encoded: tuple[Any, dict[str, str]] = super().encode(*args, **kwargs)
+        metrics.REQUEST_SECONDS.observe(perf_counter() - _started_at.get())
+        return encoded
+
+    async def ready(self) -> bool:
+        """Whether every model is loaded."""
+        return all([await model.healthy() for model in self.model_registry.get_models().values()])
+
+    async def model_metadata(self, model_name: str) -> dict[str, Any]:
+        """Describe the model, with the version being served."""
+        described: dict[str, Any] = await super().model_metadata(model_name)
+        served = self.get_model_from_registry(model_name).served
+        return {**described, "platform": "lightgbm", "versions": [served.version] if served else []}
+
+
+class RegistryDecides(ModelRepositoryExtension):  # type: ignore[misc]
+    """Refuses to load or unload by request: the registry's alias decides what is served."""
+
+    async def load(self, model_name: str) -> None:
+        """Refuse."""
+        raise NotImplementedError(f"the registry's alias decides which version of {model_name} is loaded")
+
+    async def unload(self, model_name: str) -> None:
+        """Refuse."""
+        raise NotImplementedError(f"{model_name} cannot be unloaded by request")
+
+
+def read_request(body: bytes, json_length: str | None, model_name: str) -> kserve.InferRequest:
+    """Read a request with binary tensors: JSON of ``json_length`` bytes, then the tensors' bytes.
+
+    Raises
+    ------
+    InvalidInput
+        In words; answered with status 400.
+    """
+    try:
+        length = len(body) if json_length is None else int(json_length)
+        head = orjson.loads(memoryview(body)[:length])
+        inputs, start = [], length
+        for described in head["inputs"]:
+            tensor = kserve.InferInput(described["name"], described["shape"], described["datatype"])
+            size = described.get("parameters", {}).get("binary_data_size")
+            if size is None:
+                tensor.data = described["data"]
+            else:
+                tensor._raw_data = memoryview(body)[start : start + size]  # noqa: SLF001  (no public way in)
+                start += size
+            inputs.append(tensor)
+        wanted = [
+            RequestedOutput(output["name"], output.get("parameters")) for output in head.get("outputs", [])
+        ]
+        parameters, request_id = head.get("parameters"), head.get("id")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidInput(f"not a v2 inference request: {error!r}") from error
+    if start != len(body):
+        raise InvalidInput(f"the body has {len(body)} bytes, its JSON and tensors say {start}")
+    return kserve.InferRequest(
+        model_name, inputs, request_id, parameters=parameters, request_outputs=wanted or None
+    )
+
+
+def serve(settings: PredictorSettings) -> None:
+    """Serve until the process is told to end."""
+    server = kserve.ModelServer(http_port=settings.port, workers=settings.workers, enable_grpc=False)
+    server.dataplane = BinaryDataPlane(model_registry=server.registered_models)
+    server.model_repository_extension = RegistryDecides(model_registry=server.registered_models)
+    server.start([Predictor(settings)])

@@ -1,0 +1,34 @@
+"""Settings of the model server, read from the environment (``FRAUD_PREDICTOR_*``)."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class PredictorSettings(BaseSettings):
+    """What to serve, where, and how often to look for a new version."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAUD_PREDICTOR_", frozen=True, extra="forbid")
+
+    port: int = Field(default=8080, ge=1, le=65535)
+    """HTTP port, on all interfaces."""
+    mlflow_uri: str = "http://127.0.0.1:5000"
+    """MLflow tracking server and registry."""
+    model: str = Field(default="models:/fraud@champion", pattern=r"^models:/[^/@]+(@[^/@]+|/\d+)$")
+    """What to serve: ``models:/<name>@<alias>`` follows the alias, ``models:/<name>/<version>`` stays."""
+    name: str = "fraud"
+    """The model's name in the path ``/v2/models/<name>``."""
+    workers: int = Field(default=1, ge=1)
+    """Server processes. Each loads its own model, and ``/metrics`` shows the one that answers: prefer
+    replicas to workers."""
+    threads: int = Field(default=1, ge=1)
+    """Threads of one scoring call."""
+    parallel: int = Field(default=2, ge=1)
+    """Large batches scored at the same time, per process."""
+    inline_rows: int = Field(default=64, ge=0)
+    """Batches up to this many rows are scored on the event loop: cheaper than a thread's hand-over."""
+    max_in_flight: int = Field(default=64, ge=1)
+    """Requests being scored or waiting for it, per process; more are answered 429."""
+    reload_s: float = Field(default=10.0, gt=0.0)
+    """How often the registry is asked for the alias, seconds."""
+    backoff_max_s: float = Field(default=30.0, gt=0.0)
+    """Longest wait between attempts while the registry is away, seconds."""
