@@ -42,12 +42,16 @@ from services.simulator.fraud_stage import (
     Stage,
     draw_merchants,
     draw_victims,
+    even_days,
+    far_city,
+    hot_city,
+    remote_purchases,
+    skim,
     thief_device,
     thief_time,
 )
 from services.simulator.honest import draw_honest
-from services.simulator.places import distance_km
-from services.simulator.population import Bools, Floats, Ints, city_column
+from services.simulator.population import LONG_AGO_US, NEVER_US, YOUNG_US
 from services.simulator.purchases import (
     CONTACTLESS,
     HOUR_US,
@@ -55,7 +59,6 @@ from services.simulator.purchases import (
     ONLINE,
     SWIPE,
     Purchases,
-    other_city,
     own_device,
     place_of_user,
     usual_amount,
@@ -63,8 +66,6 @@ from services.simulator.purchases import (
     usual_time,
 )
 from services.simulator.settings import DAY_US
-
-FAR_KM: Final = 1_000.0
 
 
 def draw_fraud(rng: Generator, stage: Stage, count: int) -> Purchases:
@@ -81,47 +82,66 @@ def draw_fraud(rng: Generator, stage: Stage, count: int) -> Purchases:
 
 
 def _card_testing(rng: Generator, stage: Stage, count: int, pattern: int) -> Purchases:
-    plan = Episodes.draw(rng, count, 5, 9)
+    plan = Episodes.draw(rng, count, 5, 10)
     user = draw_victims(rng, stage, len(plan))[plan.episode]
     is_last = plan.position == plan.size[plan.episode] - 1
-    gap = np.where(is_last, rng.exponential(45 * MINUTE_US, count), rng.exponential(3 * MINUTE_US, count))
-    start = thief_time(rng, stage, user, 0.5)
-    time_us = (_of_episode(start, plan) + plan.elapsed(gap)) % stage.span_us
+    gap = np.where(is_last, rng.exponential(45 * MINUTE_US, count), rng.exponential(2 * MINUTE_US, count))
+    start = thief_time(rng, stage, user, 0.6)
+    time_us = (plan.first(start) + plan.elapsed(gap)) % stage.span_us
     is_online = np.ones(count, dtype=bool)
     city = stage.population.users.city[user]
-    merchant = draw_merchants(rng, stage, is_online, city, time_us, 0.5)
+    merchant = draw_merchants(rng, stage, is_online, city, time_us, hot_chance=0.5)
     keeps = ~is_last & (rng.random(count) < 0.7)
-    merchant = np.where(keeps, _of_episode(merchant, plan), merchant)
-    large = usual_amount(rng, stage.population, user, merchant) * rng.lognormal(1.1, 0.5, count)
+    merchant = np.where(keeps, plan.first(merchant), merchant)
+    large = usual_amount(rng, stage.population, user, merchant) * rng.lognormal(1.9, 0.5, count)
     amount = np.where(is_last, large, rng.lognormal(0.9, 0.7, count))
-    return _remote(rng, stage, plan, pattern, time_us, user, merchant, amount, 0.6)
+    return remote_purchases(
+        rng,
+        stage,
+        plan,
+        pattern,
+        time_us=time_us,
+        user=user,
+        merchant=merchant,
+        amount=amount,
+        stranger_share=0.75,
+    )
 
 
 def _account_takeover(rng: Generator, stage: Stage, count: int, pattern: int) -> Purchases:
     plan = Episodes.draw(rng, count, 2, 5)
     user = draw_victims(rng, stage, len(plan))[plan.episode]
-    start = thief_time(rng, stage, user, 0.5)
-    time_us = (_of_episode(start, plan) + plan.elapsed(rng.exponential(1.5 * HOUR_US, count))) % stage.span_us
+    start = thief_time(rng, stage, user, 0.6)
+    time_us = (plan.first(start) + plan.elapsed(rng.exponential(1.5 * HOUR_US, count))) % stage.span_us
     is_online = np.ones(count, dtype=bool)
-    merchant = draw_merchants(rng, stage, is_online, np.zeros_like(user), time_us, 0.55)
-    amount = usual_amount(rng, stage.population, user, merchant) * rng.lognormal(0.8, 0.5, count)
-    return _remote(rng, stage, plan, pattern, time_us, user, merchant, amount, 0.85)
+    merchant = draw_merchants(rng, stage, is_online, np.zeros_like(user), time_us, hot_chance=0.75)
+    amount = usual_amount(rng, stage.population, user, merchant) * rng.lognormal(1.75, 0.5, count)
+    return remote_purchases(
+        rng,
+        stage,
+        plan,
+        pattern,
+        time_us=time_us,
+        user=user,
+        merchant=merchant,
+        amount=amount,
+        stranger_share=0.85,
+    )
 
 
 def _compromised_merchant(rng: Generator, stage: Stage, count: int, pattern: int) -> Purchases:
     plan = Episodes.draw(rng, count, 1, 4)
-    victim, skimmed_us = _skim(rng, stage, len(plan))
-    left_us = np.minimum(26 * DAY_US, stage.span_us - DAY_US - skimmed_us)
-    start_us = skimmed_us + np.clip(rng.random(len(plan)), 0.08, None) * left_us
+    victim, skimmed_us = skim(rng, stage, len(plan))
+    start_us = skimmed_us + rng.integers(2 * DAY_US, 26 * DAY_US, len(plan))
     user = victim[plan.episode]
-    time_us = start_us.astype(np.int64)[plan.episode] + plan.elapsed(rng.exponential(16 * HOUR_US, count))
-    time_us = np.where(time_us < stage.span_us, time_us, stage.span_us - rng.integers(1, DAY_US, count))
+    # What lies past the end stands for cards that were read before the beginning.
+    time_us = (start_us[plan.episode] + plan.elapsed(rng.exponential(16 * HOUR_US, count))) % stage.span_us
     is_online = rng.random(count) < 0.5
     city = stage.population.users.city[user]
-    is_abroad = ~is_online & (rng.random(len(plan)) < 0.25)[plan.episode]
-    city = np.where(is_abroad, other_city(rng, stage.population, city), city)
-    merchant = draw_merchants(rng, stage, is_online, city, time_us, 0.7)
-    amount = usual_amount(rng, stage.population, user, merchant) * rng.lognormal(0.55, 0.5, count)
+    is_away = ~is_online & (rng.random(len(plan)) < 0.5)[plan.episode]
+    city = np.where(is_away, hot_city(rng, stage, time_us), city)
+    merchant = draw_merchants(rng, stage, is_online, city, time_us, hot_chance=0.9)
+    amount = usual_amount(rng, stage.population, user, merchant) * rng.lognormal(1.65, 0.5, count)
     channel = np.where(
         is_online, ONLINE, np.where(rng.random(count) < 0.45, SWIPE, usual_channel(rng, is_online))
     )
@@ -130,13 +150,14 @@ def _compromised_merchant(rng: Generator, stage: Stage, count: int, pattern: int
 
 
 def _velocity_spree(rng: Generator, stage: Stage, count: int, pattern: int) -> Purchases:
-    plan = Episodes.draw(rng, count, 5, 11)
+    plan = Episodes.draw(rng, count, 8, 15)
     user = draw_victims(rng, stage, len(plan))[plan.episode]
-    start = _of_episode(usual_time(rng, stage.population, user, stage.span_us), plan)
-    time_us = (start + plan.elapsed(rng.exponential(14 * MINUTE_US, count))) % stage.span_us
+    habit_us = usual_time(rng, stage.population, user, stage.span_us) % DAY_US
+    start = plan.first(even_days(rng, stage, count) * DAY_US + habit_us)
+    time_us = (start + plan.elapsed(rng.exponential(6 * MINUTE_US, count))) % stage.span_us
     is_online = np.zeros(count, dtype=bool)
-    city = _of_episode(place_of_user(stage.population, user, start), plan)
-    merchant = draw_merchants(rng, stage, is_online, city, time_us, 0.3)
+    city = plan.first(place_of_user(stage.population, user, start))
+    merchant = draw_merchants(rng, stage, is_online, city, time_us, hot_chance=0.3)
     amount = np.minimum(
         usual_amount(rng, stage.population, user, merchant) * 1.2, 50.0 + 60.0 * rng.random(count)
     )
@@ -150,21 +171,20 @@ def _mule_ring(rng: Generator, stage: Stage, count: int, pattern: int) -> Purcha
     merchants = population.merchants
     ring = np.sort(rng.integers(0, max(count // 40, 1), count))
     rings = int(ring[-1]) + 1
-    young = np.flatnonzero((merchants.opened_us >= 0) & (merchants.opened_us < 0.9 * stage.span_us))
-    young = young[np.argsort(merchants.opened_us[young])]
+    opened_us = np.where(merchants.opened_us == LONG_AGO_US, NEVER_US, merchants.opened_us)
+    young = np.argsort(opened_us, kind="stable")[: np.count_nonzero(opened_us < NEVER_US - 1)]
+    young = young[opened_us[young] < stage.span_us - 2 * DAY_US]
     first = ((np.arange(rings) + rng.random(rings)) / rings * len(young)).astype(np.int64)
     shop = young[np.clip(first[ring] + rng.integers(0, 3, count), 0, len(young) - 1)]
     mules = rng.integers(0, len(population.users.city), (rings, 6))
     user = mules[ring, rng.integers(0, 6, count)]
-    active_us = np.minimum(30 * DAY_US, stage.span_us - merchants.opened_us[shop])
-    by_habit_us = usual_time(rng, population, user, stage.span_us)
-    day_us = (rng.random(count) * active_us / DAY_US).astype(np.int64) * DAY_US
-    time_us = merchants.opened_us[shop] + day_us + by_habit_us % DAY_US
-    time_us = np.where(
-        time_us < stage.span_us,
-        time_us,
-        merchants.opened_us[shop] + (rng.random(count) * active_us).astype(np.int64),
-    )
+    begin_us = np.maximum(opened_us[shop], 0)
+    end_us = np.minimum(opened_us[shop] + YOUNG_US, stage.span_us)
+    habit_us = usual_time(rng, population, user, stage.span_us)
+    time_us = begin_us + (rng.random(count) * (end_us - begin_us)).astype(np.int64)
+    by_habit_us = time_us - time_us % DAY_US + habit_us % DAY_US
+    is_open = (begin_us <= by_habit_us) & (by_habit_us < stage.span_us)
+    time_us = np.where(is_open, by_habit_us, time_us)
     amount = rng.lognormal(4.3, 0.55, count)
     amount = np.where(rng.random(count) < 0.35, np.ceil(amount / 5) * 5, amount)
     channel = usual_channel(rng, merchants.is_online[shop])
@@ -176,11 +196,23 @@ def _mule_ring(rng: Generator, stage: Stage, count: int, pattern: int) -> Purcha
 def _new_merchant_high(rng: Generator, stage: Stage, count: int, pattern: int) -> Purchases:
     plan = Episodes.draw(rng, count, 1, 2)
     user = draw_victims(rng, stage, len(plan))[plan.episode]
-    start = thief_time(rng, stage, user, 0.3)
-    time_us = (_of_episode(start, plan) + plan.elapsed(rng.exponential(5 * HOUR_US, count))) % stage.span_us
-    merchant = draw_merchants(rng, stage, np.ones(count, dtype=bool), np.zeros_like(user), time_us, 0.5)
-    amount = usual_amount(rng, stage.population, user, merchant) * rng.lognormal(1.4, 0.5, count)
-    return _remote(rng, stage, plan, pattern, time_us, user, merchant, amount, 0.5)
+    start = thief_time(rng, stage, user, 0.5)
+    time_us = (plan.first(start) + plan.elapsed(rng.exponential(5 * HOUR_US, count))) % stage.span_us
+    merchant = draw_merchants(
+        rng, stage, np.ones(count, dtype=bool), np.zeros_like(user), time_us, hot_chance=0.65
+    )
+    amount = usual_amount(rng, stage.population, user, merchant) * rng.lognormal(2.2, 0.45, count)
+    return remote_purchases(
+        rng,
+        stage,
+        plan,
+        pattern,
+        time_us=time_us,
+        user=user,
+        merchant=merchant,
+        amount=amount,
+        stranger_share=0.65,
+    )
 
 
 def _impossible_travel(rng: Generator, stage: Stage, count: int, pattern: int) -> Purchases:
@@ -194,10 +226,10 @@ def _impossible_travel(rng: Generator, stage: Stage, count: int, pattern: int) -
         plan.episode
     ]
     time_us = np.minimum(time_us + gap, stage.span_us - 1)
-    city = _far_city(rng, stage, seen.city)[plan.episode]
+    city = far_city(rng, stage, seen.city)[plan.episode]
     is_online = np.zeros(count, dtype=bool)
-    merchant = draw_merchants(rng, stage, is_online, city, time_us, 0.4)
-    amount = usual_amount(rng, stage.population, user, merchant) * rng.lognormal(0.4, 0.5, count)
+    merchant = draw_merchants(rng, stage, is_online, city, time_us, hot_chance=0.6)
+    amount = usual_amount(rng, stage.population, user, merchant) * rng.lognormal(0.8, 0.5, count)
     channel = np.where(rng.random(count) < 0.4, SWIPE, usual_channel(rng, is_online))
     device = thief_device(rng, stage, plan.episode, channel, pattern)
     return Purchases(time_us, user, merchant, amount, channel, city, device, np.full(count, pattern))
@@ -217,74 +249,15 @@ def _quiet_misuse(rng: Generator, stage: Stage, count: int, pattern: int) -> Pur
     )
 
 
-def _of_episode(values: Ints, plan: Episodes) -> Ints:
-    """Give every purchase the value of its episode's first."""
-    return np.asarray(values[np.arange(len(values)) - plan.position])
-
-
-def _remote(
-    rng: Generator,
-    stage: Stage,
-    plan: Episodes,
-    pattern: int,
-    time_us: Ints,
-    user: Ints,
-    merchant: Ints,
-    amount: Floats,
-    stranger_share: float,
-) -> Purchases:
-    """Make online purchases of thieves, a share of whom sit elsewhere and use a device of their own."""
-    is_stranger = (rng.random(len(plan)) < stranger_share)[plan.episode]
-    channel = np.full(len(user), ONLINE)
-    home = stage.population.users.city[user]
-    away = _of_episode(other_city(rng, stage.population, home), plan)
-    city = np.where(is_stranger & (rng.random(len(plan)) < 0.7)[plan.episode], away, home)
-    device = np.where(
-        is_stranger,
-        thief_device(rng, stage, plan.episode, channel, pattern),
-        own_device(rng, stage.population, user, time_us, channel),
-    )
-    return Purchases(time_us, user, merchant, amount, channel, city, device, np.full(len(user), pattern))
-
-
-def _skim(rng: Generator, stage: Stage, count: int) -> tuple[Ints, Ints]:
-    """Choose cards that were read at skimmed terminals: the users, and when."""
-    honest = stage.honest
-    near = np.flatnonzero((honest.channel != ONLINE) & (honest.time_us < 0.93 * stage.span_us))
-    near = near[np.lexsort((honest.time_us[near], honest.merchant[near]))]
-    merchant = honest.merchant[near]
-    sales = np.bincount(merchant, minlength=len(stage.population.merchants.city))
-    places = max(count // 20, 2)
-    busy = np.argsort(-sales, kind="stable")[: places * 4]
-    chosen = rng.choice(busy, size=min(places, len(busy)), replace=False)
-    lot = np.arange(count) * len(chosen) // count
-    begin = np.searchsorted(merchant, chosen)
-    block = np.minimum(sales[chosen], 30)
-    begin = begin + (rng.random(len(chosen)) * (sales[chosen] - block + 1)).astype(np.int64)
-    read = near[np.clip(begin[lot] + rng.integers(0, np.maximum(block[lot], 1)), 0, len(near) - 1)]
-    return honest.user[read], honest.time_us[read]
-
-
-def _far_city(rng: Generator, stage: Stage, city: Ints) -> Ints:
-    """Draw cities more than FAR_KM away, where a few draws find one."""
-    latitude, longitude = city_column("latitude"), city_column("longitude")
-    drawn = other_city(rng, stage.population, city)
-    for _ in range(4):
-        away_km = distance_km(latitude[city], longitude[city], latitude[drawn], longitude[drawn])
-        is_close: Bools = away_km < FAR_KM
-        drawn = np.where(is_close, other_city(rng, stage.population, city), drawn)
-    return drawn
-
-
 Pattern = Callable[[Generator, Stage, int, int], Purchases]
 PATTERNS: Final[dict[str, tuple[float, Pattern]]] = {
     "card_testing": (0.18, _card_testing),
-    "account_takeover": (0.16, _account_takeover),
+    "account_takeover": (0.17, _account_takeover),
     "compromised_merchant": (0.16, _compromised_merchant),
     "velocity_spree": (0.15, _velocity_spree),
     "mule_ring": (0.10, _mule_ring),
     "new_merchant_high": (0.09, _new_merchant_high),
-    "impossible_travel": (0.10, _impossible_travel),
-    "quiet_misuse": (0.06, _quiet_misuse),
+    "impossible_travel": (0.11, _impossible_travel),
+    "quiet_misuse": (0.04, _quiet_misuse),
 }
 """Name: (share of the fraudulent purchases, the draw)."""

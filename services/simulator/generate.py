@@ -49,8 +49,7 @@ def generate(settings: GeneratorSettings) -> DataSet:
     (2000, 40)
     """
     honest_rng, fraud_rng, record_rng, label_rng = (
-        np.random.default_rng(seed)
-        for seed in np.random.SeedSequence([settings.seed, 2, settings.period]).spawn(4)
+        np.random.default_rng(seed) for seed in np.random.SeedSequence([settings.seed, 2]).spawn(4)
     )
     population = draw_population(settings)
     purchases = _draw_purchases(honest_rng, fraud_rng, population, settings)

@@ -8,7 +8,7 @@ phones (some are tried with a big purchase), big purchases, sleepless nights, sh
 import numpy as np
 from numpy.random import Generator
 
-from services.simulator.population import FAVOURITES, Ints, Population
+from services.simulator.population import FAVOURITES, Bools, Floats, Ints, Population
 from services.simulator.purchases import (
     HONEST,
     MINUTE_US,
@@ -21,12 +21,12 @@ from services.simulator.purchases import (
     usual_time,
 )
 
-TOUR_SHARE = 0.10
+TOUR_SHARE = 0.03
 """Of the visits that are tours of two and more purchases."""
-MICRO_SHARE = 0.012
+MICRO_SHARE = 0.0012
 """Of the visits that are in-game purchases."""
-BIG_SHARE = 0.03
-RELATIVE_SHARE = 0.006
+BIG_SHARE = 0.015
+RELATIVE_SHARE = 0.004
 
 
 def draw_honest(rng: Generator, population: Population, count: int, span_us: int) -> Purchases:
@@ -41,10 +41,9 @@ def draw_honest(rng: Generator, population: Population, count: int, span_us: int
     is_relative = rng.random(visits) < RELATIVE_SHARE
     city_visit = np.where(is_relative, other_city(rng, population, city_visit), city_visit)
 
-    user, city, is_online, is_micro = (
-        values[visit] for values in (visitor, city_visit, is_online_visit, is_micro_visit)
-    )
-    mean_gap_us = np.where(is_micro, 4 * MINUTE_US, 22 * MINUTE_US)
+    user, city = visitor[visit], city_visit[visit]
+    is_online, is_micro = is_online_visit[visit], is_micro_visit[visit]
+    mean_gap_us = np.where(is_micro, 4 * MINUTE_US, 32 * MINUTE_US)
     gap_us = np.where(position > 0, rng.exponential(1.0, count) * mean_gap_us, 0.0)
     time_us = (visit_us[visit] + _since_first(gap_us, position)) % span_us
 
@@ -66,11 +65,11 @@ def draw_honest(rng: Generator, population: Population, count: int, span_us: int
     return Purchases(time_us, user, merchant, amount, channel, city, device, np.full(count, HONEST))
 
 
-def _draw_visits(rng: Generator, count: int) -> tuple[Ints, Ints, np.ndarray]:
+def _draw_visits(rng: Generator, count: int) -> tuple[Ints, Ints, Bools]:
     """Draw visits of several purchases each: the visit and the place in it of each purchase."""
     kind = rng.random(count)
     is_micro = kind < MICRO_SHARE
-    size = np.where(kind < MICRO_SHARE + TOUR_SHARE, 1 + rng.geometric(0.5, count), 1)
+    size = np.where(kind < MICRO_SHARE + TOUR_SHARE, 1 + rng.geometric(0.7, count), 1)
     size = np.where(is_micro, rng.integers(3, 9, count), size)
     visits = int(np.searchsorted(np.cumsum(size), count)) + 1
     visit = np.repeat(np.arange(visits), size[:visits])[:count]
@@ -78,16 +77,16 @@ def _draw_visits(rng: Generator, count: int) -> tuple[Ints, Ints, np.ndarray]:
     return visit, position, is_micro[:visits]
 
 
-def _since_first(gap_us: np.ndarray, position: Ints) -> Ints:
+def _since_first(gap_us: Floats, position: Ints) -> Ints:
     """Sum the gaps within each visit."""
     total = np.cumsum(gap_us)
     first = np.arange(len(position)) - position
     return np.asarray(total - total[first], dtype=np.int64)
 
 
-def _by_weight(rng: Generator, weights: np.ndarray, count: int) -> Ints:
+def _by_weight(rng: Generator, weights: Floats, count: int) -> Ints:
     cumulative = np.cumsum(weights)
-    return np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right")
+    return np.asarray(np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right"))
 
 
 def _draw_favourite(rng: Generator, population: Population, user: Ints, online: Ints) -> Ints:

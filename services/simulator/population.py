@@ -1,7 +1,7 @@
 """Who pays and who sells: the users with their habits, the merchants with their trades.
 
 Both are structures of arrays, one element a user or a merchant. They depend on the seed and the
-sizes alone, so that several periods of traffic can share them.
+sizes alone, not on the traffic.
 """
 
 from dataclasses import dataclass
@@ -22,6 +22,9 @@ FAVOURITES: Final = 8
 """Favourite merchants with a door per user; as many online ones."""
 TRIPS: Final = 3
 NEVER_US: Final = np.iinfo(np.int64).max
+LONG_AGO_US: Final = -NEVER_US
+YOUNG_US: Final = 30 * DAY_US
+"""How long a newcomer counts as new; the first ones opened so long before the period."""
 
 PLACE_NONE, PLACE_OWN, PLACE_SHOPPER = 0, 1, 2
 """What place the gateway of an online merchant reports: none, its own address, the shopper's."""
@@ -67,7 +70,7 @@ class Merchants:
     is_online: Bools
     place_mode: Ints
     opened_us: Ints
-    """Opening, microseconds after the period's start; negative for the established ones."""
+    """Opening, microseconds after the period's start; LONG_AGO_US for the established ones."""
     online: Picker
     doors: Picker
     old_online: Picker
@@ -165,7 +168,7 @@ def _draw_merchants(rng: Generator, count: int, cities: int, span_us: int) -> Me
     category = rng.choice(len(CATEGORIES), size=count, p=share / share.sum()).astype(np.int64)
     is_online = rng.random(count) < category_column("online_share")[category]
     city = _draw_cities(rng, count, cities)
-    opened_us = np.where(rng.random(count) < 0.12, rng.integers(0, span_us, count), -1)
+    opened_us = np.where(rng.random(count) < 0.12, rng.integers(-YOUNG_US, span_us, count), LONG_AGO_US)
     # Every city keeps a door, and the world a few online shops and newcomers, however small it is.
     shuffled = rng.permutation(count)
     doors, online, newcomers = (
@@ -173,9 +176,9 @@ def _draw_merchants(rng: Generator, count: int, cities: int, span_us: int) -> Me
         shuffled[cities : cities + 5],
         shuffled[cities + 5 : cities + 11],
     )
-    city[doors], is_online[doors], opened_us[doors] = np.arange(cities), False, -1
-    is_online[online], opened_us[online] = True, -1
-    opened_us[newcomers] = (np.arange(6) + 0.5) / 6 * 0.8 * span_us
+    city[doors], is_online[doors], opened_us[doors] = np.arange(cities), False, LONG_AGO_US
+    is_online[online], opened_us[online] = True, LONG_AGO_US
+    opened_us[newcomers] = (np.arange(6) + 0.5) / 6 * span_us - YOUNG_US // 2
     latitude, longitude = _near(rng, city, 7.0)
     popularity = rng.lognormal(0.0, 1.2, count) * category_column("popularity")[category] ** 0.6
     members = np.arange(count)
@@ -194,7 +197,7 @@ def _draw_merchants(rng: Generator, count: int, cities: int, span_us: int) -> Me
         popularity=popularity,
         risk=category_column("risk")[category] * rng.lognormal(0.0, 0.8, count),
         is_online=is_online,
-        place_mode=rng.choice([PLACE_NONE, PLACE_OWN, PLACE_SHOPPER], size=count, p=[0.4, 0.2, 0.4]),
+        place_mode=rng.choice([PLACE_NONE, PLACE_OWN, PLACE_SHOPPER], size=count, p=[0.3, 0.15, 0.55]),
         opened_us=opened_us.astype(np.int64),
         online=index(is_online),
         doors=index(~is_online),
@@ -224,15 +227,15 @@ def _draw_users(rng: Generator, count: int, cities: int, span_us: int, merchants
         latitude=latitude,
         longitude=longitude,
         is_home_known=rng.random(count) < 0.93,
-        activity=rng.lognormal(0.0, 1.4, count),
+        activity=rng.lognormal(0.0, 1.6, count),
         level=rng.normal(0.0, 0.4, count),
         taste=rng.normal(0.0, 0.3, (count, len(CATEGORIES))),
-        spread=rng.uniform(0.5, 1.0, count),
+        spread=rng.uniform(0.4, 0.85, count),
         peak_h=rng.normal(14.5, 2.8, count),
-        peak_spread_h=rng.uniform(1.5, 4.0, count),
+        peak_spread_h=rng.uniform(1.2, 3.0, count),
         weekend=rng.uniform(0.4, 1.0, count),
         online_share=rng.beta(2.0, 3.5, count),
-        loyalty=rng.beta(7.0, 2.5, count),
+        loyalty=rng.beta(8.0, 1.8, count),
         favourites=favourites,
         has_wallet=rng.random(count) < 0.6,
         devices=rng.choice([1, 2, 3], size=count, p=[0.5, 0.35, 0.15]),

@@ -100,7 +100,7 @@ def usual_channel(rng: Generator, is_online: Bools) -> Ints:
 def own_device(rng: Generator, population: Population, user: Ints, time_us: Ints, channel: Ints) -> Ints:
     """Draw the device of an honest purchase: the phone most of the time, none for a plain card."""
     users = population.users
-    slot = np.where(rng.random(len(user)) < 0.25, rng.integers(0, users.devices[user]), 0)
+    slot = np.where(rng.random(len(user)) < 0.12, rng.integers(0, users.devices[user]), 0)
     slot = np.where((slot == 0) & (time_us >= users.phone_change_us[user]), DEVICE_SLOTS - 1, slot)
     names_device = (channel == ONLINE) | ((channel == CONTACTLESS) & users.has_wallet[user])
     return np.where(names_device, user * DEVICE_SLOTS + slot, NO_DEVICE)

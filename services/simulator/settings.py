@@ -1,10 +1,11 @@
 """What a person may choose about a synthetic data set."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fraud.contracts.wire import EARLIEST, LATEST
 from fraud.errors import BadConfig
 
 DAY_US = 86_400_000_000
@@ -16,7 +17,7 @@ class GeneratorSettings(BaseModel):
     Raises
     ------
     BadConfig
-        When a setting is missing its range; the message names each one that is wrong.
+        When a setting is out of its range; the message names each one that is wrong.
 
     Examples
     --------
@@ -43,9 +44,14 @@ class GeneratorSettings(BaseModel):
     days: Annotated[int, Field(ge=14, le=3650)] = 120
     """Length of the period."""
     start: AwareDatetime = datetime(2026, 1, 1, tzinfo=UTC)
-    """Beginning of period 0."""
-    period: Annotated[int, Field(ge=0, lt=10_000)] = 0
-    """Which stretch of ``days`` after ``start``; all periods share the users and the merchants."""
+    """Beginning of the period."""
+
+    @model_validator(mode="after")
+    def _check_years(self) -> Self:
+        last = self.start + timedelta(days=self.days + 30)  # the labels come after the transactions
+        if self.start < EARLIEST or last >= LATEST:
+            raise ValueError("start and days must lie in the years 2000 to 2099")
+        return self
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -60,13 +66,17 @@ class GeneratorSettings(BaseModel):
 
     @property
     def start_us(self) -> int:
-        """Beginning of this period, microseconds since 1970 UTC."""
-        return round(self.start.timestamp() * 1_000_000) + self.period * self.span_us
+        """Beginning of the period, microseconds since 1970 UTC."""
+        return round(self.start.timestamp() * 1_000_000)
+
+
+def _given(value: Any) -> str:
+    return "" if isinstance(value, BaseModel | dict) else f" (got {value!r})"
 
 
 def _in_words(error: ValidationError) -> str:
     parts = []
     for one in error.errors(include_url=False):
         name = ".".join(str(part) for part in one["loc"]) or "settings"
-        parts.append(f"{name}: {one['msg']} (got {one['input']!r})")
+        parts.append(f"{name}: {one['msg']}{_given(one['input'])}")
     return "; ".join(parts)

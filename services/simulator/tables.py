@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from services.simulator.places import CATEGORIES, CITIES, CURRENCIES
 from services.simulator.population import (
+    LONG_AGO_US,
     NEVER_US,
     PLACE_NONE,
     PLACE_SHOPPER,
@@ -33,7 +34,7 @@ MISSING: Final = {
     "category": 0.015,
     "country": 0.01,
     "channel": 0.01,
-    "device_id": 0.06,
+    "device_id": 0.04,
     "place": 0.04,
 }
 """Share of the records in which a gateway leaves the field out."""
@@ -54,7 +55,7 @@ def transactions_table(
     countries = pa.array([city.country for city in CITIES])
     currencies = pa.array([CURRENCIES.get(city.country, "EUR") for city in CITIES])
     categories = pa.array([category.name for category in CATEGORIES])
-    number = settings.period * 2**40 + rng.permutation(count)
+    number = rng.permutation(count)
 
     def missing(name: str) -> Bools:
         return rng.random(count) < MISSING[name]
@@ -138,7 +139,9 @@ def merchants_table(population: Population, settings: GeneratorSettings) -> pa.T
             "is_online": pa.array(merchants.is_online),
             "price_level": np.round(merchants.price, 4),
             "risk": np.round(merchants.risk, 4),
-            "opened_at": _moments(np.where(merchants.opened_us < 0, NEVER_US, merchants.opened_us), settings),
+            "opened_at": _moments(
+                np.where(merchants.opened_us == LONG_AGO_US, NEVER_US, merchants.opened_us), settings
+            ),
         }
     )
 
@@ -156,7 +159,8 @@ def _places(rng: Generator, population: Population, purchases: Purchases) -> tup
     latitude = np.where(is_shopper, shopper_latitude, merchants.latitude[purchases.merchant])
     longitude = np.where(is_shopper, shopper_longitude, merchants.longitude[purchases.merchant])
     is_hidden = is_online & (mode == PLACE_NONE)
-    return np.where(is_hidden, np.nan, np.round(latitude, 5)), np.round(longitude, 5), city
+    shown = np.where(is_hidden, np.nan, np.round(latitude, 5))
+    return shown, np.round(longitude, 5).astype(np.float64), city
 
 
 def _mixed(number: Ints, seed: int, salt: int) -> NDArray[np.uint64]:
