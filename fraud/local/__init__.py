@@ -1,0 +1,1 @@
+"""The embedded platform: every part as a process of this machine, its state in one folder."""

@@ -1,0 +1,28 @@
+"""The user's cache folder, and a lock with which two processes stay out of each other's way."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """Return ``$XDG_CACHE_HOME/fraud``, by default ``~/.cache/fraud``; it may not exist yet."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "fraud"
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Hold a lock that other processes wait for; it ends with the process, whatever happens to it.
+
+    Parameters
+    ----------
+    file
+        Lock file; made together with its folder, and left in place.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
