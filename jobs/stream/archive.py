@@ -118,7 +118,10 @@ class Archive:
             return
         found = self._spark.read.schema(self._schema).parquet(*paths)
         for table, (kind, columns) in TABLES.items():
-            self._append(table, found.filter(f"kind = {kind}").select(*columns), plan)
+            taken = found.filter(f"kind = {kind}")
+            if table == "decisions":  # history from before go-live was decided elsewhere
+                taken = taken.filter("outcome is not null")
+            self._append(table, taken.select(*columns), plan)
 
     def _append(self, table: str, frame: DataFrame, plan: Plan) -> None:
         (

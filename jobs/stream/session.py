@@ -1,6 +1,7 @@
 """The Spark session of the streaming job and of whatever else reads or writes its Delta tables."""
 
 import os
+import sys
 from typing import Final
 
 from pyspark.sql import SparkSession
@@ -36,6 +37,7 @@ def open_session(name: str, master: str, partitions: int) -> SparkSession:
         builder = builder.config(key, value)
     if "SPARK_ENV_LOADED" not in os.environ:
         os.environ["JAVA_HOME"] = str(java_home())
+        os.environ["PYSPARK_PYTHON"] = sys.executable
         classpath = os.pathsep.join(str(jar) for jar in spark_jars())
         builder = (
             builder.master(master)

@@ -20,7 +20,7 @@ from fraud.features.engine import fold_events
 from fraud.features.events import event_of_label, event_of_transaction, stack_events
 from fraud.store import Kind
 from jobs.stream import rows
-from jobs.stream.context import TaskContext, store_of
+from jobs.stream.context import TaskContext, settle, store_of
 
 BATCH_ROWS: Final = 10_000
 
@@ -44,7 +44,9 @@ def run_user_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -> It
     if not parts:
         return
     table = in_arrival_order(pa.Table.from_batches(parts))
-    yield from pass_users(context, table).to_batches(max_chunksize=BATCH_ROWS)
+    passed = pass_users(context, table)
+    settle()
+    yield from passed.to_batches(max_chunksize=BATCH_ROWS)
 
 
 def pass_users(context: TaskContext, table: pa.Table) -> pa.Table:

@@ -1,0 +1,1 @@
+"""The backfill: history from before go-live into the feature store and, through the spool, into Delta."""
