@@ -33,6 +33,7 @@ def calibrate(margin: Floats, is_fraud: Bools) -> Sigmoid | Isotonic:
     losses = [0.0, 0.0]
     for rows in (even, ~even):
         if is_fraud[rows].any() and is_fraud[~rows].any():
+            pair: tuple[Sigmoid | Isotonic, ...]
             pair = fit_sigmoid(margin[rows], is_fraud[rows]), fit_isotonic(margin[rows], is_fraud[rows])
             for index, fitted in enumerate(pair):
                 losses[index] += log_loss(is_fraud[~rows], fitted.apply(margin[~rows]), labels=[False, True])

@@ -51,9 +51,6 @@ class Predictor(kserve.Model):  # type: ignore[misc]
             ModelSource(settings), self.publish, settings.reload_s, settings.backoff_max_s
         )
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _start_in_worker, (self._settings,)
-
     async def healthy(self) -> bool:
         """Whether a model is loaded; the readiness of ``/v2/health/ready``."""
         return self.served is not None
@@ -63,10 +60,9 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         return self.served is not None
 
     def start(self) -> None:
-        """Start to follow the registry; with several workers, each of them does so for itself."""
+        """Start to follow the registry."""
         quieten()
-        if self._settings.workers == 1:
-            self._watcher.start()
+        self._watcher.start()
 
     def stop(self) -> None:
         """Stop following the registry."""
@@ -201,10 +197,3 @@ def quieten() -> None:
 def _is_unexpected(record: logging.LogRecord) -> bool:
     kind = record.exc_info[0] if record.exc_info else None
     return kind is None or not issubclass(kind, _EXPECTED)
-
-
-def _start_in_worker(settings: PredictorSettings) -> Predictor:
-    predictor = Predictor(settings)
-    quieten()
-    predictor._watcher.start()  # noqa: SLF001  (the module's own class)
-    return predictor

@@ -117,8 +117,13 @@ def read_request(body: bytes, json_length: str | None, model_name: str) -> kserv
 
 
 def serve(settings: PredictorSettings) -> None:
-    """Serve until the process is told to end."""
-    server = kserve.ModelServer(http_port=settings.port, workers=settings.workers, enable_grpc=False)
+    """Serve until the process is told to end.
+
+    One process: more capacity means more replicas. The SDK's own worker processes are killed and
+    started anew for ever where importing takes longer than 5 s, outlive a killed parent, and would
+    each show their own part of the metrics.
+    """
+    server = kserve.ModelServer(http_port=settings.port, workers=1, enable_grpc=False)
     server.dataplane = BinaryDataPlane(model_registry=server.registered_models)
     server.model_repository_extension = RegistryDecides(model_registry=server.registered_models)
     server.start([Predictor(settings)])

@@ -17,9 +17,6 @@ class PredictorSettings(BaseSettings):
     """What to serve: ``models:/<name>@<alias>`` follows the alias, ``models:/<name>/<version>`` stays."""
     name: str = "fraud"
     """The model's name in the path ``/v2/models/<name>``."""
-    workers: int = Field(default=1, ge=1)
-    """Server processes. Each loads its own model, and ``/metrics`` shows the one that answers: prefer
-    replicas to workers."""
     threads: int = Field(default=1, ge=1)
     """Threads of one scoring call."""
     parallel: int = Field(default=2, ge=1)

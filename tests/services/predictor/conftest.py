@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import lightgbm
@@ -48,7 +49,7 @@ def make_vectors(rows: int, seed: int = 99) -> np.ndarray:
     return vectors
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 120.0) -> None:
     stop_at = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < stop_at, f"never came true: {what}"
@@ -58,6 +59,10 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 60.0
 @dataclass(frozen=True)
 class Registry:
     uri: str
+
+    def create(self) -> None:
+        with open_registry(self.uri, "test"):
+            pass
 
     def register(self, model: ScoringModel, alias: str = "champion") -> str:
         report = Report(
@@ -102,13 +107,12 @@ class Server:
         return 0.0
 
     def kill(self) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait(30)
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(30)
 
 
 @contextmanager
-def run_server(mlflow_uri: str, folder: Path) -> Iterator[Server]:
+def run_server(mlflow_uri: str, folder: Path, **settings: str) -> Iterator[Server]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -118,6 +122,7 @@ def run_server(mlflow_uri: str, folder: Path) -> Iterator[Server]:
         "FRAUD_PREDICTOR_MLFLOW_URI": mlflow_uri,
         "FRAUD_PREDICTOR_RELOAD_S": "0.1",
         "FRAUD_PREDICTOR_BACKOFF_MAX_S": "0.5",
+        **{f"FRAUD_PREDICTOR_{name.upper()}": value for name, value in settings.items()},
     }
     log = folder / "server.log"
     with log.open("wb") as out:
@@ -129,6 +134,18 @@ def run_server(mlflow_uri: str, folder: Path) -> Iterator[Server]:
             yield server
         finally:
             server.kill()
+
+
+@pytest.fixture(scope="session")
+def tools() -> SimpleNamespace:
+    """The functions of this module, for tests that build their own."""
+    return SimpleNamespace(
+        Registry=Registry,
+        make_model=make_model,
+        make_vectors=make_vectors,
+        run_server=run_server,
+        wait_until=wait_until,
+    )
 
 
 @pytest.fixture(scope="module")
