@@ -21,7 +21,8 @@ from rich.console import Console
 
 from fraud.errors import BadConfig, Unavailable
 from fraud.local.cache import cache_folder, locked
-from fraud.local.java import java_home
+from fraud.local.java import is_packaged, java_home
+from fraud.local.trust import PASSWORD, write_trust_store
 from fraud.local.versions import BROKER_PACKAGES, SPARK_PACKAGES
 
 _TIMEOUT_S: Final = 1800.0
@@ -127,6 +128,7 @@ def _resolve(packages: Sequence[str], ivy: Path, tell: Tell) -> None:
         *("--master", "local[1]"),
         *("--packages", ",".join(packages)),
         *("--conf", f"spark.jars.ivy={ivy}"),
+        *_trust_options(ivy / "trusted.jks"),
         str(program),
     ]
     environment = {
@@ -150,6 +152,14 @@ def _resolve(packages: Sequence[str], ivy: Path, tell: Tell) -> None:
             f"the jars for {', '.join(packages)} could not be fetched: {_reason(log)}. Check the network "
             "(behind a mirror set DEFAULT_ARTIFACT_REPOSITORY), or set FRAUD_JARS to a folder of jars",
         )
+
+
+def _trust_options(file: Path) -> list[str]:
+    """Let a Java that came as a package trust what this machine trusts; the machine's own Java does."""
+    if not is_packaged(java_home()) or not write_trust_store(file):
+        return []
+    store = f'-Djavax.net.ssl.trustStore="{file}" -Djavax.net.ssl.trustStorePassword={PASSWORD}'
+    return ["--driver-java-options", f"{store} -Djavax.net.ssl.trustStoreType=JKS"]
 
 
 def _follow(process: "subprocess.Popen[bytes]", jars: Path, downloads: Path, tell: Tell) -> None:

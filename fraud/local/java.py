@@ -88,6 +88,11 @@ def java_home() -> Path:
     )
 
 
+def is_packaged(home: Path) -> bool:
+    """Whether a folder that :func:`java_home` returned stands for the Python package's Java."""
+    return home.parent == cache_folder()
+
+
 def _candidates() -> list[tuple[str, Path]]:
     found = []
     if os.environ.get("JAVA_HOME"):
