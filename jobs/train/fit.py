@@ -1,5 +1,6 @@
 """Fitting the trees."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import lightgbm
@@ -25,6 +26,7 @@ PARAMETERS: Final[dict[str, Any]] = {
 }
 """Chosen for PR-AUC on synthetic data of several seeds; the depth also bounds the time of reasons."""
 ROUNDS: Final = 600
+MONOTONE: Final = tuple(feature.monotone for feature in FEATURES)
 PATIENCE: Final = 60
 """Rounds without a better average precision on validation that end the training."""
 
@@ -37,6 +39,7 @@ def fit_trees(
     threads: int = 0,
     parameters: dict[str, Any] = PARAMETERS,
     rounds: int = ROUNDS,
+    monotone: Sequence[int] = MONOTONE,
 ) -> lightgbm.Booster:
     """Fit boosted trees, stopping when the average precision on validation no longer rises.
 
@@ -54,6 +57,8 @@ def fit_trees(
         LightGBM's; the balance of classes, constraints and determinism are added.
     rounds
         Greatest number of trees.
+    monotone
+        For each feature: 1, the score never falls as it rises; -1, never rises; 0, free.
 
     Returns
     -------
@@ -63,7 +68,7 @@ def fit_trees(
     full = {
         **parameters,
         "scale_pos_weight": balance(train),
-        "monotone_constraints": [feature.monotone for feature in FEATURES],
+        **({"monotone_constraints": list(monotone)} if any(monotone) else {}),
         "seed": seed,
         "num_threads": threads,
         "deterministic": True,
