@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,15 +14,21 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def locked(file: Path) -> Iterator[None]:
+def locked(file: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Hold a lock that other processes wait for; it ends with the process, whatever happens to it.
 
     Parameters
     ----------
     file
         Lock file; made together with its folder, and left in place.
+    on_wait
+        Called once when another process holds the lock, before waiting for it.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield

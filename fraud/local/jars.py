@@ -84,9 +84,12 @@ def _jars(name: str, packages: Sequence[str], tell: Tell | None) -> list[Path]:
     key = hashlib.sha256("\n".join((_rules(), *packages)).encode()).hexdigest()[:12]
     folder = cache_folder() / "jars" / f"{name}-{key}"
     if not folder.exists():
-        with locked(folder.with_suffix(".lock")):
+        say = tell or _tell
+        with locked(
+            folder.with_suffix(".lock"), lambda: say(f"another process fetches the {name} jars; waiting")
+        ):
             if not folder.exists():
-                _fetch(name, packages, folder, tell or _tell)
+                _fetch(name, packages, folder, say)
     return sorted(folder.glob("*.jar"))
 
 

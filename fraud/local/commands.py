@@ -1,0 +1,95 @@
+"""The commands ``fraud up``, ``fraud down`` and ``fraud status``."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from fraud.errors import BadConfig
+from fraud.local import platform
+from fraud.local.platform import PartStatus, State
+from fraud.local.settings import LocalSettings
+
+_COLOURS: Final = {
+    State.READY: "green",
+    State.NOT_READY: "yellow",
+    State.CRASHED: "red",
+    State.STOPPED: "dim",
+}
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the whole state; default FRAUD_LOCAL_HOME, then .fraud in this folder."),
+]
+
+
+def up(
+    parts: Annotated[
+        list[str] | None, typer.Argument(help=f"Which of {', '.join(platform.PART_NAMES)}; default all.")
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Start the embedded platform and leave it running; start only what is missing."""
+    console = Console(highlight=False)
+    with console.status("looking") as spinner:
+
+        def tell(text: str) -> None:
+            console.print(escape(text), soft_wrap=True)
+            spinner.update(escape(text))
+
+        found = platform.up(_settings(home), parts or platform.PART_NAMES, tell)
+    _show(console, found)
+    _fail_if_crashed(found)
+
+
+def down(home: HomeOption = None) -> None:
+    """Stop what `up` started, and nothing else; data and logs stay."""
+    console = Console(highlight=False)
+    with console.status("looking"):
+        platform.down(_settings(home), lambda text: console.print(escape(text), soft_wrap=True))
+    console.print("everything is stopped")
+
+
+def status(
+    home: HomeOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, one object a part.")] = False,
+) -> None:
+    """Show the parts of the embedded platform; exit code 1 when one has crashed."""
+    found = platform.status(_settings(home))
+    if as_json:
+        typer.echo(json.dumps([part.model_dump(mode="json") for part in found], indent=2))
+    else:
+        _show(Console(highlight=False), found)
+    _fail_if_crashed(found)
+
+
+def _settings(home: Path | None) -> LocalSettings:
+    try:
+        return LocalSettings() if home is None else LocalSettings(home=home)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise BadConfig(f"FRAUD_LOCAL_{name}={first['input']}: {first['msg']}") from error
+
+
+def _show(console: Console, found: list[PartStatus]) -> None:
+    table = Table("part", "state", "pid", "port", "url", "since (UTC)")
+    for part in found:
+        since = f"{part.since:%Y-%m-%d %H:%M:%S}" if part.since else ""
+        colour = _COLOURS[part.state]
+        state = f"[{colour}]{part.state}[/{colour}]"
+        table.add_row(part.name, state, str(part.pid or ""), str(part.port or ""), part.url or "", since)
+    console.print(table)
+    for part in found:
+        if part.detail:
+            console.print(f"[red]{part.name}[/red] {escape(part.detail)}", soft_wrap=True)
+
+
+def _fail_if_crashed(found: list[PartStatus]) -> None:
+    if any(part.state is State.CRASHED for part in found):
+        raise typer.Exit(1)

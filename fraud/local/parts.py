@@ -1,0 +1,223 @@
+"""The parts of the embedded platform, in the order of their start: what each runs, and when it is ready."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from fraud.errors import Unavailable
+from fraud.local import broker
+from fraud.local.jars import Tell, spark_jars
+from fraud.local.java import java_home
+from fraud.local.settings import LocalSettings
+
+MODEL_NAME: Final = "fraud"
+MODEL_ALIAS: Final = "champion"
+
+_TIMEOUT_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the parts are: the settings, and the ports as they were chosen."""
+
+    settings: LocalSettings
+    ports: Mapping[str, int]
+    """Port's name: number."""
+
+    def folder(self, part: str) -> Path:
+        """Return the folder of a part's own data."""
+        return self.settings.home_path / part
+
+    def address(self, port: str) -> str:
+        """Return ``host:port`` of a port's name."""
+        return f"{self.settings.host}:{self.ports[port]}"
+
+    def url(self, port: str) -> str:
+        """Return the base URL of a port's name."""
+        return f"http://{self.address(port)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part; its functions take the place."""
+
+    name: str
+    ports: tuple[str, ...]
+    """Names of its ports, its own first; each one's setting is ``<name>_port``."""
+    needs: tuple[str, ...]
+    """Parts that must be ready before."""
+    needs_champion: bool
+    """Whether it can only start once the registry has a model with the alias."""
+    prepare: Callable[[Place, Tell], None]
+    """Before the start: files, downloads."""
+    command: Callable[[Place], list[str]]
+    environment: Callable[[Place], dict[str, str]]
+    is_ready: Callable[[Place], bool]
+    url: Callable[[Place], str]
+    """Where people and clients find it."""
+    finish: Callable[[Place], None] = lambda _place: None
+    """When it is ready, again at every `up`."""
+    stop_timeout_s: float = 30.0
+    """How long it may take to end by itself."""
+
+
+def has_champion(place: Place) -> bool:
+    """Whether the model registry has a champion.
+
+    Raises
+    ------
+    Unavailable
+        When the registry does not say.
+    """
+    query = {"name": MODEL_NAME, "alias": MODEL_ALIAS}
+    url = f"{place.url('mlflow')}/api/2.0/mlflow/registered-models/alias"
+    try:
+        answer = httpx.get(url, params=query, timeout=_TIMEOUT_S, trust_env=False)
+    except httpx.HTTPError as error:
+        raise Unavailable(f"the model registry at {url} does not answer: {error}") from error
+    if answer.is_success:
+        return True
+    if "RESOURCE_DOES_NOT_EXIST" in answer.text or "INVALID_PARAMETER_VALUE" in answer.text:
+        return False
+    raise Unavailable(f"the model registry at {url} answered {answer.status_code}: {answer.text[:200]}")
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=_TIMEOUT_S, trust_env=False).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def _prepare_broker(place: Place, tell: Tell) -> None:
+    settings = place.settings
+    broker.prepare_broker(
+        place.folder("broker"),
+        host=settings.host,
+        ports=place.ports,
+        partitions=settings.kafka_partitions,
+        tell=tell,
+    )
+
+
+def _prepare_stream(place: Place, tell: Tell) -> None:
+    _spark_scratch(place).mkdir(parents=True, exist_ok=True)
+    spark_jars(tell)
+
+
+def _prepare_nothing(_place: Place, _tell: Tell) -> None:
+    """Most parts make what they need."""
+
+
+def _module(name: str) -> Callable[[Place], list[str]]:
+    return lambda _place: [sys.executable, "-m", name]
+
+
+def _mlflow_command(place: Place) -> list[str]:
+    artifacts = place.folder("mlflow") / "artifacts"
+    return [
+        *(sys.executable, "-m", "mlflow", "server"),
+        *("--host", place.settings.host),
+        *("--port", str(place.ports["mlflow"])),
+        *("--workers", "1"),
+        *("--backend-store-uri", "sqlite:///mlflow.db"),  # in its current folder, whatever that is called
+        *("--artifacts-destination", artifacts.as_uri()),
+    ]
+
+
+def _mlflow_environment(_place: Place) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    return {
+        **inherited,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # six more processes, for evaluations of chat models
+    }
+
+
+def _predictor_environment(place: Place) -> dict[str, str]:
+    return {
+        **os.environ,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "FRAUD_PREDICTOR_PORT": str(place.ports["predictor"]),
+        "FRAUD_PREDICTOR_MLFLOW_URI": place.url("mlflow"),
+        "FRAUD_PREDICTOR_MODEL": f"models:/{MODEL_NAME}@{MODEL_ALIAS}",
+    }
+
+
+def _stream_environment(place: Place) -> dict[str, str]:
+    # Set by spark-submit, it would make the job look for a cluster's jars.
+    inherited = {name: value for name, value in os.environ.items() if name != "SPARK_ENV_LOADED"}
+    return {
+        **inherited,
+        "JAVA_HOME": str(java_home()),
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "SPARK_LOCAL_IP": place.settings.host,
+        "SPARK_LOCAL_DIRS": str(_spark_scratch(place)),
+        "FRAUD_STREAM_HOME": str(place.folder("stream")),
+        "FRAUD_STREAM_HOST": place.settings.host,
+        "FRAUD_STREAM_KAFKA_BOOTSTRAP": place.address("kafka"),
+        "FRAUD_STREAM_PREDICTOR_URL": place.url("predictor"),
+        "FRAUD_STREAM_METRICS_PORT": str(place.ports["stream_metrics"]),
+    }
+
+
+def _spark_scratch(place: Place) -> Path:
+    return place.folder("stream") / "scratch"
+
+
+PARTS: Final = (
+    Part(
+        name="broker",
+        ports=("kafka", "kafka_controller"),
+        needs=(),
+        needs_champion=False,
+        prepare=_prepare_broker,
+        command=lambda place: broker.broker_command(place.settings.kafka_heap_mb),
+        environment=lambda _place: broker.broker_environment(),
+        is_ready=lambda place: broker.is_broker_ready(place.address("kafka")),
+        url=lambda place: place.address("kafka"),
+        finish=lambda place: broker.create_topics(place.address("kafka"), place.settings.kafka_partitions),
+    ),
+    Part(
+        name="mlflow",
+        ports=("mlflow",),
+        needs=(),
+        needs_champion=False,
+        prepare=_prepare_nothing,
+        command=_mlflow_command,
+        environment=_mlflow_environment,
+        is_ready=lambda place: _answers(f"{place.url('mlflow')}/health"),
+        url=lambda place: place.url("mlflow"),
+    ),
+    Part(
+        name="predictor",
+        ports=("predictor",),
+        needs=("mlflow",),
+        needs_champion=True,
+        prepare=_prepare_nothing,
+        command=_module("services.predictor.main"),
+        environment=_predictor_environment,
+        is_ready=lambda place: _answers(f"{place.url('predictor')}/v2/models/{MODEL_NAME}/ready"),
+        url=lambda place: place.url("predictor"),
+    ),
+    Part(
+        name="stream",
+        ports=("stream_metrics",),
+        needs=("broker", "predictor"),
+        needs_champion=True,
+        prepare=_prepare_stream,
+        command=_module("jobs.stream.main"),
+        environment=_stream_environment,
+        is_ready=lambda place: _answers(f"{place.url('stream_metrics')}/ready"),
+        url=lambda place: f"{place.url('stream_metrics')}/metrics",
+        stop_timeout_s=75.0,  # it finishes its micro-batch and archives it
+    ),
+)
+"""In the order of their start; they are stopped in the reverse order."""

@@ -1,0 +1,280 @@
+"""Start, look at and stop the embedded platform.
+
+Keeps all state in the home folder: ``run/<part>.json`` says what was started, ``logs/<part>.log`` what it
+said, ``<part>/`` holds its data. Every command may be repeated; parts outlive the command.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+from fraud.errors import BadConfig, Unavailable
+from fraud.local import process
+from fraud.local.cache import locked
+from fraud.local.jars import Tell
+from fraud.local.parts import PARTS, Part, Place, has_champion
+from fraud.local.ports import check_ports, choose_ports, is_free
+from fraud.local.process import ProcessRecord
+from fraud.local.settings import LocalSettings
+
+PART_NAMES: Final = tuple(part.name for part in PARTS)
+NO_CHAMPION: Final = (
+    "the registry has no champion yet: `fraud train` makes one, then `fraud up` again starts the rest"
+)
+
+_POLL_S: Final = 0.25
+
+
+class State(StrEnum):
+    """Of a part."""
+
+    READY = "ready"
+    NOT_READY = "not ready"
+    """It runs and does not answer, or not yet."""
+    CRASHED = "crashed"
+    """It was started and is gone, though nobody stopped it."""
+    STOPPED = "stopped"
+
+
+class PartStatus(BaseModel):
+    """What is known about one part."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    state: State
+    pid: int | None = None
+    port: int | None = None
+    url: str | None = None
+    since: datetime | None = None
+    """When it was started, UTC."""
+    log: Path | None = None
+    detail: str = ""
+    """Of a crashed part: how it ended and the tail of its log."""
+
+
+def up(
+    settings: LocalSettings, parts: Sequence[str] = PART_NAMES, tell: Tell = lambda _text: None
+) -> list[PartStatus]:
+    """Start what does not run yet, in order, each one ready before the next.
+
+    Parameters
+    ----------
+    settings
+        Where, and on which ports. A part that runs keeps its port.
+    parts
+        Which ones; what they need is started too.
+    tell
+        Takes words of progress.
+
+    Returns
+    -------
+    list of PartStatus
+        Of all parts. Those that need a model are left stopped, with words to ``tell``, while the
+        registry has no champion.
+
+    Raises
+    ------
+    BadConfig
+        When a port is taken (before anything is started), a part is unknown, or Java is missing.
+    Unavailable
+        When a part ends while starting or is not ready in time (with the tail of its log), or jars
+        cannot be fetched. What was started goes on running.
+    """
+    wanted = _with_needs(parts)
+    with _alone(settings, tell):
+        missing = [part for part in wanted if not _is_running(settings, part)]
+        for part in missing:
+            _sweep(settings, part)
+        place = Place(settings, _settle_ports(settings, missing))
+        for part in wanted:
+            if part.needs_champion and part in missing and not has_champion(place):
+                tell(NO_CHAMPION)
+                break
+            _bring_up(part, place, tell, is_missing=part in missing)
+    return status(settings)
+
+
+def down(settings: LocalSettings, tell: Tell = lambda _text: None) -> None:
+    """Stop every part that was started from this home folder, last one first, and nothing else.
+
+    Parameters
+    ----------
+    settings
+        Only the home folder matters.
+    tell
+        Takes words of progress.
+    """
+    if not settings.home_path.exists():
+        return
+    with _alone(settings, tell):
+        for part in reversed(PARTS):
+            record = _record_file(settings, part)
+            found = process.load(record)
+            if found is None:
+                continue
+            if process.is_alive(found):
+                tell(f"stopping {part.name}")
+            if not process.stop(found, part.stop_timeout_s):
+                tell(f"{part.name} did not end within {part.stop_timeout_s:.0f} s and was killed")
+            record.unlink()
+
+
+def status(settings: LocalSettings) -> list[PartStatus]:
+    """Look at every part, in the order of their start."""
+    place = Place(settings, _known_ports(settings))
+    return [_status_of(part, place) for part in PARTS]
+
+
+def check(settings: LocalSettings) -> None:
+    """Make sure that no part has crashed.
+
+    Raises
+    ------
+    Unavailable
+        When one has; the message carries the tail of its log.
+    """
+    crashed = [part for part in status(settings) if part.state is State.CRASHED]
+    if crashed:
+        raise Unavailable("\n".join(f"{part.name} {part.detail}" for part in crashed))
+
+
+def _with_needs(names: Iterable[str]) -> list[Part]:
+    by_name = {part.name: part for part in PARTS}
+    wanted: set[str] = set()
+    left = list(names)
+    while left:
+        name = left.pop()
+        if name not in by_name:
+            raise BadConfig(f"there is no part {name!r}; there are {', '.join(PART_NAMES)}")
+        if name not in wanted:
+            wanted.add(name)
+            left.extend(by_name[name].needs)
+    return [part for part in PARTS if part.name in wanted]
+
+
+@contextmanager
+def _alone(settings: LocalSettings, tell: Tell) -> Iterator[None]:
+    """Keep a second `up` or `down` over the same home waiting."""
+    home = settings.home_path
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadConfig(
+            f"the home folder {home} cannot be made ({error.strerror}); set FRAUD_LOCAL_HOME"
+        ) from error
+    with locked(home / "lock", lambda: tell("waiting for another `fraud up` or `fraud down` to finish")):
+        yield
+
+
+def _sweep(settings: LocalSettings, part: Part) -> None:
+    """End what a crashed part left behind, e.g. a child that holds its port."""
+    found = process.load(_record_file(settings, part))
+    if found is not None:
+        process.stop(found, part.stop_timeout_s)
+
+
+def _settle_ports(settings: LocalSettings, missing: Sequence[Part]) -> dict[str, int]:
+    """Fix every port: a running part keeps its own, a missing one gets a free one of its choice."""
+    known = _known_ports(settings)
+    names = [name for part in missing for name in part.ports]
+    wanted = {name: _port_setting(settings, name) for name in names}
+    for name, port in wanted.items():
+        if port == 0 and name in known and is_free(settings.host, known[name]):
+            wanted[name] = known[name]  # clients of a crashed part know this one
+    chosen = choose_ports(settings.host, wanted)
+    owner = {name: part.name for part in missing for name in part.ports}
+    check_ports(
+        settings.host,
+        [(owner[name], chosen[name], f"FRAUD_LOCAL_{name.upper()}_PORT") for name in names],
+    )
+    return {**known, **chosen}
+
+
+def _bring_up(part: Part, place: Place, tell: Tell, *, is_missing: bool) -> None:
+    started = time.monotonic()
+    if is_missing:
+        tell(f"starting {part.name}")
+        folder = place.folder(part.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        part.prepare(place, tell)
+        process.start(
+            part.command(place),
+            folder=folder,
+            environment=part.environment(place),
+            log=place.settings.home_path / "logs" / f"{part.name}.log",
+            record=_record_file(place.settings, part),
+            ports={name: place.ports[name] for name in part.ports},
+        )
+    _wait_ready(part, place)
+    part.finish(place)
+    words = f"ready after {time.monotonic() - started:.1f} s" if is_missing else "was running"
+    tell(f"{part.name} {words}: {part.url(place)}")
+
+
+def _wait_ready(part: Part, place: Place) -> None:
+    found = process.load(_record_file(place.settings, part))
+    if found is None:
+        raise Unavailable(f"{part.name} was stopped while it started")
+    timeout_s = place.settings.ready_timeout_s
+    is_over = process.wait_until(
+        lambda: not process.is_alive(found) or part.is_ready(place), timeout_s, _POLL_S
+    )
+    if not process.is_alive(found):
+        raise Unavailable(f"{part.name} {_last_words(found)}")
+    if not is_over:
+        raise Unavailable(f"{part.name} is not ready after {timeout_s:.0f} s; {_log_words(found)}")
+
+
+def _status_of(part: Part, place: Place) -> PartStatus:
+    found = process.load(_record_file(place.settings, part))
+    if found is None:
+        return PartStatus(name=part.name, state=State.STOPPED)
+    if process.is_alive(found):
+        state, detail = (State.READY if part.is_ready(place) else State.NOT_READY), ""
+    else:
+        state, detail = State.CRASHED, _last_words(found)
+    return PartStatus(
+        name=part.name,
+        state=state,
+        pid=found.pid,
+        port=found.ports[part.ports[0]],
+        url=part.url(place),
+        since=found.started_at,
+        log=found.log,
+        detail=detail,
+    )
+
+
+def _last_words(found: ProcessRecord) -> str:
+    return f"{process.exit_words(found)}; {_log_words(found)}"
+
+
+def _log_words(found: ProcessRecord) -> str:
+    return f"the end of {found.log}:\n{process.tail(found.log) or '(empty)'}"
+
+
+def _is_running(settings: LocalSettings, part: Part) -> bool:
+    found = process.load(_record_file(settings, part))
+    return found is not None and process.is_alive(found)
+
+
+def _known_ports(settings: LocalSettings) -> dict[str, int]:
+    """Read the ports of all parts that were started and not stopped."""
+    records = (process.load(_record_file(settings, part)) for part in PARTS)
+    return {name: port for found in records if found for name, port in found.ports.items()}
+
+
+def _port_setting(settings: LocalSettings, name: str) -> int:
+    values: Mapping[str, int] = settings.model_dump()
+    return values[f"{name}_port"]
+
+
+def _record_file(settings: LocalSettings, part: Part) -> Path:
+    return settings.home_path / "run" / f"{part.name}.json"

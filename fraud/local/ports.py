@@ -1,0 +1,80 @@
+"""Ports: choose free ones, and say which setting to change when one is taken."""
+
+import errno
+import socket
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+
+from fraud.errors import BadConfig
+
+
+def check_ports(host: str, wanted: Iterable[tuple[str, int, str]]) -> None:
+    """Make sure that ports can be listened on.
+
+    Parameters
+    ----------
+    host
+        Address to listen on.
+    wanted
+        For each port what wants it, its number, and the environment variable that changes it.
+
+    Raises
+    ------
+    BadConfig
+        For the first one that is taken or wanted twice; change the setting that it names.
+    """
+    owners: dict[int, str] = {}
+    for part, port, variable in wanted:
+        if port in owners:
+            raise BadConfig(
+                f"port {port} is wanted by {owners[port]} and by {part}; set {variable} to another"
+            )
+        owners[port] = part
+        fault = _fault(host, port)
+        if fault:
+            raise BadConfig(f"port {port}, which {part} wants, {fault}; free it or set {variable} to another")
+
+
+def choose_ports(host: str, wanted: Mapping[str, int]) -> dict[str, int]:
+    """Put a free port, each another one, in the place of every 0.
+
+    Parameters
+    ----------
+    host
+        Address to listen on.
+    wanted
+        Name: port or 0.
+    """
+    with ExitStack() as held:
+        chosen = {}
+        for name, port in wanted.items():
+            if port:
+                chosen[name] = port
+                continue
+            listener = held.enter_context(socket.socket())
+            listener.bind((host, 0))
+            chosen[name] = int(listener.getsockname()[1])
+        return chosen
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether a port can be listened on."""
+    return _fault(host, port) is None
+
+
+def _fault(host: str, port: int) -> str | None:
+    try:
+        with socket.create_connection((host, port), timeout=1.0):
+            return "is in use by another program"
+    except OSError:
+        pass  # nobody answers
+    for address in (host, ""):  # some parts listen on every address
+        try:
+            with socket.socket() as listener:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind((address, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return "is in use by another program"
+            return f"cannot be used ({error.strerror})"
+    return None

@@ -1,0 +1,38 @@
+"""Settings of the embedded platform, read from the environment (``FRAUD_LOCAL_*``)."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class LocalSettings(BaseSettings):
+    """Where the embedded platform lives, and on which ports; 0 stands for any free port."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAUD_LOCAL_", frozen=True, extra="forbid")
+
+    home: Path = Path(".fraud")
+    """Folder of the whole state: data, logs, what runs. A relative one lies in the current folder."""
+    host: str = "127.0.0.1"
+    """Address that the parts listen on and are reached at."""
+    kafka_port: int = Field(default=9092, ge=0, le=65535)
+    """Of the broker, for its clients."""
+    kafka_controller_port: int = Field(default=9093, ge=0, le=65535)
+    """Of the broker, for itself."""
+    kafka_partitions: int = Field(default=4, ge=1)
+    """Of each topic, at the time it is made."""
+    kafka_heap_mb: int = Field(default=768, ge=128)
+    """Java heap of the broker at most, MiB."""
+    mlflow_port: int = Field(default=5000, ge=0, le=65535)
+    """Of the tracking server and model registry."""
+    predictor_port: int = Field(default=8080, ge=0, le=65535)
+    """Of the model server, for scores and for ``/metrics``."""
+    stream_metrics_port: int = Field(default=9404, ge=0, le=65535)
+    """Of the streaming job's ``/metrics`` and ``/ready``."""
+    ready_timeout_s: float = Field(default=180.0, gt=0.0)
+    """How long a part may take until it is ready, seconds."""
+
+    @property
+    def home_path(self) -> Path:
+        """The home folder as an absolute path."""
+        return self.home.expanduser().absolute()
