@@ -1,0 +1,143 @@
+"""The commands ``fraud generate`` and ``fraud simulate``."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import pyarrow.compute as pc
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from fraud.errors import BadConfig
+from services.simulator import stream
+from services.simulator.files import read_table, write
+from services.simulator.generate import DataSet
+from services.simulator.generate import generate as generate_data
+from services.simulator.outbox import ProducerSettings
+from services.simulator.pace import Accelerated, Constant, Pace, Unpaced
+from services.simulator.settings import GeneratorSettings
+
+__all__ = ["choose_pace", "generate", "parse_time", "simulate"]
+
+_DEFAULT = GeneratorSettings()
+
+
+def generate(
+    out: Annotated[Path, typer.Option(help="Folder to write the Parquet files to.")],
+    *,
+    transactions: Annotated[int, typer.Option(help="How many transactions.")] = _DEFAULT.transactions,
+    users: Annotated[int, typer.Option(help="How many cardholders.")] = _DEFAULT.users,
+    merchants: Annotated[int, typer.Option(help="How many merchants.")] = _DEFAULT.merchants,
+    fraud_rate: Annotated[float, typer.Option(help="Share of fraud, 0 to 0.5.")] = _DEFAULT.fraud_rate,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same data.")] = _DEFAULT.seed,
+    days: Annotated[int, typer.Option(help="Length of the period, days.")] = _DEFAULT.days,
+    start: Annotated[str, typer.Option(help="Beginning of the period, UTC.")] = _DEFAULT.start.isoformat(),
+) -> None:
+    """Write a synthetic data set as Parquet: transactions, labels, users, merchants, fraud patterns."""
+    settings = GeneratorSettings(
+        transactions=transactions,
+        users=users,
+        merchants=merchants,
+        fraud_rate=fraud_rate,
+        seed=seed,
+        days=days,
+        start=parse_time(start),
+    )
+    console = Console()
+    with console.status(f"Generating {transactions:,} transactions ..."):
+        data_set = generate_data(settings)
+    with console.status(f"Writing to {out} ..."):
+        write(data_set, out)
+    console.print(_summary(data_set, out))
+
+
+def simulate(
+    data: Annotated[Path, typer.Option(help="Folder that `fraud generate` wrote.")],
+    *,
+    bootstrap: Annotated[str, typer.Option(help="Kafka brokers, host:port,...")] = "localhost:9092",
+    rate: Annotated[float | None, typer.Option(help="Transactions a second.")] = None,
+    speedup: Annotated[float | None, typer.Option(help="Times faster than the data's clock.")] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="Play from this time on, UTC.")] = None,
+    until: Annotated[str | None, typer.Option(help="Play what lies before this time, UTC.")] = None,
+    no_labels: Annotated[bool, typer.Option("--no-labels", help="Send transactions alone.")] = False,
+) -> None:
+    """Stream a generated data set to Kafka, at a rate, on an accelerated clock, or as fast as it goes."""
+    pace = choose_pace(rate, speedup)
+    window = (parse_time(from_) if from_ else None, parse_time(until) if until else None)
+    transactions = stream.select(read_table(data, "transactions"), "event_time", *window)
+    labels = None if no_labels else stream.select(read_table(data, "labels"), "label_time", *window)
+    total = transactions.num_rows + (0 if labels is None else labels.num_rows)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+        TimeElapsedColumn(),
+    )
+    console = Console()
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("connecting", total=total)
+
+        def show(now: stream.Progress) -> None:
+            moment = f"{now.simulated_time:%Y-%m-%d %H:%M}"
+            bar.update(task, completed=now.transactions + now.labels, description=moment)
+
+        counts = stream.play(
+            transactions, labels, ProducerSettings(bootstrap=bootstrap), pace, on_progress=show
+        )
+    per_s = counts.transactions / max(counts.elapsed_s, 1e-9)
+    console.print(
+        f"Sent {counts.transactions:,} transactions and {counts.labels:,} labels to {bootstrap} "
+        f"in {counts.elapsed_s:.1f} s ({per_s:,.0f} transactions/s)."
+    )
+
+
+def choose_pace(rate: float | None, speedup: float | None) -> Pace:
+    """Turn the two ways to say how fast into one.
+
+    Raises
+    ------
+    BadConfig
+        When both are given, or one is not positive.
+    """
+    if rate is not None and speedup is not None:
+        raise BadConfig("give either a rate or a speedup, not both")
+    if rate is not None:
+        return Constant(rate)
+    return Unpaced() if speedup is None else Accelerated(speedup)
+
+
+def parse_time(text: str) -> datetime:
+    """Read an ISO 8601 time; one without an offset is UTC.
+
+    Raises
+    ------
+    BadConfig
+        When the text is no time.
+
+    Examples
+    --------
+    >>> parse_time("2026-03-01").isoformat()
+    '2026-03-01T00:00:00+00:00'
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadConfig(f"{text!r} is no time; write it like 2026-03-01T12:00") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _summary(data_set: DataSet, out: Path) -> Table:
+    """Lay out what was written: the sizes, and the frauds by pattern."""
+    total, frauds = data_set.transactions.num_rows, data_set.patterns.num_rows
+    times = pc.min_max(data_set.transactions["event_time"]).as_py()
+    table = Table(title=f"Data set in {out}", title_justify="left", show_header=False)
+    table.add_row("transactions", f"{total:,}")
+    table.add_row("users, merchants", f"{data_set.users.num_rows:,}, {data_set.merchants.num_rows:,}")
+    table.add_row("period (UTC)", f"{times['min']:%Y-%m-%d} to {times['max']:%Y-%m-%d}")
+    table.add_row("frauds", f"{frauds:,} ({frauds / total:.2%})")
+    counts = data_set.patterns["pattern"].value_counts().to_pylist()
+    for row in sorted(counts, key=lambda row: -row["counts"]):
+        table.add_row(f"  {row['values']}", f"{row['counts']:,}")
+    return table

@@ -1,0 +1,198 @@
+"""Plays a data set to Kafka, transactions and labels merged on one simulated clock.
+
+Writes the topics ``transactions`` (at event_time) and ``labels`` (at label_time), both keyed by user_id.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fraud.contracts import LABELS, TRANSACTIONS
+from fraud.errors import BadInput
+from services.simulator.encoding import encode_labels, encode_transactions
+from services.simulator.outbox import Outbox, ProducerSettings
+from services.simulator.pace import Pace, Unpaced, due_after_s, merge_by_time
+from services.simulator.population import Floats, Ints
+
+__all__ = ["Counts", "Progress", "inject", "play", "select"]
+
+BLOCK: Final = 8_192
+"""Records encoded at a time."""
+SLICE: Final = 1_000
+"""Records sent between two looks at the clock."""
+LONGEST_WAIT_S: Final = 0.1
+"""Between two looks at the stop signal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the broker acknowledged, and in how long."""
+
+    transactions: int
+    labels: int
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a replay stands."""
+
+    transactions: int
+    """Acknowledged so far."""
+    labels: int
+    total_transactions: int
+    total_labels: int
+    simulated_time: datetime
+    """Time of the latest record sent, on the data's clock."""
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Records ready to be sent: topic, key and value of each, and when it is due."""
+
+    records: list[tuple[str, bytes, bytes]]
+    due_s: Floats
+    time_us: Ints
+
+
+def play(
+    transactions: pa.Table,
+    labels: pa.Table | None,
+    producer: ProducerSettings,
+    pace: Pace | None = None,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    progress_every_s: float = 0.5,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> Counts:
+    """Send a data set in the order of its times and return when the broker has all of it.
+
+    Parameters
+    ----------
+    transactions
+        Fields of :class:`~fraud.contracts.Transaction` as columns.
+    labels
+        Fields of :class:`~fraud.contracts.Label`, or None to send none. With a constant rate, labels
+        later than the last transaction follow it at once.
+    producer
+        How to reach the brokers.
+    pace
+        How fast; as fast as possible by default.
+    on_progress
+        Called about every ``progress_every_s`` seconds and once at the end.
+    is_stopped
+        Asked several times a second; once it says True, what was sent is flushed and counted.
+
+    Raises
+    ------
+    BadInput
+        When a required column is absent or has missing values.
+    Unavailable
+        When no broker answers, or a record was not delivered; the replay may be started again, as
+        readers recognise duplicates by transaction_id.
+    """
+    transactions = _by_time(transactions, "event_time")
+    labels = None if labels is None else _by_time(labels, "label_time")
+    blocks = _blocks(transactions, labels, pace or Unpaced())
+    outbox = Outbox(producer)
+    totals = transactions.num_rows, 0 if labels is None else labels.num_rows
+    started_s = reported_s = time.monotonic()
+    now_us = 0
+
+    def report() -> None:
+        if on_progress is not None:
+            moment = datetime.fromtimestamp(now_us / 1e6, tz=UTC)
+            sent = outbox.delivered[TRANSACTIONS], outbox.delivered[LABELS]
+            on_progress(Progress(*sent, *totals, moment, time.monotonic() - started_s))
+
+    for block in blocks:
+        at = 0
+        while at < len(block.records) and not is_stopped():
+            elapsed_s = time.monotonic() - started_s
+            end = min(int(np.searchsorted(block.due_s, elapsed_s, side="right")), at + SLICE)
+            if end <= at:
+                outbox.serve(min(block.due_s[at] - elapsed_s, LONGEST_WAIT_S))
+            else:
+                for topic, key, value in block.records[at:end]:
+                    outbox.send(topic, key, value)
+                outbox.serve()
+                at, now_us = end, int(block.time_us[end - 1])
+            if time.monotonic() - reported_s >= progress_every_s:
+                reported_s = time.monotonic()
+                report()
+        if is_stopped():
+            break
+    outbox.flush()
+    report()
+    return Counts(outbox.delivered[TRANSACTIONS], outbox.delivered[LABELS], time.monotonic() - started_s)
+
+
+def select(table: pa.Table, column: str, start: datetime | None, end: datetime | None) -> pa.Table:
+    """Keep the rows whose time lies in [start, end); None leaves that side open."""
+    if start is not None:
+        table = table.filter(pc.greater_equal(table[column], pa.scalar(start, table[column].type)))
+    if end is not None:
+        table = table.filter(pc.less(table[column], pa.scalar(end, table[column].type)))
+    return table
+
+
+def inject(values: Sequence[bytes], producer: ProducerSettings, key: bytes | None = None) -> int:
+    """Send raw values, malformed or not, to the topic ``transactions``; return how many arrived.
+
+    Raises
+    ------
+    Unavailable
+        When no broker answers, or a value was not delivered.
+    """
+    outbox = Outbox(producer)
+    for value in values:
+        outbox.send(TRANSACTIONS, key, value)
+    outbox.flush()
+    return outbox.delivered[TRANSACTIONS]
+
+
+def _blocks(transactions: pa.Table, labels: pa.Table | None, pace: Pace) -> Iterator[_Block]:
+    """Encode the merged records, a block at a time, as they are asked for."""
+    label_us = np.zeros(0, dtype=np.int64) if labels is None else _microseconds(labels, "label_time")
+    time_us, is_transaction = merge_by_time(_microseconds(transactions, "event_time"), label_us)
+    due_s = due_after_s(pace, time_us, is_transaction)
+    for begin in range(0, len(time_us), BLOCK):
+        flags = is_transaction[begin : begin + BLOCK]
+        before = int(is_transaction[:begin].sum())
+        count = int(flags.sum())
+        of_transactions = _records(TRANSACTIONS, transactions.slice(before, count))
+        of_labels: Iterator[tuple[str, bytes, bytes]] = iter(())
+        if labels is not None:
+            of_labels = _records(LABELS, labels.slice(begin - before, len(flags) - count))
+        records = [next(of_transactions if flag else of_labels) for flag in flags.tolist()]
+        yield _Block(records, due_s[begin : begin + BLOCK], time_us[begin : begin + BLOCK])
+
+
+def _records(topic: str, table: pa.Table) -> Iterator[tuple[str, bytes, bytes]]:
+    values = (encode_transactions if topic == TRANSACTIONS else encode_labels)(table)
+    keys = table["user_id"].cast(pa.binary()).to_pylist()
+    return zip([topic] * len(values), keys, values, strict=True)
+
+
+def _by_time(table: pa.Table, column: str) -> pa.Table:
+    """Return the rows by time, equal times in the table's order."""
+    if column not in table.column_names:
+        raise BadInput(f"the table has no column {column}")
+    time_us = _microseconds(table, column)
+    if np.all(time_us[:-1] <= time_us[1:]):
+        return table
+    return table.take(pa.array(np.argsort(time_us, kind="stable")))
+
+
+def _microseconds(table: pa.Table, column: str) -> Ints:
+    moments = table[column].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+    if moments.null_count:
+        raise BadInput(f"column {column} has {moments.null_count} missing values")
+    return np.asarray(moments.to_numpy(), dtype=np.int64)
