@@ -1,0 +1,1 @@
+"""Programs that run and then end: one folder, one image."""

@@ -1,0 +1,1 @@
+"""Programs that always run: one folder, one image."""

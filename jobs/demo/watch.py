@@ -1,0 +1,104 @@
+"""Follows what the streaming job publishes, and counts every transaction once.
+
+Reads the topics ``decisions`` and ``dead-letters``.
+"""
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from confluent_kafka import Consumer, KafkaError
+from confluent_kafka import TopicPartition as Position
+
+from fraud.contracts import DEAD_LETTERS, DECISIONS, DeadLetter, Decision, Outcome
+from fraud.errors import Unavailable
+from fraud.features.kernel import Floats
+
+POLL_S: Final = 0.2
+
+
+@dataclass(slots=True)
+class Seen:
+    """What has come out so far."""
+
+    decisions: dict[str, Decision] = field(default_factory=dict)
+    """By transaction_id."""
+    latency_ms: dict[str, float] = field(default_factory=dict)
+    """From the broker's append of the transaction to its append of the decision."""
+    dead_letters: dict[tuple[str, int, int], DeadLetter] = field(default_factory=dict)
+    """By topic, partition and offset of the refused record."""
+    repeated: int = 0
+    """Records published again by a micro-batch that ran twice; readers skip them."""
+
+    @property
+    def outcomes(self) -> Counter[Outcome]:
+        """How many of each."""
+        return Counter(decision.outcome for decision in self.decisions.values())
+
+    def latencies(self) -> Floats:
+        """All latencies, in ms, in the order of arrival."""
+        return np.fromiter(self.latency_ms.values(), np.float64)
+
+
+class Watcher:
+    """Consumes from now on in a thread of its own; ``with`` starts and ends it."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.seen = Seen()
+        self._stop = threading.Event()
+        self._failure: Exception | None = None
+        self._consumer = Consumer({
+            "bootstrap.servers": bootstrap,
+            "group.id": "fraud-demo",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "latest",
+        })
+        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
+
+    def __enter__(self) -> "Watcher":
+        positions = []
+        for topic in (DECISIONS, DEAD_LETTERS):
+            found = self._consumer.list_topics(topic, timeout=10.0).topics[topic]
+            for partition in found.partitions:
+                _, end = self._consumer.get_watermark_offsets(Position(topic, partition), timeout=10.0)
+                positions.append(Position(topic, partition, end))
+        self._consumer.assign(positions)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._consumer.close()
+
+    def check(self) -> None:
+        """Raise what ended the thread, if anything did."""
+        if self._failure is not None:
+            raise Unavailable(f"the topics cannot be followed: {self._failure}") from self._failure
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                for message in self._consumer.consume(1000, POLL_S):
+                    if message.error() is None:
+                        self._take(message)
+                    elif message.error().code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  its public name
+                        raise Unavailable(str(message.error()))
+        except Exception as error:  # noqa: BLE001  handed to the caller by check()
+            self._failure = error
+
+    def _take(self, message: Any) -> None:
+        seen = self.seen
+        if message.topic() == DECISIONS:
+            decision = Decision.model_validate_json(message.value())
+            seen.repeated += decision.transaction_id in seen.decisions
+            taken_ms = message.timestamp()[1] - decision.received_at.timestamp() * 1000.0
+            seen.latency_ms.setdefault(decision.transaction_id, taken_ms)
+            seen.decisions.setdefault(decision.transaction_id, decision)
+        else:
+            letter = DeadLetter.model_validate_json(message.value())
+            key = (letter.topic, letter.partition, letter.offset)
+            seen.repeated += key in seen.dead_letters
+            seen.dead_letters.setdefault(key, letter)

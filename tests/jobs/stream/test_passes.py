@@ -1,0 +1,129 @@
+"""Laws of the two passes over a real store and a real file spool; the broker and the model are not needed here."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fraud.contracts import LABELS, TRANSACTIONS
+from fraud.features.batch import compute_features
+from fraud.store import Epoch, open_store
+from jobs.stream import merchant_pass, rows, user_pass
+from jobs.stream.context import TaskContext
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> TaskContext:
+    url = f"lmdb://{tmp_path / 'store'}"
+    with open_store(url) as store:
+        token, generation = store.acquire("test"), store.generation_of("test")
+    return TaskContext(Epoch(generation, 0), token, url, tmp_path / "spool", (), "http://127.0.0.1:9", 0.1)
+
+
+def at(context: TaskContext, batch: int) -> TaskContext:
+    return TaskContext(
+        Epoch(context.epoch.generation, batch), context.token, context.store_url, context.spool, (), "", 0.1
+    )
+
+
+def transaction(i: int, user: int = 0, merchant: int = 0, minutes: float = 0.0) -> dict[str, Any]:
+    time = START + timedelta(minutes=minutes)
+    return {
+        "schema_version": 1,
+        "transaction_id": f"t{i}",
+        "event_time": time.isoformat(),
+        "user_id": f"u{user}",
+        "merchant_id": f"m{merchant}",
+        "amount": 10.0 + i,
+    }
+
+
+def kafka(records: list[tuple[str, int, bytes | None]], first_offset: int = 0) -> pa.Table:
+    """Rows of the Kafka source: (topic, partition, value), arriving a millisecond apart."""
+    n = len(records)
+    times = [START + timedelta(days=40, milliseconds=i) for i in range(n)]
+    return pa.table({
+        "key": pa.array([b"k"] * n),
+        "value": pa.array([value for _, _, value in records], pa.binary()),
+        "topic": pa.array([topic for topic, _, _ in records]),
+        "partition": pa.array([partition for _, partition, _ in records], pa.int32()),
+        "offset": pa.array(range(first_offset, first_offset + n), pa.int64()),
+        "timestamp": pa.array(times, pa.timestamp("us", tz="UTC")),
+    })
+
+
+def values(records: list[dict[str, Any]]) -> list[tuple[str, int, bytes | None]]:
+    return [(TRANSACTIONS, 0, json.dumps(record).encode()) for record in records]
+
+
+def run(context: TaskContext, table: pa.Table) -> tuple[pa.Table, np.ndarray[Any, Any]]:
+    passed = merchant_pass._in_arrival_order(user_pass.pass_users(context, user_pass.in_arrival_order(table)))
+    return passed, merchant_pass._fold(context, passed)
+
+
+def test_every_record_ends_in_exactly_one_kind(context: TaskContext) -> None:
+    good = values([transaction(1), transaction(2), transaction(1)])
+    bad: list[tuple[str, int, bytes | None]] = [(TRANSACTIONS, 0, b"{"), (TRANSACTIONS, 1, None), (LABELS, 0, b"{}")]
+    passed, _ = run(context, kafka([*good, *bad]))
+    assert passed.num_rows == 6
+    assert passed.column("kind").to_pylist().count(rows.TRANSACTION) == 2
+    letters = passed.filter(pa.array(passed.column("kind").to_numpy() == rows.DEAD_LETTER))
+    assert sorted(letters.column("reason").to_pylist()) == ["duplicate", "empty", "invalid_json", "missing_field"]
+    raw = dict(zip(letters.column("source_offset").to_pylist(), letters.column("raw").to_pylist(), strict=True))
+    assert raw == {2: good[2][2], 3: b"{", 4: b"", 5: b"{}"}
+
+
+def test_a_duplicate_in_a_later_batch_is_refused_but_not_in_the_same_batch_run_again(context: TaskContext) -> None:
+    table = kafka(values([transaction(1)]))
+    first, vectors = run(context, table)
+    again, repeated = run(context, table)
+    assert first.column("kind").to_pylist() == again.column("kind").to_pylist() == [rows.TRANSACTION]
+    np.testing.assert_array_equal(vectors, repeated)
+    later, _ = run(at(context, 1), table)
+    assert later.column("reason").to_pylist() == ["duplicate"]
+
+
+def test_offset_order_wins_over_times_that_fall_behind() -> None:
+    table = kafka(values([transaction(i) for i in range(4)]))
+    column = table.column("timestamp").to_pylist()
+    column[2] = START  # a producer's clock that went back
+    table = table.set_column(5, "timestamp", pa.array(column, pa.timestamp("us", tz="UTC")))
+    ordered = user_pass.in_arrival_order(table)
+    assert ordered.column("offset").to_pylist() == [0, 1, 2, 3]
+    assert ordered.column("timestamp").to_pylist()[2] == column[1]
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    draws=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(-3000, 3000)), min_size=1, max_size=30),
+    cuts=st.sets(st.integers(1, 29), max_size=4),
+)
+def test_served_vectors_equal_those_of_the_batch_whatever_the_batches(
+    tmp_path_factory: pytest.TempPathFactory, draws: list[tuple[int, int, int]], cuts: set[int]
+) -> None:
+    folder = tmp_path_factory.mktemp("law")
+    url = f"lmdb://{folder / 'store'}"
+    with open_store(url) as store:
+        token = store.acquire("test")
+    context = TaskContext(Epoch(1, 0), token, url, folder / "spool", (), "", 0.1)
+    records = [transaction(i, user, merchant, minutes) for i, (user, merchant, minutes) in enumerate(draws)]
+    bounds = [0, *sorted(cut for cut in cuts if cut < len(records)), len(records)]
+    served = {}
+    for batch, (first, last) in enumerate(zip(bounds, bounds[1:], strict=False)):
+        passed, vectors = run(at(context, batch), kafka(values(records[first:last]), first))
+        served.update(zip(passed.column("transaction_id").to_pylist(), vectors, strict=True))
+    table = pa.Table.from_pylist([
+        {**record, "event_time": datetime.fromisoformat(record["event_time"]), "arrival_time": START + timedelta(seconds=i)}
+        for i, record in enumerate(records)
+    ])
+    expected = compute_features(table).vectors
+    for i in range(len(records)):
+        np.testing.assert_array_equal(served[f"t{i}"], expected[i])
