@@ -44,6 +44,8 @@ from jobs.train.settings import TrainSettings
 from services.simulator import files, stream
 from services.simulator.baselines import single_column_pr_auc
 from services.simulator.generate import DataSet, generate
+from services.simulator.outbox import ProducerSettings
+from services.simulator.pace import Constant
 from services.simulator.settings import GeneratorSettings
 
 HISTORY_SHARE: Final = 0.7
@@ -107,7 +109,7 @@ def run(settings: LocalSettings, size: Size, console: Console) -> list[str]:
     history = _before(data.transactions, "event_time", go_live)
     with _step(console, "start broker and registry"):
         platform.up(settings, parts=("broker", "mlflow"))
-    urls = platform.addresses(settings)
+    urls = _addresses(settings)
     with _step(console, f"train on what was known at {go_live:%Y-%m-%d}"):
         trained = _train(settings, urls.mlflow, go_live, size)
     with _step(console, "fold the history into the feature store"):
@@ -115,6 +117,7 @@ def run(settings: LocalSettings, size: Size, console: Console) -> list[str]:
         backfill(history, _before(data.labels, "label_time", go_live), stream_settings)
     with _step(console, "start model server and stream"):
         platform.up(settings)
+    urls = _addresses(settings)
     streamed = data.transactions.slice(history.num_rows)
     labels = data.labels.filter(pc.greater_equal(data.labels.column("label_time"), pa.scalar(go_live)))
     with Watcher(urls.kafka) as watcher, Mender(settings, console):
@@ -194,6 +197,21 @@ class Mender:
                     self._console.print(f"[red]{escape(str(error))}[/]")
 
 
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the parts answer."""
+
+    kafka: str
+    mlflow: str
+    predictor: str
+    metrics: str
+
+
+def _addresses(settings: LocalSettings) -> Addresses:
+    urls = {part.name: part.url or "" for part in platform.status(settings)}
+    return Addresses(urls["broker"], urls["mlflow"], urls["predictor"], urls["stream"])
+
+
 @contextmanager
 def _step(console: Console, words: str) -> Iterator[None]:
     started = time.perf_counter()
@@ -214,7 +232,7 @@ def _train(settings: LocalSettings, mlflow: str, go_live: datetime, size: Size) 
 
 
 def _play(
-    urls: Any,
+    urls: Addresses,
     streamed: pa.Table,
     labels: pa.Table,
     rate: float,
@@ -229,8 +247,9 @@ def _play(
         live.update(_progress_table(progress, watcher, streamed.num_rows, time.perf_counter() - started))
 
     with Live(console=console, refresh_per_second=4, transient=True) as live:
-        stream.inject(urls.kafka, MALFORMED)
-        stream.play(streamed, labels, stream.ProducerSettings(bootstrap=urls.kafka), stream.Rate(rate), show)
+        producer = ProducerSettings(bootstrap=urls.kafka)
+        stream.inject(MALFORMED, producer)
+        stream.play(streamed, labels, producer, Constant(rate), on_progress=show)
     console.print(
         f"[green]✓[/] streamed {streamed.num_rows:,} transactions and {labels.num_rows:,} labels "
         f"[dim]{time.perf_counter() - started:.1f} s[/]"
