@@ -1,11 +1,13 @@
 """The commands ``fraud up``, ``fraud down`` and ``fraud status``."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 from pydantic import ValidationError
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -78,9 +80,12 @@ def _settings(home: Path | None) -> LocalSettings:
 
 
 def _show(console: Console, found: list[PartStatus]) -> None:
-    table = Table("part", "state", "pid", "port", "url", "since (UTC)")
+    table = Table("part", "state", "pid", "port", "url", "since (UTC)", box=SIMPLE_HEAD, show_edge=False)
+    today = datetime.now(UTC).date()
     for part in found:
-        since = f"{part.since:%Y-%m-%d %H:%M:%S}" if part.since else ""
+        since = (
+            f"{part.since:{'%H:%M:%S' if part.since.date() == today else '%Y-%m-%d'}}" if part.since else ""
+        )
         colour = _COLOURS[part.state]
         state = f"[{colour}]{part.state}[/{colour}]"
         table.add_row(part.name, state, str(part.pid or ""), str(part.port or ""), part.url or "", since)

@@ -11,6 +11,7 @@ import httpx
 
 from fraud.errors import Unavailable
 from fraud.local import broker
+from fraud.local.cache import cache_folder
 from fraud.local.jars import Tell, spark_jars
 from fraud.local.java import java_home
 from fraud.local.settings import LocalSettings
@@ -114,6 +115,18 @@ def _prepare_nothing(_place: Place, _tell: Tell) -> None:
     """Most parts make what they need."""
 
 
+def _inherited() -> dict[str, str]:
+    """Take over the caller's environment.
+
+    Where it forbids bytecode beside the sources, bytecode goes to the cache: without any, the start of
+    MLflow takes twice as long.
+    """
+    environment = dict(os.environ)
+    if environment.pop("PYTHONDONTWRITEBYTECODE", None):
+        environment.setdefault("PYTHONPYCACHEPREFIX", str(cache_folder() / "bytecode"))
+    return environment
+
+
 def _module(name: str) -> Callable[[Place], list[str]]:
     return lambda _place: [sys.executable, "-m", name]
 
@@ -131,7 +144,7 @@ def _mlflow_command(place: Place) -> list[str]:
 
 
 def _mlflow_environment(_place: Place) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    inherited = {name: value for name, value in _inherited().items() if not name.startswith("MLFLOW_")}
     return {
         **inherited,
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -142,7 +155,7 @@ def _mlflow_environment(_place: Place) -> dict[str, str]:
 
 def _predictor_environment(place: Place) -> dict[str, str]:
     return {
-        **os.environ,
+        **_inherited(),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "FRAUD_PREDICTOR_PORT": str(place.ports["predictor"]),
         "FRAUD_PREDICTOR_MLFLOW_URI": place.url("mlflow"),
@@ -152,7 +165,7 @@ def _predictor_environment(place: Place) -> dict[str, str]:
 
 def _stream_environment(place: Place) -> dict[str, str]:
     # Set by spark-submit, it would make the job look for a cluster's jars.
-    inherited = {name: value for name, value in os.environ.items() if name != "SPARK_ENV_LOADED"}
+    inherited = {name: value for name, value in _inherited().items() if name != "SPARK_ENV_LOADED"}
     return {
         **inherited,
         "JAVA_HOME": str(java_home()),

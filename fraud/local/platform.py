@@ -4,10 +4,9 @@ Keeps all state in the home folder: ``run/<part>.json`` says what was started, `
 said, ``<part>/`` holds its data. Every command may be repeated; parts outlive the command.
 """
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -29,6 +28,7 @@ NO_CHAMPION: Final = (
 )
 
 _POLL_S: Final = 0.25
+_BY_NAME: Final = {part.name: part for part in PARTS}
 
 
 class State(StrEnum):
@@ -62,7 +62,7 @@ class PartStatus(BaseModel):
 def up(
     settings: LocalSettings, parts: Sequence[str] = PART_NAMES, tell: Tell = lambda _text: None
 ) -> list[PartStatus]:
-    """Start what does not run yet, in order, each one ready before the next.
+    """Start what does not run yet, each part once those that it needs are ready.
 
     Parameters
     ----------
@@ -93,11 +93,7 @@ def up(
         for part in missing:
             _sweep(settings, part)
         place = Place(settings, _settle_ports(settings, missing))
-        for part in wanted:
-            if part.needs_champion and part in missing and not has_champion(place):
-                tell(NO_CHAMPION)
-                break
-            _bring_up(part, place, tell, is_missing=part in missing)
+        _start_all(wanted, missing, place, tell)
     return status(settings)
 
 
@@ -146,16 +142,15 @@ def check(settings: LocalSettings) -> None:
 
 
 def _with_needs(names: Iterable[str]) -> list[Part]:
-    by_name = {part.name: part for part in PARTS}
     wanted: set[str] = set()
     left = list(names)
     while left:
         name = left.pop()
-        if name not in by_name:
+        if name not in _BY_NAME:
             raise BadConfig(f"there is no part {name!r}; there are {', '.join(PART_NAMES)}")
         if name not in wanted:
             wanted.add(name)
-            left.extend(by_name[name].needs)
+            left.extend(_BY_NAME[name].needs)
     return [part for part in PARTS if part.name in wanted]
 
 
@@ -197,31 +192,51 @@ def _settle_ports(settings: LocalSettings, missing: Sequence[Part]) -> dict[str,
     return {**known, **chosen}
 
 
-def _bring_up(part: Part, place: Place, tell: Tell, *, is_missing: bool) -> None:
-    started = time.monotonic()
-    if is_missing:
-        tell(f"starting {part.name}")
-        folder = place.folder(part.name)
-        folder.mkdir(parents=True, exist_ok=True)
-        part.prepare(place, tell)
-        process.start(
-            part.command(place),
-            folder=folder,
-            environment=part.environment(place),
-            log=place.settings.home_path / "logs" / f"{part.name}.log",
-            record=_record_file(place.settings, part),
-            ports={name: place.ports[name] for name in part.ports},
-        )
-    _wait_ready(part, place)
-    part.finish(place)
-    words = f"ready after {time.monotonic() - started:.1f} s" if is_missing else "was running"
-    tell(f"{part.name} {words}: {part.url(place)}")
+def _start_all(wanted: Sequence[Part], missing: Sequence[Part], place: Place, tell: Tell) -> None:
+    """Start every missing part as early as its needs allow, and see that all are ready in the end."""
+    waiting: list[Part] = []
+    for part in wanted:
+        if any(other.name in part.needs for other in waiting):
+            _finish_starts(waiting, missing, place, tell)
+            waiting = []
+        if part in missing:
+            if part.needs_champion and not has_champion(place):
+                tell(NO_CHAMPION)
+                break
+            tell(f"starting {part.name}")
+            _start(part, place, tell)
+        waiting.append(part)
+    _finish_starts(waiting, missing, place, tell)
 
 
-def _wait_ready(part: Part, place: Place) -> None:
-    found = process.load(_record_file(place.settings, part))
-    if found is None:
-        raise Unavailable(f"{part.name} was stopped while it started")
+def _start(part: Part, place: Place, tell: Tell) -> None:
+    folder = place.folder(part.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    part.prepare(place, tell)
+    process.start(
+        part.command(place),
+        folder=folder,
+        environment=part.environment(place),
+        log=place.settings.home_path / "logs" / f"{part.name}.log",
+        record=_record_file(place.settings, part),
+        ports={name: place.ports[name] for name in part.ports},
+    )
+
+
+def _finish_starts(parts: Sequence[Part], missing: Sequence[Part], place: Place, tell: Tell) -> None:
+    """Wait until the parts are ready; one that was running before may still be starting."""
+    for part in parts:
+        found = process.load(_record_file(place.settings, part))
+        if found is None:
+            raise Unavailable(f"{part.name} was stopped while it started")
+        _wait_ready(part, place, found)
+        part.finish(place)
+        age_s = (datetime.now(UTC) - found.started_at).total_seconds()
+        words = f"is ready after {age_s:.1f} s" if part in missing else "was running"
+        tell(f"{part.name} {words}: {part.url(place)}")
+
+
+def _wait_ready(part: Part, place: Place, found: ProcessRecord) -> None:
     timeout_s = place.settings.ready_timeout_s
     is_over = process.wait_until(
         lambda: not process.is_alive(found) or part.is_ready(place), timeout_s, _POLL_S
