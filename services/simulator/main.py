@@ -25,7 +25,7 @@ from services.simulator.commands import choose_pace
 from services.simulator.files import read_table
 from services.simulator.generate import generate
 from services.simulator.outbox import ProducerSettings
-from services.simulator.settings import GeneratorSettings
+from services.simulator.settings import GeneratorSettings, in_words
 
 __all__ = ["SimulatorSettings", "main", "read_settings", "run"]
 
@@ -70,9 +70,9 @@ class SimulatorSettings(BaseSettings):
     """Leave out what lies before this time."""
     play_until: AwareDatetime | None = None
     """Leave out what lies at or after this time."""
-    host: str = "0.0.0.0"  # noqa: S104  a container's metrics are scraped from outside it
+    host: str = "127.0.0.1"
     """Address that metrics are served on."""
-    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 9100
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 9405
     """Port of ``/metrics`` and ``/ready``."""
     at_end: Literal["stay", "exit"] = "stay"
     """After the last record: stay up, so that a restart does not play it all again, or exit with code 0."""
@@ -83,7 +83,7 @@ def read_settings() -> SimulatorSettings:
     try:
         return SimulatorSettings()
     except ValidationError as error:
-        raise BadConfig(str(error)) from error
+        raise BadConfig(in_words(error)) from error
 
 
 def run(settings: SimulatorSettings, stopped: threading.Event) -> stream.Counts:

@@ -57,7 +57,7 @@ class GeneratorSettings(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise BadConfig(_in_words(error)) from error
+            raise BadConfig(in_words(error)) from error
 
     @property
     def span_us(self) -> int:
@@ -70,13 +70,14 @@ class GeneratorSettings(BaseModel):
         return round(self.start.timestamp() * 1_000_000)
 
 
-def _given(value: Any) -> str:
-    return "" if isinstance(value, BaseModel | dict) else f" (got {value!r})"
-
-
-def _in_words(error: ValidationError) -> str:
+def in_words(error: ValidationError) -> str:
+    """Name every setting that is wrong, why, and what was given."""
     parts = []
     for one in error.errors(include_url=False):
         name = ".".join(str(part) for part in one["loc"]) or "settings"
         parts.append(f"{name}: {one['msg']}{_given(one['input'])}")
     return "; ".join(parts)
+
+
+def _given(value: Any) -> str:
+    return "" if isinstance(value, BaseModel | dict) else f" (got {value!r})"
