@@ -59,7 +59,9 @@ def simulate(
     bootstrap: Annotated[str, typer.Option(help="Kafka brokers, host:port,...")] = "localhost:9092",
     rate: Annotated[float | None, typer.Option(help="Transactions a second.")] = None,
     speedup: Annotated[float | None, typer.Option(help="Times faster than the data's clock.")] = None,
-    from_: Annotated[str | None, typer.Option("--from", help="Play from this time on, UTC.")] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", help="Play from this time on, UTC; labels by their own time.")
+    ] = None,
     until: Annotated[str | None, typer.Option(help="Play what lies before this time, UTC.")] = None,
     no_labels: Annotated[bool, typer.Option("--no-labels", help="Send transactions alone.")] = False,
 ) -> None:
