@@ -47,12 +47,18 @@ class Entity:
     known
         Columns whose values are remembered for "first time", with how many values are remembered
         (the least recently seen is forgotten).
+    places
+        Whether the places of its transactions are kept.
+    deduplicates
+        Whether it is the pass that finds duplicates and the transactions that labels speak of.
     """
 
     name: str
     events: int
     distinct: tuple[str, ...]
     known: tuple[tuple[str, int], ...]
+    places: bool = False
+    deduplicates: bool = False
 
 
 USER: Final = Entity(
@@ -60,6 +66,8 @@ USER: Final = Entity(
     events=512,
     distinct=("merchant", "category", "country"),
     known=(("merchant", 128), ("category", 32), ("country", 16), ("device", 16)),
+    places=True,
+    deduplicates=True,
 )
 MERCHANT: Final = Entity("merchant", events=256, distinct=("user",), known=())
 ENTITIES: Final = (USER, MERCHANT)

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fraud.errors import BadState
 from fraud.features import kernel
-from fraud.features.definitions import Entity
-from fraud.features.kernel import Floats
-from fraud.features.plan import Plan, compile_plan
+from fraud.features.definitions import Entity, Feature
+from fraud.features.kernel import Floats, Ints
+from fraud.features.plan import EVENT_COLUMN, Plan, compile_plan
 
 CHUNK_EVENTS = 200_000
 """Events folded in one call of the kernel at most (one entity's are never parted)."""
@@ -41,6 +40,7 @@ def fold_events(
     states: Mapping[float, bytes | None],
     *,
     keep_states: bool = True,
+    features: tuple[Feature, ...] | None = None,
 ) -> Folded:
     """Fold events of many entities of one kind, each from its state.
 
@@ -54,44 +54,76 @@ def fold_events(
         State bytes by entity key (the hash in the events' column); absent or None: a new entity.
     keep_states
         False leaves the result's ``states`` empty (training needs the vectors alone).
+    features
+        What to compute; all features of the entity by default.
 
     Raises
     ------
     BadState
         When a state was written with another layout; rebuild it by replay.
     """
-    plan = compile_plan(entity)
-    column = kernel.E_USER if entity.name == "user" else kernel.E_MERCHANT
-    keys = events[:, column]
-    order = np.argsort(keys, kind="stable")
-    sorted_keys = keys[order]
-    starts = (
-        np.flatnonzero(np.diff(sorted_keys, prepend=np.nan) != 0.0) if len(keys) else np.empty(0, np.int64)
-    )
-    bounds = np.append(starts, len(keys))
-    vectors = np.full((len(keys), len(plan.features)), np.nan)
-    outcomes = np.zeros(len(keys))
+    return fold_into(entity, events, states, None, 0, keep_states=keep_states, features=features)
+
+
+def fold_into(
+    entity: Entity,
+    events: Floats,
+    states: Mapping[float, bytes | None],
+    table: Floats | None,
+    first: int,
+    *,
+    keep_states: bool = True,
+    features: tuple[Feature, ...] | None = None,
+) -> Folded:
+    """Fold as :func:`fold_events` does, and write the vectors to columns of a given table.
+
+    Parameters
+    ----------
+    entity, events, states, keep_states, features
+        As of :func:`fold_events`.
+    table
+        [n, columns] in C order, or None for a new one of the pass's features.
+    first
+        The first column to write.
+    """
+    plan = compile_plan(entity, features)
+    events = np.ascontiguousarray(events, np.float64)
+    rows, bounds, keys = kernel.group_rows(np.ascontiguousarray(events[:, EVENT_COLUMN[entity.name]]))
+    vectors = np.empty((len(events), len(plan.features))) if table is None else table
+    outcomes = np.empty(len(events))
     new_states: dict[float, bytes] = {}
-    first = 0
-    while first < len(starts):
-        last = max(first + 1, int(np.searchsorted(bounds, bounds[first] + CHUNK_EVENTS, side="right")) - 1)
-        rows = order[bounds[first] : bounds[last]]
-        group_keys = sorted_keys[starts[first:last]].tolist()
-        found = [states.get(key) for key in group_keys]
-        chunk = _fold_chunk(plan, events[rows], bounds[first : last + 1] - bounds[first], found)
-        vectors[rows], outcomes[rows], flat, offsets = chunk
+    group = 0
+    while group < len(keys):
+        last = int(np.searchsorted(bounds, bounds[group] + CHUNK_EVENTS, side="right")) - 1
+        last = max(group + 1, last)
+        group_keys = keys[group:last].tolist()
+        found = [states.get(key) for key in group_keys] if states else []
+        flat, offsets = _fold_chunk(
+            plan, events, rows, bounds[group : last + 1], found, vectors, first, outcomes, keep_states
+        )
         if keep_states:
             raw = flat.tobytes()
             ends = (offsets * 8).tolist()
-            new_states.update((key, raw[ends[i] : ends[i + 1]]) for i, key in enumerate(group_keys))
-        first = last
-    return Folded(vectors, outcomes, new_states)
+            new_states.update(zip(group_keys, map(raw.__getitem__, map(slice, ends, ends[1:])), strict=True))
+        group = last
+    width = len(plan.features)
+    return Folded(vectors[:, first : first + width], outcomes, new_states)
 
 
 def _fold_chunk(
-    plan: Plan, events: Floats, groups: NDArray[np.int64], found: Sequence[bytes | None]
-) -> tuple[Floats, Floats, Floats, NDArray[np.int64]]:
+    plan: Plan,
+    events: Floats,
+    rows: Ints,
+    groups: Ints,
+    found: Sequence[bytes | None],
+    vectors: Floats,
+    first: int,
+    outcomes: Floats,
+    keep_states: bool,
+) -> tuple[Floats, Ints]:
     sizes = np.array([len(state) // 8 if state else 0 for state in found], np.int64)
+    if not found:
+        sizes = np.zeros(len(groups) - 1, np.int64)
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     states = np.frombuffer(b"".join(state for state in found if state), np.float64)
     layouts = states[offsets[:-1][sizes > 0]]
@@ -100,11 +132,10 @@ def _fold_chunk(
             f"states of {plan.entity.name}s were written with another layout; "
             "rebuild the store from the log with `fraud replay --rebuild-store`"
         )
-    counts = np.diff(groups)
-    room = np.minimum(np.maximum(sizes, kernel.HEADER) + counts * plan.event_floats, plan.state_floats)
-    vectors = np.full((len(events), len(plan.features)), np.nan)
-    outcomes = np.zeros(len(events))
-    new_states = np.empty(int(room.sum()))
+    room = np.minimum(
+        np.maximum(sizes, kernel.HEADER) + np.diff(groups) * plan.event_floats, plan.state_floats
+    )
+    new_states = np.empty(int(room.sum()) if keep_states else 0)
     new_offsets = np.zeros(len(groups), np.int64)
     kernel.fold(
         plan.scalars,
@@ -115,14 +146,19 @@ def _fold_chunk(
         plan.distinct,
         plan.known_columns,
         plan.known_capacities,
-        plan.ops,
+        plan.scans,
+        plan.pairs,
+        plan.sources,
         events,
-        groups.astype(np.int64),
+        rows,
+        groups,
         states,
         offsets,
         vectors,
+        first,
         outcomes,
         new_states,
         new_offsets,
+        np.empty(plan.work_floats),
     )
-    return vectors, outcomes, new_states[: new_offsets[-1]], new_offsets
+    return new_states[: new_offsets[-1]], new_offsets

@@ -114,7 +114,7 @@ def events_of_transactions(table: pa.Table) -> Floats:
         (kernel.E_HOME_LON, "home_longitude"),
     ):
         if name in table.column_names:
-            events[:, column] = np.rint(_numbers(table, name) * 1e6)
+            events[:, column] = np.rint(_numbers(table, name) * 1e6) + 0.0  # no -0.0
     return events
 
 

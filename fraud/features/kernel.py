@@ -1,22 +1,33 @@
 """The fold: one numba kernel that takes an entity's state over its events and writes their vectors.
 
-It runs a plan (small integer arrays made from the feature table by ``fraud.features.plan``) over
-flat float64 states. Amounts are whole hundredths and places whole microdegrees, so that sums are
-exact and do not depend on their order.
+It runs a plan (small arrays made from the feature table by ``fraud.features.plan``) over flat
+float64 states. Amounts are whole hundredths, places whole microdegrees and times whole microseconds,
+so that sums are exact and do not depend on their order: windows are kept up by adding what enters
+and subtracting what leaves, reductions may run in vector registers of any width, and every caller on
+every machine gets the same bits.
 
 State: a header of ``HEADER`` numbers, then the kept events column by column (sorted by event time,
 equal times by arrival), then three levels of tiles, then the remembered values.
+
+All kernels stand in this one file, because numba's cache on disk notices changes of this file alone.
 """
 
 import math
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+LAYOUT: Final = 2
+"""Raise it with any change to what a state holds that the plan does not show."""
 
 # --- columns of an event -----------------------------------------------------------------------
 E_KIND: Final = 0
@@ -58,15 +69,18 @@ C_LON: Final = 5
 T_NUMBER: Final = 0
 T_COUNT: Final = 1
 T_SUM: Final = 2
-T_SQUARES: Final = 3
-T_MAX: Final = 4
-T_FRAUD: Final = 5
-TILE_COLUMNS: Final = 6
+T_HIGH: Final = 3  # squares, see S_HIGH
+T_LOW: Final = 4
+T_MAX: Final = 5
+T_FRAUD: Final = 6
+TILE_COLUMNS: Final = 7
 K_VALUE: Final = 0
 K_SINCE: Final = 1
 K_SEQUENCE: Final = 2
 KNOWN_COLUMNS: Final = 3
 LEVELS: Final = 3
+MOST_KNOWN: Final = 4
+MOST_DISTINCT: Final = 3
 
 # --- entries of a plan -------------------------------------------------------------------------
 P_EVENTS: Final = 0
@@ -75,51 +89,243 @@ P_DEDUPLICATE: Final = 2
 P_LAYOUT: Final = 3
 P_RETENTION: Final = 4
 P_IDLE: Final = 5
+P_MERCHANT: Final = 6  # which distinct column holds the merchant, for SAME_MERCHANT
+P_LAST_PLACE: Final = 7  # 1: some feature needs the last place
+P_HOME: Final = 8  # 1: some feature needs the distance from home
+P_TILES: Final = 9  # most tiles of a level
+P_VALUES: Final = 10  # most remembered values of a column
 
 # --- what became of an event -------------------------------------------------------------------
 NEW: Final = 0.0
 DUPLICATE: Final = 2.0  # a label's outcome is its change of verdict: -1, 0 or 1
 
-# --- sums over one window ----------------------------------------------------------------------
+# --- sums over the windows: one row a sum, one column a window -----------------------------------
+WINDOWS: Final = 4
 S_COUNT: Final = 0
 S_SUM: Final = 1
-S_SQUARES: Final = 2
-S_MAX: Final = 3
-S_FRAUD: Final = 4
-S_HOURS: Final = 5
-S_SAME_MERCHANT: Final = 6
-S_SAME_AMOUNT: Final = 7
-S_PLACES: Final = 8
-S_LAT: Final = 9
-S_LON: Final = 10
-S_DISTINCT: Final = 11  # and the following
-S_KEPT: Final = 14
-S_COLUMNS: Final = 15
+S_HIGH: Final = 2  # sum of squares = S_HIGH * 2**30 + S_LOW, both whole and below 2**53
+S_LOW: Final = 3
+S_MAX: Final = 4
+S_FRAUD: Final = 5
+S_DISTINCT: Final = 6  # and the following
+S_ROWS: Final = S_DISTINCT + MOST_DISTINCT
+
+# --- slots: where each statistic leaves its values, one row of four ------------------------------
+R_PRESENT: Final = 0  # amount, hour of day, day of week, distance from home
+R_LAST: Final = 1  # seconds since, distance from, speed from the last
+R_FIRST: Final = 2  # by remembered column
+R_VELOCITY: Final = 3  # by pair of windows
+R_BUCKET: Final = 4  # by event column, from the category on
+R_COUNT: Final = 5  # from here on by window
+R_SUM: Final = 6
+R_MEAN: Final = 7
+R_STD: Final = 8
+R_MAX: Final = 9
+R_ZSCORE: Final = 10
+R_FRAUD_SHARE: Final = 11
+R_DISTINCT: Final = 12  # and the following
+R_HOURS: Final = R_DISTINCT + MOST_DISTINCT
+R_SAME_MERCHANT: Final = R_HOURS + 1
+R_SAME_AMOUNT: Final = R_HOURS + 2
+R_USUAL: Final = R_HOURS + 3
+R_ROWS: Final = R_HOURS + 4
 
 DAY_US: Final = 86_400_000_000.0
 HOUR_US: Final = 3_600_000_000.0
+TURN: Final = 360e6
 EARTH_KM: Final = 6371.0088
+BUCKETS: Final = 64.0
+LOW_BITS: Final = 30
+LOW_MASK: Final = 2**LOW_BITS - 1
+BLOCK: Final = 16
+LINE: Final = 8  # numbers of a cache line
+AHEAD: Final = 8  # events
+
+_WHOLE: Final = {"reassoc", "nsz", "nnan"}
+"""For sums and maxima of whole numbers below 2**53 that are never NaN: each partial sum is exact, so
+their order, and with it the width of the machine's vectors, cannot show."""
 
 
-@njit(cache=True)
+@intrinsic  # type: ignore[untyped-decorator]
+def _prefetch(_context: Any, values: Any, _index: Any) -> Any:
+    """Ask for the cache line of ``values.flat[index]``, which will be needed soon.
+
+    Events and vectors stand in the order of arrival, the fold goes entity by entity: without this,
+    nearly every event waits for memory.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        line = builder.bitcast(builder.gep(data, [args[1]]), cgutils.voidptr_t)
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [line, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(values, types.intp), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _borrow(_context: Any, values: Any) -> Any:
+    """Make a view that does not count references to its memory, which the caller must keep.
+
+    Counting is an atomic operation for each view of a column: a quarter of the fold's time.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = signature.args[0]
+        owner = context.make_array(kind)(context, builder, args[0])
+        view = context.make_array(kind)(context, builder)
+        populate_array(
+            view,
+            data=owner.data,
+            shape=owner.shape,
+            strides=owner.strides,
+            itemsize=owner.itemsize,
+            meminfo=None,
+        )
+        return view._getvalue()
+
+    return values(values), generate
+
+
+@njit(cache=True, error_model="numpy")
 def distance_km(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
     """Great-circle distance (haversine) of two places in microdegrees, in km."""
+    if lat1 == lat2 and lon1 == lon2:
+        return 0.0
     rad = math.pi / 180e6
     a = math.sin((lat2 - lat1) * rad / 2) ** 2
     b = math.cos(lat1 * rad) * math.cos(lat2 * rad) * math.sin((lon2 - lon1) * rad / 2) ** 2
     return 2 * EARTH_KM * math.asin(math.sqrt(min(1.0, a + b)))
 
 
-@njit(cache=True)
-def _std(count: float, total: float, squares: float) -> float:
-    return math.sqrt(max(0.0, (squares - total * total / count) / (count - 1.0))) / 100.0
+@njit(cache=True, error_model="numpy")
+def _spread(count: float, total: float, high: float, low: float) -> float:
+    """``count * sum of squares - total ** 2``, exactly where it lies below 2**62.
+
+    Whole numbers that wrap around at 2**64 give the exact difference of two products that are far
+    greater; the floating-point difference only says whether it fits.
+    """
+    near = count * (high * 2.0**LOW_BITS + low) - total * total
+    squares = (np.int64(high) << LOW_BITS) + np.int64(low)
+    exact = np.int64(count) * squares - np.int64(total) * np.int64(total)
+    return float(exact) if abs(near) < 2.0**62 else near
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
+def _last_position(values: Floats, value: float) -> int:
+    """Last position of a value, or -1; by blocks, which run in vector registers."""
+    n = values.shape[0]
+    while n >= BLOCK:
+        block = values[n - BLOCK : n]
+        hits = 0
+        for i in range(BLOCK):
+            hits |= np.int64(block[i] == value)
+        if hits:
+            break
+        n -= BLOCK
+    for i in range(n - 1, max(n - BLOCK, 0) - 1, -1):
+        if values[i] == value:
+            return i
+    return -1
+
+
+@njit(cache=True, error_model="numpy")
+def _first_after(numbers: Floats, bound: float) -> int:
+    """Position of the first of the growing numbers that is greater than the bound."""
+    low = 0
+    high = numbers.shape[0]
+    while low < high:
+        middle = (low + high) >> 1
+        if numbers[middle] > bound:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@njit(cache=True, error_model="numpy", fastmath=_WHOLE)
+def _sum(values: Floats) -> float:
+    total = 0.0
+    for i in range(values.shape[0]):
+        total += values[i]
+    return total
+
+
+@njit(cache=True, error_model="numpy")
+def _sum_squares(cents: Floats) -> tuple[int, int]:
+    high = 0
+    low = 0
+    for i in range(cents.shape[0]):
+        squares = np.int64(cents[i]) * np.int64(cents[i])
+        high += squares >> LOW_BITS
+        low += squares & LOW_MASK
+    return high, low
+
+
+@njit(cache=True, error_model="numpy", fastmath=_WHOLE)
+def _greatest(values: Floats) -> float:
+    greatest = 0.0
+    for i in range(values.shape[0]):
+        greatest = max(greatest, values[i])
+    return greatest
+
+
+@njit(cache=True, error_model="numpy", fastmath=_WHOLE)
+def _count_of(values: Floats, value: float) -> float:
+    count = 0.0
+    for i in range(values.shape[0]):
+        count += 1.0 if values[i] == value else 0.0
+    return count
+
+
+@njit(cache=True, error_model="numpy", fastmath=_WHOLE)
+def _count_last(values: Floats, nexts: Floats, t: float) -> float:
+    """Count the values that are given and do not come again up to this time."""
+    count = 0.0
+    for i in range(values.shape[0]):
+        count += 1.0 if (nexts[i] > t) & (values[i] != 0.0) else 0.0
+    return count
+
+
+@njit(cache=True, error_model="numpy", fastmath=_WHOLE)
+def _sum_apart(clocks: Floats, clock: float) -> float:
+    """Sum the distances on the clock, in microseconds."""
+    total = 0.0
+    for i in range(clocks.shape[0]):
+        apart = abs(clocks[i] - clock)
+        total += min(apart, DAY_US - apart)
+    return total
+
+
+@njit(cache=True, error_model="numpy", fastmath={"reassoc", "nsz"})
+def _mean_place(lats: Floats, lons: Floats, lon: float) -> tuple[float, float, float]:
+    """Count the known places (others are NaN) and sum latitudes and turns, the short way round, from here."""
+    count = 0.0
+    lat_sum = 0.0
+    turn_sum = 0.0
+    for i in range(lats.shape[0]):
+        is_known = lats[i] == lats[i]
+        turn = lons[i] - lon
+        turn -= TURN if turn >= TURN / 2 else 0.0
+        turn += TURN if turn < -TURN / 2 else 0.0
+        count += 1.0 if is_known else 0.0
+        lat_sum += lats[i] if is_known else 0.0
+        turn_sum += turn if is_known else 0.0
+    return count, lat_sum, turn_sum
+
+
+# --- tiles -------------------------------------------------------------------------------------
+
+
+@njit(cache=True, error_model="numpy")
 def _add_to_tiles(
     tiles: Floats, counts: Ints, widths: Ints, horizons: Floats, time: float, cents: float, fraud: float
 ) -> None:
     """Add one event that leaves the kept ones to every level that still covers it."""
+    squares = np.int64(cents) * np.int64(cents)
     for level in range(LEVELS):
         number = math.floor(time / widths[level])
         if number < horizons[level]:
@@ -138,24 +344,22 @@ def _add_to_tiles(
             at += 1
         tiles[level, T_COUNT, at - 1] += 1.0
         tiles[level, T_SUM, at - 1] += cents
-        tiles[level, T_SQUARES, at - 1] += cents * cents
+        tiles[level, T_HIGH, at - 1] += squares >> LOW_BITS
+        tiles[level, T_LOW, at - 1] += squares & LOW_MASK
         tiles[level, T_MAX, at - 1] = max(tiles[level, T_MAX, at - 1], cents)
         tiles[level, T_FRAUD, at - 1] += fraud
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _label_tiles(tiles: Floats, counts: Ints, widths: Ints, time: float, change: float) -> None:
     """Change the known fraud of the tiles that hold an event of this time."""
     for level in range(LEVELS):
-        number = math.floor(time / widths[level])
-        for i in range(counts[level] - 1, -1, -1):
-            if tiles[level, T_NUMBER, i] <= number:
-                if tiles[level, T_NUMBER, i] == number:
-                    tiles[level, T_FRAUD, i] += change
-                break
+        at = _last_position(tiles[level, T_NUMBER, : counts[level]], float(math.floor(time / widths[level])))
+        if at >= 0:
+            tiles[level, T_FRAUD, at] += change
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _drop_tiles(tiles: Floats, counts: Ints, horizons: Floats) -> None:
     """Forget the tiles before the levels' horizons."""
     for level in range(LEVELS):
@@ -170,69 +374,7 @@ def _drop_tiles(tiles: Floats, counts: Ints, horizons: Floats) -> None:
             counts[level] = n - gone
 
 
-@njit(cache=True)
-def _window_sums(
-    sums: Floats,
-    kept: Floats,
-    start: int,
-    at: int,
-    event: Floats,
-    windows: Floats,
-    n_distinct: int,
-    places: int,
-) -> None:
-    """Sum the kept events before position ``at`` for all windows in one pass from the newest."""
-    t = event[E_TIME]
-    cents = event[E_CENTS]
-    merchant = event[E_MERCHANT]
-    clock = t % DAY_US
-    key = C_LAT + 2 * places
-    nxt = key + n_distinct
-    count = total = squares = fraud = hours = same_merchant = same_amount = 0.0
-    n_places = lat = lon = d0 = d1 = d2 = 0.0
-    greatest = 0.0
-    i = at - 1
-    for w in range(windows.shape[0]):
-        oldest = t - windows[w]
-        while i >= start and kept[C_TIME, i] > oldest:
-            c = kept[C_CENTS, i]
-            count += 1.0
-            total += c
-            squares += c * c
-            greatest = max(greatest, c)
-            fraud += kept[C_FRAUD, i] == 2.0
-            same_amount += c == cents
-            d0 += kept[nxt, i] > t
-            if places:
-                apart = abs(clock - kept[C_TIME, i] % DAY_US)
-                hours += min(apart, DAY_US - apart)
-                same_merchant += kept[key, i] == merchant
-                if not math.isnan(kept[C_LAT, i]):
-                    n_places += 1.0
-                    lat += kept[C_LAT, i]
-                    turn = kept[C_LON, i] - event[E_LON]  # the short way round
-                    lon += turn - 360e6 * np.floor((turn + 180e6) / 360e6)
-                d1 += (kept[nxt + 1, i] > t) and (kept[key + 1, i] != 0.0)
-                d2 += (kept[nxt + 2, i] > t) and (kept[key + 2, i] != 0.0)
-            i -= 1
-        sums[w, S_COUNT] = count
-        sums[w, S_KEPT] = count
-        sums[w, S_SUM] = total
-        sums[w, S_SQUARES] = squares
-        sums[w, S_MAX] = greatest
-        sums[w, S_FRAUD] = fraud
-        sums[w, S_HOURS] = hours
-        sums[w, S_SAME_MERCHANT] = same_merchant
-        sums[w, S_SAME_AMOUNT] = same_amount
-        sums[w, S_PLACES] = n_places
-        sums[w, S_LAT] = lat
-        sums[w, S_LON] = lon
-        sums[w, S_DISTINCT] = d0
-        sums[w, S_DISTINCT + 1] = d1
-        sums[w, S_DISTINCT + 2] = d2
-
-
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _add_tile_sums(
     sums: Floats,
     tiles: Floats,
@@ -248,133 +390,299 @@ def _add_tile_sums(
     All events in tiles are not newer than ``first_kept``. For an event at or after it, none lies in
     the future; an older (late) one sees only tiles that ended by its own time.
     """
-    for w in range(windows.shape[0]):
+    for w in range(WINDOWS):
         if first_kept <= t - windows[w]:
             continue
         level = levels[w]
-        first = math.floor((t - windows[w]) / widths[level])
-        last = np.floor(t / widths[level]) if t < first_kept else math.inf
-        for i in range(counts[level] - 1, -1, -1):
-            number = tiles[level, T_NUMBER, i]
-            if number >= last:
-                continue
-            if number < first:
-                break
-            sums[w, S_COUNT] += tiles[level, T_COUNT, i]
-            sums[w, S_SUM] += tiles[level, T_SUM, i]
-            sums[w, S_SQUARES] += tiles[level, T_SQUARES, i]
-            sums[w, S_MAX] = max(sums[w, S_MAX], tiles[level, T_MAX, i])
-            sums[w, S_FRAUD] += tiles[level, T_FRAUD, i]
+        numbers = tiles[level, T_NUMBER, : counts[level]]
+        first = _first_after(numbers, math.floor((t - windows[w]) / widths[level]) - 1.0)
+        last = counts[level]
+        if t < first_kept:
+            last = _first_after(numbers, math.floor(t / widths[level]) - 1.0)
+        if first >= last:
+            continue
+        sums[S_COUNT, w] += _sum(tiles[level, T_COUNT, first:last])
+        sums[S_SUM, w] += _sum(tiles[level, T_SUM, first:last])
+        sums[S_HIGH, w] += _sum(tiles[level, T_HIGH, first:last])
+        sums[S_LOW, w] += _sum(tiles[level, T_LOW, first:last])
+        sums[S_MAX, w] = max(sums[S_MAX, w], _greatest(tiles[level, T_MAX, first:last]))
+        sums[S_FRAUD, w] += _sum(tiles[level, T_FRAUD, first:last])
 
 
-@njit(cache=True)
-def _last_place(kept: Floats, start: int, at: int) -> int:
-    """Position of the newest kept event before ``at`` whose place is known, or -1."""
-    for i in range(at - 1, start - 1, -1):
-        if not math.isnan(kept[C_LAT, i]):
-            return i
-    return -1
+@njit(cache=True, error_model="numpy")
+def group_rows(keys: Floats) -> tuple[Ints, Ints, Floats]:
+    """Group rows by key, stably; groups come in the order of their first row.
+
+    Parameters
+    ----------
+    keys
+        [n] hashes: whole numbers from 1 to 2**53 - 1.
+
+    Returns
+    -------
+    tuple
+        The rows group by group [n], where each group begins [g + 1], and the groups' keys [g].
+    """
+    n = keys.shape[0]
+    size = 64
+    table = np.zeros(size)
+    numbers = np.empty(size, np.int64)
+    found = np.empty(n)
+    counts = np.zeros(n + 1, np.int64)
+    group_of = np.empty(n, np.int64)
+    n_groups = 0
+    for row in range(n):
+        key = keys[row]
+        i = np.int64(key) & (size - 1)
+        while table[i] != 0.0 and table[i] != key:
+            i = (i + 1) & (size - 1)
+        if table[i] == 0.0:
+            table[i] = key
+            numbers[i] = n_groups
+            found[n_groups] = key
+            n_groups += 1
+            group_of[row] = n_groups - 1
+            if 2 * n_groups > size:
+                size *= 4
+                table = np.zeros(size)
+                numbers = np.empty(size, np.int64)
+                for number in range(n_groups):
+                    j = np.int64(found[number]) & (size - 1)
+                    while table[j] != 0.0:
+                        j = (j + 1) & (size - 1)
+                    table[j] = found[number]
+                    numbers[j] = number
+        else:
+            group_of[row] = numbers[i]
+        counts[group_of[row] + 1] += 1
+    starts = np.cumsum(counts[: n_groups + 1])
+    nexts = starts.copy()
+    rows = np.empty(n, np.int64)
+    for row in range(n):
+        group = group_of[row]
+        rows[nexts[group]] = row
+        nexts[group] += 1
+    return rows, starts, found[:n_groups].copy()
 
 
-@njit(cache=True)
-def _write_vector(
-    out: Floats,
-    ops: Ints,
+# --- windows over the kept events ----------------------------------------------------------------
+
+
+@njit(cache=True, error_model="numpy")
+def _sum_windows(
     sums: Floats,
-    event: Floats,
+    firsts: Ints,
     kept: Floats,
     start: int,
     at: int,
-    is_first: Floats,
+    t: float,
     windows: Floats,
+    key: int,
+    n_keys: int,
 ) -> None:
-    """Compute every feature of the plan for one transaction."""
+    """Sum the kept events before position ``at`` that lie in each window, anew."""
+    end = at
+    for w in range(WINDOWS):
+        for row in range(S_ROWS):
+            sums[row, w] = sums[row, w - 1] if w else 0.0
+        first = start + _first_after(kept[C_TIME, start:end], t - windows[w])
+        firsts[w] = first
+        sums[S_COUNT, w] += end - first
+        sums[S_SUM, w] += _sum(kept[C_CENTS, first:end])
+        high, low = _sum_squares(kept[C_CENTS, first:end])
+        sums[S_HIGH, w] += high
+        sums[S_LOW, w] += low
+        sums[S_MAX, w] = max(sums[S_MAX, w], _greatest(kept[C_CENTS, first:end]))
+        sums[S_FRAUD, w] += _count_of(kept[C_FRAUD, first:end], 2.0)
+        for k in range(n_keys):
+            sums[S_DISTINCT + k, w] += _count_last(
+                kept[key + k, first:end], kept[key + n_keys + k, first:end], t
+            )
+        end = first
+
+
+@njit(cache=True, error_model="numpy")
+def _leave(sums: Floats, w: int, kept: Floats, i: int, end: int, key: int, n_keys: int) -> None:
+    """Take the first kept event of a window out of its sums."""
+    cents = kept[C_CENTS, i]
+    squares = np.int64(cents) * np.int64(cents)
+    sums[S_COUNT, w] -= 1.0
+    sums[S_SUM, w] -= cents
+    sums[S_HIGH, w] -= squares >> LOW_BITS
+    sums[S_LOW, w] -= squares & LOW_MASK
+    sums[S_FRAUD, w] -= 1.0 if kept[C_FRAUD, i] == 2.0 else 0.0
+    for k in range(n_keys):
+        if kept[key + n_keys + k, i] == math.inf and kept[key + k, i] != 0.0:
+            sums[S_DISTINCT + k, w] -= 1.0
+    if cents == sums[S_MAX, w]:
+        sums[S_MAX, w] = _greatest(kept[C_CENTS, i + 1 : end])
+
+
+@njit(cache=True, error_model="numpy")
+def _advance(
+    sums: Floats, firsts: Ints, kept: Floats, end: int, t: float, windows: Floats, key: int, n_keys: int
+) -> None:
+    """Move the windows on to a later time."""
+    for w in range(WINDOWS):
+        i = firsts[w]
+        while i < end and kept[C_TIME, i] <= t - windows[w]:
+            _leave(sums, w, kept, i, end, key, n_keys)
+            i += 1
+        firsts[w] = i
+
+
+@njit(cache=True, error_model="numpy")
+def _enter(
+    sums: Floats,
+    firsts: Ints,
+    kept: Floats,
+    at: int,
+    before: Ints,
+    t: float,
+    windows: Floats,
+    key: int,
+    n_keys: int,
+) -> None:
+    """Add the event just kept at ``at`` to the windows that end at ``t`` and hold it.
+
+    A value counts as distinct where it is the last of its kind, and the one before it (at
+    ``before``) is not in the window.
+    """
+    cents = kept[C_CENTS, at]
+    squares = np.int64(cents) * np.int64(cents)
+    high = float(squares >> LOW_BITS)
+    low = float(squares & LOW_MASK)
+    time = kept[C_TIME, at]
+    for w in range(WINDOWS):
+        inside = 1.0 if time > t - windows[w] else 0.0
+        sums[S_COUNT, w] += inside
+        sums[S_SUM, w] += inside * cents
+        sums[S_HIGH, w] += inside * high
+        sums[S_LOW, w] += inside * low
+        sums[S_MAX, w] = max(sums[S_MAX, w], inside * cents)
+        firsts[w] += 0 if time > t - windows[w] else 1
+    for k in range(n_keys):
+        if kept[key + n_keys + k, at] == math.inf and kept[key + k, at] != 0.0:
+            for w in range(WINDOWS):
+                is_new = (time > t - windows[w]) & (before[k] < firsts[w])
+                sums[S_DISTINCT + k, w] += 1.0 if is_new else 0.0
+
+
+# --- the vector of one transaction -----------------------------------------------------------------
+
+
+@njit(cache=True, error_model="numpy")
+def _fill_present(slots: Floats, plan: Floats, event: Floats) -> None:
+    """Statistics of the transaction alone."""
     t = event[E_TIME]
-    cents = event[E_CENTS]
-    for f in range(ops.shape[0]):
-        op = ops[f, 0]
-        w = ops[f, 1]
-        count = sums[w, S_COUNT]
+    slots[R_PRESENT, 0] = event[E_CENTS] / 100.0
+    slots[R_PRESENT, 1] = (t - math.floor(t / DAY_US) * DAY_US) / HOUR_US
+    days = math.floor(t / DAY_US) + 3.0  # 1970-01-01 was a Thursday
+    slots[R_PRESENT, 2] = days - 7.0 * math.floor(days / 7.0)
+    slots[R_PRESENT, 3] = math.nan
+    if plan[P_HOME] == 1.0 and not (math.isnan(event[E_LAT]) or math.isnan(event[E_HOME_LAT])):
+        slots[R_PRESENT, 3] = distance_km(event[E_HOME_LAT], event[E_HOME_LON], event[E_LAT], event[E_LON])
+    for i in range(4):
+        value = event[E_CATEGORY + i]
+        slots[R_BUCKET, i] = math.nan if value == 0.0 else value - BUCKETS * math.floor(value / BUCKETS)
+
+
+@njit(cache=True, error_model="numpy")
+def _fill_windows(
+    slots: Floats, sums: Floats, cents: float, windows: Floats, pairs: Ints, n_keys: int
+) -> None:
+    """Statistics of the windows' sums; an empty window makes 0 / 0, which is NaN: missing."""
+    for w in range(WINDOWS):
+        count = sums[S_COUNT, w]
+        total = sums[S_SUM, w]
+        spread = _spread(count, total, sums[S_HIGH, w], sums[S_LOW, w])
+        std = math.sqrt(spread / (count * (count - 1.0))) / 100.0
+        slots[R_COUNT, w] = count
+        slots[R_SUM, w] = total / 100.0
+        slots[R_MEAN, w] = total / (count * 100.0)
+        slots[R_STD, w] = std
+        slots[R_MAX, w] = sums[S_MAX, w] / 100.0 if count > 0.0 else math.nan
+        score = (cents * count - total) / (count * 100.0) / (std if std > 0.01 else 0.01)
+        slots[R_ZSCORE, w] = score if count > 1.0 else math.nan
+        slots[R_FRAUD_SHARE, w] = sums[S_FRAUD, w] / count if count > 0.0 else 0.0
+    for k in range(n_keys):
+        for w in range(WINDOWS):
+            slots[R_DISTINCT + k, w] = sums[S_DISTINCT + k, w]
+    for i in range(pairs.shape[0]):
+        w = pairs[i, 0]
+        base = pairs[i, 1]
+        per_base = sums[S_COUNT, base] * windows[w]
+        slots[R_VELOCITY, i] = sums[S_COUNT, w] * windows[base] / per_base if per_base > 0.0 else 0.0
+
+
+@njit(cache=True, error_model="numpy")
+def _fill_last(slots: Floats, plan: Floats, kept: Floats, start: int, at: int, event: Floats) -> None:
+    """Statistics of the latest kept event before position ``at``, and of the latest known place."""
+    t = event[E_TIME]
+    slots[R_LAST, 0] = (t - kept[C_TIME, at - 1]) / 1e6 if at > start else math.nan
+    slots[R_LAST, 1] = math.nan
+    slots[R_LAST, 2] = math.nan
+    if plan[P_LAST_PLACE] == 0.0 or math.isnan(event[E_LAT]):
+        return
+    i = at - 1
+    while i >= start and math.isnan(kept[C_LAT, i]):
+        i -= 1
+    if i >= start:
+        km = distance_km(kept[C_LAT, i], kept[C_LON, i], event[E_LAT], event[E_LON])
+        slots[R_LAST, 1] = km
+        slots[R_LAST, 2] = km / (max(t - kept[C_TIME, i], 60e6) / HOUR_US)
+
+
+@njit(cache=True, error_model="numpy")
+def _fill_scans(
+    slots: Floats,
+    scans: Ints,
+    plan: Floats,
+    kept: Floats,
+    firsts: Ints,
+    at: int,
+    event: Floats,
+    key: int,
+    clock: int,
+) -> None:
+    """Statistics that compare the transaction with each kept event of a window.
+
+    ``scans`` lists (row, window) of those that some feature needs.
+    """
+    t = event[E_TIME]
+    for s in range(scans.shape[0]):
+        row = scans[s, 0]
+        w = scans[s, 1]
+        first = firsts[w]
         value = math.nan
-        if op == 5:  # COUNT
-            value = count
-        elif op == 6:  # SUM
-            value = sums[w, S_SUM] / 100.0
-        elif op == 7:  # MEAN
-            if count > 0.0:
-                value = sums[w, S_SUM] / count / 100.0
-        elif op == 8:  # STD
-            if count > 1.0:
-                value = _std(count, sums[w, S_SUM], sums[w, S_SQUARES])
-        elif op == 9:  # MAX
-            if count > 0.0:
-                value = sums[w, S_MAX] / 100.0
-        elif op == 10:  # ZSCORE
-            if count > 1.0:
-                std = _std(count, sums[w, S_SUM], sums[w, S_SQUARES])
-                value = (cents - sums[w, S_SUM] / count) / 100.0 / max(std, 0.01)
-        elif op == 11:  # VELOCITY
-            base = ops[f, 2]
-            value = 0.0
-            if sums[base, S_COUNT] > 0.0:
-                value = count * windows[base] / (sums[base, S_COUNT] * windows[w])
-        elif op == 12:  # SECONDS_SINCE_LAST
-            if at > start:
-                value = (t - kept[C_TIME, at - 1]) / 1e6
-        elif op in (13, 14):  # DISTANCE_FROM_LAST, SPEED_FROM_LAST
-            last = _last_place(kept, start, at) if not math.isnan(event[E_LAT]) else -1
-            if last >= 0:
-                value = distance_km(kept[C_LAT, last], kept[C_LON, last], event[E_LAT], event[E_LON])
-                if op == 14:
-                    value /= max(t - kept[C_TIME, last], 60e6) / HOUR_US
-        elif op == 15:  # DISTANCE_FROM_USUAL
-            n = sums[w, S_PLACES]
-            if n > 0.0 and not math.isnan(event[E_LAT]):
-                lon = event[E_LON] + sums[w, S_LON] / n
-                value = distance_km(sums[w, S_LAT] / n, lon, event[E_LAT], event[E_LON])
-        elif op == 16:  # DISTINCT
-            value = sums[w, S_DISTINCT + ops[f, 2]]
-        elif op == 17:  # IS_FIRST
-            value = is_first[ops[f, 2]]
-        elif op == 18:  # HOUR_DEVIATION
-            if sums[w, S_KEPT] > 0.0:
-                value = sums[w, S_HOURS] / sums[w, S_KEPT] / HOUR_US
-        elif op == 19:  # FRAUD_SHARE
-            value = sums[w, S_FRAUD] / count if count > 0.0 else 0.0
-        elif op == 20:  # SAME_MERCHANT
-            value = sums[w, S_SAME_MERCHANT]
-        elif op == 21:  # SAME_AMOUNT
-            value = sums[w, S_SAME_AMOUNT]
-        elif op == 0:  # AMOUNT
-            value = cents / 100.0
-        elif op == 1:  # HOUR_OF_DAY
-            value = (t % DAY_US) / HOUR_US
-        elif op == 2:  # DAY_OF_WEEK (1970-01-01 was a Thursday)
-            value = (math.floor(t / DAY_US) + 3.0) % 7.0
-        elif op == 3:  # BUCKET
-            if event[ops[f, 2]] != 0.0:
-                value = event[ops[f, 2]] % 64.0
-        elif op == 4 and not (math.isnan(event[E_LAT]) or math.isnan(event[E_HOME_LAT])):
-            value = distance_km(event[E_HOME_LAT], event[E_HOME_LON], event[E_LAT], event[E_LON])
-        out[f] = value
+        if row == R_HOURS:
+            time_of_day = t - math.floor(t / DAY_US) * DAY_US
+            value = _sum_apart(kept[clock, first:at], time_of_day) / ((at - first) * HOUR_US)
+        elif row == R_SAME_MERCHANT:
+            value = _count_of(kept[key + int(plan[P_MERCHANT]), first:at], event[E_MERCHANT])
+        elif row == R_SAME_AMOUNT:
+            value = _count_of(kept[C_CENTS, first:at], event[E_CENTS])
+        elif row == R_USUAL and not math.isnan(event[E_LAT]):
+            n, lat, turn = _mean_place(kept[C_LAT, first:at], kept[C_LON, first:at], event[E_LON])
+            if n > 0.0:
+                value = distance_km(lat / n, event[E_LON] + turn / n, event[E_LAT], event[E_LON])
+        slots[row, w] = value
 
 
-@njit(cache=True)
-def _find(kept: Floats, start: int, end: int, identity: float) -> int:
-    """Position of the kept event with this id hash, or -1."""
-    for i in range(end - 1, start - 1, -1):
-        if kept[C_ID, i] == identity:
-            return i
-    return -1
+# --- keeping an event ------------------------------------------------------------------------------
 
 
-@njit(cache=True)
-def _insert(kept: Floats, start: int, at: int, end: int, event: Floats, distinct: Ints, places: int) -> None:
+@njit(cache=True, error_model="numpy")
+def _insert(
+    kept: Floats, start: int, at: int, end: int, event: Floats, distinct: Ints, places: int, before: Ints
+) -> None:
     """Insert an event at its place and link it with its neighbours of the same value."""
+    n_keys = distinct.shape[0]
+    key = C_LAT + 2 * places
+    t = event[E_TIME]
     for column in range(kept.shape[0]):
         for i in range(end, at, -1):
             kept[column, i] = kept[column, i - 1]
-    t = event[E_TIME]
     kept[C_TIME, at] = t
     kept[C_CENTS, at] = event[E_CENTS]
     kept[C_ID, at] = event[E_ID]
@@ -382,27 +690,27 @@ def _insert(kept: Floats, start: int, at: int, end: int, event: Floats, distinct
     if places:
         kept[C_LAT, at] = event[E_LAT]
         kept[C_LON, at] = event[E_LON]
-    key = C_LAT + 2 * places
-    nxt = key + distinct.shape[0]
-    for k in range(distinct.shape[0]):
+    kept[key + 2 * n_keys, at] = t - math.floor(t / DAY_US) * DAY_US
+    for k in range(n_keys):
         value = event[distinct[k]]
-        kept[key + k, at] = value
+        values = kept[key + k]
+        nexts = kept[key + n_keys + k]
         following = math.inf
-        i = at - 1
-        while i >= start and kept[key + k, i] != value:
-            i -= 1
+        i = start + _last_position(values[start:at], value)
+        before[k] = i
         if i >= start:
-            following = kept[nxt + k, i]
-            kept[nxt + k, i] = t
+            following = nexts[i]
+            nexts[i] = t
         else:
             for j in range(at + 1, end + 1):
-                if kept[key + k, j] == value:
+                if values[j] == value:
                     following = kept[C_TIME, j]
                     break
-        kept[nxt + k, at] = following
+        values[at] = value
+        nexts[at] = following
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _remember(
     known: Floats,
     counts: Ints,
@@ -420,16 +728,18 @@ def _remember(
             is_first[k] = math.nan
             continue
         n = counts[k]
-        i = 0
-        while i < n and known[k, K_VALUE, i] != value:
-            i += 1
-        if i < n:
+        i = _last_position(known[k, K_VALUE, :n], value)
+        if i >= 0:
             is_first[k] = 1.0 if known[k, K_SINCE, i] > t else 0.0
             known[k, K_SINCE, i] = min(known[k, K_SINCE, i], t)
         else:
             is_first[k] = 1.0
+            i = n
             if n == capacities[k]:
-                i = np.argmin(known[k, K_SEQUENCE, :n])
+                i = 0
+                for j in range(1, n):
+                    if known[k, K_SEQUENCE, j] < known[k, K_SEQUENCE, i]:
+                        i = j
             else:
                 counts[k] = n + 1
             known[k, K_VALUE, i] = value
@@ -437,29 +747,31 @@ def _remember(
         known[k, K_SEQUENCE, i] = sequence
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _load_blocks(flat: Floats, at: int, blocks: Floats, counts: Ints, n_blocks: int) -> int:
     """Read the used part of each block (tiles of a level, remembered values) from a flat state."""
     for b in range(n_blocks):
         n = counts[b]
         for column in range(blocks.shape[1]):
-            blocks[b, column, :n] = flat[at : at + n]
+            for i in range(n):
+                blocks[b, column, i] = flat[at + i]
             at += n
     return at
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _store_blocks(flat: Floats, at: int, blocks: Floats, counts: Ints, n_blocks: int) -> int:
     """Write the used part of each block to a flat state."""
     for b in range(n_blocks):
         n = counts[b]
         for column in range(blocks.shape[1]):
-            flat[at : at + n] = blocks[b, column, :n]
+            for i in range(n):
+                flat[at + i] = blocks[b, column, i]
             at += n
     return at
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def fold(
     plan: Floats,
     windows: Floats,
@@ -469,51 +781,101 @@ def fold(
     distinct: Ints,
     known_columns: Ints,
     known_capacities: Ints,
-    ops: Ints,
+    scans: Ints,
+    pairs: Ints,
+    sources: Ints,
     events: Floats,
+    rows: Ints,
     groups: Ints,
     states: Floats,
     offsets: Ints,
     out: Floats,
-    outcome: Floats,
+    out_first: int,
+    outcomes: Floats,
     new_states: Floats,
     new_offsets: Ints,
+    work: Floats,
 ) -> None:
     """Fold the events of several entities, each from its state; the one arithmetic of all callers.
 
     Parameters
     ----------
-    plan, windows, levels, widths, reaches, distinct, known_columns, known_capacities, ops
+    plan, windows, levels, widths, reaches, distinct, known_columns, known_capacities, scans, pairs, sources
         Of ``fraud.features.plan.Plan``.
     events
-        [n, EVENT_COLUMNS], grouped by entity, each group in arrival order.
+        [n, EVENT_COLUMNS] in arrival order.
+    rows
+        Rows of ``events``, entity by entity, each entity's in arrival order.
     groups
-        [g + 1], where each entity's events begin.
+        [g + 1], where each entity's events begin in ``rows``.
     states, offsets
         The entities' states one after another, and where each begins [g + 1]; an empty one is new.
-    out
-        [n, features], written for new transactions.
-    outcome
+    out, out_first
+        [n, features], whose columns from ``out_first`` on are written; NaN for labels and duplicates.
+    outcomes
         [n], NEW or DUPLICATE for a transaction; the change of verdict (-1, 0, 1) for a label.
     new_states, new_offsets
-        The entities' states after their events; ``new_states`` must be large enough.
+        The entities' states after their events. ``new_states`` must be large enough, or of length 0
+        when nobody wants them.
+    work
+        ``Plan.work_floats`` numbers of any content, for the kernel's own use.
     """
+    plan = _borrow(plan)
+    windows = _borrow(windows)
+    levels = _borrow(levels)
+    widths = _borrow(widths)
+    reaches = _borrow(reaches)
+    distinct = _borrow(distinct)
+    known_columns = _borrow(known_columns)
+    known_capacities = _borrow(known_capacities)
+    scans = _borrow(scans)
+    pairs = _borrow(pairs)
+    sources = _borrow(sources)
+    events = _borrow(events)
+    rows = _borrow(rows)
+    groups = _borrow(groups)
+    states = _borrow(states)
+    offsets = _borrow(offsets)
+    out = _borrow(out)
+    outcomes = _borrow(outcomes)
+    new_states = _borrow(new_states)
+    new_offsets = _borrow(new_offsets)
+    work = _borrow(work)
     n_events = int(plan[P_EVENTS])
     places = int(plan[P_PLACES])
     deduplicate = plan[P_DEDUPLICATE] == 1.0
     n_known = known_columns.shape[0]
-    n_columns = C_LAT + 2 * places + 2 * distinct.shape[0]
+    n_keys = distinct.shape[0]
+    key = C_LAT + 2 * places
+    n_columns = key + 2 * n_keys
+    clock = n_columns  # one more column, not stored: the time of day
+    n_features = sources.shape[0]
     room = 2 * n_events
-    kept = np.empty((n_columns, room))
-    tiles = np.empty((LEVELS, TILE_COLUMNS, int(np.max(reaches / widths)) + 3))
-    tile_counts = np.zeros(LEVELS, np.int64)
-    known = np.empty((max(n_known, 1), KNOWN_COLUMNS, np.max(known_capacities) if n_known else 1))
-    known_counts = np.zeros(4, np.int64)
-    horizons = np.empty(LEVELS)
-    sums = np.zeros((windows.shape[0], S_COLUMNS))
-    is_first = np.empty(4)
+    stride = room + LINE  # columns a power of two apart would share the cache's few sets
+    n_tiles = int(plan[P_TILES])
+    n_values = int(plan[P_VALUES])
+    at = (n_columns + 1) * stride
+    kept = work[:at].reshape((n_columns + 1, stride))
+    tiles = work[at : at + LEVELS * TILE_COLUMNS * n_tiles].reshape((LEVELS, TILE_COLUMNS, n_tiles))
+    at += LEVELS * TILE_COLUMNS * n_tiles
+    known = work[at : at + n_known * KNOWN_COLUMNS * n_values].reshape((n_known, KNOWN_COLUMNS, n_values))
+    at += n_known * KNOWN_COLUMNS * n_values
+    running = work[at : at + S_ROWS * WINDOWS].reshape((S_ROWS, WINDOWS))  # windows that end at `now`
+    at += S_ROWS * WINDOWS
+    other = work[at : at + S_ROWS * WINDOWS].reshape((S_ROWS, WINDOWS))  # with tiles, or at another time
+    at += S_ROWS * WINDOWS
+    flat_slots = work[at : at + R_ROWS * 4]
+    slots = flat_slots.reshape((R_ROWS, 4))
+    horizons = work[at + R_ROWS * 4 : at + R_ROWS * 4 + LEVELS]
+    numbers = np.zeros(LEVELS + MOST_KNOWN + 2 * WINDOWS + MOST_DISTINCT, np.int64)
+    counts = _borrow(numbers)
+    tile_counts = counts[:LEVELS]
+    known_counts = counts[LEVELS : LEVELS + MOST_KNOWN]
+    at = LEVELS + MOST_KNOWN
+    running_firsts = counts[at : at + WINDOWS]
+    other_firsts = counts[at + WINDOWS : at + 2 * WINDOWS]
+    before = counts[at + 2 * WINDOWS :]
     written = 0
-    new_offsets[0] = 0
     for g in range(groups.shape[0] - 1):
         # --- load
         at = offsets[g]
@@ -521,9 +883,14 @@ def fold(
         end = 0
         newest = -math.inf
         sequence = 0.0
-        tile_counts[:] = 0
-        known_counts[:] = 0
+        for i in range(LEVELS + MOST_KNOWN + WINDOWS):
+            counts[i] = 0
+        for i in range(S_ROWS * WINDOWS):
+            running[i // WINDOWS, i % WINDOWS] = 0.0
+        is_running = True
+        now = -math.inf  # where the running windows end
         if offsets[g + 1] > at:
+            is_running = False
             newest = states[at + H_NEWEST]
             sequence = states[at + H_SEQUENCE]
             end = int(states[at + H_EVENTS])
@@ -533,53 +900,100 @@ def fold(
                 known_counts[k] = int(states[at + H_KNOWN + k])
             at += HEADER
             for column in range(n_columns):
-                kept[column, :end] = states[at : at + end]
+                for i in range(end):
+                    kept[column, i] = states[at + i]
                 at += end
+            for i in range(end):
+                kept[clock, i] = kept[C_TIME, i] - math.floor(kept[C_TIME, i] / DAY_US) * DAY_US
             at = _load_blocks(states, at, tiles, tile_counts, LEVELS)
             _load_blocks(states, at, known, known_counts, n_known)
         # --- fold
         for e in range(groups[g], groups[g + 1]):
-            event = events[e]
+            row = rows[e]
+            ahead = rows[min(e + AHEAD, rows.shape[0] - 1)]
+            for i in range(0, EVENT_COLUMNS, LINE):
+                _prefetch(events, ahead * EVENT_COLUMNS + i)
+            for i in range(0, n_features, LINE):
+                _prefetch(out, ahead * out.shape[1] + out_first + i)
+            event = events[row]
+            vector = out[row, out_first : out_first + n_features]
             t = event[E_TIME]
             if event[E_KIND] == KIND_LABEL:
-                i = _find(kept, start, end, event[E_ID])
+                for f in range(n_features):
+                    vector[f] = math.nan
+                i = _last_position(kept[C_ID, start:end], event[E_ID]) + start
                 change = 0.0
+                was_fraud = 1.0 if i >= start and kept[C_FRAUD, i] == 2.0 else 0.0
                 if deduplicate:
-                    if i >= 0:
+                    if i >= start:
                         verdict = 2.0 if event[E_CENTS] == 1.0 else 1.0
                         change = verdict - max(kept[C_FRAUD, i], 1.0)
                         kept[C_FRAUD, i] = verdict
                 else:
                     change = event[E_CENTS]
-                    if i >= 0:
+                    if i >= start:
                         kept[C_FRAUD, i] = 1.5 + 0.5 * change
-                    else:
+                    elif t > newest - plan[P_RETENTION]:
                         _label_tiles(tiles, tile_counts, widths, t, change)
-                outcome[e] = change
+                if i >= start:
+                    turned = (1.0 if kept[C_FRAUD, i] == 2.0 else 0.0) - was_fraud
+                    for w in range(WINDOWS):
+                        running[S_FRAUD, w] += turned if i >= running_firsts[w] else 0.0
+                outcomes[row] = change
                 continue
-            if deduplicate and _find(kept, start, end, event[E_ID]) >= 0:
-                outcome[e] = DUPLICATE
+            if deduplicate and _last_position(kept[C_ID, start:end], event[E_ID]) >= 0:
+                for f in range(n_features):
+                    vector[f] = math.nan
+                outcomes[row] = DUPLICATE
                 continue
-            outcome[e] = NEW
+            outcomes[row] = NEW
             if t - newest > plan[P_IDLE]:
-                known_counts[:] = 0
+                for k in range(MOST_KNOWN):
+                    known_counts[k] = 0
             newest = max(newest, t)
             sequence += 1.0
             forgotten = newest - plan[P_RETENTION]
-            while start < end and kept[C_TIME, start] <= forgotten:
-                start += 1
-            for level in range(LEVELS):
-                horizons[level] = np.floor((newest - reaches[level]) / widths[level])
-            _drop_tiles(tiles, tile_counts, horizons)
             at = end
             while at > start and kept[C_TIME, at - 1] > t:
                 at -= 1
-            _window_sums(sums, kept, start, at, event, windows, distinct.shape[0], places)
-            if tile_counts[0] + tile_counts[1] + tile_counts[2]:
+            is_latest = at == end
+            if is_latest:
+                if is_running:
+                    _advance(running, running_firsts, kept, end, t, windows, key, n_keys)
+                else:
+                    _sum_windows(running, running_firsts, kept, start, end, t, windows, key, n_keys)
+                    is_running = True
+                now = t
+            while start < end and kept[C_TIME, start] <= forgotten:
+                start += 1
+            at = max(at, start)
+            sums = running
+            firsts = running_firsts
+            if not is_latest:
+                _sum_windows(other, other_firsts, kept, start, at, t, windows, key, n_keys)
+                sums = other
+                firsts = other_firsts
+            has_tiles = tile_counts[0] + tile_counts[1] + tile_counts[2] > 0
+            if has_tiles or end - start == n_events:
+                for level in range(LEVELS):
+                    horizons[level] = math.floor((newest - reaches[level]) / widths[level])
+            if has_tiles:
+                _drop_tiles(tiles, tile_counts, horizons)
+                if is_latest:
+                    for i in range(S_ROWS * WINDOWS):
+                        other[i // WINDOWS, i % WINDOWS] = running[i // WINDOWS, i % WINDOWS]
+                    sums = other
                 first_kept = kept[C_TIME, start] if start < end else math.inf
                 _add_tile_sums(sums, tiles, tile_counts, widths, windows, levels, t, first_kept)
-            _remember(known, known_counts, known_capacities, known_columns, event, sequence, is_first)
-            _write_vector(out[e], ops, sums, event, kept, start, at, is_first, windows)
+            # --- the vector
+            _remember(known, known_counts, known_capacities, known_columns, event, sequence, slots[R_FIRST])
+            _fill_present(slots, plan, event)
+            _fill_windows(slots, sums, event[E_CENTS], windows, pairs, n_keys)
+            _fill_last(slots, plan, kept, start, at, event)
+            _fill_scans(slots, scans, plan, kept, firsts, at, event, key, clock)
+            for f in range(n_features):
+                vector[f] = flat_slots[sources[f]]
+            # --- keep the event
             if t <= forgotten:
                 continue
             if end - start == n_events:
@@ -590,19 +1004,31 @@ def fold(
                 _add_to_tiles(
                     tiles, tile_counts, widths, horizons, kept[C_TIME, start], kept[C_CENTS, start], fraud
                 )
+                if is_running:
+                    for w in range(WINDOWS):
+                        if running_firsts[w] == start:
+                            _leave(running, w, kept, start, end, key, n_keys)
+                            running_firsts[w] = start + 1
                 start += 1
             if end == room:
-                for column in range(n_columns):
+                for column in range(n_columns + 1):
                     for i in range(start, end):
                         kept[column, i - start] = kept[column, i]
+                for w in range(WINDOWS):
+                    running_firsts[w] -= start
                 at -= start
                 end -= start
                 start = 0
-            _insert(kept, start, at, end, event, distinct, places)
+            _insert(kept, start, at, end, event, distinct, places, before)
             end += 1
+            if is_running:
+                _enter(running, running_firsts, kept, at, before, now, windows, key, n_keys)
         # --- store
+        if new_states.shape[0] == 0:
+            continue
         n = end - start
-        new_states[written + H_LAYOUT : written + HEADER] = 0.0
+        for i in range(HEADER):
+            new_states[written + i] = 0.0
         new_states[written + H_LAYOUT] = plan[P_LAYOUT]
         new_states[written + H_NEWEST] = newest
         new_states[written + H_SEQUENCE] = sequence
@@ -613,8 +1039,10 @@ def fold(
             new_states[written + H_KNOWN + k] = known_counts[k]
         written += HEADER
         for column in range(n_columns):
-            new_states[written : written + n] = kept[column, start:end]
+            for i in range(n):
+                new_states[written + i] = kept[column, start + i]
             written += n
         written = _store_blocks(new_states, written, tiles, tile_counts, LEVELS)
         written = _store_blocks(new_states, written, known, known_counts, n_known)
         new_offsets[g + 1] = written
+    numbers[0] = 0  # the views above live no longer than this
