@@ -19,7 +19,26 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "status": ("fraud.local.commands:status", "Show the parts of the embedded platform."),
     "generate": ("services.simulator.commands:generate", "Write a synthetic data set as Parquet."),
     "simulate": ("services.simulator.commands:simulate", "Stream a generated data set to Kafka."),
-    "train": ("jobs.train.commands:train", "Train, evaluate and register a model."),
+    "store": ("fraud.store.commands:app", "Look into the feature store: inspect, stats, expire."),
+    "features": ("jobs.features.commands:app", "List, explain and compute the features."),
+    "bench": ("jobs.bench.commands:app", "Measure this machine."),
+    "rules": ("jobs.rules.commands:app", "Check rules, and try them on history."),
+    "parity": (
+        "jobs.parity.commands:parity",
+        "Recompute served features from the log; not one bit may differ.",
+    ),
+    "replay": (
+        "jobs.replay.commands:replay",
+        "Use the log again: dead letters, a lost store, a new feature.",
+    ),
+    "train": ("jobs.train.commands:train", "Train, compare, report and register a model."),
+    "evaluate": ("jobs.evaluate.commands:evaluate", "Measure a registered model on a labelled table."),
+    "promote": ("jobs.evaluate.commands:promote", "Make a version the champion."),
+    "rollback": ("jobs.evaluate.commands:rollback", "Make the previous champion the champion again."),
+    "retrain": (
+        "jobs.retrain.commands:retrain",
+        "Validate, train, gate, register and roll out, by interval.",
+    ),
 }
 """Name: (``module:function``, one line of help). The function carries typer annotations."""
 
@@ -27,11 +46,11 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 class LazyGroup(TyperGroup):
     """A command group that imports a command's module only when that command is called."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         """List the commands in the order of the table."""
         return [*COMMANDS, *super().list_commands(ctx)]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import and return one command; None when there is none of that name."""
         if cmd_name not in COMMANDS:
             return super().get_command(ctx, cmd_name)
@@ -44,7 +63,7 @@ class LazyGroup(TyperGroup):
         single.command(name=cmd_name, help=found.__doc__ or text)(found)
         return typer.main.get_command(single)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the help's table without importing anything."""
         del ctx
         with formatter.section("Commands"):

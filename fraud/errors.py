@@ -58,7 +58,7 @@ class BadModel(FraudError):
 
 
 class BadState(FraudError):
-    """Stored state was written with another layout; rebuild it with ``fraud replay``."""
+    """Stored state was written with another layout; rebuild it with ``fraud replay rebuild-store``."""
 
 
 class Fenced(FraudError):

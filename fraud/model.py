@@ -124,6 +124,25 @@ class ScoringModel:
         self._booster = booster
         self._threads = threads
 
+    @property
+    def importance(self) -> Floats:
+        """Gain of each feature in the training, [F]."""
+        return np.asarray(self._booster.feature_importance("gain"), np.float64)
+
+    @property
+    def trees(self) -> str:
+        """The trees as LightGBM's text."""
+        return str(self._booster.model_to_string())
+
+    def with_threads(self, threads: int) -> "ScoringModel":
+        """Make the same model with another number of threads a call; 0: all cores."""
+        return ScoringModel(self._booster, self.card, threads)
+
+    @property
+    def booster(self) -> Any:
+        """The ``lightgbm.Booster``."""
+        return self._booster
+
     def predict(self, vectors: Floats) -> Floats:
         """Score vectors.
 

@@ -1,4 +1,4 @@
-"""The decision policy: from a score and its model's thresholds, or without a model, to an outcome with reasons.
+"""The decision policy: from a score and its model's thresholds, or from neither, to an outcome with reasons.
 
 With a score: below the review threshold approve, from it review, from the decline threshold decline.
 Without (the model did not answer within its deadline): the fallback sends to review whatever one of
@@ -30,7 +30,9 @@ class FallbackRule:
     def reason(self) -> Reason:
         """What the decision says when the rule holds."""
         words = FEATURES[FEATURE_NAMES.index(self.feature)]
-        return Reason(code=f"fallback_{self.feature}", text=f"{words.description}: at least {self.limit:g} {words.unit}")
+        return Reason(
+            code=f"fallback_{self.feature}", text=f"{words.description}: at least {self.limit:g} {words.unit}"
+        )
 
 
 FALLBACK_RULES: Final = (

@@ -48,13 +48,23 @@ def test_there_is_no_other_top_level_folder() -> None:
 
 def test_the_library_imports_no_engine() -> None:
     engines = {"pyspark", "airflow", "mlflow", "delta"}
-    found = {(path, name) for path in python_files("fraud") for name in imports_of(path) if name.split(".")[0] in engines}
+    found = {
+        (path, name)
+        for path in python_files("fraud")
+        for name in imports_of(path)
+        if name.split(".")[0] in engines
+    }
     assert found == set()
 
 
 def test_the_library_imports_no_service_and_no_job() -> None:
     above = {"services", "jobs"}
-    found = {(path, name) for path in python_files("fraud") for name in imports_of(path) if name.split(".")[0] in above}
+    found = {
+        (path, name)
+        for path in python_files("fraud")
+        for name in imports_of(path)
+        if name.split(".")[0] in above
+    }
     assert found == set()
 
 
@@ -62,7 +72,9 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
     assert [path for path in tracked() if path.stem in FORBIDDEN or FORBIDDEN & set(path.parts)] == []
 
 
-@pytest.mark.parametrize("path", python_files("fraud", "services", "jobs"), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", python_files("fraud", "services", "jobs"), ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_every_module_says_what_it_is_for(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text()))
 
@@ -75,4 +87,6 @@ def test_every_command_names_a_module_that_is_there(name: str) -> None:
 
 
 def test_no_file_over_five_megabytes_is_tracked() -> None:
-    assert [path for path in tracked() if (ROOT / path).exists() and (ROOT / path).stat().st_size > 5_000_000] == []
+    assert [
+        path for path in tracked() if (ROOT / path).exists() and (ROOT / path).stat().st_size > 5_000_000
+    ] == []

@@ -1,10 +1,11 @@
 """The wire: what travels between the parts, as JSON with a schema version, and on which topics."""
 
-from fraud.contracts.decision import Decision, Outcome, Reason
 from fraud.contracts.dead_letter import DeadLetter
+from fraud.contracts.decision import Decision, Outcome, Reason
 from fraud.contracts.label import Label
 from fraud.contracts.score import FeatureVector, Score, Thresholds
-from fraud.contracts.topics import ALERTS, DEAD_LETTERS, DECISIONS, LABELS, TOPICS, TRANSACTIONS
+from fraud.contracts.scored import ScoredTransaction
+from fraud.contracts.topics import ALERTS, DEAD_LETTERS, DECISIONS, LABELS, SCORED, TOPICS, TRANSACTIONS
 from fraud.contracts.transaction import Transaction
 from fraud.contracts.wire import SCHEMA_VERSION, parse_record
 
@@ -14,6 +15,7 @@ __all__ = [
     "DECISIONS",
     "LABELS",
     "SCHEMA_VERSION",
+    "SCORED",
     "TOPICS",
     "TRANSACTIONS",
     "DeadLetter",
@@ -23,6 +25,7 @@ __all__ = [
     "Outcome",
     "Reason",
     "Score",
+    "ScoredTransaction",
     "Thresholds",
     "Transaction",
     "parse_record",

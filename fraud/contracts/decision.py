@@ -37,9 +37,11 @@ class Decision(Record):
     outcome: Outcome
     score: Probability | None
     """Calibrated probability of fraud; None when the model was away (``is_fallback``)."""
-    reasons: list[Reason] = []
+    reasons: list[Reason] = Field(default_factory=list)
     model_version: str | None
     """Version in the registry; None when the model was away."""
+    policy_version: str | None = None
+    """Of the rules that had a say; None where there were none."""
     features_version: str
     is_fallback: bool = False
     """True where the documented fallback decided, because the model did not answer in time."""
@@ -48,6 +50,7 @@ class Decision(Record):
     processed_at: EventTime
     """When it was decided."""
     epoch: Annotated[int, Field(ge=-1)]
-    """The micro-batch that decided it."""
+    """The micro-batch that decided it; -1: the scoring service."""
     source_partition: int
+    """-1: the scoring service."""
     source_offset: int

@@ -7,10 +7,11 @@ LABELS: Final = "labels"
 DECISIONS: Final = "decisions"
 ALERTS: Final = "alerts"
 DEAD_LETTERS: Final = "dead-letters"
+SCORED: Final = "scored"
 
-TOPICS: Final = (TRANSACTIONS, LABELS, DECISIONS, ALERTS, DEAD_LETTERS)
+TOPICS: Final = (TRANSACTIONS, LABELS, DECISIONS, ALERTS, DEAD_LETTERS, SCORED)
 """All topics of the platform.
 
-Records on ``transactions``, ``labels``, ``decisions`` and ``alerts`` are keyed by user_id.
+Records on ``transactions``, ``labels``, ``decisions``, ``alerts`` and ``scored`` are keyed by user_id.
 All topics use ``message.timestamp.type=LogAppendTime``: the broker's clock is the arrival time.
 """

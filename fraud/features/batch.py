@@ -95,7 +95,9 @@ def fold_both(
     folded = fold_events(MERCHANT, passed, merchant_states, keep_states=keep_states)
     vectors = np.full((len(events), folded.vectors.shape[1]), np.nan)
     vectors[rows] = folded.vectors
-    return user, Folded(vectors, user.outcomes, folded.states)
+    sequences = np.full(len(events), np.nan)
+    sequences[rows] = folded.sequences if keep_states else np.nan
+    return user, Folded(vectors, user.outcomes, folded.states, sequences)
 
 
 def merchant_events(events: Floats, outcomes: Floats) -> tuple[Floats, NDArray[np.int64]]:

@@ -6,7 +6,7 @@ that no kernel computes yet goes into ``STATISTICS`` and into ``fraud.features.k
 
 import hashlib
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from itertools import product
 from typing import Final
 
@@ -73,6 +73,33 @@ MERCHANT: Final = Entity("merchant", events=256, distinct=("user",), known=())
 ENTITIES: Final = (USER, MERCHANT)
 
 
+class Family(StrEnum):
+    """What a statistic looks at; groups the table for people."""
+
+    TRANSACTION = "transaction"
+    """The transaction alone."""
+    VOLUME = "volume"
+    """How often and how much: counts, sums, means, standard deviations, greatest amounts."""
+    VELOCITY = "velocity"
+    """A short window's pace against a long one's."""
+    ZSCORE = "zscore"
+    """The amount against the entity's history."""
+    RECENCY = "recency"
+    """Time since the last transaction."""
+    PLACE = "place"
+    """Distances and implied speed."""
+    DISTINCT = "distinct"
+    """How many different merchants, categories, countries, users."""
+    FIRST_TIME = "first_time"
+    """Never seen before with this merchant, category, country, device."""
+    HABIT = "habit"
+    """The hour of the day against the usual ones."""
+    REPETITION = "repetition"
+    """The same merchant or the same amount again."""
+    RISK = "risk"
+    """Share of fraud by the labels that have arrived."""
+
+
 class Op(IntEnum):
     """The kernel's operation of a statistic."""
 
@@ -98,6 +125,8 @@ class Op(IntEnum):
     FRAUD_SHARE = 19
     SAME_MERCHANT = 20
     SAME_AMOUNT = 21
+    SECONDS_SINCE_FRAUD = 22
+    FRAUD_RUN = 23
 
 
 class Exactness(IntEnum):
@@ -122,6 +151,7 @@ class Statistic:
     """
 
     op: Op
+    family: Family
     name: str
     text: str
     unit: str
@@ -132,11 +162,16 @@ class Statistic:
 
 _NO_HISTORY: Final = "no transaction of the {entity} in the window"
 STATISTICS: Final[dict[str, Statistic]] = {
-    "amount": Statistic(Op.AMOUNT, "transaction_amount", "the transaction's amount", "currency units"),
-    "hour": Statistic(Op.HOUR_OF_DAY, "hour_of_day", "hours since midnight UTC, with fractions", "h"),
-    "weekday": Statistic(Op.DAY_OF_WEEK, "day_of_week", "0 is Monday, in UTC", "days"),
+    "amount": Statistic(
+        Op.AMOUNT, Family.TRANSACTION, "transaction_amount", "the transaction's amount", "currency units"
+    ),
+    "hour": Statistic(
+        Op.HOUR_OF_DAY, Family.TRANSACTION, "hour_of_day", "hours since midnight UTC, with fractions", "h"
+    ),
+    "weekday": Statistic(Op.DAY_OF_WEEK, Family.TRANSACTION, "day_of_week", "0 is Monday, in UTC", "days"),
     "bucket": Statistic(
         Op.BUCKET,
+        Family.TRANSACTION,
         "{column}_bucket",
         f"the {{column}}, hashed to one of {BUCKETS} buckets (categorical)",
         "bucket",
@@ -144,6 +179,7 @@ STATISTICS: Final[dict[str, Statistic]] = {
     ),
     "distance_home": Statistic(
         Op.DISTANCE_FROM_HOME,
+        Family.PLACE,
         "distance_from_home",
         "great-circle distance from the cardholder's registered home to the place of the transaction",
         "km",
@@ -151,6 +187,7 @@ STATISTICS: Final[dict[str, Statistic]] = {
     ),
     "count": Statistic(
         Op.COUNT,
+        Family.VOLUME,
         "count_{window}_by_{entity}",
         "transactions of the {entity} in the last {window} before this one",
         "transactions",
@@ -159,6 +196,7 @@ STATISTICS: Final[dict[str, Statistic]] = {
     ),
     "sum": Statistic(
         Op.SUM,
+        Family.VOLUME,
         "amount_sum_{window}_by_{entity}",
         "sum of the {entity}'s amounts in the last {window} before this one",
         "currency units",
@@ -167,6 +205,7 @@ STATISTICS: Final[dict[str, Statistic]] = {
     ),
     "mean": Statistic(
         Op.MEAN,
+        Family.VOLUME,
         "amount_mean_{window}_by_{entity}",
         "mean of the {entity}'s amounts in the last {window} before this one",
         "currency units",
@@ -175,6 +214,7 @@ STATISTICS: Final[dict[str, Statistic]] = {
     ),
     "std": Statistic(
         Op.STD,
+        Family.VOLUME,
         "amount_std_{window}_by_{entity}",
         "sample standard deviation of the {entity}'s amounts in the last {window} before this one",
         "currency units",
@@ -183,6 +223,7 @@ STATISTICS: Final[dict[str, Statistic]] = {
     ),
     "max": Statistic(
         Op.MAX,
+        Family.VOLUME,
         "amount_max_{window}_by_{entity}",
         "greatest amount of the {entity} in the last {window} before this one",
         "currency units",
@@ -191,6 +232,7 @@ STATISTICS: Final[dict[str, Statistic]] = {
     ),
     "zscore": Statistic(
         Op.ZSCORE,
+        Family.ZSCORE,
         "amount_zscore_{window}_by_{entity}",
         "(amount - mean) / max(standard deviation, 0.01) over the {entity}'s last {window} before this one",
         "standard deviations",
@@ -199,6 +241,7 @@ STATISTICS: Final[dict[str, Statistic]] = {
     ),
     "velocity": Statistic(
         Op.VELOCITY,
+        Family.VELOCITY,
         "velocity_{window}_{base}_by_{entity}",
         "the {entity}'s transactions per hour in the last {window}, over those per hour in the last {base}",
         "ratio",
@@ -207,6 +250,7 @@ STATISTICS: Final[dict[str, Statistic]] = {
     ),
     "since_last": Statistic(
         Op.SECONDS_SINCE_LAST,
+        Family.RECENCY,
         "seconds_since_last_by_{entity}",
         "time since the {entity}'s latest transaction not after this one",
         "s",
@@ -215,6 +259,7 @@ STATISTICS: Final[dict[str, Statistic]] = {
     ),
     "distance_last": Statistic(
         Op.DISTANCE_FROM_LAST,
+        Family.PLACE,
         "distance_from_last_by_{entity}",
         "great-circle distance from the {entity}'s latest known place",
         "km",
@@ -223,6 +268,7 @@ STATISTICS: Final[dict[str, Statistic]] = {
     ),
     "speed_last": Statistic(
         Op.SPEED_FROM_LAST,
+        Family.PLACE,
         "speed_from_last_by_{entity}",
         "distance_from_last over the time between (at least a minute)",
         "km/h",
@@ -231,6 +277,7 @@ STATISTICS: Final[dict[str, Statistic]] = {
     ),
     "distance_usual": Statistic(
         Op.DISTANCE_FROM_USUAL,
+        Family.PLACE,
         "distance_from_usual_{window}_by_{entity}",
         "great-circle distance from the mean of the {entity}'s places in the last {window}",
         "km",
@@ -239,6 +286,7 @@ STATISTICS: Final[dict[str, Statistic]] = {
     ),
     "distinct": Statistic(
         Op.DISTINCT,
+        Family.DISTINCT,
         "{column}_distinct_{window}_by_{entity}",
         "distinct values of {column} in the {entity}'s last {window} before this one",
         "values",
@@ -247,14 +295,17 @@ STATISTICS: Final[dict[str, Statistic]] = {
     ),
     "is_first": Statistic(
         Op.IS_FIRST,
+        Family.FIRST_TIME,
         "{column}_is_first_by_{entity}",
         "1 when the {entity} was never seen with this {column} up to this time, else 0",
         "flag",
         "the transaction names no {column}",
         Exactness.KNOWN,
+        default=1.0,
     ),
     "hour_deviation": Statistic(
         Op.HOUR_DEVIATION,
+        Family.HABIT,
         "hour_deviation_{window}_by_{entity}",
         "mean distance on the clock between this transaction and the {entity}'s in the last {window}",
         "h",
@@ -263,14 +314,35 @@ STATISTICS: Final[dict[str, Statistic]] = {
     ),
     "fraud_share": Statistic(
         Op.FRAUD_SHARE,
+        Family.RISK,
         "fraud_share_{window}_by_{entity}",
-        "share of the {entity}'s transactions of the last {window} that a label which has arrived calls fraud",
+        "share of the {entity}'s transactions of the last {window} that a label already arrived calls fraud",
         "share",
         exactness=Exactness.TILES,
         default=0.0,
     ),
+    "since_fraud": Statistic(
+        Op.SECONDS_SINCE_FRAUD,
+        Family.RISK,
+        "seconds_since_fraud_by_{entity}",
+        "time since the {entity}'s latest transaction that a label already arrived calls fraud",
+        "s",
+        "no transaction of the {entity} that is kept is known to be fraud",
+        Exactness.KEPT,
+    ),
+    "fraud_run": Statistic(
+        Op.FRAUD_RUN,
+        Family.RISK,
+        "fraud_share_{window}_to_last_fraud_by_{entity}",
+        "share of fraud, by the labels already arrived, in the {window} that end with the {entity}'s latest "
+        "known fraud: 1 where everything before it was fraud too",
+        "share",
+        "no transaction of the {entity} that is kept is known to be fraud",
+        Exactness.KEPT,
+    ),
     "same_merchant": Statistic(
         Op.SAME_MERCHANT,
+        Family.REPETITION,
         "same_merchant_count_{window}_by_{entity}",
         "the {entity}'s transactions at this merchant in the last {window} before this one",
         "transactions",
@@ -279,6 +351,7 @@ STATISTICS: Final[dict[str, Statistic]] = {
     ),
     "same_amount": Statistic(
         Op.SAME_AMOUNT,
+        Family.REPETITION,
         "same_amount_count_{window}_by_{entity}",
         "the {entity}'s transactions of exactly this amount in the last {window} before this one",
         "transactions",
@@ -344,22 +417,62 @@ class Feature:
         return self.kind.op is Op.BUCKET
 
     @property
+    def family(self) -> Family:
+        """What it looks at."""
+        return self.kind.family
+
+    @property
+    def tiles_us(self) -> dict[str, int]:
+        """By window: the width of the tiles that hold its events beyond the kept ones, microseconds.
+
+        Empty where no tile is read. Once the entity has more events in the window than are kept one by
+        one, the window reaches further back than its length, by less than this.
+
+        Examples
+        --------
+        >>> Feature("velocity", MERCHANT, window="1h", base="7d").tiles_us
+        {'1h': 300000000, '7d': 3600000000}
+        """
+        if self.entity is None or self.kind.exactness is not Exactness.TILES:
+            return {}
+        return {
+            name: TILES_US[WINDOW_TILE_LEVEL[WINDOWS.index(name)]]
+            for name in (self.window, self.base)
+            if name
+        }
+
+    @property
     def exactness(self) -> str:
-        """What happens to the value once the entity has more events than are kept one by one."""
+        """What happens to the value once the entity has more events than are kept one by one.
+
+        Examples
+        --------
+        >>> print(Feature("count", USER, window="1h").exactness.partition("; ")[2])
+        beyond, 1h reaches up to 5 min further back (8.3%)
+        """
         if self.entity is None or self.kind.exactness is Exactness.EXACT:
             return "event-exact"
+        name = self.entity.name
         if self.kind.exactness is Exactness.KNOWN:
-            remembered = dict(self.entity.known)[self.column]
-            return f"event-exact within the latest {remembered} values of the {self.entity.name}; older ones count as new"
-        kept = f"event-exact within the {self.entity.name}'s latest {self.entity.events} transactions"
+            latest = dict(self.entity.known)[self.column]
+            return f"event-exact within the {name}'s latest {latest} values; older ones count as new"
+        kept = f"event-exact within the {name}'s latest {self.entity.events} transactions"
         if self.kind.exactness is Exactness.KEPT:
             return f"{kept}; beyond, over those alone"
-        level = max(WINDOW_TILE_LEVEL[WINDOWS.index(name)] for name in (self.window, self.base) if name)
-        return f"{kept}; beyond, the window's start is rounded down to {TILES_US[level] // 60_000_000} min"
+        reach = (
+            f"{window} reaches up to {_duration(width)} further back ({width / WINDOWS_US[window]:.1%})"
+            for window, width in self.tiles_us.items()
+        )
+        return f"{kept}; beyond, {', '.join(reach)}"
 
     def _fill(self, template: str) -> str:
         entity = self.entity.name if self.entity else ""
         return template.format(column=self.column, window=self.window, base=self.base, entity=entity)
+
+
+def _duration(length_us: int) -> str:
+    hours = length_us / HOUR_US
+    return f"{hours:g} h" if hours >= 1 else f"{60 * hours:g} min"
 
 
 _AMOUNTS: Final = ("count", "sum", "mean", "std", "max")
@@ -389,6 +502,8 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("same_amount", USER, "24h"),
     Feature("fraud_share", USER, "7d"),
     Feature("fraud_share", USER, "30d"),
+    Feature("since_fraud", USER),
+    Feature("fraud_run", USER, "30d"),
     *(Feature(kind, MERCHANT, window) for kind, window in product(_AMOUNTS, ("1h", "24h", "7d"))),
     Feature("zscore", MERCHANT, "7d"),
     Feature("zscore", MERCHANT, "30d"),
@@ -398,6 +513,8 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("same_amount", MERCHANT, "24h"),
     Feature("fraud_share", MERCHANT, "7d"),
     Feature("fraud_share", MERCHANT, "30d"),
+    Feature("since_fraud", MERCHANT),
+    Feature("fraud_run", MERCHANT, "30d"),
 )
 """The feature table, in the order of the vector: the user pass first, then the merchant pass."""
 

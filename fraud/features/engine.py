@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -11,8 +12,9 @@ from fraud.features.definitions import Entity, Feature
 from fraud.features.kernel import Floats, Ints
 from fraud.features.plan import EVENT_COLUMN, Plan, compile_plan
 
-CHUNK_EVENTS = 200_000
+CHUNK_EVENTS: Final = 200_000
 """Events folded in one call of the kernel at most (one entity's are never parted)."""
+_REBUILD: Final = "rebuild the store from the log with `fraud replay rebuild-store`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +29,15 @@ class Folded:
         [n], ``kernel.NEW`` or ``kernel.DUPLICATE`` for a transaction; for a label its change of verdict.
     states
         State bytes by key after the events.
+    sequences
+        [n], how many transactions the entity has counted with this event (a label: before it), where
+        states were kept. Per entity it is the order of arrival, whoever folded.
     """
 
     vectors: Floats
     outcomes: Floats
     states: dict[float, bytes]
+    sequences: Floats
 
 
 def fold_events(
@@ -60,7 +66,7 @@ def fold_events(
     Raises
     ------
     BadState
-        When a state was written with another layout; rebuild it by replay.
+        When a state was written with another layout, or is damaged; rebuild the store by replay.
     """
     return fold_into(entity, events, states, None, 0, keep_states=keep_states, features=features)
 
@@ -92,22 +98,42 @@ def fold_into(
     vectors = np.empty((len(events), len(plan.features))) if table is None else table
     outcomes = np.empty(len(events))
     new_states: dict[float, bytes] = {}
+    counted = np.zeros(len(keys))
     group = 0
     while group < len(keys):
         last = int(np.searchsorted(bounds, bounds[group] + CHUNK_EVENTS, side="right")) - 1
         last = max(group + 1, last)
         group_keys = keys[group:last].tolist()
-        found = [states.get(key) for key in group_keys] if states else []
+        found = [states.get(key) or b"" for key in group_keys] if states else []
         flat, offsets = _fold_chunk(
-            plan, events, rows, bounds[group : last + 1], found, vectors, first, outcomes, keep_states
+            plan,
+            events,
+            rows,
+            bounds[group : last + 1],
+            found,
+            vectors=vectors,
+            first=first,
+            outcomes=outcomes,
+            keep_states=keep_states,
         )
         if keep_states:
+            counted[group:last] = flat[offsets[:-1] + kernel.H_SEQUENCE]
             raw = flat.tobytes()
             ends = (offsets * 8).tolist()
             new_states.update(zip(group_keys, map(raw.__getitem__, map(slice, ends, ends[1:])), strict=True))
         group = last
     width = len(plan.features)
-    return Folded(vectors[:, first : first + width], outcomes, new_states)
+    sequences = _sequences(events, outcomes, rows, bounds, counted) if keep_states else np.zeros(0)
+    return Folded(vectors[:, first : first + width], outcomes, new_states, sequences)
+
+
+def _sequences(events: Floats, outcomes: Floats, rows: Ints, bounds: Ints, counted: Floats) -> Floats:
+    """Count back from what each entity has counted in the end."""
+    is_counted = (events[rows, kernel.E_KIND] == kernel.KIND_TRANSACTION) & (outcomes[rows] == kernel.NEW)
+    so_far = np.concatenate([[0], np.cumsum(is_counted)])
+    sequences = np.empty(len(events))
+    sequences[rows] = np.repeat(counted - so_far[bounds[1:]], np.diff(bounds)) + so_far[1:]
+    return sequences
 
 
 def _fold_chunk(
@@ -115,23 +141,19 @@ def _fold_chunk(
     events: Floats,
     rows: Ints,
     groups: Ints,
-    found: Sequence[bytes | None],
+    found: Sequence[bytes],
+    *,
     vectors: Floats,
     first: int,
     outcomes: Floats,
     keep_states: bool,
 ) -> tuple[Floats, Ints]:
-    sizes = np.array([len(state) // 8 if state else 0 for state in found], np.int64)
-    if not found:
-        sizes = np.zeros(len(groups) - 1, np.int64)
+    sizes = np.array([*map(len, found)], np.int64) if found else np.zeros(len(groups) - 1, np.int64)
+    _check_whole(plan, sizes)
+    sizes //= 8
     offsets = np.concatenate([[0], np.cumsum(sizes)])
-    states = np.frombuffer(b"".join(state for state in found if state), np.float64)
-    layouts = states[offsets[:-1][sizes > 0]]
-    if (layouts != plan.layout).any():
-        raise BadState(
-            f"states of {plan.entity.name}s were written with another layout; "
-            "rebuild the store from the log with `fraud replay --rebuild-store`"
-        )
+    states = np.frombuffer(b"".join(found), np.float64)
+    _check_layout(plan, states, offsets[:-1][sizes > 0], sizes[sizes > 0])
     room = np.minimum(
         np.maximum(sizes, kernel.HEADER) + np.diff(groups) * plan.event_floats, plan.state_floats
     )
@@ -162,3 +184,24 @@ def _fold_chunk(
         np.empty(plan.work_floats),
     )
     return new_states[: new_offsets[-1]], new_offsets
+
+
+def _check_whole(plan: Plan, bytes_: Ints) -> None:
+    if ((bytes_ % 8 != 0) | ((bytes_ > 0) & (bytes_ < 8 * kernel.HEADER))).any():
+        raise BadState(f"states of {plan.entity.name}s are damaged: cut short; {_REBUILD}")
+
+
+def _check_layout(plan: Plan, states: Floats, firsts: Ints, sizes: Ints) -> None:
+    """Refuse states that the kernel would misread: other layouts, or lengths that their headers deny."""
+    if (states[firsts] != plan.layout).any():
+        raise BadState(f"states of {plan.entity.name}s were written with another layout; {_REBUILD}")
+    counts = states[firsts[:, None] + np.arange(kernel.H_EVENTS, kernel.HEADER)]
+    tiles, known = kernel.H_TILES - kernel.H_EVENTS, kernel.H_KNOWN - kernel.H_EVENTS
+    lengths = (
+        kernel.HEADER
+        + counts[:, 0] * plan.kept_columns
+        + counts[:, tiles:known].sum(axis=1) * kernel.TILE_COLUMNS
+        + counts[:, known:].sum(axis=1) * kernel.KNOWN_COLUMNS
+    )
+    if (counts < 0).any() or (counts[:, 0] > plan.entity.events).any() or (lengths != sizes).any():
+        raise BadState(f"states of {plan.entity.name}s are damaged: their headers deny them; {_REBUILD}")

@@ -6,9 +6,11 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from fraud.contracts import Label, Transaction
+from fraud.contracts.wire import EARLIEST, LATEST
 from fraud.errors import BadInput
 from fraud.features import kernel
 from fraud.features.kernel import Floats
@@ -23,6 +25,10 @@ _HASHED: Final = {
     kernel.E_DEVICE: "device_id",
     kernel.E_CHANNEL: "channel",
 }
+MOST_AMOUNT: Final = 10_000_000.0
+"""Greatest amount of a transaction, as of the contract: its square in hundredths is still exact."""
+_EARLIEST_US: Final = round(EARLIEST.timestamp()) * 1_000_000
+_LATEST_US: Final = round(LATEST.timestamp()) * 1_000_000
 _REQUIRED: Final = ("transaction_id", "user_id", "merchant_id", "event_time")
 
 
@@ -102,11 +108,16 @@ def events_of_transactions(table: pa.Table) -> Floats:
     Raises
     ------
     BadInput
-        When a required column is absent or has missing values; names it.
+        When a required column is absent or has missing values, or a value is outside the contract;
+        names it.
     """
     _check_columns(table, (*_REQUIRED, "amount"), "transactions")
     events = _rows(table, kernel.KIND_TRANSACTION)
-    events[:, kernel.E_CENTS] = np.rint(_numbers(table, "amount") * 100.0)
+    amounts = _numbers(table, "amount")
+    _refuse(
+        ~((amounts > 0.0) & (amounts <= MOST_AMOUNT)), "amount", f"not above 0 and up to {MOST_AMOUNT:,.0f}"
+    )
+    events[:, kernel.E_CENTS] = np.rint(amounts * 100.0)
     for column, name in (
         (kernel.E_LAT, "latitude"),
         (kernel.E_LON, "longitude"),
@@ -115,6 +126,12 @@ def events_of_transactions(table: pa.Table) -> Floats:
     ):
         if name in table.column_names:
             events[:, column] = np.rint(_numbers(table, name) * 1e6) + 0.0  # no -0.0
+    for latitude, longitude, name in (
+        (kernel.E_LAT, kernel.E_LON, "latitude"),
+        (kernel.E_HOME_LAT, kernel.E_HOME_LON, "home_latitude"),
+    ):
+        is_half = np.isnan(events[:, latitude]) != np.isnan(events[:, longitude])
+        _refuse(is_half, name, "given without the longitude, or the other way round")
     return events
 
 
@@ -145,6 +162,8 @@ def _rows(table: pa.Table, kind: float) -> Floats:
     events = np.full((table.num_rows, kernel.EVENT_COLUMNS), np.nan)
     events[:, kernel.E_KIND] = kind
     events[:, kernel.E_TIME] = microseconds_of(table, "event_time")
+    is_outside = (events[:, kernel.E_TIME] < _EARLIEST_US) | (events[:, kernel.E_TIME] >= _LATEST_US)
+    _refuse(is_outside, "event_time", "outside the years 2000 to 2099")
     is_transaction = kind == kernel.KIND_TRANSACTION
     for column, name in _HASHED.items():
         present = name in table.column_names and (is_transaction or name in _REQUIRED)
@@ -173,6 +192,12 @@ def _numbers(table: pa.Table, name: str) -> Floats:
 
 def _microdegrees(degrees: float | None) -> float:
     return float("nan") if degrees is None else float(round(degrees * 1e6))
+
+
+def _refuse(is_wrong: NDArray[np.bool_], name: str, what: str) -> None:
+    if is_wrong.any():
+        row = int(np.argmax(is_wrong))
+        raise BadInput(f"column {name}: {int(is_wrong.sum()):,} values are {what}, the first in row {row:,}")
 
 
 def _check_columns(table: pa.Table, names: Iterable[str], what: str) -> None:

@@ -112,7 +112,7 @@ S_ROWS: Final = S_DISTINCT + MOST_DISTINCT
 
 # --- slots: where each statistic leaves its values, one row of four ------------------------------
 R_PRESENT: Final = 0  # amount, hour of day, day of week, distance from home
-R_LAST: Final = 1  # seconds since, distance from, speed from the last
+R_LAST: Final = 1  # seconds since, distance from, speed from the last; seconds since the last known fraud
 R_FIRST: Final = 2  # by remembered column
 R_VELOCITY: Final = 3  # by pair of windows
 R_BUCKET: Final = 4  # by event column, from the category on
@@ -128,7 +128,8 @@ R_HOURS: Final = R_DISTINCT + MOST_DISTINCT
 R_SAME_MERCHANT: Final = R_HOURS + 1
 R_SAME_AMOUNT: Final = R_HOURS + 2
 R_USUAL: Final = R_HOURS + 3
-R_ROWS: Final = R_HOURS + 4
+R_FRAUD_RUN: Final = R_HOURS + 4
+R_ROWS: Final = R_HOURS + 5
 
 DAY_US: Final = 86_400_000_000.0
 HOUR_US: Final = 3_600_000_000.0
@@ -146,7 +147,7 @@ _WHOLE: Final = {"reassoc", "nsz", "nnan"}
 their order, and with it the width of the machine's vectors, cannot show."""
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _prefetch(_context: Any, values: Any, _index: Any) -> Any:
     """Ask for the cache line of ``values.flat[index]``, which will be needed soon.
 
@@ -166,7 +167,7 @@ def _prefetch(_context: Any, values: Any, _index: Any) -> Any:
     return types.void(values, types.intp), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _borrow(_context: Any, values: Any) -> Any:
     """Make a view that does not count references to its memory, which the caller must keep.
 
@@ -185,7 +186,7 @@ def _borrow(_context: Any, values: Any) -> Any:
             itemsize=owner.itemsize,
             meminfo=None,
         )
-        return view._getvalue()
+        return view._getvalue()  # noqa: SLF001  (the way to hand a struct back that numba documents)
 
     return values(values), generate
 
@@ -220,7 +221,7 @@ def _last_position(values: Floats, value: float) -> int:
     n = values.shape[0]
     while n >= BLOCK:
         block = values[n - BLOCK : n]
-        hits = 0
+        hits = np.int64(0)
         for i in range(BLOCK):
             hits |= np.int64(block[i] == value)
         if hits:
@@ -255,9 +256,9 @@ def _sum(values: Floats) -> float:
 
 
 @njit(cache=True, error_model="numpy")
-def _sum_squares(cents: Floats) -> tuple[int, int]:
-    high = 0
-    low = 0
+def _sum_squares(cents: Floats) -> tuple[np.int64, np.int64]:
+    high = np.int64(0)
+    low = np.int64(0)
     for i in range(cents.shape[0]):
         squares = np.int64(cents[i]) * np.int64(cents[i])
         high += squares >> LOW_BITS
@@ -591,7 +592,10 @@ def _fill_present(slots: Floats, plan: Floats, event: Floats) -> None:
 def _fill_windows(
     slots: Floats, sums: Floats, cents: float, windows: Floats, pairs: Ints, n_keys: int
 ) -> None:
-    """Statistics of the windows' sums; an empty window makes 0 / 0, which is NaN: missing."""
+    """Statistics of the windows' sums.
+
+    What is missing is ``math.nan`` by name: the sign of 0 / 0 differs between processors.
+    """
     for w in range(WINDOWS):
         count = sums[S_COUNT, w]
         total = sums[S_SUM, w]
@@ -599,10 +603,10 @@ def _fill_windows(
         std = math.sqrt(spread / (count * (count - 1.0))) / 100.0
         slots[R_COUNT, w] = count
         slots[R_SUM, w] = total / 100.0
-        slots[R_MEAN, w] = total / (count * 100.0)
-        slots[R_STD, w] = std
+        slots[R_MEAN, w] = total / (count * 100.0) if count > 0.0 else math.nan
+        slots[R_STD, w] = std if count > 1.0 else math.nan
         slots[R_MAX, w] = sums[S_MAX, w] / 100.0 if count > 0.0 else math.nan
-        score = (cents * count - total) / (count * 100.0) / (std if std > 0.01 else 0.01)
+        score = (cents * count - total) / (count * 100.0) / max(0.01, std)
         slots[R_ZSCORE, w] = score if count > 1.0 else math.nan
         slots[R_FRAUD_SHARE, w] = sums[S_FRAUD, w] / count if count > 0.0 else 0.0
     for k in range(n_keys):
@@ -616,12 +620,21 @@ def _fill_windows(
 
 
 @njit(cache=True, error_model="numpy")
-def _fill_last(slots: Floats, plan: Floats, kept: Floats, start: int, at: int, event: Floats) -> None:
+def _fill_last(
+    slots: Floats, plan: Floats, windows: Floats, kept: Floats, start: int, at: int, event: Floats
+) -> None:
     """Statistics of the latest kept event before position ``at``, and of the latest known place."""
     t = event[E_TIME]
     slots[R_LAST, 0] = (t - kept[C_TIME, at - 1]) / 1e6 if at > start else math.nan
     slots[R_LAST, 1] = math.nan
     slots[R_LAST, 2] = math.nan
+    fraud = _last_position(kept[C_FRAUD, start:at], 2.0) + start
+    slots[R_LAST, 3] = (t - kept[C_TIME, fraud]) / 1e6 if fraud >= start else math.nan
+    for w in range(WINDOWS):
+        slots[R_FRAUD_RUN, w] = math.nan
+        if fraud >= start:
+            first = start + _first_after(kept[C_TIME, start:at], kept[C_TIME, fraud] - windows[w])
+            slots[R_FRAUD_RUN, w] = _count_of(kept[C_FRAUD, first : fraud + 1], 2.0) / (fraud + 1 - first)
     if plan[P_LAST_PLACE] == 0.0 or math.isnan(event[E_LAT]):
         return
     i = at - 1
@@ -657,7 +670,8 @@ def _fill_scans(
         value = math.nan
         if row == R_HOURS:
             time_of_day = t - math.floor(t / DAY_US) * DAY_US
-            value = _sum_apart(kept[clock, first:at], time_of_day) / ((at - first) * HOUR_US)
+            apart = _sum_apart(kept[clock, first:at], time_of_day)
+            value = apart / ((at - first) * HOUR_US) if at > first else math.nan
         elif row == R_SAME_MERCHANT:
             value = _count_of(kept[key + int(plan[P_MERCHANT]), first:at], event[E_MERCHANT])
         elif row == R_SAME_AMOUNT:
@@ -989,7 +1003,7 @@ def fold(
             _remember(known, known_counts, known_capacities, known_columns, event, sequence, slots[R_FIRST])
             _fill_present(slots, plan, event)
             _fill_windows(slots, sums, event[E_CENTS], windows, pairs, n_keys)
-            _fill_last(slots, plan, kept, start, at, event)
+            _fill_last(slots, plan, windows, kept, start, at, event)
             _fill_scans(slots, scans, plan, kept, firsts, at, event, key, clock)
             for f in range(n_features):
                 vector[f] = flat_slots[sources[f]]

@@ -59,6 +59,7 @@ _ROW: Final = {
     Op.SAME_MERCHANT: kernel.R_SAME_MERCHANT,
     Op.SAME_AMOUNT: kernel.R_SAME_AMOUNT,
     Op.DISTANCE_FROM_USUAL: kernel.R_USUAL,
+    Op.FRAUD_RUN: kernel.R_FRAUD_RUN,
 }
 """Row of slots of a statistic over one window."""
 _SLOT: Final = {
@@ -69,6 +70,7 @@ _SLOT: Final = {
     Op.SECONDS_SINCE_LAST: (kernel.R_LAST, 0),
     Op.DISTANCE_FROM_LAST: (kernel.R_LAST, 1),
     Op.SPEED_FROM_LAST: (kernel.R_LAST, 2),
+    Op.SECONDS_SINCE_FRAUD: (kernel.R_LAST, 3),
 }
 """Slot of a statistic that there is one of."""
 _SCANNED: Final = (Op.HOUR_DEVIATION, Op.SAME_MERCHANT, Op.SAME_AMOUNT, Op.DISTANCE_FROM_USUAL)
@@ -83,6 +85,8 @@ class Plan:
     features: tuple[Feature, ...]
     layout: float
     """Identity of the state's layout: whole number below 2**53."""
+    kept_columns: int
+    """Numbers that a state holds of each kept event."""
     state_floats: int
     """Greatest length of a state, in float64."""
     event_floats: int
@@ -146,6 +150,7 @@ def compile_plan(entity: Entity, features: tuple[Feature, ...] | None = None) ->
         entity=entity,
         features=features,
         layout=layout,
+        kept_columns=columns,
         state_floats=kernel.HEADER
         + entity.events * columns
         + tiles * kernel.TILE_COLUMNS

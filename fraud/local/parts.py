@@ -181,6 +181,19 @@ def _stream_environment(place: Place) -> dict[str, str]:
     }
 
 
+def _scoring_environment(place: Place) -> dict[str, str]:
+    return {
+        **_inherited(),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "FRAUD_SCORING_HOST": place.settings.host,
+        "FRAUD_SCORING_PORT": str(place.ports["scoring"]),
+        "FRAUD_SCORING_STORE_URL": f"lmdb://{place.folder('stream') / 'store'}",
+        "FRAUD_SCORING_KAFKA_BOOTSTRAP": place.address("kafka"),
+        "FRAUD_SCORING_MLFLOW_URI": place.url("mlflow"),
+        "FRAUD_SCORING_MODEL": f"models:/{MODEL_NAME}@{MODEL_ALIAS}",
+    }
+
+
 def _spark_scratch(place: Place) -> Path:
     return place.folder("stream") / "scratch"
 
@@ -231,6 +244,17 @@ PARTS: Final = (
         is_ready=lambda place: _answers(f"{place.url('stream_metrics')}/ready"),
         url=lambda place: f"{place.url('stream_metrics')}/metrics",
         stop_timeout_s=75.0,  # it finishes its micro-batch and archives it
+    ),
+    Part(
+        name="scoring",
+        ports=("scoring",),
+        needs=("broker", "mlflow", "stream"),  # the stream's store, and a stream that archives what it counts
+        needs_champion=True,
+        prepare=_prepare_nothing,
+        command=_module("services.scoring.main"),
+        environment=_scoring_environment,
+        is_ready=lambda place: _answers(f"{place.url('scoring')}/ready"),
+        url=lambda place: place.url("scoring"),
     ),
 )
 """In the order of their start; they are stopped in the reverse order."""

@@ -4,8 +4,11 @@ import errno
 import socket
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from typing import Final
 
 from fraud.errors import BadConfig
+
+_IN_USE: Final = "is in use by another program"
 
 
 def check_ports(host: str, wanted: Iterable[tuple[str, int, str]]) -> None:
@@ -63,11 +66,6 @@ def is_free(host: str, port: int) -> bool:
 
 
 def _fault(host: str, port: int) -> str | None:
-    try:
-        with socket.create_connection((host, port), timeout=1.0):
-            return "is in use by another program"
-    except OSError:
-        pass  # nobody answers
     for address in (host, ""):  # some parts listen on every address
         try:
             with socket.socket() as listener:
@@ -75,6 +73,10 @@ def _fault(host: str, port: int) -> str | None:
                 listener.bind((address, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                return "is in use by another program"
+                return _IN_USE
             return f"cannot be used ({error.strerror})"
-    return None
+    try:  # macOS lets two programs bind a port, one on every address, one on this one
+        with socket.create_connection((host, port), timeout=1.0):
+            return _IN_USE
+    except OSError:
+        return None

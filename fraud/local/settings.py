@@ -29,6 +29,8 @@ class LocalSettings(BaseSettings):
     """Of the model server, for scores and for ``/metrics``."""
     stream_metrics_port: int = Field(default=9404, ge=0, le=65535)
     """Of the streaming job's ``/metrics`` and ``/ready``."""
+    scoring_port: int = Field(default=8090, ge=0, le=65535)
+    """Of the scoring service, for decisions and for ``/metrics``."""
     ready_timeout_s: float = Field(default=180.0, gt=0.0)
     """How long a part may take until it is ready, seconds."""
 

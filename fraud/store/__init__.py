@@ -1,5 +1,18 @@
 """The feature store: one state per user and per merchant, exactly once under replay."""
 
-from fraud.store.base import Epoch, FeatureStore, Kind, open_store
+from fraud.store.answers import Answer, Answers, Change, Claim, Found
+from fraud.store.base import LATEST, Entry, Epoch, FeatureStore, Kind, open_store
 
-__all__ = ["Epoch", "FeatureStore", "Kind", "open_store"]
+__all__ = [
+    "LATEST",
+    "Answer",
+    "Answers",
+    "Change",
+    "Claim",
+    "Entry",
+    "Epoch",
+    "FeatureStore",
+    "Found",
+    "Kind",
+    "open_store",
+]

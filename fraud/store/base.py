@@ -1,21 +1,23 @@
 """What a feature store promises, whatever holds it, and how one is opened by URL.
 
-A stored value is ``[epoch: int64][length of the state before: uint32][state before][state]``. The
-epoch says which micro-batch wrote it; the same micro-batch run again starts from the state before
-it, so that every transaction counts exactly once.
+A stored state carries the epoch that wrote it and the state before (``fraud.store.value``): the
+micro-batch of that epoch, run again, starts from the state before, so that every transaction counts
+exactly once. The scoring service writes beside the stream (``fraud.store.answers``), which therefore
+writes by compare-and-set (``FeatureStore.replace``).
 """
 
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Final, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
 from urllib.parse import urlsplit
 
-from fraud.errors import BadConfig, Fenced
+from fraud.errors import BadConfig
 
-_HEADER: Final = struct.Struct("<qI")
-_NEWEST: Final = struct.Struct("<d")
-_NEWEST_OFFSET: Final = 8  # the second number of a state is its newest event time
+if TYPE_CHECKING:
+    from fraud.store.answers import Answers
+
+BATCH_BITS: Final = 40
+"""Low bits of an epoch's number, which count the micro-batches of a generation."""
 
 
 class Kind(StrEnum):
@@ -37,17 +39,51 @@ class Epoch(NamedTuple):
     @property
     def number(self) -> int:
         """One growing number for both."""
-        return (self.generation << 40) + self.batch
+        return (self.generation << BATCH_BITS) + self.batch
+
+    @classmethod
+    def of(cls, number: int) -> Self:
+        """Read the growing number back.
+
+        Examples
+        --------
+        >>> Epoch.of(Epoch(3, 8).number)
+        Epoch(generation=3, batch=8)
+        """
+        return cls(number >> BATCH_BITS, number & ((1 << BATCH_BITS) - 1))
+
+
+LATEST: Final = Epoch(1 << 22, 0)
+"""Later than every micro-batch: who reads with it gets the newest states, whoever wrote them."""
+
+
+class Entry(NamedTuple):
+    """One entity of a store, without its state."""
+
+    key: float
+    newest_event_us: float
+    """Event time of its newest event, microseconds; minus infinity when it has had none."""
+    stored_bytes: int
+    """Size of its stored value: the newest state and the one before it."""
 
 
 class FeatureStore(Protocol):
     """States by entity; every method may raise ``Unavailable`` when the store does not answer."""
 
     def generation_of(self, query_id: str) -> int:
-        """Generation (from 1) of a query's checkpoint; a query not seen before gets the next."""
+        """Return the generation (from 1) of a query's checkpoint; one not seen before gets the next."""
 
     def acquire(self, owner: str) -> int:
         """Take over writing: returns a fencing token newer than any before; older holders are refused."""
+
+    def hold(self, token: int) -> None:
+        """Make sure that nobody has taken over since ``token`` was given.
+
+        Raises
+        ------
+        Fenced
+            When somebody has, naming who.
+        """
 
     def read(self, kind: Kind, keys: Sequence[float], epoch: Epoch) -> list[bytes | None]:
         """Read the states as they were before ``epoch``, in the order of ``keys``; None where new.
@@ -59,22 +95,104 @@ class FeatureStore(Protocol):
         """
 
     def write(self, kind: Kind, states: Mapping[float, bytes], epoch: Epoch, token: int) -> None:
-        """Write the states after ``epoch``, keeping those before it; all or nothing.
+        """Write the states after ``epoch``, keeping those before it.
+
+        The states go in groups (LMDB: one; Redis: a few hundred states each). A group is written
+        whole, with the token checked at that same instant, or not at all: a writer that was fenced
+        writes nothing after the take-over. A crash between two groups leaves some states at this
+        epoch and others before it; since each carries its epoch, the same epoch run again starts
+        all of them from before it, and is exact.
+
+        Raises
+        ------
+        Fenced
+            When ``token`` is no longer the newest, or a state was already written by a newer epoch.
+        """
+
+    def replace(
+        self,
+        kind: Kind,
+        states: Mapping[float, bytes],
+        versions: Mapping[float, bytes],
+        epoch: Epoch,
+        token: int,
+    ) -> list[float]:
+        """Write as ``write`` does, but only over values that have not changed since they were read.
+
+        Parameters
+        ----------
+        states
+            Those after ``epoch``.
+        versions
+            ``fraud.store.value.version_of`` each stored value, as the states were made from it.
+
+        Returns
+        -------
+        list
+            The entities that changed meanwhile, and were left as they are: read them, fold, try again.
+
+        Raises
+        ------
+        Fenced
+            As ``write``.
+        """
+
+    def identity(self) -> str:
+        """Name this store's content; ``renew`` gives another name. Empty while it is being rebuilt."""
+
+    def renew(self, *, is_whole: bool) -> str:
+        """Name the content anew, because it is made anew from the log; returns the name.
+
+        Parameters
+        ----------
+        is_whole
+            False at the beginning: until the end nobody may score from it. True at the end.
+        """
+
+    def answers(self) -> "Answers":
+        """Open what the scoring service keeps beside the states."""
+
+    def flush(self) -> None:
+        """Return when all that was written survives a power cut, as far as the backend promises it.
+
+        LMDB: on disk. Redis: a server with ``appendfsync always`` has it on disk before it answers a
+        write, one with ``everysec`` may lose its last second; with ``?replicas=N`` in the URL, N
+        replicas have it.
+        """
+
+    def stored(self, kind: Kind, keys: Sequence[float]) -> list[bytes | None]:
+        """Read the stored values as they are, in the order of ``keys``; None where there is none."""
+
+    def scan(self, kind: Kind) -> Iterator[tuple[float, bytes]]:
+        """Go through all entities with their newest states, in no promised order.
+
+        No snapshot: what is written meanwhile may come in either form, or twice.
+        """
+
+    def entries(self, kind: Kind) -> Iterator[Entry]:
+        """Go through all entities as ``scan`` does, without reading their states."""
+
+    def expire(self, kind: Kind, before_us: float, token: int | None = None) -> int:
+        """Delete the entities whose newest event is older than ``before_us``; returns how many.
+
+        In small groups, so that writers wait a few milliseconds at most. An entity that gets a newer
+        event meanwhile stays.
+
+        Parameters
+        ----------
+        kind
+            Whose states.
+        before_us
+            Event time, microseconds.
+        token
+            Of the writer; None (a person's command) deletes beside the present writer, without
+            taking over from it.
 
         Raises
         ------
         Fenced
             When ``token`` is no longer the newest.
         """
-
-    def flush(self) -> None:
-        """Return when all that was written survives a power cut."""
-
-    def scan(self, kind: Kind) -> Iterator[tuple[float, bytes]]:
-        """All entities with their newest states, in no promised order."""
-
-    def expire(self, kind: Kind, before_us: float, token: int) -> int:
-        """Delete the entities whose newest event is older than ``before_us``; returns how many."""
 
     def close(self) -> None:
         """Release it."""
@@ -92,46 +210,17 @@ def open_store(url: str) -> FeatureStore:
     Raises
     ------
     BadConfig
-        When the URL names no known kind of store.
+        When the URL names no known kind of store, or the server is not set up to hold one.
+    Unavailable
+        When the store cannot be reached.
     """
     parts = urlsplit(url)
     if parts.scheme == "lmdb" and parts.path:
         from fraud.store.lmdb import LmdbStore  # noqa: PLC0415  a backend is loaded when it is named
 
         return LmdbStore(parts.path)
-    if parts.scheme in {"redis", "rediss"}:
+    if parts.scheme in {"redis", "rediss", "unix"}:
         from fraud.store.redis import RedisStore  # noqa: PLC0415
 
         return RedisStore(url)
     raise BadConfig(f"store URL {url!r}: write lmdb:///folder or redis://host:port/database")
-
-
-def encode_value(stored: bytes | None, state: bytes, epoch: Epoch) -> bytes:
-    """Put a new state in front of what is stored, keeping the state before ``epoch``."""
-    before = state_before(stored, epoch) or b""
-    return b"".join((_HEADER.pack(epoch.number, len(before)), before, state))
-
-
-def state_before(stored: bytes | None, epoch: Epoch) -> bytes | None:
-    """Take the state as it was before ``epoch`` out of a stored value."""
-    if stored is None:
-        return None
-    written, length = _HEADER.unpack_from(stored)
-    if written < epoch.number:
-        return stored[_HEADER.size + length :]
-    if written > epoch.number:
-        raise Fenced(
-            f"a state was written by epoch {written}, newer than this one ({epoch.number}): "
-            "another driver runs on this store, or its checkpoint was set back; rebuild it with `fraud replay`"
-        )
-    return stored[_HEADER.size : _HEADER.size + length] or None
-
-
-def newest_state(stored: bytes) -> bytes:
-    """Take the newest state out of a stored value."""
-    return stored[_HEADER.size + _HEADER.unpack_from(stored)[1] :]
-
-
-def newest_event_us(state: bytes) -> float:
-    """Event time of the newest event in a state, in microseconds."""
-    return float(_NEWEST.unpack_from(state, _NEWEST_OFFSET)[0])

@@ -1,19 +1,39 @@
 """The embedded store: LMDB, one folder, many reading and writing processes on one machine."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from struct import Struct
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import lmdb
 
-from fraud.errors import Fenced, Unavailable
-from fraud.store.base import Epoch, Kind, encode_value, newest_event_us, newest_state, state_before
+from fraud.errors import Unavailable
+from fraud.store.base import Entry, Epoch, Kind
+from fraud.store.lmdb_answers import IDENTITY, TABLES, LmdbAnswers
+from fraud.store.value import (
+    encode_value,
+    newest_event_us,
+    newest_state,
+    state_before,
+    taken_over,
+    version_of,
+)
 
 MAP_BYTES: Final = 1 << 38
 """Address space set aside (256 GiB); the file grows only with what is stored."""
+GROUP: Final = 1_000
+"""Entities that one transaction goes through or deletes at most."""
+REPLACED_AT_ONCE: Final = 128
+"""States that one transaction replaces at most: the scoring service waits for it, a few milliseconds."""
+PAUSE_S: Final = 5e-5
+"""Between two such transactions: LMDB's lock knows no turn, who has just let go of it would take it again."""
 _KEY: Final = Struct(">d")
 _TOKEN: Final = b"token"
+T = TypeVar("T")
 
 
 class LmdbStore:
@@ -23,17 +43,26 @@ class LmdbStore:
     ----------
     folder
         Created when absent. Open it once a process (and not across a fork).
+
+    Raises
+    ------
+    Unavailable
+        When the folder cannot be opened.
     """
 
     def __init__(self, folder: str | Path) -> None:
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        self._folder = folder
         try:
-            self._env = lmdb.open(str(folder), map_size=MAP_BYTES, max_dbs=4, max_readers=512, sync=False)
-        except lmdb.Error as error:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self._env = lmdb.open(str(folder), map_size=MAP_BYTES, max_dbs=8, max_readers=512, sync=False)
+        except (OSError, lmdb.Error) as error:
             raise Unavailable(f"the feature store in {folder} cannot be opened: {error}") from error
         self._env.reader_check()
         self._meta = self._env.open_db(b"meta")
         self._states = {kind: self._env.open_db(kind.value.encode()) for kind in Kind}
+        self._tables = {name: self._env.open_db(name.encode()) for name in TABLES}
+        if not self._is_named():
+            self.renew(is_whole=True)
 
     def __enter__(self) -> Self:
         return self
@@ -44,7 +73,7 @@ class LmdbStore:
     def generation_of(self, query_id: str) -> int:
         """See :class:`~fraud.store.FeatureStore`."""
         key = f"generation:{query_id}".encode()
-        with self._env.begin(write=True, db=self._meta) as txn:
+        with self._begin(write=True, db=self._meta) as txn:
             known = txn.get(key)
             if known is None:
                 known = str(int(txn.get(b"generations", b"0")) + 1).encode()
@@ -54,51 +83,142 @@ class LmdbStore:
 
     def acquire(self, owner: str) -> int:
         """See :class:`~fraud.store.FeatureStore`."""
-        with self._env.begin(write=True, db=self._meta) as txn:
+        with self._begin(write=True, db=self._meta) as txn:
             token = int(txn.get(_TOKEN, b"0")) + 1
             txn.put(_TOKEN, str(token).encode())
             txn.put(b"owner", owner.encode())
         return token
 
+    def hold(self, token: int) -> None:
+        """See :class:`~fraud.store.FeatureStore`."""
+        with self._begin() as txn:
+            self._check(txn, token)
+
     def read(self, kind: Kind, keys: Sequence[float], epoch: Epoch) -> list[bytes | None]:
         """See :class:`~fraud.store.FeatureStore`."""
-        with self._env.begin(db=self._states[kind]) as txn:
-            return [state_before(txn.get(_KEY.pack(key)), epoch) for key in keys]
+        return [state_before(stored, epoch) for stored in self.stored(kind, keys)]
 
     def write(self, kind: Kind, states: Mapping[float, bytes], epoch: Epoch, token: int) -> None:
         """See :class:`~fraud.store.FeatureStore`."""
         db = self._states[kind]
-        with self._env.begin(write=True) as txn:
+        with self._begin(write=True) as txn:
             self._check(txn, token)
             for key in sorted(states):
                 packed = _KEY.pack(key)
                 txn.put(packed, encode_value(txn.get(packed, db=db), states[key], epoch), db=db)
 
+    def replace(
+        self,
+        kind: Kind,
+        states: Mapping[float, bytes],
+        versions: Mapping[float, bytes],
+        epoch: Epoch,
+        token: int,
+    ) -> list[float]:
+        """See :class:`~fraud.store.FeatureStore`."""
+        db, changed, keys = self._states[kind], [], sorted(states)
+        for first in range(0, len(keys), REPLACED_AT_ONCE):
+            if first:
+                time.sleep(PAUSE_S)
+            with self._begin(write=True) as txn:
+                self._check(txn, token)
+                for key in keys[first : first + REPLACED_AT_ONCE]:
+                    packed = _KEY.pack(key)
+                    stored = txn.get(packed, db=db)
+                    if version_of(stored) == versions[key]:
+                        txn.put(packed, encode_value(stored, states[key], epoch), db=db)
+                    else:
+                        changed.append(key)
+        return changed
+
+    def identity(self) -> str:
+        """See :class:`~fraud.store.FeatureStore`."""
+        with self._begin(db=self._meta) as txn:
+            return str(txn.get(IDENTITY, b"").decode())
+
+    def renew(self, *, is_whole: bool) -> str:
+        """See :class:`~fraud.store.FeatureStore`."""
+        name = uuid.uuid4().hex if is_whole else ""
+        with self._begin(write=True, db=self._meta) as txn:
+            txn.put(IDENTITY, name.encode())
+        return name
+
+    def answers(self) -> LmdbAnswers:
+        """See :class:`~fraud.store.FeatureStore`."""
+        return LmdbAnswers(self._begin, self._meta, self._states, self._tables)
+
     def flush(self) -> None:
         """See :class:`~fraud.store.FeatureStore`."""
-        self._env.sync(True)  # noqa: FBT003  lmdb's signature
+        try:
+            self._env.sync(True)
+        except lmdb.Error as error:
+            raise self._failed(error) from error
+
+    def stored(self, kind: Kind, keys: Sequence[float]) -> list[bytes | None]:
+        """See :class:`~fraud.store.FeatureStore`."""
+        with self._begin(db=self._states[kind]) as txn:
+            return [txn.get(_KEY.pack(key)) for key in keys]
 
     def scan(self, kind: Kind) -> Iterator[tuple[float, bytes]]:
         """See :class:`~fraud.store.FeatureStore`."""
-        with self._env.begin(db=self._states[kind]) as txn:
-            for key, stored in txn.cursor():
-                yield _KEY.unpack(key)[0], newest_state(stored)
+        return self._walk(kind, lambda stored: bytes(newest_state(stored)))
 
-    def expire(self, kind: Kind, before_us: float, token: int) -> int:
+    def entries(self, kind: Kind) -> Iterator[Entry]:
         """See :class:`~fraud.store.FeatureStore`."""
-        old = [key for key, state in self.scan(kind) if newest_event_us(state) < before_us]
-        with self._env.begin(write=True) as txn:
-            self._check(txn, token)
-            for key in old:
-                txn.delete(_KEY.pack(key), db=self._states[kind])
-        return len(old)
+        found = self._walk(kind, lambda stored: (newest_event_us(newest_state(stored)), len(stored)))
+        return (Entry(key, *taken) for key, taken in found)
+
+    def expire(self, kind: Kind, before_us: float, token: int | None = None) -> int:
+        """See :class:`~fraud.store.FeatureStore`."""
+        idle = (entry.key for entry in self.entries(kind) if entry.newest_event_us < before_us)
+        deleted = 0
+        while keys := list(islice(idle, GROUP)):
+            with self._begin(write=True, db=self._states[kind]) as txn:
+                if token is not None:
+                    self._check(txn, token)
+                for packed in map(_KEY.pack, keys):
+                    stored = txn.get(packed)  # looked at again: it may have had an event meanwhile
+                    if stored is not None and newest_event_us(newest_state(stored)) < before_us:
+                        deleted += txn.delete(packed)
+        return deleted
 
     def close(self) -> None:
         """Release the folder."""
         self._env.close()
 
+    def _walk(self, kind: Kind, take: Callable[[memoryview], T]) -> Iterator[tuple[float, T]]:
+        """Go through all entities, some a transaction: a long one keeps freed pages from new use."""
+        after = b"\0"
+        while True:
+            found: list[tuple[bytes, T]] = []
+            with self._begin(db=self._states[kind], buffers=True) as txn, txn.cursor() as cursor:
+                if cursor.set_range(after):
+                    found += [(bytes(key), take(stored)) for key, stored in islice(cursor, GROUP)]
+            if not found:
+                return
+            yield from ((_KEY.unpack(key)[0], taken) for key, taken in found)
+            after = found[-1][0] + b"\0"
+
+    @contextmanager
+    def _begin(self, **options: Any) -> Iterator[Any]:
+        try:
+            with self._env.begin(**options) as txn:
+                yield txn
+        except lmdb.Error as error:
+            raise self._failed(error) from error
+
+    def _is_named(self) -> bool:
+        with self._begin(db=self._meta) as txn:
+            return txn.get(IDENTITY) is not None
+
+    def _failed(self, error: Exception) -> Unavailable:
+        return Unavailable(
+            f"the feature store in {self._folder} failed: {error}; see that its disk has room and works, "
+            "then start again: the micro-batch that was cut off runs again"
+        )
+
     def _check(self, txn: Any, token: int) -> None:
         newest = int(txn.get(_TOKEN, b"0", db=self._meta))
         if token != newest:
             owner = txn.get(b"owner", b"unknown", db=self._meta).decode()
-            raise Fenced(f"the feature store was taken over by {owner} (token {newest}, ours {token})")
+            raise taken_over(owner, newest, token)

@@ -51,12 +51,15 @@ def backfill(transactions: pa.Table, labels: pa.Table, settings: StreamSettings)
     Raises
     ------
     Fenced
-        When the stream has already run on this store; rebuild it with ``fraud replay`` instead.
+        When the stream has already run on this store; rebuild it with
+        ``fraud replay rebuild-store`` instead.
     BadInput
         When a required column is absent; names it.
     """
     events = np.concatenate([events_of_labels(labels), events_of_transactions(transactions)])
-    arrivals = np.concatenate([microseconds_of(labels, "label_time"), microseconds_of(transactions, "event_time")])
+    arrivals = np.concatenate(
+        [microseconds_of(labels, "label_time"), microseconds_of(transactions, "event_time")]
+    )
     order = np.argsort(arrivals, kind="stable")
     user, merchant = fold_both(events[order])
     with open_store(settings.store) as store:
@@ -72,12 +75,20 @@ def backfill(transactions: pa.Table, labels: pa.Table, settings: StreamSettings)
     is_duplicate = outcomes[labels.num_rows :] == kernel.DUPLICATE
     _spool(labels, transactions, vectors, is_duplicate, settings.spool_path)
     return Backfilled(
-        int((~is_duplicate).sum()), labels.num_rows, int(is_duplicate.sum()), len(user.states), len(merchant.states)
+        int((~is_duplicate).sum()),
+        labels.num_rows,
+        int(is_duplicate.sum()),
+        len(user.states),
+        len(merchant.states),
     )
 
 
 def _spool(
-    labels: pa.Table, transactions: pa.Table, vectors: kernel.Floats, is_duplicate: np.ndarray[Any, Any], spool: Path
+    labels: pa.Table,
+    transactions: pa.Table,
+    vectors: kernel.Floats,
+    is_duplicate: np.ndarray[Any, Any],
+    spool: Path,
 ) -> None:
     folder = spool / f"{EPOCH.generation:06d}-{EPOCH.batch:012d}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ plays the rest through Kafka with some malformed records, checks that every tran
 exactly once, and leaves a report and the running platform.
 """
 
+import json
 import os
 import platform as machine
 import shutil
@@ -29,7 +30,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fraud.contracts import DEAD_LETTERS, Outcome
-from fraud.errors import FraudError, Unavailable
+from fraud.errors import BadConfig, FraudError, Unavailable
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
 from jobs.backfill.main import backfill
@@ -37,7 +38,6 @@ from jobs.demo.ledger import Ledger, count_delta
 from jobs.demo.quality import compare
 from jobs.demo.report import Story, latency_table, write_report
 from jobs.demo.watch import Watcher
-from jobs.stream.session import open_session
 from jobs.stream.settings import StreamSettings
 from jobs.train.pipeline import TrainedModel, train
 from jobs.train.settings import TrainSettings
@@ -48,6 +48,8 @@ from services.simulator.outbox import ProducerSettings
 from services.simulator.pace import Constant
 from services.simulator.settings import GeneratorSettings
 
+OURS: Final = "lock"
+"""File by which a home folder of the platform is known."""
 HISTORY_SHARE: Final = 0.7
 """Part of the period that is history at go-live; the rest is streamed."""
 DRAIN_S: Final = 180.0
@@ -56,11 +58,9 @@ MALFORMED: Final = (
     b"",
     b"not json",
     b'{"schema_version":1,"transaction_id":"bad-1"}',
-    b'{"schema_version":1,"transaction_id":"bad-2","event_time":"2026-04-01T00:00:00Z","user_id":"u","merchant_id":"m",'
-    b'"amount":-5}',
-    b'{"schema_version":1,"transaction_id":"bad-3","event_time":"yesterday","user_id":"u","merchant_id":"m","amount":5}',
-    b'{"schema_version":9,"transaction_id":"bad-4","event_time":"2026-04-01T00:00:00Z","user_id":"u","merchant_id":"m",'
-    b'"amount":5}',
+    b'{"transaction_id":"bad-2","event_time":"2026-04-01T00:00:00Z","user_id":"u","merchant_id":"m","amount":-5}',
+    b'{"transaction_id":"bad-3","event_time":"yesterday","user_id":"u","merchant_id":"m","amount":5}',
+    b'{"schema_version":9,"transaction_id":"bad-4"}',
 )
 """Records that no contract accepts."""
 
@@ -78,7 +78,9 @@ def demo(
     *,
     small: Annotated[bool, typer.Option("--small", help="8,000 transactions instead of 100,000.")] = False,
     home: Annotated[Path | None, typer.Option(help="Folder of all state; default .fraud.")] = None,
-    rate: Annotated[float | None, typer.Option(help="Transactions per second; default 600 (small: 300).")] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Transactions per second; default 600 (small: 300).")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the data.")] = 7,
     down: Annotated[bool, typer.Option("--down", help="Stop the platform at the end.")] = False,
 ) -> None:
@@ -100,8 +102,7 @@ def demo(
 def run(settings: LocalSettings, size: Size, console: Console) -> list[str]:
     """Run the demo; returns what does not add up."""
     started = time.perf_counter()
-    platform.down(settings)
-    shutil.rmtree(settings.home, ignore_errors=True)  # a demo begins with nothing
+    _begin_with_nothing(settings)
     with _step(console, "generate"):
         data = generate(size.generator)
         files.write(data, settings.home / "data")
@@ -121,15 +122,13 @@ def run(settings: LocalSettings, size: Size, console: Console) -> list[str]:
     streamed = data.transactions.slice(history.num_rows)
     labels = data.labels.filter(pc.greater_equal(data.labels.column("label_time"), pa.scalar(go_live)))
     with Watcher(urls.kafka) as watcher, Mender(settings, console):
-        _play(urls, streamed, labels, size.rate, watcher, console)
+        _play(urls.kafka, streamed, labels, size.rate, watcher=watcher, console=console)
         expected = streamed.num_rows + len(MALFORMED)
         _wait("the last decisions", lambda: _count(watcher) >= expected, watcher.check)
     model_call_ms = _model_call_ms(urls.metrics)
     with _step(console, "check that Delta holds each transaction exactly once"):
         _wait("the archive", lambda: _archive_is_complete(stream_settings), lambda: platform.check(settings))
-        spark = open_session("fraud-demo", "local[2]", 2)
-        counts = count_delta(spark, stream_settings.delta_path)
-        spark.stop()
+        counts = count_delta(stream_settings.delta_path)
     seen = watcher.seen
     ledger = Ledger(
         generated=data.transactions.num_rows,
@@ -162,10 +161,24 @@ def run(settings: LocalSettings, size: Size, console: Console) -> list[str]:
             "Logs": str(settings.home / "logs"),
         },
     )
+    figures = {**ledger.as_dict(), **story.outcomes.quality.as_dict(), **latency_table(story.latencies_ms)}
+    (settings.home / "ledger.json").write_text(json.dumps(figures, indent=1) + "\n")
     report = settings.home / "report.html"
     write_report(story, report)
     _summarise(console, story, report, time.perf_counter() - started)
     return ledger.errors()
+
+
+def _begin_with_nothing(settings: LocalSettings) -> None:
+    """Stop and delete what an earlier run left in the home folder, and never anything else."""
+    home = settings.home_path
+    if home.exists() and any(home.iterdir()):
+        if not (home / OURS).exists():
+            raise BadConfig(f"{home} holds something else than this platform's state; give another --home")
+        platform.down(settings)
+        shutil.rmtree(home)
+    home.mkdir(parents=True, exist_ok=True)
+    (home / OURS).touch()
 
 
 class Mender:
@@ -225,19 +238,12 @@ def _before(table: pa.Table, column: str, moment: datetime) -> pa.Table:
 
 
 def _train(settings: LocalSettings, mlflow: str, go_live: datetime, size: Size) -> TrainedModel:
-    known = TrainSettings(
-        data=settings.home / "data", as_of=go_live, mlflow_uri=mlflow, seed=size.generator.seed
-    )
-    return train(known)
+    data = str(settings.home / "data")
+    return train(TrainSettings.quick(data, as_of=go_live, mlflow_uri=mlflow, seed=size.generator.seed))
 
 
 def _play(
-    urls: Addresses,
-    streamed: pa.Table,
-    labels: pa.Table,
-    rate: float,
-    watcher: Watcher,
-    console: Console,
+    kafka: str, streamed: pa.Table, labels: pa.Table, rate: float, *, watcher: Watcher, console: Console
 ) -> None:
     """Send everything, with the malformed records in the middle, and show what comes back."""
     started = time.perf_counter()
@@ -247,7 +253,7 @@ def _play(
         live.update(_progress_table(progress, watcher, streamed.num_rows, time.perf_counter() - started))
 
     with Live(console=console, refresh_per_second=4, transient=True) as live:
-        producer = ProducerSettings(bootstrap=urls.kafka)
+        producer = ProducerSettings(bootstrap=kafka)
         stream.inject(MALFORMED, producer)
         stream.play(streamed, labels, producer, Constant(rate), on_progress=show)
     console.print(
@@ -325,11 +331,20 @@ def _by_pattern(data: DataSet, decisions: Any) -> dict[str, tuple[int, int]]:
 def _summarise(console: Console, story: Story, report: Path, seconds: float) -> None:
     ledger, quality = story.ledger, story.outcomes.quality
     table = Table(title=f"fraud demo: {seconds:.0f} s on {story.machine}", show_header=False)
-    table.add_row("transactions", f"{ledger.generated:,} = {ledger.history:,} history + {ledger.streamed:,} streamed")
+    table.add_row(
+        "transactions", f"{ledger.generated:,} = {ledger.history:,} history + {ledger.streamed:,} streamed"
+    )
     sent = ledger.streamed + ledger.malformed
-    table.add_row("sent", f"{sent:,} = {ledger.decisions:,} decisions + {ledger.dead_letters:,} {DEAD_LETTERS}")
-    table.add_row("in Delta", f"{ledger.delta_transactions:,} transactions, each once ({ledger.delta_repeated} repeated)")
-    table.add_row("online quality", ", ".join(f"{name} {value:.3f}" for name, value in quality.as_dict().items()))
+    table.add_row(
+        "sent", f"{sent:,} = {ledger.decisions:,} decisions + {ledger.dead_letters:,} {DEAD_LETTERS}"
+    )
+    table.add_row(
+        "in Delta",
+        f"{ledger.delta_transactions:,} transactions, each once ({ledger.delta_repeated} repeated)",
+    )
+    table.add_row(
+        "online quality", ", ".join(f"{name} {value:.3f}" for name, value in quality.as_dict().items())
+    )
     table.add_row("best raw column", f"{story.best_column[0]}: PR-AUC {story.best_column[1]:.3f}")
     table.add_row("latency", ", ".join(f"{k} {v:,.0f}" for k, v in latency_table(story.latencies_ms).items()))
     table.add_row("model call", ", ".join(f"{k} {v:,.1f}" for k, v in story.model_call_ms.items()))

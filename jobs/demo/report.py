@@ -19,11 +19,12 @@ from jobs.demo.ledger import Ledger
 from jobs.demo.quality import Outcomes
 
 mpl.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402  after the backend is chosen
+from matplotlib import pyplot as plt
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}
-table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .9rem;border-bottom:1px solid #d8dee4;text-align:left}
+table{border-collapse:collapse;margin:1rem 0}
+td,th{padding:.25rem .9rem;border-bottom:1px solid #d8dee4;text-align:left}
 td:last-child{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%}
 .good{color:#116329}.bad{color:#a40e26}@media(prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}}
 """
@@ -51,15 +52,23 @@ class Story:
 def write_report(story: Story, path: Path) -> None:
     """Write the report."""
     errors = story.ledger.errors()
-    verdict = "<p class=good>All counts add up.</p>" if not errors else "".join(f"<p class=bad>{e}</p>" for e in errors)
+    verdict = (
+        "<p class=good>All counts add up.</p>"
+        if not errors
+        else "".join(f"<p class=bad>{e}</p>" for e in errors)
+    )
     path.write_text(
         "<!doctype html><html lang=en><meta charset=utf-8><title>Fraud detection demo</title>"
         f"<style>{_STYLE}</style><h1>Fraud detection demo</h1><p>{escape(story.machine)}</p>{verdict}"
         + _section("Counts", _table(story.ledger.as_dict()))
-        + _section("Decisions online, against labels that came later", _table(story.outcomes.quality.as_dict()))
+        + _section(
+            "Decisions online, against labels that came later", _table(story.outcomes.quality.as_dict())
+        )
         + _section("Precision and recall", _image(_draw_curve(story)))
         + _section("Frauds stopped, by pattern", _image(_draw_patterns(story.patterns)))
-        + _section("Latency of the stream", _table(latency_table(story.latencies_ms)) + _image(_draw_latency(story)))
+        + _section(
+            "Latency of the stream", _table(latency_table(story.latencies_ms)) + _image(_draw_latency(story))
+        )
         + _section("Latency of the model call", _table(story.model_call_ms))
         + _section("Decisions and scores", _image(_draw_scores(story)))
         + _section("Why transactions were stopped", _image(_draw_reasons(story.decisions)))
@@ -89,7 +98,11 @@ def _table(values: dict[str, Any]) -> str:
 
 
 def _links(links: dict[str, str]) -> str:
-    return "<ul>" + "".join(f"<li>{escape(k)}: <code>{escape(v)}</code></li>" for k, v in links.items()) + "</ul>"
+    return (
+        "<ul>"
+        + "".join(f"<li>{escape(k)}: <code>{escape(v)}</code></li>" for k, v in links.items())
+        + "</ul>"
+    )
 
 
 def _image(figure: Any) -> str:
@@ -104,7 +117,9 @@ def _draw_curve(story: Story) -> Any:
     precision, recall, _ = precision_recall_curve(story.outcomes.is_fraud, story.outcomes.score)
     axes.plot(recall, precision, label=f"served scores (PR-AUC {story.outcomes.quality.pr_auc:.3f})")
     name, area = story.best_column
-    axes.axhline(area, linestyle="--", color="grey", label=f"PR-AUC of the best raw column, {name} ({area:.3f})")
+    axes.axhline(
+        area, linestyle="--", color="grey", label=f"PR-AUC of the best raw column, {name} ({area:.3f})"
+    )
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
     axes.legend()
     return figure
@@ -129,9 +144,11 @@ def _draw_latency(story: Story) -> Any:
 
 def _draw_scores(story: Story) -> Any:
     figure, axes = plt.subplots(figsize=(7, 3.5))
-    bins = np.linspace(0, 1, 41)
+    bins = np.linspace(0, 1, 41).tolist()
     truth = story.outcomes.is_fraud
-    axes.hist([story.outcomes.score[~truth], story.outcomes.score[truth]], bins, label=["honest", "fraud"], log=True)
+    axes.hist(
+        [story.outcomes.score[~truth], story.outcomes.score[truth]], bins, label=["honest", "fraud"], log=True
+    )
     axes.set(xlabel="score", ylabel="transactions")
     axes.legend()
     return figure

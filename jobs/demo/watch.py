@@ -6,10 +6,10 @@ Reads the topics ``decisions`` and ``dead-letters``.
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
-from confluent_kafka import Consumer, KafkaError
+from confluent_kafka import Consumer
 from confluent_kafka import TopicPartition as Position
 
 from fraud.contracts import DEAD_LETTERS, DECISIONS, DeadLetter, Decision, Outcome
@@ -32,10 +32,8 @@ class Seen:
     repeated: int = 0
     """Records published again by a micro-batch that ran twice; readers skip them."""
 
-    @property
-    def outcomes(self) -> Counter[Outcome]:
-        """How many of each."""
-        return Counter(decision.outcome for decision in self.decisions.values())
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    """How many of each; counted as they come, because the display reads while the thread writes."""
 
     def latencies(self) -> Floats:
         """All latencies, in ms, in the order of arrival."""
@@ -49,15 +47,17 @@ class Watcher:
         self.seen = Seen()
         self._stop = threading.Event()
         self._failure: Exception | None = None
-        self._consumer = Consumer({
-            "bootstrap.servers": bootstrap,
-            "group.id": "fraud-demo",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "latest",
-        })
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": "fraud-demo",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "latest",
+            }
+        )
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
 
-    def __enter__(self) -> "Watcher":
+    def __enter__(self) -> Self:
         positions = []
         for topic in (DECISIONS, DEAD_LETTERS):
             found = self._consumer.list_topics(topic, timeout=10.0).topics[topic]
@@ -82,21 +82,22 @@ class Watcher:
         try:
             while not self._stop.is_set():
                 for message in self._consumer.consume(1000, POLL_S):
-                    if message.error() is None:
-                        self._take(message)
-                    elif message.error().code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  its public name
-                        raise Unavailable(str(message.error()))
+                    self._take(message)
         except Exception as error:  # noqa: BLE001  handed to the caller by check()
             self._failure = error
 
     def _take(self, message: Any) -> None:
         seen = self.seen
+        if message.error() is not None:
+            raise Unavailable(str(message.error()))
         if message.topic() == DECISIONS:
             decision = Decision.model_validate_json(message.value())
             seen.repeated += decision.transaction_id in seen.decisions
             taken_ms = message.timestamp()[1] - decision.received_at.timestamp() * 1000.0
             seen.latency_ms.setdefault(decision.transaction_id, taken_ms)
-            seen.decisions.setdefault(decision.transaction_id, decision)
+            if decision.transaction_id not in seen.decisions:
+                seen.decisions[decision.transaction_id] = decision
+                seen.outcomes[decision.outcome] += 1
         else:
             letter = DeadLetter.model_validate_json(message.value())
             key = (letter.topic, letter.partition, letter.offset)

@@ -3,31 +3,37 @@
 Reads spool folders of committed micro-batches; appends to the tables ``transactions``, ``features``,
 ``decisions``, ``labels`` and ``dead_letters``. What one commit takes is written down (``plan.json``)
 before it starts, and every table's commit carries the plan's number as Delta's transaction version:
-after a crash the same plan runs again and Delta skips the tables that have it.
+after a crash the same plan runs again and skips the tables that have it. delta-rs writes: a commit costs
+milliseconds, where Spark's writer took most of a core at any load (DECISIONS.md, 9).
 """
 
 import json
-import logging
 import shutil
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from pyarrow import dataset
 from pydantic import BaseModel
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.pandas.types import from_arrow_schema
 
 from fraud.features import FEATURE_NAMES
+from fraud.log.arrival import COLUMNS, SEQUENCES, Reach
 from jobs.stream import rows
 
-log = logging.getLogger(__name__)
-
-_ORIGIN: Final = ("received_at", "generation", "epoch", "source_partition", "source_offset")
+CHECKPOINT_COMMITS: Final = "100"
+"""Commits between two of a table's checkpoints."""
+LAST: Final = "dead_letters"
+"""The table that is committed last, and always: its newest commit says how far all of them are complete."""
+_ORIGIN: Final = COLUMNS
 _IDS: Final = ("transaction_id", "user_id", "merchant_id", "event_time")
 TABLES: Final[dict[str, tuple[int, tuple[str, ...]]]] = {
-    "transactions": (rows.TRANSACTION, (*(field.name for field in rows.TRANSACTION_FIELDS), *_ORIGIN)),
-    "features": (rows.TRANSACTION, (*_IDS, "features_version", *FEATURE_NAMES, *_ORIGIN)),
+    "transactions": (
+        rows.TRANSACTION,
+        (*(field.name for field in rows.TRANSACTION_FIELDS), *_ORIGIN, *SEQUENCES),
+    ),
+    "features": (rows.TRANSACTION, (*_IDS, "features_version", *_ORIGIN, *SEQUENCES, *FEATURE_NAMES)),
     "decisions": (
         rows.TRANSACTION,
         (
@@ -39,14 +45,14 @@ TABLES: Final[dict[str, tuple[int, tuple[str, ...]]]] = {
             *_ORIGIN,
         ),
     ),
-    "labels": (rows.LABEL, (*_IDS, *(field.name for field in rows.LABEL_FIELDS), *_ORIGIN)),
+    "labels": (rows.LABEL, (*_IDS, *(field.name for field in rows.LABEL_FIELDS), *_ORIGIN, *SEQUENCES)),
     "dead_letters": (
         rows.DEAD_LETTER,
         ("topic", *(field.name for field in rows.DEAD_LETTER_FIELDS), "processed_at", *_ORIGIN),
     ),
 }
-"""Table: which rows of the spool it takes, and which columns. (generation, epoch, received_at, topic
-with labels first, source_partition, source_offset) is the arrival order."""
+"""Table: which rows of the spool it takes, and which columns; ``fraud.log.arrival`` tells their order.
+The origin stands within Delta's first 32 columns, over which files are skipped."""
 
 
 class Plan(BaseModel):
@@ -70,15 +76,16 @@ class Archive:
         Spark's checkpoint, whose ``commits`` say which micro-batches are finished.
     delta
         Path or URI under which the tables lie.
+    options
+        Access to the object store, under delta-rs' names.
     """
 
-    def __init__(self, spark: SparkSession, spool: Path, checkpoint: Path, delta: str) -> None:
-        self._spark = spark
+    def __init__(self, spool: Path, checkpoint: Path, delta: str, options: dict[str, str]) -> None:
         self._spool = spool
         self._commits = checkpoint / "commits"
         self._delta = delta.rstrip("/")
+        self._options = options
         self._plan_file = spool / "plan.json"
-        self._schema = from_arrow_schema(rows.SPOOLED)
         spool.mkdir(parents=True, exist_ok=True)
 
     def run(self, generation: int) -> int:
@@ -113,24 +120,37 @@ class Archive:
         return finished
 
     def _commit(self, plan: Plan) -> None:
-        paths = [str(self._spool / name) for name in plan.folders if any((self._spool / name).glob("*.parquet"))]
-        if not paths:
+        files = [
+            str(file) for name in plan.folders for file in sorted((self._spool / name).glob("*.parquet"))
+        ]
+        if not files:
             return
-        found = self._spark.read.schema(self._schema).parquet(*paths)
+        found = dataset.dataset(files, schema=rows.SPOOLED, format="parquet")
         for table, (kind, columns) in TABLES.items():
-            taken = found.filter(f"kind = {kind}")
+            taken = dataset.field("kind") == kind
             if table == "decisions":  # history from before go-live was decided elsewhere
-                taken = taken.filter("outcome is not null")
-            self._append(table, taken.select(*columns), plan)
+                taken &= dataset.field("outcome").is_valid()
+            self._append(table, found.scanner(columns=list(columns), filter=taken), plan)
 
-    def _append(self, table: str, frame: DataFrame, plan: Plan) -> None:
-        (
-            frame.coalesce(1)
-            .write.format("delta")
-            .mode("append")
-            .option("txnAppId", plan.writer)
-            .option("txnVersion", plan.number)
-            .save(f"{self._delta}/{table}")
+    def _append(self, table: str, found: dataset.Scanner, plan: Plan) -> None:
+        uri = f"{self._delta}/{table}"
+        if DeltaTable.is_deltatable(uri, self._options):
+            committed = DeltaTable(uri, storage_options=self._options).transaction_version(plan.writer)
+            if committed is not None and committed >= plan.number:
+                return
+            if table != LAST and found.count_rows() == 0:
+                return
+        write_deltalake(
+            uri,
+            found.to_reader(),
+            mode="append",
+            schema_mode="merge",  # a feature that was added is a new column
+            configuration={"delta.checkpointInterval": CHECKPOINT_COMMITS},
+            storage_options=self._options,
+            commit_properties=CommitProperties(
+                custom_metadata={"userMetadata": _reach_of(plan)},
+                app_transactions=[Transaction(plan.writer, plan.number)],
+            ),
         )
 
     def _read_plan(self) -> Plan:
@@ -142,6 +162,12 @@ class Archive:
         partial = self._plan_file.with_suffix(".partial")
         partial.write_text(plan.model_dump_json())
         partial.replace(self._plan_file)
+
+
+def _reach_of(plan: Plan) -> str:
+    """Name the newest micro-batch of a plan, as ``fraud.log`` reads it."""
+    generation, epoch = (int(part) for part in plan.folders[-1].split("-"))
+    return Reach(generation=generation, epoch=epoch).model_dump_json()
 
 
 def read_summaries(collected: Sequence[Any]) -> list[dict[str, Any]]:

@@ -7,12 +7,15 @@ non-zero with one clear line when the query fails or a newer driver takes over.
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,15 +24,17 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812  its name everywhere
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from fraud.contracts import LABELS, TRANSACTIONS
-from fraud.errors import BadConfig, FraudError
+from fraud.contracts import LABELS, SCORED, TRANSACTIONS
+from fraud.errors import BadConfig, BadState, FraudError, Unavailable
 from fraud.store import Epoch, open_store
 from fraud.telemetry import configure_logging, serve_metrics
 from jobs.stream import merchant_pass, metrics, rows, user_pass
 from jobs.stream.archive import Archive, read_summaries
 from jobs.stream.context import TaskContext
+from jobs.stream.expiry import Expiry
 from jobs.stream.session import open_session
 from jobs.stream.settings import StreamSettings
+from jobs.stream.warm_up import warm_up
 
 log = logging.getLogger("jobs.stream")
 
@@ -47,12 +52,22 @@ class StreamJob:
     """One run of the query over one checkpoint."""
 
     def __init__(self, settings: StreamSettings) -> None:
+        if settings.rebuild_mark.exists():
+            raise BadState(
+                f"the rebuild of {settings.store} has not finished: "
+                "run `fraud replay rebuild-store --replace` to its end"
+            )
         self._settings = settings
         self._store = open_store(settings.store)
         self._generation = self._store.generation_of(_query_id(settings.checkpoint_path))
         self._token = self._store.acquire(f"{socket.gethostname()}:{os.getpid()}")
-        self._spark = open_session("fraud-stream", f"local[{settings.partitions},4]", settings.partitions)
-        self._archive = Archive(self._spark, settings.spool_path, settings.checkpoint_path, settings.delta_path)
+        self._expiry = Expiry(self._store, self._token)
+        self._spark = open_session(
+            "fraud-stream", f"local[{settings.partitions},4]", settings.partitions, delta=False
+        )
+        self._archive = Archive(
+            settings.spool_path, settings.checkpoint_path, settings.delta_path, settings.delta_options
+        )
         self._stop = threading.Event()
         self._batch = threading.Lock()
         self._failure: BaseException | None = None
@@ -69,17 +84,27 @@ class StreamJob:
 
     def run(self) -> None:
         """Run until stopped; raises what ended the query."""
+        warm_up(self._spark, self._settings.partitions)
         self._query = self._start()
-        archiver = threading.Thread(target=self._archive_regularly, name="archive")
-        archiver.start()
+        helpers = [
+            threading.Thread(target=self._regularly, args=(every_s, act), name=act.__qualname__)
+            for every_s, act in (
+                (self._settings.archive_s, self._archive_once),
+                (self._settings.expire_s, self._expiry.run),
+            )
+        ]
+        for helper in helpers:
+            helper.start()
         try:
             while not self._stop.is_set() and not self._query.awaitTermination(0.2):
-                pass
+                with suppress(Unavailable):  # a task that needs the store says so itself
+                    self._store.hold(self._token)  # a newer driver finds nobody at the checkpoint
             with self._batch:  # between two micro-batches
                 self._query.stop()
         finally:
             self._stop.set()
-            archiver.join()
+            for helper in helpers:
+                helper.join()
         if self._failure is not None:
             raise self._failure
         self._archive.run(self._generation)
@@ -91,7 +116,7 @@ class StreamJob:
         source = (
             self._spark.readStream.format("kafka")
             .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
-            .option("subscribe", f"{TRANSACTIONS},{LABELS}")
+            .option("subscribe", f"{TRANSACTIONS},{LABELS},{SCORED}")
             .option("startingOffsets", "earliest")
             .option("maxOffsetsPerTrigger", settings.max_records_per_batch)
             .options(**security)
@@ -106,18 +131,24 @@ class StreamJob:
         with self._batch:
             started = time.perf_counter()
             context = self._context(batch)
+            # A run that was cut off may have had more tasks than this one: their files would count twice.
+            shutil.rmtree(context.spool_folder, ignore_errors=True)
             width = self._settings.partitions
             user = F.get_json_object(F.col("value").cast("string"), "$.user_id")
             collected = (
-                frame.select("key", "value", "topic", "partition", "offset", "timestamp")
-                .repartition(width, user)
+                frame.select(
+                    "key", "value", "topic", "partition", "offset", "timestamp", user.alias("routed_user")
+                )
+                .repartition(width, "routed_user")
                 .mapInArrow(user_pass.mapped(context), from_arrow_schema(rows.PASSED))
                 .repartition(width, "route")
                 .mapInArrow(merchant_pass.mapped(context), from_arrow_schema(rows.SUMMARY))
                 .collect()
             )
             self._store.flush()
-            metrics.record(read_summaries(collected), batch, time.perf_counter() - started)
+            summaries = read_summaries(collected)
+            self._expiry.see(summaries)
+            metrics.record(summaries, batch, time.perf_counter() - started)
 
     def _context(self, batch: int) -> TaskContext:
         settings = self._settings
@@ -132,14 +163,16 @@ class StreamJob:
             predictor_deadline_s=settings.predictor_deadline_s,
         )
 
-    def _archive_regularly(self) -> None:
-        self._spark.sparkContext.setLocalProperty("spark.scheduler.pool", "archive")
-        while not self._stop.wait(self._settings.archive_s):
+    def _archive_once(self) -> None:
+        metrics.ARCHIVED.inc(self._archive.run(self._generation))
+        progress = self._query.lastProgress
+        if progress is not None:
+            metrics.record_progress(json.loads(progress.json))
+
+    def _regularly(self, every_s: float, act: Callable[[], object]) -> None:
+        while not self._stop.wait(every_s):
             try:
-                metrics.ARCHIVED.inc(self._archive.run(self._generation))
-                progress = self._query.lastProgress
-                if progress is not None:
-                    metrics.record_progress(json.loads(progress.json))
+                act()
             except Exception as error:  # noqa: BLE001  whatever it is ends the job, not only this thread
                 self._failure = error
                 self._stop.set()

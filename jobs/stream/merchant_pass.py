@@ -1,7 +1,8 @@
-"""The second pass: fold into the merchants' states, score, decide, publish, and leave the results in the spool.
+"""The second pass: fold into the merchants' states, score, decide, publish, leave results in the spool.
 
 Reads rows of ``rows.PASSED`` and the merchants' states; calls the model server once; writes the
-states, the topics ``decisions``, ``alerts`` and ``dead-letters``, and one spool file.
+states, the topics ``decisions``, ``alerts`` and ``dead-letters``, and one spool file. What the scoring
+service has decided (and published) only goes to the spool.
 """
 
 import json
@@ -16,15 +17,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fraud.contracts import LABELS, Outcome
+from fraud.contracts import LABELS, Outcome, Reason
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
 from fraud.features.definitions import MERCHANT, USER_FEATURES
-from fraud.features.engine import fold_events
-from fraud.store import Kind
+from fraud.log.arrival import order_within
 from jobs.stream import rows
+from jobs.stream.ages import count_ages
 from jobs.stream.context import TaskContext, model_of, producer_of, store_of
 from jobs.stream.publish import publish
 from jobs.stream.score import Verdicts, score
+from jobs.stream.scored import Decided, as_archived
+from jobs.stream.states import fold_through
 
 
 def run_merchant_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -34,22 +37,29 @@ def run_merchant_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -
         return
     started = time.perf_counter()
     table = _in_arrival_order(pa.Table.from_batches(parts))
-    vectors = _fold(context, table)
+    vectors, sequences = _fold(context, table)
     folded = time.perf_counter()
     is_transaction = table.column("kind").to_numpy() == rows.TRANSACTION
     verdicts = score(model_of(context), vectors[is_transaction])
     scored = time.perf_counter()
-    spooled = _spool_table(context, table, vectors, verdicts, is_transaction)
+    decided = Decided(table)
+    decided.fill_vectors(vectors)
+    decided.fill_sequences(sequences)
+    spooled = _spool_table(
+        context, table, vectors=vectors, sequences=sequences, verdicts=verdicts, decided=decided
+    )
     publish(producer_of(context), spooled)
     published = time.perf_counter()
-    _write_spool(context, spooled)
+    _write_spool(context, as_archived(spooled))
     stages = {
         "merchant_pass": folded - started,
         "model_call": scored - folded,
         "publish": published - scored,
         "spool": time.perf_counter() - published,
     }
-    yield pa.RecordBatch.from_pylist([{"summary": json.dumps(_summary(spooled, verdicts, stages))}], rows.SUMMARY)
+    yield pa.RecordBatch.from_pylist(
+        [{"summary": json.dumps(_summary(spooled, verdicts, stages))}], rows.SUMMARY
+    )
 
 
 def mapped(context: TaskContext) -> partial[Iterator[pa.RecordBatch]]:
@@ -60,25 +70,24 @@ def mapped(context: TaskContext) -> partial[Iterator[pa.RecordBatch]]:
 def _in_arrival_order(table: pa.Table) -> pa.Table:
     time_us = table.column("received_at").cast(pa.int64()).to_numpy()
     is_label = np.asarray(table.column("topic").to_numpy(zero_copy_only=False), "U") == LABELS
-    columns = (table.column("source_offset").to_numpy(), table.column("source_partition").to_numpy())
-    return table.take(pa.array(np.lexsort((*columns, ~is_label, time_us))))
+    partition, offset = (table.column(name).to_numpy() for name in ("source_partition", "source_offset"))
+    return table.take(pa.array(order_within(time_us, is_label, partition, offset)))
 
 
-def _fold(context: TaskContext, table: pa.Table) -> kernel.Floats:
-    """Fold what concerns merchants; returns the whole vectors, [rows, features]."""
+def _fold(context: TaskContext, table: pa.Table) -> tuple[kernel.Floats, kernel.Floats]:
+    """Fold what concerns merchants; returns the whole vectors, [rows, features], and sequences, [rows]."""
     events = _matrix(table.column("event"), kernel.EVENT_COLUMNS)
     kinds = table.column("kind").to_numpy()
-    concerns = (kinds == rows.TRANSACTION) | ((kinds == rows.LABEL) & (events[:, kernel.E_CENTS] != 0.0))
-    passed = events[concerns]
-    keys = np.unique(passed[:, kernel.E_MERCHANT]).tolist()
+    is_counted = (kinds == rows.TRANSACTION) | (kinds == rows.RECOUNTED)
+    concerns = is_counted | ((kinds == rows.LABEL) & (events[:, kernel.E_CENTS] != 0.0))
     store = store_of(context.store_url)
-    states = dict(zip(keys, store.read(Kind.MERCHANT, keys, context.epoch), strict=True))
-    folded = fold_events(MERCHANT, passed, states)
-    store.write(Kind.MERCHANT, folded.states, context.epoch, context.token)
+    folded = fold_through(store, MERCHANT, events[concerns], context.epoch, context.token)
+    sequences = np.full(len(events), np.nan)
+    sequences[concerns] = folded.sequences
     vectors = np.full((len(events), len(FEATURE_NAMES)), np.nan)
     vectors[:, : len(USER_FEATURES)] = _matrix(table.column("user_vector"), len(USER_FEATURES))
     vectors[concerns, len(USER_FEATURES) :] = folded.vectors
-    return vectors
+    return vectors, sequences
 
 
 def _matrix(column: pa.ChunkedArray, width: int) -> kernel.Floats:
@@ -91,36 +100,65 @@ def _matrix(column: pa.ChunkedArray, width: int) -> kernel.Floats:
 
 
 def _spool_table(
-    context: TaskContext, table: pa.Table, vectors: kernel.Floats, verdicts: Verdicts, is_transaction: Any
+    context: TaskContext,
+    table: pa.Table,
+    *,
+    vectors: kernel.Floats,
+    sequences: kernel.Floats,
+    verdicts: Verdicts,
+    decided: Decided,
 ) -> pa.Table:
     n = table.num_rows
-    where = np.flatnonzero(is_transaction)
+    where = np.flatnonzero(table.column("kind").to_numpy() == rows.TRANSACTION)
 
-    def spread(values: list[Any], kind: pa.DataType) -> pa.Array:
+    def spread(values: list[Any], theirs: list[Any], kind: pa.DataType) -> pa.Array:
         column = np.full(n, None, object)
         column[where] = values
+        column[decided.where] = theirs
         return pa.array(column, kind, from_pandas=False)
 
-    reasons = [json.dumps([reason.model_dump() for reason in found]) if found else "[]" for found in verdicts.reasons]
     now = datetime.now(UTC)
     shared = [field.name for field in (*rows.ORIGIN, *rows.RECORD_FIELDS)]
+    processed_at = np.full(n, now, object)
+    processed_at[decided.where] = decided.values("scored_at")
+    features_version = np.full(n, FEATURES_VERSION, object)
+    features_version[decided.where] = decided.values("features_version")
     stamp = {
-        "processed_at": now,
         "generation": context.epoch.generation,
         "epoch": context.epoch.batch,
-        "features_version": FEATURES_VERSION,
     }
+    repeated = {name: pa.repeat(pa.scalar(value, pa.int64()), n) for name, value in stamp.items()}
     columns = [
         *(table.column(name) for name in shared),
-        spread([str(outcome) for outcome in verdicts.outcomes], pa.string()),
-        spread(verdicts.probability, pa.float64()),
-        spread(reasons, pa.string()),
-        spread([verdicts.model_version] * len(where), pa.string()),
-        spread([verdicts.is_fallback] * len(where), pa.bool_()),
-        *(pa.repeat(pa.scalar(stamp[field.name], field.type), n) for field in rows.STAMP),
-        *(pa.array(np.ascontiguousarray(vectors[:, i])) for i in range(len(FEATURE_NAMES))),
+        spread(list(map(str, verdicts.outcomes)), list(map(str, decided.values("outcome"))), pa.string()),
+        spread(verdicts.probability, decided.values("score"), pa.float64()),
+        spread(_as_json(verdicts.reasons), _as_json(decided.values("reasons")), pa.string()),
+        spread([verdicts.model_version] * len(where), decided.values("model_version"), pa.string()),
+        spread([verdicts.is_fallback] * len(where), decided.values("is_fallback"), pa.bool_()),
+        spread([None] * len(where), decided.values("policy_version"), pa.string()),
+        pa.array(processed_at, rows.STAMP[0].type),
+        repeated["generation"],
+        repeated["epoch"],
+        pa.array(features_version, pa.string()),
+        table.column("user_sequence"),
+        pa.array(sequences, pa.int64(), mask=np.isnan(sequences)),
+        *(_feature_column(name, vectors[:, i], decided) for i, name in enumerate(FEATURE_NAMES)),
     ]
     return pa.table(columns, schema=rows.SPOOLED)
+
+
+def _as_json(reasons: list[list[Reason]]) -> list[str]:
+    return [json.dumps([reason.model_dump() for reason in found]) if found else "[]" for found in reasons]
+
+
+def _feature_column(name: str, values: kernel.Floats, decided: Decided) -> pa.Array:
+    """Make a column; null, not NaN, where a service of an older build did not know the feature."""
+    unknown = decided.is_unknown(name)
+    mask = None
+    if unknown:
+        mask = np.zeros(len(values), np.bool_)
+        mask[unknown] = True
+    return pa.array(np.ascontiguousarray(values), mask=mask)
 
 
 def _write_spool(context: TaskContext, table: pa.Table) -> None:
@@ -138,7 +176,10 @@ def _write_spool(context: TaskContext, table: pa.Table) -> None:
 
 def _summary(table: pa.Table, verdicts: Verdicts, stages: dict[str, float]) -> dict[str, Any]:
     kinds = table.column("kind").to_numpy()
-    received = table.column("received_at").cast(pa.int64()).to_numpy()[kinds == rows.TRANSACTION]
+    is_transaction = kinds == rows.TRANSACTION
+    received = table.column("received_at").cast(pa.int64()).to_numpy()[is_transaction]
+    is_scored = (kinds == rows.SCORED) | (kinds == rows.RECOUNTED)
+    known = table.column("event_time").cast(pa.int64()).to_numpy()[is_transaction | is_scored]
     done = time.time() * 1e6
     reasons = [reason for reason in table.column("reason").to_pylist() if reason is not None]
     return {
@@ -148,9 +189,16 @@ def _summary(table: pa.Table, verdicts: Verdicts, stages: dict[str, float]) -> d
         "dead_letters": Counter(reasons),
         "is_fallback": verdicts.is_fallback,
         "model_version": verdicts.model_version,
-        "scores": np.histogram(verdicts.probability, bins=10, range=(0.0, 1.0))[0].tolist()
-        if not verdicts.is_fallback
-        else [],
+        "scores": [] if verdicts.is_fallback else _histogram(verdicts),
         "latencies_s": np.round((done - received) / 1e6, 3).tolist(),
         "stages_s": stages,
+        "ages": count_ages(table, is_transaction),
+        "newest_event_us": float(known.max()) if len(known) else None,
+        "scored": int(is_scored.sum()),
     }
+
+
+def _histogram(verdicts: Verdicts) -> list[int]:
+    """Count the scores in tenths."""
+    counts, _ = np.histogram(np.array(verdicts.probability, np.float64), bins=10, range=(0.0, 1.0))
+    return list(map(int, counts))

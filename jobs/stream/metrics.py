@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
 from fraud.telemetry import LATENCY_BUCKETS_S
+from jobs.stream.ages import AgeHistogram
 
 TRANSACTIONS: Final = Counter("fraud_stream_transactions_total", "Transactions decided.")
 DECISIONS: Final = Counter("fraud_stream_decisions_total", "Decisions by outcome.", ["outcome"])
 FALLBACKS: Final = Counter("fraud_stream_fallbacks_total", "Decisions taken without the model.")
+SCORED: Final = Counter("fraud_stream_scored_total", "Transactions archived for the scoring service.")
 LABELS: Final = Counter("fraud_stream_labels_total", "Labels folded.")
 DEAD_LETTERS: Final = Counter("fraud_stream_dead_letters_total", "Records refused, by reason.", ["reason"])
 LATENCY: Final = Histogram(
@@ -24,6 +26,9 @@ BATCH: Final = Histogram("fraud_stream_batch_seconds", "Time of a micro-batch.",
 SCORES: Final = Counter("fraud_stream_scores_total", "Scores by tenth.", ["bin"])
 EPOCH: Final = Gauge("fraud_stream_epoch", "Newest micro-batch that was processed.")
 ARCHIVED: Final = Counter("fraud_stream_archived_batches_total", "Micro-batches committed to Delta.")
+EXPIRED: Final = Counter("fraud_stream_expired_entities_total", "Idle entities forgotten.", ["entity"])
+AGES: Final = AgeHistogram()
+REGISTRY.register(AGES)
 LAG: Final = Gauge("fraud_stream_lag_records", "Records in Kafka that are not taken yet, all partitions.")
 
 
@@ -32,6 +37,7 @@ def record(summaries: Sequence[dict[str, Any]], epoch: int, batch_s: float) -> N
     for summary in summaries:
         TRANSACTIONS.inc(summary["transactions"])
         LABELS.inc(summary["labels"])
+        SCORED.inc(summary["scored"])
         for outcome, n in summary["outcomes"].items():
             DECISIONS.labels(outcome).inc(n)
         for reason, n in summary["dead_letters"].items():
@@ -44,6 +50,7 @@ def record(summaries: Sequence[dict[str, Any]], epoch: int, batch_s: float) -> N
             LATENCY.observe(latency_s)
         for stage, seconds in summary["stages_s"].items():
             STAGES.labels(stage).observe(seconds)
+        AGES.add(summary["ages"])
     BATCH.observe(batch_s)
     EPOCH.set(epoch)
 

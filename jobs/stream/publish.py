@@ -6,6 +6,7 @@ them by transaction_id (dead letters by topic, partition and offset).
 
 import base64
 import json
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pyarrow as pa
@@ -28,6 +29,7 @@ _DECISION_COLUMNS: Final = (
     "model_version",
     "features_version",
     "is_fallback",
+    "policy_version",
     "received_at",
     "processed_at",
     "epoch",
@@ -50,26 +52,35 @@ def publish(producer: Any, table: pa.Table) -> None:
         if error is not None:
             failures.append(str(error))
 
-    def send(topic: str, key: str | None, value: str) -> None:
-        while True:
-            try:
-                producer.produce(topic, value, key, on_delivery=delivered)
-            except BufferError:  # the local queue is full: let it drain
-                producer.poll(0.1)
-            else:
-                return
+    for topic, key, value in _messages(table):
+        _send(producer, topic, key, value, delivered)
+    left = producer.flush(FLUSH_S)
+    if left or failures:
+        raise Unavailable(
+            f"Kafka did not take {left + len(failures)} records: {failures[:1] or 'time is over'}"
+        )
 
+
+def _send(producer: Any, topic: str, key: str, value: str, delivered: Callable[[Any, Any], None]) -> None:
+    while True:
+        try:
+            producer.produce(topic, value, key, on_delivery=delivered)
+        except BufferError:  # the local queue is full: let it drain
+            producer.poll(0.1)
+        else:
+            return
+
+
+def _messages(table: pa.Table) -> Iterator[tuple[str, str, str]]:
+    """Make the records as (topic, key, value)."""
     kinds = table.column("kind").to_numpy()
     for decision in _decisions(table.filter(kinds == rows.TRANSACTION)):
         value = decision.model_dump_json()
-        send(DECISIONS, decision.user_id, value)
+        yield DECISIONS, decision.user_id, value
         if decision.outcome is not Outcome.APPROVE:
-            send(ALERTS, decision.user_id, value)
+            yield ALERTS, decision.user_id, value
     for letter in _dead_letters(table.filter(kinds == rows.DEAD_LETTER)):
-        send(DEAD_LETTERS, f"{letter.topic}-{letter.partition}-{letter.offset}", letter.model_dump_json())
-    left = producer.flush(FLUSH_S)
-    if left or failures:
-        raise Unavailable(f"Kafka did not take {left + len(failures)} records: {failures[:1] or 'time is over'}")
+        yield DEAD_LETTERS, f"{letter.topic}-{letter.partition}-{letter.offset}", letter.model_dump_json()
 
 
 def _decisions(table: pa.Table) -> list[Decision]:
@@ -79,7 +90,9 @@ def _decisions(table: pa.Table) -> list[Decision]:
         fields = dict(zip(_DECISION_COLUMNS, values, strict=True))
         fields["outcome"] = Outcome(fields["outcome"])
         found = fields["reasons"]
-        fields["reasons"] = [] if found == "[]" else [Reason.model_validate(reason) for reason in json.loads(found)]
+        fields["reasons"] = (
+            [] if found == "[]" else [Reason.model_validate(reason) for reason in json.loads(found)]
+        )
         decisions.append(Decision.model_construct(**fields))  # our own values: nothing to validate
     return decisions
 
@@ -98,5 +111,7 @@ def _dead_letters(table: pa.Table) -> list[DeadLetter]:
             processed_at=row["processed_at"],
             epoch=row["epoch"],
         )
-        for row in table.select([f.name for f in (*rows.ORIGIN, *rows.DEAD_LETTER_FIELDS, *rows.STAMP)]).to_pylist()
+        for row in table.select(
+            [f.name for f in (*rows.ORIGIN, *rows.DEAD_LETTER_FIELDS, *rows.STAMP)]
+        ).to_pylist()
     ]

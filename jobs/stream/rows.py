@@ -10,10 +10,15 @@ import pyarrow as pa
 
 from fraud.contracts import Label, Transaction
 from fraud.features import FEATURE_NAMES
+from fraud.log.arrival import SEQUENCES
 
 TRANSACTION: Final = 0
 LABEL: Final = 1
 DEAD_LETTER: Final = 2
+SCORED: Final = 3
+"""A transaction that the scoring service has counted and decided; archived as a transaction."""
+RECOUNTED: Final = 4
+"""The same, but counted in a store that was lost: counted here, decided there."""
 
 _TIME: Final = pa.timestamp("us", tz="UTC")
 ORIGIN: Final = [
@@ -60,6 +65,8 @@ PASSED: Final = pa.schema(
         pa.field("route", pa.int64()),  # the merchant, so that one task sees all of its events
         pa.field("event", pa.binary()),  # the kernel's row, float64
         pa.field("user_vector", pa.binary()),  # the user pass's features, float64
+        pa.field("user_sequence", pa.int64()),
+        pa.field("scored", pa.binary()),  # the record of the scoring service, whole
     ]
 )
 """What the user pass hands to the merchant pass."""
@@ -70,6 +77,7 @@ DECISION_FIELDS: Final = [
     pa.field("reasons", pa.string()),
     pa.field("model_version", pa.string()),
     pa.field("is_fallback", pa.bool_()),
+    pa.field("policy_version", pa.string()),
 ]
 STAMP: Final = [
     pa.field("processed_at", _TIME),
@@ -77,12 +85,14 @@ STAMP: Final = [
     pa.field("epoch", pa.int64()),
     pa.field("features_version", pa.string()),
 ]
+SEQUENCE_FIELDS: Final = [pa.field(name, pa.int64()) for name in SEQUENCES]
 SPOOLED: Final = pa.schema(
     [
         *ORIGIN,
         *RECORD_FIELDS,
         *DECISION_FIELDS,
         *STAMP,
+        *SEQUENCE_FIELDS,
         *(pa.field(name, pa.float64()) for name in FEATURE_NAMES),
     ]
 )
@@ -92,7 +102,15 @@ SUMMARY: Final = pa.schema([pa.field("summary", pa.string())])
 """What a task of the merchant pass tells the driver: one JSON document."""
 
 _TRANSACTION_NAMES: Final = tuple(field.name for field in TRANSACTION_FIELDS)
-_LABEL_NAMES: Final = ("transaction_id", "event_time", "user_id", "merchant_id", "label_time", "is_fraud", "source")
+_LABEL_NAMES: Final = (
+    "transaction_id",
+    "event_time",
+    "user_id",
+    "merchant_id",
+    "label_time",
+    "is_fraud",
+    "source",
+)
 _WIDTH: Final = len(RECORD_FIELDS)
 _POSITION: Final = {field.name: i for i, field in enumerate(RECORD_FIELDS)}
 

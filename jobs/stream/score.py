@@ -49,18 +49,28 @@ def score(model: ModelClient, vectors: Floats) -> Verdicts:
     try:
         scores = model.score(vectors)
         outcomes = decide(scores.probability, scores.thresholds)
-        reasons: list[list[Reason]] = [[] for _ in outcomes]
-        stopped = np.flatnonzero([outcome is not Outcome.APPROVE for outcome in outcomes])
-        if len(stopped):
-            explained = model.score(vectors[stopped], reasons_from=0.0)
-            for row, indices in zip(stopped.tolist(), explained.reason_index.tolist(), strict=True):
-                reasons[row] = _in_words(vectors[row], indices)
     except Unavailable as error:
         log.warning("the fallback decides %d transactions: %s", len(vectors), error)
         decided = decide_without_model(vectors)
         nothing: list[float | None] = [None] * len(decided)
         return Verdicts([o for o, _ in decided], [r for _, r in decided], nothing, None)
+    reasons = _explain(model, vectors, outcomes)
     return Verdicts(outcomes, reasons, scores.probability.tolist(), scores.model_version)
+
+
+def _explain(model: ModelClient, vectors: Floats, outcomes: list[Outcome]) -> list[list[Reason]]:
+    """Ask for the reasons of what is not approved; a decision stands also without them."""
+    reasons: list[list[Reason]] = [[] for _ in outcomes]
+    stopped = np.flatnonzero([outcome is not Outcome.APPROVE for outcome in outcomes])
+    if len(stopped):
+        try:
+            explained = model.score(vectors[stopped], reasons_from=0.0)
+        except Unavailable as error:
+            log.warning("%d decisions stay without reasons: %s", len(stopped), error)
+            return reasons
+        for row, indices in zip(stopped.tolist(), explained.reason_index.tolist(), strict=True):
+            reasons[row] = _in_words(vectors[row], indices)
+    return reasons
 
 
 def _in_words(vector: Floats, indices: list[int]) -> list[Reason]:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Final
 
 from pyspark.sql import SparkSession
@@ -9,31 +10,35 @@ from pyspark.sql import SparkSession
 from fraud.local.jars import spark_jars
 from fraud.local.java import java_home
 
+_LOGGING: Final = Path(__file__).with_name("log4j2.properties")
+# Every micro-batch plans and generates code anew: the optimising compiler never gets its pains back,
+# and a parallel collector's threads are as many as the cores that the tasks need (DECISIONS.md, 10).
+_SHORT_TASKS: Final = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 _CONF: Final = {
-    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC",
     # A micro-batch is small and its passes have a fixed width: planning anew at run time only costs.
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.streaming.noDataMicroBatches.enabled": "false",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "10000",
-    "spark.scheduler.mode": "FAIR",  # the archive's jobs must not hold up a micro-batch
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
-    "spark.log.level": "WARN",
     "spark.driver.memory": "1g",
+    "spark.driver.defaultJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING} {_SHORT_TASKS}",
+}
+_DELTA: Final = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.databricks.delta.snapshotPartitions": "1",
-    "spark.databricks.delta.stats.skipping": "true",
 }
 
 
-def open_session(name: str, master: str, partitions: int) -> SparkSession:
-    """Open the process's Spark session, with the Kafka source and Delta Lake.
+def open_session(name: str, master: str, partitions: int, *, delta: bool = True) -> SparkSession:
+    """Open the process's Spark session, with the Kafka source and, where asked for, Delta Lake.
 
     Under spark-submit (``SPARK_ENV_LOADED``) the master, the jars and Java are the cluster's.
     """
     builder = SparkSession.builder.appName(name).config("spark.sql.shuffle.partitions", partitions)
-    for key, value in _CONF.items():
+    for key, value in {**_CONF, **(_DELTA if delta else {})}.items():
         builder = builder.config(key, value)
     if "SPARK_ENV_LOADED" not in os.environ:
         os.environ["JAVA_HOME"] = str(java_home())

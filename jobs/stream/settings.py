@@ -15,6 +15,8 @@ class StreamSettings(BaseSettings):
     """Folder on a volume that outlives the driver: checkpoint, spool, and what the next two default to."""
     delta: str = ""
     """Where the Delta tables are (path or URI); default ``<home>/delta``."""
+    delta_options: dict[str, str] = {}
+    """Access to the tables' object store, under delta-rs' names, e.g. ``{"AWS_REGION": "eu-west-1"}``."""
     store_url: str = ""
     """Feature store; default ``lmdb://<home>/store``."""
     kafka_bootstrap: str = "127.0.0.1:9092"
@@ -31,8 +33,11 @@ class StreamSettings(BaseSettings):
     """Least time between the starts of two micro-batches, seconds; 0: at once."""
     max_records_per_batch: int = Field(default=20_000, ge=1)
     """Records that one micro-batch takes from Kafka at most."""
-    archive_s: float = Field(default=10.0, gt=0.0)
+    archive_s: float = Field(default=5.0, gt=0.0)
     """Time between two commits to the Delta tables, seconds."""
+    expire_s: float = Field(default=3600.0, gt=0.0)
+    """Time between two looks for entities idle for more than 182 days of event time, which are forgotten;
+    seconds."""
     host: str = "127.0.0.1"
     """Address on which metrics are served."""
     metrics_port: int = Field(default=9404, ge=0, le=65535)
@@ -47,6 +52,11 @@ class StreamSettings(BaseSettings):
     def spool_path(self) -> Path:
         """Results of micro-batches on their way to Delta."""
         return self.home.absolute() / "spool"
+
+    @property
+    def rebuild_mark(self) -> Path:
+        """There while the feature store is being rebuilt; it must be rebuilt again where it was left."""
+        return self.home.absolute() / "rebuilding"
 
     @property
     def delta_path(self) -> str:

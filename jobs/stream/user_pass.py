@@ -1,7 +1,8 @@
 """The first pass: validate records, fold them into the users' states, hand them on by merchant.
 
 Reads the raw Kafka rows of some users, and their states; writes the states. Bad records and
-duplicates become dead letters here.
+duplicates become dead letters here. What the scoring service has counted and decided goes through
+untouched, to the archive.
 """
 
 from collections.abc import Iterator
@@ -12,17 +13,20 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fraud.contracts import LABELS, Label, Transaction, parse_record
+from fraud.contracts import LABELS, SCORED, Label, ScoredTransaction, Transaction, parse_record
 from fraud.errors import BadRecord
 from fraud.features import kernel
 from fraud.features.definitions import USER
-from fraud.features.engine import fold_events
+from fraud.features.engine import Folded
 from fraud.features.events import event_of_label, event_of_transaction, stack_events
-from fraud.store import Kind
+from fraud.log.arrival import order_within, raise_times
 from jobs.stream import rows
 from jobs.stream.context import TaskContext, settle, store_of
+from jobs.stream.scored import kinds_of
+from jobs.stream.states import fold_through
 
 BATCH_ROWS: Final = 10_000
+_CONTRACTS: Final[dict[str, type[Label | Transaction]]] = {LABELS: Label, SCORED: ScoredTransaction}
 
 
 def run_user_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -33,7 +37,8 @@ def run_user_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -> It
     context
         Of the micro-batch.
     batches
-        Columns key, value, topic, partition, offset, timestamp of the Kafka source.
+        Columns key, value, topic, partition, offset, timestamp of the Kafka source, and routed_user,
+        by which Spark chose this partition.
 
     Yields
     ------
@@ -52,10 +57,14 @@ def run_user_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -> It
 def pass_users(context: TaskContext, table: pa.Table) -> pa.Table:
     """Validate and fold records that are in arrival order."""
     raws = table.column("value").to_pylist()
-    kinds, values, events = _parse(table.column("topic").to_pylist(), table.column("key").to_pylist(), raws)
-    folded = _fold(context, events, kinds != rows.DEAD_LETTER)
-    vectors, outcomes = folded
-    duplicates = np.flatnonzero((kinds == rows.TRANSACTION) & (outcomes == kernel.DUPLICATE))
+    kinds, values, events, scored = _parse(table, raws)
+    kinds[list(scored)] = kinds_of(store_of(context.store_url), list(scored.values()), context.epoch)
+    is_repeated = np.zeros(len(kinds), np.bool_)
+    is_repeated[list(scored)] = kinds[list(scored)] == rows.DEAD_LETTER
+    folded = _fold(context, events, (kinds != rows.DEAD_LETTER) & (kinds != rows.SCORED))
+    outcomes = folded.outcomes
+    is_counted = (kinds == rows.TRANSACTION) | (kinds == rows.RECOUNTED)
+    duplicates = np.flatnonzero((is_counted & (outcomes == kernel.DUPLICATE)) | is_repeated)
     keys = table.column("key").to_pylist() if len(duplicates) else []
     for i in duplicates.tolist():
         detail = f"transaction_id {values[i][0]} was already counted for this user"
@@ -63,14 +72,25 @@ def pass_users(context: TaskContext, table: pa.Table) -> pa.Table:
     kinds[duplicates] = rows.DEAD_LETTER
     is_label = kinds == rows.LABEL
     events[is_label, kernel.E_CENTS] = outcomes[is_label]
-    route = np.where(kinds == rows.DEAD_LETTER, np.arange(len(kinds)), events[:, kernel.E_MERCHANT]).astype(np.int64)
+    route = np.where(kinds == rows.DEAD_LETTER, np.arange(len(kinds)), events[:, kernel.E_MERCHANT]).astype(
+        np.int64
+    )
+    sequences = folded.sequences
+    sequences[list(scored)] = [
+        record.user_sequence if kinds[i] == rows.SCORED else sequences[i] for i, record in scored.items()
+    ]
+    kept: list[bytes | None] = [None] * len(raws)
+    for i in scored:
+        kept[i] = raws[i] if kinds[i] != rows.DEAD_LETTER else None
     columns = [
         pa.array(kinds, pa.int8()),
         *(table.column(name).combine_chunks() for name in ("topic", "partition", "offset", "timestamp")),
         *rows.record_columns(values),
         pa.array(route),
         _binary(events),
-        _binary(vectors),
+        _binary(folded.vectors),
+        pa.array(sequences, pa.int64(), mask=kinds == rows.DEAD_LETTER),
+        pa.array(kept, pa.binary()),
     ]
     return pa.table(columns, schema=rows.PASSED)
 
@@ -84,11 +104,8 @@ def in_arrival_order(table: pa.Table) -> pa.Table:
     partition = table.column("partition").to_numpy()
     offset = table.column("offset").to_numpy()
     time = table.column("timestamp").cast(pa.int64()).to_numpy()
-    by_offset = np.lexsort((offset, partition, topic))
-    raised = _raise_within(time[by_offset], topic[by_offset], partition[by_offset])
-    arrival = np.empty_like(time)
-    arrival[by_offset] = raised
-    order = np.lexsort((offset, partition, topic != LABELS, arrival))
+    arrival = raise_times(time, topic, partition, offset)
+    order = order_within(arrival, topic == LABELS, partition, offset)
     stamps = pa.array(arrival[order]).cast(pa.timestamp("us", tz="UTC"))
     sorted_table = table.take(pa.array(order))
     return sorted_table.set_column(sorted_table.column_names.index("timestamp"), "timestamp", stamps)
@@ -99,52 +116,57 @@ def mapped(context: TaskContext) -> partial[Iterator[pa.RecordBatch]]:
     return partial(run_user_pass, context)
 
 
-def _raise_within(time: NDArray[np.int64], topic: NDArray[Any], partition: NDArray[Any]) -> NDArray[np.int64]:
-    """Running maximum within each topic partition (rows are grouped by it)."""
-    changes = np.flatnonzero((topic[1:] != topic[:-1]) | (partition[1:] != partition[:-1])) + 1
-    return np.concatenate([np.maximum.accumulate(run) for run in np.split(time, changes)])
-
-
 def _parse(
-    topics: list[str], keys: list[bytes | None], raws: list[bytes | None]
-) -> tuple[NDArray[np.int8], list[list[Any]], kernel.Floats]:
+    table: pa.Table, raws: list[bytes | None]
+) -> tuple[NDArray[np.int8], list[list[Any]], kernel.Floats, dict[int, ScoredTransaction]]:
+    topics, keys = table.column("topic").to_pylist(), table.column("key").to_pylist()
+    is_routed = "routed_user" in table.column_names
+    routed = table.column("routed_user").to_pylist() if is_routed else [None] * len(raws)
     kinds = np.empty(len(raws), np.int8)
     values: list[list[Any]] = []
     events: list[tuple[float, ...]] = []
+    scored: dict[int, ScoredTransaction] = {}
     for i, (topic, raw) in enumerate(zip(topics, raws, strict=True)):
         try:
-            if topic == LABELS:
-                label = parse_record(Label, raw)
-                kinds[i] = rows.LABEL
-                values.append(rows.label_values(label))
-                events.append(event_of_label(label))
-            else:
-                transaction = parse_record(Transaction, raw)
-                kinds[i] = rows.TRANSACTION
-                values.append(rows.transaction_values(transaction))
-                events.append(event_of_transaction(transaction))
+            record: Label | Transaction = parse_record(_CONTRACTS.get(topic, Transaction), raw)
+            if is_routed and record.user_id != routed[i]:
+                _refuse_route(record.user_id, routed[i])
         except BadRecord as error:
             kinds[i] = rows.DEAD_LETTER
             values.append(rows.dead_letter_values(error.reason, error.detail, _text(keys[i]), raw))
             events.append((0.0,) * kernel.EVENT_COLUMNS)
-    return kinds, values, stack_events(events)
+        else:
+            if isinstance(record, Label):
+                kinds[i] = rows.LABEL
+                values.append(rows.label_values(record))
+                events.append(event_of_label(record))
+            else:
+                kinds[i] = rows.TRANSACTION
+                values.append(rows.transaction_values(record))
+                events.append(event_of_transaction(record))
+                if isinstance(record, ScoredTransaction):
+                    scored[i] = record
+    return kinds, values, stack_events(events), scored
 
 
-def _fold(
-    context: TaskContext, events: kernel.Floats, is_good: NDArray[np.bool_]
-) -> tuple[kernel.Floats, kernel.Floats]:
-    """Fold the good records into the users' states; the others keep an empty vector."""
-    good = events[is_good]
-    keys = np.unique(good[:, kernel.E_USER]).tolist()
+def _refuse_route(user_id: str, routed: str | None) -> None:
+    """Refuse JSON that two parsers read differently (a name given twice, NaN, numbers beyond any type).
+
+    Spark chose the task by what its parser found. A user's records in two tasks of one micro-batch
+    would overwrite each other's state.
+    """
+    raise BadRecord("invalid_json", f"user_id reads as {user_id!r} here and as {routed!r} for the routing")
+
+
+def _fold(context: TaskContext, events: kernel.Floats, is_counted: NDArray[np.bool_]) -> Folded:
+    """Fold the records that count into the users' states; the others keep an empty vector."""
     store = store_of(context.store_url)
-    states = dict(zip(keys, store.read(Kind.USER, keys, context.epoch), strict=True))
-    folded = fold_events(USER, good, states)
-    store.write(Kind.USER, folded.states, context.epoch, context.token)
-    vectors = np.full((len(events), folded.vectors.shape[1]), np.nan)
-    outcomes = np.zeros(len(events))
-    vectors[is_good] = folded.vectors
-    outcomes[is_good] = folded.outcomes
-    return vectors, outcomes
+    found = fold_through(store, USER, events[is_counted], context.epoch, context.token)
+    vectors = np.full((len(events), found.vectors.shape[1]), np.nan)
+    outcomes, sequences = np.zeros(len(events)), np.zeros(len(events))
+    vectors[is_counted], outcomes[is_counted] = found.vectors, found.outcomes
+    sequences[is_counted] = found.sequences
+    return Folded(vectors, outcomes, found.states, sequences)
 
 
 def _binary(floats: kernel.Floats) -> pa.Array:

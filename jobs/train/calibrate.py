@@ -14,7 +14,7 @@ PRIOR_ROWS: Final = 1.0
 """Weight, in rows, of the base rate in each block of an isotonic calibration: no certainty from few rows."""
 
 
-def calibrate(margin: Floats, is_fraud: Bools) -> Sigmoid | Isotonic:
+def calibrate(margin: Floats, is_fraud: Bools, kind: str = "auto") -> Sigmoid | Isotonic:
     """Choose the calibration whose log-loss on rows that it has not seen is lower.
 
     Parameters
@@ -23,21 +23,24 @@ def calibrate(margin: Floats, is_fraud: Bools) -> Sigmoid | Isotonic:
         Log-odds of the validation period, in order of time.
     is_fraud
         Its truth.
+    kind
+        ``sigmoid``, ``isotonic``, or ``auto`` for the better one.
 
     Returns
     -------
     Sigmoid | Isotonic
         Fitted on all rows. Each kind is judged by fitting on every other row and scoring the rest, both ways.
     """
+    if kind != "auto":
+        return fit_sigmoid(margin, is_fraud) if kind == "sigmoid" else fit_isotonic(margin, is_fraud)
     even = np.arange(len(margin)) % 2 == 0
-    losses = [0.0, 0.0]
-    for rows in (even, ~even):
-        if is_fraud[rows].any() and is_fraud[~rows].any():
-            pair: tuple[Sigmoid | Isotonic, ...]
-            pair = fit_sigmoid(margin[rows], is_fraud[rows]), fit_isotonic(margin[rows], is_fraud[rows])
-            for index, fitted in enumerate(pair):
-                losses[index] += log_loss(is_fraud[~rows], fitted.apply(margin[~rows]), labels=[False, True])
-    return fit_isotonic(margin, is_fraud) if losses[1] < losses[0] else fit_sigmoid(margin, is_fraud)
+    loss_sigmoid = loss_isotonic = 0.0
+    for seen in (even, ~even):
+        if is_fraud[seen].any() and is_fraud[~seen].any():
+            part, held = (margin[seen], is_fraud[seen]), (margin[~seen], is_fraud[~seen])
+            loss_sigmoid += _loss(fit_sigmoid(*part), *held)
+            loss_isotonic += _loss(fit_isotonic(*part), *held)
+    return fit_isotonic(margin, is_fraud) if loss_isotonic < loss_sigmoid else fit_sigmoid(margin, is_fraud)
 
 
 def fit_sigmoid(margin: Floats, is_fraud: Bools) -> Sigmoid:
@@ -71,3 +74,7 @@ def fit_isotonic(margin: Floats, is_fraud: Bools) -> Isotonic:
     rising = np.r_[True, np.diff(centre) > 0.0]
     probability = np.maximum.accumulate(share)[rising]
     return Isotonic(margins=tuple(centre[rising].tolist()), probabilities=tuple(probability.tolist()))
+
+
+def _loss(calibration: Sigmoid | Isotonic, margin: Floats, is_fraud: Bools) -> float:
+    return float(log_loss(is_fraud, calibration.apply(margin), labels=[False, True]))

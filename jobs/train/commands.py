@@ -1,39 +1,62 @@
 """The command ``fraud train``."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 
 def train(  # noqa: PLR0917  (typer passes by name)
-    data: Annotated[
-        Path | None, typer.Option(help="Folder with transactions.parquet and labels.parquet.")
+    transactions: Annotated[
+        str | None,
+        typer.Option(help="Table with a column is_fraud, or a folder with transactions and labels."),
     ] = None,
-    as_of: Annotated[str | None, typer.Option(help="Moment of training, e.g. 2026-03-01T00:00:00Z.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Table of verdicts, where it is another one.")] = None,
+    data: Annotated[str | None, typer.Option(help="Folder with the tables transactions and labels.")] = None,
+    as_of: Annotated[str | None, typer.Option(help="Moment of training, where the test begins.")] = None,
+    test_days: Annotated[float | None, typer.Option(help="Length of the test.")] = None,
+    test_until: Annotated[str | None, typer.Option(help="End of the test.")] = None,
     label_gap_days: Annotated[float | None, typer.Option(help="How long verdicts take, days.")] = None,
+    train_days: Annotated[float | None, typer.Option(help="Length of the training period.")] = None,
+    train_from: Annotated[str | None, typer.Option(help="Beginning of the training period.")] = None,
+    train_until: Annotated[str | None, typer.Option(help="End of the training period.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="OURS=THEIRS where a column has another name; repeatable.")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(help="Budget of the search for parameters.")] = None,
+    baselines: Annotated[
+        bool | None, typer.Option("--baselines/--no-baselines", help="Compare with other models.")
+    ] = None,
     mlflow_uri: Annotated[str | None, typer.Option(help="MLflow server, or sqlite:///<file>.")] = None,
     model_name: Annotated[str | None, typer.Option(help="Name in the registry.")] = None,
     alias: Annotated[str | None, typer.Option(help="Alias for the new version; '' for none.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
 ) -> None:
-    """Train, evaluate and register a model; what is not given comes from FRAUD_TRAIN_* or the defaults."""
+    """Train, compare, report and register a model; FRAUD_TRAIN_* or defaults for what is not given."""
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
-    from rich.table import Table  # noqa: PLC0415
 
     from jobs.train.pipeline import train as run  # noqa: PLC0415
-    from jobs.train.settings import TrainSettings, parse_time  # noqa: PLC0415
+    from jobs.train.show import comparison_table, metrics_table, parse_columns, parse_settings  # noqa: PLC0415
 
     given: dict[str, Any] = {
+        "transactions": transactions,
+        "labels": labels,
         "data": data,
-        "as_of": None if as_of is None else parse_time(as_of),
+        "as_of": as_of,
+        "test_days": test_days,
+        "test_until": test_until,
         "label_gap_days": label_gap_days,
+        "train_days": train_days,
+        "train_from": train_from,
+        "train_until": train_until,
+        "columns": parse_columns(column),
+        "trials": trials,
+        "baselines": baselines,
         "mlflow_uri": mlflow_uri,
         "model_name": model_name,
         "alias": alias,
         "seed": seed,
     }
-    settings = TrainSettings(**{name: value for name, value in given.items() if value is not None})
+    settings = parse_settings(given)
     console = Console()
     with console.status("starting") as status:
 
@@ -42,11 +65,5 @@ def train(  # noqa: PLR0917  (typer passes by name)
             status.update(step)
 
         trained = run(settings, show)
-    table = Table(title=f"{trained.name} version {trained.version}, {trained.seconds:.1f} s")
-    table.add_column("test metric")
-    table.add_column("value", justify="right")
-    for name, value in trained.metrics.as_dict().items():
-        table.add_row(name, f"{value:,.4f}" if isinstance(value, float) else f"{value:,}")
-    table.add_row("review from", f"{trained.thresholds.review:.4f}")
-    table.add_row("decline from", f"{trained.thresholds.decline:.4f}")
-    console.print(table)
+    console.print(metrics_table(trained))
+    console.print(comparison_table(trained.comparison))

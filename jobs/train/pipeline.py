@@ -1,9 +1,7 @@
-"""The training from end to end: read, features, split, fit, calibrate, thresholds, measure, register."""
+"""The training from end to end: read, split, choose, fit, calibrate, thresholds, measure, register."""
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -16,20 +14,27 @@ from fraud.contracts import Thresholds
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.model import Floats, ModelCard, Reference, ScoringModel
 from jobs.train import flavor
+from jobs.train.baselines import score_baselines
+from jobs.train.bootstrap import NAMES, Interval, Scored, best_f1_threshold, interval, resample
 from jobs.train.calibrate import calibrate
-from jobs.train.data import Split, build_examples, choose_as_of, read_tables, split_by_time
-from jobs.train.fit import PARAMETERS, balance, fit_trees, margins
+from jobs.train.data import Examples, Split, build_examples, divide, forward_folds
+from jobs.train.fit import Validation, fit_trees, fraud_weight, validate_trees
 from jobs.train.measure import Metrics, measure
-from jobs.train.plots import draw_all
 from jobs.train.publish import Report, open_registry, publish
+from jobs.train.report import Evaluation, write_report
 from jobs.train.settings import TrainSettings
-from jobs.train.thresholds import Costs, choose_thresholds
+from jobs.train.tables import Tables, read_tables
+from jobs.train.thresholds import choose_thresholds, costs_of
+from jobs.train.tune import Choice, choose, monotone_of
 
 LEVELS: Final = tuple(np.linspace(0.0, 1.0, 21).round(2).tolist())
 """Quantile levels of the training reference."""
 EXAMPLE_ROWS: Final = 5
+OURS: Final = "lightgbm"
+"""Name of our model in the comparison."""
 
 OnStep = Callable[[str], None]
+Comparison = dict[str, dict[str, Interval]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +55,26 @@ class TrainedModel:
     features_version: str
     seconds: float
     """Wall time of the training."""
+    comparison: Comparison = field(default_factory=dict)
+    """Model: figure: value and interval on the test period; F1, precision and recall where validation put
+    the best F1."""
 
 
-def train(settings: TrainSettings, on_step: OnStep = lambda _: None) -> TrainedModel:
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A model that is not registered yet, and what is known of how it came to be."""
+
+    model: ScoringModel
+    booster: lightgbm.Booster
+    choice: Choice
+    validation: Validation
+    f1_threshold: float
+    """Probability of the greatest F1 on the validation blocks."""
+
+
+def train(
+    settings: TrainSettings, on_step: OnStep = lambda _: None, tags: Mapping[str, str] | None = None
+) -> TrainedModel:
     """Train, evaluate and register one model.
 
     Parameters
@@ -61,6 +83,8 @@ def train(settings: TrainSettings, on_step: OnStep = lambda _: None) -> TrainedM
         Data, moment, costs and registry.
     on_step
         Told, in words, what begins.
+    tags
+        Further ones of the run and of the model version.
 
     Raises
     ------
@@ -70,71 +94,155 @@ def train(settings: TrainSettings, on_step: OnStep = lambda _: None) -> TrainedM
         When MLflow does not answer.
     """
     started = perf_counter()
-    with open_registry(settings.mlflow_uri, settings.experiment):
+    with open_registry(settings.mlflow_uri, settings.experiment, settings.registry_uri):
         on_step("reading the tables")
-        tables = read_tables(settings.data)
+        tables = read_tables(settings)
         on_step(f"computing {len(FEATURE_NAMES)} features of {tables.transactions.num_rows:,} transactions")
-        examples = build_examples(tables)
-        as_of = settings.as_of or choose_as_of(examples.event_us, settings.test_share)
-        gap = timedelta(days=settings.label_gap_days)
-        split = split_by_time(examples, as_of, gap, settings.validation_share)
-        on_step(f"fitting trees to {len(split.train):,} transactions")
-        booster = fit_trees(split.train, split.validation, seed=settings.seed, threads=settings.threads)
-        on_step("calibrating and choosing thresholds")
-        model = assemble(booster, split, settings)
+        split = divide(
+            build_examples(tables, vectors=settings.vectors, gap_days=settings.label_gap_days), settings
+        )
+        fitted = fit(split, settings, on_step)
         on_step(f"measuring on {len(split.test):,} later transactions")
-        probability = model.predict(split.test.vectors)
-        metrics = measure(probability, split.test.is_fraud, split.test.amount, model.card.thresholds)
-        tags = {
-            "features_version": FEATURES_VERSION,
-            "data_fingerprint": tables.fingerprint,
-            "as_of": as_of.isoformat(),
-        }
-        parameters = describe(settings, split, booster, model.card)
-        with TemporaryDirectory(prefix="train-") as folder:
-            on_step("drawing")
-            importance = booster.feature_importance("gain")
-            files = draw_all(Path(folder), model, importance, split.test, probability)
-            files.append(Path(folder) / "metrics.json")
-            files[-1].write_text(json.dumps({**tags, **metrics.as_dict()}, indent=1) + "\n", encoding="utf-8")
-            on_step("registering")
-            example = split.validation.vectors[:EXAMPLE_ROWS]
-            report = Report(
-                booster.model_to_string(), model.card, example, parameters, metrics.as_dict(), tags, files
-            )
-            registered = publish(report, settings.data, settings.model_name, settings.alias)
-    return TrainedModel(
-        name=settings.model_name,
-        version=registered.version,
-        run_id=registered.run_id,
-        as_of=as_of.isoformat(),
-        metrics=metrics,
-        thresholds=model.card.thresholds,
-        features_version=FEATURES_VERSION,
-        seconds=perf_counter() - started,
-    )
+        probability = fitted.model.predict(split.test.vectors)
+        comparison = compare(fitted, split, probability, settings, on_step)
+        return register(
+            fitted,
+            split,
+            tables,
+            settings,
+            comparison=comparison,
+            probability=probability,
+            started=started,
+            on_step=on_step,
+            tags=tags,
+        )
 
 
-def assemble(booster: lightgbm.Booster, split: Split, settings: TrainSettings) -> ScoringModel:
-    """Add calibration, thresholds and reference, all three from validation and training, to the trees."""
-    held = split.validation
-    margin = margins(booster, held.vectors, settings.threads)
-    calibration = calibrate(margin, held.is_fraud)
-    probability = calibration.apply(margin)
-    costs = Costs(settings.review_cost, settings.wrong_decline_cost, settings.review_capacity)
+def fit(split: Split, settings: TrainSettings, on_step: OnStep = lambda _: None) -> Fitted:
+    """Choose parameters, fit, calibrate and choose thresholds; the test period is not looked at.
+
+    The trees are fitted to the whole training period. Their number, the calibration and the thresholds
+    come from the forward-chaining validation.
+    """
+    choice = choose(split.train, settings, on_step)
+    folds = forward_folds(split.train, settings.folds, settings.validation_share)
+    on_step(f"validating forward on {len(folds)} blocks of {len(split.train):,} transactions")
+    kwargs: dict[str, Any] = {
+        "seed": settings.seed,
+        "threads": settings.threads,
+        "parameters": choice.parameters,
+        "balance": choice.balance,
+        "monotone": monotone_of(settings),
+    }
+    validation = validate_trees(split.train, folds, **kwargs)
+    on_step(f"fitting {validation.rounds} trees to {len(split.train):,} transactions")
+    booster = fit_trees(split.train, rounds=validation.rounds, **kwargs)
+    on_step("calibrating and choosing thresholds")
+    held = split.train.take(validation.rows)
+    calibration = calibrate(validation.margin, held.is_fraud, settings.calibration)
+    probability = calibration.apply(validation.margin)
     card = ModelCard(
         features_version=FEATURES_VERSION,
         feature_names=FEATURE_NAMES,
         calibration=calibration,
-        thresholds=choose_thresholds(probability, held.is_fraud, held.amount, costs),
+        thresholds=choose_thresholds(probability, held.is_fraud, held.amount, costs_of(settings)),
         reference=describe_distribution(split.train.vectors, probability),
         signature=flavor.make_signature().to_dict(),
     )
-    return ScoringModel(booster, card, settings.threads)
+    model = ScoringModel(booster, card, settings.threads)
+    return Fitted(model, booster, choice, validation, best_f1_threshold(probability, held.is_fraud))
+
+
+def compare(
+    fitted: Fitted, split: Split, probability: Floats, settings: TrainSettings, on_step: OnStep
+) -> Comparison:
+    """Measure our model, and the baselines if asked for, with intervals over users."""
+    scored = {OURS: Scored(probability, fitted.f1_threshold)}
+    if settings.baselines:
+        fold = forward_folds(split.train, settings.folds, settings.validation_share)[-1]
+        scored |= score_baselines(split.train, split.test, fold, settings, on_step)
+    if settings.bootstrap:
+        on_step(f"resampling the test's users {settings.bootstrap} times")
+    found = resample(scored, split.test, settings.bootstrap, settings.seed)
+    return {
+        name: {figure: interval(values[:, i]) for i, figure in enumerate(NAMES)}
+        for name, values in found.items()
+    }
+
+
+def register(
+    fitted: Fitted,
+    split: Split,
+    tables: Tables,
+    settings: TrainSettings,
+    *,
+    comparison: Comparison,
+    probability: Floats,
+    started: float,
+    on_step: OnStep,
+    tags: Mapping[str, str] | None,
+) -> TrainedModel:
+    """Write the report, the run and the model version."""
+    card = fitted.model.card
+    metrics = measure(probability, split.test.is_fraud, split.test.amount, card.thresholds)
+    own = {
+        "features_version": FEATURES_VERSION,
+        "data_fingerprint": tables.fingerprint,
+        "as_of": split.as_of.isoformat(),
+        **(tags or {}),
+    }
+    logged = {**metrics.as_dict(), **flat(comparison)}
+    with TemporaryDirectory(prefix="train-") as folder:
+        on_step("drawing")
+        evaluation = Evaluation(
+            title=f"{settings.model_name}: training of {split.as_of:%Y-%m-%d}",
+            facts=own,
+            model=fitted.model,
+            examples=split.test,
+            probability=probability,
+            metrics=metrics,
+            costs=costs_of(settings),
+            comparison=comparison,
+        )
+        files = write_report(evaluation, Path(folder))
+        on_step("registering")
+        report = Report(
+            trees=fitted.booster.model_to_string(),
+            card=card,
+            example=split.train.vectors[:EXAMPLE_ROWS],
+            parameters=describe(settings, split, fitted),
+            metrics=logged,
+            tags=own,
+            files=files,
+        )
+        source = settings.transactions or settings.data
+        registered = publish(report, source, settings.model_name, settings.alias)
+    return TrainedModel(
+        name=settings.model_name,
+        version=registered.version,
+        run_id=registered.run_id,
+        as_of=split.as_of.isoformat(),
+        metrics=metrics,
+        thresholds=card.thresholds,
+        features_version=FEATURES_VERSION,
+        seconds=perf_counter() - started,
+        comparison=comparison,
+    )
+
+
+def flat(comparison: Comparison) -> dict[str, float]:
+    """Name every figure of a comparison as MLflow does: ``xgboost.pr_auc.low``."""
+    return {
+        f"{model}.{figure}{suffix}": value
+        for model, figures in comparison.items()
+        for figure, found in figures.items()
+        for suffix, value in (("", found.value), (".low", found.low), (".high", found.high))
+        if np.isfinite(value)
+    }
 
 
 def describe_distribution(vectors: Floats, probability: Floats) -> Reference:
-    """Take quantiles of the training features, and of the scores of the validation period."""
+    """Take quantiles of the training features, and of the scores of the validation blocks."""
     features: dict[str, tuple[float | None, ...]] = {}
     missing: dict[str, float] = {}
     for name, column in zip(FEATURE_NAMES, vectors.T, strict=True):
@@ -145,22 +253,22 @@ def describe_distribution(vectors: Floats, probability: Floats) -> Reference:
     return Reference(levels=LEVELS, features=features, missing=missing, score=score)
 
 
-def describe(
-    settings: TrainSettings, split: Split, booster: lightgbm.Booster, card: ModelCard
-) -> dict[str, Any]:
+def describe(settings: TrainSettings, split: Split, fitted: Fitted) -> dict[str, Any]:
     """List what the run was made with."""
-    own = settings.model_dump(mode="json", include=_LOGGED)
-    periods = {"train": split.train, "validation": split.validation, "test": split.test}
-    rows = {f"{name}_rows": len(period) for name, period in periods.items()}
-    frauds = {f"{name}_frauds": int(period.is_fraud.sum()) for name, period in periods.items()}
+    validation = fitted.validation
+    periods: dict[str, Examples] = {"train": split.train, "test": split.test}
+    card = fitted.model.card
     return {
-        **own,
-        **PARAMETERS,
-        **rows,
-        **frauds,
+        **settings.model_dump(mode="json", include=_LOGGED),
+        **fitted.choice.parameters,
+        **{f"{name}_rows": len(period) for name, period in periods.items()},
+        **{f"{name}_frauds": int(period.is_fraud.sum()) for name, period in periods.items()},
         "as_of": split.as_of.isoformat(),
-        "scale_pos_weight": balance(split.train),
-        "trees": booster.num_trees(),
+        "balance": fitted.choice.balance,
+        "scale_pos_weight": fraud_weight(split.train.is_fraud, fitted.choice.balance),
+        "trials_run": len(fitted.choice.trials),
+        "validation_pr_auc": validation.mean,
+        "trees": fitted.booster.num_trees(),
         "calibration": card.calibration.kind,
         "review_threshold": card.thresholds.review,
         "decline_threshold": card.thresholds.decline,
@@ -171,8 +279,11 @@ def describe(
 _LOGGED: Final = {
     "label_gap_days",
     "validation_share",
+    "folds",
+    "monotone",
     "review_cost",
     "wrong_decline_cost",
+    "fraud_cost_share",
     "review_capacity",
     "seed",
 }

@@ -23,9 +23,7 @@ SHOWN: Final = 20
 """Features shown, the most important ones."""
 
 
-def draw_all(
-    folder: Path, model: ScoringModel, importance: Floats, test: Examples, probability: Floats
-) -> list[Path]:
+def draw_all(folder: Path, model: ScoringModel, test: Examples, probability: Floats) -> list[Path]:
     """Draw every picture of the test period into a folder.
 
     Parameters
@@ -34,8 +32,6 @@ def draw_all(
         Exists.
     model
         The trained model.
-    importance
-        Gain of each feature in the training.
     test, probability
         The period, and its scores.
 
@@ -51,7 +47,7 @@ def draw_all(
         "roc": lambda axes: _draw_roc(axes, test, probability),
         "calibration": lambda axes: _draw_calibration(axes, test, probability),
         "scores": lambda axes: _draw_scores(axes, test, probability, model.card.thresholds),
-        "importance": lambda axes: _draw_importance(axes, importance),
+        "importance": lambda axes: _draw_importance(axes, model.importance),
         "contributions": lambda axes: _draw_contributions(axes, parts, test.vectors[chosen]),
     }
     files = []

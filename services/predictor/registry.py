@@ -52,7 +52,7 @@ class ModelSource:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         # For the whole process: `models:/` addresses are resolved against these, not against arguments.
         mlflow.set_tracking_uri(settings.mlflow_uri)
-        mlflow.set_registry_uri(settings.mlflow_uri)
+        mlflow.set_registry_uri(settings.registry_uri or settings.mlflow_uri)
         self._settings = settings
         found = _URI.fullmatch(settings.model)
         assert found is not None  # noqa: S101  (the settings' pattern)

@@ -12,7 +12,9 @@ class PredictorSettings(BaseSettings):
     port: int = Field(default=8080, ge=1, le=65535)
     """HTTP port, on all interfaces."""
     mlflow_uri: str = "http://127.0.0.1:5000"
-    """MLflow tracking server and registry."""
+    """MLflow tracking server: an address, ``sqlite:///<file>``, or ``databricks[://profile]``."""
+    registry_uri: str = ""
+    """MLflow registry where it is another one, e.g. ``databricks-uc``; empty: ``mlflow_uri``'s own."""
     model: str = Field(default="models:/fraud@champion", pattern=r"^models:/[^/@]+(@[^/@]+|/\d+)$")
     """What to serve: ``models:/<name>@<alias>`` follows the alias, ``models:/<name>/<version>`` stays."""
     name: str = "fraud"

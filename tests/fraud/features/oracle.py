@@ -125,6 +125,10 @@ class History:
                 Fraction(sum(clock(old, now) for old in kept), len(kept) * HOUR) if kept else NONE
             ),
             "fraud_share": lambda: Fraction(sum(old.is_fraud for old in window), n) if n else 0,
+            "since_fraud": lambda: next(
+                (Fraction(now.time - old.time, 10**6) for old in reversed(before) if old.is_fraud), NONE
+            ),
+            "fraud_run": lambda: run_of_fraud(before, WINDOWS_US[f.window]),
             "same_merchant": lambda: sum(old["merchant"] == now["merchant"] for old in kept),
             "same_amount": lambda: sum(old.cents == now.cents for old in kept),
         }
@@ -157,6 +161,12 @@ def replay(
             for old in meant[-1:]:
                 old.is_fraud = record.is_fraud
     return vectors
+
+
+def run_of_fraud(before: list[Seen], length: int) -> Fraction | float:
+    last = max((i for i, old in enumerate(before) if old.is_fraud), default=-1)
+    run = [old for old in before[: last + 1] if old.time > before[last].time - length]
+    return Fraction(sum(old.is_fraud for old in run), len(run)) if run else NONE
 
 
 def deviation(cents: list[int]) -> float:

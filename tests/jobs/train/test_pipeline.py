@@ -1,7 +1,7 @@
 """A whole training on a small synthetic data set, with a registry on a file."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import mlflow
@@ -14,8 +14,10 @@ from fraud.cli import app
 from fraud.errors import BadInput, Unavailable
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.model import check_fits, read_model
-from jobs.train.data import build_examples, read_tables, split_by_time
-from jobs.train.fit import fit_trees, margins
+from jobs.train import tables
+from jobs.train.baselines import NAMES as BASELINES
+from jobs.train.data import build_examples, divide, forward_folds
+from jobs.train.fit import fit_trees, margins, validate_trees
 from jobs.train.pipeline import train
 from jobs.train.settings import TrainSettings
 from services.simulator.generate import generate
@@ -38,7 +40,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def settings(folder, tmp_path_factory) -> TrainSettings:
     uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
-    return TrainSettings(data=folder, as_of=AS_OF, mlflow_uri=uri, threads=1)
+    return TrainSettings(data=folder, as_of=AS_OF, mlflow_uri=uri, threads=1, trials=2, bootstrap=20, folds=2)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def test_the_alias_names_the_version_and_its_tags_say_what_it_was_made_of(traine
     assert str(version.version) == trained.version
     assert version.tags["features_version"] == FEATURES_VERSION
     assert version.tags["as_of"] == AS_OF.isoformat()
-    assert version.tags["data_fingerprint"] == read_tables(folder).fingerprint
+    assert version.tags["data_fingerprint"] == tables.read_tables(TrainSettings(data=folder)).fingerprint
 
 
 def test_the_run_holds_parameters_metrics_data_and_pictures(trained, client):
@@ -88,6 +90,8 @@ def test_the_run_holds_parameters_metrics_data_and_pictures(trained, client):
     assert run.inputs.dataset_inputs[0].dataset.digest == run.data.tags["data_fingerprint"]
     files = {file.path for file in client.list_artifacts(trained.run_id, "plots")}
     names = ("precision_recall", "roc", "calibration", "scores", "importance", "contributions")
+    assert {"report.html", "metrics.json"} <= {file.path for file in client.list_artifacts(trained.run_id)}
+    assert {f"{name}.pr_auc" for name in (*BASELINES, "lightgbm")} <= set(run.data.metrics)
     assert files == {f"plots/{name}.png" for name in names}
     text = Path(mlflow.artifacts.download_artifacts(_artifact(run, "metrics.json"))).read_text()
     assert json.loads(text)["roc_auc"] == trained.metrics.roc_auc
@@ -109,11 +113,8 @@ def test_the_registered_folder_shows_signature_and_example_and_scores(trained, m
     assert ((probability > 0.0) & (probability < 1.0)).all()
 
 
-def test_the_reference_describes_the_training_features(model_folder, folder, settings):
+def test_the_reference_describes_the_training_features(model_folder, split):
     reference = read_model(model_folder).card.reference
-    split = split_by_time(
-        build_examples(read_tables(folder)), AS_OF, _gap(settings), settings.validation_share
-    )
     column = split.train.vectors[:, 0]
     name = FEATURE_NAMES[0]
     assert reference.missing[name] == pytest.approx(np.isnan(column).mean())
@@ -122,34 +123,43 @@ def test_the_reference_describes_the_training_features(model_folder, folder, set
     assert reference.score == tuple(sorted(reference.score))
 
 
-def _gap(settings):
-    return timedelta(days=settings.label_gap_days)
+@pytest.fixture(scope="module")
+def split(settings):
+    return divide(build_examples(tables.read_tables(settings)), settings)
 
 
-def test_the_same_data_and_seed_give_the_same_trees(folder, settings):
-    split = split_by_time(
-        build_examples(read_tables(folder)), AS_OF, _gap(settings), settings.validation_share
-    )
-    texts = {
-        fit_trees(split.train, split.validation, seed=seed, threads=1, rounds=20).model_to_string()
-        for seed in (1, 1, 2)
-    }
+def test_the_same_data_and_seed_give_the_same_trees(split):
+    texts = {fit_trees(split.train, seed=seed, threads=1, rounds=20).model_to_string() for seed in (1, 1, 2)}
     assert len(texts) == 2
 
 
 @pytest.mark.parametrize("direction", [-1, 1])
-def test_a_stated_constraint_holds_in_the_trees(folder, settings, direction):
-    split = split_by_time(
-        build_examples(read_tables(folder)), AS_OF, _gap(settings), settings.validation_share
-    )
+def test_a_stated_constraint_holds_in_the_trees(split, direction):
     monotone = [direction] + [0] * (len(FEATURE_NAMES) - 1)
-    trees = fit_trees(split.train, split.validation, seed=1, threads=1, rounds=40, monotone=monotone)
+    trees = fit_trees(split.train, seed=1, threads=1, rounds=40, monotone=monotone)
     assert trees.feature_importance()[0] > 0
     levels = np.nanquantile(split.train.vectors[:, 0], np.linspace(0.0, 1.0, 20))
     for row in split.test.vectors[:50]:
         rows = np.tile(row, (len(levels), 1))
         rows[:, 0] = levels
         assert (np.diff(margins(trees, rows)) * direction >= 0.0).all()
+
+
+def test_validation_is_reproducible_and_ranks_better_than_chance(split):
+    folds = forward_folds(split.train, 2, 0.4)
+    one, two = (validate_trees(split.train, folds, seed=3, threads=1, rounds=40) for _ in range(2))
+    np.testing.assert_array_equal(one.margin, two.margin)
+    assert one.rounds == two.rounds
+    assert one.mean > 2 * split.train.is_fraud[one.rows].mean()
+
+
+def test_every_model_is_compared_on_the_same_test_with_intervals(trained):
+    assert set(trained.comparison) == {"lightgbm", *BASELINES}
+    for figures in trained.comparison.values():
+        for found in figures.values():
+            assert 0.0 <= found.low <= found.high <= 1.0
+    assert trained.comparison["lightgbm"]["pr_auc"].value == pytest.approx(trained.metrics.pr_auc)
+    assert trained.comparison["lightgbm"]["pr_auc"].value > trained.comparison["rules"]["pr_auc"].high
 
 
 def test_progress_is_told_from_reading_to_registering(trained, steps):
@@ -168,7 +178,8 @@ def test_the_command_tells_the_metrics_and_a_second_version(trained, settings, f
         "--as-of",
         AS_OF.isoformat(),
     ]
-    done = CliRunner().invoke(app, [*arguments, "--alias", ""])
+    quick = ["--trials", "0", "--no-baselines", "--alias", ""]
+    done = CliRunner().invoke(app, [*arguments, *quick])
     assert done.exit_code == 0, done.output
     assert f"fraud version {int(trained.version) + 1}" in done.output
     assert "pr_auc" in done.output

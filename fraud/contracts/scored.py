@@ -1,0 +1,35 @@
+"""Topic ``scored``: a transaction that the scoring service has counted and decided, for the archive."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from fraud.contracts.decision import Outcome, Reason
+from fraud.contracts.score import Probability
+from fraud.contracts.transaction import Transaction
+from fraud.contracts.wire import EventTime
+
+Sequence = Annotated[int, Field(ge=1)]
+
+
+class ScoredTransaction(Transaction):
+    """A transaction with its decision; the stream archives it and does not count it again."""
+
+    outcome: Outcome
+    score: Probability | None
+    """Calibrated probability of fraud; None when no model answered (``is_fallback``)."""
+    reasons: list[Reason] = Field(default_factory=list)
+    model_version: str | None
+    policy_version: str | None = None
+    """Of the rules."""
+    is_fallback: bool = False
+    features_version: str
+    features: dict[str, float | None]
+    """The vector that was served, by name; None where a feature is missing."""
+    scored_at: EventTime
+    user_sequence: Sequence
+    """How many transactions its user has with this one: the order of arrival of the user's transactions."""
+    merchant_sequence: Sequence
+    """The same of its merchant."""
+    store: str
+    """Identity of the feature store that has counted it."""

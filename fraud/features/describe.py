@@ -1,0 +1,159 @@
+"""The feature table for people and programs: records, one feature in words, the reference in Markdown."""
+
+import math
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from typing import Final
+
+from fraud.errors import BadInput
+from fraud.features.definitions import (
+    ENTITIES,
+    FEATURE_NAMES,
+    FEATURES,
+    FEATURES_VERSION,
+    IDLE_US,
+    LATENESS_US,
+    Family,
+    Feature,
+)
+from fraud.features.plan import compile_plan
+
+HOUR_US: Final = 3_600_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What is to be said of one feature."""
+
+    name: str
+    family: str
+    entity: str
+    """``user`` or ``merchant``; empty: of the transaction alone."""
+    window: str
+    """Windows it reads, shortest first; empty where it reads none."""
+    formula: str
+    unit: str
+    default: str
+    """Value for an entity without history."""
+    missing: str
+    """Meaning of a missing value."""
+    exactness: str
+    """What holds beyond the transactions that are kept one by one."""
+
+
+def describe(feature: Feature) -> Description:
+    """Put one feature in words.
+
+    Examples
+    --------
+    >>> describe(find_feature("amount_mean_24h_by_user")).missing
+    'no transaction of the user in the window'
+    """
+    return Description(
+        name=feature.name,
+        family=feature.family.value,
+        entity=feature.entity.name if feature.entity else "",
+        window=", ".join(window for window in (feature.window, feature.base) if window),
+        formula=feature.description,
+        unit=feature.unit,
+        default=_default_of(feature),
+        missing=feature.missing or "never missing",
+        exactness=feature.exactness,
+    )
+
+
+def find_feature(name: str) -> Feature:
+    """Look a feature up.
+
+    Raises
+    ------
+    BadInput
+        When there is none of that name; names the nearest ones.
+
+    Examples
+    --------
+    >>> find_feature("amount_mean_24h_by_users")
+    Traceback (most recent call last):
+    ...
+    fraud.errors.BadInput: no feature 'amount_mean_24h_by_users'; did you mean amount_mean_24h_by_user, ...
+    """
+    if name in FEATURE_NAMES:
+        return FEATURES[FEATURE_NAMES.index(name)]
+    near = get_close_matches(name, FEATURE_NAMES, n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(near)}?" if near else "`fraud features list` names them all"
+    raise BadInput(f"no feature {name!r}; {hint}")
+
+
+def of_family(family: str | None) -> list[Feature]:
+    """Select the features of one family, or all.
+
+    Raises
+    ------
+    BadInput
+        When there is no such family; names those that there are.
+
+    Examples
+    --------
+    >>> [feature.name for feature in of_family("velocity")][0]
+    'velocity_1h_7d_by_user'
+    """
+    if family is None:
+        return list(FEATURES)
+    if family not in set(Family):
+        raise BadInput(f"no family {family!r}; there are {', '.join(Family)}")
+    return [feature for feature in FEATURES if feature.family == family]
+
+
+def as_records(features: list[Feature]) -> list[dict[str, str]]:
+    """Describe features as plain records, for JSON."""
+    return [asdict(describe(feature)) for feature in features]
+
+
+def as_markdown() -> str:
+    """Write the reference of all features, by family."""
+    parts = [_HEAD.format(version=FEATURES_VERSION, count=len(FEATURES), **_bounds())]
+    for family in Family:
+        members = of_family(family)
+        parts.append(f"\n## {family.value}\n\n{_TABLE_HEAD}")
+        parts.extend(_row(describe(feature)) for feature in members)
+    return "\n".join(parts) + "\n"
+
+
+_HEAD: Final = """\
+# Features
+
+<!-- Written by `fraud features docs`; a test holds it to fraud/features/definitions.py. -->
+
+Table version `{version}`: {count} features, in the vector's order by `fraud features list`.
+
+- A window is (t - length, t]: open at its far end, closed at the transaction's own time t, to the
+  microsecond. It holds the transactions of the entity that arrived before this one; never this one.
+- Lateness: {lateness_h} h. A transaction that much older than the newest of its entity sees whole windows.
+- An entity silent for more than {idle_d} days starts anew.
+- State of a user: at most {user_kb} kB; of a merchant: at most {merchant_kb} kB, whatever its volume. Beyond
+  the latest {user_events} transactions of a user and {merchant_events} of a merchant, older ones are counted
+  in tiles, and a window's far end moves back to the beginning of the tile that it falls into: never by a
+  whole tile. A transaction older than all that are kept one by one sees the tiles that ended by its own time.
+  "Bound" says what that means for each feature; stream, service and batch have the same bits either way."""
+_TABLE_HEAD: Final = """\
+| Name | Formula | Unit | Default | Missing means | Bound |
+|---|---|---|---|---|---|"""
+
+
+def _row(of: Description) -> str:
+    cells = (f"`{of.name}`", of.formula, of.unit, of.default, of.missing, of.exactness)
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def _bounds() -> dict[str, int]:
+    found = {"lateness_h": LATENESS_US // HOUR_US, "idle_d": IDLE_US // (24 * HOUR_US)}
+    for entity in ENTITIES:
+        found[f"{entity.name}_events"] = entity.events
+        found[f"{entity.name}_kb"] = math.ceil(compile_plan(entity).state_floats * 8 / 1000)
+    return found
+
+
+def _default_of(feature: Feature) -> str:
+    if feature.entity is None:
+        return "none: computed from the transaction"
+    return "missing" if math.isnan(feature.default) else f"{feature.default:g}"

@@ -1,0 +1,366 @@
+"""Reads the log in the order of arrival, a slice at a time, so that memory does not grow with the log.
+
+Reads the Delta tables ``transactions``, ``labels`` and ``features`` (dependency group ``parity``); no
+Spark is needed. What is read is one snapshot, cut where the table that lags furthest behind ends.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+from numpy.typing import NDArray
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+from pydantic import ValidationError
+
+from fraud.contracts import Transaction
+from fraud.errors import BadInput, Unavailable
+from fraud.features.events import events_of_labels, events_of_transactions
+from fraud.features.kernel import Floats
+from fraud.log.arrival import COLUMNS, SEQUENCES, Ints, Reach, order_between
+from fraud.store import Epoch
+from fraud.store.base import BATCH_BITS
+
+Options = Mapping[str, str]
+NO_OPTIONS: Final[Options] = {}
+SLICE_ROWS: Final = 100_000
+"""Records of a slice, about; one micro-batch is never parted."""
+TIME: Final = pa.timestamp("us", tz="UTC")
+_UNIX: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TRANSACTION_COLUMNS: Final = tuple(
+    name for name in Transaction.model_fields if name not in {"schema_version", "currency"}
+)
+_LABEL_COLUMNS: Final = ("transaction_id", "user_id", "merchant_id", "event_time", "is_fraud")
+_RECENT_COMMITS: Final = 20
+_BATCH_ROWS: Final = 32_768
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A stretch of one generation of the log: all records from one moment to another, both included.
+
+    Parameters
+    ----------
+    first, last
+        Moments: ``Epoch.number`` and received_at in microseconds.
+    is_newest_epoch
+        Whether it belongs to the log's newest micro-batch.
+    """
+
+    first: tuple[int, int]
+    last: tuple[int, int]
+    is_newest_epoch: bool
+
+    @property
+    def epoch(self) -> Epoch:
+        """The micro-batch of its last record."""
+        return Epoch.of(self.last[0])
+
+    def filter(self) -> pc.Expression:
+        """Select its rows; files and row groups outside are not read."""
+        (_, from_us), (_, to_us) = self.first, self.last
+        generation, old, new = self._epochs()
+        epoch, received = ds.field("epoch"), ds.field("received_at")
+        since, until = (pa.scalar(_UNIX + timedelta(microseconds=at), TIME) for at in (from_us, to_us))
+        inside = (ds.field("generation") == generation) & (epoch >= old) & (epoch <= new)
+        if old == new:
+            return inside & (received >= since) & (received <= until)
+        return inside & ((epoch > old) | (received >= since)) & ((epoch < new) | (received <= until))
+
+    def predicate(self) -> str:
+        """Select its rows in Delta's words."""
+        (_, from_us), (_, to_us) = self.first, self.last
+        generation, old, new = self._epochs()
+        since, until = ((_UNIX + timedelta(microseconds=at)).isoformat() for at in (from_us, to_us))
+        return (
+            f"generation = {generation} AND epoch >= {old} AND epoch <= {new} "
+            f"AND (epoch > {old} OR received_at >= '{since}') "
+            f"AND (epoch < {new} OR received_at <= '{until}')"
+        )
+
+    def _epochs(self) -> tuple[int, int, int]:
+        old, new = Epoch.of(self.first[0]), Epoch.of(self.last[0])
+        return old.generation, old.batch, new.batch
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """The records of a slice in the order of arrival, each once.
+
+    Parameters
+    ----------
+    events
+        [n, EVENT_COLUMNS] as the kernel reads them.
+    transactions
+        Positions of the transactions in ``events``.
+    coordinates
+        [transactions, 4]: generation, epoch, partition and offset.
+    received_us
+        [transactions].
+    sequences
+        [n, 2], the user's and the merchant's sequence of each event; NaN where the log does not say.
+    repeated
+        Rows that a table holds beyond the first of the same record; they are left out.
+    """
+
+    events: Floats
+    transactions: NDArray[np.int64]
+    coordinates: Ints
+    received_us: Ints
+    sequences: Floats
+    repeated: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """A snapshot of one Delta table."""
+
+    uri: str
+    delta: DeltaTable
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Names, in the table's order."""
+        return tuple(field.name for field in self.delta.schema().fields)
+
+    @cached_property
+    def dataset(self) -> Any:
+        """Its files, with what is known about each one's values."""
+        local = SubTreeFileSystem(self.uri, LocalFileSystem()) if is_local(self.uri) else None
+        # Local files are read without a detour through Python, which is slow and, at the very end of a
+        # process, unsafe: reading threads may still hold Python's file objects.
+        return self.delta.to_pyarrow_dataset(filesystem=local)
+
+    def batches(self, columns: Sequence[str], where: pc.Expression | None = None) -> Iterator[pa.RecordBatch]:
+        """Read rows in no promised order, a part at a time.
+
+        Raises
+        ------
+        Unavailable
+            When the files cannot be read, e.g. because they were vacuumed meanwhile; open the log again.
+        """
+        try:
+            yield from self.dataset.to_batches(
+                columns=list(columns),
+                filter=where,
+                batch_size=_BATCH_ROWS,
+                batch_readahead=2,
+                fragment_readahead=2,
+            )
+        except (OSError, DeltaError, pa.ArrowException) as error:
+            raise Unavailable(f"the Delta table {self.uri} cannot be read: {error}") from error
+
+    def rows(self, columns: Sequence[str], where: pc.Expression) -> pa.Table:
+        """Read all rows that an expression selects."""
+        fields = [self.dataset.schema.field(name) for name in columns]
+        return pa.Table.from_batches(self.batches(columns, where), pa.schema(fields))
+
+
+class Log:
+    """One snapshot of the log.
+
+    Parameters
+    ----------
+    delta
+        Path or URI under which the tables lie.
+    options
+        Access to the object store, under delta-rs' names.
+
+    Raises
+    ------
+    BadInput
+        When the table of transactions is not there.
+    Unavailable
+        When the tables cannot be read; try again.
+    """
+
+    def __init__(self, delta: str, options: Options = NO_OPTIONS) -> None:
+        # Opened first, as it is committed last: the others have at least as much.
+        last = find_table(delta, "dead_letters", options)
+        self.reach = _reach_of(last.delta) if last else None
+        """The newest micro-batch that all tables have; None for tables that no archive of ours wrote."""
+        self._labels = find_table(delta, "labels", options)
+        self.features = find_table(delta, "features", options)
+        """What was served; None when there is no such table."""
+        found = find_table(delta, "transactions", options)
+        if found is None:
+            raise BadInput(
+                f"there is no Delta table {table_uri(delta, 'transactions')}; the stream writes it"
+            )
+        self._transactions = found
+
+    def slices(self, rows: int = SLICE_ROWS) -> list[Slice]:
+        """Cut the log into slices of about so many records, in the order of arrival.
+
+        A micro-batch lies in one slice; only the history of generation 0, one micro-batch however long
+        it is, is cut by time. The newest micro-batch has slices of its own.
+        """
+        tables = [table for table in (self._transactions, self._labels) if table]
+        return slices_of(tables, rows, self.reach)
+
+    def read(self, part: Slice) -> Arrivals:
+        """Read the records of a slice."""
+        transactions = _rows_of(self._transactions, _TRANSACTION_COLUMNS, part)
+        labels = _rows_of(self._labels, _LABEL_COLUMNS, part) if self._labels else None
+        events = events_of_transactions(transactions)
+        origin, sequences = _origin_of(transactions), _sequences_of(transactions)
+        is_label = np.zeros(len(events), np.bool_)
+        if labels is not None and labels.num_rows:
+            events = np.concatenate([events_of_labels(labels), events])
+            origin = np.concatenate([_origin_of(labels), origin])
+            sequences = np.concatenate([_sequences_of(labels), sequences])
+            is_label = np.arange(len(events)) < labels.num_rows
+        number = (origin[:, 0] << BATCH_BITS) + origin[:, 1]
+        order = order_between(number, origin[:, 2], is_label, origin[:, 3], origin[:, 4])
+        named = np.column_stack([is_label, origin])[order]
+        is_new = np.ones(len(order), np.bool_)
+        is_new[1:] = (named[1:] != named[:-1]).any(axis=1)
+        order = order[is_new]
+        where = np.flatnonzero(~is_label[order])
+        chosen = origin[order[where]]
+        return Arrivals(
+            events[order],
+            where,
+            chosen[:, [0, 1, 3, 4]],
+            chosen[:, 2],
+            sequences[order],
+            int((~is_new).sum()),
+        )
+
+    def read_features(self, part: Slice, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read what was served for the transactions of a slice; all columns by default."""
+        if self.features is None:
+            raise BadInput("there is no Delta table of features; the stream writes it")
+        return self.features.rows(columns or self.features.columns, part.filter())
+
+
+def slices_of(tables: Sequence[Table], rows: int, until: Epoch | None = None) -> list[Slice]:
+    """Cut tables of the log into slices of about so many rows of all of them, in the order of arrival.
+
+    Parameters
+    ----------
+    until
+        The last micro-batch; None for all.
+    """
+    moments = [_moments_of(table, until) for table in tables]
+    number = np.concatenate([found[0] for found in moments])
+    received = np.concatenate([found[1] for found in moments])
+    order = np.lexsort((received, number))
+    return _cut(number[order], received[order], rows)
+
+
+def table_uri(delta: str, table: str) -> str:
+    """Name a table as its readers without Spark do."""
+    uri = f"{delta.rstrip('/')}/{table}".replace("s3a://", "s3://", 1).removeprefix("file://")
+    return str(Path(uri).absolute()) if is_local(uri) else uri
+
+
+def is_local(uri: str) -> bool:
+    """Whether it names a folder of this machine."""
+    return "://" not in uri
+
+
+def find_table(delta: str, table: str, options: Options = NO_OPTIONS) -> Table | None:
+    """Open a Delta table; None when there is none.
+
+    Raises
+    ------
+    Unavailable
+        When the place does not answer.
+    """
+    uri = table_uri(delta, table)
+    try:
+        if is_local(uri) and not Path(uri).is_dir():
+            return None
+        if not DeltaTable.is_deltatable(uri, dict(options)):
+            return None
+        return Table(uri, DeltaTable(uri, storage_options=dict(options)))
+    except (OSError, DeltaError) as error:
+        raise Unavailable(f"the Delta table {uri} cannot be opened: {error}") from error
+
+
+def _reach_of(table: DeltaTable) -> Epoch | None:
+    """Find the newest micro-batch of a table; None when no commit says so."""
+    for limit in (_RECENT_COMMITS, None):
+        for commit in table.history(limit):
+            try:
+                found = Reach.model_validate_json(commit.get("userMetadata") or "")
+            except ValidationError:
+                continue  # a commit of somebody else, e.g. OPTIMIZE
+            return Epoch(found.generation, found.epoch)
+    return None
+
+
+def _moments_of(table: Table, until: Epoch | None) -> tuple[Ints, Ints]:
+    numbers, times = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    columns = ("generation", "epoch", "received_at")
+    for batch in table.batches(columns):
+        generation, epoch, received = (_integers(batch.column(name)) for name in columns)
+        number = (generation << BATCH_BITS) + epoch
+        inside = np.full(len(number), True) if until is None else number <= until.number
+        numbers.append(number[inside])
+        times.append(received[inside])
+    return np.concatenate(numbers), np.concatenate(times)
+
+
+def _cut(number: Ints, received: Ints, rows: int) -> list[Slice]:
+    """Cut sorted moments into slices."""
+    slices: list[Slice] = []
+    start, n = 0, len(number)
+    newest = int(np.searchsorted(number, number[-1])) if n else 0
+    while start < n:
+        next_generation = (int(number[start] >> BATCH_BITS) + 1) << BATCH_BITS
+        limit = int(np.searchsorted(number, next_generation))
+        if start < newest:
+            limit = min(limit, newest)
+        end = min(start + rows, limit)
+        if end < limit:
+            end = _boundary(number, received, start, end)
+        first, last = ((int(number[at]), int(received[at])) for at in (start, end - 1))
+        slices.append(Slice(first, last, is_newest_epoch=start >= newest))
+        start = end
+    return slices
+
+
+def _boundary(number: Ints, received: Ints, start: int, end: int) -> int:
+    """Move the end of a slice to where a micro-batch ends (in the history: to where the time changes)."""
+    low, high = (int(np.searchsorted(number, number[end], side)) for side in ("left", "right"))
+    if low > start:
+        return low
+    if number[end] >> BATCH_BITS:
+        return high
+    times = received[low:high]
+    low, high = (low + int(np.searchsorted(times, received[end], side)) for side in ("left", "right"))
+    return low if low > start else high
+
+
+def _rows_of(table: Table, columns: Sequence[str], part: Slice) -> pa.Table:
+    sequences = [name for name in SEQUENCES if name in table.columns]
+    return table.rows((*columns, *COLUMNS, *sequences), part.filter())
+
+
+def _sequences_of(table: pa.Table) -> Floats:
+    found = np.full((table.num_rows, len(SEQUENCES)), np.nan)
+    for at, name in enumerate(SEQUENCES):
+        if name in table.column_names:
+            column = table.column(name).cast(pa.float64())
+            found[:, at] = column.to_numpy(zero_copy_only=False)
+    return found
+
+
+def _origin_of(table: pa.Table) -> Ints:
+    return np.column_stack([_integers(table.column(name)) for name in COLUMNS])
+
+
+def _integers(column: Any) -> Ints:
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(TIME)
+    return np.asarray(column.cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)

@@ -1,0 +1,315 @@
+"""Rules around the model: a YAML file of expressions in CEL, compiled once; no Python is evaluated.
+
+::
+
+    version: "2026-11-24"
+    lists:
+      stolen_devices: [device-1, device-2]
+    rules:
+      - name: stolen_device
+        when: in_list(device_id, 'stolen_devices')
+        then: decline                      # decline, review or approve
+        reason: the device is reported as stolen
+        expires: 2026-12-31T00:00:00Z      # optional
+
+An expression may read the fields of a transaction, every feature by its name, ``score`` (the model's), and
+``in_list(value, 'list')``. Where something that it reads is missing, the rule does not hold. Of several rules
+that hold, decline goes before approve, approve before review, review before the model; an approval never
+overrules a decline.
+"""
+
+import hashlib
+import logging
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import yaml
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from fraud.contracts import Outcome, Reason, Transaction
+from fraud.errors import BadConfig
+from fraud.features import FEATURE_NAMES
+
+log = logging.getLogger(__name__)
+
+MOST_RULES: Final = 500
+FIELDS: Final = tuple(
+    name for name in Transaction.model_fields if name not in {"schema_version", "event_time"}
+)
+_TEXTS: Final = frozenset(
+    {"transaction_id", "user_id", "merchant_id", "currency", "category", "country", "channel", "device_id"}
+)
+_NAMES: Final = frozenset({*FIELDS, *FEATURE_NAMES, "score"})
+_SAMPLES: Final = (1.5, 1e9, -1e9)
+_STRENGTH: Final = (Outcome.DECLINE, Outcome.APPROVE, Outcome.REVIEW)
+
+
+class _Rule(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern="^[a-z][a-z0-9_]{0,63}$")
+    when: str = Field(min_length=1, max_length=2_000)
+    then: Literal["decline", "review", "approve"]
+    reason: str = Field(min_length=1, max_length=300)
+    expires: AwareDatetime | None = None
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: str = Field(min_length=1, max_length=64)
+    lists: dict[str, list[str]] = {}
+    rules: list[_Rule] = Field(max_length=MOST_RULES)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule, compiled."""
+
+    name: str
+    when: str
+    outcome: Outcome
+    reason: Reason
+    expires_s: float
+    """Unix time; infinity: never."""
+    program: Any
+    reads: tuple[str, ...]
+
+
+class RuleSet:
+    """The rules of one file; may be used by several threads.
+
+    Parameters
+    ----------
+    version
+        The file's own, with the beginning of its content's hash.
+    rules
+        In the file's order.
+    lists
+        Values by list.
+    """
+
+    def __init__(self, version: str, rules: Sequence[Rule], lists: Mapping[str, frozenset[str]]) -> None:
+        self.version = version
+        self.rules = tuple(rules)
+        self._lists = lists
+        self._local = threading.local()
+
+    def holding(self, values: Mapping[str, Any], now_s: float) -> list[Rule]:
+        """Find the rules that hold.
+
+        Parameters
+        ----------
+        values
+            Fields, features and score by name; None and NaN are missing.
+        now_s
+            Unix time.
+        """
+        found = []
+        for rule, context in zip(self.rules, self._contexts(), strict=True):
+            if now_s >= rule.expires_s:
+                continue
+            read = {name: values.get(name) for name in rule.reads}
+            if any(value is None or value != value for value in read.values()):  # noqa: PLR0124  NaN
+                continue
+            context.update(read)
+            try:
+                holds = rule.program.execute(context)
+            except (ValueError, TypeError, RuntimeError, OverflowError):
+                # Types were tried when it was compiled; one wrong rule must not stop a decision.
+                log.exception("rule %s fails and does not hold", rule.name)
+                continue
+            if holds:
+                found.append(rule)
+        return found
+
+    def _contexts(self) -> list[Any]:
+        """Make one context a rule and thread: it keeps a rule's variables between calls."""
+        found: list[Any] | None = getattr(self._local, "contexts", None)
+        if found is None:
+            found = self._local.contexts = [_context(self._lists) for _ in self.rules]
+        return found
+
+
+def overrule(decided: Outcome, holding: Sequence[Rule]) -> tuple[Outcome, list[Reason]]:
+    """Apply the rules that hold to what the model decided.
+
+    Returns
+    -------
+    tuple
+        The outcome, and the reasons of the rules that made it.
+    """
+    for outcome in _STRENGTH:
+        theirs = [rule.reason for rule in holding if rule.outcome is outcome]
+        if theirs and not (outcome is Outcome.REVIEW and decided is Outcome.DECLINE):
+            return outcome, theirs
+    return decided, []
+
+
+NO_RULES: Final = RuleSet("none", (), {})
+
+
+def read_rules(file: Path) -> RuleSet:
+    """Read and compile a file of rules.
+
+    Raises
+    ------
+    BadConfig
+        With the file's line, the rule and the reason; keep the rules that you have.
+    """
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise BadConfig(f"rules {file}: {error.strerror}") from error
+    return compile_rules(raw, file.name)
+
+
+def compile_rules(raw: bytes, name: str = "rules") -> RuleSet:
+    r"""Compile rules; see :func:`read_rules`.
+
+    Examples
+    --------
+    >>> compile_rules(b"version: a\\nrules:\\n- {name: x, when: 'amout > 1.0', then: review, reason: r}\\n")
+    Traceback (most recent call last):
+    ...
+    fraud.errors.BadConfig: rules:3: x: there is no 'amout'; did you mean amount?
+    """
+    try:
+        tree = yaml.compose(raw, yaml.SafeLoader)
+        content = yaml.safe_load(raw)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise BadConfig(f"{name}:{mark.line + 1 if mark else 1}: not YAML: {error}") from error
+    try:
+        parsed = _File.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "file"
+        raise BadConfig(f"{name}:{_line_of(tree, first['loc'])}: {where}: {first['msg']}") from error
+    lists = {key: frozenset(values) for key, values in parsed.lists.items()}
+    rules = []
+    for at, rule in enumerate(parsed.rules):
+        try:
+            rules.append(_compile(rule, lists))
+        except (ValueError, TypeError, RuntimeError) as error:
+            line = _line_of(tree, ("rules", at, "when"))
+            raise BadConfig(f"{name}:{line}: {rule.name}: {_first_line(error)}") from error
+    names = [rule.name for rule in rules]
+    twice = next((one for one in names if names.count(one) > 1), None)
+    if twice:
+        line = _line_of(tree, ("rules", len(names) - 1 - names[::-1].index(twice)))
+        raise BadConfig(f"{name}:{line}: {twice}: a rule of this name stands above")
+    return RuleSet(f"{parsed.version}+{hashlib.sha256(raw).hexdigest()[:8]}", rules, lists)
+
+
+def _compile(rule: _Rule, lists: Mapping[str, frozenset[str]]) -> Rule:
+    import cel  # noqa: PLC0415  (in the images that decide; the stream's has it not)
+
+    program = cel.compile(rule.when)
+    reads = tuple(sorted(program.variables()))
+    for name in reads:
+        if name not in _NAMES:
+            from difflib import get_close_matches  # noqa: PLC0415
+
+            near = get_close_matches(name, _NAMES, n=1)
+            raise ValueError(f"there is no {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+    # Types show only when it runs: it runs once now, over values like those that will come.
+    context = _context(lists)
+    for number in _SAMPLES:  # several, as `a && b` does not look at b where a is false
+        context.update({name: "x" if name in _TEXTS else number for name in reads})
+        found = program.execute(context)
+        if not isinstance(found, bool):
+            raise TypeError(f"must be true or false, not {found!r}")
+    return Rule(
+        name=rule.name,
+        when=rule.when,
+        outcome=Outcome(rule.then),
+        reason=Reason(code=f"rule_{rule.name}", text=rule.reason),
+        expires_s=rule.expires.timestamp() if rule.expires else math.inf,
+        program=program,
+        reads=reads,
+    )
+
+
+def _context(lists: Mapping[str, frozenset[str]]) -> Any:
+    import cel  # noqa: PLC0415
+
+    def in_list(value: str, name: str) -> bool:
+        if name not in lists:
+            raise ValueError(f"there is no list {name!r}")
+        return value in lists[name]
+
+    context = cel.Context()
+    context.add_function("in_list", in_list)
+    return context
+
+
+def _line_of(node: Any, path: Sequence[str | int]) -> int:
+    """Find the line of a path in a YAML tree, or of its nearest ancestor that is there."""
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            below = next((value for key, value in node.value if key.value == part), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            below = node.value[part]
+        else:
+            below = None
+        if below is None:
+            break
+        node = below
+    return int(node.start_mark.line) + 1 if node is not None else 1
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:300]
+
+
+class RuleFile:
+    """A file of rules that may change while the service runs.
+
+    Parameters
+    ----------
+    file
+        None: there are no rules.
+
+    Raises
+    ------
+    BadConfig
+        When it is wrong at the start.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._seen = self._stamp()
+        self.rules = read_rules(file) if file else NO_RULES
+        self.refused = ""
+        """Why the file as it is now was refused; empty: it is in force."""
+        self.since = datetime.now(UTC)
+
+    def look(self) -> bool:
+        """Take the file in if it has changed; True when it has other rules now.
+
+        A wrong one is refused, with its reason in ``refused``: the rules that were in force stay.
+        """
+        stamp = self._stamp()
+        if self._file is None or stamp == self._seen:
+            return False
+        self._seen = stamp
+        try:
+            self.rules = read_rules(self._file)
+        except BadConfig as error:
+            self.refused = str(error)
+            return False
+        self.refused, self.since = "", datetime.now(UTC)
+        return True
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        try:
+            found = self._file.stat() if self._file else None
+        except OSError:
+            return None
+        return (found.st_mtime_ns, found.st_size, found.st_ino) if found else None

@@ -1,0 +1,119 @@
+"""What a Redis or Valkey server runs for the scoring service, in Lua: each script is one atomic step."""
+
+from typing import Final
+
+_VERSION: Final = """
+local function version(key)
+  local header = redis.call('GETRANGE', key, 0, 11)
+  if header == '' then return '', '' end
+  local at = 12 + struct.unpack('<I4', header, 9)
+  return string.sub(header, 1, 8) .. redis.call('GETRANGE', key, at + 16, at + 23), header
+end
+"""
+
+REPLACE: Final = (
+    """
+local newest = redis.call('HGET', KEYS[1], 'token') or '0'
+if ARGV[1] ~= newest then
+  return {'taken over', newest, redis.call('HGET', KEYS[1], 'owner') or 'unknown'}
+end
+"""
+    + _VERSION
+    + """
+local low, high = struct.unpack('<I4I4', ARGV[2])
+local changed, scores = {}, {}
+for i = 3, #KEYS do
+  local at = 4 * (i - 2) - 1
+  local found, header = version(KEYS[i])
+  if header ~= '' then
+    local written_low, written_high = struct.unpack('<I4I4', header)
+    if written_high > high or (written_high == high and written_low > low) then
+      return {'written later', string.sub(header, 1, 8)}
+    end
+  end
+  if found ~= ARGV[at + 3] then
+    changed[#changed + 1] = ARGV[at]
+  else
+    local before = ''
+    if header ~= '' then
+      before = redis.call('GETRANGE', KEYS[i], 12 + struct.unpack('<I4', header, 9), -1)
+    end
+    redis.call('SET', KEYS[i], ARGV[2] .. struct.pack('<I4', #before) .. before .. ARGV[at + 2])
+    scores[#scores + 1] = ARGV[at + 1]
+    scores[#scores + 1] = ARGV[at]
+  end
+end
+if #scores > 0 then redis.call('ZADD', KEYS[2], unpack(scores)) end
+return {'ok', changed}
+"""
+)
+"""Keys: meta, newest event times, the states. Arguments: token, epoch (8 bytes), and for each state its
+entity, the time of its newest event, its bytes, and the version that it was made from."""
+
+COMMIT: Final = (
+    _VERSION
+    + """
+if ARGV[1] == '' or (redis.call('HGET', KEYS[1], 'identity') or '') ~= ARGV[1] then return {'changed'} end
+if redis.call('EXISTS', KEYS[2]) == 1 then return {'changed'} end
+local headers = {}
+for i = 5, #KEYS, 2 do
+  local found, header = version(KEYS[i])
+  if found ~= ARGV[4 * (i - 5) / 2 + 9] then return {'changed'} end
+  headers[i] = header
+end
+for i = 5, #KEYS, 2 do
+  local at = 4 * (i - 5) / 2 + 6
+  local kept = ARGV[5]
+  if headers[i] ~= '' then
+    kept = redis.call('GETRANGE', KEYS[i], 0, 11 + struct.unpack('<I4', headers[i], 9))
+  end
+  redis.call('SET', KEYS[i], kept .. ARGV[at + 2])
+  redis.call('ZADD', KEYS[i + 1], ARGV[at + 1], ARGV[at])
+end
+redis.call('SET', KEYS[2], ARGV[3])
+redis.call('ZADD', KEYS[3], redis.call('INCR', KEYS[4]), ARGV[2])
+return {'ok'}
+"""
+)
+"""Keys: meta, the answer, outbox, its counter, and for each state its key and the newest event times.
+Arguments: identity, transaction_id, the answer, nothing, the header of a new value, and for each state its
+entity, the time of its newest event, its bytes, and the version that it was made from."""
+
+LEASE: Final = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return {'ok', 0} end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return {'ok', 1}
+"""
+"""Keys: the lease. Arguments: owner, milliseconds."""
+
+CLAIM: Final = """
+local claims = {}
+for i = 2, #KEYS do
+  local holder = redis.call('GETRANGE', KEYS[i], 0, 7)
+  if holder == '' then
+    claims[i - 1] = 2
+  elseif holder == ARGV[2] then
+    redis.call('SETRANGE', KEYS[i], 0, ARGV[1])
+    redis.call('ZADD', KEYS[1], ARGV[3], ARGV[i + 2])
+    claims[i - 1] = 0
+  else
+    claims[i - 1] = holder == ARGV[1] and 0 or 1
+  end
+end
+return {'ok', claims}
+"""
+"""Keys: ending, the answers. Arguments: epoch, nobody (8 bytes each), when they end, transaction_ids."""
+
+EXPIRE: Final = """
+local over = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[1], 'LIMIT', 0, ARGV[2])
+local deleted = 0
+for i = 1, #over do
+  deleted = deleted + redis.call('UNLINK', ARGV[3] .. over[i])
+  redis.call('ZREM', KEYS[1], over[i])
+end
+return {'ok', #over, deleted}
+"""
+"""Keys: ending. Arguments: Unix seconds, how many at most, the answers' prefix."""
+
+ALL: Final = (REPLACE, COMMIT, LEASE, CLAIM, EXPIRE)

@@ -1,0 +1,103 @@
+"""The commands ``fraud store inspect``, ``fraud store stats`` and ``fraud store expire``."""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+from rich.console import Console
+
+from fraud.errors import BadConfig, BadInput
+from fraud.store import report
+from fraud.store.base import FeatureStore, Kind, open_store
+from fraud.store.retention import EXACT_AFTER_DAYS, expire_before_us
+from fraud.store.settings import StoreSettings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Look into the feature store, and forget idle entities.",
+)
+
+StoreOption = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        help="lmdb:///folder or redis://host:port/database; default FRAUD_STREAM_STORE_URL, "
+        "then the streaming job's own (FRAUD_STREAM_HOME, then .fraud/stream).",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
+
+
+@app.command("inspect")
+def inspect(
+    user: Annotated[str, typer.Option(help="user_id, as it stands in the transactions.")] = "",
+    merchant: Annotated[str, typer.Option(help="merchant_id, likewise.")] = "",
+    store: StoreOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Show what the store knows of one user or one merchant."""
+    if bool(user) == bool(merchant):
+        raise BadInput("name one entity: --user ID or --merchant ID")
+    with _open(store) as opened:
+        found = report.inspect(opened, Kind.USER if user else Kind.MERCHANT, user or merchant)
+    if as_json:
+        typer.echo(json.dumps(report.as_json(found), indent=2))
+        return
+    console = Console(highlight=False)
+    for table in report.inspected_tables(found):
+        console.print(table)
+
+
+@app.command("stats")
+def stats(store: StoreOption = "", as_json: JsonOption = False) -> None:
+    """Show how many entities there are, how much room they take, and how old their newest events are."""
+    with _open(store) as opened:
+        found = report.measure(opened)
+    if as_json:
+        typer.echo(json.dumps(report.as_json(found), indent=2))
+    else:
+        Console(highlight=False).print(report.stats_table(found))
+
+
+@app.command("expire")
+def expire(
+    older_than_days: Annotated[
+        float, typer.Option(min=1.0, help="Days without an event, by event time.")
+    ] = EXACT_AFTER_DAYS,
+    store: StoreOption = "",
+    inexact: Annotated[
+        bool, typer.Option("--inexact", help=f"Allow fewer than {EXACT_AFTER_DAYS:.0f} days.")
+    ] = False,
+) -> None:
+    """Delete the entities that have been idle; the streaming job may go on meanwhile."""
+    if older_than_days < EXACT_AFTER_DAYS and not inexact:
+        raise BadInput(
+            f"an entity that comes back within {EXACT_AFTER_DAYS:.0f} days would get other features than a "
+            "recomputation gives it; choose more days, or accept that with --inexact"
+        )
+    with _open(store) as opened:
+        newest_us = report.newest_event_us(opened)
+        if not math.isfinite(newest_us):
+            typer.echo("the store is empty")
+            return
+        before_us = expire_before_us(newest_us, time.time() * 1e6, older_than_days)
+        counts = {kind: opened.expire(kind, before_us) for kind in Kind}
+        opened.flush()
+    typer.echo(f"deleted {counts[Kind.USER]:,} users and {counts[Kind.MERCHANT]:,} merchants")
+
+
+def _open(url: str) -> FeatureStore:
+    """Open a store that is there already; LMDB would make an empty one of any name."""
+    url = url or StoreSettings().store
+    parts = urlsplit(url)
+    if parts.scheme == "lmdb" and not (Path(parts.path) / "data.mdb").exists():
+        raise BadConfig(
+            f"there is no feature store in {parts.path}; name one with --store, or start the stream"
+        )
+    return open_store(url)

@@ -1,0 +1,159 @@
+"""Answers in LMDB: each step is one transaction of the environment that holds the states.
+
+Databases: ``answers`` (transaction_id: answer), ``outbox`` (growing number: transaction_id), ``ending``
+(Unix microseconds and transaction_id: nothing); in ``meta``, who holds the lease.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from itertools import islice
+from struct import Struct
+from typing import Any, Final
+
+from fraud.store.answers import (
+    UNCLAIMED,
+    Answer,
+    Change,
+    Claim,
+    Found,
+    claimed_by,
+    decode_answer,
+    encode_answer,
+    record_of,
+)
+from fraud.store.base import Epoch, Kind
+from fraud.store.value import replace_newest, version_of
+
+IDENTITY: Final = b"identity"
+GROUP: Final = 1_000
+_LEASE: Final = b"drainer"
+_KEY: Final = Struct(">d")
+_NUMBER: Final = Struct(">Q")
+_EPOCH: Final = Struct("<q")
+
+
+class LmdbAnswers:
+    """See :class:`~fraud.store.answers.Answers`.
+
+    Parameters
+    ----------
+    begin
+        Opens a transaction of the environment.
+    meta, states, tables
+        Databases of the environment.
+    """
+
+    def __init__(
+        self,
+        begin: Callable[..., AbstractContextManager[Any]],
+        meta: Any,
+        states: Mapping[Kind, Any],
+        tables: Mapping[str, Any],
+    ) -> None:
+        self._begin = begin
+        self._meta = meta
+        self._states = states
+        self._answers, self._outbox, self._ending = (tables[name] for name in TABLES)
+
+    def look(self, transaction_id: str, user: float, merchant: float) -> Found:
+        """See :class:`~fraud.store.answers.Answers`."""
+        with self._begin() as txn:
+            stored = txn.get(transaction_id.encode(), db=self._answers)
+            return Found(
+                decode_answer(stored) if stored else None,
+                txn.get(_KEY.pack(user), db=self._states[Kind.USER]),
+                txn.get(_KEY.pack(merchant), db=self._states[Kind.MERCHANT]),
+            )
+
+    def find(self, transaction_id: str) -> Answer | None:
+        """See :class:`~fraud.store.answers.Answers`."""
+        with self._begin(db=self._answers) as txn:
+            stored = txn.get(transaction_id.encode())
+        return decode_answer(stored) if stored else None
+
+    def commit(self, transaction_id: str, answer: Answer, changes: Sequence[Change], identity: str) -> bool:
+        """See :class:`~fraud.store.answers.Answers`."""
+        name = transaction_id.encode()
+        with self._begin(write=True, buffers=True) as txn:
+            if bytes(txn.get(IDENTITY, b"", db=self._meta)) != identity.encode() or not identity:
+                return False
+            if txn.get(name, db=self._answers) is not None:
+                return False
+            values = []
+            for change in changes:
+                stored = txn.get(_KEY.pack(change.key), db=self._states[change.kind])
+                if version_of(stored) != change.version:
+                    return False
+                values.append(replace_newest(stored, change.state))
+            for change, value in zip(changes, values, strict=True):
+                txn.put(_KEY.pack(change.key), value, db=self._states[change.kind])
+            txn.put(name, encode_answer(answer), db=self._answers)
+            with txn.cursor(db=self._outbox) as cursor:
+                number = _NUMBER.unpack(cursor.key())[0] + 1 if cursor.last() else 0
+                cursor.put(_NUMBER.pack(number), name, append=True)
+        return True
+
+    def waiting(self, limit: int) -> list[tuple[bytes, bytes]]:
+        """See :class:`~fraud.store.answers.Answers`."""
+        found = []
+        with self._begin(db=self._outbox) as txn, txn.cursor() as cursor:
+            for entry, name in islice(cursor, limit):
+                stored = txn.get(name, db=self._answers)
+                found.append((entry, record_of(stored) if stored else b""))
+        return found
+
+    def sent(self, entries: Sequence[bytes]) -> None:
+        """See :class:`~fraud.store.answers.Answers`."""
+        with self._begin(write=True, db=self._outbox) as txn:
+            for entry in entries:
+                txn.delete(entry)
+
+    def backlog(self) -> int:
+        """See :class:`~fraud.store.answers.Answers`."""
+        with self._begin() as txn:
+            return int(txn.stat(self._outbox)["entries"])
+
+    def lease(self, owner: str, for_s: float) -> bool:
+        """See :class:`~fraud.store.answers.Answers`."""
+        now = time.time()
+        with self._begin(write=True, db=self._meta) as txn:
+            until, _, holder = txn.get(_LEASE, b"0 ").partition(b" ")
+            if float(until) > now and holder != owner.encode():
+                return False
+            txn.put(_LEASE, f"{now + for_s} {owner}".encode())
+        return True
+
+    def claim(self, transaction_ids: Sequence[str], epoch: Epoch, keep_s: float) -> list[Claim]:
+        """See :class:`~fraud.store.answers.Answers`."""
+        ends_us = int((time.time() + keep_s) * 1e6)
+        claims = []
+        with self._begin(write=True, db=self._answers) as txn:
+            for name in (text.encode() for text in transaction_ids):
+                stored = txn.get(name)
+                if stored is None:
+                    claims.append(Claim.UNKNOWN)
+                    continue
+                holder = claimed_by(stored)
+                if holder == UNCLAIMED:
+                    txn.put(name, _EPOCH.pack(epoch.number) + stored[_EPOCH.size :])
+                    txn.put(_NUMBER.pack(ends_us) + name, b"", db=self._ending)
+                claims.append(Claim.MINE if holder in {UNCLAIMED, epoch.number} else Claim.TAKEN)
+        return claims
+
+    def expire(self, now_s: float) -> int:
+        """See :class:`~fraud.store.answers.Answers`."""
+        bound, deleted = _NUMBER.pack(int(now_s * 1e6)), 0
+        while True:
+            with self._begin(write=True, db=self._ending) as txn:
+                with txn.cursor() as cursor:
+                    over = [key for key in islice(cursor.iternext(values=False), GROUP) if key[:8] < bound]
+                for key in over:
+                    txn.delete(key)
+                    deleted += txn.delete(key[8:], db=self._answers)
+            if len(over) < GROUP:
+                return deleted
+
+
+TABLES: Final = ("answers", "outbox", "ending")
+"""Names of the databases."""

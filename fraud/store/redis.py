@@ -1,0 +1,240 @@
+"""The store in a cluster: one Redis (6 or later) or Valkey primary, many processes on many machines.
+
+Keys, under the prefix that the URL's query names (``?prefix=fraud``, the default):
+
+- ``fraud:user:<entity>``, ``fraud:merchant:<entity>``: the stored values, as in ``fraud.store.value``
+- ``fraud:newest:user``, ``fraud:newest:merchant``: sorted sets of the entities by the event time of
+  their newest event, so that ``expire`` finds the idle ones without looking at the others (the
+  server's own expiry goes by its clock, not by event time)
+- ``fraud:meta``: a hash with the fencing token, its owner, the generations, and the content's identity
+- those of ``fraud.store.redis_answers``
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Self
+
+from fraud.errors import Unavailable
+from fraud.store import answer_scripts, scripts
+from fraud.store.base import Entry, Epoch, Kind
+from fraud.store.redis_answers import RedisAnswers
+from fraud.store.redis_server import connect
+from fraud.store.value import (
+    header_of,
+    newest_event_us,
+    newest_state,
+    state_before,
+    taken_over,
+    written_later,
+)
+
+GROUP: Final = 500
+"""States in one atomic step; the server answers nobody else meanwhile (about 15 ms)."""
+FLUSH_MS: Final = 3_000
+"""How long replicas may take to have all that was written, milliseconds."""
+
+ALL_SCRIPTS: Final = (*scripts.ALL, *answer_scripts.ALL)
+
+
+class RedisStore:
+    """A store in a Redis or Valkey server.
+
+    Parameters
+    ----------
+    url
+        ``redis://user:password@host:6379/0``, ``rediss://...`` (TLS) or ``unix:///socket``. In the
+        query: ``prefix`` of all keys, ``replicas`` that must have what ``flush`` confirms, and any
+        option of the client under its own name, e.g. ``socket_timeout=2`` (seconds).
+
+    Raises
+    ------
+    BadConfig
+        When the URL or the login is wrong, or the server would lose or spread states.
+    Unavailable
+        When the server does not answer.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._server = connect(url)
+        self._client = self._server.client
+        self._meta = f"{self._server.prefix}:meta"
+        self._newest = {kind: f"{self._server.prefix}:newest:{kind}" for kind in Kind}
+        self._scripts = {text: self._client.register_script(text) for text in ALL_SCRIPTS}
+        with self._server.answering():
+            self._client.hsetnx(self._meta, "identity", uuid.uuid4().hex)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def generation_of(self, query_id: str) -> int:
+        """See :class:`~fraud.store.FeatureStore`."""
+        return int(self._run(scripts.GENERATION_OF, [self._meta], [f"generation:{query_id}"])[1])
+
+    def acquire(self, owner: str) -> int:
+        """See :class:`~fraud.store.FeatureStore`."""
+        return int(self._run(scripts.ACQUIRE, [self._meta], [owner])[1])
+
+    def hold(self, token: int) -> None:
+        """See :class:`~fraud.store.FeatureStore`."""
+        with self._server.answering():
+            found: Any = self._client.hmget(self._meta, ["token", "owner"])
+        newest, owner = found
+        if newest is not None and int(newest) != token:
+            raise taken_over(owner.decode(), int(newest), token)
+
+    def read(self, kind: Kind, keys: Sequence[float], epoch: Epoch) -> list[bytes | None]:
+        """See :class:`~fraud.store.FeatureStore`."""
+        return [state_before(stored, epoch) for stored in self.stored(kind, keys)]
+
+    def write(self, kind: Kind, states: Mapping[float, bytes], epoch: Epoch, token: int) -> None:
+        """See :class:`~fraud.store.FeatureStore`."""
+        written_by = header_of(epoch, 0)[:8]
+        for keys in _groups(sorted(states)):
+            arguments: list[Any] = [token, written_by]
+            for key in keys:
+                arguments += (_member(key), repr(newest_event_us(states[key])), states[key])
+            names = [self._meta, self._newest[kind], *(self._name(kind, key) for key in keys)]
+            answer = self._run(scripts.WRITE, names, arguments)
+            _check_written(answer, epoch, token)
+
+    def replace(
+        self,
+        kind: Kind,
+        states: Mapping[float, bytes],
+        versions: Mapping[float, bytes],
+        epoch: Epoch,
+        token: int,
+    ) -> list[float]:
+        """See :class:`~fraud.store.FeatureStore`."""
+        changed: list[float] = []
+        for keys in _groups(sorted(states)):
+            arguments: list[Any] = [token, header_of(epoch, 0)[:8]]
+            for key in keys:
+                newest = repr(newest_event_us(states[key]))
+                arguments += (_member(key), newest, states[key], versions[key])
+            names = [self._meta, self._newest[kind], *(self._name(kind, key) for key in keys)]
+            answer = self._run(answer_scripts.REPLACE, names, arguments)
+            _check_written(answer, epoch, token)
+            changed += map(float, answer[1])
+        return changed
+
+    def identity(self) -> str:
+        """See :class:`~fraud.store.FeatureStore`."""
+        with self._server.answering():
+            found: Any = self._client.hget(self._meta, "identity")
+        return str((found or b"").decode())
+
+    def renew(self, *, is_whole: bool) -> str:
+        """See :class:`~fraud.store.FeatureStore`."""
+        name = uuid.uuid4().hex if is_whole else ""
+        with self._server.answering():
+            self._client.hset(self._meta, "identity", name)
+        return name
+
+    def answers(self) -> RedisAnswers:
+        """See :class:`~fraud.store.FeatureStore`."""
+        server = self._server
+        return RedisAnswers(
+            self._client,
+            answering=server.answering,
+            run=self._run,
+            name=self._name,
+            newest=self._newest,
+            prefix=server.prefix,
+        )
+
+    def flush(self) -> None:
+        """See :class:`~fraud.store.FeatureStore`."""
+        if not self._server.replicas:
+            return
+        with self._server.answering(), self._client.pipeline(transaction=False) as pipe:
+            # WAIT speaks of its own connection's writes; this one comes after all others.
+            pipe.hincrby(self._meta, "flushes", 1)
+            pipe.wait(self._server.replicas, FLUSH_MS)
+            reached = pipe.execute()[1]
+        if reached < self._server.replicas:
+            raise Unavailable(
+                f"{reached} of {self._server.replicas} replicas of the feature store at {self._server.where} "
+                f"have what was written {FLUSH_MS} ms ago; bring them back, or lower `replicas` in its URL"
+            )
+
+    def stored(self, kind: Kind, keys: Sequence[float]) -> list[bytes | None]:
+        """See :class:`~fraud.store.FeatureStore`."""
+        found: list[Any] = []
+        for group in _groups(keys):
+            with self._server.answering():
+                found += self._client.mget([self._name(kind, key) for key in group])
+        return found
+
+    def scan(self, kind: Kind) -> Iterator[tuple[float, bytes]]:
+        """See :class:`~fraud.store.FeatureStore`."""
+        for page in self._pages(kind):
+            keys = [key for key, _ in page]
+            for key, stored in zip(keys, self.stored(kind, keys), strict=True):
+                if stored is not None:  # deleted meanwhile
+                    yield key, newest_state(stored)
+
+    def entries(self, kind: Kind) -> Iterator[Entry]:
+        """See :class:`~fraud.store.FeatureStore`."""
+        for page in self._pages(kind):
+            with self._server.answering(), self._client.pipeline(transaction=False) as pipe:
+                for key, _ in page:
+                    pipe.strlen(self._name(kind, key))
+                sizes = pipe.execute()
+            for (key, newest_us), size in zip(page, sizes, strict=True):
+                yield Entry(key, newest_us, size)
+
+    def expire(self, kind: Kind, before_us: float, token: int | None = None) -> int:
+        """See :class:`~fraud.store.FeatureStore`."""
+        arguments = ["" if token is None else token, repr(before_us), GROUP, self._name(kind)]
+        deleted = 0
+        while True:
+            answer = self._run(scripts.EXPIRE, [self._meta, self._newest[kind]], arguments)
+            _check_token(answer, token or 0)
+            deleted += int(answer[1])
+            if answer[1] < GROUP:
+                return deleted
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _name(self, kind: Kind, key: float | None = None) -> str:
+        """Key of a state, or the beginning of all of them."""
+        return f"{self._server.prefix}:{kind}:{'' if key is None else _member(key)}"
+
+    def _pages(self, kind: Kind) -> Iterator[list[tuple[float, float]]]:
+        cursor: int | None = None
+        while cursor != 0:
+            with self._server.answering():
+                found: Any = self._client.zscan(self._newest[kind], cursor or 0, count=GROUP)
+            cursor = int(found[0])
+            yield [(float(member), newest_us) for member, newest_us in found[1]]
+
+    def _run(self, script: str, keys: list[str], arguments: list[Any]) -> list[Any]:
+        with self._server.answering():
+            answer: list[Any] = self._scripts[script](keys=keys, args=arguments)
+        return answer
+
+
+def _groups(keys: Sequence[float]) -> Iterator[Sequence[float]]:
+    return (keys[first : first + GROUP] for first in range(0, len(keys), GROUP))
+
+
+def _member(key: float) -> str:
+    """Write an entity so that it reads as its whole number, and reads back exactly."""
+    return f"{key:.17g}"
+
+
+def _check_written(answer: list[Any], epoch: Epoch, token: int) -> None:
+    if answer[0] == b"written later":
+        raise written_later(int.from_bytes(answer[1], "little"), epoch)
+    _check_token(answer, token)
+
+
+def _check_token(answer: list[Any], token: int) -> None:
+    if answer[0] == b"taken over":
+        raise taken_over(answer[2].decode(), int(answer[1]), token)

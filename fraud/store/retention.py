@@ -1,0 +1,30 @@
+"""When an idle entity may be forgotten without any feature showing it."""
+
+from typing import Final
+
+from fraud.features.definitions import IDLE_US, LATENESS_US
+
+_DAY_US: Final = 86_400e6
+EXACT_AFTER_DAYS: Final = (IDLE_US + LATENESS_US) / _DAY_US
+"""Days (182). The fold starts an entity anew after ``IDLE_US`` of silence, so that forgetting it then
+changes nothing; ``LATENESS_US`` more for transactions that come late."""
+
+
+def expire_before_us(newest_us: float, now_us: float, days: float = EXACT_AFTER_DAYS) -> float:
+    """Tell before which event time an entity's newest event must lie for it to be forgotten.
+
+    Parameters
+    ----------
+    newest_us
+        Newest event time seen, microseconds: history that is replayed goes by its own time.
+    now_us
+        The clock, microseconds: one wrong event time in the future must not make all entities idle.
+    days
+        Of silence.
+
+    Examples
+    --------
+    >>> expire_before_us(200 * 86_400e6, 300 * 86_400e6) / 86_400e6
+    18.0
+    """
+    return min(newest_us, now_us) - days * _DAY_US

@@ -1,0 +1,222 @@
+"""``fraud bench score``: latency of the scoring service at set rates and beyond what it can take.
+
+Runs a broker, a model registry and the service in a folder of its own; the store starts with a history.
+The same load goes to KServe's model server and to a plain FastAPI, which get finished vectors instead. All,
+with the load generator, share this machine's cores.
+"""
+
+import json
+import os
+import platform as machine
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fraud.errors import Unavailable
+from fraud.features.batch import compute_features
+from fraud.local import platform
+from fraud.local.settings import LocalSettings
+from jobs.backfill.main import backfill
+from jobs.bench.load import Loaded, Plan
+from jobs.stream.settings import StreamSettings
+from jobs.train.pipeline import train
+from jobs.train.settings import TrainSettings
+from services.predictor.registry import ModelSource
+from services.predictor.settings import PredictorSettings
+from services.simulator import files
+from services.simulator.encoding import encode_transactions
+from services.simulator.generate import generate
+from services.simulator.settings import GeneratorSettings
+
+HISTORY: Final = 50_000
+START_S: Final = 60.0
+VECTORS: Final = 2_000
+SERVERS: Final = ("scoring", "kserve", "fastapi")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One server at one rate."""
+
+    server: str
+    rate: float
+    loaded: Loaded
+    server_cpu_ms: float
+    """Of the server's process, by request that it answered with 200."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreFigures:
+    """What one run measured."""
+
+    machine: str
+    cores: int
+    points: list[Point]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def measure_scoring(
+    home: Path, *, rates: tuple[float, ...], seconds: float, users: int, servers: tuple[str, ...] = SERVERS
+) -> ScoreFigures:
+    """Measure all servers at all rates, one after another.
+
+    Parameters
+    ----------
+    home
+        Folder of its own; what is there is given up.
+    rates
+        Requests a second.
+    seconds
+        How long each is held.
+    users
+        Cardholders in the data.
+    servers
+        Which of ``SERVERS``.
+    """
+    settings = _own_platform(home)
+    # One second of each rate warms up; the bodies of a rate are not sent again at the next.
+    total = HISTORY + int(sum(rates) * (seconds + 1.0)) + 2_000
+    data = generate(
+        GeneratorSettings(transactions=total, users=users, merchants=max(users // 2, 100), seed=5)
+    )
+    files.write(data, home / "data")
+    history, new = data.transactions.slice(0, HISTORY), data.transactions.slice(HISTORY)
+    go_live = pc.max(history.column("event_time")).as_py() + timedelta(microseconds=1)
+    known = data.labels.filter(pc.less(data.labels.column("label_time"), pa.scalar(go_live)))
+    stream = StreamSettings(home=home / "stream")
+    try:
+        platform.up(settings, parts=("broker", "mlflow"))
+        urls = {part.name: part.url or "" for part in platform.status(settings)}
+        train(TrainSettings.quick(str(home / "data"), as_of=go_live, mlflow_uri=urls["mlflow"], seed=5))
+        backfill(history, known, stream)
+        model = _fetch_model(urls["mlflow"], home / "model")
+        bodies = {"scoring": home / "transactions.jsonl", "vectors": home / "vectors.jsonl"}
+        bodies["scoring"].write_bytes(b"\n".join(encode_transactions(new)))
+        _write_vectors(history.slice(HISTORY - VECTORS), bodies["vectors"])
+        environment = {
+            "FRAUD_SCORING_STORE_URL": stream.store,
+            "FRAUD_SCORING_KAFKA_BOOTSTRAP": urls["broker"],
+            "FRAUD_SCORING_MLFLOW_URI": urls["mlflow"],
+        }
+        points = [
+            point
+            for server in servers
+            for point in _measure(server, environment, model, bodies, (rates, seconds))
+        ]
+    finally:
+        platform.down(settings)
+    words = f"{machine.machine()}, Python {machine.python_version()}, load {os.getloadavg()[0]:.1f}"
+    return ScoreFigures(words, os.cpu_count() or 1, points)
+
+
+def _measure(
+    server: str,
+    environment: Mapping[str, str],
+    model: Path,
+    bodies: Mapping[str, Path],
+    pace: tuple[tuple[float, ...], float],
+) -> Iterator[Point]:
+    rates, seconds = pace
+    is_ours = server == "scoring"
+    path = "/v1/score" if is_ours else "/v1/models/fraud:predict"
+    file = bodies["scoring" if is_ours else "vectors"]
+    with _running(server, environment, model) as (process, port):
+        first = 0
+        for rate in rates:
+            for length, is_counted in ((1.0, False), (seconds, True)):
+                plan = Plan("127.0.0.1", port, path, str(file), first if is_ours else 0, rate, length)
+                before = sum(process.cpu_times()[:2])
+                loaded = _load(plan)
+                used = sum(process.cpu_times()[:2]) - before
+                first += loaded.sent
+                if is_counted:
+                    yield Point(server, rate, loaded, used * 1e3 / max(1, loaded.statuses.get("200", 0)))
+
+
+def _load(plan: Plan) -> Loaded:
+    command = [sys.executable, "-m", "jobs.bench.load", json.dumps(asdict(plan))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Unavailable(f"the load generator ended: {done.stderr[-500:]}")
+    return Loaded(**json.loads(done.stdout))
+
+
+@contextmanager
+def _running(
+    server: str, environment: Mapping[str, str], model: Path
+) -> Iterator[tuple[psutil.Process, int]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    module = (
+        ["services.scoring.main"]
+        if server == "scoring"
+        else ["jobs.bench.score_servers", server, str(port), str(model)]
+    )
+    log = model.parent / f"{server}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *module],
+            env={**os.environ, **environment, "FRAUD_SCORING_PORT": str(port)},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        _wait(port, "/ready" if server == "scoring" else "/", log, any_answer=server != "scoring")
+        yield psutil.Process(process.pid), port
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait(port: int, path: str, log: Path, *, any_answer: bool) -> None:
+    give_up = time.monotonic() + START_S
+    while time.monotonic() < give_up:
+        try:
+            answer = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=1.0, trust_env=False)
+            if any_answer or answer.is_success:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.1)
+    raise Unavailable(f"a server did not start; the end of {log.name}:\n{log.read_text()[-1000:]}")
+
+
+def _fetch_model(mlflow_uri: str, folder: Path) -> Path:
+    """Leave the champion's files in a folder, for the servers that know no registry."""
+    source = ModelSource(PredictorSettings(mlflow_uri=mlflow_uri))
+    served = source.fetch(source.find_version())
+    folder.mkdir()
+    (folder / "model.txt").write_text(served.scoring.booster.model_to_string())
+    (folder / "fraud.json").write_text(served.scoring.card.model_dump_json())
+    return folder
+
+
+def _write_vectors(transactions: pa.Table, file: Path) -> None:
+    vectors = np.nan_to_num(compute_features(transactions).vectors)
+    lines = (json.dumps({"instances": [row]}) for row in vectors.tolist())
+    file.write_text("\n".join(lines))
+
+
+def _own_platform(home: Path) -> LocalSettings:
+    if home.exists():
+        platform.down(LocalSettings(home=home))
+        shutil.rmtree(home)
+    return LocalSettings(home=home, kafka_port=0, kafka_controller_port=0, mlflow_port=0)

@@ -1,0 +1,99 @@
+"""The commands ``fraud evaluate``, ``fraud promote`` and ``fraud rollback``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+_Uri = Annotated[str | None, typer.Option(help="MLflow server, or sqlite:///<file>.")]
+_Name = Annotated[str | None, typer.Option(help="Name in the registry.")]
+
+
+def evaluate(  # noqa: PLR0917  (typer passes by name)
+    model: Annotated[str | None, typer.Option(help="Version or alias; default champion.")] = None,
+    transactions: Annotated[str | None, typer.Option(help="Labelled table, or a folder of tables.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Table of verdicts, where it is another one.")] = None,
+    test_from: Annotated[str | None, typer.Option(help="Beginning; default: the model's as_of.")] = None,
+    test_until: Annotated[str | None, typer.Option(help="End; default: the data's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
+    label_gap_days: Annotated[float | None, typer.Option(help="How long verdicts take, days.")] = None,
+    mlflow_uri: _Uri = None,
+    model_name: _Name = None,
+) -> None:
+    """Measure a registered model on a labelled table; FRAUD_EVALUATE_* or defaults for what is not given."""
+    from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
+
+    from jobs.evaluate.pipeline import evaluate as run  # noqa: PLC0415
+    from jobs.evaluate.settings import EvaluateSettings  # noqa: PLC0415
+    from jobs.train.settings import parse_time  # noqa: PLC0415
+    from jobs.train.show import comparison_table  # noqa: PLC0415
+
+    given: dict[str, Any] = {
+        "model": model,
+        "transactions": transactions,
+        "labels": labels,
+        "test_from": None if test_from is None else parse_time(test_from),
+        "test_until": None if test_until is None else parse_time(test_until),
+        "out": out,
+        "label_gap_days": label_gap_days,
+        "mlflow_uri": mlflow_uri,
+        "model_name": model_name,
+    }
+    console = Console()
+    settings = EvaluateSettings(**{name: value for name, value in given.items() if value is not None})
+    done = run(settings, console.log)
+    console.print(comparison_table(done.comparison))
+    console.print(f"report: {done.report}")
+
+
+def promote(
+    version: Annotated[str, typer.Argument(help="Version or alias, e.g. 7 or challenger.")],
+    *,
+    force: Annotated[
+        str, typer.Option(help="Why it is to be champion although the gate has not accepted it.")
+    ] = "",
+    mlflow_uri: _Uri = None,
+    model_name: _Name = None,
+) -> None:
+    """Make a version the champion; the present one becomes `previous`."""
+    from fraud.errors import BadInput  # noqa: PLC0415
+    from jobs.evaluate.registry import GATE, GATE_REASONS  # noqa: PLC0415
+
+    with _registry(mlflow_uri, model_name) as versions:
+        number = versions.resolve(version)
+        tags = versions.tags(number)
+        if tags.get(GATE) != "accepted" and not force:
+            found = f"{tags[GATE]} it: {tags.get(GATE_REASONS, '')}" if GATE in tags else "has not judged it"
+            raise BadInput(f'version {number}: the gate {found}; promote it all the same with --force "WHY"')
+        moved = versions.promote(number, force or "by hand, accepted by the gate")
+    typer.echo(f"champion is version {moved.champion}; previous: {moved.previous or 'none'}")
+
+
+def rollback(
+    *,
+    why: Annotated[str, typer.Option(help="Kept as a tag of the version that is taken back.")] = "by hand",
+    mlflow_uri: _Uri = None,
+    model_name: _Name = None,
+) -> None:
+    """Make the previous champion the champion again."""
+    with _registry(mlflow_uri, model_name) as versions:
+        moved = versions.rollback(why)
+    typer.echo(f"champion is version {moved.champion}")
+
+
+def _registry(mlflow_uri: str | None, model_name: str | None) -> Any:
+    from contextlib import contextmanager  # noqa: PLC0415
+
+    from jobs.evaluate.registry import ModelVersions  # noqa: PLC0415
+    from jobs.evaluate.settings import EvaluateSettings  # noqa: PLC0415
+    from jobs.train.publish import open_registry  # noqa: PLC0415
+
+    given: dict[str, Any] = {"mlflow_uri": mlflow_uri, "model_name": model_name}
+    settings = EvaluateSettings(**{name: value for name, value in given.items() if value is not None})
+
+    @contextmanager
+    def opened() -> Any:
+        with open_registry(settings.mlflow_uri, "", settings.registry_uri):
+            yield ModelVersions(settings.model_name)
+
+    return opened()

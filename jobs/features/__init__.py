@@ -1,0 +1,1 @@
+"""Feature vectors of whole tables: ``fraud features build``."""

@@ -1,0 +1,69 @@
+"""A build in this process alone, for tables that fit into memory."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import SparkSession
+
+from fraud.features import kernel
+from fraud.features.batch import fold_both
+from jobs.features.arrival import is_log, order_of, time_column
+from jobs.features.layout import events_of, result_columns
+from jobs.features.source import Format, Source, read_table
+
+
+def build_local(
+    sources: Sequence[Source], spark: SparkSession, tell: Callable[[str], None]
+) -> tuple[pa.Table, list[int]]:
+    """Compute the vectors of a table.
+
+    Parameters
+    ----------
+    sources
+        The transactions first, then the labels if there are any.
+    spark
+        Reads Delta tables.
+    tell
+        Takes words of progress.
+
+    Returns
+    -------
+    tuple
+        Rows of ``layout.RESULT`` in the order of arrival, and how many records each source had.
+
+    Raises
+    ------
+    BadInput
+        When a value is missing or outside the contract; names the column.
+    """
+    tables = []
+    for source in sources:
+        tell(f"reading {source.path}")
+        tables.append((source, _read(source, spark)))
+    events = np.concatenate([events_of(source.what, table, time_column(source)) for source, table in tables])
+    tell(f"ordering {len(events):,} records by arrival")
+    order = order_of(tables, of_log=is_log(sources))
+    tell(f"folding {len(events):,} records")
+    user, merchant = fold_both(events[order], keep_states=False)
+    tell("laying out the vectors")
+    transactions = tables[0][1]
+    kept = (order < transactions.num_rows) & (user.outcomes != kernel.DUPLICATE)
+    sequence = np.flatnonzero(kept)
+    found = _columns(sources[0], transactions.take(pa.array(order[kept])), sequence)
+    vectors = np.hstack([user.vectors[kept], merchant.vectors[kept]])
+    return result_columns(found, vectors), [table.num_rows for _, table in tables]
+
+
+def _read(source: Source, spark: SparkSession) -> pa.Table:
+    if source.format is not Format.DELTA:
+        return read_table(source)
+    frame = spark.read.format("delta").load(str(source.path)).select(*source.columns)
+    return frame.toArrow().cast(pa.schema(list(source.columns.items())))
+
+
+def _columns(
+    source: Source, table: pa.Table, sequence: np.ndarray[tuple[int], np.dtype[np.int64]]
+) -> pa.Table:
+    arrival = table.column(time_column(source)).cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+    return table.append_column("arrival_us", arrival).append_column("sequence", pa.array(sequence))

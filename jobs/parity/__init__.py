@@ -1,0 +1,1 @@
+"""Parity: what was served against what the log gives."""

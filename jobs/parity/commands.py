@@ -1,0 +1,38 @@
+"""The command ``fraud parity``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def parity(
+    *,
+    delta: Annotated[str | None, typer.Option(help="Path or URI of the Delta tables.")] = None,
+    since: Annotated[str | None, typer.Option(help="Compare what was received from then on.")] = None,
+    until: Annotated[str | None, typer.Option(help="Compare what was received before.")] = None,
+    tolerance: Annotated[float | None, typer.Option(help="Accepted difference; default 0.")] = None,
+    json_file: Annotated[Path | None, typer.Option(help="File for the account as JSON.")] = None,
+    metrics_file: Annotated[
+        Path | None, typer.Option(help="File for the account as Prometheus text (textfile collector).")
+    ] = None,
+    slice_rows: Annotated[int | None, typer.Option(help="Records held in memory at a time.")] = None,
+    scratch: Annotated[Path | None, typer.Option(help="Folder for the states while it runs.")] = None,
+) -> None:
+    """Recompute every served vector from the log; end non-zero if one bit differs (FRAUD_PARITY_*)."""
+    from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
+
+    from jobs.parity.main import run  # noqa: PLC0415
+    from jobs.parity.settings import read_settings  # noqa: PLC0415
+
+    settings = read_settings(
+        delta=delta,
+        since=since,
+        until=until,
+        tolerance=tolerance,
+        slice_rows=slice_rows,
+        scratch=scratch,
+        json_file=json_file,
+        metrics_file=metrics_file,
+    )
+    run(settings, Console())

@@ -1,0 +1,46 @@
+"""Runs the comparison and leaves its account: for an operator and for the DAG alike (``fraud parity``)."""
+
+import time
+
+from rich.console import Console
+
+from fraud.errors import FraudError
+from jobs.parity.compare import Parity, compare
+from jobs.parity.report import as_tables, write_json, write_metrics
+from jobs.parity.settings import ParitySettings, window_words
+from jobs.stream.settings import StreamSettings
+
+
+def run(settings: ParitySettings, console: Console) -> Parity:
+    """Compare, report, and write the files that are asked for.
+
+    Raises
+    ------
+    FraudError
+        When a difference exceeds the tolerance or the counts do not add up; after the files are written.
+    BadInput, Unavailable
+        See :func:`jobs.parity.compare.compare`.
+    """
+    started = time.perf_counter()
+    stream = StreamSettings()
+    with console.status("reading the log") as status:
+        parity = compare(
+            settings.delta or stream.delta_path,
+            stream.delta_options,
+            since=settings.since,
+            until=settings.until,
+            rows=settings.slice_rows,
+            scratch=settings.scratch,
+            on_progress=lambda so_far: status.update(f"{so_far.folded:,} transactions folded"),
+        )
+    if settings.json_file:
+        write_json(parity, settings.tolerance, settings.json_file)
+    if settings.metrics_file:
+        write_metrics(parity, settings.metrics_file)
+    window = window_words(settings.since, settings.until)
+    for table in as_tables(parity, window, time.perf_counter() - started):
+        console.print(table)
+    errors = parity.errors(settings.tolerance)
+    if errors:
+        raise FraudError("served vectors are not what the log gives: " + "; ".join(errors[:5]))
+    return parity

@@ -1,0 +1,62 @@
+"""Settings of the parity job, read from the environment (``FRAUD_PARITY_*``) or given by a caller."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import AwareDatetime, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fraud.errors import BadConfig
+from fraud.log.tables import SLICE_ROWS
+
+
+class ParitySettings(BaseSettings):
+    """What to compare, and where the account of it goes."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAUD_PARITY_", frozen=True, extra="forbid")
+
+    delta: str = ""
+    """Path or URI under which the Delta tables lie; default: where the stream writes (FRAUD_STREAM_*)."""
+    since: AwareDatetime | None = None
+    """Compare what was received from this time on; all of the log is folded either way."""
+    until: AwareDatetime | None = None
+    """Compare what was received before this time."""
+    tolerance: float = Field(default=0.0, ge=0.0)
+    """Greatest absolute difference of a feature that is accepted; 0: not one bit."""
+    slice_rows: int = Field(default=SLICE_ROWS, ge=1)
+    """Records held in memory at a time, about; one micro-batch at least."""
+    scratch: Path | None = None
+    """Folder for the states while it runs (about twice their size); default: the system's temporary one."""
+    json_file: Path | None = None
+    """File that gets the account as JSON."""
+    metrics_file: Path | None = None
+    """File that gets the account as Prometheus text, for a textfile collector."""
+
+
+def read_settings(**given: Any) -> ParitySettings:
+    """Take what was given, the rest from the environment.
+
+    Raises
+    ------
+    BadConfig
+        When a value is wrong; names it.
+    """
+    try:
+        return ParitySettings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        wrong = "; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors(include_url=False))
+        raise BadConfig(f"settings of parity: {wrong}") from error
+
+
+def window_words(since: datetime | None, until: datetime | None) -> str:
+    """Say which time is compared.
+
+    Examples
+    --------
+    >>> window_words(None, None)
+    'all of the log'
+    """
+    if since is None and until is None:
+        return "all of the log"
+    return f"received {since.isoformat() if since else 'ever'} to {until.isoformat() if until else 'now'}"

@@ -1,0 +1,139 @@
+"""The commands ``fraud replay ...``; where the tables, the store and Kafka are, FRAUD_STREAM_* says."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+replay = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Use the log again: dead letters, a lost store, a new feature.",
+)
+
+DeltaOption = Annotated[str | None, typer.Option(help="Path or URI of the Delta tables.")]
+ScratchOption = Annotated[Path | None, typer.Option(help="Folder for the states while it runs.")]
+RowsOption = Annotated[int | None, typer.Option(min=1, help="Records held in memory at a time.")]
+
+
+@replay.command("dead-letters")
+def dead_letters(
+    *,
+    reason: Annotated[
+        list[str] | None,
+        typer.Option(help="Only of this reason; may be repeated. Default: all but duplicate."),
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Received from then on, e.g. 2026-03-01T00:00Z.")] = None,
+    until: Annotated[str | None, typer.Option(help="Received before.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count only.")] = False,
+    even_bad: Annotated[
+        bool, typer.Option("--even-bad", help="Also those that the contracts still refuse.")
+    ] = False,
+    unconfirmed: Annotated[
+        bool, typer.Option("--unconfirmed", help="Also those that an interrupted run may have sent.")
+    ] = False,
+    delta: DeltaOption = None,
+    bootstrap: Annotated[str | None, typer.Option(help="Kafka brokers, host:port,...")] = None,
+) -> None:
+    """Send dead letters to their topics again, after a fix; each at most once."""
+    from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
+    from rich.table import Table  # noqa: PLC0415
+
+    from jobs.replay.dead_letters import Choice, resend  # noqa: PLC0415
+    from jobs.stream.settings import StreamSettings  # noqa: PLC0415
+
+    settings = StreamSettings()
+    kafka = {**settings.kafka_options, "bootstrap.servers": bootstrap or settings.kafka_bootstrap}
+    choice = Choice(
+        frozenset(reason or ()), _time(since), _time(until), even_bad=even_bad, unconfirmed=unconfirmed
+    )
+    account = resend(delta or settings.delta_path, kafka, choice, settings.delta_options, is_dry_run=dry_run)
+    words = "would be sent" if dry_run else "sent"
+    columns = {
+        words: account.sent,
+        "sent before": account.already_sent,
+        "still refused": account.still_bad,
+        "unconfirmed": account.unconfirmed,
+    }
+    table = Table(title="dead letters", title_justify="left")
+    table.add_column("reason")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for found in sorted({found for counts in columns.values() for found in counts}):
+        table.add_row(found, *(f"{counts[found]:,}" for counts in columns.values()))
+    table.add_row("all", *(f"{counts.total():,}" for counts in columns.values()), style="bold")
+    Console().print(table)
+
+
+@replay.command("rebuild-store")
+def rebuild_store(
+    *,
+    store: Annotated[str | None, typer.Option(help="Store to fill; default the stream's.")] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Give up the states that are there; stop the stream before.")
+    ] = False,
+    slice_rows: RowsOption = None,
+    scratch: ScratchOption = None,
+) -> None:
+    """Make the feature store anew from the log, to the byte; the stream goes on from it."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from fraud.log.tables import SLICE_ROWS  # noqa: PLC0415
+    from jobs.replay.rebuild import rebuild  # noqa: PLC0415
+    from jobs.stream.settings import StreamSettings  # noqa: PLC0415
+
+    console = Console()
+    with console.status("folding the log"):
+        found = rebuild(
+            StreamSettings(), store or "", replace=replace, rows=slice_rows or SLICE_ROWS, scratch=scratch
+        )
+    console.print(
+        f"Folded {found.transactions:,} transactions into {found.users:,} users and {found.merchants:,} "
+        f"merchants; the stream goes on with micro-batch {found.next_epoch} of generation {found.generation}."
+    )
+    if found.next_epoch == 0 and found.generation > 1:
+        console.print(
+            "The stream's checkpoint is gone: it would read Kafka from the earliest offset again. "
+            "Transactions that the users' states still know become dead letters of reason duplicate."
+        )
+
+
+@replay.command("backfill-features")
+def backfill_features(
+    *, delta: DeltaOption = None, slice_rows: RowsOption = None, scratch: ScratchOption = None
+) -> None:
+    """Fill the served vectors' columns of features that were added later; served values never change."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from fraud.log.tables import SLICE_ROWS  # noqa: PLC0415
+    from jobs.replay.columns import fill_columns  # noqa: PLC0415
+    from jobs.stream.settings import StreamSettings  # noqa: PLC0415
+
+    console = Console()
+    settings = StreamSettings()
+    with console.status("folding the log") as status:
+        amended = fill_columns(
+            delta or settings.delta_path,
+            settings.delta_options,
+            rows=slice_rows or SLICE_ROWS,
+            scratch=scratch,
+            on_progress=lambda vectors: status.update(f"{vectors:,} vectors filled"),
+        )
+    what = ", ".join(amended.columns) or "no feature has gaps"
+    console.print(f"Filled {amended.vectors:,} vectors: {what}.")
+
+
+def _time(text: str | None) -> datetime | None:
+    from fraud.errors import BadConfig  # noqa: PLC0415
+
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadConfig(f"{text!r} is no time; write it like 2026-03-01T12:00:00+00:00") from error
+    if moment.tzinfo is None:
+        raise BadConfig(f"{text!r} has no offset; write it like 2026-03-01T12:00:00+00:00")
+    return moment

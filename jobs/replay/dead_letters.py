@@ -1,0 +1,210 @@
+"""Sends dead letters to their topics again, after a fix: each at most once.
+
+Reads the Delta table ``dead_letters``; writes the topics ``transactions`` and ``labels`` and the ledger
+``dead_letters_resent``. A resent record carries the header ``resent-from`` and gets a new offset; the
+stream takes it like any other.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from confluent_kafka import KafkaException, Producer
+
+from fraud.contracts import LABELS, Label, Transaction, parse_record
+from fraud.errors import BadConfig, BadInput, BadRecord, Unavailable
+from fraud.log.arrival import COLUMNS
+from fraud.log.tables import NO_OPTIONS, Options, Table, find_table, slices_of
+from jobs.replay.ledger import SENDING, SENT, Ledger, Origin
+
+DUPLICATE: Final = "duplicate"
+BATCH: Final = 5_000
+"""Letters written down and sent together."""
+FLUSH_S: Final = 60.0
+"""How long the brokers may take for a batch, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which letters to send."""
+
+    reasons: frozenset[str] = frozenset()
+    """Of these; empty: of every one but ``duplicate``, which is no fault that a fix could mend."""
+    since: datetime | None = None
+    """Received from then on."""
+    until: datetime | None = None
+    """Received before."""
+    even_bad: bool = False
+    """Also those that the contracts still refuse; they would only become dead letters again."""
+    unconfirmed: bool = False
+    """Also those that an interrupted run may have sent."""
+
+    def takes(self, reason: str, received_at: datetime) -> bool:
+        """Whether a letter is among the chosen ones."""
+        is_wanted = reason in self.reasons if self.reasons else reason != DUPLICATE
+        is_late_enough = self.since is None or received_at >= self.since
+        return is_wanted and is_late_enough and (self.until is None or received_at < self.until)
+
+
+@dataclass(slots=True)
+class Account:
+    """What became of the letters that were chosen, by reason."""
+
+    sent: Counter[str] = field(default_factory=Counter)
+    """With a dry run: that would be sent."""
+    already_sent: Counter[str] = field(default_factory=Counter)
+    unconfirmed: Counter[str] = field(default_factory=Counter)
+    """Left alone: an interrupted run may have sent them."""
+    still_bad: Counter[str] = field(default_factory=Counter)
+    """Left alone: the contracts still refuse them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    origin: Origin
+    reason: str
+    key: str | None
+    raw: bytes
+
+
+def resend(
+    delta: str,
+    kafka: Mapping[str, str],
+    choice: Choice,
+    options: Options = NO_OPTIONS,
+    *,
+    is_dry_run: bool = False,
+) -> Account:
+    """Send the chosen letters that were not sent before.
+
+    Parameters
+    ----------
+    delta
+        Path or URI under which the tables lie.
+    kafka
+        Options of the producer under Kafka's names, with ``bootstrap.servers``.
+    choice
+        Which ones.
+    options
+        Access to the object store, under delta-rs' names.
+    is_dry_run
+        Only count; nothing is sent or written.
+
+    Raises
+    ------
+    BadInput
+        When there is no table of dead letters.
+    BadConfig
+        When Kafka's client refuses an option.
+    Fenced
+        When another run sends at the same time.
+    Unavailable
+        When the brokers do not take the letters; those of the last batch are unconfirmed then.
+    """
+    ledger = Ledger(delta, options)
+    table = find_table(delta, "dead_letters", options)
+    if table is None:
+        raise BadInput(f"there is no Delta table dead_letters under {delta}; the stream writes it")
+    account = Account()
+    send = None if is_dry_run else _sender(kafka)
+    for letters in _chosen(table, choice, ledger, account):
+        if send is not None:
+            origins = [letter.origin for letter in letters]
+            ledger.write(origins, SENDING)
+            delivered, failure = send(letters)
+            ledger.write(delivered, SENT)
+            if failure:
+                missing = len(letters) - len(delivered)
+                raise Unavailable(
+                    f"{missing} of {len(letters)} letters were not confirmed by the broker ({failure}); "
+                    "--unconfirmed sends them again"
+                )
+        account.sent.update(letter.reason for letter in letters)
+    return account
+
+
+def _chosen(table: Table, choice: Choice, ledger: Ledger, account: Account) -> Iterator[list[_Letter]]:
+    """Read the letters in the order of their arrival, and leave out what is not to be sent."""
+    seen: set[Origin] = set()
+    for part in slices_of([table], BATCH):
+        found = table.rows(("topic", "reason", "key", "raw", *COLUMNS), part.filter())
+        found = found.sort_by([(name, "ascending") for name in ("epoch", "received_at", *COLUMNS[-2:])])
+        letters = []
+        for row in found.to_pylist():
+            origin = Origin(row["topic"], row["source_partition"], row["source_offset"])
+            # One seen before was read again under a new checkpoint: it is the same letter.
+            if origin in seen or not choice.takes(row["reason"], row["received_at"]):
+                continue
+            seen.add(origin)
+            letter = _Letter(origin, row["reason"], row["key"], row["raw"])
+            left_out = _why_not(letter, choice, ledger, account)
+            if left_out is None:
+                letters.append(letter)
+            else:
+                left_out[letter.reason] += 1
+        if letters:
+            yield letters
+
+
+def _why_not(letter: _Letter, choice: Choice, ledger: Ledger, account: Account) -> Counter[str] | None:
+    """Find the count of those that are left out to which a letter belongs, if any."""
+    if letter.origin in ledger.sent:
+        return account.already_sent
+    if letter.origin in ledger.unconfirmed and not choice.unconfirmed:
+        return account.unconfirmed
+    if choice.even_bad:
+        return None
+    try:
+        parse_record(Label if letter.origin.topic == LABELS else Transaction, letter.raw)
+    except BadRecord:
+        return account.still_bad
+    return None
+
+
+def _sender(options: Mapping[str, str]) -> Callable[[Sequence[_Letter]], tuple[list[Origin], str]]:
+    """Make a function that sends letters and returns which ones the brokers have, and what went wrong."""
+    try:
+        producer = Producer({"acks": "all", "enable.idempotence": True, "log_level": 0, **options})
+        producer.list_topics(timeout=10.0)
+    except KafkaException as error:
+        words = error.args[0].str()
+        if "bootstrap.servers" in options and "onfigur" not in words:
+            raise Unavailable(
+                f"no Kafka broker answers at {options['bootstrap.servers']}: {words}"
+            ) from error
+        raise BadConfig(f"the producer's options are wrong: {words}") from error
+
+    def send(letters: Sequence[_Letter]) -> tuple[list[Origin], str]:
+        delivered: list[Origin] = []
+        failures: list[str] = []
+
+        def note(origin: Origin) -> Callable[[Any, Any], None]:
+            def on_delivery(error: Any, _message: Any) -> None:
+                if error is None:
+                    delivered.append(origin)
+                else:
+                    failures.append(str(error))
+
+            return on_delivery
+
+        for letter in letters:
+            header = [("resent-from", "/".join(map(str, letter.origin)).encode())]
+            _produce(producer, letter, header, note(letter.origin))
+        left = producer.flush(FLUSH_S)
+        return delivered, failures[0] if failures else "time is over" if left else ""
+
+    return send
+
+
+def _produce(producer: Any, letter: _Letter, header: list[tuple[str, bytes]], on_delivery: Any) -> None:
+    while True:
+        try:
+            producer.produce(
+                letter.origin.topic, letter.raw, letter.key, headers=header, on_delivery=on_delivery
+            )
+        except BufferError:  # the local queue is full: let it drain
+            producer.poll(0.1)
+        else:
+            return

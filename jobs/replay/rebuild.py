@@ -1,0 +1,193 @@
+"""Makes a feature store anew from the log, equal to the stream's to the byte; the stream goes on from it.
+
+Reads the Delta tables ``transactions`` and ``labels``, the stream's checkpoint and spool; writes a
+feature store. The stream must be stopped: one that still runs is fenced off.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final, Self
+
+from fraud.errors import BadConfig, BadState
+from fraud.log.refold import Refolder, scratch_store
+from fraud.log.tables import SLICE_ROWS, Log
+from fraud.store import Epoch, FeatureStore, Kind, open_store
+from jobs.stream.archive import Archive
+from jobs.stream.settings import StreamSettings
+
+_COPIED_AT_ONCE: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a rebuild wrote, and where the stream goes on."""
+
+    transactions: int
+    users: int
+    merchants: int
+    generation: int
+    """Of the stream's checkpoint over this store."""
+    next_epoch: int
+    """The stream's next micro-batch."""
+
+
+def rebuild(
+    settings: StreamSettings,
+    store_url: str = "",
+    *,
+    replace: bool = False,
+    rows: int = SLICE_ROWS,
+    scratch: Path | None = None,
+) -> Rebuilt:
+    """Fold the whole log into a store.
+
+    Parameters
+    ----------
+    settings
+        Of the streaming job that will go on from here.
+    store_url
+        The store to fill; by default the one of the settings.
+    replace
+        Whether states that are there are given up. Without it the store must be empty. They are kept
+        until the log has been folded whole; if this ends while it writes, it must run again.
+    rows
+        Records held in memory at a time, about.
+    scratch
+        Folder for the states while it runs; the system's temporary one by default.
+
+    Raises
+    ------
+    BadConfig
+        When the store is not empty, or belongs to another checkpoint.
+    BadState
+        When the log lacks micro-batches that the checkpoint has committed.
+    Fenced
+        When another writer takes the store over meanwhile.
+    """
+    url = store_url or settings.store
+    checkpoint = Checkpoint.of(settings)
+    archive_rest(settings, checkpoint)
+    log = Log(settings.delta_path, settings.delta_options)
+    slices = log.slices(rows)
+    newest = slices[-1].epoch if slices else Epoch(0, 0)
+    generation = _generation_after(log, newest, checkpoint)
+    last = [part for part in slices if part.is_newest_epoch and newest.generation]
+    earlier = slices[: len(slices) - len(last)]
+    # The newest micro-batch is folded in the store itself, over states that are one older: if it ran
+    # again it would start from those, as in the store that was lost.
+    stamp = Epoch(newest.generation, newest.batch - 1) if last else newest
+    mark = settings.rebuild_mark if url == settings.store else None
+    with open_store(url) as target, scratch_store(scratch) as copy:
+        is_empty = all(next(iter(target.scan(kind)), None) is None for kind in Kind)
+        if not is_empty and not replace:
+            raise BadConfig(f"the store {url} holds states; give --replace, or another --store")
+        token = copy.acquire("rebuild")
+        transactions = 0
+        refolder = Refolder()
+        for number, part in enumerate(earlier):
+            arrivals = log.read(part)
+            transactions += len(arrivals.transactions)
+            is_last = not last and number == len(earlier) - 1
+            refolder.take(arrivals, copy, token, Epoch(0, number), is_last=is_last)
+        token = target.acquire("rebuild")
+        target.renew(is_whole=False)  # the scoring service counts nothing meanwhile
+        generation = _settle_generation(target, checkpoint, generation, is_empty=is_empty)
+        if mark:
+            mark.touch()
+        for kind in Kind:
+            target.expire(kind, math.inf, token)
+            _copy(copy, target, kind, stamp, token)
+        for part in last:
+            arrivals = log.read(part)
+            transactions += len(arrivals.transactions)
+            refolder.take(arrivals, target, token, newest, is_last=True)
+        target.renew(is_whole=True)
+        target.flush()
+        if mark:
+            mark.unlink()
+        users, merchants = (sum(1 for _ in target.scan(kind)) for kind in Kind)
+    return Rebuilt(transactions, users, merchants, generation, checkpoint.committed + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What Spark's checkpoint says about the stream."""
+
+    query_id: str
+    """Empty where there is none yet."""
+    committed: int
+    """The last finished micro-batch; -1: none."""
+
+    @classmethod
+    def of(cls, settings: StreamSettings) -> Self:
+        """Read it; there may be none."""
+        file = settings.checkpoint_path / "query-id"
+        commits = (int(found.name) for found in settings.checkpoint_path.glob("commits/[0-9]*"))
+        return cls(file.read_text() if file.exists() else "", max(commits, default=-1))
+
+
+def archive_rest(settings: StreamSettings, checkpoint: Checkpoint) -> int:
+    """Carry finished micro-batches that a stopped stream left in its spool into the tables, if any.
+
+    Returns
+    -------
+    int
+        How many micro-batches.
+    """
+    found = sorted(
+        tuple(int(part) for part in folder.name.split("-"))
+        for folder in settings.spool_path.glob("[0-9]*-[0-9]*")
+    )
+    if not found:
+        return 0
+    newest = found[-1][0]
+    if not any(generation < newest or batch <= checkpoint.committed for generation, batch in found):
+        return 0  # one that did not finish: the stream runs it again
+    archive = Archive(
+        settings.spool_path, settings.checkpoint_path, settings.delta_path, settings.delta_options
+    )
+    return archive.run(newest)
+
+
+def _generation_after(log: Log, newest: Epoch, checkpoint: Checkpoint) -> int:
+    """Tell the generation of the checkpoint, and make sure that the log has all that it committed."""
+    known = max(newest, log.reach or newest)
+    if checkpoint.committed < 0:
+        return known.generation + 1
+    if known.batch < checkpoint.committed or not known.generation:
+        raise BadState(
+            f"the log ends at micro-batch {known.batch} of generation {known.generation}, the checkpoint at "
+            f"{checkpoint.committed}: start the stream's archive again before the store is rebuilt"
+        )
+    if known.batch > checkpoint.committed:
+        raise BadConfig(
+            f"the checkpoint ends at micro-batch {checkpoint.committed}, the log at {known.batch} of "
+            f"generation {known.generation}: it was set back, or FRAUD_STREAM_HOME names another stream's"
+        )
+    return known.generation
+
+
+def _settle_generation(
+    store: FeatureStore, checkpoint: Checkpoint, generation: int, *, is_empty: bool
+) -> int:
+    """Make the store count the checkpoint's generation as the lost one did; returns it."""
+    if is_empty:
+        for earlier in range(1, generation):
+            store.generation_of(f"before-rebuild-{earlier}")
+    if not checkpoint.query_id:
+        return generation
+    found = store.generation_of(checkpoint.query_id)
+    if found < generation or (checkpoint.committed >= 0 and found != generation):
+        raise BadConfig(
+            f"the store counts the checkpoint as generation {found}, the log as {generation}: "
+            "this store did not belong to this log; rebuild into a new one (--store)"
+        )
+    return found
+
+
+def _copy(source: FeatureStore, target: FeatureStore, kind: Kind, epoch: Epoch, token: int) -> None:
+    states = source.scan(kind)
+    while found := dict(islice(states, _COPIED_AT_ONCE)):
+        target.write(kind, found, epoch, token)

@@ -1,0 +1,255 @@
+"""The steps of a retraining, in their order; each reads what earlier ones left and can be run again."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import xxhash
+
+from fraud.errors import BadInput, Unavailable
+from fraud.features import FEATURES_VERSION
+from fraud.model import read_model, write_model
+from jobs.evaluate.gate import judge
+from jobs.evaluate.registry import GATE, GATE_REASONS, ModelVersions
+from jobs.evaluate.settings import GateSettings
+from jobs.retrain.records import Records
+from jobs.retrain.settings import Interval, RetrainSettings
+from jobs.retrain.validate import validate
+from jobs.retrain.watch import await_version
+from jobs.train.data import Split, build_examples, split_by_time
+from jobs.train.measure import measure
+from jobs.train.pipeline import EXAMPLE_ROWS, compare, describe, fit, flat
+from jobs.train.publish import CHAMPION, Report, open_registry, publish
+from jobs.train.report import Evaluation, write_report
+from jobs.train.settings import TrainSettings
+from jobs.train.tables import known_at, read_raw, read_tables
+from jobs.train.thresholds import costs_of
+
+DAY: Final = timedelta(days=1)
+_WHERE: Final = {
+    *("data", "transactions", "labels", "columns", "delta_options", "threads"),
+    *("mlflow_uri", "registry_uri", "experiment", "alias"),
+}
+"""Settings that say where things lie, not what comes out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What every step is given."""
+
+    interval: Interval
+    retrain: RetrainSettings
+    train: TrainSettings
+    gate: GateSettings
+    records: Records
+    tell: Callable[[str], None]
+
+    @property
+    def gap(self) -> timedelta:
+        """How long verdicts take."""
+        return self.train.label_gap_days * DAY
+
+    @property
+    def as_of(self) -> datetime:
+        """The moment of training: the newest matured labels after it are the gate's."""
+        return self.interval.end - self.gap - self.retrain.gate_days * DAY
+
+    def fingerprint(self) -> str:
+        """Of the data that were validated."""
+        return str(self.records.read("validate")["fingerprint"])
+
+    def identity(self) -> str:
+        """Of the data, and of every setting that shapes the model: what makes two retrainings the same."""
+        shaping = self.train.model_dump_json(exclude=_WHERE) + self.retrain.model_dump_json(
+            include={"gate_days"}
+        )
+        words = f"{self.fingerprint()}{FEATURES_VERSION}{shaping}"
+        return xxhash.xxh3_128_hexdigest(words.encode())
+
+    def split(self) -> Split:
+        """Training period and the gate's."""
+        train_end = self.as_of - self.gap
+        begin = self.train.train_from
+        if self.train.train_days is not None:
+            begin = train_end - self.train.train_days * DAY
+        examples = self.records.read_examples()
+        return split_by_time(
+            examples, self.as_of, train_end, begin=begin, test_end=self.interval.end - self.gap
+        )
+
+
+def validate_data(context: Context) -> dict[str, Any]:
+    """Check the interval's data; a bad day stops here, with every reason."""
+    transactions, labels = read_raw(context.train)
+    found = validate(transactions, labels, context.interval, context.gap, context.retrain)
+    record = {"failures": list(found.failures), "figures": found.figures}
+    if not found.is_good:
+        context.records.write("refused", record)
+        listed = "\n  ".join(found.failures)
+        raise BadInput(f"the data of {context.interval.name} are refused:\n  {listed}")
+    tables = known_at(read_tables(context.train), context.interval.end)
+    return {**record, "fingerprint": tables.fingerprint}
+
+
+def compute_vectors(context: Context) -> dict[str, Any]:
+    """Put vectors and verdicts beside the transactions known at the interval's end."""
+    tables = known_at(read_tables(context.train), context.interval.end)
+    if tables.fingerprint != context.fingerprint():
+        raise BadInput("the tables changed since they were validated; run the step validate again")
+    examples = build_examples(tables, vectors=context.train.vectors, gap_days=context.train.label_gap_days)
+    context.records.write_examples(examples)
+    return {"transactions": len(examples), "frauds": int(examples.is_fraud.sum())}
+
+
+def train_model(context: Context) -> dict[str, Any]:
+    """Fit, calibrate and choose thresholds on what was known at ``as_of``."""
+    split = context.split()
+    fitted = fit(split, context.train, context.tell)
+    folder = context.records.folder / "model"
+    folder.mkdir(exist_ok=True)
+    write_model(folder, fitted.booster.model_to_string(), fitted.model.card)
+    probability = fitted.model.predict(split.test.vectors)
+    comparison = compare(fitted, split, probability, context.train, context.tell)
+    figures = flat(comparison)
+    parameters = {key: _plain(value) for key, value in describe(context.train, split, fitted).items()}
+    return {"parameters": parameters, "figures": figures}
+
+
+def evaluate_model(context: Context) -> dict[str, Any]:
+    """Write the report on the newest matured labels."""
+    split = context.split()
+    model = read_model(context.records.folder / "model", threads=0)
+    probability = model.predict(split.test.vectors)
+    metrics = measure(probability, split.test.is_fraud, split.test.amount, model.card.thresholds)
+    folder = context.records.folder / "report"
+    folder.mkdir(exist_ok=True)
+    evaluation = Evaluation(
+        title=f"{context.train.model_name}: retraining of {context.interval.name}",
+        facts=_tags(context),
+        model=model,
+        examples=split.test,
+        probability=probability,
+        metrics=metrics,
+        costs=costs_of(context.train),
+    )
+    files = write_report(evaluation, folder)
+    return {
+        "metrics": metrics.as_dict(),
+        "files": [str(file.relative_to(context.records.folder)) for file in files],
+    }
+
+
+def pass_gate(context: Context) -> dict[str, Any]:
+    """Judge the new model against the champion."""
+    challenger = read_model(context.records.folder / "model", threads=0)
+    with _registry(context):
+        versions = ModelVersions(context.train.model_name)
+        champion = versions.at(CHAMPION)
+        # A champion for another feature table cannot be asked; the rules stand in for it.
+        fits = champion and versions.tags(champion).get("features_version") == FEATURES_VERSION
+        model = versions.load(champion) if champion and fits else None
+    verdict = judge(challenger, model, context.split().test, context.gate)
+    context.tell(f"gate: {verdict.word}: {'; '.join(verdict.reasons)}")
+    return {**asdict(verdict), "reasons": list(verdict.reasons), "champion": champion or ""}
+
+
+def register_model(context: Context) -> dict[str, Any]:
+    """Register the version with the gate's decision; one that is there already is found, not made again."""
+    gate, trained = context.records.read("gate"), context.records.read("train")
+    evaluated = context.records.read("evaluate")
+    decision = {
+        GATE: "accepted" if gate["is_accepted"] else "refused",
+        GATE_REASONS: "; ".join(gate["reasons"]),
+        **{f"gate_{name}": f"{value:.6g}" for name, value in gate["figures"].items()},
+    }
+    folder = context.records.folder
+    with _registry(context):
+        versions = ModelVersions(context.train.model_name)
+        version = versions.find({"retraining": context.identity()})
+        if version is None:
+            model = read_model(folder / "model")
+            report = Report(
+                trees=model.trees,
+                card=model.card,
+                example=context.split().train.vectors[:EXAMPLE_ROWS],
+                parameters=trained["parameters"],
+                metrics={**evaluated["metrics"], **trained["figures"]},
+                tags={**_tags(context), **decision},
+                files=[folder / name for name in evaluated["files"]],
+            )
+            source = context.train.transactions or context.train.data
+            version = publish(report, source, context.train.model_name, "").version
+        versions.tag(version, decision)
+        if gate["is_accepted"] and versions.at(CHAMPION) != version:
+            versions.challenge(version)
+    return {"version": version}
+
+
+def roll_out(context: Context) -> dict[str, Any]:
+    """Make an accepted version the champion."""
+    version = str(context.records.read("register")["version"])
+    if not context.records.read("gate")["is_accepted"]:
+        return {"version": version, "is_rolled_out": False}
+    with _registry(context):
+        moved = ModelVersions(context.train.model_name).promote(version, f"gate, {context.interval.name}")
+    return {"version": version, "is_rolled_out": True, "previous": moved.previous or ""}
+
+
+def watch_rollout(context: Context) -> dict[str, Any]:
+    """See whether the model server takes the new champion up."""
+    rollout = context.records.read("rollout")
+    if not rollout["is_rolled_out"] or not context.retrain.predictor_url:
+        return {"is_healthy": True, "why": "nothing to watch"}
+    try:
+        await_version(context.retrain.predictor_url, rollout["version"], context.retrain.watch_s)
+    except Unavailable as error:
+        return {"is_healthy": False, "why": str(error)}
+    return {"is_healthy": True, "why": "served"}
+
+
+def conclude(context: Context) -> dict[str, Any]:
+    """Keep the new champion, or go back to the one before."""
+    rollout, watched = context.records.read("rollout"), context.records.read("watch")
+    if not rollout["is_rolled_out"]:
+        return {"outcome": "refused by the gate"}
+    if watched["is_healthy"]:
+        return {"outcome": "promoted"}
+    with _registry(context):
+        versions = ModelVersions(context.train.model_name)
+        if versions.at(CHAMPION) == rollout["version"] and rollout["previous"]:
+            versions.rollback(watched["why"])
+    return {"outcome": f"rolled back: {watched['why']}"}
+
+
+STEPS: Final[dict[str, Callable[[Context], dict[str, Any]]]] = {
+    "validate": validate_data,
+    "features": compute_vectors,
+    "train": train_model,
+    "evaluate": evaluate_model,
+    "gate": pass_gate,
+    "register": register_model,
+    "rollout": roll_out,
+    "watch": watch_rollout,
+    "conclude": conclude,
+}
+"""Every step by its name, in order."""
+
+
+def _tags(context: Context) -> dict[str, str]:
+    return {
+        "features_version": FEATURES_VERSION,
+        "data_fingerprint": context.fingerprint(),
+        "as_of": context.as_of.isoformat(),
+        "interval": context.interval.name,
+        "retraining": context.identity(),
+    }
+
+
+def _registry(context: Context) -> Any:
+    train = context.train
+    return open_registry(train.mlflow_uri, train.experiment, train.registry_uri)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,176 @@
+"""Checks of a day's data before anything is learnt from them: schema, volumes, ranges, verdicts, duplicates.
+
+Every check runs; the report lists all that failed, so that one look shows the whole trouble.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import pandas as pd
+import pandera.pandas as pa_checks
+import pyarrow as pa
+import pyarrow.compute as pc
+from pandera.errors import SchemaErrors
+
+from jobs.retrain.settings import Interval, RetrainSettings
+from jobs.train.source import OPTIONAL
+
+BEFORE: Final = timedelta(days=28)
+LISTED: Final = 3
+"""Bad values shown of each check."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """What the checks found."""
+
+    failures: tuple[str, ...]
+    figures: dict[str, float]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether every check held."""
+        return not self.failures
+
+
+def validate(
+    transactions: pa.Table, labels: pa.Table, interval: Interval, gap: timedelta, settings: RetrainSettings
+) -> Validated:
+    """Check an interval's transactions against the contract, and against the four weeks before.
+
+    Parameters
+    ----------
+    transactions, labels
+        With the types of ``jobs.train.source``, as they came: duplicates and odd values still there.
+    interval
+        Whose transactions are checked; the newest matured ones, which are older by ``gap``, for verdicts.
+    gap
+        How long verdicts take.
+    settings
+        The limits.
+    """
+    day = _between(transactions, interval.start, interval.end)
+    before = _between(transactions, interval.start - BEFORE, interval.start)
+    figures = {"transactions": float(day.num_rows), "transactions_before": float(before.num_rows)}
+    if day.num_rows < settings.min_rows:
+        words = (
+            f"volume: {day.num_rows:,} transactions in the interval, at least {settings.min_rows:,} expected"
+        )
+        return Validated((words,), figures)
+    failures = [
+        *_schema_failures(day.to_pandas(), settings),
+        *_volume_failures(day, before, interval, settings, figures),
+        *_missing_failures(day, before, settings, figures),
+        *_verdict_failures(transactions, labels, interval, gap, settings=settings, figures=figures),
+    ]
+    return Validated(tuple(failures), figures)
+
+
+def make_schema(settings: RetrainSettings) -> pa_checks.DataFrameSchema:
+    """State what a transaction may be, as a pandera schema."""
+
+    def degrees(limit: float) -> pa_checks.Column:
+        return pa_checks.Column(float, pa_checks.Check.in_range(-limit, limit), nullable=True, required=False)
+
+    def text() -> pa_checks.Column:
+        return pa_checks.Column(str, pa_checks.Check.str_length(1, 256))
+
+    return pa_checks.DataFrameSchema(
+        {
+            "transaction_id": text(),
+            "user_id": text(),
+            "merchant_id": text(),
+            "event_time": pa_checks.Column(pd.DatetimeTZDtype("us", "UTC")),
+            "amount": pa_checks.Column(
+                float, [pa_checks.Check.ge(0.0), pa_checks.Check.le(settings.max_amount)]
+            ),
+            "latitude": degrees(90.0),
+            "longitude": degrees(180.0),
+            "home_latitude": degrees(90.0),
+            "home_longitude": degrees(180.0),
+        }
+    )
+
+
+def _schema_failures(frame: pd.DataFrame, settings: RetrainSettings) -> Iterator[str]:
+    try:
+        make_schema(settings).validate(frame, lazy=True)
+    except SchemaErrors as error:
+        cases: pd.DataFrame = error.failure_cases
+        for (column, check), group in cases.groupby(["column", "check"], dropna=False, sort=True):
+            shown = ", ".join(str(value) for value in group["failure_case"].head(LISTED))
+            yield f"range: column {column}: {len(group):,} values fail {check}, e.g. {shown}"
+    repeated = int(frame["transaction_id"].duplicated().sum())
+    if repeated > settings.max_duplicates * len(frame):
+        yield (
+            f"duplicates: column transaction_id: {repeated:,} of {len(frame):,} are repeated, above "
+            f"{settings.max_duplicates:.2%}"
+        )
+
+
+def _volume_failures(
+    day: pa.Table, before: pa.Table, interval: Interval, settings: RetrainSettings, figures: dict[str, float]
+) -> Iterator[str]:
+    if before.num_rows == 0:
+        return
+    first = min(pc.min(before["event_time"]).as_py(), interval.start - timedelta(days=1))
+    usual = before.num_rows / ((interval.start - first) / timedelta(days=1))
+    now = day.num_rows / ((interval.end - interval.start) / timedelta(days=1))
+    figures["volume_ratio"] = now / usual
+    if not 1.0 / settings.volume_factor <= now / usual <= settings.volume_factor:
+        yield (
+            f"volume: {now:,.0f} transactions a day against {usual:,.0f} before; a ratio within "
+            f"{settings.volume_factor:g} is expected"
+        )
+
+
+def _missing_failures(
+    day: pa.Table, before: pa.Table, settings: RetrainSettings, figures: dict[str, float]
+) -> Iterator[str]:
+    for name in OPTIONAL:
+        if name not in day.column_names or before.num_rows == 0:
+            continue
+        now, usual = (table[name].null_count / table.num_rows for table in (day, before))
+        figures[f"missing.{name}"] = now
+        if now > usual + settings.max_missing_rise:
+            yield f"missing: column {name}: {now:.1%} missing against {usual:.1%} before"
+
+
+def _verdict_failures(
+    transactions: pa.Table,
+    labels: pa.Table,
+    interval: Interval,
+    gap: timedelta,
+    *,
+    settings: RetrainSettings,
+    figures: dict[str, float],
+) -> Iterator[str]:
+    """Compare the share of fraud of the newest matured stretch with the four weeks before it."""
+    end = interval.end - gap
+    start = end - max(interval.end - interval.start, timedelta(days=7))
+    frauds = labels.filter(
+        pc.and_(labels["is_fraud"], pc.less(labels["label_time"], pa.scalar(interval.end)))
+    )
+    shares: list[float] = []
+    for first, last in ((start, end), (start - BEFORE, start)):
+        part = _between(transactions, first, last)
+        if part.num_rows == 0:
+            return
+        known = pc.is_in(part["transaction_id"], value_set=frauds["transaction_id"].combine_chunks())
+        shares.append(pc.sum(known).as_py() / part.num_rows)
+    now, usual = shares
+    figures["fraud_share"], figures["fraud_share_before"] = now, usual
+    if now > settings.max_fraud_share:
+        yield f"verdicts: {now:.1%} of the matured are fraud, above {settings.max_fraud_share:.1%}"
+    elif usual > 0.0 and not usual / settings.fraud_factor <= now <= usual * settings.fraud_factor:
+        yield (
+            f"verdicts: {now:.2%} of the matured are fraud (column is_fraud) against {usual:.2%} before"
+            f"; a ratio within {settings.fraud_factor:g} is expected: are labels missing?"
+        )
+
+
+def _between(table: pa.Table, start: Any, end: Any) -> pa.Table:
+    time = table["event_time"]
+    return table.filter(pc.and_(pc.greater_equal(time, pa.scalar(start)), pc.less(time, pa.scalar(end))))

@@ -1,0 +1,68 @@
+"""The family ``fraud rules``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["app", "backtest", "check"]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+RulesFile = Annotated[Path, typer.Argument(help="YAML, see fraud/rules.py.")]
+
+
+@app.callback()
+def _family() -> None:
+    """Check rules, and try them on history, before the scoring service has them."""
+
+
+@app.command()
+def check(file: RulesFile) -> None:
+    """Compile a file of rules; a wrong one is refused with line and reason."""
+    from fraud.rules import read_rules  # noqa: PLC0415
+
+    rules = read_rules(file)
+    typer.echo(f"{len(rules.rules)} rules, version {rules.version}")
+
+
+@app.command()
+def backtest(
+    file: RulesFile,
+    delta: Annotated[str, typer.Option(help="The Delta tables; default: where the stream writes.")] = "",
+    review_cost: Annotated[float, typer.Option(help="Of an analyst's review.")] = 5.0,
+    wrong_decline_cost: Annotated[float, typer.Option(help="Of declining an honest one.")] = 20.0,
+) -> None:
+    """Try rules on what was served: hits, precision where verdicts are known, and what they would cost."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    from fraud.rules import read_rules  # noqa: PLC0415
+    from jobs.rules.backtest import Costs, backtest  # noqa: PLC0415
+    from jobs.stream.settings import StreamSettings  # noqa: PLC0415
+
+    console, stream = Console(), StreamSettings()
+    with console.status("reading the log"):
+        found = backtest(
+            read_rules(file),
+            delta or stream.delta_path,
+            stream.delta_options,
+            costs=Costs(review_cost, wrong_decline_cost),
+        )
+    title = f"rules {found.version}: {found.transactions:,} transactions, {found.labelled:,} with a verdict"
+    table = Table(title=title, title_justify="left")
+    for column in ("rule", "then", "hits", "rate", "changed", "precision", "fraud", "honest"):
+        table.add_column(column, justify="left" if column in {"rule", "then"} else "right")
+    for one in found.rules:
+        table.add_row(
+            one.rule,
+            str(one.outcome),
+            f"{one.hits:,}",
+            f"{one.hits / max(1, found.transactions):.2%}",
+            f"{one.changed:,}",
+            "" if one.precision is None else f"{one.precision:.1%}",
+            f"{one.fraud_amount:,.0f}",
+            f"{one.honest_amount:,.0f}",
+        )
+    console.print(table)
+    words = "save" if found.cost < 0 else "cost"
+    console.print(f"together they would {words} {abs(found.cost):,.0f} against what was decided")

@@ -1,0 +1,105 @@
+"""Records of the topic ``scored``: archived as the scoring service decided them, exactly once.
+
+Reads the answers in the feature store, and claims them for the micro-batch.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from fraud.contracts import ScoredTransaction, parse_record
+from fraud.features import FEATURE_NAMES
+from fraud.features.kernel import Floats
+from fraud.store import Claim, Epoch, FeatureStore
+from jobs.stream import rows
+
+KEEP_S: Final = 7 * 86_400.0
+"""How long an answer is kept once its transaction is in the log, seconds."""
+
+
+def kinds_of(store: FeatureStore, records: Sequence[ScoredTransaction], epoch: Epoch) -> list[int]:
+    """Decide what each record is to this micro-batch.
+
+    Returns
+    -------
+    list
+        ``rows.SCORED``: counted already, to be archived; ``rows.RECOUNTED``: counted in another store
+        than this one, to be counted unless its user's state knows it; ``rows.DEAD_LETTER``: archived
+        before, a repeated delivery.
+    """
+    if not records:
+        return []
+    identity = store.identity()
+    claims = store.answers().claim([record.transaction_id for record in records], epoch, KEEP_S)
+    seen: set[str] = set()
+    kinds = []
+    for record, claim in zip(records, claims, strict=True):
+        is_ours = record.store == identity
+        is_repeated = claim is Claim.TAKEN or record.transaction_id in seen
+        seen.add(record.transaction_id)
+        if is_repeated or (claim is Claim.UNKNOWN and is_ours):
+            kinds.append(rows.DEAD_LETTER)
+        else:
+            kinds.append(rows.SCORED if is_ours else rows.RECOUNTED)
+    return kinds
+
+
+class Decided:
+    """What the scoring service decided of a table's rows.
+
+    Parameters
+    ----------
+    table
+        Rows of ``rows.PASSED``.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        kinds = table.column("kind").to_numpy()
+        self.where = np.flatnonzero((kinds == rows.SCORED) | (kinds == rows.RECOUNTED))
+        raws = table.column("scored").take(pa.array(self.where)).to_pylist()
+        self.records = [parse_record(ScoredTransaction, raw) for raw in raws]
+        self.was_counted = kinds[self.where] == rows.SCORED
+
+    def fill_vectors(self, vectors: Floats) -> None:
+        """Put the served vectors into [rows, features]."""
+        for row, record in zip(self.where.tolist(), self.records, strict=True):
+            values = (record.features.get(name) for name in FEATURE_NAMES)
+            vectors[row] = [np.nan if value is None else value for value in values]
+
+    def is_unknown(self, name: str) -> list[int]:
+        """Rows whose service did not know a feature yet."""
+        return [
+            row
+            for row, record in zip(self.where.tolist(), self.records, strict=True)
+            if name not in record.features
+        ]
+
+    def fill_sequences(self, merchant: Floats) -> None:
+        """Put the merchants' sequences where the scoring service has counted, [rows]."""
+        for row, record, was_counted in zip(self.where.tolist(), self.records, self.was_counted, strict=True):
+            if was_counted:
+                merchant[row] = record.merchant_sequence
+
+    def values(self, name: str) -> list[Any]:
+        """Take a field of all records."""
+        return [getattr(record, name) for record in self.records]
+
+
+def as_archived(table: pa.Table) -> pa.Table:
+    """Make transactions of what the scoring service decided.
+
+    Their partitions are counted from -1 downwards: with the micro-batch and the offset, a partition names
+    one record, and those of the topic ``transactions`` have the other numbers.
+    """
+    kinds = table.column("kind").to_numpy()
+    is_scored = (kinds == rows.SCORED) | (kinds == rows.RECOUNTED)
+    if not is_scored.any():
+        return table
+    partition = table.column("source_partition").to_numpy()
+    partition = np.where(is_scored, -1 - partition, partition).astype(np.int32)
+    kinds = np.where(is_scored, rows.TRANSACTION, kinds).astype(np.int8)
+    for name, values in (("kind", kinds), ("source_partition", partition)):
+        table = table.set_column(table.column_names.index(name), name, pa.array(values))
+    return table

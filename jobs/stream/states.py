@@ -1,0 +1,79 @@
+"""Folds a task's events through the feature store, beside the scoring service, which writes there too.
+
+A state is read, folded, and written only if it is still what was read: where the scoring service has
+counted a transaction in between, that entity alone is read and folded again. A value that this very
+micro-batch has written (a run of it that was cut off) is not written again: what the scoring service has
+counted on top of it stays, and the vectors come out as they did then.
+"""
+
+import random
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from fraud.errors import Unavailable
+from fraud.features.definitions import Entity
+from fraud.features.engine import Folded, fold_events
+from fraud.features.kernel import Floats
+from fraud.features.plan import EVENT_COLUMN
+from fraud.store import Epoch, FeatureStore, Kind
+from fraud.store.value import epoch_of, state_before, version_of
+
+ATTEMPTS: Final = 200
+"""Of one entity; each loses only to what the scoring service has counted in these milliseconds."""
+PAUSE_S: Final = 0.002
+"""Longest wait between two attempts."""
+
+
+def fold_through(store: FeatureStore, entity: Entity, events: Floats, epoch: Epoch, token: int) -> Folded:
+    """Fold events from the states before ``epoch``, and leave those after it in the store.
+
+    Parameters
+    ----------
+    events
+        [n, EVENT_COLUMNS] in arrival order, all of one task.
+
+    Returns
+    -------
+    Folded
+        Its ``states`` are as they were written, without what was counted on top of them since.
+
+    Raises
+    ------
+    Fenced
+        When another driver has taken over.
+    Unavailable
+        When the store does not answer, or an entity changes faster than it can be folded; the micro-batch
+        must run again.
+    """
+    column = events[:, EVENT_COLUMN[entity.name]]
+    keys = np.unique(column).tolist()
+    folded, changed = _attempt(store, entity, events, keys, (epoch, token))
+    for attempt in range(ATTEMPTS):
+        if not changed:
+            return folded
+        time.sleep(random.uniform(0.0, min(PAUSE_S, 1e-4 * 2**attempt)))
+        rows = np.flatnonzero(np.isin(column, changed))
+        again, changed = _attempt(store, entity, events[rows], changed, (epoch, token))
+        folded.vectors[rows] = again.vectors
+        folded.outcomes[rows] = again.outcomes
+        folded.sequences[rows] = again.sequences
+        folded.states.update(again.states)
+    raise Unavailable(
+        f"{len(changed)} {entity.name}s change faster than they can be folded; "
+        "is a client sending the same card's transactions without end?"
+    )
+
+
+def _attempt(
+    store: FeatureStore, entity: Entity, events: Floats, keys: Sequence[float], by: tuple[Epoch, int]
+) -> tuple[Folded, list[float]]:
+    kind, (epoch, token) = Kind(entity.name), by
+    stored = dict(zip(keys, store.stored(kind, keys), strict=True))
+    folded = fold_events(entity, events, {key: state_before(value, epoch) for key, value in stored.items()})
+    versions = {
+        key: version_of(value) for key, value in stored.items() if value is None or epoch_of(value) != epoch
+    }
+    return folded, store.replace(kind, {key: folded.states[key] for key in versions}, versions, epoch, token)

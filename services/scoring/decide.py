@@ -1,0 +1,113 @@
+"""From a vector to a decision: model, thresholds, rules, and the fallback where the model is away."""
+
+import logging
+import time
+from typing import Any, Final
+
+import numpy as np
+
+from fraud.breaker import CircuitBreaker
+from fraud.contracts import Outcome, Reason, Thresholds, Transaction
+from fraud.errors import Unavailable
+from fraud.features import FEATURE_NAMES
+from fraud.features.kernel import Floats
+from fraud.features.reasons import reason_text
+from fraud.policy import decide_without_model
+from fraud.rules import FIELDS, RuleFile, overrule
+from services.scoring import metrics
+from services.scoring.models import Model, Verdict
+from services.scoring.records import Decided, Part
+
+AMOUNT: Final = FEATURE_NAMES.index("transaction_amount")
+log = logging.getLogger(__name__)
+
+
+class Decider:
+    """Decides one transaction a call; never fails for want of a model.
+
+    Parameters
+    ----------
+    model
+        Gives the score.
+    rules
+        Have the last word.
+    with_reasons
+        Whether to ask the model why, for what is not approved.
+    """
+
+    def __init__(self, model: Model, rules: RuleFile, *, with_reasons: bool) -> None:
+        self._model = model
+        self._rules = rules
+        self._with_reasons = with_reasons
+        self._breaker = CircuitBreaker(failures=3, cooldown_s=1.0)
+
+    def decide(self, record: Transaction, vector: Floats, away: tuple[Part, ...] = ()) -> Decided:
+        """Decide by a vector, [1, features]; ``away`` are the parts that it had to be made without.
+
+        Without the store there is no vector to speak of: the model is not asked, and of the rules and the
+        fallback only those that look at the transaction alone can hold.
+        """
+        verdict = None if "store" in away else self._judge(vector)
+        if verdict is None:
+            outcome, reasons = decide_without_model(vector)[0]
+            away = away if "store" in away else (*away, "model")
+        else:
+            outcome = by_thresholds(verdict.probability, verdict.thresholds)
+            reasons = self._explain(verdict, vector) if outcome is not Outcome.APPROVE else []
+        rules = self._rules.rules
+        if rules.rules:
+            values: dict[str, Any] = dict(zip(FEATURE_NAMES, vector[0].tolist(), strict=True))
+            values.update((name, getattr(record, name)) for name in FIELDS)
+            values["score"] = verdict.probability if verdict else None
+            holding = rules.holding(values, time.time())
+            for rule in holding:
+                metrics.RULE_HITS.labels(rule.name).inc()
+            outcome, theirs = overrule(outcome, holding)
+            reasons = [*theirs, *([] if outcome is Outcome.APPROVE else reasons)]
+        return Decided(
+            outcome=outcome,
+            score=verdict.probability if verdict else None,
+            reasons=reasons,
+            model_version=verdict.version if verdict else None,
+            policy_version=rules.version,
+            is_fallback=verdict is None,
+            degraded=away,
+        )
+
+    def _judge(self, vector: Floats) -> Verdict | None:
+        if not self._breaker.allows():
+            return None
+        try:
+            verdict = self._model.judge(vector)
+        except Unavailable as error:
+            self._breaker.record(is_success=False)
+            log.warning("the fallback decides: %s", error)
+            return None
+        self._breaker.record(is_success=True)
+        return verdict
+
+    def _explain(self, verdict: Verdict, vector: Floats) -> list[Reason]:
+        """Ask why; a decision stands also without."""
+        if not self._with_reasons:
+            return []
+        try:
+            found = verdict.reasons()
+        except Unavailable as error:
+            log.warning("a decision stays without reasons: %s", error)
+            return []
+        names = [(FEATURE_NAMES[i], float(vector[0, i])) for i in found]
+        return [Reason(code=name, text=reason_text(name, value)) for name, value in names]
+
+
+def by_thresholds(probability: float, thresholds: Thresholds) -> Outcome:
+    """Decide by score, as ``fraud.policy.decide`` does for many."""
+    if probability >= thresholds.decline:
+        return Outcome.DECLINE
+    return Outcome.REVIEW if probability >= thresholds.review else Outcome.APPROVE
+
+
+def vector_without_store(record: Transaction) -> Floats:
+    """Make the vector of a transaction of which nothing is known but itself."""
+    vector = np.full((1, len(FEATURE_NAMES)), np.nan)
+    vector[0, AMOUNT] = round(record.amount * 100.0) / 100.0
+    return vector

@@ -1,0 +1,113 @@
+"""Verdicts by transaction_id: looked up among the answers, and sent on to the topic ``labels``."""
+
+import threading
+from datetime import datetime
+from pathlib import Path
+
+import orjson
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from fraud.contracts import LABELS, Label
+from fraud.contracts.wire import Identifier
+from fraud.errors import Unavailable
+from services.scoring.outbox import Kafka
+from services.scoring.problems import Problem
+from services.scoring.records import now
+from services.scoring.scorer import Scorer
+
+
+class LabelRequest(BaseModel):
+    """The verdict on one transaction."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    transaction_id: Identifier
+    is_fraud: bool
+    label_time: AwareDatetime | None = None
+    """When the verdict became known; now by default."""
+    source: Identifier | None = None
+
+
+class Labels:
+    """Takes verdicts.
+
+    Parameters
+    ----------
+    scorer
+        Knows the transactions.
+    kafka
+        Takes the labels.
+    pending
+        File for the verdicts on transactions that are not known yet; None: they are refused.
+    """
+
+    def __init__(self, scorer: Scorer, kafka: Kafka, pending: Path | None) -> None:
+        self._scorer, self._kafka, self._pending = scorer, kafka, pending
+        self._lock = threading.Lock()
+
+    def take(self, request: LabelRequest) -> str:
+        """Send a verdict on; returns ``accepted`` or ``pending``.
+
+        Raises
+        ------
+        Problem
+            404, when the transaction is not known and labels are not kept.
+        Unavailable
+            When Kafka does not take it; send it again.
+        """
+        label = self._label_of(request)
+        if label is None:
+            if self._pending is None:
+                raise Problem(
+                    404, "no transaction of this id was scored here, or its answer is not kept any more"
+                )
+            self._keep(self._pending, request)
+            return "pending"
+        self._send(label)
+        return "accepted"
+
+    def resolve(self) -> int:
+        """Send on the kept verdicts whose transactions have become known; returns how many."""
+        if self._pending is None or not self._pending.exists():
+            return 0
+        with self._lock:
+            kept = [
+                LabelRequest.model_validate_json(line) for line in self._pending.read_bytes().splitlines()
+            ]
+            left, sent = [], 0
+            for request in kept:
+                label = self._label_of(request)
+                if label is None:
+                    left.append(request)
+                    continue
+                self._send(label)
+                sent += 1
+            if sent:
+                partial = self._pending.with_suffix(".partial")
+                partial.write_text("".join(f"{one.model_dump_json()}\n" for one in left))
+                partial.replace(self._pending)
+        return sent
+
+    def _keep(self, file: Path, request: LabelRequest) -> None:
+        timed = request.model_copy(update={"label_time": request.label_time or now()})
+        with self._lock, file.open("a") as opened:
+            opened.write(timed.model_dump_json() + "\n")
+
+    def _label_of(self, request: LabelRequest) -> Label | None:
+        found = self._scorer.find(request.transaction_id)
+        if found is None:
+            return None
+        scored = orjson.loads(found.record)
+        return Label(
+            transaction_id=request.transaction_id,
+            user_id=scored["user_id"],
+            merchant_id=scored["merchant_id"],
+            event_time=datetime.fromisoformat(scored["event_time"]),
+            label_time=request.label_time or now(),
+            is_fraud=request.is_fraud,
+            source=request.source,
+        )
+
+    def _send(self, label: Label) -> None:
+        if not all(self._kafka.send([(LABELS, label.user_id, label.model_dump_json().encode())])):
+            raise Unavailable("Kafka did not take the label; send it again")

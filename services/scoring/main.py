@@ -1,0 +1,85 @@
+"""Entry of the scoring service: ``python -m services.scoring.main``.
+
+KServe starts a transformer with ``--model_name``, ``--predictor_host`` and ``--http_port``; these go before
+the environment, and a predictor's host makes the model server give the scores.
+"""
+
+import argparse
+import gc
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import uvicorn
+
+from fraud.errors import FraudError
+from fraud.features import kernel
+from fraud.features.definitions import MERCHANT, USER
+from fraud.telemetry import configure_logging
+from services.scoring.app import App
+from services.scoring.fold import SingleFold
+from services.scoring.service import Service
+from services.scoring.settings import ScoringSettings
+
+SWITCH_S: Final = 0.0005
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the settings and serve until told to end."""
+    configure_logging()
+    try:
+        settings = ScoringSettings(**given(arguments))
+        app = App(Service(settings))
+    except FraudError as error:
+        sys.exit(f"error: {error}")
+    warm_up()
+    # The outbox and the registry's watcher are threads beside the event loop: one of them must not keep it
+    # waiting for the usual 5 ms.
+    sys.setswitchinterval(SWITCH_S)
+    # What was loaded lives as long as the process: out of the collector's sight, its pauses stay short.
+    gc.collect()
+    gc.freeze()
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        access_log=False,
+        log_config=None,
+        lifespan="on",
+        backlog=1024,
+        timeout_graceful_shutdown=10,
+    )
+
+
+def given(arguments: Sequence[str] | None) -> dict[str, Any]:
+    """Read KServe's arguments for a transformer; others are ignored, as it may give more."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model_name")
+    parser.add_argument("--predictor_host")
+    parser.add_argument("--http_port", type=int)
+    found, _ = parser.parse_known_args(arguments)
+    chosen: dict[str, Any] = {}
+    if found.model_name:
+        chosen["name"] = found.model_name
+    if found.http_port is not None:
+        chosen["port"] = found.http_port
+    if found.predictor_host:
+        host = found.predictor_host
+        chosen["model_from"] = "predictor"
+        chosen["predictor_url"] = host if "://" in host else f"http://{host}"
+    return chosen
+
+
+def warm_up() -> None:
+    """Load the compiled fold before the first request needs it."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    event, vector = np.ones((1, kernel.EVENT_COLUMNS)), np.empty((1, 200))
+    event[0, kernel.E_KIND] = kernel.KIND_TRANSACTION
+    for entity in (USER, MERCHANT):
+        SingleFold(entity).fold(event, None, vector, 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""What the scoring service counts, on ``GET /metrics``; no ids, clients by their configured names."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_FAST_SECONDS: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+
+SECONDS: Final = Histogram(
+    "fraud_scoring_request_seconds", "From the whole request to its answer.", ["path"], buckets=_FAST_SECONDS
+)
+REQUESTS: Final = Counter("fraud_scoring_requests_total", "Requests by answer.", ["path", "status"])
+OUTCOMES: Final = Counter("fraud_scoring_decisions_total", "Decisions by outcome.", ["outcome"])
+REPLAYS: Final = Counter("fraud_scoring_replays_total", "Requests answered as they were before.")
+CONFLICTS: Final = Counter(
+    "fraud_scoring_conflicts_total", "Transactions folded again, another came between."
+)
+DEGRADED: Final = Counter("fraud_scoring_degraded_total", "Decisions taken without a part.", ["part"])
+SHED: Final = Counter("fraud_scoring_shed_total", "Requests refused to keep the others fast.", ["reason"])
+OUTBOX: Final = Gauge("fraud_scoring_outbox_records", "Transactions that Kafka does not have yet.")
+PUBLISHED: Final = Counter("fraud_scoring_published_total", "Transactions that Kafka has taken.")
+DRAIN_ERRORS: Final = Counter("fraud_scoring_drain_errors_total", "Failed attempts to empty the outbox.")
+IS_DRAINER: Final = Gauge("fraud_scoring_is_drainer", "1 where this replica empties the outbox.")
+RULES_INFO: Final = Gauge("fraud_scoring_rules_info", "1 for the rules in force.", ["version"])
+RULES_REFUSED: Final = Gauge("fraud_scoring_rules_refused", "1 while the file of rules is wrong.")
+RULE_HITS: Final = Counter("fraud_scoring_rule_hits_total", "Decisions that a rule held for.", ["rule"])
+MODEL_INFO: Final = Gauge("fraud_scoring_model_info", "1 for the model in use.", ["version", "is_fast"])

@@ -1,0 +1,125 @@
+"""The records of one decision: the request, the answer, and what goes to the log."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+import orjson
+from pydantic import ConfigDict
+from xxhash import xxh3_128_digest
+
+from fraud.contracts import Outcome, Reason, Transaction
+from fraud.features import FEATURE_NAMES, FEATURES_VERSION
+from fraud.features.kernel import Floats
+
+Part = Literal["store", "model", "log"]
+_FIELDS: Final = tuple(Transaction.model_fields)
+
+
+class TransactionRequest(Transaction):
+    """A transaction to be decided; a field that is not known is refused, as it may be a misspelt one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What was decided of one transaction, and by what."""
+
+    outcome: Outcome
+    score: float | None
+    reasons: list[Reason]
+    model_version: str | None
+    policy_version: str
+    is_fallback: bool
+    degraded: tuple[Part, ...] = ()
+    """Parts that were away."""
+
+
+def fingerprint_of(event: Floats, record: Transaction) -> bytes:
+    """Name a request's content, 16 bytes: equal for the same transaction however its JSON is written."""
+    return xxh3_128_digest(event.tobytes() + (record.currency or "").encode())
+
+
+def write_answer(record: Transaction, decided: Decided, at: datetime) -> bytes:
+    """Write the answer to a request."""
+    return orjson.dumps(
+        {
+            "transaction_id": record.transaction_id,
+            **_decision(decided),
+            "degraded": decided.degraded,
+            "features_version": FEATURES_VERSION,
+            "scored_at": at,
+        },
+        option=orjson.OPT_UTC_Z,
+    )
+
+
+def write_record(
+    record: Transaction,
+    decided: Decided,
+    at: datetime,
+    *,
+    vector: Floats,
+    sequences: tuple[int, int],
+    store: str,
+) -> bytes:
+    """Write the record of the topic ``scored``."""
+    content: dict[str, Any] = {name: getattr(record, name) for name in _FIELDS}
+    content.update(
+        _decision(decided),
+        features_version=FEATURES_VERSION,
+        features=dict(zip(FEATURE_NAMES, vector[0].tolist(), strict=True)),  # NaN becomes null
+        scored_at=at,
+        user_sequence=sequences[0],
+        merchant_sequence=sequences[1],
+        store=store,
+    )
+    return orjson.dumps(content, option=orjson.OPT_UTC_Z)
+
+
+def write_decision(scored: dict[str, Any]) -> bytes:
+    """Write the record of the topic ``decisions`` from that of ``scored``."""
+    return orjson.dumps(
+        {
+            "schema_version": 1,
+            **{name: scored[name] for name in _DECISION_FIELDS},
+            "received_at": scored["scored_at"],
+            "processed_at": scored["scored_at"],
+            "epoch": -1,
+            "source_partition": -1,
+            "source_offset": -1,
+        }
+    )
+
+
+def now() -> datetime:
+    """Tell the time, UTC."""
+    return datetime.now(UTC)
+
+
+_DECISION_FIELDS: Final = (
+    "transaction_id",
+    "user_id",
+    "merchant_id",
+    "event_time",
+    "amount",
+    "outcome",
+    "score",
+    "reasons",
+    "model_version",
+    "policy_version",
+    "features_version",
+    "is_fallback",
+)
+
+
+def _decision(decided: Decided) -> dict[str, Any]:
+    return {
+        "outcome": str(decided.outcome),
+        "score": decided.score,
+        "reasons": [{"code": reason.code, "text": reason.text} for reason in decided.reasons],
+        "model_version": decided.model_version,
+        "policy_version": decided.policy_version,
+        "is_fallback": decided.is_fallback,
+    }

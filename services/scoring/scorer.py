@@ -1,0 +1,166 @@
+"""One transaction counted, decided and answered, in one atomic step of the feature store.
+
+Reads and writes the states of its user and its merchant, its answer, and the outbox. Whoever else counts
+(another replica, the stream) makes the step fail; then it is read and folded again, so that the vector is
+always the one of the order in which the store has counted.
+"""
+
+import random
+import threading
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from fraud.contracts import Transaction
+from fraud.errors import FraudError, Unavailable
+from fraud.features import FEATURE_NAMES, kernel
+from fraud.features.definitions import MERCHANT, USER, USER_FEATURES
+from fraud.features.events import event_of_transaction
+from fraud.features.kernel import Floats
+from fraud.store import Answer, Change, FeatureStore, Kind
+from fraud.store.value import newest_state, version_of
+from services.scoring import metrics
+from services.scoring.decide import Decider
+from services.scoring.fold import SingleFold, counted
+from services.scoring.records import Part, fingerprint_of, now, write_answer, write_record
+
+PAUSE_S: Final = 0.002
+"""Longest wait before a transaction is folded again."""
+WIDTH: Final = len(FEATURE_NAMES)
+
+
+class Conflict(FraudError):
+    """The transaction_id was used before, for something else or too long ago; send another one."""
+
+
+class Busy(FraudError):
+    """Its user or merchant changes too fast at this moment; send it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The answer to one transaction."""
+
+    body: bytes
+    is_replay: bool
+    """Whether it had been answered before."""
+
+
+class Scorer:
+    """Scores one transaction a call; may be used by several threads.
+
+    Parameters
+    ----------
+    store
+        The stream's.
+    decider
+        Decides by the vector.
+    attempts
+        How often a transaction is folded again because another one came between.
+    """
+
+    def __init__(self, store: FeatureStore, decider: Decider, attempts: int) -> None:
+        self._store = store
+        self._answers = store.answers()
+        self._decider = decider
+        self._attempts = attempts
+        self._identity = store.identity()
+        self._local = threading.local()
+
+    def score(self, record: Transaction, away: tuple[Part, ...] = ()) -> Scored:
+        """Count and decide a transaction, or give the answer that it had.
+
+        Parameters
+        ----------
+        away
+            Parts that are away and do not matter to the vector (the log).
+
+        Raises
+        ------
+        Conflict
+            When the id belongs to another transaction, or its answer is not kept any more.
+        Busy
+            When others of the same user or merchant came between at every attempt.
+        Unavailable
+            When the store does not answer, or is being rebuilt.
+        """
+        event = np.array([event_of_transaction(record)])
+        fingerprint = fingerprint_of(event, record)
+        user, merchant = float(event[0, kernel.E_USER]), float(event[0, kernel.E_MERCHANT])
+        for attempt in range(self._attempts):
+            found = self._answers.look(record.transaction_id, user, merchant)
+            if found.answer is not None:
+                return _replay(found.answer, fingerprint)
+            vector, states = self._fold(event, found.user, found.merchant)
+            if states is None:
+                raise Conflict(
+                    "this transaction_id was counted before, by the stream or so long ago that its answer is "
+                    "not kept; its decision is in the log"
+                )
+            answer = self._decide(record, vector, states, fingerprint, away)
+            changes = (
+                Change(Kind.USER, user, states[0], version_of(found.user)),
+                Change(Kind.MERCHANT, merchant, states[1], version_of(found.merchant)),
+            )
+            if self._answers.commit(record.transaction_id, answer, changes, self._identity):
+                return Scored(answer.body, is_replay=False)
+            metrics.CONFLICTS.inc()
+            self._look_again(attempt)
+        raise Busy("other transactions of this user or merchant come without end; send it again")
+
+    def find(self, transaction_id: str) -> Answer | None:
+        """Look up what was answered."""
+        return self._answers.find(transaction_id)
+
+    def _fold(
+        self, event: Floats, user: bytes | None, merchant: bytes | None
+    ) -> tuple[Floats, tuple[bytes, bytes] | None]:
+        folds: tuple[SingleFold, SingleFold] | None = getattr(self._local, "folds", None)
+        if folds is None:
+            folds = self._local.folds = SingleFold(USER), SingleFold(MERCHANT)
+        vector = np.empty((1, WIDTH))
+        is_new, of_user = folds[0].fold(event, _state_of(user), vector, 0)
+        if not is_new:
+            return vector, None
+        _, of_merchant = folds[1].fold(event, _state_of(merchant), vector, len(USER_FEATURES))
+        return vector, (of_user, of_merchant)
+
+    def _decide(
+        self,
+        record: Transaction,
+        vector: Floats,
+        states: tuple[bytes, bytes],
+        fingerprint: bytes,
+        away: tuple[Part, ...],
+    ) -> Answer:
+        decided, at = self._decider.decide(record, vector, away), now()
+        log_record = write_record(
+            record,
+            decided,
+            at,
+            vector=vector,
+            sequences=(counted(states[0]), counted(states[1])),
+            store=self._identity,
+        )
+        return Answer(fingerprint, write_answer(record, decided, at), log_record)
+
+    def _look_again(self, attempt: int) -> None:
+        """Wait a little, and make sure that the store is still the one that was opened."""
+        if attempt >= 2:
+            time.sleep(random.uniform(0.0, min(PAUSE_S, 1e-4 * 2**attempt)))
+        self._identity = self._store.identity()
+        if not self._identity:
+            raise Unavailable("the feature store is being rebuilt")
+
+
+def _state_of(stored: bytes | None) -> memoryview | None:
+    return newest_state(memoryview(stored)) if stored else None
+
+
+def _replay(answer: Answer, fingerprint: bytes) -> Scored:
+    if answer.fingerprint != fingerprint:
+        raise Conflict("this transaction_id was used for another transaction; send another one")
+    metrics.REPLAYS.inc()
+    return Scored(answer.body, is_replay=True)

@@ -1,0 +1,172 @@
+"""What the endpoints do, without HTTP: scoring, its degradation, lookups, readiness."""
+
+import logging
+import threading
+import time
+from typing import Any, Final
+
+import orjson
+
+from fraud.breaker import CircuitBreaker
+from fraud.contracts import Transaction
+from fraud.errors import Unavailable
+from fraud.rules import RuleFile
+from fraud.store import FeatureStore, open_store
+from services.scoring import metrics
+from services.scoring.decide import Decider, vector_without_store
+from services.scoring.labels import Labels
+from services.scoring.models import Model, open_model
+from services.scoring.outbox import Kafka, Outbox, hand_to_stream
+from services.scoring.problems import Problem
+from services.scoring.records import now, write_answer
+from services.scoring.scorer import Busy, Conflict, Scorer
+from services.scoring.security import mask
+from services.scoring.settings import ScoringSettings
+
+MOST_ID: Final = 64
+"""Characters of an id, as of the contract."""
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """All parts of the service, wired.
+
+    Parameters
+    ----------
+    settings
+        Of the service.
+    model
+        By default the one of the settings.
+
+    Raises
+    ------
+    BadConfig, Unavailable
+        When it cannot start.
+    """
+
+    def __init__(self, settings: ScoringSettings, model: Model | None = None) -> None:
+        self.settings = settings
+        self.model = model or open_model(settings)
+        self.rules = RuleFile(settings.rules_file)
+        self.store: FeatureStore = open_store(settings.store_url)
+        self.kafka = Kafka(settings)
+        self.decider = Decider(self.model, self.rules, with_reasons=settings.reasons)
+        self.scorer = Scorer(self.store, self.decider, settings.attempts)
+        self.outbox = Outbox(settings, self.store, self.kafka)
+        pending = settings.pending_file if settings.labels_pending else None
+        self.labels = Labels(self.scorer, self.kafka, pending)
+        self._breaker = CircuitBreaker(failures=3, cooldown_s=1.0)
+        self._stopping = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="rules", daemon=True)
+        metrics.RULES_INFO.labels(self.rules.rules.version).set(1.0)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether a score takes no call over a network, so that a thread for it would only cost."""
+        return self.model.is_local and self.settings.store_url.startswith("lmdb:")
+
+    def start(self) -> None:
+        """Begin to follow the model and the rules, and to empty the outbox; wait a while for a model."""
+        self.model.start()
+        give_up = time.monotonic() + self.settings.model_wait_s
+        while not self.model.is_ready() and time.monotonic() < give_up:
+            time.sleep(0.05)
+        self.outbox.start()
+        self._watcher.start()
+
+    def stop(self) -> None:
+        """End, after what waits for Kafka was carried over as far as it goes."""
+        self._stopping.set()
+        self.outbox.stop()
+        self.model.stop()
+        self._watcher.join(5.0)
+        self.store.close()
+
+    def score(self, record: Transaction) -> bytes:
+        """Answer one transaction.
+
+        Raises
+        ------
+        Problem
+            409, 429 or 503.
+        """
+        if self.outbox.is_full:
+            metrics.SHED.labels("outbox").inc()
+            raise Problem(503, "too many transactions wait for Kafka", (), 5)
+        if not self._breaker.allows():
+            return self._without_store(record)
+        try:
+            scored = self.scorer.score(record, ("log",) if self.outbox.is_away else ())
+        except Conflict as error:
+            self._breaker.record(is_success=True)
+            raise Problem(409, str(error)) from error
+        except Busy as error:
+            self._breaker.record(is_success=True)
+            metrics.SHED.labels("busy").inc()
+            raise Problem(429, str(error), (), 1) from error
+        except Unavailable as error:
+            self._breaker.record(is_success=False)
+            log.warning("transaction %s without the store: %s", self._mask(record.transaction_id), error)
+            return self._without_store(record)
+        self._breaker.record(is_success=True)
+        if self.outbox.is_away:
+            metrics.DEGRADED.labels("log").inc()
+        return scored.body
+
+    def find(self, transaction_id: str) -> dict[str, Any]:
+        """Look up what was answered, with all that it was made of.
+
+        Raises
+        ------
+        Problem
+            404 or 503.
+        """
+        try:
+            found = self.scorer.find(transaction_id) if 1 <= len(transaction_id) <= MOST_ID else None
+        except Unavailable as error:
+            raise Problem(503, "the feature store is away", (), 1) from error
+        if found is None:
+            raise Problem(
+                404,
+                "no transaction of this id was scored here in the last days; older ones, and those of the "
+                "stream, are in the Delta tables decisions and features",
+            )
+        record: dict[str, Any] = orjson.loads(found.record)
+        record["degraded"] = orjson.loads(found.body)["degraded"]
+        return record
+
+    def is_ready(self) -> bool:
+        """Whether answers would be whole: the model is loaded and the store answers."""
+        try:
+            return self.model.is_ready() and bool(self.store.identity()) and not self.outbox.is_full
+        except Unavailable:
+            return False
+
+    def _without_store(self, record: Transaction) -> bytes:
+        """Decide by the transaction alone, and let the stream count it."""
+        raw = record.model_dump_json(exclude_none=True).encode()
+        try:
+            hand_to_stream(self.kafka, record.user_id, raw)
+        except Unavailable as error:
+            metrics.SHED.labels("away").inc()
+            raise Problem(503, str(error), (), 2) from error
+        metrics.DEGRADED.labels("store").inc()
+        decided = self.decider.decide(record, vector_without_store(record), ("store",))
+        return write_answer(record, decided, now())
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(self.settings.rules_look_s):
+            if self.rules.look():
+                metrics.RULES_INFO.clear()
+                metrics.RULES_INFO.labels(self.rules.rules.version).set(1.0)
+                log.info("rules %s are in force", self.rules.rules.version)
+            if self.rules.refused and not metrics.RULES_REFUSED._value.get():  # noqa: SLF001
+                log.error("the rules stay as they were: %s", self.rules.refused)
+            metrics.RULES_REFUSED.set(bool(self.rules.refused))
+            try:
+                self.labels.resolve()
+            except Unavailable as error:
+                log.warning("labels wait: %s", error)
+
+    def _mask(self, text: str) -> str:
+        return mask(text, self.settings.log_salt)

@@ -1,0 +1,81 @@
+"""Settings of the scoring service, read from the environment (``FRAUD_SCORING_*``)."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ScoringSettings(BaseSettings):
+    """Where it listens, what it reads, and how much it takes on."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAUD_SCORING_", frozen=True, extra="forbid")
+
+    host: str = "127.0.0.1"
+    """Address to listen on; any other than loopback needs ``keys_file``."""
+    port: int = Field(default=8090, ge=0, le=65535)
+    """HTTP port; 0: any free one."""
+    store_url: str = "lmdb:///var/lib/fraud/store"
+    """The stream's feature store."""
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    """Host and port of the brokers, comma separated."""
+    kafka_options: dict[str, str] = {}
+    """Further client options under Kafka's names."""
+
+    model_from: Literal["registry", "predictor"] = "registry"
+    """``registry``: the model is scored in this process; ``predictor``: by the model server."""
+    mlflow_uri: str = "http://127.0.0.1:5000"
+    """MLflow tracking server and registry."""
+    model: str = Field(default="models:/fraud@champion", pattern=r"^models:/[^/@]+(@[^/@]+|/\d+)$")
+    """What to score with: ``models:/<name>@<alias>`` follows the alias."""
+    reload_s: float = Field(default=10.0, gt=0.0)
+    """How often the registry is asked for the alias, seconds."""
+    model_wait_s: float = Field(default=15.0, ge=0.0)
+    """How long the start waits for the first model before requests are taken without one, seconds."""
+    predictor_url: str = "http://127.0.0.1:8080"
+    """Base address of the model server (KServe v2)."""
+    predictor_timeout_s: float = Field(default=0.1, gt=0.0)
+    """How long one answer of the model server may take before the fallback decides, seconds."""
+    name: str = "fraud"
+    """The model's name in the paths ``/v1/models/<name>`` and ``/v2/models/<name>``."""
+    reasons: bool = True
+    """Whether the model's reasons are given for what is not approved."""
+
+    rules_file: Path | None = None
+    """Rules around the model, see ``fraud.rules``; none by default."""
+    rules_look_s: float = Field(default=2.0, gt=0.0)
+    """How often the file of rules is looked at, seconds."""
+
+    threads: int = Field(default=0, ge=0)
+    """Threads that score; 0: one, on the event loop, with a local store and model, else 16."""
+    max_waiting: int = Field(default=24, ge=1)
+    """Requests that may wait for their turn; more are answered 429 at once."""
+    max_batch: int = Field(default=500, ge=1, le=10_000)
+    """Transactions of one ``POST /v1/score/batch`` at most."""
+    max_body_bytes: int = Field(default=1_000_000, ge=1_000)
+    """Greatest body of a request, bytes."""
+    attempts: int = Field(default=64, ge=1)
+    """How often a transaction is folded again because another one of its user or merchant came between."""
+
+    keys_file: Path | None = None
+    """YAML ``client: sha256 of its API key, in hex``; without it, anyone who reaches the port may call."""
+    rate_per_s: float = Field(default=0.0, ge=0.0)
+    """Requests a second that one client may send; 0: no limit."""
+    rate_burst: int = Field(default=200, ge=1)
+    """Requests that a client may send at once before the limit counts."""
+    log_salt: str = "fraud"
+    """Mixed into the hashes of ids in logs, so that they cannot be looked up."""
+
+    labels_pending: bool = False
+    """Whether a label of a transaction that is not known yet is kept (``pending_file``) or refused."""
+    pending_file: Path = Path("pending-labels.jsonl")
+    """Where such labels wait for their transactions."""
+    outbox_limit: int = Field(default=1_000_000, ge=1)
+    """Transactions that may wait for Kafka, in the store, before new ones are refused (503)."""
+    drain_poll_s: float = Field(default=0.05, gt=0.0)
+    """How often the outbox is looked at, seconds."""
+    lease_s: float = Field(default=3.0, gt=0.0)
+    """How long after the end of the replica that empties the outbox another one takes over, seconds."""
+    kafka_timeout_s: float = Field(default=5.0, gt=0.0)
+    """How long Kafka may take to accept records before they are sent again, seconds."""

@@ -1,0 +1,80 @@
+"""The main job with every real part, small, and with the model server killed in the middle of it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.flow
+
+PORTS = dict.fromkeys(("KAFKA", "KAFKA_CONTROLLER", "MLFLOW", "PREDICTOR", "SCORING", "STREAM_METRICS"), "0")
+ENVIRONMENT = {**os.environ, **{f"FRAUD_LOCAL_{name}_PORT": port for name, port in PORTS.items()}}
+FRAUD = [sys.executable, "-c", "from fraud.cli import app; app()"]
+
+
+def fraud(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [*FRAUD, *words, "--home", str(home)]
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=120)
+
+
+def part(home: Path, name: str) -> dict[str, Any]:
+    found = json.loads(fraud(home, "status", "--json").stdout)
+    return next(one for one in found if one["name"] == name)
+
+
+def wait_until(is_true: Callable[[], bool], demo: subprocess.Popen[str]) -> None:
+    """Poll a condition for as long as the demo runs."""
+    while not is_true():
+        assert demo.poll() is None, "the demo ended before the condition held"
+        time.sleep(0.2)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "a home"
+    yield folder
+    fraud(folder, "down")
+
+
+def decided(url: str) -> float:
+    found = re.search(r"^fraud_stream_transactions_total (\S+)", httpx.get(url).text, re.MULTILINE)
+    return float(found.group(1)) if found else 0.0
+
+
+def test_killing_the_model_server_loses_and_repeats_nothing(home: Path, tmp_path: Path) -> None:
+    log = tmp_path / "demo.log"
+    with log.open("w") as output:
+        command = [*FRAUD, "demo", "--small", "--rate", "150", "--home", str(home)]
+        demo = subprocess.Popen(command, env=ENVIRONMENT, stdout=output, stderr=subprocess.STDOUT, text=True)
+        try:
+            state = home / "run" / "stream.json"
+            wait_until(state.exists, demo)
+            wait_until(lambda: part(home, "stream")["state"] == "ready", demo)
+            url = part(home, "stream")["url"]
+            wait_until(lambda: decided(url) > 300, demo)
+            os.kill(part(home, "predictor")["pid"], signal.SIGKILL)
+            assert demo.wait(timeout=600) == 0, log.read_text()
+        finally:
+            if demo.poll() is None:
+                demo.kill()
+                demo.wait()
+    words = log.read_text()
+    assert "predictor" in words, "the crash was not reported"
+    ledger = json.loads((home / "ledger.json").read_text())
+    assert ledger["generated"] == 8_000
+    assert ledger["history"] + ledger["streamed"] == ledger["generated"]
+    assert ledger["decisions"] == ledger["streamed"] == ledger["delta_decisions"]
+    assert ledger["dead_letters"] == ledger["malformed"] == ledger["delta_dead_letters"] > 0
+    assert ledger["delta_transactions"] == ledger["delta_features"] == ledger["generated"]
+    assert ledger["delta_repeated"] == 0
+    assert part(home, "predictor")["state"] == "ready"
+    assert (home / "report.html").stat().st_size > 10_000

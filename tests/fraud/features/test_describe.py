@@ -1,0 +1,88 @@
+"""The table says of every feature what it means, and the reference says the same."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fraud.errors import BadInput
+from fraud.features import FEATURE_NAMES, FEATURES
+from fraud.features.commands import app
+from fraud.features.definitions import Family
+from fraud.features.describe import as_markdown, as_records, describe, find_feature, of_family
+
+REFERENCE = Path(__file__).parents[3] / "fraud" / "features" / "FEATURES.md"
+ENTITIES = ("user", "merchant")
+WANTED = {
+    "volume": [
+        f"{name}_{window}_by_{entity}"
+        for name in ("count", "amount_sum", "amount_mean", "amount_std", "amount_max")
+        for window in ("1h", "24h", "7d")
+        for entity in ENTITIES
+    ],
+    "velocity": [f"velocity_1h_7d_by_{entity}" for entity in ENTITIES],
+    "zscore": [f"amount_zscore_7d_by_{entity}" for entity in ENTITIES],
+    "recency": [f"seconds_since_last_by_{entity}" for entity in ENTITIES],
+    "place": ["distance_from_home", "distance_from_last_by_user", "speed_from_last_by_user"],
+    "distinct": [
+        f"{column}_distinct_{window}_by_user"
+        for column in ("merchant", "category", "country")
+        for window in ("24h", "7d")
+    ],
+    "first_time": [f"{column}_is_first_by_user" for column in ("merchant", "category", "device")],
+    "habit": ["hour_deviation_30d_by_user"],
+    "risk": [f"fraud_share_{window}_by_{entity}" for window in ("7d", "30d") for entity in ENTITIES],
+}
+
+
+@pytest.mark.parametrize("family", WANTED)
+def test_every_promised_family_is_whole(family):
+    assert set(WANTED[family]) <= {feature.name for feature in of_family(family)}
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=FEATURE_NAMES)
+def test_every_feature_is_described(feature):
+    of = describe(feature)
+    assert of.formula
+    assert of.unit
+    assert of.default
+    assert of.missing
+    assert of.exactness.startswith("event-exact")
+    assert "{" not in "".join(as_records([feature])[0].values())
+    if math.isnan(feature.default) and feature.entity:
+        assert feature.missing, "missing by default, but not said what that means"
+
+
+def test_names_are_unique():
+    assert len(set(FEATURE_NAMES)) == len(FEATURE_NAMES)
+
+
+def test_the_reference_is_up_to_date():
+    assert REFERENCE.read_text() == as_markdown(), "run: fraud features docs --out fraud/features/FEATURES.md"
+
+
+def test_the_list_as_json_holds_every_feature_in_the_vectors_order():
+    printed = CliRunner().invoke(app, ["list", "--json"])
+    assert [record["name"] for record in json.loads(printed.output)] == list(FEATURE_NAMES)
+
+
+@pytest.mark.parametrize("family", Family)
+def test_a_family_can_be_listed_alone(family):
+    printed = CliRunner().invoke(app, ["list", "--json", "--family", family])
+    assert {record["family"] for record in json.loads(printed.output)} == {family}
+
+
+def test_an_explanation_says_how_exact_a_feature_is():
+    printed = CliRunner().invoke(app, ["explain", "count_1h_by_merchant"]).output
+    assert "latest 256 transactions; beyond, 1h reaches up to 5 min further back" in printed
+
+
+def test_an_unknown_feature_names_its_neighbours():
+    with pytest.raises(BadInput, match=r"did you mean amount_mean_24h_by_user"):
+        find_feature("amount_mean_24h_by_usr")
+    with pytest.raises(BadInput, match="fraud features list"):
+        find_feature("zzz")
+    with pytest.raises(BadInput, match="volume"):
+        of_family("sizes")

@@ -1,0 +1,19 @@
+"""The examples in the docstrings run."""
+
+import doctest
+from importlib import import_module
+
+import pytest
+
+MODULES = [
+    *(f"fraud.features.{name}" for name in ("definitions", "describe", "events", "plan", "reasons")),
+    "jobs.bench.machine",
+    "jobs.bench.plain",
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_run(name):
+    found = doctest.testmod(import_module(name), optionflags=doctest.ELLIPSIS)
+    assert found.attempted
+    assert found.failed == 0

@@ -1,0 +1,131 @@
+"""The real broker and the real MLflow under the supervisor."""
+
+import os
+import signal
+
+import httpx
+import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
+
+from fraud.contracts import TOPICS, TRANSACTIONS
+from fraud.local import platform, process
+from fraud.local.platform import State
+from fraud.local.settings import LocalSettings
+
+pytestmark = pytest.mark.flow
+
+
+@pytest.fixture
+def settings(tmp_path):
+    made = LocalSettings(
+        home=tmp_path / "a home ö",
+        kafka_port=0,
+        kafka_controller_port=0,
+        mlflow_port=0,
+        predictor_port=0,
+        stream_metrics_port=0,
+        scoring_port=0,
+        kafka_heap_mb=384,
+    )
+    yield made
+    platform.down(made)
+
+
+def _state(settings, name):
+    return next(part for part in platform.status(settings) if part.name == name)
+
+
+def _produce(bootstrap: str, value: bytes) -> None:
+    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all"})
+    errors = []
+    producer.produce(TRANSACTIONS, value, on_delivery=lambda error, _message: errors.append(error))
+    assert producer.flush(30) == 0
+    assert errors == [None]
+
+
+def _consume(bootstrap: str, count: int) -> list[bytes]:
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": f"reader-{count}", "auto.offset.reset": "earliest"}
+    )
+    consumer.subscribe([TRANSACTIONS])
+    found: list[bytes] = []
+
+    def has_all() -> bool:
+        message = consumer.poll(1.0)
+        if message is not None and message.error() is None:
+            found.append(message.value())
+        return len(found) >= count
+
+    try:
+        assert process.wait_until(has_all, 60)
+    finally:
+        consumer.close()
+    return sorted(found)
+
+
+def test_the_broker_keeps_its_records_through_a_crash(settings):
+    platform.up(settings, ["broker"])
+    first = _state(settings, "broker")
+    _produce(first.url, b"one")
+    assert _consume(first.url, 1) == [b"one"]
+    platform.up(settings, ["broker"])
+    assert _state(settings, "broker") == first
+
+    os.kill(first.pid, signal.SIGKILL)
+    assert process.wait_until(lambda: _state(settings, "broker").state is State.CRASHED, 10)
+    assert "Kafka Server started" in _state(settings, "broker").detail
+
+    platform.up(settings, ["broker"])
+    second = _state(settings, "broker")
+    assert second.state is State.READY
+    assert second.url == first.url
+    _produce(second.url, b"two")
+    assert _consume(second.url, 2) == [b"one", b"two"]
+
+    platform.down(settings)
+    assert _state(settings, "broker").state is State.STOPPED
+
+
+def test_every_topic_of_the_contract_has_its_partitions_and_the_broker_s_clock(settings):
+    platform.up(settings, ["broker"])
+    bootstrap = _state(settings, "broker").url
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    found = admin.list_topics(timeout=10).topics
+    assert {name: len(found[name].partitions) for name in TOPICS} == dict.fromkeys(TOPICS, 4)
+    from confluent_kafka.admin import ConfigResource  # noqa: PLC0415
+
+    resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in TOPICS]
+    for future in admin.describe_configs(resources).values():
+        config = future.result(10)
+        assert config["message.timestamp.type"].value == "LogAppendTime"
+        assert config["retention.ms"].value == "-1"
+    producer = Producer({"bootstrap.servers": bootstrap, "message.timeout.ms": 3000})
+    errors = []
+    producer.produce("no-such-topic", b"x", on_delivery=lambda error, _message: errors.append(error))
+    assert producer.flush(60) == 0
+    assert errors[0] is not None, "topics must not be made by writing to them"
+
+
+def test_mlflow_keeps_models_and_answers_only_local_callers(settings):
+    platform.up(settings, ["mlflow"])
+    url = _state(settings, "mlflow").url
+    api = f"{url}/api/2.0/mlflow"
+    made = httpx.post(f"{api}/registered-models/create", json={"name": "fraud"})
+    assert made.is_success, made.text
+    artifact = f"{url}/api/2.0/mlflow-artifacts/artifacts/folder/a file.txt"
+    assert httpx.put(artifact, content=b"kept").is_success
+    assert (settings.home / "mlflow" / "artifacts" / "folder" / "a file.txt").read_bytes() == b"kept"
+    assert (
+        httpx.get(f"{api}/registered-models/get?name=fraud", headers={"Host": "evil.example"}).status_code
+        == 403
+    )
+
+    platform.down(settings)
+    told = []
+    platform.up(settings, ["predictor"], told.append)  # starts MLflow, and says that a model is missing
+    assert platform.NO_CHAMPION in told
+    url = _state(settings, "mlflow").url
+    again = httpx.get(f"{url}/api/2.0/mlflow/registered-models/get", params={"name": "fraud"})
+    assert again.is_success
+    assert _state(settings, "predictor").state is State.STOPPED

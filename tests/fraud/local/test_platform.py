@@ -1,0 +1,223 @@
+"""The supervisor over tiny parts of our own: order, repetition, crashes, two callers at once."""
+
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from fraud import cli
+from fraud.errors import BadConfig, Unavailable
+from fraud.local import commands, platform, process
+from fraud.local.parts import Part
+from fraud.local.platform import State
+from fraud.local.settings import LocalSettings
+
+SERVER = """
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers()
+    def log_message(self, *args): pass
+print("serving", flush=True)
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+NAMES = ("broker", "mlflow", "predictor")
+PORT_OF = {"broker": "kafka", "mlflow": "mlflow", "predictor": "predictor"}
+
+
+def _is_ok(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _part(name: str, code: str = SERVER, needs: tuple[str, ...] = (), **more) -> Part:
+    port = PORT_OF[name]
+    return Part(
+        name=name,
+        ports=(port,),
+        needs=needs,
+        prepare=lambda _place, _tell: None,
+        command=lambda place: [sys.executable, "-c", code, str(place.ports[port])],
+        environment=lambda _place: dict(os.environ),
+        is_ready=lambda place: _is_ok(place.url(port)),
+        url=lambda place: place.url(port),
+        stop_timeout_s=10.0,
+        **{"needs_champion": False, **more},
+    )
+
+
+@pytest.fixture
+def use_parts(monkeypatch):
+    def use(*parts: Part) -> None:
+        monkeypatch.setattr(platform, "PARTS", parts)
+        monkeypatch.setattr(platform, "PART_NAMES", tuple(part.name for part in parts))
+        monkeypatch.setattr(platform, "_BY_NAME", {part.name: part for part in parts})
+
+    return use
+
+
+@pytest.fixture
+def settings(use_parts, tmp_path):
+    use_parts(_part("broker"), _part("mlflow"), _part("predictor", needs=("mlflow",)))
+    made = LocalSettings(
+        home=tmp_path / "a home",
+        kafka_port=0,
+        kafka_controller_port=0,
+        mlflow_port=0,
+        predictor_port=0,
+        stream_metrics_port=0,
+        scoring_port=0,
+        ready_timeout_s=60.0,
+    )
+    yield made
+    platform.down(made)
+
+
+def _up(settings, *parts):
+    return {part.name: part for part in platform.up(settings, parts or NAMES)}
+
+
+def _kill(part):
+    os.kill(part.pid, signal.SIGKILL)
+    record = process.load(part.log.parents[1] / "run" / f"{part.name}.json")
+    assert process.wait_until(lambda: not process.is_alive(record), 10)
+
+
+def test_before_the_first_up_everything_is_stopped(settings):
+    assert [part.state for part in platform.status(settings)] == [State.STOPPED] * 3
+    platform.down(settings)
+    platform.check(settings)
+
+
+def test_up_starts_all_and_a_second_up_starts_nothing(settings):
+    first = _up(settings)
+    assert [first[name].state for name in NAMES] == [State.READY] * 3
+    assert _up(settings) == first
+
+
+def test_up_of_one_part_starts_what_it_needs_and_no_more(settings):
+    found = _up(settings, "predictor")
+    assert {name for name, part in found.items() if part.state is State.READY} == {"mlflow", "predictor"}
+
+
+def test_an_unknown_part_is_refused(settings):
+    with pytest.raises(BadConfig, match="no part 'nothing'; there are broker, mlflow, predictor"):
+        platform.up(settings, ["nothing"])
+
+
+def test_down_ends_every_part_and_a_second_down_does_nothing(settings):
+    found = _up(settings)
+    told = []
+    platform.down(settings, told.append)
+    assert told == ["stopping predictor", "stopping mlflow", "stopping broker"]
+    assert [part.state for part in platform.status(settings)] == [State.STOPPED] * 3
+    assert not any(_is_ok(part.url) for part in found.values())
+    platform.down(settings, pytest.fail)
+
+
+def test_a_part_that_dies_later_is_reported_with_its_log_and_started_again_at_its_port(settings):
+    before = _up(settings)
+    _kill(before["broker"])
+    after = {part.name: part for part in platform.status(settings)}
+    assert after["broker"].state is State.CRASHED
+    assert "SIGKILL" in after["broker"].detail
+    assert after["broker"].detail.endswith("serving")
+    assert after["mlflow"].state is State.READY
+    with pytest.raises(Unavailable, match=r"(?s)broker was ended by SIGKILL.*serving"):
+        platform.check(settings)
+    again = _up(settings)
+    assert again["broker"].port == before["broker"].port
+    assert again["broker"].pid != before["broker"].pid
+    assert again["mlflow"] == before["mlflow"]
+    platform.check(settings)
+
+
+def test_a_part_that_dies_while_it_starts_is_reported_with_its_log(settings, use_parts):
+    use_parts(_part("broker"), _part("mlflow", "raise SystemExit('no such thing')"))
+    with pytest.raises(Unavailable, match=r"(?s)mlflow ended with exit code 1; the end of .*no such thing"):
+        platform.up(settings, ["broker", "mlflow"])
+    assert [part.state for part in platform.status(settings)] == [State.READY, State.CRASHED]
+
+
+def test_a_part_that_is_never_ready_is_reported_with_its_log(settings, use_parts):
+    use_parts(_part("mlflow", "print('thinking', flush=True)\nimport time\ntime.sleep(600)"))
+    hasty = settings.model_copy(update={"ready_timeout_s": 2.0})
+    with pytest.raises(Unavailable, match=r"(?s)mlflow is not ready after 2 s; the end of .*thinking"):
+        platform.up(hasty, ["mlflow"])
+    assert [part.state for part in platform.status(settings)] == [State.NOT_READY]
+
+
+def test_a_busy_port_is_refused_before_anything_starts(settings):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        taken = settings.model_copy(update={"predictor_port": port})
+        with pytest.raises(BadConfig, match=rf"port {port}, which predictor .* FRAUD_LOCAL_PREDICTOR_PORT"):
+            platform.up(taken, NAMES)
+    assert [part.state for part in platform.status(settings)] == [State.STOPPED] * 3
+
+
+def test_a_running_part_keeps_its_port_whatever_the_setting(settings):
+    first = _up(settings, "mlflow")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        changed = settings.model_copy(update={"mlflow_port": other.getsockname()[1]})
+        assert _up(changed, "mlflow") == first
+
+
+def test_without_a_champion_the_parts_that_need_one_wait(settings, use_parts, monkeypatch):
+    use_parts(_part("mlflow"), _part("predictor", needs=("mlflow",), needs_champion=True))
+    told = []
+    monkeypatch.setattr(platform, "has_champion", lambda _place: False)
+    found = platform.up(settings, ["mlflow", "predictor"], told.append)
+    assert [part.state for part in found] == [State.READY, State.STOPPED]
+    assert platform.NO_CHAMPION in told
+    monkeypatch.setattr(platform, "has_champion", lambda _place: True)
+    found = platform.up(settings, ["mlflow", "predictor"], told.append)
+    assert [part.state for part in found] == [State.READY, State.READY]
+
+
+def test_two_ups_at_once_start_each_part_once(settings):
+    found = []
+    callers = [threading.Thread(target=lambda: found.append(_up(settings))) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert len(found) == 3
+    assert found[0] == found[1] == found[2]
+
+
+def test_status_as_json_holds_one_object_a_part(settings):
+    started = _up(settings, "broker")["broker"]
+    result = CliRunner().invoke(cli.app, ["status", "--json", "--home", str(settings.home)])
+    assert result.exit_code == 0, result.output
+    broker, mlflow, _ = json.loads(result.output)
+    assert broker["name"] == "broker"
+    assert broker["state"] == "ready"
+    assert broker["pid"] == started.pid
+    assert broker["url"] == f"http://127.0.0.1:{broker['port']}"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", broker["since"])
+    assert mlflow["state"] == "stopped"
+    assert mlflow["pid"] is None
+
+
+def test_status_after_a_crash_shows_the_log_and_fails(settings):
+    _kill(_up(settings, "broker")["broker"])
+    result = CliRunner().invoke(cli.app, ["status", "--home", str(settings.home)])
+    assert result.exit_code == 1
+    assert "crashed" in result.output
+    assert "serving" in result.output
+
+
+def test_a_wrong_setting_is_named(monkeypatch):
+    monkeypatch.setenv("FRAUD_LOCAL_KAFKA_PORT", "a lot")
+    with pytest.raises(BadConfig, match="FRAUD_LOCAL_KAFKA_PORT=a lot"):
+        commands.status()

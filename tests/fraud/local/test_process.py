@@ -1,0 +1,126 @@
+"""Processes that outlive their starter: known again, ended alone, their last words kept."""
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from fraud.local import process
+from fraud.local.process import ProcessRecord
+from fraud.local.proctable import birth_of, family_of
+
+OBEDIENT = "print('up', flush=True)\nimport time\ntime.sleep(600)"
+STUBBORN = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{OBEDIENT}"
+PARENT = (
+    "import subprocess, sys, time\n"
+    f"child = subprocess.Popen([sys.executable, '-c', {OBEDIENT!r}], start_new_session=True)\n"
+    "print('child', child.pid, flush=True)\ntime.sleep(600)"
+)
+
+
+@pytest.fixture
+def started(tmp_path):
+    """Starts a Python program; whatever is left of it ends with the test."""
+    records = []
+
+    def run(code: str, words: str | None = "up") -> ProcessRecord:
+        record = process.start(
+            [sys.executable, "-c", code],
+            folder=tmp_path,
+            environment=os.environ,
+            log=tmp_path / "logs of it" / "part.log",
+            record=tmp_path / "run" / "part.json",
+            ports={"main": 1},
+        )
+        records.append(record)
+        if words is not None:
+            assert process.wait_until(lambda: words in process.tail(record.log), 30)
+        return record
+
+    yield run
+    for record in records:
+        process.stop(record, 0.0)
+
+
+def test_a_record_is_read_as_it_was_written(started, tmp_path):
+    made = started(OBEDIENT)
+    assert process.load(tmp_path / "run" / "part.json") == made
+    assert process.load(tmp_path / "run" / "other.json") is None
+    assert process.is_alive(made)
+
+
+def test_an_obedient_process_ends_by_itself(started):
+    made = started(OBEDIENT)
+    assert process.stop(made, 30.0)
+    assert not process.is_alive(made)
+    assert "SIGTERM" in process.exit_words(made)
+
+
+def test_a_stubborn_process_is_killed_after_the_deadline(started):
+    made = started(STUBBORN)
+    assert not process.stop(made, 0.2)
+    assert not process.is_alive(made)
+    assert "SIGKILL" in process.exit_words(made)
+
+
+def test_a_stranger_with_the_same_number_is_neither_alive_nor_ended():
+    stranger = subprocess.Popen([sys.executable, "-c", OBEDIENT], stdout=subprocess.PIPE)
+    try:
+        assert stranger.stdout is not None
+        stranger.stdout.readline()
+        record = ProcessRecord(
+            pid=stranger.pid,
+            birth="another",
+            mark="none",
+            started_at=datetime.now(UTC),
+            ports={},
+            log="nowhere",
+        )
+        assert not process.is_alive(record)
+        assert process.stop(record, 0.2)
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.communicate()
+
+
+def test_what_a_killed_process_left_behind_is_ended_too(started):
+    made = started(PARENT, words="child")
+    child = int(process.tail(made.log).split()[1])
+    assert set(family_of(made.pid, made.mark, is_leader_alive=True)) == {made.pid, child}
+    os.kill(made.pid, signal.SIGKILL)
+    assert process.wait_until(lambda: not process.is_alive(made), 10)
+    assert birth_of(child) is not None
+    process.stop(made, 1.0)
+    assert birth_of(child) is None
+
+
+def test_a_process_that_ended_has_no_birth(started):
+    made = started("raise SystemExit(3)", words=None)
+    assert process.wait_until(lambda: not process.is_alive(made), 30)
+    assert birth_of(made.pid) is None
+    assert process.exit_words(made) == "ended with exit code 3"
+
+
+def test_the_log_holds_this_start_and_the_one_before_is_kept(started, tmp_path):
+    process.stop(started("print('first up', flush=True)\nimport time\ntime.sleep(600)"), 10)
+    started(OBEDIENT)
+    folder = tmp_path / "logs of it"
+    assert (folder / "part.log").read_text() == "up\n"
+    assert (folder / "part.previous.log").read_text() == "first up\n"
+
+
+def test_the_tail_is_the_last_lines(tmp_path):
+    log = tmp_path / "x.log"
+    log.write_text("".join(f"line {number} {'x' * 1000}\n" for number in range(1000)))
+    assert [line.split()[1] for line in process.tail(log, 3).splitlines()] == ["997", "998", "999"]
+    assert process.tail(tmp_path / "none.log") == ""
+
+
+def test_waiting_ends_with_the_condition_or_the_deadline():
+    answers = iter([False, False, True])
+    assert process.wait_until(lambda: next(answers), 10, poll_s=0.001)
+    assert not process.wait_until(lambda: False, 0.01, poll_s=0.001)

@@ -1,0 +1,225 @@
+"""The contract of replace and of the answers, against each backend: nothing is counted twice or missed."""
+
+import multiprocessing
+import struct
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fraud.errors import Fenced
+from fraud.store import Answer, Change, Claim, Epoch, FeatureStore, Kind, open_store
+from fraud.store.value import ABSENT, FIRST_SEEN, epoch_of, newest_state, state_before, version_of
+
+ANSWER = Answer(b"f" * 16, b'{"outcome":"approve"}', b'{"record":1}')
+
+
+def state(counted: float, *rest: float) -> bytes:
+    return struct.pack(f"<{3 + len(rest)}d", 0.0, 5.0, counted, *rest)
+
+
+def counted(stored: bytes | None) -> float:
+    return struct.unpack_from("<d", newest_state(stored), 16)[0] if stored else 0.0
+
+
+def changes(store: FeatureStore, user: float = 1.0, merchant: float = 2.0) -> list[Change]:
+    found = store.answers().look("nobody", user, merchant)
+    return [
+        Change(Kind.USER, user, state(counted(found.user) + 1), version_of(found.user)),
+        Change(Kind.MERCHANT, merchant, state(counted(found.merchant) + 1), version_of(found.merchant)),
+    ]
+
+
+def commit(store: FeatureStore, name: str, of: list[Change] | None = None) -> bool:
+    return store.answers().commit(name, ANSWER, of or changes(store), store.identity())
+
+
+def test_a_commit_counts_in_both_states_and_is_found_whole(store: FeatureStore) -> None:
+    assert commit(store, "tä")
+    found = store.answers().look("tä", 1.0, 2.0)
+    assert found.answer == store.answers().find("tä") == ANSWER
+    assert (counted(found.user), counted(found.merchant)) == (1.0, 1.0)
+    assert found.user is not None
+    assert epoch_of(found.user) == FIRST_SEEN
+    assert [record for _, record in store.answers().waiting(10)] == [ANSWER.record]
+    assert dict(store.scan(Kind.USER)) == {1.0: state(1)}
+    assert store.expire(Kind.USER, 6.0) == 1
+
+
+def test_of_two_commits_over_the_same_states_one_writes_nothing(store: FeatureStore) -> None:
+    same = changes(store)
+    assert commit(store, "a", same)
+    assert not commit(store, "b", same)
+    assert store.answers().find("b") is None
+    assert store.answers().backlog() == 1
+    assert commit(store, "b")
+    assert counted(store.stored(Kind.USER, [1.0])[0]) == 2.0
+
+
+def test_a_commit_over_one_changed_state_leaves_the_other(store: FeatureStore) -> None:
+    old = changes(store, 1.0, 2.0)
+    assert commit(store, "a", changes(store, 3.0, 2.0))
+    assert not commit(store, "b", old)
+    assert store.stored(Kind.USER, [1.0]) == [None]
+
+
+def test_the_same_id_is_committed_once(store: FeatureStore) -> None:
+    assert commit(store, "a")
+    assert not commit(store, "a")
+    assert counted(store.stored(Kind.USER, [1.0])[0]) == 1.0
+
+
+def test_a_store_that_is_made_anew_takes_no_commit_of_before(store: FeatureStore) -> None:
+    before = store.identity()
+    assert before
+    assert store.renew(is_whole=False) == store.identity() == ""
+    for name in (before, ""):
+        assert not store.answers().commit("a", ANSWER, changes(store), name)
+    assert store.renew(is_whole=True) == store.identity() != before
+    assert commit(store, "a")
+
+
+def test_the_identity_outlives_the_process(url: str) -> None:
+    with open_store(url) as first, open_store(url) if url.startswith("unix") else first as second:
+        assert first.identity() == second.identity()
+
+
+def test_a_commit_keeps_the_epoch_and_the_state_before(store: FeatureStore) -> None:
+    token = store.acquire("stream")
+    store.write(Kind.USER, {1.0: state(3)}, Epoch(1, 0), token)
+    store.write(Kind.USER, {1.0: state(4)}, Epoch(1, 1), token)
+    assert commit(store, "a")
+    (stored,) = store.stored(Kind.USER, [1.0])
+    assert stored is not None
+    assert epoch_of(stored) == Epoch(1, 1)
+    assert state_before(stored, Epoch(1, 1)) == state(3)
+    assert newest_state(stored) == state(5)
+
+
+def test_replace_writes_what_has_not_changed_and_names_what_has(store: FeatureStore) -> None:
+    token = store.acquire("stream")
+    store.write(Kind.USER, {1.0: state(1), 2.0: state(1)}, Epoch(1, 0), token)
+    keys = [1.0, 2.0, 3.0, 4.0]
+    versions = dict(zip(keys, map(version_of, store.stored(Kind.USER, keys)), strict=True))
+    assert versions[3.0] == ABSENT
+    assert commit(store, "a", changes(store, 2.0, 9.0))
+    assert commit(store, "b", changes(store, 3.0, 9.0))
+    new = {key: state(7) for key in keys}
+    assert sorted(store.replace(Kind.USER, new, versions, Epoch(1, 1), token)) == [2.0, 3.0]
+    assert list(map(counted, store.stored(Kind.USER, keys))) == [7.0, 2.0, 1.0, 7.0]
+    assert store.read(Kind.USER, [1.0, 4.0], Epoch(1, 1)) == [state(1), None]
+    assert store.replace(Kind.USER, {}, {}, Epoch(1, 1), token) == []
+
+
+def test_replace_is_fenced_as_write_is(store: FeatureStore) -> None:
+    old, new = store.acquire("old"), store.acquire("new driver")
+    with pytest.raises(Fenced, match="new driver"):
+        store.replace(Kind.USER, {1.0: state(1)}, {1.0: ABSENT}, Epoch(1, 0), old)
+    store.write(Kind.USER, {1.0: state(1)}, Epoch(1, 7), new)
+    version = version_of(store.stored(Kind.USER, [1.0])[0])
+    with pytest.raises(Fenced, match="newer"):
+        store.replace(Kind.USER, {1.0: state(2)}, {1.0: version}, Epoch(1, 6), new)
+
+
+def test_a_claim_belongs_to_one_micro_batch_also_when_it_runs_again(store: FeatureStore) -> None:
+    answers = store.answers()
+    assert commit(store, "a")
+    asked = ["a", "unheard of"]
+    assert answers.claim(asked, Epoch(1, 3), 60.0) == [Claim.MINE, Claim.UNKNOWN]
+    assert answers.claim(asked, Epoch(1, 3), 60.0) == [Claim.MINE, Claim.UNKNOWN]
+    assert answers.claim(asked, Epoch(1, 4), 60.0) == [Claim.TAKEN, Claim.UNKNOWN]
+    assert answers.find("a") == ANSWER
+    assert answers.claim([], Epoch(1, 4), 60.0) == []
+
+
+def test_only_claimed_answers_expire(store: FeatureStore) -> None:
+    answers = store.answers()
+    for name in ("a", "b", "c"):
+        assert commit(store, name)
+    answers.claim(["a"], Epoch(1, 0), 10.0)
+    answers.claim(["b"], Epoch(1, 0), 1000.0)
+    assert answers.expire(time.time()) == 0
+    assert answers.expire(time.time() + 100.0) == 1
+    assert [answers.find(name) is None for name in ("a", "b", "c")] == [True, False, False]
+
+
+def test_the_outbox_keeps_the_order_of_the_commits_until_they_are_sent(store: FeatureStore) -> None:
+    answers = store.answers()
+    for i in range(5):
+        record = f"r{i}".encode()
+        assert answers.commit(f"t{i}", ANSWER._replace(record=record), changes(store), store.identity())
+    entries = answers.waiting(3)
+    assert [record for _, record in entries] == [b"r0", b"r1", b"r2"]
+    answers.sent([entry for entry, _ in entries[:2]])
+    answers.sent([])
+    assert [record for _, record in answers.waiting(9)] == [b"r2", b"r3", b"r4"]
+    assert answers.backlog() == 3
+
+
+def test_one_at_a_time_holds_the_lease(store: FeatureStore) -> None:
+    answers = store.answers()
+    assert answers.lease("a", 0.1)
+    assert answers.lease("a", 0.1)
+    assert not answers.lease("b", 0.1)
+    time.sleep(0.12)
+    assert answers.lease("b", 10.0)
+    assert not answers.lease("a", 0.1)
+
+
+def _commit_many(url: str, replica: int, count: int) -> None:
+    with open_store(url) as store:
+        for i in range(count):
+            while not commit(store, f"{replica}-{i}", changes(store, float(i % 2), 2.0)):
+                pass
+
+
+def test_replicas_and_the_stream_count_every_transaction_once(url: str) -> None:
+    """Two replicas commit, the stream folds beside them, every micro-batch twice."""
+    spawn = multiprocessing.get_context("spawn")
+    replicas = [spawn.Process(target=_commit_many, args=(url, replica, 60)) for replica in range(2)]
+    with open_store(url) as store:
+        token = store.acquire("stream")
+        for replica in replicas:
+            replica.start()
+        batches = 0
+        while any(replica.is_alive() for replica in replicas):
+            for _ in range(2):
+                pending = [0.0, 1.0]
+                while pending:
+                    stored = dict(zip(pending, store.stored(Kind.USER, pending), strict=True))
+                    fresh = {k: v for k, v in stored.items() if v is None or epoch_of(v) != Epoch(1, batches)}
+                    new = {k: state(counted(v) + 1) for k, v in fresh.items()}
+                    versions = {k: version_of(v) for k, v in fresh.items()}
+                    pending = store.replace(Kind.USER, new, versions, Epoch(1, batches), token)
+            batches += 1
+        for replica in replicas:
+            replica.join()
+            assert replica.exitcode == 0
+        users = store.stored(Kind.USER, [0.0, 1.0])
+        assert sum(map(counted, users)) == 120 + 2 * batches
+        assert counted(store.stored(Kind.MERCHANT, [2.0])[0]) == 120
+        assert store.answers().backlog() == 120
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(st.sampled_from(["api", "stream", "again"]), max_size=15))
+def test_a_micro_batch_run_again_reads_what_it_started_from(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[str]
+) -> None:
+    with open_store(f"lmdb://{tmp_path_factory.mktemp('again')}") as store:
+        token, batch, total, started = store.acquire("stream"), 0, 0.0, 0.0
+        for i, step in enumerate(steps):
+            (stored,) = store.stored(Kind.USER, [1.0])
+            if step == "api":
+                assert commit(store, f"t{i}")
+                total += 1
+            elif step == "stream":
+                batch, started = batch + 1, total
+                new = {1.0: state(counted(stored) + 10)}
+                assert store.replace(Kind.USER, new, {1.0: version_of(stored)}, Epoch(1, batch), token) == []
+                total += 10
+            elif batch:
+                before = state_before(stored, Epoch(1, batch))
+                assert (struct.unpack_from("<d", before, 16)[0] if before else 0.0) == started
+        assert counted(store.stored(Kind.USER, [1.0])[0]) == total

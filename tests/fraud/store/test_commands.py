@@ -1,0 +1,192 @@
+"""`fraud store`: what a person sees of a store that the fold has written, in each backend."""
+
+import json
+import math
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from fraud.contracts import Label, Transaction
+from fraud.errors import BadInput
+from fraud.features.batch import fold_both
+from fraud.features.definitions import MERCHANT, USER
+from fraud.features.engine import fold_events
+from fraud.features.events import event_of_label, event_of_transaction, hash_text, stack_events
+from fraud.features.snapshot import read_snapshot
+from fraud.store import LATEST, Epoch, Kind, open_store
+from fraud.store.commands import app
+from fraud.store.settings import StoreSettings
+from jobs.stream.settings import StreamSettings
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def transaction(i: int, user: str, merchant: str, hours: float) -> Transaction:
+    time = START + timedelta(hours=hours)
+    return Transaction(
+        transaction_id=f"t{i}", event_time=time, user_id=user, merchant_id=merchant, amount=10.0 + i
+    )
+
+
+def write(url: str, records: list[Transaction], labelled: Transaction | None = None) -> None:
+    events = [event_of_transaction(record) for record in records]
+    if labelled is not None:
+        fields = {"transaction_id", "user_id", "merchant_id", "event_time"}
+        label = Label(**labelled.model_dump(include=fields), label_time=labelled.event_time, is_fraud=True)
+        events.append(event_of_label(label))
+    user, merchant = fold_both(stack_events(events))
+    with open_store(url) as store:
+        token = store.acquire("test")
+        for kind, folded in ((Kind.USER, user), (Kind.MERCHANT, merchant)):
+            store.write(kind, folded.states, Epoch(2, 17), token)
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False, env={"COLUMNS": "120"})
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def run_json(*arguments: str) -> Any:
+    return json.loads(run(*arguments, "--json"))
+
+
+@pytest.fixture
+def filled(url: str) -> str:
+    records = [transaction(i, "anna", f"shop {i % 2}", 0.25 * i) for i in range(8)]
+    write(url, [*records, transaction(8, "ben", "shop 0", 24.0 * 200)], records[3])
+    return url
+
+
+def test_inspect_shows_a_user_as_the_fold_has_left_it(filled: str) -> None:
+    found = run_json("inspect", "--user", "anna", "--store", filled)
+    assert (found["kind"], found["name"], found["key"]) == ("user", "anna", int(hash_text("anna")))
+    assert (found["generation"], found["batch"]) == (2, 17)
+    state = found["state"]
+    assert state["newest_event"] == "2026-03-01T01:45:00+00:00"
+    assert state["transactions"] == 8
+    assert [event["amount"] for event in state["kept"]] == [10.0 + i for i in range(8)]
+    assert [event["is_fraud"] for event in state["kept"]] == [None] * 3 + [True] + [None] * 4
+    hashes = [value["value_hash"] for value in state["known"]["merchant"]]
+    assert hashes == [int(hash_text("shop 0")), int(hash_text("shop 1"))]
+    assert state["known"]["device"] == []
+    assert state["windows"]["count_1h_by_user"] == 4.0
+    assert state["windows"]["amount_mean_24h_by_user"] == 13.5
+    assert state["windows"]["fraud_share_7d_by_user"] == 0.125
+    assert state["windows"]["merchant_distinct_24h_by_user"] == 2.0
+
+
+def test_inspect_shows_a_merchant_in_words(filled: str) -> None:
+    shown = run("inspect", "--merchant", "shop 1", "--store", filled)
+    for text in ("merchant shop 1", "2026-03-01 01:45:00 UTC", "4 folded", "generation 2, micro-batch 17"):
+        assert text in shown
+    assert "amount_max_24h_by_merchant" in shown
+    assert "fraud" in shown
+
+
+def test_inspect_changes_nothing(filled: str) -> None:
+    def content() -> list[Any]:
+        with open_store(filled) as store:
+            return [sorted(store.scan(kind)) for kind in Kind]
+
+    before = content()
+    run("inspect", "--user", "anna", "--store", filled)
+    run("stats", "--store", filled)
+    assert content() == before
+
+
+@pytest.mark.parametrize("arguments", [("--user", "carl"), ("--merchant", "anna"), ("--user", "Anna")])
+def test_an_unknown_entity_is_an_error_that_says_why_it_may_be_missing(
+    filled: str, arguments: tuple[str, str]
+) -> None:
+    with pytest.raises(BadInput, match=f"knows no {arguments[0][2:]} '{arguments[1]}'"):
+        run("inspect", *arguments, "--store", filled)
+
+
+@pytest.mark.parametrize("arguments", [(), ("--user", "anna", "--merchant", "shop 0")])
+def test_inspect_wants_exactly_one_entity(filled: str, arguments: tuple[str, ...]) -> None:
+    with pytest.raises(BadInput, match="--user ID or --merchant ID"):
+        run("inspect", *arguments, "--store", filled)
+
+
+def test_stats_count_and_tell_the_ages(filled: str) -> None:
+    users, merchants = run_json("stats", "--store", filled)
+    assert (users["kind"], users["entities"], merchants["entities"]) == ("user", 2, 2)
+    assert users["oldest"] == merchants["oldest"] == "2026-03-01T01:45:00+00:00"
+    assert users["age_days"]["age max"] == pytest.approx(200 - 1.75 / 24)
+    assert users["stored_bytes"] > users["entities"] * 12 * 8
+    shown = run("stats", "--store", filled)
+    assert "user" in shown
+    assert "199.9" in shown
+
+
+def test_stats_of_an_empty_store_are_zero(url: str) -> None:
+    open_store(url).close()
+    assert [found["entities"] for found in run_json("stats", "--store", url)] == [0, 0]
+    assert "empty" in run("expire", "--store", url)
+
+
+def test_expire_deletes_the_idle_beside_a_running_writer(filled: str) -> None:
+    with open_store(filled) as store:
+        token = store.acquire("stream")
+    assert "deleted 1 users and 1 merchants" in run("expire", "--store", filled)
+    with open_store(filled) as store:
+        assert store.read(Kind.USER, [hash_text("anna")], LATEST) == [None]
+        store.write(Kind.USER, {1.0: bytes(96)}, Epoch(2, 18), token)
+
+
+def test_expire_refuses_what_features_would_show_unless_told(filled: str) -> None:
+    with pytest.raises(BadInput, match="182 days"):
+        run("expire", "--older-than-days", "30", "--store", filled)
+    assert "deleted 1 users" in run("expire", "--older-than-days", "30", "--inexact", "--store", filled)
+
+
+def test_a_wrong_clock_in_the_future_makes_nobody_idle(url: str) -> None:
+    now = datetime.now(UTC)
+    hours = [(time - START) / timedelta(hours=1) for time in (now, datetime(2099, 1, 1, tzinfo=UTC))]
+    write(url, [transaction(i, f"u{i}", "shop", at) for i, at in enumerate(hours)])
+    assert "deleted 0 users and 0 merchants" in run("expire", "--store", url)
+
+
+def test_forgetting_after_the_promised_time_shows_in_no_feature() -> None:
+    past = [transaction(i, "anna", "shop", i) for i in range(50)]
+    later = [transaction(100 + i, "anna", "shop", 24 * 180 + 50 + i * 5) for i in range(20)]
+    new = stack_events([event_of_transaction(record) for record in later])
+    for entity, name in ((USER, "anna"), (MERCHANT, "shop")):
+        state = fold_events(entity, stack_events([event_of_transaction(r) for r in past]), {}).states
+        kept = fold_events(entity, new, state)
+        forgotten = fold_events(entity, new, {})
+        assert kept.vectors.tobytes() == forgotten.vectors.tobytes()
+        snapshots = [read_snapshot(entity, folded.states[hash_text(name)]) for folded in (kept, forgotten)]
+        assert snapshots[0].known == snapshots[1].known
+
+
+def test_a_state_of_a_label_alone_can_be_read() -> None:
+    names = {"transaction_id": "t1", "user_id": "anna", "merchant_id": "shop"}
+    label = Label(**names, event_time=START, label_time=START, is_fraud=True)
+    folded = fold_events(USER, stack_events([event_of_label(label)]), {})
+    found = read_snapshot(USER, folded.states[hash_text("anna")])
+    assert (found.newest_event, found.transactions, found.kept) == (None, 0, ())
+    assert math.isnan(found.windows["amount_mean_24h_by_user"])
+
+
+def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["stats", "--store", f"lmdb://{tmp_path / 'none'}"])
+    assert "no feature store in" in str(result.exception)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{}, {"FRAUD_STREAM_HOME": "/somewhere"}, {"FRAUD_STREAM_STORE_URL": "redis://host/0"}],
+    ids=["default", "home", "url"],
+)
+def test_the_commands_look_where_the_stream_keeps_its_store(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert StoreSettings().store == StreamSettings().store

@@ -1,0 +1,285 @@
+"""The contract of every feature store, run against each backend."""
+
+import math
+import multiprocessing
+import os
+import signal
+import struct
+from collections.abc import Callable
+from multiprocessing.synchronize import Event
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fraud.errors import BadConfig, Fenced
+from fraud.store import LATEST, Entry, Epoch, FeatureStore, Kind, open_store
+
+
+def state(newest_us: float, *rest: float) -> bytes:
+    return struct.pack(f"<{2 + len(rest)}d", 0.0, newest_us, *rest)
+
+
+def test_an_epoch_that_runs_again_starts_from_the_state_before_it(store: FeatureStore) -> None:
+    token = store.acquire("test")
+    store.write(Kind.USER, {1.0: state(1)}, Epoch(1, 0), token)
+    for attempt in (2, 3):
+        assert store.read(Kind.USER, [1.0], Epoch(1, 1)) == [state(1)]
+        store.write(Kind.USER, {1.0: state(attempt)}, Epoch(1, 1), token)
+    assert store.read(Kind.USER, [1.0], Epoch(1, 2)) == [state(3)]
+
+
+def test_an_entity_first_written_in_the_epoch_is_new_to_its_second_run(store: FeatureStore) -> None:
+    token = store.acquire("test")
+    store.write(Kind.MERCHANT, {1.0: state(1)}, Epoch(1, 5), token)
+    assert store.read(Kind.MERCHANT, [1.0], Epoch(1, 5)) == [None]
+
+
+def test_users_and_merchants_with_the_same_key_are_apart(store: FeatureStore) -> None:
+    token = store.acquire("test")
+    store.write(Kind.USER, {1.0: state(1)}, Epoch(1, 0), token)
+    assert store.read(Kind.MERCHANT, [1.0], Epoch(1, 1)) == [None]
+
+
+def test_the_older_of_two_writers_is_fenced_and_writes_nothing(store: FeatureStore) -> None:
+    old, new = store.acquire("old"), store.acquire("new driver")
+    with pytest.raises(Fenced, match="new driver"):
+        store.write(Kind.USER, {1.0: state(1)}, Epoch(1, 0), old)
+    assert store.read(Kind.USER, [1.0], Epoch(1, 1)) == [None]
+    store.write(Kind.USER, {1.0: state(2)}, Epoch(1, 0), new)
+
+
+def test_a_token_holds_until_the_next_is_given(store: FeatureStore) -> None:
+    older = store.acquire("older")
+    store.hold(older)
+    newer = store.acquire("newer")
+    store.hold(newer)
+    with pytest.raises(Fenced, match="taken over by newer"):
+        store.hold(older)
+
+
+def test_a_reader_whose_epoch_is_behind_the_state_is_fenced(store: FeatureStore) -> None:
+    store.write(Kind.USER, {1.0: state(1)}, Epoch(1, 7), store.acquire("test"))
+    with pytest.raises(Fenced, match="newer"):
+        store.read(Kind.USER, [1.0], Epoch(1, 6))
+
+
+def test_a_new_checkpoint_is_newer_than_every_batch_of_the_old_one(store: FeatureStore) -> None:
+    first, second = store.generation_of("first"), store.generation_of("second")
+    assert (store.generation_of("first"), store.generation_of("second")) == (first, second)
+    store.write(Kind.USER, {1.0: state(1)}, Epoch(first, 1_000_000), store.acquire("test"))
+    assert store.read(Kind.USER, [1.0], Epoch(second, 0)) == [state(1)]
+
+
+def test_epochs_beyond_what_a_float_holds_are_told_apart(store: FeatureStore) -> None:
+    token = store.acquire("test")
+    for batch in range(3):
+        store.write(Kind.USER, {1.0: state(batch)}, Epoch(1_000_000, batch), token)
+    assert store.read(Kind.USER, [1.0], Epoch(1_000_000, 2)) == [state(1)]
+    with pytest.raises(Fenced, match=str(Epoch(1_000_000, 2).number)):
+        store.write(Kind.USER, {1.0: state(9)}, Epoch(1_000_000, 1), token)
+
+
+def test_expire_deletes_exactly_the_entities_idle_since_before_the_time(store: FeatureStore) -> None:
+    token = store.acquire("test")
+    store.write(Kind.USER, {float(k): state(k) for k in range(10)}, Epoch(1, 0), token)
+    assert store.expire(Kind.USER, 4.0, token) == 4
+    assert sorted(key for key, _ in store.scan(Kind.USER)) == [4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
+
+
+def test_an_entity_without_any_event_is_idle_since_ever(store: FeatureStore) -> None:
+    token = store.acquire("test")
+    store.write(Kind.USER, {1.0: state(-math.inf), 2.0: state(1)}, Epoch(1, 0), token)
+    assert store.expire(Kind.USER, 1.0, token) == 1
+    assert [key for key, _ in store.scan(Kind.USER)] == [2.0]
+
+
+def test_the_newest_event_decides_even_when_an_older_one_was_written_last(store: FeatureStore) -> None:
+    token = store.acquire("test")
+    store.write(Kind.USER, {1.0: state(1)}, Epoch(1, 0), token)
+    store.write(Kind.USER, {1.0: state(9)}, Epoch(1, 1), token)
+    assert store.expire(Kind.USER, 5.0, token) == 0
+    assert store.read(Kind.USER, [1.0], LATEST) == [state(9)]
+
+
+def test_expiry_of_one_kind_leaves_the_other(store: FeatureStore) -> None:
+    token = store.acquire("test")
+    for kind in Kind:
+        store.write(kind, {1.0: state(1)}, Epoch(1, 0), token)
+    store.expire(Kind.USER, 5.0, token)
+    assert (list(store.scan(Kind.USER)), list(store.scan(Kind.MERCHANT))) == ([], [(1.0, state(1))])
+
+
+def test_an_expired_entity_starts_anew(store: FeatureStore) -> None:
+    token = store.acquire("test")
+    store.write(Kind.USER, {1.0: state(1)}, Epoch(1, 0), token)
+    store.expire(Kind.USER, 5.0, token)
+    assert store.read(Kind.USER, [1.0], Epoch(1, 1)) == [None]
+    store.write(Kind.USER, {1.0: state(7)}, Epoch(1, 1), token)
+    assert store.read(Kind.USER, [1.0], Epoch(1, 1)) == [None]
+    assert store.read(Kind.USER, [1.0], LATEST) == [state(7)]
+
+
+def test_a_writer_that_was_taken_over_expires_nothing_but_a_person_may(store: FeatureStore) -> None:
+    old, new = store.acquire("old"), store.acquire("new driver")
+    store.write(Kind.USER, {1.0: state(1)}, Epoch(1, 0), new)
+    with pytest.raises(Fenced, match="new driver"):
+        store.expire(Kind.USER, 5.0, old)
+    assert store.expire(Kind.USER, 5.0) == 1
+    store.write(Kind.USER, {1.0: state(2)}, Epoch(1, 1), new)  # and takes over from nobody
+
+
+def test_entries_tell_of_every_entity_its_newest_event_and_size(store: FeatureStore) -> None:
+    token = store.acquire("test")
+    store.write(Kind.MERCHANT, {1.0: state(5), 2.0: state(-math.inf)}, Epoch(1, 0), token)
+    store.write(Kind.MERCHANT, {1.0: state(6)}, Epoch(1, 1), token)
+    assert sorted(store.entries(Kind.MERCHANT)) == [Entry(1.0, 6.0, 12 + 16 + 16), Entry(2.0, -math.inf, 28)]
+
+
+def test_the_latest_epoch_reads_what_was_written_last_by_whomever(store: FeatureStore) -> None:
+    store.write(Kind.USER, {1.0: state(1)}, Epoch(4_000, 1 << 39), store.acquire("test"))
+    assert store.read(Kind.USER, [1.0, 2.0], LATEST) == [state(1), None]
+
+
+def test_a_writer_whose_epoch_is_behind_a_state_is_fenced_and_changes_none(store: FeatureStore) -> None:
+    token = store.acquire("test")
+    store.write(Kind.USER, {2.0: state(1)}, Epoch(1, 7), token)
+    with pytest.raises(Fenced, match=r"newer than this one .* `fraud replay rebuild-store`"):
+        store.write(Kind.USER, {1.0: state(2), 2.0: state(2)}, Epoch(1, 6), token)
+    assert store.read(Kind.USER, [1.0, 2.0], LATEST) == [None, state(1)]
+
+
+def test_ten_thousand_states_are_written_read_gone_through_and_expired(store: FeatureStore) -> None:
+    token = store.acquire("test")
+    numbers = range(10_000)
+    states = {float(7919 * k + 1): state(k, *([k / 7] * 380)) for k in numbers}  # 3 KB each
+    for epoch in (Epoch(1, 0), Epoch(1, 1), Epoch(1, 1)):
+        store.write(Kind.USER, states, epoch, token)
+    store.flush()
+    keys = list(states)
+    assert store.read(Kind.USER, keys, Epoch(1, 1)) == list(states.values())
+    assert dict(store.scan(Kind.USER)) == states
+    assert sum(1 for _ in store.entries(Kind.USER)) == 10_000
+    assert store.expire(Kind.USER, 9_000.0, token) == 9_000
+    assert sum(1 for _ in store.entries(Kind.USER)) == 1_000
+
+
+def test_what_was_written_is_there_when_opened_again(url: str) -> None:
+    with open_store(url) as store:
+        store.write(Kind.USER, {0.5: state(1)}, Epoch(1, 0), store.acquire("test"))
+        store.flush()
+    with open_store(url) as store:
+        assert list(store.scan(Kind.USER)) == [(0.5, state(1))]
+
+
+def _write_in_process(url: str, key: float, token: int) -> None:
+    with open_store(url) as store:
+        for batch in range(20):
+            before = store.read(Kind.USER, [key], Epoch(1, batch))[0]
+            count = struct.unpack_from("<d", before, 16)[0] if before else 0.0
+            store.write(Kind.USER, {key: state(1, count + 1)}, Epoch(1, batch), token)
+
+
+def test_processes_write_different_entities_side_by_side(url: str) -> None:
+    with open_store(url) as store:
+        token = store.acquire("test")
+    spawn = multiprocessing.get_context("spawn")
+    workers = [spawn.Process(target=_write_in_process, args=(url, float(k), token)) for k in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    with open_store(url) as store:
+        assert dict(store.scan(Kind.USER)) == {float(k): state(1, 20.0) for k in range(3)}
+
+
+def _write_until_fenced(url: str, token: int, has_written: Event) -> None:
+    """Write batch after batch, each to many entities, until somebody takes over."""
+    with open_store(url) as store:
+        for batch in range(1_000_000):
+            states = {float(key): state(batch) for key in range(1, 2_001)}
+            try:
+                store.write(Kind.USER, states, Epoch(1, batch), token)
+            except Fenced:
+                os._exit(7)
+            has_written.set()
+
+
+def test_a_process_that_is_taken_over_while_it_writes_ends_and_writes_nothing_after(url: str) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    has_written = spawn.Event()
+    with open_store(url) as store:
+        old = spawn.Process(target=_write_until_fenced, args=(url, store.acquire("old"), has_written))
+        old.start()
+        assert has_written.wait(60)
+        token = store.acquire("new")
+        found = store.stored(Kind.USER, [float(key) for key in range(1, 2_001)])  # whatever it got to
+        old.join(60)
+        assert old.exitcode == 7
+        assert store.stored(Kind.USER, [float(key) for key in range(1, 2_001)]) == found
+        store.write(Kind.USER, {1.0: state(0)}, Epoch(2, 0), token)
+
+
+def _count_up(store: FeatureStore, keys: list[float], epoch: Epoch, token: int) -> None:
+    """One micro-batch: add one to the counter of each entity."""
+    befores = store.read(Kind.USER, keys, epoch)
+    counts = [struct.unpack_from("<d", before, 16)[0] if before else 0.0 for before in befores]
+    store.write(
+        Kind.USER, {key: state(1, count + 1) for key, count in zip(keys, counts, strict=True)}, epoch, token
+    )
+
+
+def _count_up_for_ever(url: str, keys: list[float], token: int, has_begun: Event) -> None:
+    with open_store(url) as store:
+        _count_up(store, keys, Epoch(1, 0), token)
+        has_begun.set()
+        while True:
+            _count_up(store, keys, Epoch(1, 1), token)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_writer_killed_at_any_moment_leaves_what_the_epoch_run_again_makes_exact(
+    url: str, seed: int
+) -> None:
+    """It is killed among the groups of its writes, again and again within the same epoch."""
+    del seed
+    keys = [float(key) for key in range(1, 5_001)]
+    spawn = multiprocessing.get_context("spawn")
+    has_begun = spawn.Event()
+    with open_store(url) as store:
+        token = store.acquire("test")
+        writer = spawn.Process(target=_count_up_for_ever, args=(url, keys, token, has_begun))
+        writer.start()
+        assert has_begun.wait(60)
+        assert writer.pid is not None
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join()
+        _count_up(store, keys, Epoch(1, 1), token)
+        assert store.read(Kind.USER, keys, LATEST) == [state(1, 2.0)] * len(keys)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=20))
+def test_crashes_between_runs_of_an_epoch_never_show(
+    new_url: Callable[[], str], steps: list[tuple[int, bool]]
+) -> None:
+    """A counter per entity, incremented once an epoch, counts epochs whatever was run twice."""
+    with open_store(new_url()) as store:
+        token = store.acquire("test")
+        expected = dict.fromkeys(range(5), 0)
+        for batch, (key, is_run_twice) in enumerate(steps):
+            expected[key] += 1
+            for _ in range(1 + is_run_twice):
+                before = store.read(Kind.USER, [float(key)], Epoch(1, batch))[0]
+                count = struct.unpack_from("<d", before, 16)[0] if before else 0.0
+                store.write(Kind.USER, {float(key): state(1, count + 1)}, Epoch(1, batch), token)
+        counts = {int(key): struct.unpack_from("<d", found, 16)[0] for key, found in store.scan(Kind.USER)}
+        assert counts == {key: n for key, n in expected.items() if n}
+
+
+@pytest.mark.parametrize("bad", ["", "lmdb://", "file:///x", "store"])
+def test_a_url_of_no_known_store_is_refused(bad: str) -> None:
+    make: Callable[[str], FeatureStore] = open_store
+    with pytest.raises(BadConfig, match="lmdb:///folder"):
+        make(bad)

@@ -1,0 +1,110 @@
+"""Rules: what holds, what goes before what, and that a wrong file is refused with its line."""
+
+import math
+import os
+from pathlib import Path
+
+import pytest
+
+from fraud.contracts import Outcome
+from fraud.errors import BadConfig
+from fraud.rules import RuleFile, compile_rules, overrule
+
+GOOD = b"""\
+version: "1"
+lists:
+  stolen: [d1, d2]
+  good: [u9]
+rules:
+  - name: stolen_device
+    when: in_list(device_id, 'stolen')
+    then: decline
+    reason: the device is reported as stolen
+  - name: many
+    when: count_1h_by_user >= 5.0 && amount > 10.0
+    then: review
+    reason: many transactions in an hour
+  - name: good_customer
+    when: in_list(user_id, 'good') && score < 0.9
+    then: approve
+    reason: known customer
+    expires: 2026-12-31T00:00:00Z
+"""
+BEFORE, AFTER = 1_790_000_000.0, 1_800_000_000.0
+
+
+def names(values: dict[str, object], now_s: float = BEFORE) -> list[str]:
+    return [rule.name for rule in compile_rules(GOOD).holding(values, now_s)]
+
+
+def test_rules_hold_by_fields_features_score_and_lists() -> None:
+    assert names({"device_id": "d2"}) == ["stolen_device"]
+    assert names({"count_1h_by_user": 5.0, "amount": 10.5}) == ["many"]
+    assert names({"user_id": "u9", "score": 0.5}) == ["good_customer"]
+    assert names({"user_id": "u9", "score": 0.95}) == []
+
+
+def test_a_rule_that_reads_something_missing_does_not_hold() -> None:
+    assert names({"count_1h_by_user": math.nan, "amount": 99.0}) == []
+    assert names({"user_id": "u9", "score": None}) == []
+
+
+def test_an_expired_rule_does_not_hold() -> None:
+    assert names({"user_id": "u9", "score": 0.5}, AFTER) == []
+
+
+@pytest.mark.parametrize(
+    ("decided", "values", "expected"),
+    [
+        (Outcome.APPROVE, {"device_id": "d1", "user_id": "u9", "score": 0.1}, Outcome.DECLINE),
+        (Outcome.DECLINE, {"user_id": "u9", "score": 0.1}, Outcome.APPROVE),
+        (Outcome.APPROVE, {"count_1h_by_user": 9.0, "amount": 99.0}, Outcome.REVIEW),
+        (Outcome.DECLINE, {"count_1h_by_user": 9.0, "amount": 99.0}, Outcome.DECLINE),
+        (Outcome.REVIEW, {}, Outcome.REVIEW),
+    ],
+)
+def test_decline_goes_before_approve_before_review_before_the_model(
+    decided: Outcome, values: dict[str, object], expected: Outcome
+) -> None:
+    assert overrule(decided, compile_rules(GOOD).holding(values, BEFORE))[0] is expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        (b"count_1h_by_user >=", b"count_1h_by_usr >=", 11, "did you mean count_1h_by_user"),
+        (b"amount > 10.0", b"amount > 'x'", 11, "many: "),
+        (b"amount > 10.0", b"amount >", 11, "many: "),
+        (b"in_list(device_id, 'stolen')", b"in_list(device_id, 'stollen')", 7, "stolen_device: .*stollen"),
+        (b"in_list(device_id, 'stolen')", b"__import__('os')", 7, "stolen_device: "),
+        (b"in_list(device_id, 'stolen')", b"amount * 2.0", 7, "true or false"),
+        (b"then: review", b"then: refuse", 12, "then"),
+        (b"name: many", b"name: stolen_device", 10, "stands above"),
+        (b"expires:", b"expire:", 18, "expire"),
+        (b"rules:\n", b"rules: [\n", 6, "not YAML"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_line_and_reason(old: bytes, new: bytes, line: int, words: str) -> None:
+    assert old in GOOD
+    with pytest.raises(BadConfig, match=f"rules:{line}: .*{words}"):
+        compile_rules(GOOD.replace(old, new, 1))
+
+
+def test_a_file_is_taken_in_when_it_changes_and_a_wrong_one_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_bytes(GOOD)
+    watched = RuleFile(file)
+    first = watched.rules.version
+    assert not watched.look()
+    file.write_bytes(GOOD.replace(b"then: review", b"then: refuse"))
+    assert not watched.look()
+    assert "rules.yaml:12" in watched.refused
+    assert watched.rules.version == first
+    file.write_bytes(GOOD.replace(b'"1"', b'"2"'))
+    os.utime(file, (1, 1))
+    assert watched.look()
+    assert watched.rules.version.startswith("2+")
+    assert watched.refused == ""
+    file.unlink()
+    assert not watched.look()
+    assert watched.rules.version.startswith("2+")

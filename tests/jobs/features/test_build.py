@@ -1,0 +1,216 @@
+"""A build over every kind of table, by both engines, over a real Spark session and real Delta tables."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from fraud.errors import BadInput
+from fraud.features import FEATURE_NAMES
+from fraud.features.batch import compute_features
+from jobs.features.build import Engine, build
+from jobs.stream.session import open_session
+from services.simulator.generate import generate
+from services.simulator.settings import GeneratorSettings
+
+BOTH = pytest.mark.parametrize("engine", [Engine.LOCAL, Engine.SPARK])
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[SparkSession]:
+    session = open_session("test-features-build", "local[2]", 2)
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="module")
+def tables() -> tuple[pa.Table, pa.Table]:
+    """A log with late arrivals, equal arrival times and duplicates; labels among the transactions."""
+    data = generate(GeneratorSettings(transactions=3_000, users=40, merchants=30, seed=3, days=40))
+    dice = np.random.default_rng(5)
+    times = data.transactions["event_time"].cast(pa.int64()).to_numpy()
+    late = np.where(dice.random(len(times)) < 0.2, dice.integers(0, 72 * 3600, len(times)) * 1_000_000, 0)
+    arrival = (times + late) // 60_000_000 * 60_000_000
+    table = data.transactions.append_column("arrival_time", pa.array(arrival).cast(pa.timestamp("us", "UTC")))
+    again = table.take(pa.array(dice.integers(0, table.num_rows, 50)))
+    return pa.concat_tables([table, again]), data.labels
+
+
+def read(spark: SparkSession, path: Path) -> pa.Table:
+    table = spark.read.format("delta").load(str(path)).toArrow().combine_chunks()
+    return table.sort_by("arrival_sequence")
+
+
+def vectors_of(table: pa.Table) -> np.ndarray[Any, Any]:
+    return np.column_stack([table[name].to_numpy() for name in FEATURE_NAMES])
+
+
+def write_log(spark: SparkSession, tables: tuple[pa.Table, pa.Table], folder: Path) -> None:
+    """Two Delta tables with the streaming job's arrival columns; their rows in no order."""
+    dice = np.random.default_rng(8)
+    for name, table in zip(("transactions", "labels"), tables, strict=True):
+        n = table.num_rows
+        arrival = table["arrival_time" if name == "transactions" else "label_time"]
+        minute = pa.array(arrival.cast(pa.int64()).to_numpy() // 60_000_000)
+        log = (
+            table.append_column("received_at", arrival)
+            .append_column("generation", pa.array(np.full(n, 1)))
+            .append_column("epoch", minute)
+            .append_column("source_partition", pa.array(dice.integers(0, 12, n), pa.int32()))
+            .append_column("source_offset", pa.array(np.arange(n)))
+        )
+        shuffled = log.take(pa.array(dice.permutation(n)))
+        pq.write_table(shuffled, folder / f"{name}.parquet")
+        frame = spark.read.parquet(str(folder / f"{name}.parquet"))
+        frame.write.format("delta").save(str(folder / name))
+
+
+def write_tables(
+    kind: str, spark: SparkSession, tables: tuple[pa.Table, pa.Table], folder: Path
+) -> list[Path]:
+    if kind == "delta":
+        write_log(spark, tables, folder)
+        return [folder / "transactions", folder / "labels"]
+    paths = []
+    for name, table in zip(("transactions", "labels"), tables, strict=True):
+        target = folder / f"{name}.{kind}"
+        if kind == "csv":
+            pa_csv.write_csv(table, target)
+        else:
+            pq.write_table(table, target, row_group_size=700)
+        paths.append(target)
+    return paths
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "delta"])
+def test_both_engines_write_the_same_bytes(
+    kind: str, spark: SparkSession, tables: tuple[pa.Table, pa.Table], tmp_path: Path
+) -> None:
+    transactions, labels = write_tables(kind, spark, tables, tmp_path)
+    found = {}
+    for engine in (Engine.LOCAL, Engine.SPARK):
+        built = build(transactions, labels, tmp_path / engine, spark, engine=engine)
+        assert (built.transactions, built.labels, built.duplicates) == (3_000, 3_000, 50)
+        found[engine] = read(spark, tmp_path / engine)
+    local, parallel = found[Engine.LOCAL], found[Engine.SPARK]
+    assert vectors_of(parallel).tobytes() == vectors_of(local).tobytes()
+    names = [name for name in local.column_names if name not in FEATURE_NAMES]
+    assert parallel.select(names).equals(local.select(names))
+
+
+@BOTH
+def test_a_build_gives_the_vectors_of_the_batch(
+    engine: Engine, spark: SparkSession, tables: tuple[pa.Table, pa.Table], tmp_path: Path
+) -> None:
+    transactions, labels = write_tables("parquet", spark, tables, tmp_path)
+    build(transactions, labels, tmp_path / "out", spark, engine=engine)
+    expected = compute_features(*tables)
+    rows = np.flatnonzero(~expected.is_duplicate)
+    order = np.argsort(tables[0]["arrival_time"].cast(pa.int64()).to_numpy()[rows], kind="stable")
+    found = read(spark, tmp_path / "out")
+    assert vectors_of(found).tobytes() == expected.vectors[rows[order]].tobytes()
+    assert found["transaction_id"].to_pylist() == tables[0]["transaction_id"].take(rows[order]).to_pylist()
+
+
+def test_the_sequence_counts_labels_and_duplicates_and_files_stand_in_its_order(
+    spark: SparkSession, tables: tuple[pa.Table, pa.Table], tmp_path: Path
+) -> None:
+    transactions, labels = write_tables("parquet", spark, tables, tmp_path)
+    build(transactions, labels, tmp_path / "out", spark, engine=Engine.SPARK)
+    sequence = read(spark, tmp_path / "out")["arrival_sequence"].to_numpy()
+    assert len(np.unique(sequence)) == 3_000
+    assert sequence.max() < 6_050
+    for file in (tmp_path / "out").glob("*.parquet"):
+        part = pq.read_table(file)["arrival_sequence"].to_numpy()
+        assert (np.diff(part) > 0).all()
+        assert ((sequence >= part.min()) & (sequence <= part.max())).sum() == len(part)
+
+
+def test_a_table_without_labels_and_nanoseconds_builds(
+    spark: SparkSession, tables: tuple[pa.Table, pa.Table], tmp_path: Path
+) -> None:
+    table = tables[0].slice(0, 200)
+    plain = table.drop_columns(["arrival_time"]).set_column(
+        table.column_names.index("event_time"),
+        "event_time",
+        table["event_time"].cast(pa.timestamp("ns", "UTC")).cast(pa.timestamp("ns")),
+    )
+    pq.write_table(plain, tmp_path / "t.parquet")
+    found = []
+    for engine in (Engine.LOCAL, Engine.SPARK):
+        build(tmp_path / "t.parquet", None, tmp_path / engine, spark, engine=engine)
+        found.append(vectors_of(read(spark, tmp_path / engine)).tobytes())
+    assert found[0] == found[1]
+    assert found[0] == compute_features(table.drop_columns(["arrival_time"])).vectors.tobytes()
+
+
+def test_auto_folds_a_small_table_in_this_process(
+    spark: SparkSession, tables: tuple[pa.Table, pa.Table], tmp_path: Path
+) -> None:
+    pq.write_table(tables[0].slice(0, 10), tmp_path / "t.parquet")
+    assert build(tmp_path / "t.parquet", None, tmp_path / "out", spark).engine is Engine.LOCAL
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        ("amount", None, "lacks the column amount"),
+        ("merchant_id", None, "lacks the column merchant_id"),
+        ("amount", pa.array(["ten", "20"]), "column amount holds string, but must hold numbers"),
+        (
+            "event_time",
+            pa.array(["today", "now"]),
+            "column event_time holds string, but must hold timestamps",
+        ),
+        ("user_id", pa.array(["u1", None]), "column user_id of the transactions has 1 missing values"),
+        ("amount", pa.array([1.0, float("nan")]), "column amount: 1 values are not above 0"),
+        ("amount", pa.array([1.0, -3.0]), "column amount: 1 values are not above 0"),
+    ],
+)
+def test_a_missing_or_wrong_column_is_named(
+    *,
+    engine: Engine,
+    column: str,
+    values: pa.Array | None,
+    words: str,
+    spark: SparkSession,
+    tables: tuple[pa.Table, pa.Table],
+    tmp_path: Path,
+) -> None:
+    table = tables[0].slice(0, 2)
+    place = table.column_names.index(column)
+    table = table.remove_column(place)
+    if values is not None:
+        table = table.append_column(column, values)
+    pq.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(BadInput, match=words):
+        build(tmp_path / "t.parquet", None, tmp_path / "out", spark, engine=engine)
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / ".out.staging").exists()
+
+
+@BOTH
+def test_a_wrong_value_in_csv_names_its_column(engine: Engine, spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "transaction_id,event_time,user_id,merchant_id,amount\n1,2026-03-01T12:00:00Z,u,m,10.0\n2,soon,u,m,1\n"
+    )
+    with pytest.raises(BadInput, match="column event_time must hold timestamps"):
+        build(tmp_path / "t.csv", None, tmp_path / "out", spark, engine=engine)
+
+
+def test_a_folder_with_something_in_it_is_not_overwritten_unasked(
+    spark: SparkSession, tables: tuple[pa.Table, pa.Table], tmp_path: Path
+) -> None:
+    pq.write_table(tables[0].slice(0, 10), tmp_path / "t.parquet")
+    out = tmp_path / "out"
+    build(tmp_path / "t.parquet", None, out, spark)
+    with pytest.raises(BadInput, match="--overwrite"):
+        build(tmp_path / "t.parquet", None, out, spark)
+    assert build(tmp_path / "t.parquet", None, out, spark, overwrite=True).transactions == 10

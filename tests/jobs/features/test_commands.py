@@ -1,0 +1,36 @@
+"""The command as a person runs it."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from typer.testing import CliRunner
+
+from fraud.cli import app
+from services.simulator.files import write
+from services.simulator.generate import generate
+from services.simulator.settings import GeneratorSettings
+
+
+def test_build_writes_a_table_and_says_so_and_an_error_names_the_column(tmp_path: Path) -> None:
+    data = generate(GeneratorSettings(transactions=500, users=30, merchants=30))
+    write(data, tmp_path)
+    given = ["features", "build", "--labels", str(tmp_path / "labels.parquet")]
+    out = ["--out", str(tmp_path / "out"), "--partitions", "2", "--transactions"]
+    done = CliRunner().invoke(app, [*given, *out, str(tmp_path / "transactions.parquet")])
+    assert done.exit_code == 0, done.output
+    assert "Wrote 500 vectors" in done.output
+    assert "folding 1,000 records" in done.output
+    assert sum(pq.read_metadata(file).num_rows for file in (tmp_path / "out").glob("*.parquet")) == 500
+
+    pq.write_table(data.transactions.drop_columns(["merchant_id"]), tmp_path / "less.parquet")
+    refused = CliRunner().invoke(
+        app, [*given, "--out", str(tmp_path / "no"), "--transactions", str(tmp_path / "less.parquet")]
+    )
+    assert refused.exit_code == 1
+    assert "lacks the column merchant_id" in refused.output
+
+
+def test_the_family_lists_its_commands() -> None:
+    printed = CliRunner().invoke(app, ["features", "--help"]).output
+    for name in ("list", "explain", "docs", "build"):
+        assert f" {name} " in printed

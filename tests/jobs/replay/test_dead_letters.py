@@ -1,0 +1,167 @@
+"""A dead letter is sent again at most once, whatever is interrupted and however often it is asked for."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from confluent_kafka import Consumer
+from deltalake import write_deltalake
+
+from fraud.contracts import LABELS, TRANSACTIONS
+from fraud.errors import BadInput, Fenced, Unavailable
+from fraud.local import platform
+from fraud.local.settings import LocalSettings
+from jobs.replay.dead_letters import Choice, resend
+from jobs.replay.ledger import SENDING, SENT, Ledger, Origin
+from jobs.stream import rows
+from jobs.stream.archive import TABLES
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+AWAY = {"bootstrap.servers": "127.0.0.1:9", "message.timeout.ms": "1000"}
+
+
+def raw(i: int, amount: float = 5.0) -> bytes:
+    record = {"schema_version": 1, "transaction_id": f"t{i}", "event_time": START.isoformat()}
+    return json.dumps({**record, "user_id": f"u{i}", "merchant_id": "m", "amount": amount}).encode()
+
+
+def letter(
+    offset: int, value: bytes, reason: str = "invalid_field", topic: str = TRANSACTIONS
+) -> dict[str, Any]:
+    return {
+        "topic": topic,
+        "reason": reason,
+        "detail": "",
+        "key": f"u{offset}",
+        "raw": value,
+        "processed_at": START,
+        "received_at": START + timedelta(minutes=offset),
+        "generation": 1,
+        "epoch": offset // 2,
+        "source_partition": offset % 2,
+        "source_offset": offset,
+    }
+
+
+@pytest.fixture
+def delta(tmp_path: Path) -> str:
+    """Three that the contract takes today, one that it still refuses, a duplicate, and a label."""
+    label = {"transaction_id": "t1", "user_id": "u1", "merchant_id": "m", "is_fraud": True}
+    label |= {"event_time": START.isoformat(), "label_time": START.isoformat()}
+    letters = [
+        *(letter(i, raw(i)) for i in range(3)),
+        letter(3, raw(3, amount=-5.0)),
+        letter(4, raw(4), "duplicate"),
+        letter(5, json.dumps(label).encode(), "missing_field", LABELS),
+    ]
+    columns = [field for field in rows.SPOOLED if field.name in TABLES["dead_letters"][1]]
+    again = {**letters[0], "generation": 2}  # read again under a new checkpoint
+    table = pa.Table.from_pylist([*letters, again], pa.schema(columns))
+    write_deltalake(f"{tmp_path}/delta/dead_letters", table)
+    return f"{tmp_path}/delta"
+
+
+@pytest.fixture
+def kafka(tmp_path: Path) -> Iterator[dict[str, str]]:
+    ports = dict.fromkeys(
+        (
+            "kafka_port",
+            "kafka_controller_port",
+            "mlflow_port",
+            "predictor_port",
+            "stream_metrics_port",
+            "scoring_port",
+        ),
+        0,
+    )
+    settings = LocalSettings(home=tmp_path / "home", kafka_heap_mb=384, **ports)
+    platform.up(settings, ["broker"])
+    url = next(part.url for part in platform.status(settings) if part.name == "broker")
+    yield {"bootstrap.servers": str(url)}
+    platform.down(settings)
+
+
+def consume(kafka: dict[str, str]) -> list[tuple[str, bytes, bytes, bytes]]:
+    """Everything on both topics: topic, key, value, origin."""
+    reader = Consumer(
+        {**kafka, "group.id": "test", "auto.offset.reset": "earliest", "enable.partition.eof": True}
+    )
+    reader.subscribe([TRANSACTIONS, LABELS])
+    found, ended = [], set()
+    parts = sum(
+        len(reader.list_topics(topic, 10).topics[topic].partitions) for topic in (TRANSACTIONS, LABELS)
+    )
+    while len(ended) < parts:
+        message = reader.poll(30.0)
+        assert message is not None
+        if message.error() is not None:
+            ended.add((message.topic(), message.partition()))
+        else:
+            origin = dict(message.headers())["resent-from"]
+            found.append((message.topic(), message.key(), message.value(), origin))
+    reader.close()
+    return sorted(found)
+
+
+@pytest.mark.flow
+def test_each_letter_arrives_once_however_often_it_is_sent(delta: str, kafka: dict[str, str]) -> None:
+    dry = resend(delta, kafka, Choice(), is_dry_run=True)
+    first = resend(delta, kafka, Choice(reasons=frozenset({"missing_field"})))
+    second = resend(delta, kafka, Choice())
+    third = resend(delta, kafka, Choice())
+    assert dry.sent.total() == first.sent.total() + second.sent.total() == 4
+    assert (third.sent.total(), third.already_sent.total(), third.still_bad.total()) == (0, 4, 1)
+    expected = [
+        (TRANSACTIONS, f"u{i}".encode(), raw(i), f"transactions/{i % 2}/{i}".encode()) for i in range(3)
+    ]
+    found = consume(kafka)
+    assert [one for one in found if one[0] == TRANSACTIONS] == expected
+    assert [one[3] for one in found if one[0] == LABELS] == [b"labels/1/5"]
+
+
+def test_a_dry_run_sends_and_writes_nothing(delta: str) -> None:
+    found = resend(delta, AWAY, Choice(), is_dry_run=True)
+    assert found.sent == {"invalid_field": 3, "missing_field": 1}
+    assert found.still_bad == {"invalid_field": 1}
+    assert not Path(delta, "dead_letters_resent").exists()
+
+
+def test_duplicates_are_sent_only_when_asked_for(delta: str) -> None:
+    asked = Choice(reasons=frozenset({"duplicate"}))
+    assert resend(delta, AWAY, asked, is_dry_run=True).sent == {"duplicate": 1}
+
+
+def test_a_time_range_chooses_by_when_a_letter_was_received(delta: str) -> None:
+    window = Choice(since=START + timedelta(minutes=1), until=START + timedelta(minutes=3))
+    assert resend(delta, AWAY, window, is_dry_run=True).sent.total() == 2
+
+
+def test_a_letter_that_may_have_been_sent_is_left_alone_unless_asked_for(delta: str) -> None:
+    Ledger(delta).write([Origin(TRANSACTIONS, 0, 0), Origin(TRANSACTIONS, 1, 1)], SENDING)
+    Ledger(delta).write([Origin(TRANSACTIONS, 1, 1)], SENT)
+    found = resend(delta, AWAY, Choice(), is_dry_run=True)
+    assert (found.sent.total(), found.unconfirmed.total(), found.already_sent.total()) == (2, 1, 1)
+    found = resend(delta, AWAY, Choice(unconfirmed=True), is_dry_run=True)
+    assert (found.sent.total(), found.already_sent.total()) == (3, 1)
+
+
+def test_of_two_runs_at_the_same_time_one_is_refused_before_it_sends(delta: str) -> None:
+    one, other = Ledger(delta), Ledger(delta)
+    one.write([Origin(TRANSACTIONS, 0, 0)], SENDING)
+    with pytest.raises(Fenced, match="another"):
+        other.write([Origin(TRANSACTIONS, 0, 0)], SENDING)
+
+
+def test_without_a_broker_nothing_is_written_down(delta: str) -> None:
+    with pytest.raises(Unavailable, match="no Kafka broker"):
+        resend(delta, AWAY, Choice())
+    assert Ledger(delta).unconfirmed == set()
+
+
+def test_tables_without_dead_letters_are_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="dead_letters"):
+        resend(str(tmp_path), AWAY, Choice(), is_dry_run=True)

@@ -1,0 +1,138 @@
+"""A store made anew from the log equals the stream's to the byte, and the stream goes on from it."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+
+from fraud.contracts import TRANSACTIONS
+from fraud.errors import BadConfig, BadState, Fenced
+from fraud.store import Epoch, Kind, open_store
+from jobs.replay.rebuild import rebuild
+from jobs.stream.context import TaskContext, store_of
+from jobs.stream.settings import StreamSettings
+from services.simulator.encoding import encode_transactions
+from tests.load.parity import KAFKA, Played, run_batch
+
+States = dict[Kind, dict[float, bytes]]
+
+
+def states_of(url: str) -> States:
+    store = store_of(url)
+    return {kind: dict(store.scan(kind)) for kind in Kind}
+
+
+def next_batch(settings: StreamSettings) -> pa.Table:
+    """A micro-batch of new transactions of known users."""
+    known = DeltaTable(f"{settings.delta_path}/transactions").to_pyarrow_table().slice(0, 200)
+    ids = pa.array([f"next-{i}" for i in range(known.num_rows)])
+    known = known.set_column(known.column_names.index("transaction_id"), "transaction_id", ids)
+    users = known["user_id"].to_pylist()
+    n = len(users)
+    offsets = range(10_000_000, 10_000_000 + n)
+    values = [
+        [user.encode() for user in users],
+        encode_transactions(known),
+        [TRANSACTIONS] * n,
+        [0] * n,
+        offsets,
+        [2_000_000_000_000_000] * n,
+        users,
+    ]
+    return pa.table([pa.array(v, f.type) for v, f in zip(values, KAFKA, strict=True)], schema=KAFKA)
+
+
+def run_next(settings: StreamSettings, url: str, epoch: Epoch, table: pa.Table) -> States:
+    context = TaskContext(epoch, store_of(url).acquire("test"), url, settings.spool_path, (), "", 0.1)
+    run_batch(context, table, np.random.default_rng(1))
+    return states_of(url)
+
+
+@pytest.mark.parametrize("rows", [300, 100_000])
+def test_a_store_rebuilt_from_the_log_equals_the_stream_s_to_the_byte(
+    played: Played, tmp_path: Path, rows: int
+) -> None:
+    url = f"lmdb://{tmp_path / 'rebuilt'}"
+    found = rebuild(played.settings, url, rows=rows)
+    expected = states_of(played.settings.store)
+    assert states_of(url) == expected
+    assert (found.users, found.merchants) == tuple(len(expected[kind]) for kind in Kind)
+    assert (found.generation, found.next_epoch) == (1, played.batches)
+
+
+def test_the_stream_goes_on_from_a_rebuilt_store_as_from_its_own(
+    log_copy: StreamSettings, tmp_path: Path
+) -> None:
+    url = f"lmdb://{tmp_path / 'rebuilt'}"
+    found = rebuild(log_copy, url)
+    epoch, table = Epoch(found.generation, found.next_epoch), next_batch(log_copy)
+    query = (log_copy.checkpoint_path / "query-id").read_text()
+    assert store_of(url).generation_of(query) == store_of(log_copy.store).generation_of(query)
+    own = run_next(log_copy, log_copy.store, epoch, table)
+    assert run_next(log_copy, url, epoch, table) == own
+    assert run_next(log_copy, url, epoch, table) == own, "run again, it must start from the state before"
+
+
+def test_a_micro_batch_from_before_the_log_s_end_is_fenced_off_a_rebuilt_store(
+    log_copy: StreamSettings, tmp_path: Path
+) -> None:
+    url = f"lmdb://{tmp_path / 'rebuilt'}"
+    found = rebuild(log_copy, url)
+    with pytest.raises(Fenced, match="rebuild-store"):
+        run_next(log_copy, url, Epoch(found.generation, found.next_epoch - 3), next_batch(log_copy))
+
+
+def test_a_store_with_states_is_given_up_only_when_asked(log_copy: StreamSettings) -> None:
+    with open_store(log_copy.store) as store:
+        token, epoch = store.acquire("test"), Epoch(1, 1_000)
+        before = {kind: dict(store.scan(kind)) for kind in Kind}
+        store.write(Kind.USER, {1.0: next(iter(before[Kind.USER].values()))}, epoch, token)
+        store.expire(Kind.MERCHANT, float("inf"), token)
+    with pytest.raises(BadConfig, match="--replace"):
+        rebuild(log_copy)
+    rebuild(log_copy, replace=True)
+    assert not log_copy.rebuild_mark.exists()
+    with open_store(log_copy.store) as store:
+        assert {kind: dict(store.scan(kind)) for kind in Kind} == before
+        with pytest.raises(Fenced):
+            store.write(Kind.USER, {}, Epoch(1, 2_000), token)
+
+
+def test_a_log_that_lacks_what_the_checkpoint_committed_is_refused(log_copy: StreamSettings) -> None:
+    newest = max(int(file.name) for file in (log_copy.checkpoint_path / "commits").iterdir())
+    (log_copy.checkpoint_path / "commits" / str(newest + 1)).touch()
+    with pytest.raises(BadState, match=f"{newest + 1}"):
+        rebuild(log_copy, replace=True)
+
+
+def test_a_checkpoint_that_was_set_back_is_refused(log_copy: StreamSettings) -> None:
+    newest = max(int(file.name) for file in (log_copy.checkpoint_path / "commits").iterdir())
+    (log_copy.checkpoint_path / "commits" / str(newest)).unlink()
+    with pytest.raises(BadConfig, match="set back"):
+        rebuild(log_copy, replace=True)
+
+
+def test_a_new_checkpoint_over_a_rebuilt_store_gets_a_newer_generation(
+    log_copy: StreamSettings, tmp_path: Path
+) -> None:
+    fresh = replace_home(log_copy, tmp_path / "fresh")
+    url = f"lmdb://{tmp_path / 'rebuilt'}"
+    found = rebuild(fresh, url)
+    assert (found.generation, found.next_epoch) == (2, 0)
+    assert store_of(url).generation_of("the stream's first start") == 2
+
+
+def replace_home(settings: StreamSettings, home: Path) -> StreamSettings:
+    return settings.model_copy(update={"home": home, "delta": settings.delta_path})
+
+
+def test_a_rebuild_that_did_not_finish_keeps_the_stream_from_starting(log_copy: StreamSettings) -> None:
+    from jobs.stream.main import StreamJob  # noqa: PLC0415  loads Spark
+
+    log_copy.rebuild_mark.touch()
+    with pytest.raises(BadState, match="--replace"):
+        StreamJob(log_copy)
+    rebuild(log_copy, replace=True)
+    assert not log_copy.rebuild_mark.exists()

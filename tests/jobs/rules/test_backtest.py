@@ -1,0 +1,39 @@
+"""Rules tried on a played stream's log."""
+
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+
+from fraud.contracts import Outcome
+from fraud.rules import compile_rules
+from jobs.rules.backtest import Costs, backtest
+from tests.load.parity import Played
+
+RULES = b"""\
+version: "1"
+rules:
+  - {name: large, when: 'amount >= 100.0', then: decline, reason: large}
+  - {name: busy, when: 'count_1h_by_user >= 2.0', then: review, reason: busy}
+  - {name: never, when: 'amount < 0.0', then: approve, reason: never}
+"""
+
+
+def test_hits_are_counted_and_judged_by_the_verdicts(played: Played) -> None:
+    found = backtest(compile_rules(RULES), played.settings.delta_path)
+    decided = DeltaTable(f"{played.settings.delta_path}/decisions").to_pyarrow_table()
+    assert found.transactions == decided.num_rows
+    large, busy, never = found.rules
+    assert large.hits == pc.sum(pc.greater_equal(decided["amount"], 100.0)).as_py()
+    assert large.changed == large.hits, "all were approved"
+    assert 0 < large.fraud <= large.known <= large.hits
+    assert busy.hits > 0
+    assert (never.hits, never.precision) == (0, None)
+    assert found.labelled > 0
+
+
+def test_what_an_outcome_costs() -> None:
+    costs = Costs(review=5.0, wrong_decline=20.0)
+    assert costs.of(Outcome.APPROVE, 90.0, is_fraud=True) == 90.0
+    assert costs.of(Outcome.APPROVE, 90.0, is_fraud=False) == 0.0
+    assert costs.of(Outcome.REVIEW, 90.0, is_fraud=True) == 5.0
+    assert costs.of(Outcome.DECLINE, 90.0, is_fraud=False) == 20.0
+    assert costs.of(Outcome.DECLINE, 90.0, is_fraud=True) == 0.0

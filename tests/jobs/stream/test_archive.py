@@ -1,0 +1,103 @@
+"""The archive's Delta tables as readers of the log find them."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fraud.contracts import TRANSACTIONS
+from fraud.log.tables import Log
+from fraud.store import Epoch, open_store
+from jobs.parity.compare import compare
+from jobs.stream import rows
+from jobs.stream.archive import Archive
+from jobs.stream.context import TaskContext
+from jobs.stream.settings import StreamSettings
+from tests.jobs.stream.test_passes import kafka, transaction, values
+from tests.load.parity import run_batch, spool
+
+ADDED = rows.SPOOLED.names[-1]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> StreamSettings:
+    return StreamSettings(home=tmp_path / "a home")
+
+
+@pytest.fixture
+def context(settings: StreamSettings) -> TaskContext:
+    with open_store(settings.store) as store:
+        token, generation = store.acquire("test"), store.generation_of("test")
+    return TaskContext(Epoch(generation, 0), token, settings.store, settings.spool_path, (), "", 0.1)
+
+
+def play(context: TaskContext, batch: int, *, is_good: bool = True) -> Path:
+    """Run a micro-batch of 20 records and leave its result where the archive looks; not yet committed."""
+    at, first = replace(context, epoch=Epoch(context.epoch.generation, batch)), 20 * batch
+    records = values([transaction(i, i % 3, i % 2, i) for i in range(first, first + 20)])
+    if not is_good:
+        records = [(TRANSACTIONS, 0, b"{")] * 20
+    users = pa.array([f"u{i % 3}" for i in range(first, first + 20)])
+    table = kafka(records, first).append_column("routed_user", users)
+    spool(at, run_batch(at, table, np.random.default_rng(batch)))
+    return at.spool_folder / "part-00000.parquet"
+
+
+def archive_up_to(settings: StreamSettings, batch: int) -> int:
+    commits = settings.checkpoint_path / "commits"
+    commits.mkdir(parents=True, exist_ok=True)
+    (commits / str(batch)).touch()
+    return Archive(settings.spool_path, settings.checkpoint_path, settings.delta_path, {}).run(1)
+
+
+def test_the_log_reaches_as_far_as_the_checkpoint_whatever_the_micro_batches_hold(
+    settings: StreamSettings, context: TaskContext
+) -> None:
+    for batch, is_good in enumerate((True, False, True, True)):
+        play(context, batch, is_good=is_good)
+        archive_up_to(settings, batch)
+        assert Log(settings.delta_path).reach == Epoch(1, batch)
+    found = compare(settings.delta_path)
+    assert (found.transactions, found.errors()) == (60, [])
+
+
+def test_a_micro_batch_that_is_not_committed_is_not_in_the_log(
+    settings: StreamSettings, context: TaskContext
+) -> None:
+    play(context, 0)
+    play(context, 1)
+    assert archive_up_to(settings, 0) == 1
+    assert compare(settings.delta_path).transactions == 20
+
+
+def test_a_table_that_is_ahead_is_read_as_far_as_all_are_complete(
+    settings: StreamSettings, context: TaskContext, tmp_path: Path
+) -> None:
+    """As between two commits of a round: the transactions are there, their vectors are not yet."""
+    play(context, 0)
+    archive_up_to(settings, 0)
+    shutil.copytree(settings.delta_path, tmp_path / "behind")
+    play(context, 1)
+    archive_up_to(settings, 1)
+    shutil.rmtree(tmp_path / "behind" / "transactions")
+    shutil.copytree(f"{settings.delta_path}/transactions", tmp_path / "behind" / "transactions")
+    found = compare(str(tmp_path / "behind"))
+    assert (found.transactions, found.missing, found.errors()) == (20, 0, [])
+
+
+def test_a_feature_that_is_added_becomes_a_column_and_older_vectors_lack_it(
+    settings: StreamSettings, context: TaskContext
+) -> None:
+    older = play(context, 0)
+    pq.write_table(pq.read_table(older).drop_columns([ADDED]), older)
+    archive_up_to(settings, 0)
+    play(context, 1)
+    archive_up_to(settings, 1)
+    found = compare(settings.delta_path)
+    assert (found.transactions, found.errors()) == (40, [])
+    assert found.features[ADDED].compared == 20
+    assert found.features["transaction_amount"].compared == 40

@@ -1,0 +1,342 @@
+"""The endpoints: contract, errors in words, limits, degradation; and no input makes them fail."""
+
+import asyncio
+import hashlib
+import json
+import math
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fraud.contracts import SCORED, TRANSACTIONS, Decision, ScoredTransaction, parse_record
+from fraud.errors import BadConfig, Unavailable
+from fraud.features import FEATURE_NAMES
+from fraud.policy import decide
+from services.scoring import openapi
+from services.scoring.app import App
+from services.scoring.fast_model import FastModel
+from services.scoring.models import Verdict
+from services.scoring.outbox import messages_of
+from services.scoring.service import Service
+from services.scoring.settings import ScoringSettings
+from tests.services.predictor.conftest import make_model
+
+SCORING = make_model(3)
+
+
+class Always:
+    """The registered model's rows, without a registry; may be away."""
+
+    is_local = True
+
+    def __init__(self) -> None:
+        self.fast, self.is_away = FastModel(SCORING), False
+
+    def judge(self, vector: np.ndarray) -> Verdict:
+        if self.is_away:
+            raise Unavailable("away")
+        probability = self.fast.probability(vector)
+        return Verdict(probability, SCORING.card.thresholds, "7", lambda: self.fast.reasons(vector))
+
+    def is_ready(self) -> bool:
+        return not self.is_away
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class Api:
+    """The application, called without a network."""
+
+    def __init__(self, folder: Path, **given: Any) -> None:
+        self.settings = ScoringSettings(
+            store_url=f"lmdb://{folder / 'store'}",
+            kafka_bootstrap="127.0.0.1:9",
+            kafka_timeout_s=0.2,
+            **given,
+        )
+        self.model = Always()
+        self.service = Service(self.settings, self.model)
+        self.app = App(self.service)
+
+    def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://api") as http:
+                answer = await http.request(method, path, **options)
+            self.app._turns._task = None  # of this event loop
+            return answer
+
+        return asyncio.run(ask())
+
+    def score(self, **fields: Any) -> httpx.Response:
+        return self.call("POST", "/v1/score", json={**openapi.TRANSACTION, **fields})
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    made = Api(tmp_path)
+    yield made
+    made.service.store.close()
+
+
+def new() -> str:
+    return uuid.uuid4().hex
+
+
+def test_a_transaction_is_decided_and_the_decision_is_kept_with_its_features(api: Api) -> None:
+    answer = api.score(transaction_id="a/b ü").json()
+    assert set(openapi.ANSWER) == set(answer)
+    kept = api.call("GET", "/v1/decisions/a%2Fb%20%C3%BC").json()
+    assert {kept[name] for name in ("outcome", "score", "model_version")} == {
+        answer[name] for name in ("outcome", "score", "model_version")
+    }
+    vector = np.array(
+        [[math.nan if kept["features"][name] is None else kept["features"][name] for name in FEATURE_NAMES]]
+    )
+    assert abs(SCORING.predict(vector)[0] - answer["score"]) <= 1e-6
+    assert str(decide(SCORING.predict(vector), SCORING.card.thresholds)[0]) == answer["outcome"]
+    assert (kept["user_sequence"], kept["merchant_sequence"]) == (1, 1)
+
+
+def test_the_same_request_has_the_same_answer_and_counts_once(api: Api) -> None:
+    first, again = api.score(), api.score(event_time="2026-03-01T13:00:00+01:00")
+    assert first.content == again.content
+    assert api.score(transaction_id="next").json() != first.json()
+    assert api.call("GET", "/v1/decisions/next").json()["user_sequence"] == 2
+    assert api.score(amount=1.0).status_code == 409
+
+
+def test_what_goes_to_the_log_is_what_the_contracts_say(api: Api) -> None:
+    api.score()
+    ((_, record),) = api.service.store.answers().waiting(9)
+    scored = parse_record(ScoredTransaction, record)
+    assert scored.store == api.service.store.identity()
+    topics = {topic: value for topic, _, value in messages_of(record)}
+    assert topics[SCORED] == record
+    assert parse_record(Decision, topics["decisions"]).transaction_id == scored.transaction_id
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"amount": -1}, "amount"),
+        ({"amount": None}, "amount"),
+        ({"event_time": "yesterday"}, "event_time"),
+        ({"amuont": 1}, "amuont"),
+        ({"latitude": None}, "body"),
+        ({"user_id": ""}, "user_id"),
+        ({"user_id": "x" * 65}, "user_id"),
+    ],
+)
+def test_a_wrong_field_is_named(api: Api, fields: dict[str, Any], field: str) -> None:
+    answer = api.score(**fields)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+def test_requests_that_are_none_are_refused_in_words(api: Api) -> None:
+    assert api.call("POST", "/v1/score", content=b"{").status_code == 400
+    assert api.call("GET", "/v1/score").status_code == 405
+    assert api.call("GET", "/v2/nothing").status_code == 404
+    assert api.call("GET", "/v1/decisions/unheard-of").status_code == 404
+    large = api.call("POST", "/v1/score", content=b" " * (api.settings.max_body_bytes + 1))
+    assert large.status_code == 413
+    assert api.call("POST", "/v1/labels", json=openapi.LABEL).status_code == 404
+
+
+def test_a_batch_has_an_answer_or_a_problem_each(api: Api) -> None:
+    good, bad = {**openapi.TRANSACTION, "transaction_id": new()}, {"amount": 3}
+    answers = api.call("POST", "/v1/score/batch", json={"transactions": [good, bad, good]}).json()["answers"]
+    assert answers[0] == answers[2]
+    assert answers[1]["status"] == 422
+    assert api.call("POST", "/v1/score/batch", json={"transactions": []}).status_code == 422
+
+
+def test_without_the_model_the_fallback_decides_and_says_so_and_the_model_comes_back(api: Api) -> None:
+    api.model.is_away = True
+    answer = api.score(transaction_id=new(), amount=900.0).json()
+    assert (answer["outcome"], answer["is_fallback"], answer["degraded"]) == ("review", True, ["model"])
+    assert api.call("GET", "/ready").status_code == 503
+    api.model.is_away = False
+    assert api.score(transaction_id=new()).json()["is_fallback"] is False
+
+
+def test_without_the_store_the_transaction_alone_decides_and_the_stream_counts_it(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[str, str, bytes]] = []
+    monkeypatch.setattr(api.service.kafka, "send", lambda messages: sent.extend(messages) or [True])
+    name = api.service.store.renew(is_whole=False)
+    assert name == ""
+    answer = api.score(transaction_id="away").json()
+    assert (answer["score"], answer["is_fallback"], answer["degraded"]) == (None, True, ["store"])
+    ((topic, _, raw),) = sent
+    assert topic == TRANSACTIONS
+    assert orjson.loads(raw)["transaction_id"] == "away"
+    api.service.store.renew(is_whole=True)
+    assert api.score(transaction_id=new()).json()["degraded"] == []
+
+
+def test_without_store_and_kafka_it_is_refused_so_that_nothing_is_lost(api: Api) -> None:
+    api.service.store.renew(is_whole=False)
+    answer = api.score(transaction_id=new())
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+
+
+def test_without_kafka_it_waits_in_the_store_and_the_answer_says_so(api: Api) -> None:
+    api.score(transaction_id=new())
+    assert api.service.outbox._attempt() > 0.0
+    assert api.score(transaction_id=new()).json()["degraded"] == ["log"]
+    assert api.service.store.answers().backlog() == 2
+
+
+def test_what_waits_for_kafka_is_bounded(tmp_path: Path) -> None:
+    api = Api(tmp_path, outbox_limit=1)
+    api.score(transaction_id=new())
+    api.service.outbox._attempt()
+    assert api.score(transaction_id=new()).status_code == 503
+
+
+def test_more_than_may_wait_are_refused_at_once_and_the_others_answered(tmp_path: Path) -> None:
+    api = Api(tmp_path, max_waiting=2)
+
+    async def ask() -> list[int]:
+        transport = httpx.ASGITransport(api.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api") as http:
+            bodies = [{**openapi.TRANSACTION, "transaction_id": new()} for _ in range(12)]
+            answers = await asyncio.gather(*(http.post("/v1/score", json=body) for body in bodies))
+        return [answer.status_code for answer in answers]
+
+    statuses = asyncio.run(ask())
+    assert set(statuses) == {200, 429}
+
+
+def test_keys_and_rates_are_kept(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.yaml"
+    keys.write_text(f"gateway: {hashlib.sha256(b'secret').hexdigest()}\n")
+    api = Api(tmp_path, keys_file=keys, host="0.0.0.0", rate_per_s=0.001, rate_burst=2)  # noqa: S104
+    assert api.score().status_code == 401
+    right = {"authorization": "Bearer secret"}
+    statuses = [api.call("GET", "/v1/decisions/x", headers=right).status_code for _ in range(3)]
+    assert statuses == [404, 404, 429]
+    assert api.call("GET", "/health").status_code == 200
+
+
+def test_beyond_loopback_there_must_be_keys(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="FRAUD_SCORING_KEYS_FILE"):
+        Api(tmp_path, host="0.0.0.0")  # noqa: S104
+
+
+def test_rules_have_the_last_word(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(
+        "version: a\nlists: {bad: [d-9]}\nrules:\n"
+        "- {name: bad_device, when: \"in_list(device_id, 'bad')\", then: decline, reason: reported}\n"
+    )
+    api = Api(tmp_path, rules_file=rules)
+    answer = api.score().json()
+    assert answer["outcome"] == "decline"
+    assert answer["reasons"][0] == {"code": "rule_bad_device", "text": "reported"}
+    assert answer["policy_version"].startswith("a+")
+
+
+def test_kserve_s_protocols_answer_for_raw_transactions(api: Api) -> None:
+    one = {**openapi.TRANSACTION, "transaction_id": new()}
+    v1 = api.call("POST", "/v1/models/fraud:predict", json={"instances": [one]}).json()["predictions"]
+    tensor = {"name": "transactions", "datatype": "BYTES", "shape": [1], "data": [json.dumps(one)]}
+    v2 = api.call("POST", "/v2/models/fraud/infer", json={"id": "x", "inputs": [tensor]}).json()
+    outputs = {output["name"]: output["data"] for output in v2["outputs"]}
+    assert v2["id"] == "x"
+    assert [json.loads(found) for found in outputs["decision"]] == v1
+    assert outputs["probability"] == [v1[0]["score"]]
+    assert api.call("GET", "/v2/models/fraud/ready").status_code == 200
+    assert api.call("POST", "/v2/models/fraud/infer", json={"inputs": [1]}).status_code == 422
+
+
+def test_a_label_finds_its_transaction_by_id(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[str, str, bytes]] = []
+    monkeypatch.setattr(api.service.kafka, "send", lambda messages: sent.extend(messages) or [True])
+    api.score()
+    assert api.call("POST", "/v1/labels", json=openapi.LABEL).json()["status"] == "accepted"
+    label = orjson.loads(sent[0][2])
+    assert (sent[0][0], label["user_id"], label["merchant_id"]) == ("labels", "u-17", "m-4")
+
+
+def test_a_label_may_come_before_its_transaction_where_it_is_so_configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = Api(tmp_path, labels_pending=True, pending_file=tmp_path / "pending.jsonl")
+    sent: list[Any] = []
+    monkeypatch.setattr(api.service.kafka, "send", lambda messages: sent.extend(messages) or [True])
+    assert api.call("POST", "/v1/labels", json=openapi.LABEL).json()["status"] == "pending"
+    assert api.service.labels.resolve() == 0
+    api.score()
+    assert (api.service.labels.resolve(), api.service.labels.resolve()) == (1, 0)
+    assert len(sent) == 1
+
+
+def test_the_document_names_every_problem_and_resolves(api: Api) -> None:
+    found = api.call("GET", "/openapi.json").json()
+    refs = set(json.dumps(found).split('"$ref": "#/components/schemas/')[1:])
+    assert {ref.split('"')[0] for ref in refs} <= set(found["components"]["schemas"])
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from([*openapi.TRANSACTION, "schema_version", "home_latitude", "home_longitude", "else"])
+ALMOST = st.dictionaries(FIELDS, JSON, max_size=4).map(
+    lambda changed: {**openapi.TRANSACTION, "transaction_id": new(), **changed}
+)
+PATHS = ["/v1/score", "/v1/score/batch", "/v1/labels", "/v1/models/fraud:predict", "/v2/models/fraud/infer"]
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    made = Api(tmp_path_factory.mktemp("fuzzed"))
+    yield made
+    made.service.store.close()
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_no_input_makes_the_service_fail(fuzzed: Api, data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from(PATHS))
+    one = data.draw(ALMOST | JSON)
+    wrapped = data.draw(
+        st.sampled_from(
+            [
+                one,
+                {"transactions": [one]},
+                {"instances": [one]},
+                {"inputs": [{"name": "transactions", "datatype": "BYTES", "shape": [1], "data": [str(one)]}]},
+                {"transaction_id": one, "is_fraud": one},
+            ]
+        )
+    )
+    body = data.draw(st.just(json.dumps(wrapped).encode()) | st.binary(max_size=40))
+    answer = fuzzed.call("POST", path, content=body)
+    assert answer.status_code < 500, answer.text
+    if answer.status_code != 200:
+        assert answer.json()["title"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(name=st.text(max_size=80) | st.text(min_size=600, max_size=601))
+def test_no_path_makes_the_service_fail(fuzzed: Api, name: str) -> None:
+    from urllib.parse import quote  # noqa: PLC0415
+
+    assert fuzzed.call("GET", f"/v1/decisions/{quote(name, safe='')}").status_code < 500

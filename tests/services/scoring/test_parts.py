@@ -1,0 +1,115 @@
+"""The parts of the service: the single fold, the fast model, the outbox, the keys."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fraud.contracts import ALERTS, DECISIONS, SCORED
+from fraud.errors import BadConfig, BadState, Unavailable
+from fraud.features import kernel
+from fraud.features.definitions import MERCHANT, USER, Entity
+from fraud.features.engine import fold_events
+from services.scoring.fast_model import TOLERANCE, FastModel
+from services.scoring.fold import SingleFold, counted
+from services.scoring.outbox import Outbox
+from services.scoring.problems import Problem
+from services.scoring.security import Keys, RateLimit
+from tests.services.predictor.conftest import make_model, make_vectors
+from tests.services.scoring.test_api import Api, new
+
+FOLDS = {entity.name: SingleFold(entity) for entity in (USER, MERCHANT)}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    entity=st.sampled_from([USER, MERCHANT]),
+    draws=st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 10**6), st.integers(1, 9)), max_size=40),
+)
+def test_one_event_at_a_time_gives_the_bits_of_all_at_once(
+    entity: Entity, draws: list[tuple[int, int, int]]
+) -> None:
+    events = np.full((len(draws), kernel.EVENT_COLUMNS), np.nan)
+    for row, (seconds, cents, other) in zip(events, draws, strict=True):
+        row[kernel.E_USER :] = other
+        row[[kernel.E_KIND, kernel.E_USER, kernel.E_MERCHANT]] = kernel.KIND_TRANSACTION, 5.0, 5.0
+        row[[kernel.E_TIME, kernel.E_CENTS, kernel.E_ID]] = 1.7e15 + 1e6 * seconds, cents, seconds + 1.0
+    whole = fold_events(entity, events, {})
+    state = None
+    for i in range(len(events)):
+        vector = np.full((1, whole.vectors.shape[1]), np.nan)
+        is_new, after = FOLDS[entity.name].fold(events[i : i + 1], state, vector, 0)
+        assert is_new == (whole.outcomes[i] == kernel.NEW)
+        np.testing.assert_array_equal(vector[0], whole.vectors[i])
+        state = after
+        assert counted(state) == whole.sequences[i]
+    if state is not None:
+        assert state == whole.states[5.0]
+
+
+@pytest.mark.parametrize("bad", [b"x" * 7, b"x" * 96, bytes(96)])
+def test_a_state_that_would_be_misread_is_refused(bad: bytes) -> None:
+    event, vector = np.ones((1, kernel.EVENT_COLUMNS)), np.empty((1, 80))
+    with pytest.raises(BadState, match="rebuild-store"):
+        FOLDS["user"].fold(event, bad, vector, 0)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_fast_call_gives_what_the_registered_model_gives(seed: int) -> None:
+    model = make_model(seed)
+    fast, rows = FastModel(model), make_vectors(300)
+    assert fast.is_fast
+    found = [fast.probability(row[None]) for row in rows]
+    assert np.abs(found - model.predict(rows)).max() <= TOLERANCE
+    index, _ = model.reasons(rows, np.full(len(rows), True))
+    assert [fast.reasons(row[None]) for row in rows] == [[i for i in of if i >= 0] for of in index.tolist()]
+
+
+class Brokers:
+    def __init__(self) -> None:
+        self.has: list[str] = []
+        self.refuses: set[str] = set()
+
+    def send(self, messages: list[tuple[str, str, bytes]]) -> list[bool]:
+        taken = [topic not in self.refuses for topic, _, _ in messages]
+        self.has += [topic for (topic, _, _), is_taken in zip(messages, taken, strict=True) if is_taken]
+        return taken
+
+
+def test_the_outbox_keeps_what_kafka_has_not_taken_whole(tmp_path: Path) -> None:
+    api, kafka = Api(tmp_path), Brokers()
+    outbox = Outbox(api.settings, api.service.store, kafka)
+    api.score(transaction_id=new(), amount=900.0)
+    kafka.refuses = {DECISIONS}
+    with pytest.raises(Unavailable, match="1 of 1"):
+        outbox.drain()
+    assert api.service.store.answers().backlog() == 1
+    kafka.refuses = set()
+    assert outbox.drain() == 1
+    assert (outbox.drain(), api.service.store.answers().backlog()) == (0, 0)
+    assert set(kafka.has) - {ALERTS} == {SCORED, DECISIONS}
+    other = Outbox(api.settings, api.service.store, Brokers())
+    api.score(transaction_id=new())
+    assert other.drain() == 0, "the first holds the lease"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "a: short", "Ä: " + "0" * 64, "{"])
+def test_a_wrong_file_of_keys_stops_the_start(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "keys.yaml"
+    file.write_text(text)
+    with pytest.raises(BadConfig, match="FRAUD_SCORING_KEYS_FILE"):
+        Keys(file, "127.0.0.1")
+
+
+def test_a_client_that_waits_may_send_again() -> None:
+    now = [0.0]
+    limit = RateLimit(2.0, 1, lambda: now[0])
+    limit.take("a")
+    limit.take("b")
+    with pytest.raises(Problem) as caught:
+        limit.take("a")
+    assert caught.value.retry_after_s == 1
+    now[0] = 0.6
+    limit.take("a")
