@@ -32,7 +32,8 @@ def birth_of(pid: int) -> str | None:
         fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
-    return None if fields[0] in "ZX" else f"{_boot()}:{fields[19]}"
+    is_dead = fields[0] in "ZX" and int(fields[17]) <= 1  # its other threads hold its ports until they end
+    return None if is_dead else f"{_boot()}:{fields[19]}"
 
 
 def family_of(leader: int, mark: str, *, is_leader_alive: bool) -> dict[int, str]:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,11 @@ from fraud.local.proctable import birth_of, family_of
 
 OBEDIENT = "print('up', flush=True)\nimport time\ntime.sleep(600)"
 STUBBORN = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{OBEDIENT}"
+HEADLESS = (
+    "import ctypes, threading, time\n"
+    "threading.Thread(target=time.sleep, args=(600,)).start()\nprint('up', flush=True)\n"
+    "ctypes.CDLL(None).pthread_exit(None)"
+)
 PARENT = (
     "import subprocess, sys, time\n"
     f"child = subprocess.Popen([sys.executable, '-c', {OBEDIENT!r}], start_new_session=True)\n"
@@ -50,6 +56,18 @@ def test_a_record_is_read_as_it_was_written(started, tmp_path):
     assert process.load(tmp_path / "run" / "part.json") == made
     assert process.load(tmp_path / "run" / "other.json") is None
     assert process.is_alive(made)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process ends with its main thread")
+def test_a_process_lives_until_its_last_thread_has_ended(started):
+    made = started(HEADLESS)
+    threads = Path("/proc") / str(made.pid) / "task"
+    assert process.wait_until(
+        lambda: (threads / str(made.pid) / "stat").read_text().rpartition(")")[2].split()[0] == "Z", 10
+    )
+    assert process.is_alive(made)
+    os.kill(made.pid, signal.SIGKILL)
+    assert process.wait_until(lambda: not process.is_alive(made), 10)
 
 
 def test_an_obedient_process_ends_by_itself(started):
