@@ -17,7 +17,7 @@ from services.simulator.generate import DataSet
 from services.simulator.generate import generate as generate_data
 from services.simulator.outbox import ProducerSettings
 from services.simulator.pace import Accelerated, Constant, Pace, Unpaced
-from services.simulator.settings import GeneratorSettings
+from services.simulator.settings import Drift, GeneratorSettings
 
 __all__ = ["choose_pace", "generate", "parse_time", "simulate"]
 
@@ -34,6 +34,14 @@ def generate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same data.")] = _DEFAULT.seed,
     days: Annotated[int, typer.Option(help="Length of the period, days.")] = _DEFAULT.days,
     start: Annotated[str, typer.Option(help="Beginning of the period, UTC.")] = _DEFAULT.start.isoformat(),
+    drift: Annotated[Drift, typer.Option(help="How the world changes.")] = _DEFAULT.drift,
+    drift_day: Annotated[int, typer.Option(help="First day that may differ.")] = _DEFAULT.drift_day,
+    drift_days: Annotated[
+        int, typer.Option(help="Growth of a gradual change, period of a seasonal one, days.")
+    ] = _DEFAULT.drift_days,
+    drift_strength: Annotated[
+        float, typer.Option(help="Factor on the change, up to 2.")
+    ] = _DEFAULT.drift_strength,
 ) -> None:
     """Write a synthetic data set as Parquet: transactions, labels, users, merchants, fraud patterns."""
     settings = GeneratorSettings(
@@ -44,6 +52,10 @@ def generate(
         seed=seed,
         days=days,
         start=parse_time(start),
+        drift=drift,
+        drift_day=drift_day,
+        drift_days=drift_days,
+        drift_strength=drift_strength,
     )
     console = Console()
     with console.status(f"Generating {transactions:,} transactions ..."):

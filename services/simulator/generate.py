@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.random import Generator
 
+from services.simulator.drift import NEW_PATTERN, inject_drift
 from services.simulator.fraud_patterns import PATTERNS, draw_fraud
 from services.simulator.fraud_stage import set_stage
 from services.simulator.honest import draw_honest
@@ -48,14 +49,14 @@ def generate(settings: GeneratorSettings) -> DataSet:
     >>> data_set.transactions.num_rows, data_set.patterns.num_rows
     (2000, 40)
     """
-    honest_rng, fraud_rng, record_rng, label_rng = (
-        np.random.default_rng(seed) for seed in np.random.SeedSequence([settings.seed, 2]).spawn(4)
+    honest_rng, fraud_rng, record_rng, label_rng, drift_rng = (
+        np.random.default_rng(seed) for seed in np.random.SeedSequence([settings.seed, 2]).spawn(5)
     )
     population = draw_population(settings)
-    purchases = _draw_purchases(honest_rng, fraud_rng, population, settings)
+    purchases = _draw_purchases(honest_rng, fraud_rng, drift_rng, population, settings)
     transactions = transactions_table(record_rng, population, purchases, settings)
     is_fraud = purchases.pattern != HONEST
-    names = np.array(list(PATTERNS))[purchases.pattern[is_fraud]]
+    names = np.array([*PATTERNS, NEW_PATTERN])[purchases.pattern[is_fraud]]
     ids = transactions["transaction_id"].filter(pa.array(is_fraud))
     return DataSet(
         transactions=transactions,
@@ -67,11 +68,16 @@ def generate(settings: GeneratorSettings) -> DataSet:
 
 
 def _draw_purchases(
-    honest_rng: Generator, fraud_rng: Generator, population: Population, settings: GeneratorSettings
+    honest_rng: Generator,
+    fraud_rng: Generator,
+    drift_rng: Generator,
+    population: Population,
+    settings: GeneratorSettings,
 ) -> Purchases:
     """Draw honest and fraudulent purchases, by time."""
     frauds = round(settings.transactions * settings.fraud_rate)
     honest = draw_honest(honest_rng, population, settings.transactions - frauds, settings.span_us)
     stage = set_stage(fraud_rng, population, honest, settings.span_us)
     purchases = Purchases.concatenate([honest, draw_fraud(fraud_rng, stage, frauds)])
+    purchases = inject_drift(drift_rng, stage, purchases, settings)
     return purchases.take(np.argsort(purchases.time_us, kind="stable"))

@@ -1,6 +1,7 @@
 """What a person may choose about a synthetic data set."""
 
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -9,6 +10,16 @@ from fraud.contracts.wire import EARLIEST, LATEST
 from fraud.errors import BadConfig
 
 DAY_US = 86_400_000_000
+
+
+class Drift(StrEnum):
+    """How a world changes from a day on; :mod:`services.simulator.drift` tells what each one does."""
+
+    NONE = "none"
+    SUDDEN = "sudden"
+    GRADUAL = "gradual"
+    SEASONAL = "seasonal"
+    NEW_PATTERN = "new_pattern"
 
 
 class GeneratorSettings(BaseModel):
@@ -45,6 +56,20 @@ class GeneratorSettings(BaseModel):
     """Length of the period."""
     start: AwareDatetime = datetime(2026, 1, 1, tzinfo=UTC)
     """Beginning of the period."""
+    drift: Drift = Drift.NONE
+    """How the world changes: not at all, or one of four kinds."""
+    drift_day: Annotated[int, Field(ge=0)] = 60
+    """First day that may differ, counted from the period's start; the days before stay as they were."""
+    drift_days: Annotated[int, Field(ge=1)] = 28
+    """How long a gradual change grows, and the period of a seasonal one, days."""
+    drift_strength: Annotated[float, Field(gt=0.0, le=2.0)] = 1.0
+    """Factor on the size of the change."""
+
+    @model_validator(mode="after")
+    def _check_drift(self) -> Self:
+        if self.drift is not Drift.NONE and self.drift_day >= self.days:
+            raise ValueError("drift_day must lie before the end of the period")
+        return self
 
     @model_validator(mode="after")
     def _check_years(self) -> Self:
@@ -63,6 +88,11 @@ class GeneratorSettings(BaseModel):
     def span_us(self) -> int:
         """Length of the period in microseconds."""
         return self.days * DAY_US
+
+    @property
+    def drift_us(self) -> int:
+        """Microseconds from the period's start to the first day that may differ."""
+        return self.drift_day * DAY_US
 
     @property
     def start_us(self) -> int:
