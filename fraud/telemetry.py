@@ -1,4 +1,7 @@
-"""Logs and metrics of every deployable: one format, one HTTP port with ``/metrics`` and ``/ready``."""
+"""Logs and metrics of every deployable: one format, one HTTP port with ``/metrics`` and ``/ready``.
+
+What a job that ends has measured reaches Prometheus through :mod:`fraud.figures`.
+"""
 
 import logging
 import threading

@@ -13,8 +13,9 @@ def parity(
     until: Annotated[str | None, typer.Option(help="Compare what was received before.")] = None,
     tolerance: Annotated[float | None, typer.Option(help="Accepted difference; default 0.")] = None,
     json_file: Annotated[Path | None, typer.Option(help="File for the account as JSON.")] = None,
-    metrics_file: Annotated[
-        Path | None, typer.Option(help="File for the account as Prometheus text (textfile collector).")
+    publishes: Annotated[
+        bool | None,
+        typer.Option("--publish/--no-publish", help="Show the account to Prometheus; default yes."),
     ] = None,
     slice_rows: Annotated[int | None, typer.Option(help="Records held in memory at a time.")] = None,
     scratch: Annotated[Path | None, typer.Option(help="Folder for the states while it runs.")] = None,
@@ -33,6 +34,6 @@ def parity(
         slice_rows=slice_rows,
         scratch=scratch,
         json_file=json_file,
-        metrics_file=metrics_file,
+        publishes=publishes,
     )
     run(settings, Console())

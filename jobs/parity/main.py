@@ -4,28 +4,30 @@ import time
 
 from rich.console import Console
 
-from fraud.errors import FraudError
+from fraud.errors import FraudError, Unavailable
+from fraud.figures import publish_figures
 from jobs.parity.compare import Parity, compare
-from jobs.parity.report import as_tables, write_json, write_metrics
+from jobs.parity.report import as_gauges, as_tables, write_json
 from jobs.parity.settings import ParitySettings, window_words
 from jobs.stream.settings import StreamSettings
 
 
 def run(settings: ParitySettings, console: Console) -> Parity:
-    """Compare, report, and write the files that are asked for.
+    """Compare, report, show the figures to Prometheus, and write the file that is asked for.
 
     Raises
     ------
     FraudError
-        When a difference exceeds the tolerance or the counts do not add up; after the files are written.
+        When a difference exceeds the tolerance or the counts do not add up; after all is written.
     BadInput, Unavailable
         See :func:`jobs.parity.compare.compare`.
     """
     started = time.perf_counter()
     stream = StreamSettings()
+    delta = settings.delta or stream.delta_path
     with console.status("reading the log") as status:
         parity = compare(
-            settings.delta or stream.delta_path,
+            delta,
             stream.delta_options,
             since=settings.since,
             until=settings.until,
@@ -35,8 +37,11 @@ def run(settings: ParitySettings, console: Console) -> Parity:
         )
     if settings.json_file:
         write_json(parity, settings.tolerance, settings.json_file)
-    if settings.metrics_file:
-        write_metrics(parity, settings.metrics_file)
+    if settings.publishes:
+        try:
+            publish_figures(delta, stream.delta_options, "parity", as_gauges(parity))
+        except Unavailable as error:  # the comparison's own result stands
+            console.print(f"warning: {error}", style="yellow", markup=False)
     window = window_words(settings.since, settings.until)
     for table in as_tables(parity, window, time.perf_counter() - started):
         console.print(table)

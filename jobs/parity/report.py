@@ -2,12 +2,11 @@
 
 import json
 import math
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+from prometheus_client import CollectorRegistry, Gauge
 from rich.table import Table
 
 from jobs.parity.compare import Parity
@@ -37,8 +36,8 @@ def write_json(parity: Parity, tolerance: float, file: Path) -> None:
     file.write_text(json.dumps(as_dict(parity, tolerance), indent=1) + "\n")
 
 
-def write_metrics(parity: Parity, file: Path) -> None:
-    """Write the account as Prometheus text, whole or not at all, for a textfile collector."""
+def as_gauges(parity: Parity) -> CollectorRegistry:
+    """Lay the account out for Prometheus."""
     registry = CollectorRegistry()
     difference = Gauge(
         "fraud_parity_difference",
@@ -71,11 +70,10 @@ def write_metrics(parity: Parity, file: Path) -> None:
         ("extra_vectors", "Served vectors without a transaction.", parity.extra),
         ("repeated_rows", "Rows beyond the first of the same record.", parity.repeated),
         ("repeated_ids", "Transactions whose id was counted before.", parity.repeated_ids),
-        ("last_run_timestamp_seconds", "When the comparison ended, Unix time.", time.time()),
+        ("overdue_transactions", "Transactions whose vector has been unknown for too long.", parity.overdue),
     ):
         Gauge(f"fraud_parity_{name}", text, registry=registry).set(value)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_to_textfile(str(file), registry)
+    return registry
 
 
 def as_tables(parity: Parity, window: str, seconds: float) -> list[Table]:

@@ -30,8 +30,8 @@ class ParitySettings(BaseSettings):
     """Folder for the states while it runs (about twice their size); default: the system's temporary one."""
     json_file: Path | None = None
     """File that gets the account as JSON."""
-    metrics_file: Path | None = None
-    """File that gets the account as Prometheus text, for a textfile collector."""
+    publishes: bool = True
+    """Whether the account goes to the Delta table ``figures``, which the stream shows to Prometheus."""
 
 
 def read_settings(**given: Any) -> ParitySettings:

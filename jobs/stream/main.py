@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from prometheus_client import REGISTRY
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812  its name everywhere
@@ -26,6 +27,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from fraud.contracts import LABELS, SCORED, TRANSACTIONS
 from fraud.errors import BadConfig, BadState, FraudError, Unavailable
+from fraud.figures import Figures
 from fraud.store import Epoch, open_store
 from fraud.telemetry import configure_logging, serve_metrics
 from jobs.stream import merchant_pass, metrics, rows, user_pass
@@ -38,6 +40,8 @@ from jobs.stream.warm_up import warm_up
 
 log = logging.getLogger("jobs.stream")
 
+FIGURES_S: Final = 10.0
+"""Time between two looks for what jobs that end have measured, seconds."""
 _PRODUCER: Final = {
     "acks": "all",
     "enable.idempotence": "true",
@@ -68,6 +72,8 @@ class StreamJob:
         self._archive = Archive(
             settings.spool_path, settings.checkpoint_path, settings.delta_path, settings.delta_options
         )
+        self._figures = Figures(settings.delta_path, settings.delta_options)
+        REGISTRY.register(self._figures)
         self._stop = threading.Event()
         self._batch = threading.Lock()
         self._failure: BaseException | None = None
@@ -91,6 +97,7 @@ class StreamJob:
             for every_s, act in (
                 (self._settings.archive_s, self._archive_once),
                 (self._settings.expire_s, self._expiry.run),
+                (FIGURES_S, self._figures.refresh),
             )
         ]
         for helper in helpers:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from prometheus_client.parser import text_string_to_metric_families
 
 from fraud.errors import BadConfig, BadInput
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
+from fraud.figures import Figures
 from jobs.parity.compare import compare
 from jobs.parity.settings import read_settings
 from jobs.stream.settings import StreamSettings
@@ -51,17 +51,19 @@ def test_a_disturbed_stream_was_served_what_its_log_gives(played: Played, rows: 
 def test_a_perturbed_value_is_found_and_ends_non_zero(log_copy: StreamSettings, tmp_path: Path) -> None:
     name = "amount_mean_24h_by_user"
     perturb(log_copy.delta_path, name, f"{name} + 0.5")
-    account, metrics = tmp_path / "parity.json", tmp_path / "parity.prom"
-    ended = fraud(log_copy.home, "parity", "--json-file", str(account), "--metrics-file", str(metrics))
+    account = tmp_path / "parity.json"
+    ended = fraud(log_copy.home, "parity", "--json-file", str(account))
     assert ended.returncode == 1
     assert f"{name}: 1 of" in ended.stderr
     found = json.loads(account.read_text())
     assert not found["is_equal"]
     assert found["features"][name]["differing"] == 1
     assert found["features"][name]["greatest"] == pytest.approx(0.5)
+    shown = Figures(log_copy.delta_path, {})
+    shown.refresh()
     gauges = {
         sample.labels.get("feature", sample.name): sample.value
-        for family in text_string_to_metric_families(metrics.read_text())
+        for family in shown.collect()
         for sample in family.samples
         if sample.name in {"fraud_parity_difference", "fraud_parity_greatest_difference"}
     }
