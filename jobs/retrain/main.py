@@ -19,9 +19,10 @@ def main(arguments: list[str]) -> int:
     try:
         if len(arguments) not in {1, 2}:
             raise BadInput("usage: python -m jobs.retrain.main START/END [STEP]")
+        settings = RetrainSettings()
         record = retrain(
             Interval.parse(arguments[0]),
-            RetrainSettings(),
+            settings,
             TrainSettings(),
             GateSettings(),
             step=arguments[1] if len(arguments) == 2 else "",
@@ -30,6 +31,8 @@ def main(arguments: list[str]) -> int:
     except FraudError as error:
         _log.error("%s: %s", type(error).__name__, error)
         return 1
+    if settings.result is not None:
+        settings.result.write_text(json.dumps(record), encoding="utf-8")
     sys.stdout.write(json.dumps(record) + "\n")
     return 0
 

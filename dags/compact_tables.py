@@ -1,0 +1,13 @@
+"""Airflow DAG: few large files in the place of many small ones, and none that nothing refers to any more."""
+
+from datetime import timedelta
+
+from pods import make_dag, run_job
+
+with make_dag(
+    "compact_tables",
+    "Compact the Delta tables and remove old files",
+    "30 2 * * *",
+    timeout=timedelta(hours=3),
+):
+    run_job("compact", "compact", ["python", "-m", "jobs.compact.main"], timeout=timedelta(hours=2))
