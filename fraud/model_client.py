@@ -9,7 +9,7 @@ import json
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 import httpx
@@ -72,6 +72,26 @@ class Scores:
     model_version: str
     features_version: str
     thresholds: Thresholds
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Self:
+        """Pick rows."""
+        return replace(
+            self,
+            probability=self.probability[rows],
+            reason_index=self.reason_index[rows],
+            reason_contribution=self.reason_contribution[rows],
+        )
+
+
+NO_SCORES: Final = Scores(
+    np.zeros(0),
+    np.zeros((0, 3), np.int32),
+    np.zeros((0, 3)),
+    "none",
+    "none",
+    Thresholds(review=1.0, decline=1.0),
+)
+"""Of no rows: nobody need be asked."""
 
 
 class ModelClient:
@@ -199,6 +219,17 @@ class ModelClient:
                 f"the vectors are of {self._features_version}"
             )
         return scores
+
+
+def served_name(alias: str, name: str = "fraud") -> str:
+    """Name the path under which the model server serves an alias of the registry.
+
+    Examples
+    --------
+    >>> served_name("champion"), served_name("challenger")
+    ('fraud', 'fraud-challenger')
+    """
+    return name if alias == "champion" else f"{name}-{alias}"
 
 
 def encode_request(vectors: Floats, reasons_from: float | None) -> tuple[bytes, int]:

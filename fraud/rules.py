@@ -28,10 +28,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import yaml
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from fraud.contracts import Outcome, Reason, Transaction
+from fraud.definition import line_of, parse_definition
 from fraud.errors import BadConfig
 from fraud.features import FEATURE_NAMES
 
@@ -179,30 +179,19 @@ def compile_rules(raw: bytes, name: str = "rules") -> RuleSet:
     ...
     fraud.errors.BadConfig: rules:3: x: there is no 'amout'; did you mean amount?
     """
-    try:
-        tree = yaml.compose(raw, yaml.SafeLoader)
-        content = yaml.safe_load(raw)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise BadConfig(f"{name}:{mark.line + 1 if mark else 1}: not YAML: {error}") from error
-    try:
-        parsed = _File.model_validate(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "file"
-        raise BadConfig(f"{name}:{_line_of(tree, first['loc'])}: {where}: {first['msg']}") from error
+    parsed, tree = parse_definition(_File, raw, name)
     lists = {key: frozenset(values) for key, values in parsed.lists.items()}
     rules = []
     for at, rule in enumerate(parsed.rules):
         try:
             rules.append(_compile(rule, lists))
         except (ValueError, TypeError, RuntimeError) as error:
-            line = _line_of(tree, ("rules", at, "when"))
+            line = line_of(tree, ("rules", at, "when"))
             raise BadConfig(f"{name}:{line}: {rule.name}: {_first_line(error)}") from error
     names = [rule.name for rule in rules]
     twice = next((one for one in names if names.count(one) > 1), None)
     if twice:
-        line = _line_of(tree, ("rules", len(names) - 1 - names[::-1].index(twice)))
+        line = line_of(tree, ("rules", len(names) - 1 - names[::-1].index(twice)))
         raise BadConfig(f"{name}:{line}: {twice}: a rule of this name stands above")
     return RuleSet(f"{parsed.version}+{hashlib.sha256(raw).hexdigest()[:8]}", rules, lists)
 
@@ -247,21 +236,6 @@ def _context(lists: Mapping[str, frozenset[str]]) -> Any:
     context = cel.Context()
     context.add_function("in_list", in_list)
     return context
-
-
-def _line_of(node: Any, path: Sequence[str | int]) -> int:
-    """Find the line of a path in a YAML tree, or of its nearest ancestor that is there."""
-    for part in path:
-        if isinstance(node, yaml.MappingNode):
-            below = next((value for key, value in node.value if key.value == part), None)
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            below = node.value[part]
-        else:
-            below = None
-        if below is None:
-            break
-        node = below
-    return int(node.start_mark.line) + 1 if node is not None else 1
 
 
 def _first_line(error: Exception) -> str:

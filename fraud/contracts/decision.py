@@ -54,3 +54,10 @@ class Decision(Record):
     source_partition: int
     """-1: the scoring service."""
     source_offset: int
+    experiment: str | None = None
+    """Id of the experiment (``fraud.experiment``) that it was part of."""
+    arm: str | None = None
+    """The user's arm."""
+    shadow_score: Probability | None = None
+    """Of the model that was scored without effect."""
+    shadow_version: str | None = None

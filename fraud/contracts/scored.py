@@ -33,3 +33,8 @@ class ScoredTransaction(Transaction):
     """The same of its merchant."""
     store: str
     """Identity of the feature store that has counted it."""
+    experiment: str | None = None
+    """As in :class:`~fraud.contracts.Decision`, like the next three."""
+    arm: str | None = None
+    shadow_score: Probability | None = None
+    shadow_version: str | None = None

@@ -202,7 +202,10 @@ def _wait(port: int, path: str, log: Path, *, any_answer: bool) -> None:
 def _fetch_model(mlflow_uri: str, folder: Path) -> Path:
     """Leave the champion's files in a folder, for the servers that know no registry."""
     source = ModelSource(PredictorSettings(mlflow_uri=mlflow_uri))
-    served = source.fetch(source.find_version())
+    version = source.find_version()
+    if version is None:
+        raise Unavailable(f"the registry at {mlflow_uri} has no champion")
+    served = source.fetch(version)
     folder.mkdir()
     (folder / "model.txt").write_text(served.scoring.booster.model_to_string())
     (folder / "fraud.json").write_text(served.scoring.card.model_dump_json())

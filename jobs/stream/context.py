@@ -5,10 +5,14 @@ import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from fraud.model_client import ModelClient, ModelClientSettings
+from fraud.experiment import Alias, Experiment
+from fraud.model_client import ModelClient, ModelClientSettings, served_name
 from fraud.store import Epoch, FeatureStore, open_store
+
+CHALLENGER_S: Final = 1.0
+"""How long a micro-batch waits for the challenger at most, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,8 @@ class TaskContext:
     """Options of the producer."""
     predictor_url: str
     predictor_deadline_s: float
+    experiment: Experiment | None = None
+    """Under way while this micro-batch is decided."""
 
     @property
     def spool_folder(self) -> Path:
@@ -36,9 +42,15 @@ def store_of(url: str) -> FeatureStore:
     return _store(url, os.getpid())
 
 
-def model_of(context: TaskContext) -> ModelClient:
-    """Keep one client of the model server per process; its breaker outlives a micro-batch."""
-    return _model(context.predictor_url, context.predictor_deadline_s, os.getpid())
+def model_of(context: TaskContext, alias: Alias = Alias.CHAMPION) -> ModelClient:
+    """Keep one client of the model server per process and model; its breaker outlives a micro-batch.
+
+    The challenger has less time: where it is away, the champion decides.
+    """
+    deadline_s = context.predictor_deadline_s
+    if alias is Alias.CHALLENGER:
+        deadline_s = min(deadline_s, CHALLENGER_S)
+    return _model(context.predictor_url, served_name(alias), deadline_s, os.getpid())
 
 
 def producer_of(context: TaskContext) -> Any:
@@ -64,8 +76,8 @@ def _store(url: str, _process: int) -> FeatureStore:
 
 
 @cache
-def _model(url: str, deadline_s: float, _process: int) -> ModelClient:
-    return ModelClient(ModelClientSettings(url=url, deadline_s=deadline_s, timeout_s=deadline_s))
+def _model(url: str, name: str, deadline_s: float, _process: int) -> ModelClient:
+    return ModelClient(ModelClientSettings(url=url, name=name, deadline_s=deadline_s, timeout_s=deadline_s))
 
 
 @cache

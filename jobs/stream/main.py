@@ -27,6 +27,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from fraud.contracts import LABELS, SCORED, TRANSACTIONS
 from fraud.errors import BadConfig, BadState, FraudError, Unavailable
+from fraud.experiment import Experiment, open_experiment
 from fraud.figures import Figures
 from fraud.store import Epoch, open_store
 from fraud.telemetry import configure_logging, serve_metrics
@@ -62,6 +63,7 @@ class StreamJob:
                 "run `fraud replay rebuild-store --replace` to its end"
             )
         self._settings = settings
+        self._experiment = open_experiment(settings.experiment_file)
         self._store = open_store(settings.store)
         self._generation = self._store.generation_of(_query_id(settings.checkpoint_path))
         self._token = self._store.acquire(f"{socket.gethostname()}:{os.getpid()}")
@@ -168,7 +170,14 @@ class StreamJob:
             kafka=tuple(kafka.items()),
             predictor_url=settings.predictor_url,
             predictor_deadline_s=settings.predictor_deadline_s,
+            experiment=self._running_experiment(),
         )
+
+    def _running_experiment(self) -> Experiment | None:
+        if self._experiment is None:
+            return None
+        self._experiment.look()
+        return self._experiment.running()
 
     def _archive_once(self) -> None:
         metrics.ARCHIVED.inc(self._archive.run(self._generation))

@@ -16,18 +16,23 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from fraud.contracts import LABELS, Outcome, Reason
+from fraud.experiment import TRIAL_FIELDS
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
 from fraud.features.definitions import MERCHANT, USER_FEATURES
 from fraud.log.arrival import order_within
+from fraud.telemetry import EVENT_BUCKETS_S, LATENCY_BUCKETS_S
 from jobs.stream import rows
 from jobs.stream.ages import count_ages
 from jobs.stream.context import TaskContext, model_of, producer_of, store_of
+from jobs.stream.counted import count
 from jobs.stream.publish import publish
-from jobs.stream.score import Verdicts, score
+from jobs.stream.score import Verdicts, score, score_in_trial
 from jobs.stream.scored import Decided, as_archived
 from jobs.stream.states import fold_through
+from jobs.stream.stopwatch import Stopwatch
 
 
 def run_merchant_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -35,28 +40,24 @@ def run_merchant_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -
     parts = list(batches)
     if not parts:
         return
-    started = time.perf_counter()
+    watch = Stopwatch()
     table = _in_arrival_order(pa.Table.from_batches(parts))
-    vectors, sequences = _fold(context, table)
-    folded = time.perf_counter()
+    with watch.time("merchant_pass"):
+        vectors, sequences = _fold(context, table, watch)
     is_transaction = table.column("kind").to_numpy() == rows.TRANSACTION
-    verdicts = score(model_of(context), vectors[is_transaction])
-    scored = time.perf_counter()
+    with watch.time("model_call"):
+        verdicts = _score(context, table, vectors, is_transaction)
     decided = Decided(table)
     decided.fill_vectors(vectors)
     decided.fill_sequences(sequences)
     spooled = _spool_table(
         context, table, vectors=vectors, sequences=sequences, verdicts=verdicts, decided=decided
     )
-    publish(producer_of(context), spooled)
-    published = time.perf_counter()
-    _write_spool(context, as_archived(spooled))
-    stages = {
-        "merchant_pass": folded - started,
-        "model_call": scored - folded,
-        "publish": published - scored,
-        "spool": time.perf_counter() - published,
-    }
+    with watch.time("publish"):
+        publish(producer_of(context), spooled)
+    with watch.time("spool"):
+        _write_spool(context, as_archived(spooled))
+    stages = [watch.seconds, *map(json.loads, table.column("stages").drop_null().to_pylist())]
     yield pa.RecordBatch.from_pylist(
         [{"summary": json.dumps(_summary(spooled, verdicts, stages))}], rows.SUMMARY
     )
@@ -74,20 +75,32 @@ def _in_arrival_order(table: pa.Table) -> pa.Table:
     return table.take(pa.array(order_within(time_us, is_label, partition, offset)))
 
 
-def _fold(context: TaskContext, table: pa.Table) -> tuple[kernel.Floats, kernel.Floats]:
+def _fold(
+    context: TaskContext, table: pa.Table, watch: Stopwatch
+) -> tuple[kernel.Floats, kernel.Floats]:
     """Fold what concerns merchants; returns the whole vectors, [rows, features], and sequences, [rows]."""
     events = _matrix(table.column("event"), kernel.EVENT_COLUMNS)
     kinds = table.column("kind").to_numpy()
     is_counted = (kinds == rows.TRANSACTION) | (kinds == rows.RECOUNTED)
     concerns = is_counted | ((kinds == rows.LABEL) & (events[:, kernel.E_CENTS] != 0.0))
     store = store_of(context.store_url)
-    folded = fold_through(store, MERCHANT, events[concerns], context.epoch, context.token)
+    folded = fold_through(store, MERCHANT, events[concerns], (context.epoch, context.token), watch)
     sequences = np.full(len(events), np.nan)
     sequences[concerns] = folded.sequences
     vectors = np.full((len(events), len(FEATURE_NAMES)), np.nan)
     vectors[:, : len(USER_FEATURES)] = _matrix(table.column("user_vector"), len(USER_FEATURES))
     vectors[concerns, len(USER_FEATURES) :] = folded.vectors
     return vectors, sequences
+
+
+def _score(
+    context: TaskContext, table: pa.Table, vectors: kernel.Floats, is_transaction: NDArray[np.bool_]
+) -> Verdicts:
+    if context.experiment is None:
+        return score(model_of(context), vectors[is_transaction])
+    users = table.column("user_id").filter(pa.array(is_transaction)).to_pylist()
+    client_of = partial(model_of, context)
+    return score_in_trial(client_of, vectors[is_transaction], users, context.experiment)
 
 
 def _matrix(column: pa.ChunkedArray, width: int) -> kernel.Floats:
@@ -133,9 +146,13 @@ def _spool_table(
         spread(list(map(str, verdicts.outcomes)), list(map(str, decided.values("outcome"))), pa.string()),
         spread(verdicts.probability, decided.values("score"), pa.float64()),
         spread(_as_json(verdicts.reasons), _as_json(decided.values("reasons")), pa.string()),
-        spread([verdicts.model_version] * len(where), decided.values("model_version"), pa.string()),
-        spread([verdicts.is_fallback] * len(where), decided.values("is_fallback"), pa.bool_()),
+        spread(verdicts.model_versions, decided.values("model_version"), pa.string()),
+        spread(verdicts.is_fallback, decided.values("is_fallback"), pa.bool_()),
         spread([None] * len(where), decided.values("policy_version"), pa.string()),
+        *(
+            spread(_of_trials(verdicts, name), decided.values(name), rows.SPOOLED.field(name).type)
+            for name in TRIAL_FIELDS
+        ),
         pa.array(processed_at, rows.STAMP[0].type),
         repeated["generation"],
         repeated["epoch"],
@@ -145,6 +162,12 @@ def _spool_table(
         *(_feature_column(name, vectors[:, i], decided) for i, name in enumerate(FEATURE_NAMES)),
     ]
     return pa.table(columns, schema=rows.SPOOLED)
+
+
+def _of_trials(verdicts: Verdicts, name: str) -> list[Any]:
+    if verdicts.trials is None:
+        return [None] * len(verdicts.outcomes)
+    return [getattr(trial, name) for trial in verdicts.trials]
 
 
 def _as_json(reasons: list[list[Reason]]) -> list[str]:
@@ -174,10 +197,11 @@ def _write_spool(context: TaskContext, table: pa.Table) -> None:
     partial_file.replace(target)
 
 
-def _summary(table: pa.Table, verdicts: Verdicts, stages: dict[str, float]) -> dict[str, Any]:
+def _summary(table: pa.Table, verdicts: Verdicts, stages: list[dict[str, float]]) -> dict[str, Any]:
     kinds = table.column("kind").to_numpy()
     is_transaction = kinds == rows.TRANSACTION
     received = table.column("received_at").cast(pa.int64()).to_numpy()[is_transaction]
+    happened = table.column("event_time").cast(pa.int64()).to_numpy()[is_transaction]
     is_scored = (kinds == rows.SCORED) | (kinds == rows.RECOUNTED)
     known = table.column("event_time").cast(pa.int64()).to_numpy()[is_transaction | is_scored]
     done = time.time() * 1e6
@@ -187,10 +211,11 @@ def _summary(table: pa.Table, verdicts: Verdicts, stages: dict[str, float]) -> d
         "labels": int((kinds == rows.LABEL).sum()),
         "outcomes": {outcome: sum(o is outcome for o in verdicts.outcomes) for outcome in Outcome},
         "dead_letters": Counter(reasons),
-        "is_fallback": verdicts.is_fallback,
-        "model_version": verdicts.model_version,
-        "scores": [] if verdicts.is_fallback else _histogram(verdicts),
-        "latencies_s": np.round((done - received) / 1e6, 3).tolist(),
+        "fallbacks": sum(verdicts.is_fallback),
+        "arms": Counter(trial.arm for trial in verdicts.trials or ()),
+        "scores": _histogram(verdicts),
+        "latency": count((done - received) / 1e6, LATENCY_BUCKETS_S),
+        "event_latency": count((done - happened) / 1e6, EVENT_BUCKETS_S),
         "stages_s": stages,
         "ages": count_ages(table, is_transaction),
         "newest_event_us": float(known.max()) if len(known) else None,
@@ -200,5 +225,6 @@ def _summary(table: pa.Table, verdicts: Verdicts, stages: dict[str, float]) -> d
 
 def _histogram(verdicts: Verdicts) -> list[int]:
     """Count the scores in tenths."""
-    counts, _ = np.histogram(np.array(verdicts.probability, np.float64), bins=10, range=(0.0, 1.0))
+    known = [probability for probability in verdicts.probability if probability is not None]
+    counts, _ = np.histogram(known, bins=10, range=(0.0, 1.0))
     return list(map(int, counts))

@@ -5,30 +5,49 @@ from typing import Any, Final
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
-from fraud.telemetry import LATENCY_BUCKETS_S
-from jobs.stream.ages import AgeHistogram
+from fraud.contracts import Outcome
+from fraud.telemetry import EVENT_BUCKETS_S, LATENCY_BUCKETS_S, STORE_BUCKETS_S
+from jobs.stream.ages import age_histogram
+from jobs.stream.counted import CountedHistogram
 
 TRANSACTIONS: Final = Counter("fraud_stream_transactions_total", "Transactions decided.")
 DECISIONS: Final = Counter("fraud_stream_decisions_total", "Decisions by outcome.", ["outcome"])
 FALLBACKS: Final = Counter("fraud_stream_fallbacks_total", "Decisions taken without the model.")
+ARMS: Final = Counter("fraud_stream_arms_total", "Transactions decided in an experiment, by arm.", ["arm"])
 SCORED: Final = Counter("fraud_stream_scored_total", "Transactions archived for the scoring service.")
 LABELS: Final = Counter("fraud_stream_labels_total", "Labels folded.")
 DEAD_LETTERS: Final = Counter("fraud_stream_dead_letters_total", "Records refused, by reason.", ["reason"])
-LATENCY: Final = Histogram(
+ALERTS: Final = Counter("fraud_stream_alerts_total", "Decisions published as alerts: those not approved.")
+LATENCY: Final = CountedHistogram(
     "fraud_stream_latency_seconds",
     "From the broker's append of a transaction to its published decision.",
-    buckets=LATENCY_BUCKETS_S,
+    LATENCY_BUCKETS_S,
+)
+EVENT_LATENCY: Final = CountedHistogram(
+    "fraud_stream_event_latency_seconds",
+    "From a transaction's event time to its published decision.",
+    EVENT_BUCKETS_S,
 )
 STAGES: Final = Histogram(
-    "fraud_stream_stage_seconds", "Time of a task's stage.", ["stage"], buckets=LATENCY_BUCKETS_S
+    "fraud_stream_stage_seconds",
+    "Time of a task's stage; the passes include their calls of the store.",
+    ["stage"],
+    buckets=LATENCY_BUCKETS_S,
+)
+STORE: Final = Histogram(
+    "fraud_stream_store_seconds",
+    "Time of a task's calls of the feature store in one pass.",
+    ["operation"],
+    buckets=STORE_BUCKETS_S,
 )
 BATCH: Final = Histogram("fraud_stream_batch_seconds", "Time of a micro-batch.", buckets=LATENCY_BUCKETS_S)
 SCORES: Final = Counter("fraud_stream_scores_total", "Scores by tenth.", ["bin"])
 EPOCH: Final = Gauge("fraud_stream_epoch", "Newest micro-batch that was processed.")
 ARCHIVED: Final = Counter("fraud_stream_archived_batches_total", "Micro-batches committed to Delta.")
 EXPIRED: Final = Counter("fraud_stream_expired_entities_total", "Idle entities forgotten.", ["entity"])
-AGES: Final = AgeHistogram()
-REGISTRY.register(AGES)
+AGES: Final = age_histogram()
+for _counted in (LATENCY, EVENT_LATENCY, AGES):
+    REGISTRY.register(_counted)
 LAG: Final = Gauge("fraud_stream_lag_records", "Records in Kafka that are not taken yet, all partitions.")
 
 
@@ -40,17 +59,23 @@ def record(summaries: Sequence[dict[str, Any]], epoch: int, batch_s: float) -> N
         SCORED.inc(summary["scored"])
         for outcome, n in summary["outcomes"].items():
             DECISIONS.labels(outcome).inc(n)
+            ALERTS.inc(0 if outcome == Outcome.APPROVE else n)
         for reason, n in summary["dead_letters"].items():
             DEAD_LETTERS.labels(reason).inc(n)
-        if summary["is_fallback"]:
-            FALLBACKS.inc(summary["transactions"])
+        FALLBACKS.inc(summary["fallbacks"])
+        for arm, n in summary["arms"].items():
+            ARMS.labels(arm).inc(n)
         for tenth, n in enumerate(summary["scores"]):
             SCORES.labels(f"{tenth / 10:.1f}").inc(n)
-        for latency_s in summary["latencies_s"]:
-            LATENCY.observe(latency_s)
-        for stage, seconds in summary["stages_s"].items():
-            STAGES.labels(stage).observe(seconds)
-        AGES.add(summary["ages"])
+        LATENCY.add(summary["latency"])
+        EVENT_LATENCY.add(summary["event_latency"])
+        for stage, seconds in ((stage, s) for found in summary["stages_s"] for stage, s in found.items()):
+            if stage.startswith("store_"):
+                STORE.labels(stage.removeprefix("store_")).observe(seconds)
+            else:
+                STAGES.labels(stage).observe(seconds)
+        for entity, found in summary["ages"].items():
+            AGES.add(found, entity)
     BATCH.observe(batch_s)
     EPOCH.set(epoch)
 

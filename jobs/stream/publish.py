@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from fraud.contracts import ALERTS, DEAD_LETTERS, DECISIONS, DeadLetter, Decision, Outcome, Reason
 from fraud.errors import Unavailable
+from fraud.experiment import TRIAL_FIELDS
 from jobs.stream import rows
 
 FLUSH_S: Final = 30.0
@@ -30,6 +31,7 @@ _DECISION_COLUMNS: Final = (
     "features_version",
     "is_fallback",
     "policy_version",
+    *TRIAL_FIELDS,
     "received_at",
     "processed_at",
     "epoch",

@@ -67,6 +67,7 @@ PASSED: Final = pa.schema(
         pa.field("user_vector", pa.binary()),  # the user pass's features, float64
         pa.field("user_sequence", pa.int64()),
         pa.field("scored", pa.binary()),  # the record of the scoring service, whole
+        pa.field("stages", pa.string()),  # in a task's first row: the seconds of its stages, JSON
     ]
 )
 """What the user pass hands to the merchant pass."""
@@ -78,6 +79,10 @@ DECISION_FIELDS: Final = [
     pa.field("model_version", pa.string()),
     pa.field("is_fallback", pa.bool_()),
     pa.field("policy_version", pa.string()),
+    pa.field("experiment", pa.string()),
+    pa.field("arm", pa.string()),
+    pa.field("shadow_score", pa.float64()),
+    pa.field("shadow_version", pa.string()),
 ]
 STAMP: Final = [
     pa.field("processed_at", _TIME),

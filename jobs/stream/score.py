@@ -1,16 +1,19 @@
-"""From vectors to verdicts: one batched model call, the policy, and the fallback when the model is away."""
+"""From vectors to verdicts: one batched call a model, the policy, and the fallback when the model is away."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fraud.contracts import Outcome, Reason
-from fraud.errors import Unavailable
+from fraud.errors import BadModel, Unavailable
+from fraud.experiment import Alias, Experiment, Trial, split_by_arm
 from fraud.features import FEATURE_NAMES
 from fraud.features.kernel import Floats
 from fraud.features.reasons import reason_text
-from fraud.model_client import ModelClient
+from fraud.model_client import NO_SCORES, ModelClient, Scores
 from fraud.policy import decide, decide_without_model
 
 log = logging.getLogger(__name__)
@@ -18,17 +21,38 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """Outcomes with their reasons, one a transaction; all of one model version, or all by the fallback."""
+    """Outcomes with their reasons, one a transaction."""
 
     outcomes: list[Outcome]
     reasons: list[list[Reason]]
     probability: list[float | None]
-    model_version: str | None
+    model_versions: list[str | None]
+    """None where no model answered and the fallback decided."""
+    trials: list[Trial] | None = None
+    """None while there is no experiment."""
 
     @property
-    def is_fallback(self) -> bool:
+    def is_fallback(self) -> list[bool]:
         """Whether no model answered."""
-        return self.model_version is None
+        return [version is None for version in self.model_versions]
+
+    def __add__(self, other: "Verdicts") -> "Verdicts":
+        return Verdicts(
+            self.outcomes + other.outcomes,
+            self.reasons + other.reasons,
+            self.probability + other.probability,
+            self.model_versions + other.model_versions,
+        )
+
+    def take(self, order: NDArray[np.int64]) -> "Verdicts":
+        """Put them into another order."""
+        rows = order.tolist()
+        return Verdicts(
+            [self.outcomes[row] for row in rows],
+            [self.reasons[row] for row in rows],
+            [self.probability[row] for row in rows],
+            [self.model_versions[row] for row in rows],
+        )
 
 
 def score(model: ModelClient, vectors: Floats) -> Verdicts:
@@ -44,18 +68,86 @@ def score(model: ModelClient, vectors: Floats) -> Verdicts:
     BadModel
         When the model server serves a model for another feature table: the job must not go on.
     """
+    scores = _ask(model, vectors)
+    return _fall_back(vectors) if scores is None else _judge(model, vectors, scores)
+
+
+def score_in_trial(
+    model_of: Callable[[Alias], ModelClient], vectors: Floats, users: Sequence[str], experiment: Experiment
+) -> Verdicts:
+    """Score and decide under an experiment: each user's arm names the model.
+
+    Where the challenger does not answer, the champion decides its arm's transactions too; the arm stays in
+    the record, the model's version says what happened.
+
+    Parameters
+    ----------
+    model_of
+        Gives the client of a model.
+    vectors, users
+        [n, features] and the users of the rows.
+
+    Raises
+    ------
+    BadModel
+        See :func:`score`.
+    """
+    arms = split_by_arm(experiment, users)
+    deciding = np.array([arm.alias for arm in arms], object)
+    shadow = np.array([arm.shadow for arm in arms], object)
+    asked, scores = {}, {}
+    for alias in (Alias.CHALLENGER, Alias.CHAMPION):
+        asked[alias] = np.flatnonzero((deciding == alias) | (shadow == alias))
+        scores[alias] = _ask(model_of(alias), vectors[asked[alias]], is_needed=alias is Alias.CHAMPION)
+        if alias is Alias.CHALLENGER and scores[alias] is None:
+            deciding[:] = Alias.CHAMPION
+    verdicts = Verdicts([], [], [], [])
+    order: list[int] = []
+    trials = [Trial(experiment.id, arm.name) for arm in arms]
+    for alias, found in scores.items():
+        rows = np.flatnonzero(deciding == alias)
+        order += rows.tolist()
+        if found is None:
+            verdicts += _fall_back(vectors[rows])
+            continue
+        verdicts += _judge(model_of(alias), vectors[rows], found.take(np.searchsorted(asked[alias], rows)))
+        for row, probability in zip(asked[alias].tolist(), found.probability.tolist(), strict=True):
+            if shadow[row] == alias:
+                trials[row] = replace(
+                    trials[row], shadow_score=probability, shadow_version=found.model_version
+                )
+    return replace(verdicts.take(np.argsort(order)), trials=trials)
+
+
+def _ask(model: ModelClient, vectors: Floats, *, is_needed: bool = True) -> Scores | None:
+    """Score; None where there is no answer, or (of a model that one can do without) a wrong one."""
     if not len(vectors):
-        return Verdicts([], [], [], "none")
+        return NO_SCORES
     try:
-        scores = model.score(vectors)
-        outcomes = decide(scores.probability, scores.thresholds)
+        return model.score(vectors)
     except Unavailable as error:
-        log.warning("the fallback decides %d transactions: %s", len(vectors), error)
-        decided = decide_without_model(vectors)
-        nothing: list[float | None] = [None] * len(decided)
-        return Verdicts([o for o, _ in decided], [r for _, r in decided], nothing, None)
+        log.warning("%d transactions are not scored: %s", len(vectors), error)
+    except BadModel as error:
+        if is_needed:
+            raise
+        log.warning("%d transactions are not scored by the challenger: %s", len(vectors), error)
+    return None
+
+
+def _fall_back(vectors: Floats) -> Verdicts:
+    decided = decide_without_model(vectors)
+    return Verdicts(
+        [outcome for outcome, _ in decided],
+        [reasons for _, reasons in decided],
+        [None] * len(decided),
+        [None] * len(decided),
+    )
+
+
+def _judge(model: ModelClient, vectors: Floats, scores: Scores) -> Verdicts:
+    outcomes = decide(scores.probability, scores.thresholds)
     reasons = _explain(model, vectors, outcomes)
-    return Verdicts(outcomes, reasons, scores.probability.tolist(), scores.model_version)
+    return Verdicts(outcomes, reasons, scores.probability.tolist(), [scores.model_version] * len(outcomes))
 
 
 def _explain(model: ModelClient, vectors: Floats, outcomes: list[Outcome]) -> list[list[Reason]]:

@@ -27,6 +27,9 @@ class StreamSettings(BaseSettings):
     """Base address of the model server (KServe v2)."""
     predictor_deadline_s: float = Field(default=5.0, gt=0.0)
     """How long a micro-batch waits for scores, retries included, before the fallback decides; seconds."""
+    experiment_file: Path | None = None
+    """Experiment between two models, see ``fraud.experiment``; none by default. It and its stop record are
+    looked at before each micro-batch."""
     partitions: int = Field(default=2, ge=1)
     """Tasks of each pass of a micro-batch; about the number of cores."""
     trigger_s: float = Field(default=0.0, ge=0.0)

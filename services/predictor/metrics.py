@@ -15,7 +15,7 @@ ROWS: Final = Counter("fraud_predictor_rows_total", "Rows scored")
 REASON_ROWS: Final = Counter("fraud_predictor_reason_rows_total", "Rows explained")
 REFUSED_REQUESTS: Final = Counter("fraud_predictor_refused_requests_total", "Requests refused", ["reason"])
 MODEL_INFO: Final = Gauge(
-    "fraud_predictor_model_info", "1 for the model being served", ["version", "features_version"]
+    "fraud_predictor_model_info", "1 for the model being served", ["model", "version", "features_version"]
 )
 REFUSED_MODELS: Final = Counter(
     "fraud_predictor_refused_models_total", "Model versions that do not fit this build"

@@ -38,17 +38,23 @@ class Predictor(kserve.Model):  # type: ignore[misc]
     ----------
     settings
         Of the model server.
+    is_required
+        Whether the server is ready only with it; otherwise the registry need not have it.
     """
 
-    def __init__(self, settings: PredictorSettings) -> None:
+    def __init__(self, settings: PredictorSettings, *, is_required: bool = True) -> None:
         super().__init__(settings.name)
+        self.is_required = is_required
         self.ready = True  # the SDK registers only models that say so; `healthy` tells the truth
         self.served: ServedModel | None = None
         self._settings = settings
         self._in_flight = 0
         self._threads = ThreadPoolExecutor(settings.parallel, thread_name_prefix="score")
         self._watcher = ModelWatcher(
-            ModelSource(settings), self.publish, settings.reload_s, settings.backoff_max_s
+            ModelSource(settings, is_required=is_required),
+            self.publish,
+            settings.reload_s,
+            settings.backoff_max_s,
         )
 
     async def healthy(self) -> bool:
@@ -68,12 +74,19 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         """Stop following the registry."""
         self._watcher.stop()
 
-    def publish(self, served: ServedModel) -> None:
-        """Serve another version from the next request on; requests under way end with theirs."""
+    def publish(self, served: ServedModel | None) -> None:
+        """Serve another version, or none, from the next request on; requests under way end with theirs."""
+        if self.served is not None:
+            metrics.MODEL_INFO.remove(*self._labels(self.served))
         self.served = served
-        metrics.MODEL_INFO.clear()
-        metrics.MODEL_INFO.labels(served.version, served.scoring.card.features_version).set(1.0)
+        if served is None:
+            _log.info("%s is not served any more", self._settings.model)
+            return
+        metrics.MODEL_INFO.labels(*self._labels(served)).set(1.0)
         _log.info("serving version %s of %s", served.version, self._settings.model)
+
+    def _labels(self, served: ServedModel) -> tuple[str, str, str]:
+        return self._settings.name, served.version, served.scoring.card.features_version
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """Describe the input tensor."""

@@ -25,6 +25,8 @@ from services.predictor.settings import PredictorSettings
 
 FIRST_RETRY_S: Final = 0.5
 _URI: Final = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
+_ABSENT: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
+"""What a registry answers about an alias that it does not have."""
 _log = logging.getLogger(__name__)
 
 
@@ -43,9 +45,11 @@ class ModelSource:
     ----------
     settings
         Of the model server.
+    is_required
+        Whether an alias that is not there is an error.
     """
 
-    def __init__(self, settings: PredictorSettings) -> None:
+    def __init__(self, settings: PredictorSettings, *, is_required: bool = True) -> None:
         # The watcher has its own patience; without these, one call may take minutes to fail.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -54,12 +58,13 @@ class ModelSource:
         mlflow.set_tracking_uri(settings.mlflow_uri)
         mlflow.set_registry_uri(settings.registry_uri or settings.mlflow_uri)
         self._settings = settings
+        self._is_required = is_required
         found = _URI.fullmatch(settings.model)
         assert found is not None  # noqa: S101  (the settings' pattern)
         self._name, self._alias, self._fixed = found["name"], found["alias"], found["version"]
 
-    def find_version(self) -> str:
-        """Ask which version is to be served.
+    def find_version(self) -> str | None:
+        """Ask which version is to be served; None where there is none and none is required.
 
         Raises
         ------
@@ -71,6 +76,8 @@ class ModelSource:
         try:
             return str(mlflow.MlflowClient().get_model_version_by_alias(self._name, self._alias).version)
         except MlflowException as error:
+            if error.error_code in _ABSENT and not self._is_required:
+                return None
             raise Unavailable(f"no version for {self._settings.model}: {error}") from error
 
     def fetch(self, version: str) -> ServedModel:
@@ -104,7 +111,7 @@ class ModelWatcher:
     source
         Where models come from.
     publish
-        Called with each new model that fits.
+        Called with each new model that fits; with None when there is none to be served any more.
     reload_s, backoff_max_s
         Wait between looks; longest wait while the registry is away.
     """
@@ -112,7 +119,7 @@ class ModelWatcher:
     def __init__(
         self,
         source: ModelSource,
-        publish: Callable[[ServedModel], None],
+        publish: Callable[[ServedModel | None], None],
         reload_s: float,
         backoff_max_s: float,
     ) -> None:
@@ -122,7 +129,7 @@ class ModelWatcher:
         self._backoff_max_s = backoff_max_s
         self._stopping = threading.Event()
         self._failures = 0
-        self._seen = ""
+        self._seen: str | None = None
 
     def start(self) -> None:
         """Watch in a thread of its own that ends with the process."""
@@ -137,7 +144,7 @@ class ModelWatcher:
         try:
             version = self._source.find_version()
             if version != self._seen:
-                self._take(version)
+                self._take(version) if version else self._publish(None)
                 self._seen = version
         except Unavailable as error:
             metrics.REGISTRY_ERRORS.inc()

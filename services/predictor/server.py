@@ -15,6 +15,7 @@ from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.infer_type import RequestedOutput
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
+from fraud.model_client import served_name
 from services.predictor import metrics
 from services.predictor.predictor import Predictor
 from services.predictor.settings import PredictorSettings
@@ -60,8 +61,9 @@ class BinaryDataPlane(DataPlane):  # type: ignore[misc]
         return encoded
 
     async def ready(self) -> bool:
-        """Whether every model is loaded."""
-        return all([await model.healthy() for model in self.model_registry.get_models().values()])
+        """Whether the model that must be there is loaded; the challenger may come and go."""
+        models = self.model_registry.get_models().values()
+        return all([await model.healthy() for model in models if model.is_required])
 
     async def model_metadata(self, model_name: str) -> dict[str, Any]:
         """Describe the model, with the version being served."""
@@ -126,4 +128,12 @@ def serve(settings: PredictorSettings) -> None:
     server = kserve.ModelServer(http_port=settings.port, workers=1, enable_grpc=False)
     server.dataplane = BinaryDataPlane(model_registry=server.registered_models)
     server.model_repository_extension = RegistryDecides(model_registry=server.registered_models)
-    server.start([Predictor(settings)])
+    models = [Predictor(settings)]
+    if settings.challenger:
+        name = served_name("challenger", settings.name)
+        models.append(
+            Predictor(
+                settings.model_copy(update={"model": settings.challenger, "name": name}), is_required=False
+            )
+        )
+    server.start(models)

@@ -18,7 +18,9 @@ class PredictorSettings(BaseSettings):
     model: str = Field(default="models:/fraud@champion", pattern=r"^models:/[^/@]+(@[^/@]+|/\d+)$")
     """What to serve: ``models:/<name>@<alias>`` follows the alias, ``models:/<name>/<version>`` stays."""
     name: str = "fraud"
-    """The model's name in the path ``/v2/models/<name>``."""
+    """The model's name in the path ``/v2/models/<name>``; the challenger's is ``<name>-challenger``."""
+    challenger: str = Field(default="models:/fraud@challenger", pattern=r"^(models:/[^/@]+(@[^/@]+|/\d+))?$")
+    """Served beside it, for shadow scores and experiments, while the registry has it; empty: never."""
     threads: int = Field(default=1, ge=1)
     """Threads of one scoring call."""
     parallel: int = Field(default=2, ge=1)

@@ -9,12 +9,14 @@ import numpy as np
 from fraud.breaker import CircuitBreaker
 from fraud.contracts import Outcome, Reason, Thresholds, Transaction
 from fraud.errors import Unavailable
+from fraud.experiment import Alias, Trial
 from fraud.features import FEATURE_NAMES
 from fraud.features.kernel import Floats
 from fraud.features.reasons import reason_text
 from fraud.policy import decide_without_model
 from fraud.rules import FIELDS, RuleFile, overrule
 from services.scoring import metrics
+from services.scoring.lab import Lab
 from services.scoring.models import Model, Verdict
 from services.scoring.records import Decided, Part
 
@@ -33,12 +35,15 @@ class Decider:
         Have the last word.
     with_reasons
         Whether to ask the model why, for what is not approved.
+    lab
+        The experiment, where there may be one.
     """
 
-    def __init__(self, model: Model, rules: RuleFile, *, with_reasons: bool) -> None:
+    def __init__(self, model: Model, rules: RuleFile, *, with_reasons: bool, lab: Lab | None = None) -> None:
         self._model = model
         self._rules = rules
         self._with_reasons = with_reasons
+        self._lab = lab
         self._breaker = CircuitBreaker(failures=3, cooldown_s=1.0)
 
     def decide(self, record: Transaction, vector: Floats, away: tuple[Part, ...] = ()) -> Decided:
@@ -47,7 +52,7 @@ class Decider:
         Without the store there is no vector to speak of: the model is not asked, and of the rules and the
         fallback only those that look at the transaction alone can hold.
         """
-        verdict = None if "store" in away else self._judge(vector)
+        verdict, trial = (None, None) if "store" in away else self._judge(record.user_id, vector)
         if verdict is None:
             outcome, reasons = decide_without_model(vector)[0]
             away = away if "store" in away else (*away, "model")
@@ -72,9 +77,29 @@ class Decider:
             policy_version=rules.version,
             is_fallback=verdict is None,
             degraded=away,
+            trial=trial,
         )
 
-    def _judge(self, vector: Floats) -> Verdict | None:
+    def _judge(self, user_id: str, vector: Floats) -> tuple[Verdict | None, Trial | None]:
+        """Ask the model of the user's arm, where there is an experiment; else the champion."""
+        experiment = self._lab.running() if self._lab else None
+        if self._lab is None or experiment is None:
+            return self._ask_champion(vector), None
+        arm = experiment.arm_of(user_id)
+        metrics.ARMS.labels(arm.name).inc()
+        found = {
+            Alias.CHALLENGER: self._lab.ask(vector) if Alias.CHALLENGER in (arm.alias, arm.shadow) else None
+        }
+        verdict = found[Alias.CHALLENGER] if arm.alias is Alias.CHALLENGER else None
+        if verdict is None or arm.shadow is Alias.CHAMPION:
+            found[Alias.CHAMPION] = self._ask_champion(vector)
+        verdict = verdict or found[Alias.CHAMPION]  # where the challenger is away, the champion decides
+        shadow = found.get(arm.shadow) if arm.shadow else None
+        if shadow is None:
+            return verdict, Trial(experiment.id, arm.name)
+        return verdict, Trial(experiment.id, arm.name, shadow.probability, shadow.version)
+
+    def _ask_champion(self, vector: Floats) -> Verdict | None:
         if not self._breaker.allows():
             return None
         try:

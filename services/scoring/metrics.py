@@ -24,4 +24,7 @@ IS_DRAINER: Final = Gauge("fraud_scoring_is_drainer", "1 where this replica empt
 RULES_INFO: Final = Gauge("fraud_scoring_rules_info", "1 for the rules in force.", ["version"])
 RULES_REFUSED: Final = Gauge("fraud_scoring_rules_refused", "1 while the file of rules is wrong.")
 RULE_HITS: Final = Counter("fraud_scoring_rule_hits_total", "Decisions that a rule held for.", ["rule"])
-MODEL_INFO: Final = Gauge("fraud_scoring_model_info", "1 for the model in use.", ["version", "is_fast"])
+ARMS: Final = Counter("fraud_scoring_arms_total", "Transactions decided in an experiment, by arm.", ["arm"])
+MODEL_INFO: Final = Gauge(
+    "fraud_scoring_model_info", "1 for the model in use.", ["model", "version", "is_fast"]
+)

@@ -7,8 +7,9 @@ from typing import Protocol
 
 from fraud.contracts import Thresholds
 from fraud.errors import BadModel, Unavailable
+from fraud.experiment import Alias
 from fraud.features.kernel import Floats
-from fraud.model_client import ModelClient, ModelClientSettings
+from fraud.model_client import ModelClient, ModelClientSettings, served_name
 from services.predictor.registry import ModelSource, ModelWatcher, ServedModel
 from services.predictor.settings import PredictorSettings
 from services.scoring import metrics
@@ -58,24 +59,36 @@ class RegisteredModel:
 
     is_local = True
 
-    def __init__(self, settings: ScoringSettings) -> None:
-        source = PredictorSettings(mlflow_uri=settings.mlflow_uri, model=settings.model)
+    def __init__(self, settings: ScoringSettings, alias: Alias = Alias.CHAMPION) -> None:
+        is_champion = alias is Alias.CHAMPION
+        model = settings.model if is_champion else settings.challenger
+        source = PredictorSettings(mlflow_uri=settings.mlflow_uri, model=model)
+        self._alias = alias
         self._served: tuple[FastModel, str] | None = None
-        self._watcher = ModelWatcher(ModelSource(source), self.publish, settings.reload_s, 30.0)
+        self._labels: tuple[str, str, str] | None = None
+        self._watcher = ModelWatcher(
+            ModelSource(source, is_required=is_champion), self.publish, settings.reload_s, 30.0
+        )
 
-    def publish(self, served: ServedModel) -> None:
-        """Score with another version from the next row on."""
+    def publish(self, served: ServedModel | None) -> None:
+        """Score with another version, or none, from the next row on."""
+        if self._labels:
+            metrics.MODEL_INFO.remove(*self._labels)
+        if served is None:
+            self._served = self._labels = None
+            log.info("the registry has no %s any more", self._alias)
+            return
         fast = FastModel(served.scoring)
         self._served = fast, served.version
-        metrics.MODEL_INFO.clear()
-        metrics.MODEL_INFO.labels(served.version, str(fast.is_fast).lower()).set(1.0)
-        log.info("scoring with version %s", served.version)
+        self._labels = str(self._alias), served.version, str(fast.is_fast).lower()
+        metrics.MODEL_INFO.labels(*self._labels).set(1.0)
+        log.info("scoring with version %s as %s", served.version, self._alias)
 
     def judge(self, vector: Floats) -> Verdict:
         """See :class:`Model`."""
         served = self._served
         if served is None:
-            raise Unavailable("no model has been loaded yet; see that the registry has a champion")
+            raise Unavailable(f"no model has been loaded yet; see that the registry has a {self._alias}")
         fast, version = served
         probability = fast.probability(vector)
         return Verdict(probability, fast.card.thresholds, version, lambda: fast.reasons(vector))
@@ -98,11 +111,11 @@ class PredictorModel:
 
     is_local = False
 
-    def __init__(self, settings: ScoringSettings) -> None:
+    def __init__(self, settings: ScoringSettings, alias: Alias = Alias.CHAMPION) -> None:
         self._client = ModelClient(
             ModelClientSettings(
                 url=settings.predictor_url,
-                name=settings.name,
+                name=served_name(alias, settings.name),
                 timeout_s=settings.predictor_timeout_s,
                 deadline_s=2 * settings.predictor_timeout_s,
                 retries=1,
@@ -136,6 +149,7 @@ class PredictorModel:
         self._client.close()
 
 
-def open_model(settings: ScoringSettings) -> Model:
-    """Open the model that the settings name."""
-    return RegisteredModel(settings) if settings.model_from == "registry" else PredictorModel(settings)
+def open_model(settings: ScoringSettings, alias: Alias = Alias.CHAMPION) -> Model:
+    """Open a model from where the settings say."""
+    kind = RegisteredModel if settings.model_from == "registry" else PredictorModel
+    return kind(settings, alias)

@@ -9,6 +9,7 @@ from pydantic import ConfigDict
 from xxhash import xxh3_128_digest
 
 from fraud.contracts import Outcome, Reason, Transaction
+from fraud.experiment import TRIAL_FIELDS, Trial
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.features.kernel import Floats
 
@@ -34,6 +35,8 @@ class Decided:
     is_fallback: bool
     degraded: tuple[Part, ...] = ()
     """Parts that were away."""
+    trial: Trial | None = None
+    """The experiment that it was part of."""
 
 
 def fingerprint_of(event: Floats, record: Transaction) -> bytes:
@@ -75,6 +78,8 @@ def write_record(
         merchant_sequence=sequences[1],
         store=store,
     )
+    if decided.trial is not None:
+        content.update((name, getattr(decided.trial, name)) for name in TRIAL_FIELDS)
     return orjson.dumps(content, option=orjson.OPT_UTC_Z)
 
 
@@ -84,6 +89,7 @@ def write_decision(scored: dict[str, Any]) -> bytes:
         {
             "schema_version": 1,
             **{name: scored[name] for name in _DECISION_FIELDS},
+            **{name: scored[name] for name in TRIAL_FIELDS if name in scored},
             "received_at": scored["scored_at"],
             "processed_at": scored["scored_at"],
             "epoch": -1,

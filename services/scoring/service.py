@@ -10,10 +10,12 @@ import orjson
 from fraud.breaker import CircuitBreaker
 from fraud.contracts import Transaction
 from fraud.errors import Unavailable
+from fraud.experiment import Alias, ExperimentFile
 from fraud.rules import RuleFile
 from fraud.store import FeatureStore, open_store
 from services.scoring import metrics
 from services.scoring.decide import Decider, vector_without_store
+from services.scoring.lab import Lab
 from services.scoring.labels import Labels
 from services.scoring.models import Model, open_model
 from services.scoring.outbox import Kafka, Outbox, hand_to_stream
@@ -35,8 +37,8 @@ class Service:
     ----------
     settings
         Of the service.
-    model
-        By default the one of the settings.
+    model, challenger
+        By default those of the settings.
 
     Raises
     ------
@@ -44,13 +46,16 @@ class Service:
         When it cannot start.
     """
 
-    def __init__(self, settings: ScoringSettings, model: Model | None = None) -> None:
+    def __init__(
+        self, settings: ScoringSettings, model: Model | None = None, challenger: Model | None = None
+    ) -> None:
         self.settings = settings
         self.model = model or open_model(settings)
         self.rules = RuleFile(settings.rules_file)
         self.store: FeatureStore = open_store(settings.store_url)
         self.kafka = Kafka(settings)
-        self.decider = Decider(self.model, self.rules, with_reasons=settings.reasons)
+        self.lab = open_lab(settings, challenger)
+        self.decider = Decider(self.model, self.rules, with_reasons=settings.reasons, lab=self.lab)
         self.scorer = Scorer(self.store, self.decider, settings.attempts)
         self.outbox = Outbox(settings, self.store, self.kafka)
         pending = settings.pending_file if settings.labels_pending else None
@@ -68,6 +73,8 @@ class Service:
     def start(self) -> None:
         """Begin to follow the model and the rules, and to empty the outbox; wait a while for a model."""
         self.model.start()
+        if self.lab:
+            self.lab.challenger.start()
         give_up = time.monotonic() + self.settings.model_wait_s
         while not self.model.is_ready() and time.monotonic() < give_up:
             time.sleep(0.05)
@@ -79,6 +86,8 @@ class Service:
         self._stopping.set()
         self.outbox.stop()
         self.model.stop()
+        if self.lab:
+            self.lab.challenger.stop()
         self._watcher.join(5.0)
         self.store.close()
 
@@ -163,6 +172,8 @@ class Service:
             if self.rules.refused and not metrics.RULES_REFUSED._value.get():  # noqa: SLF001
                 log.error("the rules stay as they were: %s", self.rules.refused)
             metrics.RULES_REFUSED.set(bool(self.rules.refused))
+            if self.lab:
+                self.lab.file.look()
             try:
                 self.labels.resolve()
             except Unavailable as error:
@@ -170,3 +181,17 @@ class Service:
 
     def _mask(self, text: str) -> str:
         return mask(text, self.settings.log_salt)
+
+
+def open_lab(settings: ScoringSettings, challenger: Model | None = None) -> Lab | None:
+    """Open the experiment of the settings; without one, no other model is loaded.
+
+    Raises
+    ------
+    BadConfig
+        When the definition is wrong.
+    """
+    if settings.experiment_file is None:
+        return None
+    file = ExperimentFile(settings.experiment_file)
+    return Lab(file, challenger or open_model(settings, Alias.CHALLENGER))

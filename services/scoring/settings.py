@@ -29,6 +29,8 @@ class ScoringSettings(BaseSettings):
     """MLflow tracking server and registry."""
     model: str = Field(default="models:/fraud@champion", pattern=r"^models:/[^/@]+(@[^/@]+|/\d+)$")
     """What to score with: ``models:/<name>@<alias>`` follows the alias."""
+    challenger: str = Field(default="models:/fraud@challenger", pattern=r"^models:/[^/@]+(@[^/@]+|/\d+)$")
+    """The other model of an experiment; loaded only where there is one."""
     reload_s: float = Field(default=10.0, gt=0.0)
     """How often the registry is asked for the alias, seconds."""
     model_wait_s: float = Field(default=15.0, ge=0.0)
@@ -42,6 +44,9 @@ class ScoringSettings(BaseSettings):
     reasons: bool = True
     """Whether the model's reasons are given for what is not approved."""
 
+    experiment_file: Path | None = None
+    """Experiment between two models, see ``fraud.experiment``; none by default. It and its stop record are
+    looked at as often as the rules."""
     rules_file: Path | None = None
     """Rules around the model, see ``fraud.rules``; none by default."""
     rules_look_s: float = Field(default=2.0, gt=0.0)

@@ -34,6 +34,7 @@ from jobs.stream import merchant_pass, rows, user_pass
 from jobs.stream.archive import Archive
 from jobs.stream.context import TaskContext
 from jobs.stream.score import Verdicts
+from jobs.stream.stopwatch import Stopwatch
 from jobs.stream.scored import Decided, as_archived
 from jobs.stream.settings import StreamSettings
 from services.simulator.encoding import encode_labels, encode_transactions
@@ -182,12 +183,12 @@ def spool(context: TaskContext, found: pa.Table) -> None:
 
 def _merchants(context: TaskContext, table: pa.Table) -> pa.Table:
     ordered = merchant_pass._in_arrival_order(table)
-    vectors, sequences = merchant_pass._fold(context, ordered)
+    vectors, sequences = merchant_pass._fold(context, ordered, Stopwatch())
     decided = Decided(ordered)
     decided.fill_vectors(vectors)
     decided.fill_sequences(sequences)
     n = int((ordered.column("kind").to_numpy() == rows.TRANSACTION).sum())
-    verdicts = Verdicts([Outcome.APPROVE] * n, [[] for _ in range(n)], [None] * n, None)
+    verdicts = Verdicts([Outcome.APPROVE] * n, [[] for _ in range(n)], [None] * n, [None] * n)
     return merchant_pass._spool_table(
         context, ordered, vectors=vectors, sequences=sequences, verdicts=verdicts, decided=decided
     )

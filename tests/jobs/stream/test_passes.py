@@ -19,6 +19,7 @@ from jobs.stream import merchant_pass, rows, user_pass
 from jobs.stream.context import TaskContext
 from jobs.stream.score import Verdicts
 from jobs.stream.scored import Decided
+from jobs.stream.stopwatch import Stopwatch
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -71,7 +72,7 @@ def values(records: list[dict[str, Any]]) -> list[tuple[str, int, bytes | None]]
 
 def run(context: TaskContext, table: pa.Table) -> tuple[pa.Table, np.ndarray[Any, Any]]:
     passed = merchant_pass._in_arrival_order(user_pass.pass_users(context, user_pass.in_arrival_order(table)))
-    return passed, merchant_pass._fold(context, passed)[0]
+    return passed, merchant_pass._fold(context, passed, Stopwatch())[0]
 
 
 def test_every_record_ends_in_exactly_one_kind(context: TaskContext) -> None:
@@ -113,7 +114,7 @@ def test_the_summary_tells_event_time_and_the_ages_of_what_was_known(context: Ta
     records = values([transaction(1), transaction(2, merchant=1, minutes=2.0), transaction(3, minutes=-1.0)])
     passed, vectors = run(context, kafka([*records, (LABELS, 0, b"{}"), records[0]]))
     decided = [Outcome.APPROVE] * 3
-    verdicts = Verdicts(decided, [[], [], []], [None] * 3, None)
+    verdicts = Verdicts(decided, [[], [], []], [None] * 3, [None] * 3)
     sequences = np.full(passed.num_rows, np.nan)
     spooled = merchant_pass._spool_table(
         context, passed, vectors=vectors, sequences=sequences, verdicts=verdicts, decided=Decided(passed)

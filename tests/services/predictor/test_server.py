@@ -190,7 +190,7 @@ def test_a_moved_alias_swaps_the_model_without_dropping_a_request(server, client
     assert {scores.model_version for scores in answers} == set(expected)
     for scores in answers:
         np.testing.assert_allclose(scores.probability, expected[scores.model_version], rtol=0, atol=1e-12)
-    labels = f'{{features_version="{FEATURES_VERSION}",version="{version}"}}'
+    labels = f'{{features_version="{FEATURES_VERSION}",model="fraud",version="{version}"}}'
     assert server.metric("fraud_predictor_model_info" + labels) == 1
     assert server.get("/metrics").text.count("fraud_predictor_model_info{") == 1
 

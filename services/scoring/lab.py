@@ -1,0 +1,42 @@
+"""The experiment that the service takes part in: its definition, and the model that challenges."""
+
+import logging
+
+from fraud.errors import Unavailable
+from fraud.experiment import Experiment, ExperimentFile
+from fraud.features.kernel import Floats
+from services.scoring.models import Model, Verdict
+
+log = logging.getLogger(__name__)
+
+
+class Lab:
+    """One definition and its challenger.
+
+    Parameters
+    ----------
+    file
+        The definition and its stop record.
+    challenger
+        Gives the other score.
+    """
+
+    def __init__(self, file: ExperimentFile, challenger: Model) -> None:
+        self.file, self.challenger = file, challenger
+        self._was_away = False
+
+    def running(self) -> Experiment | None:
+        """Tell the experiment that is under way."""
+        return self.file.running()
+
+    def ask(self, vector: Floats) -> Verdict | None:
+        """Ask the challenger; None where it is away, which is said once."""
+        try:
+            verdict = self.challenger.judge(vector)
+        except Unavailable as error:
+            if not self._was_away:
+                log.warning("the challenger is away, the champion decides its arm: %s", error)
+            self._was_away = True
+            return None
+        self._was_away = False
+        return verdict
