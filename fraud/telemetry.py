@@ -33,6 +33,22 @@ LATENCY_BUCKETS_S: Final = (
     60.0,
 )
 """Upper bounds of the latency histograms, seconds."""
+AGE_BUCKETS_S: Final = (
+    1.0,
+    10.0,
+    60.0,
+    600.0,
+    3600.0,
+    6 * 3600.0,
+    86_400.0,
+    7 * 86_400.0,
+    30 * 86_400.0,
+)
+"""Upper bounds of ages, seconds: to a second, ..., a minute, an hour, a day, a week, a month, beyond."""
+EVENT_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86_400.0)
+"""Upper bounds of the histograms that begin at a transaction's event time, seconds."""
+STORE_BUCKETS_S: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5)
+"""Upper bounds of the times of a call of the feature store, seconds."""
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -75,9 +75,7 @@ def _in_arrival_order(table: pa.Table) -> pa.Table:
     return table.take(pa.array(order_within(time_us, is_label, partition, offset)))
 
 
-def _fold(
-    context: TaskContext, table: pa.Table, watch: Stopwatch
-) -> tuple[kernel.Floats, kernel.Floats]:
+def _fold(context: TaskContext, table: pa.Table, watch: Stopwatch) -> tuple[kernel.Floats, kernel.Floats]:
     """Fold what concerns merchants; returns the whole vectors, [rows, features], and sequences, [rows]."""
     events = _matrix(table.column("event"), kernel.EVENT_COLUMNS)
     kinds = table.column("kind").to_numpy()

@@ -20,6 +20,7 @@ from fraud.features.kernel import Floats
 from fraud.features.plan import EVENT_COLUMN
 from fraud.store import Epoch, FeatureStore, Kind
 from fraud.store.value import epoch_of, state_before, version_of
+from jobs.stream.stopwatch import Stopwatch
 
 ATTEMPTS: Final = 200
 """Of one entity; each loses only to what the scoring service has counted in these milliseconds."""
@@ -27,13 +28,19 @@ PAUSE_S: Final = 0.002
 """Longest wait between two attempts."""
 
 
-def fold_through(store: FeatureStore, entity: Entity, events: Floats, epoch: Epoch, token: int) -> Folded:
+def fold_through(
+    store: FeatureStore, entity: Entity, events: Floats, by: tuple[Epoch, int], watch: Stopwatch
+) -> Folded:
     """Fold events from the states before ``epoch``, and leave those after it in the store.
 
     Parameters
     ----------
     events
         [n, EVENT_COLUMNS] in arrival order, all of one task.
+    by
+        The micro-batch, and the driver's fencing token.
+    watch
+        Takes the time of the store's calls.
 
     Returns
     -------
@@ -50,13 +57,13 @@ def fold_through(store: FeatureStore, entity: Entity, events: Floats, epoch: Epo
     """
     column = events[:, EVENT_COLUMN[entity.name]]
     keys = np.unique(column).tolist()
-    folded, changed = _attempt(store, entity, events, keys, (epoch, token))
+    folded, changed = _attempt(store, entity, events, keys, by, watch=watch)
     for attempt in range(ATTEMPTS):
         if not changed:
             return folded
         time.sleep(random.uniform(0.0, min(PAUSE_S, 1e-4 * 2**attempt)))
         rows = np.flatnonzero(np.isin(column, changed))
-        again, changed = _attempt(store, entity, events[rows], changed, (epoch, token))
+        again, changed = _attempt(store, entity, events[rows], changed, by, watch=watch)
         folded.vectors[rows] = again.vectors
         folded.outcomes[rows] = again.outcomes
         folded.sequences[rows] = again.sequences
@@ -68,12 +75,21 @@ def fold_through(store: FeatureStore, entity: Entity, events: Floats, epoch: Epo
 
 
 def _attempt(
-    store: FeatureStore, entity: Entity, events: Floats, keys: Sequence[float], by: tuple[Epoch, int]
+    store: FeatureStore,
+    entity: Entity,
+    events: Floats,
+    keys: Sequence[float],
+    by: tuple[Epoch, int],
+    *,
+    watch: Stopwatch,
 ) -> tuple[Folded, list[float]]:
     kind, (epoch, token) = Kind(entity.name), by
-    stored = dict(zip(keys, store.stored(kind, keys), strict=True))
+    with watch.time("store_read"):
+        stored = dict(zip(keys, store.stored(kind, keys), strict=True))
     folded = fold_events(entity, events, {key: state_before(value, epoch) for key, value in stored.items()})
     versions = {
         key: version_of(value) for key, value in stored.items() if value is None or epoch_of(value) != epoch
     }
-    return folded, store.replace(kind, {key: folded.states[key] for key in versions}, versions, epoch, token)
+    with watch.time("store_write"):
+        states = {key: folded.states[key] for key in versions}
+        return folded, store.replace(kind, states, versions, epoch, token)

@@ -5,6 +5,7 @@ duplicates become dead letters here. What the scoring service has counted and de
 untouched, to the archive.
 """
 
+import json
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
@@ -24,6 +25,7 @@ from jobs.stream import rows
 from jobs.stream.context import TaskContext, settle, store_of
 from jobs.stream.scored import kinds_of
 from jobs.stream.states import fold_through
+from jobs.stream.stopwatch import Stopwatch
 
 BATCH_ROWS: Final = 10_000
 _CONTRACTS: Final[dict[str, type[Label | Transaction]]] = {LABELS: Label, SCORED: ScoredTransaction}
@@ -56,12 +58,15 @@ def run_user_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -> It
 
 def pass_users(context: TaskContext, table: pa.Table) -> pa.Table:
     """Validate and fold records that are in arrival order."""
+    watch = Stopwatch()
     raws = table.column("value").to_pylist()
-    kinds, values, events, scored = _parse(table, raws)
+    with watch.time("validate"):
+        kinds, values, events, scored = _parse(table, raws)
     kinds[list(scored)] = kinds_of(store_of(context.store_url), list(scored.values()), context.epoch)
     is_repeated = np.zeros(len(kinds), np.bool_)
     is_repeated[list(scored)] = kinds[list(scored)] == rows.DEAD_LETTER
-    folded = _fold(context, events, (kinds != rows.DEAD_LETTER) & (kinds != rows.SCORED))
+    with watch.time("user_pass"):
+        folded = _fold(context, events, (kinds != rows.DEAD_LETTER) & (kinds != rows.SCORED), watch)
     outcomes = folded.outcomes
     is_counted = (kinds == rows.TRANSACTION) | (kinds == rows.RECOUNTED)
     duplicates = np.flatnonzero((is_counted & (outcomes == kernel.DUPLICATE)) | is_repeated)
@@ -91,6 +96,7 @@ def pass_users(context: TaskContext, table: pa.Table) -> pa.Table:
         _binary(folded.vectors),
         pa.array(sequences, pa.int64(), mask=kinds == rows.DEAD_LETTER),
         pa.array(kept, pa.binary()),
+        pa.array([json.dumps(watch.seconds), *[None] * (len(raws) - 1)][: len(raws)], pa.string()),
     ]
     return pa.table(columns, schema=rows.PASSED)
 
@@ -158,10 +164,12 @@ def _refuse_route(user_id: str, routed: str | None) -> None:
     raise BadRecord("invalid_json", f"user_id reads as {user_id!r} here and as {routed!r} for the routing")
 
 
-def _fold(context: TaskContext, events: kernel.Floats, is_counted: NDArray[np.bool_]) -> Folded:
+def _fold(
+    context: TaskContext, events: kernel.Floats, is_counted: NDArray[np.bool_], watch: Stopwatch
+) -> Folded:
     """Fold the records that count into the users' states; the others keep an empty vector."""
     store = store_of(context.store_url)
-    found = fold_through(store, USER, events[is_counted], context.epoch, context.token)
+    found = fold_through(store, USER, events[is_counted], (context.epoch, context.token), watch)
     vectors = np.full((len(events), found.vectors.shape[1]), np.nan)
     outcomes, sequences = np.zeros(len(events)), np.zeros(len(events))
     vectors[is_counted], outcomes[is_counted] = found.vectors, found.outcomes

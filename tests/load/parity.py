@@ -34,9 +34,9 @@ from jobs.stream import merchant_pass, rows, user_pass
 from jobs.stream.archive import Archive
 from jobs.stream.context import TaskContext
 from jobs.stream.score import Verdicts
-from jobs.stream.stopwatch import Stopwatch
 from jobs.stream.scored import Decided, as_archived
 from jobs.stream.settings import StreamSettings
+from jobs.stream.stopwatch import Stopwatch
 from services.simulator.encoding import encode_labels, encode_transactions
 from services.simulator.generate import DataSet, generate
 from services.simulator.settings import GeneratorSettings

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from fraud.telemetry import AGE_BUCKETS_S
 from jobs.stream import metrics
-from jobs.stream.ages import BUCKETS_S, AgeHistogram, count_ages
+from jobs.stream.ages import age_histogram, count_ages
 
 NAME = "fraud_stream_feature_age_seconds"
-AGES = st.one_of(st.just(math.nan), st.sampled_from(BUCKETS_S), st.floats(0.0, 1e8))
+AGES = st.one_of(st.just(math.nan), st.sampled_from(AGE_BUCKETS_S), st.floats(0.0, 1e8))
 
 
 def table_of(user: list[float], merchant: list[float]) -> pa.Table:
@@ -34,17 +35,19 @@ def sample(registry: CollectorRegistry, suffix: str, **labels: str) -> float | N
 def test_the_histogram_holds_each_known_age_of_a_transaction_once(
     parts: list[list[tuple[float, float, bool]]],
 ) -> None:
-    histogram = AgeHistogram()
+    histogram = age_histogram()
     registry = CollectorRegistry()
     registry.register(histogram)
     for part in parts:
         is_transaction = np.array([keep for _, _, keep in part], np.bool_)
-        histogram.add(count_ages(table_of([u for u, _, _ in part], [m for _, m, _ in part]), is_transaction))
+        table = table_of([u for u, _, _ in part], [m for _, m, _ in part])
+        for entity, found in count_ages(table, is_transaction).items():
+            histogram.add(found, entity)
     for at, entity in enumerate(("user", "merchant")):
         ages = [row[at] for part in parts for row in part if row[2] and not math.isnan(row[at])]
         assert sample(registry, "count", entity=entity) == len(ages)
         assert sample(registry, "sum", entity=entity) == pytest.approx(sum(ages))
-        for bound in BUCKETS_S:
+        for bound in AGE_BUCKETS_S:
             expected = sum(age <= bound for age in ages)
             assert sample(registry, "bucket", entity=entity, le=str(bound)) == expected
 
@@ -54,5 +57,6 @@ def test_the_job_exports_it() -> None:
         return sample(REGISTRY, "count", entity="user") or 0.0
 
     before = count()
-    metrics.AGES.add(count_ages(table_of([5.0, math.nan], [math.nan, 7.0]), np.ones(2, np.bool_)))
+    found = count_ages(table_of([5.0, math.nan], [math.nan, 7.0]), np.ones(2, np.bool_))
+    metrics.AGES.add(found["user"], "user")
     assert count() - before == 1.0
