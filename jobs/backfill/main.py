@@ -2,9 +2,12 @@
 
 Reads transactions and labels from a table; writes the states as epoch (0, 0), older than any
 micro-batch, and the history's vectors into the spool, from which the streaming job's archive
-carries them into the Delta tables ``transactions``, ``features`` and ``labels``.
+carries them into the Delta tables ``transactions``, ``features`` and ``labels``. As a program
+(``python -m jobs.backfill.main``) it goes before the streaming job and leaves a store that is live alone.
 """
 
+import logging
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,14 +16,20 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import dataset
 
 from fraud.contracts import LABELS, TRANSACTIONS
+from fraud.errors import BadInput, FraudError
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
 from fraud.features.batch import fold_both
 from fraud.features.events import events_of_labels, events_of_transactions, microseconds_of
 from fraud.store import Epoch, Kind, open_store
+from fraud.telemetry import configure_logging
+from jobs.backfill.settings import BackfillSettings
 from jobs.stream import rows
 from jobs.stream.settings import StreamSettings
+
+log = logging.getLogger("jobs.backfill")
 
 EPOCH: Final = Epoch(0, 0)
 CHUNK_ROWS: Final = 250_000
@@ -83,6 +92,37 @@ def backfill(transactions: pa.Table, labels: pa.Table, settings: StreamSettings)
     )
 
 
+def run(settings: BackfillSettings, stream: StreamSettings) -> Backfilled | None:
+    """Fold the tables of a folder, unless the streaming job has begun; then returns None.
+
+    Raises
+    ------
+    BadInput
+        When a table is not there (yet), or no Parquet; names it.
+    """
+    if any(stream.checkpoint_path.glob("*")):
+        return None
+    tables = []
+    for name, time in (("transactions", "event_time"), ("labels", "label_time")):
+        file = f"{settings.data.rstrip('/')}/{name}.parquet"
+        before = None if settings.until is None else dataset.field(time) < pa.scalar(settings.until)
+        try:
+            tables.append(dataset.dataset(file, format="parquet").to_table(filter=before))
+        except (OSError, pa.ArrowInvalid) as error:
+            raise BadInput(f"{file} cannot be read: {error}") from error
+    return backfill(tables[0], tables[1], stream)
+
+
+def main() -> None:
+    """Read the settings and fold."""
+    configure_logging()
+    try:
+        done = run(BackfillSettings(), StreamSettings())
+    except FraudError as error:
+        sys.exit(f"error: {error}")
+    log.info("the streaming job has begun: nothing to do" if done is None else f"folded {done}")
+
+
 def _spool(
     labels: pa.Table,
     transactions: pa.Table,
@@ -137,3 +177,7 @@ def _spooled(kind: int, topic: str, arrival: str, table: pa.Table, vectors: kern
 
 
 _FEATURE_INDEX: Final = {name: i for i, name in enumerate(FEATURE_NAMES)}
+
+
+if __name__ == "__main__":
+    main()

@@ -35,6 +35,7 @@ from jobs.stream import merchant_pass, metrics, rows, user_pass
 from jobs.stream.archive import Archive, read_summaries
 from jobs.stream.context import TaskContext
 from jobs.stream.expiry import Expiry
+from jobs.stream.java_client import java_options
 from jobs.stream.session import open_session
 from jobs.stream.settings import StreamSettings
 from jobs.stream.warm_up import warm_up
@@ -121,7 +122,7 @@ class StreamJob:
 
     def _start(self) -> Any:
         settings = self._settings
-        security = {f"kafka.{key}": value for key, value in settings.kafka_options.items()}
+        security = {f"kafka.{key}": value for key, value in java_options(settings.kafka_options).items()}
         source = (
             self._spark.readStream.format("kafka")
             .option("kafka.bootstrap.servers", settings.kafka_bootstrap)

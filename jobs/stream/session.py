@@ -22,7 +22,6 @@ _CONF: Final = {
     "spark.sql.execution.arrow.maxRecordsPerBatch": "10000",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
-    "spark.driver.memory": "1g",
     "spark.driver.defaultJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING} {_SHORT_TASKS}",
 }
 _DELTA: Final = {
@@ -35,7 +34,7 @@ _DELTA: Final = {
 def open_session(name: str, master: str, partitions: int, *, delta: bool = True) -> SparkSession:
     """Open the process's Spark session, with the Kafka source and, where asked for, Delta Lake.
 
-    Under spark-submit (``SPARK_ENV_LOADED``) the master, the jars and Java are the cluster's.
+    On a cluster (``SPARK_ENV_LOADED``) the master, the memory, the jars and Java are the cluster's.
     """
     builder = SparkSession.builder.appName(name).config("spark.sql.shuffle.partitions", partitions)
     for key, value in {**_CONF, **(_DELTA if delta else {})}.items():
@@ -46,6 +45,7 @@ def open_session(name: str, master: str, partitions: int, *, delta: bool = True)
         classpath = os.pathsep.join(str(jar) for jar in spark_jars())
         builder = (
             builder.master(master)
+            .config("spark.driver.memory", "1g")
             .config("spark.driver.extraClassPath", classpath)
             .config("spark.driver.bindAddress", "127.0.0.1")
             .config("spark.driver.host", "127.0.0.1")

@@ -22,7 +22,8 @@ class StreamSettings(BaseSettings):
     kafka_bootstrap: str = "127.0.0.1:9092"
     """Host and port of the brokers, comma separated."""
     kafka_options: dict[str, str] = {}
-    """Further client options under Kafka's names, e.g. ``{"security.protocol": "SSL"}``."""
+    """Further client options under librdkafka's names, e.g. ``{"security.protocol": "SSL"}``; those of
+    Spark's source are made from them."""
     predictor_url: str = "http://127.0.0.1:8080"
     """Base address of the model server (KServe v2)."""
     predictor_deadline_s: float = Field(default=5.0, gt=0.0)

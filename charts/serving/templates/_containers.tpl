@@ -1,0 +1,73 @@
+{{/* The model server's container; takes {root, model}. */}}
+{{- define "serving.predictor" -}}
+{{- $ := .root -}}
+- name: kserve-container
+  image: {{ include "fraud.image" $.Values.predictor.image | quote }}
+  imagePullPolicy: {{ $.Values.predictor.image.pullPolicy }}
+  env:
+    - {name: FRAUD_PREDICTOR_MLFLOW_URI, value: {{ $.Values.mlflow.url | quote }}}
+    - {name: FRAUD_PREDICTOR_MODEL, value: {{ .model | quote }}}
+    {{- range $key, $value := $.Values.predictor.settings }}
+    - {name: FRAUD_PREDICTOR_{{ $key }}, value: {{ $value | quote }}}
+    {{- end }}
+  ports:
+    - {name: http, containerPort: 8080, protocol: TCP}
+  # Alive without a model, ready with one: a registry that is away restarts nothing.
+  startupProbe: {{- include "serving.probe" "/v2/health/live" | nindent 4 }}
+    failureThreshold: 60
+  livenessProbe: {{- include "serving.probe" "/v2/health/live" | nindent 4 }}
+    failureThreshold: 6
+  readinessProbe: {{- include "serving.probe" "/v2/health/ready" | nindent 4 }}
+  resources: {{- toYaml $.Values.predictor.resources | nindent 4 }}
+  securityContext: {{- include "fraud.securityContext" $ | nindent 4 }}
+  volumeMounts:
+    - {name: tmp, mountPath: /tmp}
+{{- end }}
+
+{{- define "serving.probe" -}}
+httpGet: {path: {{ . }}, port: 8080, scheme: HTTP}
+periodSeconds: 5
+timeoutSeconds: 5
+{{- end }}
+
+{{/* Of a component's pods; takes {root, component}. */}}
+{{- define "serving.pod" -}}
+{{- $ := .root -}}
+{{- $component := get $.Values .component -}}
+labels:
+  {{- include "fraud.podLabels" $ | nindent 2 }}
+  app.kubernetes.io/component: {{ .component }}
+serviceAccountName: {{ include "fraud.fullname" $ }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with $.Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext: {{- include "fraud.podSecurityContext" $ | nindent 2 }}
+{{- with $component.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $component.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $component.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "serving.replicas" -}}
+minReplicas: {{ .minReplicas }}
+maxReplicas: {{ .maxReplicas }}
+{{- if gt (int .maxReplicas) (int .minReplicas) }}
+scaleMetric: cpu
+scaleTarget: {{ .targetUtilization }}
+{{- end }}
+{{- end }}
+
+{{/* Of an InferenceService; takes {root, fixed}: whether its number of replicas is fixed. */}}
+{{- define "serving.annotations" -}}
+serving.kserve.io/deploymentMode: {{ .root.Values.deploymentMode }}
+{{- if .fixed }}
+serving.kserve.io/autoscalerClass: none
+{{- end }}
+{{- end }}

@@ -1,0 +1,116 @@
+{{/* What driver and executors have in common; takes {root, container, driver}. */}}
+{{- define "streaming.pod" -}}
+{{- $ := .root -}}
+metadata:
+  labels: {{- include "fraud.podLabels" $ | nindent 4 }}
+spec:
+  enableServiceLinks: false
+  {{- with $.Values.imagePullSecrets }}
+  imagePullSecrets: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  securityContext: {{- include "fraud.podSecurityContext" $ | nindent 4 }}
+  {{- if and .driver $.Values.backfill.enabled }}
+  initContainers:
+    - name: backfill
+      image: {{ include "fraud.image" $.Values.backfill.image | quote }}
+      imagePullPolicy: {{ $.Values.image.pullPolicy }}
+      env:
+        {{- include "streaming.env" $ | nindent 8 }}
+        - {name: FRAUD_BACKFILL_DATA, value: {{ $.Values.backfill.data | quote }}}
+        {{- with $.Values.backfill.until }}
+        - {name: FRAUD_BACKFILL_UNTIL, value: {{ . | quote }}}
+        {{- end }}
+      securityContext: {{- include "fraud.securityContext" $ | nindent 8 }}
+      volumeMounts:
+        {{- include "streaming.mounts" $ | nindent 8 }}
+        {{- if $.Values.backfill.claim }}
+        - {name: history, mountPath: /history, readOnly: true}
+        {{- end }}
+  {{- end }}
+  containers:
+    - name: {{ .container }}
+      securityContext: {{- include "fraud.securityContext" $ | nindent 8 }}
+      {{- if .driver }}
+      ports:
+        - {name: metrics, containerPort: 9404}
+      startupProbe:
+        httpGet: {path: /metrics, port: metrics}
+        periodSeconds: 5
+        failureThreshold: 60
+      livenessProbe:
+        httpGet: {path: /metrics, port: metrics}
+        periodSeconds: 20
+        timeoutSeconds: 10
+        failureThreshold: 6
+      readinessProbe:
+        httpGet: {path: /ready, port: metrics}
+        periodSeconds: 5
+        timeoutSeconds: 5
+      env: {{- include "streaming.env" $ | nindent 8 }}
+      {{- end }}
+      {{- with $.Values.delta.existingSecret }}
+      envFrom:
+        - secretRef: {name: {{ . }}}
+      {{- end }}
+      volumeMounts: {{- include "streaming.mounts" $ | nindent 8 }}
+  terminationGracePeriodSeconds: 90
+  volumes:
+    - name: tmp
+      emptyDir: {}
+    - name: home
+      persistentVolumeClaim:
+        claimName: {{ $.Values.persistence.existingClaim | default (include "fraud.fullname" $) }}
+    {{- if and .driver $.Values.backfill.enabled $.Values.backfill.claim }}
+    - name: history
+      persistentVolumeClaim:
+        claimName: {{ $.Values.backfill.claim }}
+    {{- end }}
+    {{- if $.Values.kafka.tls.enabled }}
+    - name: kafka
+      projected:
+        sources:
+          - secret: {name: {{ $.Values.kafka.tls.userSecret }}}
+          - secret: {name: {{ $.Values.kafka.tls.caSecret }}, items: [{key: ca.crt, path: ca.crt}]}
+    {{- end }}
+  {{- with $.Values.nodeSelector }}
+  nodeSelector: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $.Values.tolerations }}
+  tolerations: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $.Values.affinity }}
+  affinity: {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+
+{{- define "streaming.mounts" -}}
+- {name: tmp, mountPath: /tmp}
+- {name: home, mountPath: /var/lib/fraud}
+{{- if .Values.kafka.tls.enabled }}
+- {name: kafka, mountPath: /etc/kafka, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{/* The job's settings, which are those of the backfill too. */}}
+{{- define "streaming.env" -}}
+- {name: FRAUD_STREAM_HOME, value: /var/lib/fraud}
+- {name: FRAUD_STREAM_HOST, value: 0.0.0.0}
+- {name: FRAUD_STREAM_KAFKA_BOOTSTRAP, value: {{ .Values.kafka.bootstrap | quote }}}
+{{- if .Values.kafka.tls.enabled }}
+- {name: FRAUD_STREAM_KAFKA_OPTIONS, value: {{ dict "security.protocol" "SSL" "ssl.ca.location" "/etc/kafka/ca.crt" "ssl.certificate.location" "/etc/kafka/user.crt" "ssl.key.location" "/etc/kafka/user.key" | toJson | quote }}}
+{{- end }}
+- {name: FRAUD_STREAM_PREDICTOR_URL, value: {{ .Values.predictor.url | quote }}}
+- {name: FRAUD_STREAM_PARTITIONS, value: {{ .Values.stream.partitions | quote }}}
+- name: FRAUD_STREAM_STORE_URL
+  valueFrom:
+    secretKeyRef: {name: {{ .Values.store.existingSecret }}, key: url}
+{{- with .Values.delta.uri }}
+- {name: FRAUD_STREAM_DELTA, value: {{ . | quote }}}
+{{- end }}
+{{- with .Values.delta.options }}
+- {name: FRAUD_STREAM_DELTA_OPTIONS, value: {{ toJson . | quote }}}
+{{- end }}
+{{- range $key, $value := .Values.stream.settings }}
+- {name: FRAUD_STREAM_{{ $key }}, value: {{ $value | quote }}}
+{{- end }}
+{{- end }}
