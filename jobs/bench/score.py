@@ -7,13 +7,12 @@ with the load generator, share this machine's cores.
 
 import json
 import os
-import platform as machine
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -26,12 +25,13 @@ import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fraud.errors import Unavailable
+from fraud.errors import BadConfig, Unavailable
 from fraud.features.batch import compute_features
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
 from jobs.backfill.main import backfill
 from jobs.bench.load import Loaded, Plan
+from jobs.bench.machine import Machine, describe_machine
 from jobs.stream.settings import StreamSettings
 from jobs.train.pipeline import train
 from jobs.train.settings import TrainSettings
@@ -43,9 +43,11 @@ from services.simulator.generate import generate
 from services.simulator.settings import GeneratorSettings
 
 HISTORY: Final = 50_000
-START_S: Final = 60.0
+START_S: Final = 120.0
 VECTORS: Final = 2_000
 SERVERS: Final = ("scoring", "kserve", "fastapi")
+REALTIME: Final = ("chrt", "--rr", "1")
+"""Starts a program that goes before all of normal priority, as if the machine were its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +59,16 @@ class Point:
     loaded: Loaded
     server_cpu_ms: float
     """Of the server's process, by request that it answered with 200."""
+    load: float
+    """Processes that ran or waited over the last minute, others' work included."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreFigures:
     """What one run measured."""
 
-    machine: str
-    cores: int
+    machine: Machine
+    is_realtime: bool
     points: list[Point]
 
     def as_dict(self) -> dict[str, Any]:
@@ -73,7 +77,13 @@ class ScoreFigures:
 
 
 def measure_scoring(
-    home: Path, *, rates: tuple[float, ...], seconds: float, users: int, servers: tuple[str, ...] = SERVERS
+    home: Path,
+    *,
+    rates: tuple[float, ...],
+    seconds: float,
+    users: int,
+    servers: tuple[str, ...] = SERVERS,
+    is_realtime: bool = False,
 ) -> ScoreFigures:
     """Measure all servers at all rates, one after another.
 
@@ -89,7 +99,18 @@ def measure_scoring(
         Cardholders in the data.
     servers
         Which of ``SERVERS``.
+    is_realtime
+        Whether servers and load generator go before other work of the machine.
+
+    Raises
+    ------
+    BadConfig
+        When this machine does not let them.
     """
+    before = REALTIME if is_realtime else ()
+    if before and (not shutil.which(before[0]) or subprocess.run([*before, "true"], check=False).returncode):
+        raise BadConfig("real-time priority needs Linux, `chrt` (package util-linux) and the right to use it")
+    described = describe_machine()
     settings = _own_platform(home)
     # One second of each rate warms up; the bodies of a rate are not sent again at the next.
     total = HISTORY + int(sum(rates) * (seconds + 1.0)) + 2_000
@@ -118,12 +139,11 @@ def measure_scoring(
         points = [
             point
             for server in servers
-            for point in _measure(server, environment, model, bodies, (rates, seconds))
+            for point in _measure(server, environment, model, bodies, (rates, seconds), before=before)
         ]
     finally:
         platform.down(settings)
-    words = f"{machine.machine()}, Python {machine.python_version()}, load {os.getloadavg()[0]:.1f}"
-    return ScoreFigures(words, os.cpu_count() or 1, points)
+    return ScoreFigures(described, is_realtime, points)
 
 
 def _measure(
@@ -132,26 +152,29 @@ def _measure(
     model: Path,
     bodies: Mapping[str, Path],
     pace: tuple[tuple[float, ...], float],
+    *,
+    before: Sequence[str],
 ) -> Iterator[Point]:
     rates, seconds = pace
     is_ours = server == "scoring"
     path = "/v1/score" if is_ours else "/v1/models/fraud:predict"
     file = bodies["scoring" if is_ours else "vectors"]
-    with _running(server, environment, model) as (process, port):
+    with _running([*before, sys.executable, "-m"], server, environment, model) as (process, port):
         first = 0
         for rate in rates:
             for length, is_counted in ((1.0, False), (seconds, True)):
                 plan = Plan("127.0.0.1", port, path, str(file), first if is_ours else 0, rate, length)
-                before = sum(process.cpu_times()[:2])
-                loaded = _load(plan)
-                used = sum(process.cpu_times()[:2]) - before
+                spent = sum(process.cpu_times()[:2])
+                loaded = _load(plan, before)
+                used_ms = (sum(process.cpu_times()[:2]) - spent) * 1e3
                 first += loaded.sent
                 if is_counted:
-                    yield Point(server, rate, loaded, used * 1e3 / max(1, loaded.statuses.get("200", 0)))
+                    answered = max(1, loaded.statuses.get("200", 0))
+                    yield Point(server, rate, loaded, used_ms / answered, os.getloadavg()[0])
 
 
-def _load(plan: Plan) -> Loaded:
-    command = [sys.executable, "-m", "jobs.bench.load", json.dumps(asdict(plan))]
+def _load(plan: Plan, before: Sequence[str]) -> Loaded:
+    command = [*before, sys.executable, "-m", "jobs.bench.load", json.dumps(asdict(plan))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Unavailable(f"the load generator ended: {done.stderr[-500:]}")
@@ -160,7 +183,7 @@ def _load(plan: Plan) -> Loaded:
 
 @contextmanager
 def _running(
-    server: str, environment: Mapping[str, str], model: Path
+    python: Sequence[str], server: str, environment: Mapping[str, str], model: Path
 ) -> Iterator[tuple[psutil.Process, int]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -173,7 +196,7 @@ def _running(
     log = model.parent / f"{server}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", *module],
+            [*python, *module],
             env={**os.environ, **environment, "FRAUD_SCORING_PORT": str(port)},
             stdout=output,
             stderr=output,

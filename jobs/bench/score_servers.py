@@ -1,7 +1,8 @@
 """What the scoring service is measured against: servers of vectors, without features, state or decisions.
 
 ``python -m jobs.bench.score_servers fastapi|kserve PORT FOLDER``: a plain FastAPI with the booster, and
-KServe's model server with the booster as its LightGBM runtime calls it (v1 protocol).
+KServe's model server with the booster as its LightGBM runtime (lgbserver, which is published as an image
+only) calls it: SDK, v1 protocol, one thread a prediction.
 """
 
 import sys
@@ -31,6 +32,7 @@ def serve_fastapi(port: int, folder: Path) -> None:
 def serve_kserve(port: int, folder: Path) -> None:
     """Serve as KServe's own LightGBM server does."""
     import kserve  # noqa: PLC0415
+    from kserve.utils.utils import get_predict_input, get_predict_response  # noqa: PLC0415
 
     booster = read_model(folder).booster
 
@@ -41,8 +43,8 @@ def serve_kserve(port: int, folder: Path) -> None:
 
         def predict(self, payload: Any, headers: Any = None, response_headers: Any = None) -> Any:
             del headers, response_headers
-            vectors = np.array(payload["instances"], np.float64)
-            return {"predictions": booster.predict(vectors).tolist()}
+            scores = booster.predict(get_predict_input(payload), num_threads=1)
+            return get_predict_response(payload, scores, self.name)
 
     server = kserve.ModelServer(http_port=port, workers=1, enable_grpc=False, access_log_format="")
     server.start([Stock()])

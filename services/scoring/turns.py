@@ -2,10 +2,13 @@
 
 One worker takes requests one after another (or hands them to threads where a score waits for a network).
 When as many wait as may, the next is refused at once: it costs little, and whoever sent it can go to
-another replica or try again. Between two requests the worker lets the event loop read what has come.
+another replica or try again. A burst may wait; where somebody has waited at every arrival for a while, the
+queue stands, and no longer one would help anybody: then fewer may (the idea of CoDel; Nichols and Jacobson,
+"Controlling Queue Delay"). Between two requests the worker lets the event loop read what has come.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +19,10 @@ from services.scoring.problems import Problem
 
 POOL: Final = 16
 """Threads, where none are asked for and a score waits for a network."""
+PATIENCE_S: Final = 0.05
+"""How long a queue may stand before it is kept short."""
+SHORT: Final = 8
+"""Of the works that may wait, one in so many may while the queue stands."""
 Work = Callable[[], bytes]
 
 
@@ -28,10 +35,14 @@ class Turns:
         Works that may wait.
     threads
         0: on the event loop.
+    clock
+        Seconds.
     """
 
-    def __init__(self, most: int, threads: int) -> None:
+    def __init__(self, most: int, threads: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = most
+        self._clock = clock
+        self._free_at = clock()
         self._waiting: deque[tuple[Work, asyncio.Future[bytes]]] = deque()
         self._has_work: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
@@ -49,9 +60,7 @@ class Turns:
         """
         if self._pool is not None:
             return await self._run_in_thread(work)
-        if len(self._waiting) >= self._most:
-            metrics.SHED.labels("waiting").inc()
-            raise Problem(429, f"more than {self._most} requests wait; try again, or another replica", (), 1)
+        self._admit(len(self._waiting))
         if self._task is None or self._has_work is None:
             self._has_work = asyncio.Event()
             self._task = asyncio.create_task(self._serve(self._has_work))
@@ -60,10 +69,18 @@ class Turns:
         self._has_work.set()
         return await done
 
-    async def _run_in_thread(self, work: Work) -> bytes:
-        if self._running >= self._threads + self._most:
+    def _admit(self, waiting: int) -> None:
+        now = self._clock()
+        if waiting <= 0:
+            self._free_at = now
+            return
+        most = self._most if now - self._free_at < PATIENCE_S else max(1, self._most // SHORT)
+        if waiting >= most:
             metrics.SHED.labels("waiting").inc()
-            raise Problem(429, f"more than {self._most} requests wait; try again, or another replica", (), 1)
+            raise Problem(429, f"{waiting} requests wait; try again, or another replica", (), 1)
+
+    async def _run_in_thread(self, work: Work) -> bytes:
+        self._admit(self._running - self._threads)
         self._running += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)

@@ -1,0 +1,55 @@
+"""Who waits, and who is refused at once."""
+
+import asyncio
+from collections.abc import Awaitable
+
+import pytest
+
+from services.scoring.problems import Problem
+from services.scoring.turns import PATIENCE_S, SHORT, Turns
+
+MOST = 2 * SHORT
+
+
+def offer(turns: Turns, works: int) -> list[bytes | BaseException]:
+    """Bring many at once, before any has had its turn."""
+
+    async def run() -> list[bytes | BaseException]:
+        waiting: list[Awaitable[bytes]] = [turns.run(lambda: b"done") for _ in range(works)]
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(("stands_s", "taken"), [(0.0, MOST), (2 * PATIENCE_S, MOST // SHORT)])
+def test_a_burst_may_wait_and_a_queue_that_stands_is_kept_short(stands_s: float, taken: int) -> None:
+    reads = [0.0]
+    # The first finds nobody waiting at 0 s; all others come when the queue has stood for so long.
+    turns = Turns(MOST, 0, lambda: reads.pop(0) if len(reads) > 1 else reads[0])
+    reads[:] = [0.0, stands_s]
+    found = offer(turns, 3 * MOST)
+    refused = [one for one in found if isinstance(one, Problem)]
+    assert found[:taken] == [b"done"] * taken
+    assert len(refused) == 3 * MOST - taken
+    assert {(one.status, one.retry_after_s) for one in refused} == {(429, 1)}
+
+
+def test_a_work_that_fails_fails_for_who_brought_it_alone() -> None:
+    def fail() -> bytes:
+        raise ValueError("its own")
+
+    async def run() -> list[bytes | BaseException]:
+        turns = Turns(MOST, 0)
+        return await asyncio.gather(
+            turns.run(lambda: b"a"), turns.run(fail), turns.run(lambda: b"b"), return_exceptions=True
+        )
+
+    first, failed, last = asyncio.run(run())
+    assert (first, last) == (b"a", b"b")
+    assert isinstance(failed, ValueError)
+
+
+def test_with_threads_those_that_run_do_not_count_as_waiting() -> None:
+    found = offer(Turns(1, 2), 8)
+    assert found[:3] == [b"done"] * 3
+    assert all(isinstance(one, Problem) for one in found[3:])
