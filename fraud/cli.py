@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "store": ("fraud.store.commands:app", "Look into the feature store: inspect, stats, expire."),
     "features": ("jobs.features.commands:app", "List, explain and compute the features."),
     "bench": ("jobs.bench.commands:app", "Measure this machine."),
+    "experiment": ("jobs.experiment.commands:app", "A/B and shadow: status, report, stop, simulate."),
     "rules": ("jobs.rules.commands:app", "Check rules, and try them on history."),
     "parity": (
         "jobs.parity.commands:parity",

@@ -88,7 +88,7 @@ class Guardrail(_Strict):
     """What the treatment must not do."""
 
     metric: Metric
-    at_most: float = Field(allow_inf_nan=False)
+    at_most: float = Field(gt=0.0, allow_inf_nan=False)
     """Greatest difference, treatment minus control, that is borne."""
 
 

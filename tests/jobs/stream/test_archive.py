@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from fraud.contracts import TRANSACTIONS
-from fraud.log.tables import Log
+from fraud.experiment import TRIAL_FIELDS
+from fraud.log.tables import Log, find_table
 from fraud.store import Epoch, open_store
 from jobs.parity.compare import compare
 from jobs.stream import rows
@@ -101,3 +103,20 @@ def test_a_feature_that_is_added_becomes_a_column_and_older_vectors_lack_it(
     assert (found.transactions, found.errors()) == (40, [])
     assert found.features[ADDED].compared == 20
     assert found.features["transaction_amount"].compared == 40
+
+
+def test_decisions_from_before_experiments_stay_readable_beside_those_of_one(
+    settings: StreamSettings, context: TaskContext
+) -> None:
+    older = play(context, 0)
+    pq.write_table(pq.read_table(older).drop_columns(list(TRIAL_FIELDS)), older)
+    archive_up_to(settings, 0)
+    newer = play(context, 1)
+    table = pq.read_table(newer)
+    arms = pa.array(["control"] * table.num_rows)
+    pq.write_table(table.set_column(table.column_names.index("arm"), "arm", arms), newer)
+    archive_up_to(settings, 1)
+    decisions = find_table(settings.delta_path, "decisions")
+    assert decisions is not None
+    found = decisions.rows(("transaction_id", "arm"), pc.scalar(value=True)).column("arm").to_pylist()
+    assert sorted(found, key=str) == [None] * 20 + ["control"] * 20

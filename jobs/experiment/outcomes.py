@@ -1,0 +1,157 @@
+"""What an experiment's transactions brought: its decisions joined with the verdicts that have matured.
+
+Reads the Delta tables ``decisions`` and ``labels``. A transaction counts once it is older than the
+experiment's maturity, on the clock of the newest event or verdict; without a verdict by then it is honest.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from numpy.typing import NDArray
+
+from fraud.contracts import Outcome
+from fraud.errors import BadInput
+from fraud.experiment import Experiment, Metric
+from fraud.log.tables import find_table
+
+Floats = NDArray[np.float64]
+DAY_US: Final = 86_400_000_000
+_DECISION: Final = (
+    "transaction_id",
+    "user_id",
+    "event_time",
+    "amount",
+    "outcome",
+    "arm",
+    "score",
+    "shadow_score",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """The transactions of an experiment in the order of their time, those that have matured."""
+
+    user: NDArray[np.int64]
+    """Index, [n]."""
+    users: list[str]
+    arm: NDArray[np.int64]
+    """Index into the experiment's arms, [n]."""
+    day: NDArray[np.int64]
+    """Days since the first, [n]."""
+    first_day: datetime
+    amount: Floats
+    outcome: NDArray[np.str_]
+    is_fraud: NDArray[np.bool_]
+    score: Floats
+    shadow_score: Floats
+    immature: int
+    """Transactions that wait for their verdicts."""
+    strays: int
+    """Transactions whose recorded arm is not the user's; more than 0 is a fault."""
+
+
+def read_outcomes(delta: str, options: Mapping[str, str], experiment: Experiment) -> Outcomes:
+    """Read the transactions of an experiment.
+
+    Raises
+    ------
+    BadInput
+        When there are none.
+    Unavailable
+        When the tables cannot be read; try again.
+    """
+    table = find_table(delta, "decisions", options)
+    if table is None or "experiment" not in table.columns:
+        raise BadInput(f"no decision under {delta} was part of an experiment yet")
+    found = table.rows(_DECISION, ds.field("experiment") == experiment.id)
+    if not found.num_rows:
+        raise BadInput(f"no decision under {delta} was part of the experiment {experiment.id} yet")
+    labels = find_table(delta, "labels", options)
+    verdicts = (
+        labels.rows(("transaction_id", "is_fraud", "label_time"), pc.scalar(value=True))
+        if labels
+        else pa.table({"transaction_id": [], "is_fraud": [], "label_time": []})
+    )
+    return match(found, verdicts, experiment)
+
+
+def match(decisions: pa.Table, verdicts: pa.Table, experiment: Experiment) -> Outcomes:
+    """Join decisions with verdicts, the newest of each transaction, and keep what has matured."""
+    decisions = decisions.sort_by("event_time")
+    times = _micros(decisions.column("event_time"))
+    label_times = _micros(verdicts.column("label_time"))
+    newest = max(int(times[-1]), int(label_times.max(initial=0)))
+    newest_verdict = dict(
+        zip(
+            verdicts.column("transaction_id")
+            .take(pa.array(np.argsort(label_times, kind="stable")))
+            .to_pylist(),
+            np.array(verdicts.column("is_fraud").to_pylist(), bool)[np.argsort(label_times, kind="stable")],
+            strict=True,
+        )
+    )
+    _, first_seen = np.unique(
+        np.array(decisions.column("transaction_id").to_pylist(), object), return_index=True
+    )
+    is_first = np.zeros(len(times), bool)
+    is_first[first_seen] = True
+    is_mature = times + round(experiment.maturity_days * DAY_US) <= newest
+    kept = decisions.filter(pa.array(is_mature & is_first))
+    if not kept.num_rows:
+        raise BadInput(
+            f"{decisions.num_rows} transactions of {experiment.id}, none older than "
+            f"{experiment.maturity_days:g} days"
+        )
+    times = _micros(kept.column("event_time"))
+    users, user = np.unique(np.array(kept.column("user_id").to_pylist(), str), return_inverse=True)
+    names = [arm.name for arm in experiment.arms]
+    recorded = np.array([names.index(arm) if arm in names else -1 for arm in kept.column("arm").to_pylist()])
+    designed = np.array([names.index(experiment.arm_of(str(one)).name) for one in users])[user]
+    is_right = recorded == designed
+    day = (times - times[0]) // DAY_US
+    ids = kept.column("transaction_id").to_pylist()
+    columns: dict[str, Any] = {
+        "user": user.astype(np.int64),
+        "arm": recorded.astype(np.int64),
+        "day": day,
+        "amount": kept.column("amount").to_numpy(),
+        "outcome": np.array(kept.column("outcome").to_pylist(), str),
+        "is_fraud": np.array([newest_verdict.get(one, False) for one in ids], bool),
+        "score": _floats(kept.column("score")),
+        "shadow_score": _floats(kept.column("shadow_score")),
+    }
+    return Outcomes(
+        **{name: values[is_right] for name, values in columns.items()},
+        users=users.tolist(),
+        first_day=datetime.fromtimestamp(int(times[0]) / 1e6, UTC),
+        immature=int((is_first & ~is_mature).sum()),
+        strays=int((~is_right).sum()),
+    )
+
+
+def parts_of(outcomes: Outcomes, metric: Metric) -> tuple[Floats, Floats]:
+    """Give each transaction's share of a metric: what it adds above and below the line."""
+    ones = np.ones(len(outcomes.user))
+    if metric is Metric.MONEY_SAVED:
+        return outcomes.amount * (outcomes.is_fraud & (outcomes.outcome != Outcome.APPROVE)), ones
+    if metric is Metric.FALSE_DECLINES:
+        is_declined = ~outcomes.is_fraud & (outcomes.outcome == Outcome.DECLINE)
+        return is_declined.astype(np.float64), (~outcomes.is_fraud).astype(np.float64)
+    return (outcomes.outcome == Outcome.REVIEW).astype(np.float64), ones
+
+
+def _micros(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    if not len(column):
+        return np.zeros(0, np.int64)
+    return np.asarray(column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy(), np.int64)
+
+
+def _floats(column: pa.ChunkedArray) -> Floats:
+    return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)

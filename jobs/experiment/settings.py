@@ -1,0 +1,21 @@
+"""Settings of the analysis of experiments, read from the environment (``FRAUD_EXPERIMENT_*``)."""
+
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ExperimentSettings(BaseSettings):
+    """Which experiment, on which decisions, and where the report goes."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAUD_EXPERIMENT_", frozen=True, extra="forbid")
+
+    file: Path = Path(".fraud/experiment.yaml")
+    """The definition (``fraud.experiment``), as stream and scoring service read it; the stop record is
+    written beside it."""
+    delta: str = ""
+    """Path or URI under which the Delta tables lie; default: where the stream writes (FRAUD_STREAM_*)."""
+    out: Path = Path(".fraud/experiment")
+    """Folder for ``report.html`` and ``state.json``, which the console shows."""
+    publishes: bool = True
+    """Whether the figures go to the Delta table ``figures``, which the stream shows to Prometheus."""

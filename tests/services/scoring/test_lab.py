@@ -1,0 +1,102 @@
+"""The scoring service under an experiment; the application as it is, without a network."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from fraud.contracts import Decision, ScoredTransaction, parse_record
+from fraud.errors import Unavailable
+from fraud.experiment import stop_experiment
+from services.scoring.fast_model import FastModel
+from services.scoring.models import Verdict
+from services.scoring.outbox import messages_of
+from services.scoring.service import Service
+from tests.fraud.test_experiment import write
+from tests.services.predictor.conftest import make_model
+from tests.services.scoring.test_api import Always, Api, new
+
+OTHER = make_model(5)
+
+
+class Challenger(Always):
+    """Another model than the champion."""
+
+    def __init__(self) -> None:
+        self.fast, self.is_away = FastModel(OTHER), False
+
+    def judge(self, vector: np.ndarray[Any, Any]) -> Verdict:
+        if self.is_away:
+            raise Unavailable("away")
+        probability = self.fast.probability(vector)
+        return Verdict(probability, OTHER.card.thresholds, "8", lambda: self.fast.reasons(vector))
+
+
+class LabApi(Api):
+    """The application with an experiment."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = write(folder)
+        super().__init__(folder, experiment_file=self.file)
+        self.service.store.close()
+        self.challenger = Challenger()
+        self.service = Service(self.settings, self.model, self.challenger)
+        self.app = type(self.app)(self.service)
+
+    def record(self, **fields: Any) -> dict[str, Any]:
+        id_ = new()
+        self.score(transaction_id=id_, **fields)
+        return orjson.loads(self.service.scorer.find(id_).record)  # type: ignore[union-attr]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[LabApi]:
+    made = LabApi(tmp_path)
+    yield made
+    made.service.store.close()
+
+
+def user_in(lab: LabApi, arm: str) -> str:
+    experiment = lab.service.lab.file.experiment  # type: ignore[union-attr]
+    return next(user for user in map(str, range(1_000)) if experiment.arm_of(user).name == arm)
+
+
+def test_the_arm_decides_which_model_decides_and_the_record_says_so(lab: LabApi) -> None:
+    treated = lab.record(user_id=user_in(lab, "treatment"))
+    assert (treated["model_version"], treated["arm"], treated["shadow_score"]) == ("8", "treatment", None)
+    control = lab.record(user_id=user_in(lab, "control"))
+    assert (control["model_version"], control["arm"], control["shadow_version"]) == ("7", "control", "8")
+    assert 0.0 <= control["shadow_score"] <= 1.0
+    raw = orjson.dumps(control)
+    assert parse_record(ScoredTransaction, raw).experiment == "challenger-7"
+    decision = parse_record(Decision, {topic: value for topic, _, value in messages_of(raw)}["decisions"])
+    assert (decision.arm, decision.shadow_score) == ("control", control["shadow_score"])
+
+
+def test_without_the_challenger_the_champion_decides_its_arm(lab: LabApi) -> None:
+    lab.challenger.is_away = True
+    found = lab.record(user_id=user_in(lab, "treatment"))
+    assert (found["model_version"], found["arm"], found["is_fallback"]) == ("7", "treatment", False)
+
+
+def test_once_stopped_the_champion_decides_alone_without_a_restart(lab: LabApi) -> None:
+    user = user_in(lab, "treatment")
+    assert lab.record(user_id=user)["model_version"] == "8"
+    stop_experiment(lab.file, lab.service.lab.file.experiment, "guardrail", "enough")  # type: ignore[union-attr]
+    lab.service.lab.file.look()  # type: ignore[union-attr]
+    found = lab.record(user_id=user)
+    assert found["model_version"] == "7"
+    assert "arm" not in found
+
+
+def test_without_an_experiment_nothing_is_recorded_of_one(tmp_path: Path) -> None:
+    api = Api(tmp_path)
+    id_ = new()
+    api.score(transaction_id=id_)
+    record = orjson.loads(api.service.scorer.find(id_).record)  # type: ignore[union-attr]
+    assert not {"arm", "experiment", "shadow_score"} & set(record)
+    assert api.service.lab is None
+    api.service.store.close()
