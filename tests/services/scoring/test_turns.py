@@ -1,7 +1,6 @@
 """Who waits, and who is refused at once."""
 
 import asyncio
-from collections.abc import Awaitable
 
 import pytest
 
@@ -15,7 +14,7 @@ def offer(turns: Turns, works: int) -> list[bytes | BaseException]:
     """Bring many at once, before any has had its turn."""
 
     async def run() -> list[bytes | BaseException]:
-        waiting: list[Awaitable[bytes]] = [turns.run(lambda: b"done") for _ in range(works)]
+        waiting = [turns.run(lambda: b"done") for _ in range(works)]
         return await asyncio.gather(*waiting, return_exceptions=True)
 
     return asyncio.run(run())
