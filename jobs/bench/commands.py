@@ -40,7 +40,7 @@ def features(
 
 @app.command()
 def stream(
-    out: Annotated[Path, typer.Option(help="Folder for stream.json.")] = Path("bench"),
+    out: Annotated[Path, typer.Option(help="Folder for stream.json and stream.png.")] = Path("bench"),
     home: Annotated[Path, typer.Option(help="Folder of the platform that is measured; emptied.")] = Path(
         ".fraud-bench"
     ),
@@ -51,7 +51,8 @@ def stream(
     from rich.console import Console  # noqa: PLC0415
 
     from jobs.bench.machine import describe_machine  # noqa: PLC0415
-    from jobs.bench.stream import FULL, QUICK, measure_streams, tables_of, write_figures  # noqa: PLC0415
+    from jobs.bench.stream import FULL, QUICK, measure_streams  # noqa: PLC0415
+    from jobs.bench.stream_report import tables_of, write_report  # noqa: PLC0415
 
     console = Console()
     if not console.is_terminal:
@@ -61,7 +62,8 @@ def stream(
         figures = measure_streams(home, QUICK if quick else FULL, status.update)
     for table in tables_of(machine, figures):
         console.print(table)
-    console.print(f"wrote {write_figures(machine, figures, out)}", soft_wrap=True)
+    for file in write_report(machine, figures, out):
+        console.print(f"wrote {file}", soft_wrap=True)
 
 
 @app.command()
@@ -70,13 +72,21 @@ def score(
     home: Annotated[Path, typer.Option(help="Folder of the run; given up at the next.")] = Path(
         ".fraud-bench"
     ),
-    rates: Annotated[str, typer.Option(help="Requests a second, comma separated.")] = "50,250,500,1000,2000",
+    rates: Annotated[
+        str, typer.Option(help="Requests a second, comma separated.")
+    ] = "50,250,500,1000,2000,3000",
     seconds: Annotated[float, typer.Option(help="How long each rate is held.")] = 20.0,
     *,
     users: Annotated[int, typer.Option(help="Cardholders.")] = 5_000,
     servers: Annotated[
         str, typer.Option(help="Which to measure, comma separated.")
     ] = "scoring,kserve,fastapi",
+    realtime: Annotated[
+        bool,
+        typer.Option(
+            "--realtime", help="Server and load generator go before other work of this machine (chrt, root)."
+        ),
+    ] = False,
 ) -> None:
     """Measure the scoring service under open-loop load, beside KServe's server and a plain FastAPI."""
     from rich.console import Console  # noqa: PLC0415
@@ -90,7 +100,9 @@ def score(
     with console.status("measuring"):
         wanted = tuple(float(rate) for rate in rates.split(","))
         chosen = tuple(servers.split(","))
-        figures = measure_scoring(home, rates=wanted, seconds=seconds, users=users, servers=chosen)
+        figures = measure_scoring(
+            home, rates=wanted, seconds=seconds, users=users, servers=chosen, is_realtime=realtime
+        )
     console.print(table_of(figures))
     for file in write_report(figures, out):
         console.print(f"wrote {file}", soft_wrap=True)

@@ -4,12 +4,11 @@ Runs the embedded platform in a folder of its own, on free ports. Reads nothing 
 latencies are computed afterwards from the timestamps that the broker gave to transactions and decisions.
 """
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -19,7 +18,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from confluent_kafka import Consumer
 from confluent_kafka import TopicPartition as Position
-from rich.table import Table
 
 from fraud.contracts import DECISIONS, Decision
 from fraud.errors import Unavailable
@@ -28,7 +26,6 @@ from fraud.local import platform
 from fraud.local.settings import LocalSettings
 from jobs.backfill.main import backfill
 from jobs.bench.keyed_state import KeyedRate, compare_keyed_state
-from jobs.bench.machine import Machine
 from jobs.stream.settings import StreamSettings
 from jobs.train.pipeline import train
 from jobs.train.settings import TrainSettings
@@ -156,37 +153,6 @@ def measure_stream(home: Path, work: Work, tell: Callable[[str], None], seed: in
         latencies=latencies,
         keyed=keyed,
     )
-
-
-def tables_of(machine: Machine, figures: Sequence[StreamFigures]) -> list[Table]:
-    """Lay the figures out for a terminal."""
-    rates = Table(title=f"The stream from a backlog\n{machine.words}", title_justify="left")
-    for head in ("users", "backlog", "decided/s", "in Delta/s"):
-        rates.add_column(head, justify="right")
-    latency = Table(title="Append of a transaction to append of its decision", title_justify="left")
-    for head in ("users", "transactions/s", "p50 ms", "p99 ms", "p99.9 ms"):
-        latency.add_column(head, justify="right")
-    keyed = Table(title=f"The user fold alone, micro-batches of {MICRO_BATCH:,}", title_justify="left")
-    keyed.add_column("engine")
-    keyed.add_column("transactions/s", justify="right")
-    for one in figures:
-        numbers = (one.users, one.backlog, one.transactions_per_s, one.archived_per_s)
-        rates.add_row(*(f"{number:,.0f}" for number in numbers))
-        for at in one.latencies:
-            values = (one.users, at.rate, at.p50_ms, at.p99_ms, at.p999_ms)
-            latency.add_row(*(f"{value:,.0f}" for value in values))
-        for engine in one.keyed:
-            keyed.add_row(engine.engine, f"{engine.transactions_per_s:,.0f}")
-    return [rates, latency, keyed]
-
-
-def write_figures(machine: Machine, figures: Sequence[StreamFigures], folder: Path) -> Path:
-    """Write ``stream.json``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "stream.json"
-    whole = {"machine": asdict(machine), "figures": [asdict(one) for one in figures]}
-    file.write_text(json.dumps(whole, indent=1) + "\n")
-    return file
 
 
 class Decisions:
