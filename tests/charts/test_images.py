@@ -1,0 +1,135 @@
+"""One folder, one image, one word: Dockerfiles, skaffold, charts and DAGs name the same images."""
+
+import ast
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft7Validator
+
+from tests.charts.conftest import CHARTS, ROOT, cases, charts, objects, pod_specs
+
+FOLDERS = {file.parent.name: file.parent for file in sorted(ROOT.glob("[js]*/*/Dockerfile"))}
+CODE = ("fraud", "services", "jobs")
+THIRD_PARTY = {"redis", "postgres", "valkey/valkey"}
+SKAFFOLD = ROOT / "skaffold.yaml"
+
+
+def configs() -> dict[str, dict[str, Any]]:
+    return {one["metadata"]["name"]: one for one in yaml.safe_load_all(SKAFFOLD.read_text())}
+
+
+def releases() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = configs()["platform"]["deploy"]["helm"]["releases"]
+    return found
+
+
+def test_skaffold_would_read_its_file() -> None:
+    schema = json.loads((Path(__file__).parent / "schemas" / "skaffold_v4beta13.json").read_text())
+    for name, config in configs().items():
+        problems = [
+            f"{name}: {e.json_path}: {e.message[:300]}" for e in Draft7Validator(schema).iter_errors(config)
+        ]
+        assert problems == []
+
+
+def test_skaffold_builds_every_folder_that_is_an_image_and_no_other() -> None:
+    artifacts = configs()["platform"]["build"]["artifacts"]
+    made = {one["image"]: ROOT / one["docker"]["dockerfile"] for one in artifacts}
+    assert made == {name: folder / "Dockerfile" for name, folder in FOLDERS.items()}
+
+
+def test_skaffold_installs_every_chart() -> None:
+    patches = [patch for one in configs()["platform"]["profiles"] for patch in one.get("patches", [])]
+    added = [patch["value"] for patch in patches if isinstance(patch.get("value"), dict)]
+    assert {one["chartPath"] for one in [*releases(), *added]} == {f"charts/{chart}" for chart in charts()}
+
+
+def test_files_that_skaffold_names_are_there() -> None:
+    named = re.findall(r"(?:charts|manifests)/[\w./-]+\.yaml", SKAFFOLD.read_text())
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_profiles_patch_the_release_that_they_mean() -> None:
+    names = [one["name"] for one in releases()]
+    for profile in configs()["platform"]["profiles"]:
+        for patch in profile.get("patches", []):
+            found = re.fullmatch(r"/deploy/helm/releases/(\d+)/valuesFiles", patch["path"])
+            if found is not None:
+                chart = names[int(found[1])]
+                assert patch["value"] == [f"charts/{chart}/values-{profile['name']}.yaml"]
+
+
+@pytest.mark.parametrize(("chart", "values"), cases())
+def test_every_image_in_a_chart_is_one_of_ours_or_known(chart: str, values: str) -> None:
+    for obj in objects(chart, values):
+        images = {obj["spec"]["image"]} if obj["kind"] == "SparkApplication" else set()
+        for _, spec in pod_specs(obj):
+            containers = [*spec["containers"], *spec.get("initContainers", [])]
+            images |= {one["image"] for one in containers if "image" in one}
+        names = {re.sub(r"(:[^/]+|@.+)$", "", image) for image in images}
+        assert names <= set(FOLDERS) | THIRD_PARTY, f"{obj['kind']} {obj['metadata']['name']}"
+
+
+def test_every_job_of_a_dag_is_an_image_and_has_its_place_in_the_plan() -> None:
+    jobs = set()
+    for file in sorted((ROOT / "dags").glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+            if is_call and node.func.id == "run_job" and isinstance(node.args[0], ast.Constant):
+                jobs.add(node.args[0].value)
+    planned = yaml.safe_load((CHARTS / "airflow" / "values.yaml").read_text())["jobs"]["images"]
+    assert jobs
+    assert jobs <= set(planned)
+    assert jobs <= set(FOLDERS)
+    assert {name: image["repository"] for name, image in planned.items()} == {name: name for name in planned}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_an_image_holds_all_the_code_that_its_program_imports(name: str) -> None:
+    text = (FOLDERS[name] / "Dockerfile").read_text()
+    final = text[text.rindex("\nFROM ") :]
+    copied = {words[1] for words in (line.split() for line in final.splitlines()) if words[:1] == ["COPY"]}
+    for module in re.findall(r"\"-m\", \"((?:services|jobs)[\w.]+)\"", final):
+        folders = {file.parent.as_posix() for file in _imported(module) if file.parts[0] != "fraud"}
+        assert {folder for folder in folders if "/" in folder} <= copied
+        assert "fraud" in copied
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_an_image_starts_from_the_lock_on_one_base_without_root(name: str) -> None:
+    text = (FOLDERS[name] / "Dockerfile").read_text()
+    bases = {line.split()[1] for line in text.splitlines() if line.startswith("FROM ")}
+    assert bases - {"packages", "kernels", "jars"} == {"python:3.11-slim-bookworm"}
+    assert "--require-hashes" in text
+    assert text.rindex("USER 10001:10001") > text.rindex("RUN ")
+
+
+def test_every_image_is_installed_by_one_version_of_uv() -> None:
+    texts = [(folder / "Dockerfile").read_text() for folder in FOLDERS.values()]
+    versions = {version for text in texts for version in re.findall(r"uv==([\d.]+)", text)}
+    assert len(versions) == 1
+
+
+def _imported(entry: str) -> set[Path]:
+    """Files of ours that a module imports, directly or not, relative to the root."""
+    found: set[Path] = set()
+    waiting = [entry]
+    while waiting:
+        path = Path(*waiting.pop().split("."))
+        if path.parts[0] not in CODE:
+            continue
+        file = path.with_suffix(".py") if (ROOT / path.with_suffix(".py")).exists() else path / "__init__.py"
+        if file in found or not (ROOT / file).exists():
+            continue
+        found.add(file)
+        for node in ast.walk(ast.parse((ROOT / file).read_text())):
+            if isinstance(node, ast.Import):
+                waiting += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return found

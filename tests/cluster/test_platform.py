@@ -1,0 +1,121 @@
+"""The platform on a cluster: every part in its place, every transaction decided, also when pods die."""
+
+import base64
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.cluster.conftest import in_pod, kubectl, proxied, smoke, until, wait_for
+
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("platform"), pytest.mark.timeout(3600)]
+
+DRIVER = "streaming-driver"
+
+
+def test_kafka_and_its_topics_are_ready() -> None:
+    wait_for("condition=Ready", "kafka/fraud")
+    wait_for("condition=Ready", "kafkatopic", "--all")
+
+
+def test_the_stream_runs() -> None:
+    wait_for("jsonpath={.status.applicationState.state}=RUNNING", "sparkapplication/streaming")
+    wait_for("condition=Ready", f"pod/{DRIVER}")
+
+
+def test_the_registry_has_a_champion_and_the_model_server_serves_it() -> None:
+    wait_for("condition=Ready", "inferenceservice/fraud")
+    assert _served() == [_champion()]
+
+
+def test_the_model_server_answers_v2() -> None:
+    service = "services/http:fraud-predictor:80"
+    tensor = json.loads(proxied(service, "/v2/models/fraud"))["inputs"][0]
+    width = tensor["shape"][1]
+    request = {
+        "inputs": [
+            {"name": tensor["name"], "datatype": "FP64", "shape": [2, width], "data": [0.0] * 2 * width}
+        ]
+    }
+    answer = json.loads(proxied(service, "/v2/models/fraud/infer", request))
+    scores = next(one for one in answer["outputs"] if one["name"] == "probability")
+    assert scores["shape"] == [2]
+    assert all(0.0 <= score <= 1.0 for score in scores["data"])
+    assert answer["model_version"] == _champion()
+
+
+def test_every_transaction_is_decided_by_the_model() -> None:
+    account = smoke("smoke-all", TRANSACTIONS="300").end()
+    assert account["sent"] == account["decided"] == 300
+    assert account["fallbacks"] == 0
+
+
+def test_the_scoring_service_decides_at_once() -> None:
+    transaction = {
+        "schema_version": 1,
+        "transaction_id": "cluster-test",
+        "event_time": "2026-04-01T12:00:00Z",
+        "user_id": "u-cluster-test",
+        "merchant_id": "m-cluster-test",
+        "amount": 12.5,
+    }
+    key = base64.b64decode(kubectl("get", "secret", "fraud-keys", "-o", "jsonpath={.data.key}")).decode()
+    url, headers = "http://fraud-transformer/v1/score", {"Authorization": f"Bearer {key}"}
+    call = f"httpx.post({url!r}, json={transaction!r}, headers={headers!r}, timeout=30)"
+    program = f"import httpx; print({call}.text)"
+    answer = json.loads(in_pod("deployment/simulator", program))
+    assert answer["transaction_id"] == "cluster-test"
+    assert answer["outcome"] in {"approve", "review", "decline"}
+    assert answer["is_fallback"] is False
+
+
+@pytest.mark.parametrize(
+    ("victim", "is_back"),
+    [
+        (f"pod/{DRIVER}", f"pod/{DRIVER}"),
+        ("--selector=serving.kserve.io/inferenceservice=fraud,component=predictor", "inferenceservice/fraud"),
+        ("--selector=strimzi.io/cluster=fraud,strimzi.io/kind=Kafka", "kafka/fraud"),
+    ],
+    ids=["driver", "predictor", "broker"],
+)
+def test_a_killed_pod_loses_nothing(victim: str, is_back: str, request: pytest.FixtureRequest) -> None:
+    part = request.node.callspec.id
+    before = _decided()
+    job = smoke(f"smoke-{part}", TRANSACTIONS="900", RATE_PER_S="15", NEEDS_MODEL="false", WAIT_S="600")
+    until(lambda: _decided() >= before + 100, "no transaction was decided")
+    target = [victim] if victim.startswith("pod/") else ["pod", victim]
+    kubectl("delete", *target, "--grace-period=0", "--force", "--wait=false")
+    account = job.end()
+    assert account["sent"] == account["decided"] == 900
+    wait_for("condition=Ready", is_back)
+
+
+def test_the_log_holds_every_decision_once() -> None:
+    program = (
+        "import json; from deltalake import DeltaTable; import pyarrow.compute as pc;"
+        "log = DeltaTable('/var/lib/fraud/delta/decisions').to_pyarrow_table(['transaction_id']);"
+        "print(json.dumps([log.num_rows, pc.count_distinct(log['transaction_id']).as_py()]))"
+    )
+    rows, distinct = json.loads(in_pod(f"pod/{DRIVER}", program).splitlines()[-1])
+    assert rows == distinct > 0
+
+
+def _decided() -> float:
+    """Transactions that the present driver has decided; 0 while there is none."""
+    try:
+        text = proxied(f"pods/{DRIVER}:9404", "/metrics")
+    except AssertionError:  # the driver is starting
+        return 0.0
+    found = re.search(r"^fraud_stream_transactions_total (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def _served() -> Any:
+    return json.loads(proxied("services/http:fraud-predictor:80", "/v2/models/fraud"))["versions"]
+
+
+def _champion() -> str:
+    url = "http://mlflow:5000/api/2.0/mlflow/registered-models/alias?name=fraud&alias=champion"
+    answer = in_pod("deployment/simulator", f"import httpx; print(httpx.get({url!r}, timeout=30).text)")
+    return str(json.loads(answer)["model_version"]["version"])
