@@ -18,6 +18,8 @@ from fraud.local.settings import LocalSettings
 
 MODEL_NAME: Final = "fraud"
 MODEL_ALIAS: Final = "champion"
+EXPERIMENT: Final = "experiment.yaml"
+"""In the home folder: the experiment that stream and scoring service take part in."""
 
 _TIMEOUT_S: Final = 5.0
 
@@ -168,6 +170,7 @@ def _stream_environment(place: Place) -> dict[str, str]:
     inherited = {name: value for name, value in _inherited().items() if name != "SPARK_ENV_LOADED"}
     return {
         **inherited,
+        **_experiment(place, "STREAM"),
         "JAVA_HOME": str(java_home()),
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
@@ -184,6 +187,7 @@ def _stream_environment(place: Place) -> dict[str, str]:
 def _scoring_environment(place: Place) -> dict[str, str]:
     return {
         **_inherited(),
+        **_experiment(place, "SCORING"),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "FRAUD_SCORING_HOST": place.settings.host,
         "FRAUD_SCORING_PORT": str(place.ports["scoring"]),
@@ -192,6 +196,25 @@ def _scoring_environment(place: Place) -> dict[str, str]:
         "FRAUD_SCORING_MLFLOW_URI": place.url("mlflow"),
         "FRAUD_SCORING_MODEL": f"models:/{MODEL_NAME}@{MODEL_ALIAS}",
     }
+
+
+def _console_environment(place: Place) -> dict[str, str]:
+    return {
+        **_inherited(),
+        **_experiment(place, "CONSOLE"),
+        "FRAUD_CONSOLE_HOST": place.settings.host,
+        "FRAUD_CONSOLE_PORT": str(place.ports["console"]),
+        "FRAUD_CONSOLE_KAFKA_BOOTSTRAP": place.address("kafka"),
+        "FRAUD_CONSOLE_DELTA": str(place.folder("stream") / "delta"),
+        "FRAUD_CONSOLE_MLFLOW_URI": place.url("mlflow"),
+        "FRAUD_CONSOLE_EXPERIMENT_STATE": str(place.folder("experiment") / "state.json"),
+    }
+
+
+def _experiment(place: Place, part: str) -> dict[str, str]:
+    """Let a part take part in the experiment that the home folder defines, if it does."""
+    file = place.settings.home_path / EXPERIMENT
+    return {f"FRAUD_{part}_EXPERIMENT_FILE": str(file)} if file.exists() else {}
 
 
 def _spark_scratch(place: Place) -> Path:
@@ -253,8 +276,19 @@ PARTS: Final = (
         prepare=_prepare_nothing,
         command=_module("services.scoring.main"),
         environment=_scoring_environment,
-        is_ready=lambda place: _answers(f"{place.url('scoring')}/ready"),
+        is_ready=lambda place: _answers(f"{place.url('scoring')}/v2/models/{MODEL_NAME}/ready"),
         url=lambda place: place.url("scoring"),
+    ),
+    Part(
+        name="console",
+        ports=("console",),
+        needs=("broker",),
+        needs_champion=False,
+        prepare=_prepare_nothing,
+        command=_module("services.console.main"),
+        environment=_console_environment,
+        is_ready=lambda place: _answers(f"{place.url('console')}/ready"),
+        url=lambda place: place.url("console"),
     ),
 )
 """In the order of their start; they are stopped in the reverse order."""

@@ -31,6 +31,8 @@ class LocalSettings(BaseSettings):
     """Of the streaming job's ``/metrics`` and ``/ready``."""
     scoring_port: int = Field(default=8090, ge=0, le=65535)
     """Of the scoring service, for decisions and for ``/metrics``."""
+    console_port: int = Field(default=8070, ge=0, le=65535)
+    """Of the console, for people."""
     ready_timeout_s: float = Field(default=180.0, gt=0.0)
     """How long a part may take until it is ready, seconds."""
 

@@ -34,12 +34,13 @@ from fraud.errors import BadConfig, FraudError, Unavailable
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
 from jobs.backfill.main import backfill
+from jobs.demo import trial
 from jobs.demo.ledger import Ledger, count_delta
 from jobs.demo.quality import compare
 from jobs.demo.report import Story, latency_table, write_report
 from jobs.demo.watch import Watcher
 from jobs.stream.settings import StreamSettings
-from jobs.train.pipeline import TrainedModel, train
+from jobs.train.pipeline import train
 from jobs.train.settings import TrainSettings
 from services.simulator import files, stream
 from services.simulator.baselines import single_column_pr_auc
@@ -82,6 +83,9 @@ def demo(
         float | None, typer.Option(help="Transactions per second; default 600 (small: 300).")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the data.")] = 7,
+    experiment: Annotated[
+        bool, typer.Option("--experiment", help="A second model decides for half of the cardholders.")
+    ] = False,
     down: Annotated[bool, typer.Option("--down", help="Stop the platform at the end.")] = False,
 ) -> None:
     """Run the whole platform on this machine: generate, train, stream, check, report."""
@@ -91,7 +95,7 @@ def demo(
     if not small:
         size = Size(GeneratorSettings(seed=seed), rate or 600.0)
     try:
-        errors = run(settings, size, console)
+        errors = run(settings, size, console, has_experiment=experiment)
     finally:
         if down:
             platform.down(settings)
@@ -99,7 +103,7 @@ def demo(
         raise FraudError("the counts do not add up: " + "; ".join(errors))
 
 
-def run(settings: LocalSettings, size: Size, console: Console) -> list[str]:
+def run(settings: LocalSettings, size: Size, console: Console, *, has_experiment: bool = False) -> list[str]:
     """Run the demo; returns what does not add up."""
     started = time.perf_counter()
     _begin_with_nothing(settings)
@@ -112,13 +116,18 @@ def run(settings: LocalSettings, size: Size, console: Console) -> list[str]:
         platform.up(settings, parts=("broker", "mlflow"))
     urls = _addresses(settings)
     with _step(console, f"train on what was known at {go_live:%Y-%m-%d}"):
-        trained = _train(settings, urls.mlflow, go_live, size)
+        training = _training(settings, urls.mlflow, go_live, size)
+        trained = train(training)
+    if has_experiment:
+        with _step(console, "train a challenger"):
+            trial.begin(settings, training)
     with _step(console, "fold the history into the feature store"):
         stream_settings = StreamSettings(home=settings.home / "stream")
         backfill(history, _before(data.labels, "label_time", go_live), stream_settings)
     with _step(console, "start model server and stream"):
         platform.up(settings)
     urls = _addresses(settings)
+    console.print(f"  watch the alerts as they happen: {urls.console}")
     streamed = data.transactions.slice(history.num_rows)
     labels = data.labels.filter(pc.greater_equal(data.labels.column("label_time"), pa.scalar(go_live)))
     with Watcher(urls.kafka) as watcher, Mender(settings, console):
@@ -129,6 +138,10 @@ def run(settings: LocalSettings, size: Size, console: Console) -> list[str]:
     with _step(console, "check that Delta holds each transaction exactly once"):
         _wait("the archive", lambda: _archive_is_complete(stream_settings), lambda: platform.check(settings))
         counts = count_delta(stream_settings.delta_path)
+    if has_experiment:
+        with _step(console, "analyse the experiment"):
+            verdict = trial.analyse(settings).verdict()
+        console.print(f"  {verdict}")
     seen = watcher.seen
     ledger = Ledger(
         generated=data.transactions.num_rows,
@@ -154,6 +167,7 @@ def run(settings: LocalSettings, size: Size, console: Console) -> list[str]:
         decisions=list(seen.decisions.values()),
         patterns=_by_pattern(data, seen.decisions),
         links={
+            "Console": urls.console,
             "MLflow": urls.mlflow,
             "Model server": f"{urls.predictor}/v2/models/fraud",
             "Metrics of the stream": urls.metrics,
@@ -218,11 +232,12 @@ class Addresses:
     mlflow: str
     predictor: str
     metrics: str
+    console: str
 
 
 def _addresses(settings: LocalSettings) -> Addresses:
     urls = {part.name: part.url or "" for part in platform.status(settings)}
-    return Addresses(urls["broker"], urls["mlflow"], urls["predictor"], urls["stream"])
+    return Addresses(urls["broker"], urls["mlflow"], urls["predictor"], urls["stream"], urls["console"])
 
 
 @contextmanager
@@ -237,9 +252,9 @@ def _before(table: pa.Table, column: str, moment: datetime) -> pa.Table:
     return table.filter(pc.less(table.column(column), pa.scalar(moment)))
 
 
-def _train(settings: LocalSettings, mlflow: str, go_live: datetime, size: Size) -> TrainedModel:
+def _training(settings: LocalSettings, mlflow: str, go_live: datetime, size: Size) -> TrainSettings:
     data = str(settings.home / "data")
-    return train(TrainSettings.quick(data, as_of=go_live, mlflow_uri=mlflow, seed=size.generator.seed))
+    return TrainSettings.quick(data, as_of=go_live, mlflow_uri=mlflow, seed=size.generator.seed)
 
 
 def _play(

@@ -5,12 +5,12 @@ from datetime import datetime
 from pathlib import Path
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 from fraud.contracts import LABELS, Label
-from fraud.contracts.wire import Identifier
+from fraud.contracts.wire import EventTime, Identifier
+from fraud.delivery import Kafka
 from fraud.errors import Unavailable
-from services.scoring.outbox import Kafka
 from services.scoring.problems import Problem
 from services.scoring.records import now
 from services.scoring.scorer import Scorer
@@ -23,7 +23,7 @@ class LabelRequest(BaseModel):
 
     transaction_id: Identifier
     is_fraud: bool
-    label_time: AwareDatetime | None = None
+    label_time: EventTime | None = None
     """When the verdict became known; now by default."""
     source: Identifier | None = None
 

@@ -12,13 +12,12 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import orjson
-from confluent_kafka import KafkaException, Producer
 
 from fraud.contracts import ALERTS, DECISIONS, SCORED, TRANSACTIONS, Outcome
+from fraud.delivery import Kafka
 from fraud.errors import Unavailable
 from fraud.store import FeatureStore
 from services.scoring import metrics
@@ -29,43 +28,6 @@ BATCH: Final = 1_000
 """Entries taken at once."""
 BACKOFF_MAX_S: Final = 2.0
 log = logging.getLogger(__name__)
-
-
-class Kafka:
-    """A producer that says within a time whether the brokers have what was sent."""
-
-    def __init__(self, settings: ScoringSettings) -> None:
-        self._timeout_s = settings.kafka_timeout_s
-        self._producer = Producer(
-            {
-                "acks": "all",
-                "enable.idempotence": "true",
-                "linger.ms": "2",
-                "compression.type": "lz4",
-                "message.timeout.ms": str(int(settings.kafka_timeout_s * 1e3)),
-                **settings.kafka_options,
-                "bootstrap.servers": settings.kafka_bootstrap,
-                "log_level": "2",
-            }
-        )
-
-    def send(self, messages: Sequence[tuple[str, str, bytes]]) -> list[bool]:
-        """Send (topic, key, value); returns, for each, whether the brokers have it."""
-        taken = [False] * len(messages)
-
-        def delivered(at: int) -> Any:
-            def report(error: Any, _message: Any) -> None:
-                taken[at] = error is None
-
-            return report
-
-        for at, (topic, key, value) in enumerate(messages):
-            try:
-                self._producer.produce(topic, value, key, on_delivery=delivered(at))
-            except (BufferError, KafkaException):
-                self._producer.poll(0.05)
-        self._producer.flush(self._timeout_s + 1.0)
-        return taken
 
 
 class Outbox:
@@ -89,13 +51,11 @@ class Outbox:
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._stopping = threading.Event()
         self._failures = 0
+        self._oldest: tuple[bytes | None, float] = (None, 0.0)
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
         self.backlog = 0
-
-    @property
-    def is_away(self) -> bool:
-        """Whether Kafka did not take the last records."""
-        return self._failures > 0
+        self.is_away = False
+        """Whether Kafka did not take the last records, or another replica carries none over."""
 
     @property
     def is_full(self) -> bool:
@@ -124,7 +84,8 @@ class Outbox:
         is_mine = self._answers.lease(self._owner, self._settings.lease_s)
         metrics.IS_DRAINER.set(is_mine)
         if not is_mine or not self.backlog:
-            self._failures = 0 if not is_mine else self._failures
+            self.is_away = not is_mine and self._stands()
+            self._failures = 0
             return 0
         entries = self._answers.waiting(BATCH)
         self._store.flush()
@@ -135,6 +96,7 @@ class Outbox:
             messages += found
             owners += [at] * len(found)
         taken = self._kafka.send(messages)
+        self.is_away = not all(taken)
         missing = {at for at, is_taken in zip(owners, taken, strict=True) if not is_taken}
         self._answers.sent([entry for at, (entry, _) in enumerate(entries) if at not in missing])
         metrics.PUBLISHED.inc(len(entries) - len(missing))
@@ -142,6 +104,14 @@ class Outbox:
             raise Unavailable(f"Kafka did not take {len(missing)} of {len(entries)} transactions")
         self._failures = 0
         return len(entries)
+
+    def _stands(self) -> bool:
+        """Whether the oldest entry has been the same for longer than Kafka may take."""
+        entries = self._answers.waiting(1) if self.backlog else []
+        oldest, now = entries[0][0] if entries else None, time.monotonic()
+        if oldest != self._oldest[0]:
+            self._oldest = oldest, now
+        return oldest is not None and now - self._oldest[1] > self._settings.kafka_timeout_s + 1.0
 
     def _run(self) -> None:
         while not self._stopping.is_set():

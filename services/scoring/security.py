@@ -27,6 +27,8 @@ class Keys:
         YAML ``client: hex digest``; None: anyone may call, which is refused beyond loopback.
     host
         Address that the service listens on.
+    prefix
+        Of the service's settings, for the messages.
 
     Raises
     ------
@@ -34,23 +36,21 @@ class Keys:
         When the file is wrong, or there is none and others than this machine reach the port.
     """
 
-    def __init__(self, file: Path | None, host: str) -> None:
+    def __init__(self, file: Path | None, host: str, prefix: str = "FRAUD_SCORING") -> None:
         self._clients: dict[str, str] = {}
         if file is None:
             if not _is_loopback(host):
-                raise BadConfig(
-                    f"FRAUD_SCORING_HOST={host} can be reached from outside: set FRAUD_SCORING_KEYS_FILE"
-                )
+                raise BadConfig(f"{prefix}_HOST={host} can be reached from outside: set {prefix}_KEYS_FILE")
             return
         try:
             content = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError) as error:
-            raise BadConfig(f"FRAUD_SCORING_KEYS_FILE {file}: {error}") from error
+            raise BadConfig(f"{prefix}_KEYS_FILE {file}: {error}") from error
         if not isinstance(content, dict) or not content:
-            raise BadConfig(f"FRAUD_SCORING_KEYS_FILE {file}: write `client: sha256 in hex`, one a line")
+            raise BadConfig(f"{prefix}_KEYS_FILE {file}: write `client: sha256 in hex`, one a line")
         for name, digest in content.items():
             if not _NAME.fullmatch(str(name)) or not _DIGEST.fullmatch(str(digest)):
-                raise BadConfig(f"FRAUD_SCORING_KEYS_FILE {file}: {name}: not a client's name and sha256")
+                raise BadConfig(f"{prefix}_KEYS_FILE {file}: {name}: not a client's name and sha256")
             self._clients[str(digest)] = str(name)
 
     def client_of(self, header: bytes | None) -> str:
@@ -64,11 +64,20 @@ class Keys:
         if not self._clients:
             return NOBODY
         kind, _, key = (header or b"").partition(b" ")
-        # Keys are compared by digest: how long that takes says nothing of the key.
-        client = self._clients.get(hashlib.sha256(key.strip()).hexdigest())
+        client = self.name_of(key)
         if kind.lower() != b"bearer" or client is None:
             raise Problem(401, "send the header `Authorization: Bearer <API key>`")
         return client
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anyone may call."""
+        return not self._clients
+
+    def name_of(self, key: bytes) -> str | None:
+        """Tell whose key it is; None where it is nobody's."""
+        # Keys are compared by digest: how long that takes says nothing of the key.
+        return self._clients.get(hashlib.sha256(key.strip()).hexdigest())
 
 
 class RateLimit:

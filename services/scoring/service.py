@@ -1,6 +1,7 @@
 """What the endpoints do, without HTTP: scoring, its degradation, lookups, readiness."""
 
 import logging
+import secrets
 import threading
 import time
 from typing import Any, Final
@@ -9,6 +10,7 @@ import orjson
 
 from fraud.breaker import CircuitBreaker
 from fraud.contracts import Transaction
+from fraud.delivery import Kafka
 from fraud.errors import Unavailable
 from fraud.experiment import Alias, ExperimentFile
 from fraud.rules import RuleFile
@@ -18,7 +20,7 @@ from services.scoring.decide import Decider, vector_without_store
 from services.scoring.lab import Lab
 from services.scoring.labels import Labels
 from services.scoring.models import Model, open_model
-from services.scoring.outbox import Kafka, Outbox, hand_to_stream
+from services.scoring.outbox import Outbox, hand_to_stream
 from services.scoring.problems import Problem
 from services.scoring.records import now, write_answer
 from services.scoring.scorer import Busy, Conflict, Scorer
@@ -52,8 +54,8 @@ class Service:
         self.settings = settings
         self.model = model or open_model(settings)
         self.rules = RuleFile(settings.rules_file)
-        self.store: FeatureStore = open_store(settings.store_url)
-        self.kafka = Kafka(settings)
+        self.store: FeatureStore = open_store(hurried(settings.store_url, settings.store_timeout_s))
+        self.kafka = Kafka(settings.kafka_bootstrap, settings.kafka_options, settings.kafka_timeout_s)
         self.lab = open_lab(settings, challenger)
         self.decider = Decider(self.model, self.rules, with_reasons=settings.reasons, lab=self.lab)
         self.scorer = Scorer(self.store, self.decider, settings.attempts)
@@ -61,6 +63,8 @@ class Service:
         pending = settings.pending_file if settings.labels_pending else None
         self.labels = Labels(self.scorer, self.kafka, pending)
         self._breaker = CircuitBreaker(failures=3, cooldown_s=1.0)
+        self._kafka_breaker = CircuitBreaker(failures=3, cooldown_s=2.0 * settings.kafka_timeout_s)
+        self._salt = settings.log_salt or secrets.token_hex()
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="rules", daemon=True)
         metrics.RULES_INFO.labels(self.rules.rules.version).set(1.0)
@@ -99,9 +103,11 @@ class Service:
         Problem
             409, 429 or 503.
         """
-        if self.outbox.is_full:
+        try:
+            self.see_that_it_takes_requests()
+        except Problem:
             metrics.SHED.labels("outbox").inc()
-            raise Problem(503, "too many transactions wait for Kafka", (), 5)
+            raise
         if not self._breaker.allows():
             return self._without_store(record)
         try:
@@ -144,23 +150,43 @@ class Service:
         record["degraded"] = orjson.loads(found.body)["degraded"]
         return record
 
-    def is_ready(self) -> bool:
+    def is_whole(self) -> bool:
         """Whether answers would be whole: the model is loaded and the store answers."""
         try:
-            return self.model.is_ready() and bool(self.store.identity()) and not self.outbox.is_full
+            return self.model.is_ready() and bool(self.store.identity())
         except Unavailable:
             return False
+
+    def see_that_it_takes_requests(self) -> None:
+        """Refuse where a request would be refused whatever it holds.
+
+        Without its model or the store it still decides; to send everybody away would leave nobody who does.
+
+        Raises
+        ------
+        Problem
+            503.
+        """
+        if self.outbox.is_full:
+            raise Problem(503, "too many transactions wait for Kafka", (), 5)
 
     def _without_store(self, record: Transaction) -> bytes:
         """Decide by the transaction alone, and let the stream count it."""
         raw = record.model_dump_json(exclude_none=True).encode()
+        if not self._kafka_breaker.allows():
+            metrics.SHED.labels("away").inc()
+            raise Problem(503, "neither the feature store nor Kafka answers", (), 2)
         try:
             hand_to_stream(self.kafka, record.user_id, raw)
         except Unavailable as error:
+            self._kafka_breaker.record(is_success=False)
             metrics.SHED.labels("away").inc()
             raise Problem(503, str(error), (), 2) from error
+        self._kafka_breaker.record(is_success=True)
         metrics.DEGRADED.labels("store").inc()
-        decided = self.decider.decide(record, vector_without_store(record), ("store",))
+        vector = vector_without_store(record)
+        decided = self.decider.decide(record, vector, ("store",))
+        metrics.count_decision(decided.outcome, decided.score, vector)
         return write_answer(record, decided, now())
 
     def _watch(self) -> None:
@@ -180,7 +206,7 @@ class Service:
                 log.warning("labels wait: %s", error)
 
     def _mask(self, text: str) -> str:
-        return mask(text, self.settings.log_salt)
+        return mask(text, self._salt)
 
 
 def open_lab(settings: ScoringSettings, challenger: Model | None = None) -> Lab | None:
@@ -195,3 +221,19 @@ def open_lab(settings: ScoringSettings, challenger: Model | None = None) -> Lab 
         return None
     file = ExperimentFile(settings.experiment_file)
     return Lab(file, challenger or open_model(settings, Alias.CHALLENGER))
+
+
+def hurried(store_url: str, timeout_s: float) -> str:
+    """Bound each call to a store over a network, where its URL does not.
+
+    Examples
+    --------
+    >>> hurried("redis://store:6379/0?prefix=fraud", 0.5)
+    'redis://store:6379/0?prefix=fraud&socket_timeout=0.5&socket_connect_timeout=0.5'
+    >>> hurried("lmdb:///store", 0.5)
+    'lmdb:///store'
+    """
+    if store_url.startswith("lmdb:") or "socket_timeout" in store_url:
+        return store_url
+    mark = "&" if "?" in store_url else "?"
+    return f"{store_url}{mark}socket_timeout={timeout_s}&socket_connect_timeout={timeout_s}"

@@ -147,6 +147,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
         mlflow_port=0,
         predictor_port=0,
         scoring_port=0,
+        console_port=0,
         stream_metrics_port=0,
         kafka_heap_mb=384,
     )

@@ -16,7 +16,9 @@ import pytest
 
 pytestmark = pytest.mark.flow
 
-PORTS = dict.fromkeys(("KAFKA", "KAFKA_CONTROLLER", "MLFLOW", "PREDICTOR", "SCORING", "STREAM_METRICS"), "0")
+PORTS = dict.fromkeys(
+    ("CONSOLE", "KAFKA", "KAFKA_CONTROLLER", "MLFLOW", "PREDICTOR", "SCORING", "STREAM_METRICS"), "0"
+)
 ENVIRONMENT = {**os.environ, **{f"FRAUD_LOCAL_{name}_PORT": port for name, port in PORTS.items()}}
 FRAUD = [sys.executable, "-c", "from fraud.cli import app; app()"]
 

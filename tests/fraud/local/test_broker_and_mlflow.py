@@ -26,6 +26,7 @@ def settings(tmp_path):
         predictor_port=0,
         stream_metrics_port=0,
         scoring_port=0,
+        console_port=0,
         kafka_heap_mb=384,
     )
     yield made

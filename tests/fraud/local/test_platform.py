@@ -76,6 +76,7 @@ def settings(use_parts, tmp_path):
         predictor_port=0,
         stream_metrics_port=0,
         scoring_port=0,
+        console_port=0,
         ready_timeout_s=60.0,
     )
     yield made

@@ -1,0 +1,1 @@
+"""The console: live alerts, cases, verdicts, and the state of model and experiment, for people."""

@@ -1,0 +1,335 @@
+"""The pages (FastAPI): ``/``, ``/cases/{transaction_id}``, ``/model``, ``/experiment``, ``/login``.
+
+``GET /events`` streams what is new (server-sent events), ``POST /cases/{transaction_id}/verdict`` writes a
+label; ``/health``, ``/ready`` and ``/metrics`` need no session. Every page works without a script, too.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qs, quote
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from fastapi.staticfiles import StaticFiles
+from fastapi.templating import Jinja2Templates
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
+
+from fraud.contracts import Decision
+from fraud.delivery import Kafka
+from fraud.errors import Unavailable
+from services.console import metrics, views
+from services.console.archive import ConsoleArchive
+from services.console.live import Follower, Live
+from services.console.registry import Registry
+from services.console.sessions import COOKIE, Session, Sessions
+from services.console.settings import ConsoleSettings
+from services.console.verdicts import Verdicts
+from services.scoring.problems import Problem
+from services.scoring.security import NOBODY, Keys, RateLimit
+
+HERE: Final = Path(__file__).parent
+SHOWN: Final = 60
+"""Alerts on the first page."""
+EVENT_S: Final = 0.5
+MOST_FORM: Final = 4_096
+_OPEN: Final = ("/login", "/static/", "/health", "/ready", "/metrics")
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_HEADERS: Final = {
+    "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+
+class Console:
+    """All parts of the console, wired; ``app`` is the ASGI application.
+
+    Parameters
+    ----------
+    settings
+        Of the console.
+
+    Raises
+    ------
+    BadConfig
+        When it could be reached from outside without keys.
+    """
+
+    def __init__(self, settings: ConsoleSettings) -> None:
+        self.settings = settings
+        self.keys = Keys(settings.keys_file, settings.host, "FRAUD_CONSOLE")
+        self.logins = RateLimit(0.2, 10)
+        self.sessions = Sessions(settings.session_secret.get_secret_value(), settings.session_s)
+        self.live = Live(settings.kept)
+        self.follower = Follower(settings, self.live)
+        self.archive = ConsoleArchive(settings.delta, settings.delta_options)
+        self.registry = Registry(settings.mlflow_uri, settings.model_name)
+        kafka = Kafka(settings.kafka_bootstrap, settings.kafka_options, settings.kafka_timeout_s)
+        self.verdicts = Verdicts(kafka, self.live)
+        self.templates = Jinja2Templates(HERE / "templates")
+        views.teach(self.templates.env)
+        self.app = FastAPI(title="fraud console", openapi_url=None, lifespan=self._live)
+        self.app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+        self.app.middleware("http")(self._guard)
+        for path, act, method in (
+            ("/", self.alerts, "GET"),
+            ("/cases/{transaction_id}", self.case, "GET"),
+            ("/cases/{transaction_id}/verdict", self.judge, "POST"),
+            ("/model", self.model, "GET"),
+            ("/experiment", self.experiment, "GET"),
+            ("/events", self.events, "GET"),
+            ("/login", self.login, "GET"),
+            ("/login", self.enter, "POST"),
+            ("/logout", self.leave, "POST"),
+            ("/health", self.health, "GET"),
+            ("/ready", self.ready, "GET"),
+            ("/metrics", self.metrics, "GET"),
+        ):
+            self.app.add_api_route(path, act, methods=[method], response_model=None)
+
+    @asynccontextmanager
+    async def _live(self, _app: FastAPI) -> AsyncIterator[None]:
+        self.follower.start()
+        yield
+        self.follower.stop()
+
+    async def _guard(self, request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+        """Let in who has a session; count; say no to pages of others that send forms here."""
+        started, path = time.perf_counter(), request.url.path
+        host = request.headers.get("host", "").rsplit(":", 1)[0]
+        begun: Session | None = None
+        if self.keys.is_open and host not in _LOOPBACK:
+            answer: Response = PlainTextResponse(
+                "without API keys the console answers only this machine", 403
+            )
+        else:
+            session = self.sessions.read(request.cookies.get(COOKIE))
+            if session is None and self.keys.is_open:
+                session = begun = self.sessions.begin(NOBODY)
+            request.state.session = session
+            if session is None and not path.startswith(_OPEN):
+                answer = _login_first(request)
+            else:
+                answer = await go_on(request)
+        if begun is not None and COOKIE not in answer.headers.get("set-cookie", ""):
+            self._give(answer, begun)
+        answer.headers.update(_HEADERS)
+        if path.startswith("/static/"):
+            answer.headers["cache-control"] = "max-age=300"
+        route = request.scope.get("route")
+        name = getattr(route, "path", "other")
+        metrics.REQUESTS.labels(name, answer.status_code).inc()
+        metrics.SECONDS.labels(name).observe(time.perf_counter() - started)
+        return answer
+
+    async def alerts(self, request: Request) -> Response:
+        """Show the alerts, the newest first."""
+        shows_all = request.query_params.get("show") == "all"
+        found = self.live.alerts() if shows_all else self.live.open_alerts()
+        context = {
+            "rows": [views.row(one, self.live) for one in found[:SHOWN]],
+            "total": len(found),
+            "shows_all": shows_all,
+            "recent": [views.row(one, self.live) for one in self.live.recent(14)],
+            **views.pulse(self.live),
+        }
+        return self._page(request, "alerts.html", context)
+
+    async def case(self, request: Request, transaction_id: str) -> Response:
+        """Show one case with its user's history."""
+        decision, trouble = await self._find(transaction_id)
+        if decision is None:
+            words = trouble or (
+                "It is neither among the newest decisions nor in the archive. A new decision reaches "
+                "the archive within seconds."
+            )
+            return self._page(
+                request, "missing.html", {"id": transaction_id, "words": words}, 503 if trouble else 404
+            )
+        try:
+            history = await run_in_threadpool(
+                self.archive.history,
+                decision.user_id,
+                decision.event_time,
+                self.settings.history_days,
+                transaction_id,
+            )
+        except Unavailable as error:
+            history, trouble = [], str(error)
+        context = views.case(decision, history, self.live, trouble)
+        return self._page(request, "case.html", context)
+
+    async def judge(self, request: Request, transaction_id: str) -> Response:
+        """Write a verdict, then show the next open alert."""
+        form = await _form(request)
+        session: Session = request.state.session
+        if not self.sessions.is_token(session, form.get("token", "")):
+            return self._page(
+                request, "error.html", {"words": "This form is too old. Load the page again."}, 403
+            )
+        if form.get("verdict") not in {"fraud", "honest"}:
+            return self._page(request, "error.html", {"words": "A verdict is fraud or honest."}, 422)
+        decision, trouble = await self._find(transaction_id)
+        if decision is None:
+            words = trouble or "There is no such transaction any more."
+            return self._page(request, "error.html", {"words": words}, 503 if trouble else 404)
+        is_fraud = form["verdict"] == "fraud"
+        try:
+            await run_in_threadpool(self.verdicts.give, decision, session.client, is_fraud=is_fraud)
+        except Unavailable as error:
+            return self._page(request, "error.html", {"words": f"{error}."}, 503)
+        if "application/json" in request.headers.get("accept", ""):
+            return JSONResponse({"verdict": form["verdict"], "open": len(self.live.open_alerts())})
+        return RedirectResponse(f"/cases/{quote(transaction_id, safe='')}", 303)
+
+    async def model(self, request: Request) -> Response:
+        """Show the served model, its scores, and drift."""
+        troubles = []
+        try:
+            versions = await run_in_threadpool(self.registry.versions)
+        except Unavailable as error:
+            versions = []
+            troubles.append(str(error))
+        figures: dict[str, Any] = {}
+        for job in ("drift", "evaluate", "parity"):
+            try:
+                figures[job] = await run_in_threadpool(self.archive.figures, job)
+            except Unavailable as error:
+                figures[job] = []
+                troubles.append(str(error))
+        return self._page(request, "model.html", views.model(versions, figures, self.live, troubles))
+
+    async def experiment(self, request: Request) -> Response:
+        """Show how the experiment stands."""
+        context = views.experiment(self.settings.experiment_file, self.settings.experiment_state)
+        return self._page(request, "experiment.html", context)
+
+    async def events(self, request: Request) -> Response:
+        """Stream what is new: ``alert`` (a row), ``pulse`` (figures and chart)."""
+        seen = self.live.number
+
+        async def stream() -> AsyncIterator[str]:
+            nonlocal seen
+            metrics.VIEWERS.inc()
+            beat = 0
+            try:
+                while not self.follower.is_stopping and not await request.is_disconnected():
+                    number = self.live.number
+                    fresh = self.live.alerts(after=seen) if number > seen else []
+                    seen = number
+                    for decision in reversed(fresh[:SHOWN]):
+                        row = self._render("row.html", row=views.row(decision, self.live))
+                        yield _event("alert", {"id": decision.transaction_id, "html": row})
+                    if beat % 2 == 0:
+                        html = self._render("pulse.html", **views.pulse(self.live))
+                        recent = [views.row(one, self.live) for one in self.live.recent(14)]
+                        ticker = self._render("ticker.html", recent=recent)
+                        count = len(self.live.open_alerts())
+                        yield _event("pulse", {"html": html, "ticker": ticker, "open": count})
+                    beat += 1
+                    await asyncio.sleep(EVENT_S)
+            finally:
+                metrics.VIEWERS.dec()
+
+        return StreamingResponse(stream(), media_type="text/event-stream")
+
+    async def login(self, request: Request) -> Response:
+        """Ask for the API key."""
+        if request.state.session is not None:
+            return RedirectResponse("/", 303)
+        return self._page(request, "login.html", {"words": ""})
+
+    async def enter(self, request: Request) -> Response:
+        """Begin a session."""
+        form = await _form(request)
+        try:
+            self.logins.take(request.client.host if request.client else "")
+        except Problem:
+            return self._page(request, "login.html", {"words": "Too many attempts. Wait a minute."}, 429)
+        client = self.keys.name_of(form.get("key", "").encode())
+        if client is None:
+            words = "This API key is not known here."
+            return self._page(request, "login.html", {"words": words}, 401)
+        answer = RedirectResponse("/", 303)
+        self._give(answer, self.sessions.begin(client))
+        return answer
+
+    async def leave(self, request: Request) -> Response:
+        """End the session in this browser."""
+        form = await _form(request)
+        if not self.sessions.is_token(request.state.session, form.get("token", "")):
+            return self._page(request, "error.html", {"words": "This form is too old."}, 403)
+        answer = RedirectResponse("/login", 303)
+        answer.delete_cookie(COOKIE)
+        return answer
+
+    async def health(self) -> Response:
+        """Say that it lives."""
+        return JSONResponse({"status": "alive"})
+
+    async def ready(self) -> Response:
+        """Say whether it follows Kafka."""
+        trouble = self.live.trouble
+        return JSONResponse({"status": trouble or "ready"}, 503 if trouble else 200)
+
+    async def metrics(self) -> Response:
+        """Give the figures."""
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    async def _find(self, transaction_id: str) -> tuple[Decision | None, str]:
+        found = self.live.find(transaction_id)
+        if found is not None:
+            return found, ""
+        try:
+            return await run_in_threadpool(self.archive.find, transaction_id), ""
+        except Unavailable as error:
+            return None, str(error)
+
+    def _give(self, answer: Response, session: Session) -> None:
+        answer.set_cookie(
+            COOKIE,
+            self.sessions.write(session),
+            max_age=int(self.settings.session_s),
+            httponly=True,
+            samesite="strict",
+            secure=self.settings.is_https,
+        )
+
+    def _page(self, request: Request, name: str, context: dict[str, Any], status: int = 200) -> HTMLResponse:
+        session: Session | None = request.state.session
+        shared = {
+            "token": self.sessions.token(session) if session else "",
+            "client": session.client if session else "",
+            "is_guarded": not self.keys.is_open,
+            "trouble": self.live.trouble,
+            "open_count": len(self.live.open_alerts()),
+            "path": request.url.path,
+        }
+        return self.templates.TemplateResponse(request, name, {**shared, **context}, status_code=status)
+
+    def _render(self, name: str, **context: Any) -> str:
+        return self.templates.get_template(name).render(**context)
+
+
+def _login_first(request: Request) -> Response:
+    is_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+    return RedirectResponse("/login", 303) if is_page else PlainTextResponse("log in first", 401)
+
+
+async def _form(request: Request) -> dict[str, str]:
+    if int(request.headers.get("content-length") or 0) > MOST_FORM:
+        return {}
+    content = (await request.body())[:MOST_FORM].decode(errors="replace")
+    return {name: values[-1] for name, values in parse_qs(content).items()}
+
+
+def _event(kind: str, content: dict[str, Any]) -> str:
+    return f"event: {kind}\ndata: {json.dumps(content)}\n\n"

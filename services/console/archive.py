@@ -1,0 +1,138 @@
+"""What the Delta tables know of a case: its decision, and its user's history.
+
+Reads ``transactions``, ``decisions``, ``labels`` and ``figures``.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from prometheus_client.parser import text_string_to_metric_families
+
+from fraud.contracts import Decision
+from fraud.log.tables import Table, find_table
+
+_TRANSACTION: Final = (
+    "transaction_id",
+    "event_time",
+    "merchant_id",
+    "amount",
+    "category",
+    "country",
+    "channel",
+    "device_id",
+    "latitude",
+    "longitude",
+    "home_latitude",
+    "home_longitude",
+)
+_DECISION: Final = (
+    *("transaction_id", "user_id", "merchant_id", "event_time", "amount", "outcome", "score", "reasons"),
+    *("model_version", "policy_version", "features_version", "is_fallback", "received_at", "processed_at"),
+    *("epoch", "source_partition", "source_offset"),
+    *("experiment", "arm", "shadow_score", "shadow_version"),
+)
+MOST: Final = 400
+"""Transactions of a history that are shown, the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One transaction of a user's history."""
+
+    transaction_id: str
+    event_time: datetime
+    merchant_id: str
+    amount: float
+    category: str | None
+    country: str | None
+    channel: str | None
+    device_id: str | None
+    latitude: float | None
+    longitude: float | None
+    home_latitude: float | None
+    home_longitude: float | None
+    outcome: str | None
+    """None: from before the platform decided."""
+    score: float | None
+    is_fraud: bool | None
+    """None: no verdict yet."""
+    is_case: bool
+
+
+class ConsoleArchive:
+    """Reads the tables anew for each question.
+
+    Parameters
+    ----------
+    delta
+        Path or URI of the tables; empty: there is no archive.
+    options
+        Access to the object store.
+    """
+
+    def __init__(self, delta: str, options: dict[str, str]) -> None:
+        self._delta, self._options = delta, options
+
+    def find(self, transaction_id: str) -> Decision | None:
+        """Find a decision."""
+        found = self._rows("decisions", _DECISION, ds.field("transaction_id") == transaction_id)
+        if not found:
+            return None
+        row = {name: value for name, value in found[0].items() if value is not None or name in _NULLABLE}
+        row["reasons"] = json.loads(row.get("reasons") or "[]")
+        return Decision.model_validate(row)
+
+    def history(self, user_id: str, until: datetime, days: float, transaction_id: str) -> list[Event]:
+        """List a user's transactions of the days before (and the day after) a case, the oldest first."""
+        since, end = until - timedelta(days=days), until + timedelta(days=1)
+        time = ds.field("event_time")
+        is_near = (ds.field("user_id") == user_id) & (time >= pc.scalar(since)) & (time <= pc.scalar(end))
+        transactions = self._rows("transactions", _TRANSACTION, is_near)
+        decided = {
+            row["transaction_id"]: row
+            for row in self._rows("decisions", ("transaction_id", "outcome", "score"), is_near)
+        }
+        labels = self._rows("labels", ("transaction_id", "is_fraud", "label_time"), is_near)
+        verdicts = {
+            row["transaction_id"]: row["is_fraud"]
+            for row in sorted(labels, key=lambda row: row["label_time"])
+        }
+        events: dict[str, Event] = {}
+        for row in sorted(transactions, key=lambda row: row["event_time"])[-MOST:]:
+            id_ = row["transaction_id"]
+            known = decided.get(id_, {})
+            events[id_] = Event(
+                **row,
+                outcome=known.get("outcome"),
+                score=known.get("score"),
+                is_fraud=verdicts.get(id_),
+                is_case=id_ == transaction_id,
+            )
+        return list(events.values())
+
+    def figures(self, job: str) -> list[tuple[str, dict[str, str], float]]:
+        """List what a job has measured last: name, labels, value."""
+        found = self._rows("figures", ("job", "text"), ds.field("job") == job)
+        if not found:
+            return []
+        return [
+            (sample.name, dict(sample.labels), sample.value)
+            for family in text_string_to_metric_families(found[0]["text"])
+            for sample in family.samples
+        ]
+
+    def _rows(self, table: str, columns: Sequence[str], where: pc.Expression) -> list[dict[str, Any]]:
+        found: Table | None = find_table(self._delta, table, self._options) if self._delta else None
+        if found is None:
+            return []
+        there = [name for name in columns if name in found.columns]
+        rows: list[dict[str, Any]] = found.rows(there, where).to_pylist()
+        return rows
+
+
+_NULLABLE: Final = frozenset({"score", "model_version"})

@@ -1,0 +1,221 @@
+"""Follows the topics ``decisions`` and ``labels``, and keeps what people look at now."""
+
+import logging
+import threading
+import time
+from collections import Counter, OrderedDict, deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import TopicPartition as Position
+
+from fraud.contracts import DECISIONS, LABELS, Decision, Label, Outcome, parse_record
+from fraud.errors import BadRecord
+from services.console import metrics
+from services.console.settings import ConsoleSettings
+
+POLL_S: Final = 0.2
+RETRY_S: Final = 2.0
+SLOT_S: Final = 10
+"""Seconds that the chart of the traffic counts together."""
+SLOTS: Final = 60
+SCORES: Final = 20
+"""Bins of the score's histogram."""
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What somebody said of a transaction."""
+
+    is_fraud: bool
+    source: str | None
+    at: datetime
+
+    @classmethod
+    def of(cls, label: Label) -> "Verdict":
+        """Take it from a label."""
+        return cls(label.is_fraud, label.source, label.label_time)
+
+
+class Live:
+    """The newest decisions, alerts and verdicts; filled by a thread, read by pages.
+
+    Parameters
+    ----------
+    kept
+        Alerts held, the newest.
+    """
+
+    def __init__(self, kept: int) -> None:
+        self._kept = kept
+        self._lock = threading.Lock()
+        self._alerts: OrderedDict[str, tuple[int, Decision]] = OrderedDict()
+        self._recent: OrderedDict[str, Decision] = OrderedDict()
+        self._verdicts: OrderedDict[str, Verdict] = OrderedDict()
+        self._traffic: deque[tuple[int, Counter[str]]] = deque(maxlen=SLOTS)
+        self.scores: dict[str, list[int]] = {}
+        """Histogram of the scores since the start, by model version."""
+        self.outcomes: Counter[str] = Counter()
+        self.number = 0
+        """Grows with each alert and verdict: what a page has seen is below it."""
+        self.trouble = "connecting to Kafka"
+        """Why nothing comes; empty: it does."""
+
+    def take_decision(self, decision: Decision) -> None:
+        """Take a decision in; one published again changes nothing."""
+        with self._lock:
+            id_ = decision.transaction_id
+            if id_ in self._recent or id_ in self._alerts:
+                return
+            self._recent[id_] = decision
+            if len(self._recent) > max(self._kept, 500):
+                self._recent.popitem(last=False)
+            self.outcomes[decision.outcome] += 1
+            self._count(decision)
+            if decision.score is not None:
+                bins = self.scores.setdefault(decision.model_version or "", [0] * SCORES)
+                bins[min(int(decision.score * SCORES), SCORES - 1)] += 1
+            if decision.outcome is not Outcome.APPROVE:
+                self.number += 1
+                self._alerts[id_] = (self.number, decision)
+                if len(self._alerts) > self._kept:
+                    self._alerts.popitem(last=False)
+        metrics.DECISIONS.inc()
+
+    def take_label(self, label: Label) -> None:
+        """Take a verdict in; the newest counts."""
+        with self._lock:
+            self.number += 1
+            self._verdicts[label.transaction_id] = Verdict.of(label)
+            self._verdicts.move_to_end(label.transaction_id)
+            if len(self._verdicts) > 20 * self._kept:
+                self._verdicts.popitem(last=False)
+
+    def alerts(self, after: int = 0) -> list[Decision]:
+        """List the alerts, the newest first."""
+        with self._lock:
+            found = [decision for number, decision in self._alerts.values() if number > after]
+        return found[::-1]
+
+    def open_alerts(self) -> list[Decision]:
+        """List the alerts without a verdict, the newest first."""
+        with self._lock:
+            found = [one for _, one in self._alerts.values() if one.transaction_id not in self._verdicts]
+        metrics.OPEN.set(len(found))
+        return found[::-1]
+
+    def recent(self, n: int) -> list[Decision]:
+        """List the newest decisions."""
+        with self._lock:
+            return list(self._recent.values())[: -n - 1 : -1]
+
+    def find(self, transaction_id: str) -> Decision | None:
+        """Find a decision that is held."""
+        with self._lock:
+            alert = self._alerts.get(transaction_id)
+            return alert[1] if alert else self._recent.get(transaction_id)
+
+    def verdict(self, transaction_id: str) -> Verdict | None:
+        """Find what was said of a transaction."""
+        with self._lock:
+            return self._verdicts.get(transaction_id)
+
+    def traffic(self) -> list[Counter[str]]:
+        """Count the decisions of the last ten minutes by outcome, in slots of ten seconds."""
+        newest = int(time.time()) // SLOT_S
+        with self._lock:
+            by_slot = dict(self._traffic)
+        return [by_slot.get(slot, Counter()) for slot in range(newest - SLOTS + 1, newest + 1)]
+
+    def _count(self, decision: Decision) -> None:
+        slot = int(decision.processed_at.timestamp()) // SLOT_S
+        for at, counts in reversed(self._traffic):
+            if at == slot:
+                counts[decision.outcome] += 1
+                return
+        if not self._traffic or slot > self._traffic[-1][0]:
+            self._traffic.append((slot, Counter({decision.outcome: 1})))
+
+
+class Follower:
+    """Reads Kafka in a thread of its own, from a little before now; outlives the broker's absence."""
+
+    def __init__(self, settings: ConsoleSettings, live: Live) -> None:
+        self._settings, self._live = settings, live
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._stopping.set()
+        self._thread.join(5.0)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the console ends."""
+        return self._stopping.is_set()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._follow()
+            except KafkaException as error:
+                self._live.trouble = f"Kafka does not answer: {error.args[0].str()}"
+                metrics.IS_LIVE.set(0)
+                log.warning("%s", self._live.trouble)
+                self._stopping.wait(RETRY_S)
+
+    def _follow(self) -> None:
+        consumer = Consumer(
+            {
+                **self._settings.kafka_options,
+                "bootstrap.servers": self._settings.kafka_bootstrap,
+                "group.id": "fraud-console",  # never joined: partitions are assigned, offsets not committed
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "log_level": 2,
+            }
+        )
+        try:
+            consumer.assign(self._positions(consumer))
+            self._live.trouble = ""
+            metrics.IS_LIVE.set(1)
+            while not self._stopping.is_set():
+                for message in consumer.consume(1_000, POLL_S):
+                    self._take(message)
+        finally:
+            consumer.close()
+
+    def _positions(self, consumer: Any) -> list[Position]:
+        found = []
+        for topic in (DECISIONS, LABELS):
+            described = consumer.list_topics(topic, timeout=5.0).topics[topic]
+            if described.error is not None:
+                raise KafkaException(described.error)
+            for partition in described.partitions:
+                start, end = consumer.get_watermark_offsets(Position(topic, partition), timeout=5.0)
+                found.append(Position(topic, partition, max(start, end - self._settings.look_back)))
+        return found
+
+    def _take(self, message: Any) -> None:
+        if message.error() is not None:
+            raise KafkaException(message.error())
+        try:
+            if message.topic() == DECISIONS:
+                self._live.take_decision(parse_record(Decision, message.value()))
+            else:
+                self._live.take_label(parse_record(Label, message.value()))
+        except BadRecord as error:
+            log.warning("a record of %s cannot be shown: %s", message.topic(), error)
+
+
+def now() -> datetime:
+    """Tell the time, UTC."""
+    return datetime.now(UTC)

@@ -1,0 +1,32 @@
+"""Entry of the console: ``python -m services.console.main``."""
+
+import sys
+
+import uvicorn
+
+from fraud.errors import FraudError
+from fraud.telemetry import configure_logging
+from services.console.app import Console
+from services.console.settings import ConsoleSettings
+
+
+def main() -> None:
+    """Read the settings and serve until told to end."""
+    configure_logging()
+    try:
+        settings = ConsoleSettings()
+        console = Console(settings)
+    except FraudError as error:
+        sys.exit(f"error: {error}")
+    uvicorn.run(
+        console.app,
+        host=settings.host,
+        port=settings.port,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=2,  # pages that follow live never end by themselves
+    )
+
+
+if __name__ == "__main__":
+    main()

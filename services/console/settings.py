@@ -1,0 +1,52 @@
+"""Settings of the console, read from the environment (``FRAUD_CONSOLE_*``)."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ConsoleSettings(BaseSettings):
+    """Where it listens, whom it lets in, and what it reads."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAUD_CONSOLE_", frozen=True, extra="forbid")
+
+    host: str = "127.0.0.1"
+    """Address to listen on; any other than loopback needs ``keys_file``."""
+    port: int = Field(default=8070, ge=0, le=65535)
+    """HTTP port; 0: any free one."""
+    keys_file: Path | None = None
+    """YAML ``analyst: sha256 of the API key, in hex``, as the scoring service has it."""
+    is_https: bool = False
+    """Whether people reach it by HTTPS (a proxy ends it): the cookie is then sent by nothing else."""
+    session_secret: SecretStr = SecretStr("")
+    """Signs sessions; replicas need the same. Empty: one of its own, sessions end with the process."""
+    session_s: float = Field(default=43_200.0, gt=0.0)
+    """How long a session lasts, seconds."""
+
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    """Host and port of the brokers, comma separated."""
+    kafka_options: dict[str, str] = {}
+    """Further client options under Kafka's names."""
+    kafka_timeout_s: float = Field(default=5.0, gt=0.0)
+    """How long Kafka may take to accept a verdict, seconds."""
+    look_back: int = Field(default=20_000, ge=0)
+    """Records of each partition that are read again at the start."""
+    kept: int = Field(default=2_000, ge=10)
+    """Alerts held in memory, the newest; older ones are found in the archive by their id."""
+
+    delta: str = ""
+    """Path or URI of the Delta tables; empty: cases show only what is in Kafka."""
+    delta_options: dict[str, str] = {}
+    """Access to the tables' object store, under delta-rs' names."""
+    history_days: float = Field(default=60.0, gt=0.0)
+    """How much of a user's history a case shows, days before it."""
+
+    mlflow_uri: str = "http://127.0.0.1:5000"
+    """MLflow tracking server and registry."""
+    model_name: str = "fraud"
+    """In the registry."""
+    experiment_file: Path | None = None
+    """Definition of the experiment (``fraud.experiment``)."""
+    experiment_state: Path | None = None
+    """``state.json`` that ``fraud experiment report`` leaves."""

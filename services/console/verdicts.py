@@ -1,0 +1,51 @@
+"""What people say of alerts, as labels on the topic ``labels``."""
+
+from typing import Final
+
+from fraud.contracts import LABELS, Decision, Label
+from fraud.delivery import Kafka
+from fraud.errors import Unavailable
+from services.console import metrics
+from services.console.live import Live, now
+
+SOURCE: Final = "analyst:"
+"""Before the client's name, in a label's source."""
+
+
+class Verdicts:
+    """Writes labels.
+
+    Parameters
+    ----------
+    kafka
+        Takes them.
+    live
+        Shows them at once.
+    """
+
+    def __init__(self, kafka: Kafka, live: Live) -> None:
+        self._kafka, self._live = kafka, live
+
+    def give(self, decision: Decision, client: str, *, is_fraud: bool) -> Label:
+        """Write a verdict; a later one on the same transaction takes its place.
+
+        Raises
+        ------
+        Unavailable
+            When Kafka does not take it; give it again.
+        """
+        label = Label(
+            transaction_id=decision.transaction_id,
+            user_id=decision.user_id,
+            merchant_id=decision.merchant_id,
+            event_time=decision.event_time,
+            label_time=now(),
+            is_fraud=is_fraud,
+            source=f"{SOURCE}{client}",
+        )
+        if not all(self._kafka.send([(LABELS, label.user_id, label.model_dump_json().encode())])):
+            metrics.FAILED_VERDICTS.inc()
+            raise Unavailable("Kafka did not take the verdict; nothing is written. Give it again")
+        metrics.VERDICTS.labels("fraud" if is_fraud else "honest").inc()
+        self._live.take_label(label)
+        return label

@@ -1,0 +1,217 @@
+"""From records to what the templates show: words, numbers, pictures."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment
+
+from fraud.contracts import Decision, Outcome
+from fraud.errors import BadConfig
+from fraud.experiment import read_experiment, read_stop
+from services.console import draw
+from services.console.archive import Event
+from services.console.live import SLOTS, Live, now
+from services.console.registry import ModelVersion
+
+SHOWN_METRICS: Final = (
+    ("pr_auc", "PR-AUC"),
+    ("roc_auc", "ROC-AUC"),
+    ("precision", "precision"),
+    ("recall", "recall"),
+    ("brier", "Brier score"),
+)
+MOST_DRIFT: Final = 24
+
+
+def teach(env: Environment) -> None:
+    """Give the templates our ways to write."""
+    env.filters["moment"] = moment
+    env.globals["draw_score"] = draw.draw_score
+    env.filters["money"] = lambda amount: f"{amount:,.2f}"
+    env.filters["number"] = number
+    env.trim_blocks = env.lstrip_blocks = True
+
+
+def moment(at: datetime) -> str:
+    """Write a time, UTC.
+
+    Examples
+    --------
+    >>> moment(datetime(2026, 3, 1, 12, 5, tzinfo=UTC))
+    '1 Mar 2026 12:05:00'
+    """
+    at = at.astimezone(UTC)
+    return f"{at.day} {at:%b %Y %H:%M:%S}"
+
+
+def number(value: float | None) -> str:
+    """Write a figure.
+
+    Examples
+    --------
+    >>> number(0.81234), number(30250.0), number(None)
+    ('0.812', '30,250', '-')
+    """
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
+
+
+def row(decision: Decision, live: Live) -> dict[str, Any]:
+    """Say a decision in one row."""
+    verdict = live.verdict(decision.transaction_id)
+    return {
+        "id": decision.transaction_id,
+        "user": decision.user_id,
+        "merchant": decision.merchant_id,
+        "amount": decision.amount,
+        "outcome": str(decision.outcome),
+        "score": decision.score,
+        "reason": decision.reasons[0].text if decision.reasons else _without_reason(decision),
+        "at": decision.processed_at,
+        "verdict": None if verdict is None else ("fraud" if verdict.is_fraud else "honest"),
+    }
+
+
+def pulse(live: Live) -> dict[str, Any]:
+    """Say what goes on now."""
+    slots = live.traffic()
+    minute = sum(sum(slot.values()) for slot in slots[-7:-1])
+    recent = live.recent(300)
+    waits = [(one.processed_at - one.received_at).total_seconds() * 1e3 for one in recent]
+    total = sum(live.outcomes.values())
+    stopped = total - live.outcomes[Outcome.APPROVE]
+    return {
+        "per_minute": minute,
+        "decided": total,
+        "stopped": stopped,
+        "stopped_share": stopped / total if total else 0.0,
+        "fallbacks": sum(one.is_fallback for one in recent),
+        "wait_ms": statistics.median(waits) if waits else None,
+        "traffic": draw.draw_traffic(slots),
+        "minutes": SLOTS // 6,
+    }
+
+
+def case(decision: Decision, history: Sequence[Event], live: Live, trouble: str) -> dict[str, Any]:
+    """Say a case."""
+    here = next((event for event in history if event.is_case), None)
+    ids = [one.transaction_id for one in live.open_alerts()]
+    place = ids.index(decision.transaction_id) if decision.transaction_id in ids else -1
+    verdict = live.verdict(decision.transaction_id)
+    known = None if verdict is None else ("fraud" if verdict.is_fraud else "honest")
+    if known is None and here is not None and here.is_fraud is not None:
+        known = "fraud" if here.is_fraud else "honest"
+    before = [event for event in history if event.event_time < decision.event_time]
+    amounts = [event.amount for event in before]
+    return {
+        "decision": decision,
+        "row": row(decision, live),
+        "verdict": known,
+        "verdict_by": verdict.source if verdict else None,
+        "here": here,
+        "history": list(reversed(history))[:40],
+        "timeline": draw.draw_timeline(history),
+        "map": draw.draw_map(history),
+        "trouble_case": trouble,
+        "previous": ids[place - 1] if place > 0 else None,
+        "next": ids[place + 1] if place + 1 < len(ids) else None,
+        "facts": {
+            "transactions before": f"{len(before)}",
+            "usual amount (median)": f"{statistics.median(amounts):,.2f}" if amounts else "no history",
+            "merchants": f"{len({event.merchant_id for event in before})}",
+            "known frauds": f"{sum(event.is_fraud is True for event in before)}",
+            "time to decide": _wait(decision),
+        },
+        "kind_of": draw.kind_of,
+    }
+
+
+def model(
+    versions: Sequence[ModelVersion], figures: dict[str, Any], live: Live, troubles: list[str]
+) -> dict[str, Any]:
+    """Say how the model does."""
+    tables: list[dict[str, Any]] = [
+        {
+            "alias": one.alias,
+            "version": one.version,
+            "at": one.created_at,
+            "metrics": {words: _metric(one.metrics, name) for name, words in SHOWN_METRICS},
+            "gate": one.tags.get("gate"),
+        }
+        for one in versions
+    ]
+    scores = [
+        {"version": version, "n": sum(bins), "picture": draw.draw_bars(bins)}
+        for version, bins in sorted(live.scores.items())
+    ]
+    drift = [
+        (name, labels["feature"], value)
+        for name, labels, value in figures["drift"]
+        if "feature" in labels and value == value  # noqa: PLR0124  (not NaN)
+    ]
+    by_name: dict[str, list[tuple[str, float]]] = {}
+    for name, feature, value in sorted(drift, key=lambda one: -one[2]):
+        by_name.setdefault(name, []).append((feature, value))
+    return {
+        "versions": tables,
+        "metric_names": [
+            words for _, words in SHOWN_METRICS if any(one["metrics"][words] is not None for one in tables)
+        ],
+        "scores": scores,
+        "drift": {name: found[:MOST_DRIFT] for name, found in by_name.items()},
+        "drift_figures": [one for one in figures["drift"] if not one[1]],
+        "matured": [one for one in figures["evaluate"] if not one[1]],
+        "parity": [one for one in figures["parity"] if not one[1]],
+        "troubles": troubles,
+    }
+
+
+def experiment(file: Path | None, state: Path | None) -> dict[str, Any]:
+    """Say how the experiment stands."""
+    found: dict[str, Any] = {"definition": None, "stop": None, "state": None, "words": ""}
+    if file is None or not file.exists():
+        found["words"] = "No experiment is defined: the champion decides for everybody."
+        return found
+    try:
+        definition = read_experiment(file)
+    except BadConfig as error:
+        found["words"] = f"The definition is refused: {error}"
+        return found
+    found["definition"], found["stop"] = definition, read_stop(file, definition)
+    is_on = definition.start <= now() < definition.stop and found["stop"] is None
+    found["is_running"] = is_on
+    try:
+        content = json.loads(state.read_text(encoding="utf-8")) if state else None
+    except (OSError, ValueError):
+        content = None
+    if content is None or content["experiment"] != definition.id:
+        found["words"] = "No analysis has run yet; `fraud experiment report` makes one."
+        return found
+    for one in content["metrics"]:
+        values = list(zip(one["difference"], one["lower"], one["upper"], strict=True))
+        one["picture"] = draw.draw_bounds(values, one["at_most"])
+        one["now"], one["low"], one["high"] = values[-1]
+    found["state"] = content
+    return found
+
+
+def _metric(metrics: dict[str, float], name: str) -> float | None:
+    """Find a metric by its name, alone or after what it was measured on."""
+    named = [key for key in metrics if key == name or key.endswith(("_" + name, "." + name, "/" + name))]
+    return metrics[min(named, key=len)] if named else None
+
+
+def _without_reason(decision: Decision) -> str:
+    if decision.outcome is Outcome.APPROVE:
+        return "nothing unusual"
+    return "decided without the model" if decision.is_fallback else "the score alone"
+
+
+def _wait(decision: Decision) -> str:
+    wait_s = (decision.processed_at - decision.received_at).total_seconds()
+    return f"{wait_s * 1e3:,.0f} ms" if wait_s < 10 else f"{wait_s:,.1f} s"
