@@ -43,7 +43,8 @@ class Sessions:
     def write(self, session: Session) -> str:
         """Write the cookie's value."""
         content = json.dumps([session.client, session.nonce, session.until_s]).encode()
-        return f"{base64.urlsafe_b64encode(content).decode()}.{self._sign(b'session', content)}"
+        encoded = base64.urlsafe_b64encode(content).decode().rstrip("=")
+        return f"{encoded}.{self._sign(b'session', content)}"
 
     def read(self, cookie: str | None) -> Session | None:
         """Read a cookie's value; None when it is not ours or its time is over.
@@ -57,7 +58,7 @@ class Sessions:
         """
         encoded, _, signature = (cookie or "").rpartition(".")
         try:
-            content = base64.urlsafe_b64decode(encoded)
+            content = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
         except ValueError:
             return None
         if not content or not hmac.compare_digest(signature, self._sign(b"session", content)):

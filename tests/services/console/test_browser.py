@@ -1,0 +1,195 @@
+"""The console as people use it: a real Chromium, a real broker, real Delta tables."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Producer
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+from fraud.contracts import DECISIONS, LABELS, Decision, Label, parse_record
+from fraud.local import platform
+from fraud.local.settings import LocalSettings
+from services.console.app import Console
+from tests.services.console.conftest import World, label_of, serve, settings_of
+
+pytestmark = pytest.mark.flow
+PATIENCE_S = 60.0
+
+
+class Desk:
+    """A console on a broker, looked at by a browser."""
+
+    def __init__(self, console: Console, url: str, kafka: str, browser: Any) -> None:
+        self.console, self.url, self.kafka, self.browser = console, url, kafka, browser
+        self._producer = Producer({"bootstrap.servers": kafka, "acks": "all"})
+
+    def publish(self, topic: str, *records: Decision | Label) -> None:
+        for record in records:
+            self._producer.produce(topic, record.model_dump_json(), record.user_id)
+        assert self._producer.flush(30) == 0
+
+    def open(self, path: str = "/") -> None:
+        self.browser.get(self.url + path)
+
+    def wait(self, is_true: Callable[[], Any]) -> Any:
+        ignored = (Exception,)  # an element that is replaced while it is looked at
+        return WebDriverWait(self.browser, PATIENCE_S, 0.05, ignored).until(lambda _: is_true())
+
+    def press(self, key: str) -> None:
+        self.browser.find_element(By.TAG_NAME, "body").send_keys(key)
+
+    def all(self, selector: str) -> list[Any]:
+        return list(self.browser.find_elements(By.CSS_SELECTOR, selector))
+
+    def ids(self) -> list[str]:
+        return list(
+            self.browser.execute_script(
+                "return [...document.querySelectorAll('tr[data-id]')].map(row => row.dataset.id)"
+            )
+        )
+
+    def chosen(self) -> str:
+        return str(self.all("tr.at")[0].get_attribute("data-id"))
+
+    def labels(self) -> dict[str, Label]:
+        """All labels in Kafka, the newest of each transaction."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.kafka,
+                "group.id": "t",
+                "auto.offset.reset": "earliest",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+            }
+        )
+        consumer.subscribe([LABELS])
+        found: dict[str, Label] = {}
+        ends: set[int] = set()
+        partitions = consumer.list_topics(LABELS, timeout=10).topics[LABELS].partitions
+        while ends != set(partitions):
+            message = consumer.poll(10.0)
+            assert message is not None
+            if message.error() is not None:
+                ends.add(message.partition())
+            else:
+                label = parse_record(Label, message.value())
+                found[label.transaction_id] = label
+        consumer.close()
+        return found
+
+    def troubles(self) -> list[Any]:
+        """What the browser complains about: scripts that fail, things that a policy forbids."""
+        return [entry for entry in self.browser.get_log("browser") if "favicon" not in entry["message"]]
+
+
+@pytest.fixture(scope="module")
+def desk(world: World, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    home = tmp_path_factory.mktemp("desk")
+    local = LocalSettings(
+        home=home, kafka_port=0, kafka_controller_port=0, kafka_partitions=2, kafka_heap_mb=384
+    )
+    try:
+        platform.up(local, ["broker"])
+        kafka = next(part.url for part in platform.status(local) if part.name == "broker") or ""
+        console = Console(settings_of(world, kafka_bootstrap=kafka, kafka_timeout_s=10.0))
+        with serve(console) as url:
+            made = Desk(console, url, kafka, browser)
+            made.publish(DECISIONS, *world.decisions[:-30])
+            expected = {one.transaction_id for one in world.decisions[:-30]}
+            while not expected <= {one.transaction_id for one in console.live.recent(10_000)}:
+                assert not console.follower.is_stopping
+                threading.Event().wait(0.05)
+            yield made
+            browser.get("about:blank")
+    finally:
+        platform.down(local)
+
+
+def test_an_alert_appears_on_the_open_page_as_it_happens(desk: Desk, world: World) -> None:
+    desk.open()
+    desk.wait(lambda: desk.all("tr[data-id]"))
+    fresh = [one for one in world.decisions[-30:] if one in world.alerts] or [
+        world.alerts[0].model_copy(update={"transaction_id": "fresh-1"})
+    ]
+    before = set(desk.ids())
+    desk.publish(DECISIONS, *world.decisions[-30:], *fresh)
+    desk.wait(lambda: {one.transaction_id for one in fresh} <= set(desk.ids()))
+    assert {one.transaction_id for one in fresh}.isdisjoint(before)
+    assert desk.troubles() == []
+
+
+def test_the_keys_choose_confirm_and_dismiss_and_each_verdict_is_a_label(desk: Desk) -> None:
+    desk.open()
+    desk.wait(lambda: len(desk.ids()) > 3)
+    first, second, third = desk.ids()[:3]
+    for key in "jjk":
+        desk.press(key)
+    assert desk.chosen() == first
+    desk.press("c")
+    desk.wait(lambda: first not in desk.ids())
+    assert desk.chosen() == second
+    desk.press("d")
+    desk.wait(lambda: second not in desk.ids())
+    labels = desk.labels()
+    assert (labels[first].is_fraud, labels[second].is_fraud) == (True, False)
+    assert labels[first].source == "analyst:anonymous"
+    assert desk.chosen() == third
+    desk.press(Keys.ENTER)
+    desk.wait(lambda: desk.all(f"[data-case='{third}']"))
+    assert desk.troubles() == []
+
+
+def test_a_case_is_judged_by_its_buttons_and_the_list_forgets_it(desk: Desk) -> None:
+    desk.open()
+    case = desk.wait(desk.ids)[0]
+    desk.open(f"/cases/{case}")
+    assert len(desk.all("svg.timeline .event.case")) == 1
+    assert len(desk.all("svg.map .event")) > 0
+    assert desk.all(".reasons li")
+    desk.all("button.danger")[0].click()
+    desk.wait(lambda: desk.all("[data-verdict] .badge.fraud"))
+    assert desk.labels()[case].is_fraud
+    desk.press("b")
+    desk.wait(lambda: desk.ids() and case not in desk.ids())
+    assert desk.troubles() == []
+
+
+def test_a_verdict_given_elsewhere_counts_here(desk: Desk) -> None:
+    desk.open()
+    case = desk.wait(desk.ids)[0]
+    decision = desk.console.live.find(case)
+    assert decision is not None
+    desk.publish(LABELS, label_of(decision, is_fraud=True))
+    desk.wait(lambda: desk.console.live.verdict(case))
+    desk.open(f"/cases/{case}")
+    assert desk.all("[data-verdict] .badge.fraud")
+
+
+def test_without_a_script_the_forms_work(desk: Desk) -> None:
+    desk.open()
+    case = desk.wait(desk.ids)[0]
+    desk.browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        desk.open(f"/cases/{case}")
+        desk.all("button[value=honest]")[0].click()
+        desk.wait(lambda: desk.all("[data-verdict] .badge.honest"))
+    finally:
+        desk.browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+    assert desk.labels()[case].is_fraud is False
+
+
+def test_on_a_telephone_nothing_is_wider_than_the_screen(desk: Desk) -> None:
+    area = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    desk.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", area)
+    try:
+        case = desk.console.live.alerts()[0].transaction_id
+        for path in ("/", f"/cases/{case}", "/model", "/experiment"):
+            desk.open(path)
+            width = desk.browser.execute_script("return document.documentElement.scrollWidth")
+            assert width <= 390, path
+    finally:
+        desk.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
