@@ -1,0 +1,71 @@
+"""The backfill as a program: history up to a moment, once, and never into a store that is live."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pytest
+
+from fraud.errors import BadInput
+from fraud.store import Kind, open_store
+from jobs.backfill.main import run
+from jobs.backfill.settings import BackfillSettings
+from jobs.stream.settings import StreamSettings
+from services.simulator import files
+from services.simulator.generate import DataSet, generate
+from services.simulator.settings import GeneratorSettings
+
+UNTIL = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> tuple[DataSet, BackfillSettings]:
+    data = generate(GeneratorSettings(transactions=600, users=40, merchants=30))
+    files.write(data, tmp_path / "history")
+    return data, BackfillSettings(data=str(tmp_path / "history"), until=UNTIL)
+
+
+def test_it_takes_what_came_before_the_moment(
+    history: tuple[DataSet, BackfillSettings], tmp_path: Path
+) -> None:
+    data, settings = history
+    stream = StreamSettings(home=tmp_path / "stream")
+    done = run(settings, stream)
+    assert done is not None
+    before = {
+        name: pc.sum(pc.less(table[time], UNTIL)).as_py()
+        for name, table, time in (
+            ("transactions", data.transactions, "event_time"),
+            ("labels", data.labels, "label_time"),
+        )
+    }
+    assert (done.transactions, done.labels) == (before["transactions"], before["labels"])
+    assert 0 < done.transactions < data.transactions.num_rows
+
+
+def test_again_before_the_stream_it_changes_nothing(
+    history: tuple[DataSet, BackfillSettings], tmp_path: Path
+) -> None:
+    stream = StreamSettings(home=tmp_path / "stream")
+    states = []
+    for _ in range(2):
+        assert run(history[1], stream) is not None
+        with open_store(stream.store) as store:
+            states.append({kind: dict(store.scan(kind)) for kind in Kind})
+    assert states[0] == states[1]
+    assert all(states[0].values())
+
+
+def test_once_the_stream_has_begun_there_is_nothing_to_do(
+    history: tuple[DataSet, BackfillSettings], tmp_path: Path
+) -> None:
+    stream = StreamSettings(home=tmp_path / "stream")
+    stream.checkpoint_path.mkdir(parents=True)
+    (stream.checkpoint_path / "query-id").write_text("of a driver")
+    assert run(history[1], stream) is None
+    assert not stream.spool_path.exists()
+
+
+def test_a_table_that_is_not_there_yet_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"transactions\.parquet"):
+        run(BackfillSettings(data=str(tmp_path)), StreamSettings(home=tmp_path / "stream"))
