@@ -202,7 +202,8 @@ def _running(
             stderr=output,
         )
     try:
-        _wait(port, "/ready" if server == "scoring" else "/", log, any_answer=server != "scoring")
+        is_ours = server == "scoring"
+        _wait(port, "/v2/models/fraud/ready" if is_ours else "/", log, any_answer=not is_ours)
         yield psutil.Process(process.pid), port
     finally:
         process.terminate()

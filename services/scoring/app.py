@@ -30,6 +30,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 JSON: Final = b"application/json"
+BESIDE: Final = 4
+"""Threads for all but scores."""
 _OPEN: Final = frozenset({"/health", "/ready", "/metrics", "/openapi.json"})
 """Paths that need no key: probes, scrapes and the contract."""
 log = logging.getLogger(__name__)
@@ -51,8 +53,10 @@ class App:
         self._keys = Keys(settings.keys_file, settings.host)
         self._limit = RateLimit(settings.rate_per_s, settings.rate_burst)
         self._turns = Turns(settings.max_waiting, settings.threads or (0 if service.is_local else POOL))
-        self._kserve = kserve_api.Endpoints(service, self._turns)
-        self._openapi = orjson.dumps(document())
+        # Lookups, labels and probes wait for the store and Kafka: beside the scores, not among them.
+        self._beside = Turns(settings.max_waiting, BESIDE)
+        self._kserve = kserve_api.Endpoints(service, self._turns, self._beside)
+        self._openapi = orjson.dumps(document(settings.name, settings.max_batch))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or the server's start and end."""
@@ -96,12 +100,14 @@ class App:
             return path, JSON, await self._score_batch(await self._body(headers, receive))
         if path == "/v1/labels":
             _need(method, "POST")
-            return path, JSON, await self._take_label(await self._body(headers, receive))
+            body = await self._body(headers, receive)
+            return path, JSON, await self._beside.run(partial(self._take_label, body))
         if path.startswith("/v1/decisions/"):
             _need(method, "GET")
             transaction_id = unquote(path.removeprefix("/v1/decisions/"))
-            return "/v1/decisions", JSON, orjson.dumps(self._service.find(transaction_id))
-        if path.startswith(("/v1/models", "/v2/")):
+            found = await self._beside.run(lambda: orjson.dumps(self._service.find(transaction_id)))
+            return "/v1/decisions", JSON, found
+        if path.startswith(("/v1/models", "/v2")):
             body = await self._body(headers, receive) if method == "POST" else b""
             return "/kserve", JSON, await self._kserve.answer(method, path, body)
         _need(method, "GET")
@@ -111,8 +117,7 @@ class App:
         if path == "/health":
             return path, JSON, b'{"status":"alive"}'
         if path == "/ready":
-            if not self._service.is_ready():
-                raise Problem(503, "no model is loaded, or the feature store is away", (), 1)
+            self._service.see_that_it_takes_requests()
             return path, JSON, b'{"status":"ready"}'
         if path == "/metrics":
             return path, CONTENT_TYPE_LATEST.encode(), generate_latest()
@@ -135,7 +140,7 @@ class App:
                 found.append(problem.body())
         return b'{"answers":[' + b",".join(found) + b"]}"
 
-    async def _take_label(self, raw: bytes) -> bytes:
+    def _take_label(self, raw: bytes) -> bytes:
         try:
             request = LabelRequest.model_validate_json(raw)
         except ValidationError as error:

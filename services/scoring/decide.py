@@ -55,7 +55,9 @@ class Decider:
         verdict, trial = (None, None) if "store" in away else self._judge(record.user_id, vector)
         if verdict is None:
             outcome, reasons = decide_without_model(vector)[0]
-            away = away if "store" in away else (*away, "model")
+            if "store" not in away:
+                away = (*away, "model")
+                metrics.DEGRADED.labels("model").inc()
         else:
             outcome = by_thresholds(verdict.probability, verdict.thresholds)
             reasons = self._explain(verdict, vector) if outcome is not Outcome.APPROVE else []
@@ -103,8 +105,10 @@ class Decider:
         if not self._breaker.allows():
             return None
         try:
-            verdict = self._model.judge(vector)
+            with metrics.MODEL_SECONDS.time():
+                verdict = self._model.judge(vector)
         except Unavailable as error:
+            metrics.MODEL_ERRORS.inc()
             self._breaker.record(is_success=False)
             log.warning("the fallback decides: %s", error)
             return None

@@ -6,6 +6,7 @@ Both count the transactions and answer with the decisions.
 """
 
 from functools import partial
+from importlib.metadata import version
 from typing import Any, Final
 
 import orjson
@@ -28,11 +29,13 @@ class Endpoints:
         Does what is asked.
     turns
         Keeps what is accepted fast.
+    beside
+        Asks the store what is no score.
     """
 
-    def __init__(self, service: Service, turns: Turns) -> None:
+    def __init__(self, service: Service, turns: Turns, beside: Turns) -> None:
         self._service = service
-        self._turns = turns
+        self._turns, self._beside = turns, beside
         self._name = service.settings.name
         self._most = service.settings.max_batch
 
@@ -51,18 +54,33 @@ class Endpoints:
         if method == "POST" and path == f"/v2/models/{name}/infer":
             request = _load(body)
             return self._as_tensors(request, await self._score(_tensor(request)))
-        if method == "GET" and path in {f"/v1/models/{name}", f"/v2/models/{name}/ready", "/v2/health/ready"}:
-            is_ready = self._service.is_ready()
-            if not is_ready:
-                raise Problem(503, "no model is loaded, or the feature store is away", (), 1)
-            return orjson.dumps({"name": name, "ready": is_ready})
-        if method == "GET" and path == "/v2/health/live":
+        if method == "GET":
+            return await self._look(path)
+        raise Problem(404, f"there is no such path, or no such model: the model is {name!r}")
+
+    async def _look(self, path: str) -> bytes:
+        name = self._name
+        if path in {f"/v1/models/{name}", f"/v2/models/{name}/ready"}:
+            return await self._beside.run(self._whole)
+        if path == "/v2/health/ready":
+            self._service.see_that_it_takes_requests()
+            return b'{"ready":true}'
+        if path == "/v2/health/live":
             return b'{"live":true}'
-        if method == "GET" and path == "/v1/models":
+        if path == "/v2":
+            return orjson.dumps({"name": "fraud-scoring", "version": version("fraud"), "extensions": []})
+        if path == "/v1/models":
             return orjson.dumps({"models": [name]})
-        if method == "GET" and path == f"/v2/models/{name}":
+        if path == f"/v2/models/{name}":
             return orjson.dumps(_metadata(name))
         raise Problem(404, f"there is no such path, or no such model: the model is {name!r}")
+
+    def _whole(self) -> bytes:
+        if not self._service.is_whole():
+            raise Problem(
+                503, "no model is loaded, or the feature store is away: answers are degraded", (), 1
+            )
+        return orjson.dumps({"name": self._name, "ready": True})
 
     async def _score(self, items: list[bytes]) -> list[bytes]:
         if not 1 <= len(items) <= self._most:

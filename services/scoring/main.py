@@ -1,7 +1,7 @@
 """Entry of the scoring service: ``python -m services.scoring.main``.
 
-KServe starts a transformer with ``--model_name``, ``--predictor_host`` and ``--http_port``; these go before
-the environment, and a predictor's host makes the model server give the scores.
+KServe starts a transformer with ``--model_name``, ``--predictor_host``, ``--predictor_use_ssl`` and
+``--http_port``; they precede the environment, and with a predictor's host the model server gives the scores.
 """
 
 import argparse
@@ -58,6 +58,7 @@ def given(arguments: Sequence[str] | None) -> dict[str, Any]:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model_name")
     parser.add_argument("--predictor_host")
+    parser.add_argument("--predictor_use_ssl", type=lambda text: text.lower() in {"1", "true", "yes"})
     parser.add_argument("--http_port", type=int)
     found, _ = parser.parse_known_args(arguments)
     chosen: dict[str, Any] = {}
@@ -68,7 +69,8 @@ def given(arguments: Sequence[str] | None) -> dict[str, Any]:
     if found.predictor_host:
         host = found.predictor_host
         chosen["model_from"] = "predictor"
-        chosen["predictor_url"] = host if "://" in host else f"http://{host}"
+        scheme = "https" if found.predictor_use_ssl else "http"
+        chosen["predictor_url"] = host if "://" in host else f"{scheme}://{host}"
     return chosen
 
 

@@ -4,6 +4,12 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from fraud.contracts import Outcome
+from fraud.features import FEATURE_NAMES
+from fraud.features.definitions import ENTITIES, Feature
+from fraud.features.kernel import Floats
+from fraud.telemetry import AGE_BUCKETS_S, STORE_BUCKETS_S
+
 _FAST_SECONDS: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 SECONDS: Final = Histogram(
@@ -11,6 +17,23 @@ SECONDS: Final = Histogram(
 )
 REQUESTS: Final = Counter("fraud_scoring_requests_total", "Requests by answer.", ["path", "status"])
 OUTCOMES: Final = Counter("fraud_scoring_decisions_total", "Decisions by outcome.", ["outcome"])
+SCORES: Final = Counter("fraud_scoring_scores_total", "Scores by tenth.", ["bin"])
+AGES: Final = Histogram(
+    "fraud_scoring_feature_age_seconds",
+    "Age of the newest known event of a transaction's entity, by event time.",
+    ["entity"],
+    buckets=AGE_BUCKETS_S,
+)
+STORE: Final = Histogram(
+    "fraud_scoring_store_seconds",
+    "Time of one call of the feature store.",
+    ["operation"],
+    buckets=STORE_BUCKETS_S,
+)
+MODEL_SECONDS: Final = Histogram(
+    "fraud_scoring_model_seconds", "Time of one score by the champion.", buckets=STORE_BUCKETS_S
+)
+MODEL_ERRORS: Final = Counter("fraud_scoring_model_errors_total", "Scores that the champion did not give.")
 REPLAYS: Final = Counter("fraud_scoring_replays_total", "Requests answered as they were before.")
 CONFLICTS: Final = Counter(
     "fraud_scoring_conflicts_total", "Transactions folded again, another came between."
@@ -28,3 +51,20 @@ ARMS: Final = Counter("fraud_scoring_arms_total", "Transactions decided in an ex
 MODEL_INFO: Final = Gauge(
     "fraud_scoring_model_info", "1 for the model in use.", ["model", "version", "is_fast"]
 )
+
+_OF_OUTCOME: Final = {outcome: OUTCOMES.labels(str(outcome)) for outcome in Outcome}
+_OF_TENTH: Final = [SCORES.labels(f"{tenth / 10:.1f}") for tenth in range(10)]
+_AGE_OF: Final = [
+    (AGES.labels(entity.name), FEATURE_NAMES.index(Feature("since_last", entity).name)) for entity in ENTITIES
+]
+
+
+def count_decision(outcome: Outcome, score: float | None, vector: Floats) -> None:
+    """Count a transaction that was decided here for the first time, with its vector, [1, features]."""
+    _OF_OUTCOME[outcome].inc()
+    if score is not None:
+        _OF_TENTH[min(int(score * 10.0), 9)].inc()
+    for histogram, column in _AGE_OF:
+        age_s = float(vector[0, column])
+        if age_s == age_s:  # noqa: PLR0124  not missing
+            histogram.observe(max(age_s, 0.0))

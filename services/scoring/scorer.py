@@ -24,11 +24,13 @@ from fraud.store.value import newest_state, version_of
 from services.scoring import metrics
 from services.scoring.decide import Decider
 from services.scoring.fold import SingleFold, counted
-from services.scoring.records import Part, fingerprint_of, now, write_answer, write_record
+from services.scoring.records import Decided, Part, fingerprint_of, now, write_answer, write_record
 
 PAUSE_S: Final = 0.002
 """Longest wait before a transaction is folded again."""
 WIDTH: Final = len(FEATURE_NAMES)
+_READ: Final = metrics.STORE.labels("read")
+_WRITE: Final = metrics.STORE.labels("write")
 
 
 class Conflict(FraudError):
@@ -90,7 +92,8 @@ class Scorer:
         fingerprint = fingerprint_of(event, record)
         user, merchant = float(event[0, kernel.E_USER]), float(event[0, kernel.E_MERCHANT])
         for attempt in range(self._attempts):
-            found = self._answers.look(record.transaction_id, user, merchant)
+            with _READ.time():
+                found = self._answers.look(record.transaction_id, user, merchant)
             if found.answer is not None:
                 return _replay(found.answer, fingerprint)
             vector, states = self._fold(event, found.user, found.merchant)
@@ -99,12 +102,15 @@ class Scorer:
                     "this transaction_id was counted before, by the stream or so long ago that its answer is "
                     "not kept; its decision is in the log"
                 )
-            answer = self._decide(record, vector, states, fingerprint, away)
+            decided, answer = self._decide(record, vector, states, fingerprint, away)
             changes = (
                 Change(Kind.USER, user, states[0], version_of(found.user)),
                 Change(Kind.MERCHANT, merchant, states[1], version_of(found.merchant)),
             )
-            if self._answers.commit(record.transaction_id, answer, changes, self._identity):
+            with _WRITE.time():
+                is_counted = self._answers.commit(record.transaction_id, answer, changes, self._identity)
+            if is_counted:
+                metrics.count_decision(decided.outcome, decided.score, vector)
                 return Scored(answer.body, is_replay=False)
             metrics.CONFLICTS.inc()
             self._look_again(attempt)
@@ -134,7 +140,7 @@ class Scorer:
         states: tuple[bytes, bytes],
         fingerprint: bytes,
         away: tuple[Part, ...],
-    ) -> Answer:
+    ) -> tuple[Decided, Answer]:
         decided, at = self._decider.decide(record, vector, away), now()
         log_record = write_record(
             record,
@@ -144,7 +150,7 @@ class Scorer:
             sequences=(counted(states[0]), counted(states[1])),
             store=self._identity,
         )
-        return Answer(fingerprint, write_answer(record, decided, at), log_record)
+        return decided, Answer(fingerprint, write_answer(record, decided, at), log_record)
 
     def _look_again(self, attempt: int) -> None:
         """Wait a little, and make sure that the store is still the one that was opened."""

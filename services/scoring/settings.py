@@ -18,6 +18,8 @@ class ScoringSettings(BaseSettings):
     """HTTP port; 0: any free one."""
     store_url: str = "lmdb:///var/lib/fraud/store"
     """The stream's feature store."""
+    store_timeout_s: float = Field(default=0.5, gt=0.0)
+    """How long a store over a network may take for one call, where its URL does not say, seconds."""
     kafka_bootstrap: str = "127.0.0.1:9092"
     """Host and port of the brokers, comma separated."""
     kafka_options: dict[str, str] = {}
@@ -70,8 +72,9 @@ class ScoringSettings(BaseSettings):
     """Requests a second that one client may send; 0: no limit."""
     rate_burst: int = Field(default=200, ge=1)
     """Requests that a client may send at once before the limit counts."""
-    log_salt: str = "fraud"
-    """Mixed into the hashes of ids in logs, so that they cannot be looked up."""
+    log_salt: str = ""
+    """Mixed into the hashes of ids in logs, so that they cannot be looked up; empty: a new one at each start,
+    so that an id reads the same in one process only."""
 
     labels_pending: bool = False
     """Whether a label of a transaction that is not known yet is kept (``pending_file``) or refused."""

@@ -167,8 +167,10 @@ def test_without_the_model_the_fallback_decides_and_says_so_and_the_model_comes_
     api.model.is_away = True
     answer = api.score(transaction_id=new(), amount=900.0).json()
     assert (answer["outcome"], answer["is_fallback"], answer["degraded"]) == ("review", True, ["model"])
-    assert api.call("GET", "/ready").status_code == 503
+    assert api.call("GET", "/v2/models/fraud/ready").status_code == 503
+    assert api.call("GET", "/ready").status_code == 200, "it still decides"
     api.model.is_away = False
+    assert api.call("GET", "/v2/models/fraud/ready").status_code == 200
     assert api.score(transaction_id=new()).json()["is_fallback"] is False
 
 
@@ -206,6 +208,7 @@ def test_what_waits_for_kafka_is_bounded(tmp_path: Path) -> None:
     api.score(transaction_id=new())
     api.service.outbox._attempt()
     assert api.score(transaction_id=new()).status_code == 503
+    assert api.call("GET", "/ready").status_code == 503
 
 
 def test_more_than_may_wait_are_refused_at_once_and_the_others_answered(tmp_path: Path) -> None:
@@ -311,7 +314,7 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     made.service.store.close()
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_input_makes_the_service_fail(fuzzed: Api, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(PATHS))

@@ -1,0 +1,68 @@
+"""The document holds: whatever is generated from it gets an answer that it names, and no failure."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+import uvicorn
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from services.scoring.openapi import document
+from tests.services.scoring.test_api import Api
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+SCHEMA = schemathesis.openapi.from_dict(document())
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The service behind its HTTP server; Kafka takes everything."""
+    api = Api(tmp_path_factory.mktemp("fuzzed"))
+    kafka: Any = api.service.kafka
+    kafka.send = lambda messages: [True] * len(messages)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(api.app, port=port, log_level="warning", lifespan="on"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(20.0)
+
+
+def test_the_examples_of_the_document_are_answered_with_200(url: str) -> None:  # before others take its ids
+    for path, methods in document()["paths"].items():
+        for method, operation in methods.items():
+            content = operation.get("requestBody", {}).get("content", {})
+            body = content.get("application/json", {}).get("example")
+            answer = httpx.request(method, url + path.replace("{transaction_id}", "t-0001"), json=body)
+            assert answer.status_code == 200, (path, answer.text)
+
+
+@SCHEMA.parametrize()
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_no_input_makes_the_service_fail_and_every_answer_is_in_the_document(
+    case: schemathesis.Case, url: str
+) -> None:
+    case.call_and_validate(base_url=url, checks=CHECKS)
