@@ -38,6 +38,8 @@ class Hits:
     """Of the fraud among the hits, currency units: saved by a decline, lost by an approval."""
     honest_amount: float = 0.0
     """Of the honest ones among the hits."""
+    cost: float = 0.0
+    """Of this rule alone against what was decided, currency units; negative: it would have saved."""
 
     @property
     def precision(self) -> float | None:
@@ -108,6 +110,7 @@ def _judge(
     was, is_fraud = Outcome(row["outcome"]), row["is_fraud"]
     holding = rules.holding(row, row["received_at"].timestamp())
     outcome, _ = overrule(was, holding)
+    of = [0.0, 0.0]
     if is_fraud is not None:
         found.labelled += 1
         of = [costs.of(one, row["amount"], is_fraud=is_fraud) for one in (was, outcome)]
@@ -118,6 +121,8 @@ def _judge(
         hits.changed += outcome is not was
         if is_fraud is None:
             continue
+        alone, _ = overrule(was, [rule])
+        hits.cost += costs.of(alone, row["amount"], is_fraud=is_fraud) - of[0]
         hits.known += 1
         hits.fraud += is_fraud
         if is_fraud:

@@ -32,7 +32,7 @@ def backtest(
     review_cost: Annotated[float, typer.Option(help="Of an analyst's review.")] = 5.0,
     wrong_decline_cost: Annotated[float, typer.Option(help="Of declining an honest one.")] = 20.0,
 ) -> None:
-    """Try rules on what was served: hits, precision where verdicts are known, and what they would cost."""
+    """Try rules on what was served: hits, precision where verdicts are known, what each would cost alone."""
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
@@ -50,7 +50,7 @@ def backtest(
         )
     title = f"rules {found.version}: {found.transactions:,} transactions, {found.labelled:,} with a verdict"
     table = Table(title=title, title_justify="left")
-    for column in ("rule", "then", "hits", "rate", "changed", "precision", "fraud", "honest"):
+    for column in ("rule", "then", "hits", "rate", "changed", "precision", "fraud", "honest", "cost"):
         table.add_column(column, justify="left" if column in {"rule", "then"} else "right")
     for one in found.rules:
         table.add_row(
@@ -62,6 +62,7 @@ def backtest(
             "" if one.precision is None else f"{one.precision:.1%}",
             f"{one.fraud_amount:,.0f}",
             f"{one.honest_amount:,.0f}",
+            f"{one.cost:+,.0f}",
         )
     console.print(table)
     words = "save" if found.cost < 0 else "cost"

@@ -8,7 +8,7 @@ import pytest
 
 from fraud.contracts import Outcome
 from fraud.errors import BadConfig
-from fraud.rules import RuleFile, compile_rules, overrule
+from fraud.rules import RuleFile, compile_rules, overrule, read_rules
 
 GOOD = b"""\
 version: "1"
@@ -35,6 +35,14 @@ BEFORE, AFTER = 1_790_000_000.0, 1_800_000_000.0
 
 def names(values: dict[str, object], now_s: float = BEFORE) -> list[str]:
     return [rule.name for rule in compile_rules(GOOD).holding(values, now_s)]
+
+
+def test_the_example_that_ships_compiles_and_has_a_rule_of_each_kind() -> None:
+    rules = read_rules(Path(__file__).parents[2] / "services/scoring/rules.example.yaml")
+    held = rules.holding({"device_id": "device-reported-1", "count_1h_by_user": 8.0, "amount": 1.0}, BEFORE)
+    assert [rule.name for rule in held] == ["stolen_device", "burst_of_small_amounts"]
+    assert {rule.outcome for rule in rules.rules} == set(Outcome)
+    assert min(rule.expires_s for rule in rules.rules) < math.inf
 
 
 def test_rules_hold_by_fields_features_score_and_lists() -> None:

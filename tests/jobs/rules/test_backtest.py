@@ -28,6 +28,10 @@ def test_hits_are_counted_and_judged_by_the_verdicts(played: Played) -> None:
     assert busy.hits > 0
     assert (never.hits, never.precision) == (0, None)
     assert found.labelled > 0
+    assert large.cost == 20.0 * (large.known - large.fraud) - large.fraud_amount, "all were approved"
+    alone = backtest(compile_rules(RULES[: RULES.index(b"  - {name: busy")]), played.settings.delta_path)
+    assert alone.cost == alone.rules[0].cost == large.cost
+    assert found.cost != large.cost
 
 
 def test_what_an_outcome_costs() -> None:
