@@ -189,9 +189,13 @@ def draw_bounds(
         parts.append(
             f'<line class="{kind}" x1="{left}" x2="{width - 12}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
         )
-        parts.append(
-            f'<text class="tick" x="{left - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.3g}</text>'
-        )
+    parts += [
+        f'<text class="tick" x="{left - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.3g}</text>'
+        for value in (low, 0.0, high)
+    ]
+    if limit:
+        words = f"borne: {limit:g}"
+        parts.append(f'<text class="tick" x="{left + 4}" y="{y(limit) - 5:.1f}">{words}</text>')
     parts.append(f'<polyline class="line" points="{middle}"/>')
     parts.append(f'<text class="tick" x="{left}" y="{height - 5}">day 1</text>')
     parts.append(

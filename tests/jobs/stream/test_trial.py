@@ -1,17 +1,24 @@
 """Laws of scoring under an experiment: the arm decides which model decides, shadows change nothing."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fraud.contracts import Outcome, Thresholds
+from fraud.contracts import Decision, Outcome, Thresholds, parse_record
 from fraud.errors import BadModel, Unavailable
 from fraud.experiment import Alias, Experiment
 from fraud.features import FEATURE_NAMES
 from fraud.model_client import Scores
+from fraud.store import Epoch, open_store
+from jobs.stream import merchant_pass, user_pass
+from jobs.stream.context import TaskContext
+from jobs.stream.publish import _decisions
 from jobs.stream.score import Verdicts, score, score_in_trial
+from jobs.stream.scored import Decided
+from tests.jobs.stream.test_passes import kafka, transaction, values
 
 USERS = [f"u{i}" for i in range(40)]
 
@@ -149,3 +156,28 @@ def test_no_transactions_ask_nobody(models: dict[Alias, Any], vectors: Any) -> N
     found = score_in_trial(models.__getitem__, vectors[:0], [], SPLIT)
     assert found == Verdicts([], [], [], [], trials=[])
     assert [model.rows for model in models.values()] == [0, 0]
+
+
+def test_the_arm_goes_into_the_archive_and_onto_the_wire(tmp_path: Path) -> None:
+    url = f"lmdb://{tmp_path / 'store'}"
+    with open_store(url) as store:
+        token, generation = store.acquire("test"), store.generation_of("test")
+    nobody = "http://127.0.0.1:9"
+    context = TaskContext(Epoch(generation, 0), token, url, tmp_path, (), nobody, 0.1, experiment=SPLIT)
+    records = values([transaction(i, user=i) for i in range(12)])
+    passed = merchant_pass._in_arrival_order(user_pass.pass_users(context, kafka(records)))
+    everything = np.zeros((12, len(FEATURE_NAMES)))
+    verdicts = merchant_pass._score(context, passed, everything, np.ones(12, bool))
+    spooled = merchant_pass._spool_table(
+        context,
+        passed,
+        vectors=everything,
+        sequences=np.full(12, np.nan),
+        verdicts=verdicts,
+        decided=Decided(passed),
+    )
+    decisions = _decisions(spooled)
+    assert [one.arm for one in decisions] == [SPLIT.arm_of(one.user_id).name for one in decisions]
+    assert {one.experiment for one in decisions} == {"e"}
+    assert all(one.is_fallback for one in decisions)  # no model answers here
+    assert parse_record(Decision, decisions[0].model_dump_json().encode()) == decisions[0]
