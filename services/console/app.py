@@ -112,7 +112,7 @@ class Console:
             )
         else:
             session = self.sessions.read(request.cookies.get(COOKIE))
-            if session is None and self.keys.is_open:
+            if session is None and self.keys.is_open and not path.startswith(_OPEN[1:]):
                 session = begun = self.sessions.begin(NOBODY)
             request.state.session = session
             if session is None and not path.startswith(_OPEN):

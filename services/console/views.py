@@ -1,6 +1,7 @@
 """From records to what the templates show: words, numbers, pictures."""
 
 import json
+import math
 import statistics
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -53,10 +54,10 @@ def number(value: float | None) -> str:
 
     Examples
     --------
-    >>> number(0.81234), number(30250.0), number(None)
-    ('0.812', '30,250', '-')
+    >>> number(0.81234), number(30250.0), number(None), number(math.nan)
+    ('0.812', '30,250', '-', '-')
     """
-    if value is None:
+    if value is None or not math.isfinite(value):
         return "-"
     return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
 
@@ -152,7 +153,7 @@ def model(
     drift = [
         (name, labels["feature"], value)
         for name, labels, value in figures["drift"]
-        if "feature" in labels and value == value  # noqa: PLR0124  (not NaN)
+        if "feature" in labels and math.isfinite(value)
     ]
     by_name: dict[str, list[tuple[str, float]]] = {}
     for name, feature, value in sorted(drift, key=lambda one: -one[2]):
