@@ -6,12 +6,12 @@ Both count the transactions and answer with the decisions.
 """
 
 from functools import partial
-from importlib.metadata import version
 from typing import Any, Final
 
 import orjson
 from pydantic import ValidationError
 
+from fraud import __version__
 from services.scoring.problems import Problem, of_validation
 from services.scoring.records import TransactionRequest
 from services.scoring.service import Service
@@ -68,7 +68,7 @@ class Endpoints:
         if path == "/v2/health/live":
             return b'{"live":true}'
         if path == "/v2":
-            return orjson.dumps({"name": "fraud-scoring", "version": version("fraud"), "extensions": []})
+            return orjson.dumps({"name": "fraud-scoring", "version": __version__, "extensions": []})
         if path == "/v1/models":
             return orjson.dumps({"models": [name]})
         if path == f"/v2/models/{name}":

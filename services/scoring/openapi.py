@@ -1,11 +1,11 @@
 """The OpenAPI document, made from the contracts, with examples that the tests send."""
 
 import json
-from importlib.metadata import version
 from typing import Any, Final
 
 from pydantic.json_schema import models_json_schema
 
+from fraud import __version__
 from fraud.contracts import Reason, ScoredTransaction
 from services.scoring.labels import LabelRequest
 from services.scoring.problems import MEDIA_TYPE, TITLES
@@ -69,7 +69,7 @@ def document(name: str = "fraud", most: int = 500) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "Card-fraud scoring",
-            "version": version("fraud"),
+            "version": __version__,
             "description": "A decision on a raw transaction, in milliseconds. Idempotent by transaction_id: "
             "the same request gives the same answer, for at least seven days.",
         },

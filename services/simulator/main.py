@@ -25,7 +25,7 @@ from services.simulator.commands import choose_pace
 from services.simulator.files import read_table
 from services.simulator.generate import generate
 from services.simulator.outbox import ProducerSettings
-from services.simulator.settings import GeneratorSettings, in_words
+from services.simulator.settings import Drift, GeneratorSettings, in_words
 
 __all__ = ["SimulatorSettings", "main", "read_settings", "run"]
 
@@ -60,6 +60,14 @@ class SimulatorSettings(BaseSettings):
     """Length of the generated period, days."""
     start: AwareDatetime = _DEFAULT.start
     """Beginning of the generated period."""
+    drift: Drift = _DEFAULT.drift
+    """How the generated world changes."""
+    drift_day: int = _DEFAULT.drift_day
+    """First day that may differ, counted from the period's start."""
+    drift_days: int = _DEFAULT.drift_days
+    """How long a gradual change grows, and the period of a seasonal one, days."""
+    drift_strength: float = _DEFAULT.drift_strength
+    """Factor on the size of the change."""
     rate_per_s: float | None = None
     """Transactions a second; this or ``speedup``, or neither for as fast as it goes."""
     speedup: float | None = None

@@ -9,6 +9,7 @@ from fraud.contracts import LABELS, TRANSACTIONS
 from fraud.errors import BadConfig
 from services.simulator.files import write
 from services.simulator.main import SimulatorSettings, read_settings, run
+from services.simulator.settings import GeneratorSettings
 
 SMALL = {"transactions": 400, "users": 50, "merchants": 40, "days": 30, "at_end": "exit"}
 
@@ -84,3 +85,7 @@ def test_a_stop_before_the_first_record_sends_nothing(broker):
     stopped.set()
     counts = run(SimulatorSettings(kafka_bootstrap=broker.address, **SMALL), stopped)
     assert (counts.transactions, counts.labels) == (0, 0)
+
+
+def test_whatever_can_be_generated_can_be_set() -> None:
+    assert set(GeneratorSettings.model_fields) <= set(SimulatorSettings.model_fields)
