@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "jobs.parity.commands:parity",
         "Recompute served features from the log; not one bit may differ.",
     ),
+    "compact": ("jobs.compact.commands:compact", "Few large files in the place of the tables' small ones."),
     "replay": (
         "jobs.replay.commands:replay",
         "Use the log again: dead letters, a lost store, a new feature.",
@@ -39,6 +40,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "retrain": (
         "jobs.retrain.commands:retrain",
         "Validate, train, gate, register and roll out, by interval.",
+    ),
+    "rollout": (
+        "jobs.rollout.commands:rollout",
+        "Try a version on some traffic; promote it or take it back.",
     ),
 }
 """Name: (``module:function``, one line of help). The function carries typer annotations."""

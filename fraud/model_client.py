@@ -25,6 +25,8 @@ from fraud.features import FEATURES_VERSION
 
 JSON_LENGTH: Final = "inference-header-content-length"
 """Header of the binary tensor extension: how many bytes of the body are JSON."""
+CALL: Final = "x-fraud-call"
+"""Header that the requests of one call have in common: a rollout sends them to one and the same version."""
 DTYPES: Final[dict[str, np.dtype[Any]]] = {"FP64": np.dtype("<f8"), "INT32": np.dtype("<i4")}
 RETRIED_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -161,17 +163,20 @@ class ModelClient:
         give_up_at = self._clock() + self._settings.deadline_s
         starts = range(0, max(len(vectors), 1), self._settings.max_rows)
         for _ in range(self._settings.retries + 1):
+            call = f"{random.getrandbits(64):x}"
             parts = [
-                self._request(vectors[start : start + self._settings.max_rows], reasons_from, give_up_at)
+                self._request(
+                    vectors[start : start + self._settings.max_rows], reasons_from, give_up_at, call
+                )
                 for start in starts
             ]
             if len({part.model_version for part in parts}) == 1:
                 return join_scores(parts)
         raise Unavailable("the model server changed its model during every attempt")
 
-    def _request(self, vectors: Floats, reasons_from: float | None, give_up_at: float) -> Scores:
+    def _request(self, vectors: Floats, reasons_from: float | None, give_up_at: float, call: str) -> Scores:
         body, json_length = encode_request(vectors, reasons_from)
-        headers = {"content-type": "application/octet-stream", JSON_LENGTH: str(json_length)}
+        headers = {"content-type": "application/octet-stream", JSON_LENGTH: str(json_length), CALL: call}
         failure: Exception = Unavailable("the deadline has passed")
         for retry in range(self._settings.retries + 1):
             left_s = min(self._settings.timeout_s, give_up_at - self._clock())

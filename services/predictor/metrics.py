@@ -23,3 +23,22 @@ REFUSED_MODELS: Final = Counter(
 REGISTRY_ERRORS: Final = Counter(
     "fraud_predictor_registry_errors_total", "Failed attempts to reach the model registry"
 )
+
+SCORE_BINS: Final = 20
+"""Equal bins of the probability."""
+ANSWER_SECONDS: Final = Histogram(
+    "fraud_predictor_answer_seconds", "Scoring of one request, by version", ["version"], buckets=_FAST_SECONDS
+)
+FAILURES: Final = Counter(
+    "fraud_predictor_failures_total", "Requests that a version was given and did not answer", ["version"]
+)
+SCORED_ROWS: Final = Counter("fraud_predictor_scored_rows_total", "Rows scored, by version", ["version"])
+FLAGGED_ROWS: Final = Counter(
+    "fraud_predictor_flagged_rows_total", "Rows at or above their version's review threshold", ["version"]
+)
+SCORES: Final = Counter(
+    "fraud_predictor_scores_total", "Rows by version and by bin of the probability", ["version", "bin"]
+)
+CANARY_PERCENT: Final = Gauge(
+    "fraud_predictor_canary_percent", "Share of the requests that is sent to a canary"
+)

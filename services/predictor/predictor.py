@@ -9,6 +9,7 @@ and its thresholds, so that a caller never mixes two versions.
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
 from typing import Any, Final
 from uuid import uuid4
 
@@ -17,9 +18,12 @@ import numpy as np
 from fastapi import HTTPException
 from kserve.errors import InvalidInput, ModelNotReady, ServerNotReady
 
+from fraud.contracts import Thresholds
 from fraud.features import FEATURE_NAMES
 from fraud.model import REASONS, Floats
+from fraud.model_client import CALL, Scores
 from services.predictor import metrics
+from services.predictor.canary import Canary, count
 from services.predictor.registry import ModelSource, ModelWatcher, ServedModel
 from services.predictor.settings import PredictorSettings
 
@@ -56,6 +60,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]
             settings.reload_s,
             settings.backoff_max_s,
         )
+        self._canary = Canary(settings) if is_required and settings.canary_url else None
 
     async def healthy(self) -> bool:
         """Whether a model is loaded; the readiness of ``/v2/health/ready``."""
@@ -69,10 +74,14 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         """Start to follow the registry."""
         quieten()
         self._watcher.start()
+        if self._canary:
+            self._canary.start()
 
     def stop(self) -> None:
         """Stop following the registry."""
         self._watcher.stop()
+        if self._canary:
+            self._canary.stop()
 
     def publish(self, served: ServedModel | None) -> None:
         """Serve another version, or none, from the next request on; requests under way end with theirs."""
@@ -104,8 +113,8 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         self, payload: Any, headers: dict[str, str] | None = None, response_headers: Any = None
     ) -> kserve.InferResponse:
         """Score one request; large batches in a thread, so that small ones need not wait."""
-        del headers, response_headers
-        served = self.served
+        del response_headers
+        started_at, served = perf_counter(), self.served
         if served is None:
             raise ModelNotReady(self.name)
         vectors, reasons_from = read_vectors(payload), read_reasons_from(payload)
@@ -114,14 +123,26 @@ class Predictor(kserve.Model):  # type: ignore[misc]
             raise HTTPException(429, f"more than {self._settings.max_in_flight} requests in flight")
         self._in_flight += 1
         try:
+            if self._canary and self._canary.takes((headers or {}).get(CALL)):
+                scores = await self._canary.score(vectors, reasons_from)
+                if scores is not None:
+                    seconds = perf_counter() - started_at
+                    count(scores.model_version, scores.probability, scores.thresholds.review, seconds)
+                    return write_scores(payload, scores, with_reasons=reasons_from is not None)
+                started_at = perf_counter()
             if len(vectors) <= self._settings.inline_rows:
                 tensors = score(served, vectors, reasons_from)
             else:
                 loop = asyncio.get_running_loop()
                 tensors = await loop.run_in_executor(self._threads, score, served, vectors, reasons_from)
+        except Exception:
+            metrics.FAILURES.labels(served.version).inc()
+            raise
         finally:
             self._in_flight -= 1
         metrics.ROWS.inc(len(vectors))
+        review = served.scoring.card.thresholds.review
+        count(served.version, tensors["probability"], review, perf_counter() - started_at)
         return write_response(payload, served, tensors)
 
 
@@ -175,11 +196,30 @@ def score(served: ServedModel, vectors: Floats, reasons_from: float | None) -> d
     return tensors
 
 
+def write_scores(request: kserve.InferRequest, scores: Scores, *, with_reasons: bool) -> kserve.InferResponse:
+    """Put another model server's answer into a response."""
+    tensors: dict[str, np.ndarray] = {"probability": scores.probability}
+    if with_reasons:
+        tensors["reason_index"] = scores.reason_index
+        tensors["reason_contribution"] = scores.reason_contribution
+    return _respond(request, tensors, scores.model_version, scores.features_version, scores.thresholds)
+
+
 def write_response(
     request: kserve.InferRequest, served: ServedModel, tensors: dict[str, np.ndarray]
 ) -> kserve.InferResponse:
     """Put the output tensors and the version that computed them into a response."""
     card = served.scoring.card
+    return _respond(request, tensors, served.version, card.features_version, card.thresholds)
+
+
+def _respond(
+    request: kserve.InferRequest,
+    tensors: dict[str, np.ndarray],
+    version: str,
+    features_version: str,
+    thresholds: Thresholds,
+) -> kserve.InferResponse:
     outputs = []
     for name, values in tensors.items():
         datatype = "INT32" if values.dtype == np.int32 else "FP64"
@@ -187,13 +227,13 @@ def write_response(
     return kserve.InferResponse(
         response_id=request.id or str(uuid4()),
         model_name=request.model_name,
-        model_version=served.version,
+        model_version=version,
         infer_outputs=outputs,
         parameters={
-            "model_version": served.version,
-            "features_version": card.features_version,
-            "review_threshold": card.thresholds.review,
-            "decline_threshold": card.thresholds.decline,
+            "model_version": version,
+            "features_version": features_version,
+            "review_threshold": thresholds.review,
+            "decline_threshold": thresholds.decline,
         },
         use_binary_outputs=request.use_binary_outputs,
         requested_outputs=request.request_outputs,

@@ -21,6 +21,10 @@ class PredictorSettings(BaseSettings):
     """The model's name in the path ``/v2/models/<name>``; the challenger's is ``<name>-challenger``."""
     challenger: str = Field(default="models:/fraud@challenger", pattern=r"^(models:/[^/@]+(@[^/@]+|/\d+))?$")
     """Served beside it, for shadow scores and experiments, while the registry has it; empty: never."""
+    canary_url: str = ""
+    """Base address of the model server of a version that is being rolled out; empty: it gets no requests."""
+    canary_timeout_s: float = Field(default=1.0, gt=0.0)
+    """How long the canary may take before the champion answers in its place, seconds."""
     threads: int = Field(default=1, ge=1)
     """Threads of one scoring call."""
     parallel: int = Field(default=2, ge=1)

@@ -1,0 +1,36 @@
+"""The command ``fraud rollout``."""
+
+from typing import Annotated, Any
+
+import typer
+
+
+def rollout(
+    version: Annotated[str, typer.Argument(help="Version or alias, e.g. 7 or challenger.")],
+    *,
+    force: Annotated[str, typer.Option(help="Why it is tried although the gate has not accepted it.")] = "",
+    place: Annotated[str | None, typer.Option(help="local or kubernetes.")] = None,
+    stage_s: Annotated[float | None, typer.Option(help="Least length of a stage, seconds.")] = None,
+    stage_rows: Annotated[int | None, typer.Option(help="Rows that the canary must score in each.")] = None,
+    mlflow_uri: Annotated[str | None, typer.Option(help="MLflow server.")] = None,
+    model_name: Annotated[str | None, typer.Option(help="Name in the registry.")] = None,
+) -> None:
+    """Try a version on a share of the traffic, then make it the champion or take it back."""
+    from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
+
+    from jobs.rollout.main import EXIT  # noqa: PLC0415
+    from jobs.rollout.pipeline import roll_out  # noqa: PLC0415
+    from jobs.rollout.places import open_place  # noqa: PLC0415
+    from jobs.rollout.settings import RolloutSettings  # noqa: PLC0415
+
+    given: dict[str, Any] = {
+        "place": place,
+        "stage_s": stage_s,
+        "stage_rows": stage_rows,
+        "mlflow_uri": mlflow_uri,
+        "model_name": model_name,
+    }
+    settings = RolloutSettings(**{name: value for name, value in given.items() if value is not None})
+    outcome = roll_out(version, settings, open_place(settings), Console().log, force=force)
+    typer.echo(f"champion is version {outcome.champion or 'none'}")
+    raise typer.Exit(EXIT[outcome.word])

@@ -1,0 +1,181 @@
+"""The rollout of one version: canary, stage by stage, then champion, then back if it does not hold.
+
+Reads and writes the registry's aliases and tags; the model servers, and through them the stream and the
+scoring service, follow without a restart.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import mlflow
+
+from fraud.canary import ALIAS, PERCENT, UNTIL
+from fraud.errors import Unavailable
+from jobs.evaluate.registry import GATE, GATE_REASONS, ModelVersions
+from jobs.retrain.watch import await_version
+from jobs.rollout.measure import Judgement, Seen, judge, read
+from jobs.rollout.places import Place
+from jobs.rollout.settings import RolloutSettings
+from jobs.train.publish import CHAMPION, open_registry
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a rollout ended."""
+
+    version: str
+    word: Literal["promoted", "refused", "rolled back"]
+    why: str
+    champion: str | None
+    """The champion now."""
+
+
+def roll_out(
+    version: str, settings: RolloutSettings, place: Place, tell: Tell = lambda _: None, *, force: str = ""
+) -> Outcome:
+    """Roll a version out, or take it back.
+
+    Parameters
+    ----------
+    version
+        Number or alias.
+    settings
+        Stages and limits.
+    place
+        Where the canary runs.
+    tell
+        Told, in words, what begins.
+    force
+        Why it is tried although the gate has not accepted it.
+
+    Raises
+    ------
+    BadInput
+        When there is no such version.
+    Unavailable
+        When registry or model server do not answer; nothing is changed, or what was is taken back.
+    """
+    with open_registry(settings.mlflow_uri, "", settings.registry_uri):
+        rollout = _Rollout(ModelVersions(settings.model_name), settings, place, tell)
+        return rollout.run(rollout.versions.resolve(version), force)
+
+
+class _Rollout:
+    def __init__(self, versions: ModelVersions, settings: RolloutSettings, place: Place, tell: Tell) -> None:
+        self.versions = versions
+        self._settings = settings
+        self._place = place
+        self._tell = tell
+        self._client = mlflow.MlflowClient()
+
+    def run(self, version: str, force: str) -> Outcome:
+        champion, tags = self.versions.at(CHAMPION), self.versions.tags(version)
+        if champion == version:
+            return self._end(version, "promoted", "it is the champion already")
+        if tags.get(GATE) != "accepted" and not force:
+            return self._end(version, "refused", tags.get(GATE_REASONS, "the gate has not judged it"))
+        if "rolled_back_at" in tags and not force:
+            return self._end(version, "refused", f"it was taken back before: {tags['rolled_back_because']}")
+        if champion is not None:
+            found = self._try(version, champion)
+            if found.word == "bad":
+                return self._take_back(version, "; ".join(found.reasons))
+        self._tell(f"version {version} becomes the champion")
+        self.versions.promote(version, force or "gate and canary")
+        return self._watch(version, champion)
+
+    def _try(self, version: str, champion: str) -> Judgement:
+        """Give the canary its shares; whatever happens, it ends without any."""
+        self._tell(f"version {version} starts as a canary beside version {champion}")
+        with self._place.canary(version):
+            try:
+                for percent in self._settings.percents:
+                    found = self._stage(version, champion, percent)
+                    if found.word == "bad":
+                        return found
+            finally:
+                self._withdraw(version)
+        return Judgement("good")
+
+    def _stage(self, version: str, champion: str, percent: float) -> Judgement:
+        self._tell(f"version {version} gets {percent:g} % of the requests")
+        started = time.monotonic()
+        before: dict[str, Seen] | None = None
+        while True:
+            self._lease(version, percent)
+            passed_s = time.monotonic() - started
+            try:
+                seen, _ = read(self._place.servers())
+            except Unavailable as error:  # a pod that comes or goes; the lease ends what lasts
+                self._tell(str(error))
+                seen = {}
+            if before is None:
+                before = seen or None
+            elif seen:
+                none = Seen()
+                own, other = (seen.get(one, none) - before.get(one, none) for one in (version, champion))
+                found = judge(other, own, self._settings)
+                if found.word == "bad" or (found.word == "good" and passed_s >= self._settings.stage_s):
+                    self._tell(
+                        f"{own.rows:,.0f} rows at {percent:g} %: {found.word} {'; '.join(found.reasons)}"
+                    )
+                    return found
+            if passed_s >= max(self._settings.stage_max_s, self._settings.stage_s):
+                return Judgement("bad", (f"too few rows at {percent:g} % to judge it",))
+            time.sleep(self._settings.poll_s)
+
+    def _lease(self, version: str, percent: float) -> None:
+        until = time.time() + self._settings.lease_s
+        self.versions.tag(version, {PERCENT: f"{percent:g}", UNTIL: f"{until:.0f}"})
+        if self.versions.at(ALIAS) != version:
+            self._client.set_registered_model_alias(self.versions.name, ALIAS, version)
+
+    def _withdraw(self, version: str) -> None:
+        """Take the canary's share away, and wait until every model server has seen that."""
+        self.versions.tag(version, {PERCENT: "0", UNTIL: "0"})
+        if self.versions.at(ALIAS) is not None:
+            self._client.delete_registered_model_alias(self.versions.name, ALIAS)
+        give_up = time.monotonic() + self._settings.lease_s
+        while time.monotonic() < give_up:
+            try:
+                if read(self._place.servers())[1] == 0.0:
+                    return
+            except Unavailable as error:
+                self._tell(str(error))
+            time.sleep(min(self._settings.poll_s, 1.0))
+
+    def _watch(self, version: str, previous: str | None) -> Outcome:
+        """See every model server take the champion up, and answer with it."""
+        settings = self._settings
+        try:
+            for url in self._place.servers():
+                await_version(f"{url}/v2/models/{settings.served_name}", version, settings.ready_s)
+            give_up = time.monotonic() + settings.after_s
+            before = read(self._place.servers())[0].get(version, Seen())
+            while time.monotonic() < give_up:
+                time.sleep(min(settings.poll_s, settings.after_s))
+                seen = read(self._place.servers())[0].get(version, Seen()) - before
+                asked = seen.answers + seen.failures
+                if seen.failures >= settings.min_failures and seen.failures > settings.max_failures * asked:
+                    return self._go_back(version, previous, f"{seen.failures:,.0f} of {asked:,.0f} failed")
+        except Unavailable as error:
+            return self._go_back(version, previous, str(error))
+        return self._end(version, "promoted", "it holds")
+
+    def _go_back(self, version: str, previous: str | None, why: str) -> Outcome:
+        if previous is None:
+            return self._end(version, "promoted", f"nothing to go back to, although {why}")
+        self.versions.rollback(why)
+        return self._end(version, "rolled back", why)
+
+    def _take_back(self, version: str, why: str) -> Outcome:
+        self.versions.tag(version, {"rolled_back_at": f"{time.time():.0f}", "rolled_back_because": why})
+        return self._end(version, "rolled back", why)
+
+    def _end(self, version: str, word: Literal["promoted", "refused", "rolled back"], why: str) -> Outcome:
+        self._tell(f"version {version}: {word}: {why}")
+        return Outcome(version, word, why, self.versions.at(CHAMPION))

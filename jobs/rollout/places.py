@@ -1,0 +1,78 @@
+"""Where a canary runs, and which model servers the requests pass through."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+from fraud.errors import BadConfig
+from jobs.retrain.watch import await_version
+from jobs.rollout.settings import RolloutSettings
+
+
+class Place(Protocol):
+    """A platform that a version can be rolled out on."""
+
+    def servers(self) -> list[str]:
+        """Name the base addresses of all model servers that serve the champion now.
+
+        Raises
+        ------
+        Unavailable
+            When none is there.
+        """
+
+    def canary(self, version: str) -> AbstractContextManager[None]:
+        """Run a model server of one version; it is ready inside the block, and gone after it.
+
+        Raises
+        ------
+        Unavailable
+            When it does not become ready in time.
+        """
+
+
+def open_place(settings: RolloutSettings) -> Place:
+    """Open the place that the settings name."""
+    if settings.place == "kubernetes":
+        from jobs.rollout.kserve import KServe  # noqa: PLC0415  (the other place needs no Kubernetes client)
+
+        return KServe(settings)
+    return Local(settings)
+
+
+class Local:
+    """The embedded platform: its model server, and a process beside it."""
+
+    def __init__(self, settings: RolloutSettings) -> None:
+        self._settings = settings
+
+    def servers(self) -> list[str]:
+        """See :class:`Place`."""
+        return [self._settings.predictor_url]
+
+    @contextmanager
+    def canary(self, version: str) -> Iterator[None]:
+        """See :class:`Place`."""
+        settings = self._settings
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("FRAUD_PREDICTOR_")},
+            "FRAUD_PREDICTOR_PORT": str(settings.canary_port),
+            "FRAUD_PREDICTOR_MLFLOW_URI": settings.mlflow_uri,
+            "FRAUD_PREDICTOR_REGISTRY_URI": settings.registry_uri,
+            "FRAUD_PREDICTOR_MODEL": f"models:/{settings.model_name}/{version}",
+            "FRAUD_PREDICTOR_NAME": settings.served_name,
+            "FRAUD_PREDICTOR_CHALLENGER": "",
+        }
+        url = f"http://127.0.0.1:{settings.canary_port}"
+        process = subprocess.Popen([sys.executable, "-m", "services.predictor.main"], env=environment)
+        try:
+            await_version(f"{url}/v2/models/{settings.served_name}", version, settings.ready_s)
+            if process.poll() is not None:
+                raise BadConfig(f"port {settings.canary_port} belongs to another program (canary_port)")
+            yield
+        finally:
+            process.terminate()
+            process.wait(30.0)

@@ -1,0 +1,124 @@
+"""A share of the requests for another version, on a model server of its own, while a rollout is under way.
+
+Reads the registry's alias ``canary`` and two tags of the version that it names: which share of the requests
+it gets, and until when. ``jobs/rollout`` writes them. A request that the canary does not answer in time is
+answered by the champion, so that a bad version costs milliseconds, never a score.
+"""
+
+import logging
+import random
+import threading
+import time
+from typing import Final
+
+import httpx
+import mlflow
+import numpy as np
+from mlflow.exceptions import MlflowException
+
+from fraud.breaker import CircuitBreaker
+from fraud.canary import ALIAS, PERCENT, UNTIL, Share
+from fraud.errors import BadModel
+from fraud.features import FEATURES_VERSION
+from fraud.model import Floats
+from fraud.model_client import JSON_LENGTH, Scores, decode_response, encode_request
+from services.predictor import metrics
+from services.predictor.settings import PredictorSettings
+
+FAILURES: Final = 5
+COOLDOWN_S: Final = 5.0
+_log = logging.getLogger(__name__)
+
+
+class Canary:
+    """The other model server, and what it is given.
+
+    Parameters
+    ----------
+    settings
+        Of this model server; ``model`` names the registered model.
+    """
+
+    def __init__(self, settings: PredictorSettings) -> None:
+        self.share: Share | None = None
+        self._registered = settings.model.removeprefix("models:/").partition("@")[0]
+        self._settings = settings
+        self._breaker = CircuitBreaker(FAILURES, COOLDOWN_S)
+        self._http = httpx.AsyncClient(
+            base_url=settings.canary_url, timeout=settings.canary_timeout_s, trust_env=False
+        )
+        self._path = f"/v2/models/{settings.name}/infer"
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        """Follow the alias in a thread of its own that ends with the process."""
+        threading.Thread(target=self._run, name="canary-watcher", daemon=True).start()
+
+    def stop(self) -> None:
+        """End the following."""
+        self._stopping.set()
+
+    def takes(self, call: str | None) -> bool:
+        """Whether a request is the canary's; requests of one call go the same way."""
+        share = self.share
+        call = call or f"{random.getrandbits(64):x}"
+        return share is not None and share.takes(call, time.time()) and self._breaker.allows()
+
+    async def score(self, vectors: Floats, reasons_from: float | None) -> Scores | None:
+        """Ask the canary; None where it does not answer, or not as the version that it should be."""
+        share = self.share
+        if share is None:
+            return None
+        body, json_length = encode_request(vectors, reasons_from)
+        headers = {"content-type": "application/octet-stream", JSON_LENGTH: str(json_length)}
+        try:
+            answer = await self._http.post(self._path, content=body, headers=headers)
+            answer.raise_for_status()
+            scores = _check(decode_response(answer.content, answer.headers, len(vectors)), share)
+        except (httpx.HTTPError, BadModel) as error:
+            self._breaker.record(is_success=False)
+            metrics.FAILURES.labels(share.version).inc()
+            _log.warning("the canary did not score %d rows, the champion does: %r", len(vectors), error)
+            return None
+        self._breaker.record(is_success=True)
+        return scores
+
+    def look(self) -> None:
+        """Look once; without the registry the share stays until its time is over."""
+        client = mlflow.MlflowClient()
+        try:
+            found = client.get_model_version_by_alias(self._registered, ALIAS)
+            tags = found.tags or {}
+            self.share = Share(str(found.version), float(tags[PERCENT]), float(tags[UNTIL]))
+        except (KeyError, ValueError):
+            self.share = None
+        except MlflowException as error:
+            if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"}:
+                self.share = None
+        share = self.share
+        metrics.CANARY_PERCENT.set(share.percent if share and time.time() < share.until else 0.0)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._settings.reload_s):
+            try:
+                self.look()
+            except Exception:  # noqa: BLE001  (a bug here must not end the following for good)
+                _log.exception("looking for a canary failed")
+
+
+def count(version: str, probability: Floats, review: float, seconds: float) -> None:
+    """Count an answer of a version, for those who compare versions."""
+    metrics.ANSWER_SECONDS.labels(version).observe(seconds)
+    metrics.SCORED_ROWS.labels(version).inc(len(probability))
+    metrics.FLAGGED_ROWS.labels(version).inc(int((probability >= review).sum()))
+    bins = np.bincount(
+        np.minimum((probability * metrics.SCORE_BINS).astype(np.int64), metrics.SCORE_BINS - 1)
+    )
+    for at in np.flatnonzero(bins).tolist():
+        metrics.SCORES.labels(version, str(at)).inc(int(bins[at]))
+
+
+def _check(scores: Scores, share: Share) -> Scores:
+    if (scores.model_version, scores.features_version) != (share.version, FEATURES_VERSION):
+        raise BadModel(f"the canary serves version {scores.model_version}, not {share.version}")
+    return scores
