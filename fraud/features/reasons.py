@@ -12,8 +12,26 @@ def reason_text(name: str, value: float) -> str:
     --------
     >>> reason_text("count_1h_by_user", 7.0)
     'transactions of the user in the last 1h before this one: 7 transactions'
+    >>> reason_text("device_is_first_by_user", 1.0)
+    'the user was never seen with this device up to this time'
+    >>> reason_text("category_bucket", 22.0)
+    'the category'
     """
     feature = FEATURES[FEATURE_NAMES.index(name)]
     if math.isnan(value):
         return f"{feature.description}: unknown ({feature.missing})"
-    return f"{feature.description}: {value:,.4g} {feature.unit}"
+    if feature.unit == "flag":  # "1 when ..., else 0"
+        holds = feature.description.removeprefix("1 when ").removesuffix(", else 0")
+        return holds if value else f"not so: {holds}"
+    if feature.unit == "bucket":  # the number of a bucket says nothing
+        return feature.description.partition(",")[0]
+    if feature.unit == "share":
+        return f"{feature.description}: {100.0 * value:,.4g} %"
+    return f"{feature.description}: {_quantity(value, feature.unit)}"
+
+
+def _quantity(value: float, unit: str) -> str:
+    """Write a number with its unit; long times in hours or days."""
+    if unit == "s" and value >= 3600.0:
+        value, unit = (value / 86_400.0, "days") if value >= 172_800.0 else (value / 3600.0, "h")
+    return f"{value:,.0f} {unit}" if abs(value) >= 1000.0 else f"{value:.4g} {unit}"

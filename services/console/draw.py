@@ -87,12 +87,6 @@ def draw_map(events: Sequence[Event], width: int = 420, height: int = 320) -> Ma
     newest = sorted(zip(placed, points, strict=True), key=lambda pair: pair[0].event_time)[-12:]
     path = " ".join(f"{a:.1f},{b:.1f}" for a, b in (at(point) for _, point in newest))
     parts.append(f'<polyline class="path" points="{path}"/>')
-    if home:
-        a, b = at(home)
-        parts.append(
-            '<g class="home"><title>registered home</title>'
-            f'<path d="M{a - 7:.1f},{b + 1:.1f} l7,-7 l7,7 M{a - 5:.1f},{b:.1f} v6 h10 v-6"/></g>'
-        )
     for event, point in sorted(zip(placed, points, strict=True), key=lambda pair: pair[0].is_case):
         a, b = at(point)
         radius = min(3.0 + math.log10(max(event.amount, 1.0)) * 1.1, 8.0)
@@ -101,6 +95,12 @@ def draw_map(events: Sequence[Event], width: int = 420, height: int = 320) -> Ma
             f'<g class="event {kind_of(event)}{" case" if event.is_case else ""}">'
             f"<title>{escape(_title(event))}</title>{halo}"
             f'<circle class="dot" cx="{a:.1f}" cy="{b:.1f}" r="{radius:.1f}"/></g>'
+        )
+    if home:
+        a, b = at(home)
+        parts.append(
+            '<g class="home"><title>registered home</title>'
+            f'<path d="M{a - 7:.1f},{b + 1:.1f} l7,-7 l7,7 M{a - 5:.1f},{b:.1f} v6 h10 v-6"/></g>'
         )
     return _svg(parts + _scale_bar(scale, width, height), width, height, "places of the transactions", "map")
 
@@ -241,6 +241,8 @@ def _graticule(
         first = math.ceil((centre - wide / 2) / step)
         for index in range(first, int((centre + wide / 2) / step) + 1):
             degree = index * step
+            if axis == 0 and abs(degree) > 90:
+                continue
             if axis == 0:
                 y = at((degree, middle[1]))[1]
                 parts.append(f'<line class="grid" x1="0" x2="{width}" y1="{y:.1f}" y2="{y:.1f}"/>')
@@ -250,9 +252,7 @@ def _graticule(
                 x = at((middle[0], degree))[0]
                 parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height}"/>')
                 side = "E" if degree >= 0 else "W"
-                parts.append(
-                    f'<text class="tick small" x="{x + 3:.1f}" y="{height - 5}">{abs(degree):g}°{side}</text>'
-                )
+                parts.append(f'<text class="tick small" x="{x + 3:.1f}" y="11">{abs(degree):g}°{side}</text>')
     return parts
 
 

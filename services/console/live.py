@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -55,7 +55,7 @@ class Live:
         self._alerts: OrderedDict[str, tuple[int, Decision]] = OrderedDict()
         self._recent: OrderedDict[str, Decision] = OrderedDict()
         self._verdicts: OrderedDict[str, Verdict] = OrderedDict()
-        self._traffic: deque[tuple[int, Counter[str]]] = deque(maxlen=SLOTS)
+        self._traffic: dict[int, Counter[str]] = {}
         self.scores: dict[str, list[int]] = {}
         """Histogram of the scores since the start, by model version."""
         self.outcomes: Counter[str] = Counter()
@@ -98,19 +98,20 @@ class Live:
         """List the alerts, the newest first."""
         with self._lock:
             found = [decision for number, decision in self._alerts.values() if number > after]
-        return found[::-1]
+        return _newest_first(found)
 
     def open_alerts(self) -> list[Decision]:
         """List the alerts without a verdict, the newest first."""
         with self._lock:
             found = [one for _, one in self._alerts.values() if one.transaction_id not in self._verdicts]
         metrics.OPEN.set(len(found))
-        return found[::-1]
+        return _newest_first(found)
 
     def recent(self, n: int) -> list[Decision]:
         """List the newest decisions."""
         with self._lock:
-            return list(self._recent.values())[: -n - 1 : -1]
+            found = list(self._recent.values())
+        return _newest_first(found)[:n]
 
     def find(self, transaction_id: str) -> Decision | None:
         """Find a decision that is held."""
@@ -127,17 +128,14 @@ class Live:
         """Count the decisions of the last ten minutes by outcome, in slots of ten seconds."""
         newest = int(time.time()) // SLOT_S
         with self._lock:
-            by_slot = dict(self._traffic)
+            by_slot = {slot: Counter(counts) for slot, counts in self._traffic.items()}
         return [by_slot.get(slot, Counter()) for slot in range(newest - SLOTS + 1, newest + 1)]
 
     def _count(self, decision: Decision) -> None:
         slot = int(decision.processed_at.timestamp()) // SLOT_S
-        for at, counts in reversed(self._traffic):
-            if at == slot:
-                counts[decision.outcome] += 1
-                return
-        if not self._traffic or slot > self._traffic[-1][0]:
-            self._traffic.append((slot, Counter({decision.outcome: 1})))
+        self._traffic.setdefault(slot, Counter())[decision.outcome] += 1
+        if len(self._traffic) > 4 * SLOTS:
+            del self._traffic[min(self._traffic)]
 
 
 class Follower:
@@ -214,6 +212,11 @@ class Follower:
                 self._live.take_label(parse_record(Label, message.value()))
         except BadRecord as error:
             log.warning("a record of %s cannot be shown: %s", message.topic(), error)
+
+
+def _newest_first(decisions: list[Decision]) -> list[Decision]:
+    """Sort by the time of the decision: partitions come one after the other at the start."""
+    return sorted(decisions, key=lambda one: one.processed_at, reverse=True)
 
 
 def now() -> datetime:

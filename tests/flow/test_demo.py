@@ -13,6 +13,9 @@ from typing import Any
 
 import httpx
 import pytest
+from deltalake import DeltaTable
+
+from fraud.experiment import read_experiment
 
 pytestmark = pytest.mark.flow
 
@@ -55,7 +58,7 @@ def decided(url: str) -> float:
 def test_killing_the_model_server_loses_and_repeats_nothing(home: Path, tmp_path: Path) -> None:
     log = tmp_path / "demo.log"
     with log.open("w") as output:
-        command = [*FRAUD, "demo", "--small", "--rate", "150", "--home", str(home)]
+        command = [*FRAUD, "demo", "--small", "--experiment", "--rate", "150", "--home", str(home)]
         demo = subprocess.Popen(command, env=ENVIRONMENT, stdout=output, stderr=subprocess.STDOUT, text=True)
         try:
             state = home / "run" / "stream.json"
@@ -80,3 +83,34 @@ def test_killing_the_model_server_loses_and_repeats_nothing(home: Path, tmp_path
     assert ledger["delta_repeated"] == 0
     assert part(home, "predictor")["state"] == "ready"
     assert (home / "report.html").stat().st_size > 10_000
+    check_experiment(home)
+    check_console(part(home, "console")["url"])
+
+
+def check_experiment(home: Path) -> None:
+    """Both models decided, each for the users of its arm, and each shadowed the other."""
+    experiment = read_experiment(home / "experiment.yaml")
+    decisions = DeltaTable(str(home / "stream" / "delta" / "decisions")).to_pyarrow_table().to_pylist()
+    streamed = [row for row in decisions if row["arm"] is not None]
+    assert {row["arm"] for row in streamed} == {"control", "treatment"}
+    assert all(row["arm"] == experiment.arm_of(row["user_id"]).name for row in streamed)
+    versions = {
+        arm: {row["model_version"] for row in streamed if row["arm"] == arm and not row["is_fallback"]}
+        for arm in ("control", "treatment")
+    }
+    assert "1" in versions["control"]
+    assert "2" in versions["treatment"]
+    assert sum(row["shadow_score"] is not None for row in streamed) > 0.5 * len(streamed)
+    state = json.loads((home / "experiment" / "state.json").read_text())
+    assert [arm["name"] for arm in state["arms"]] == ["control", "treatment"]
+
+
+def check_console(url: str) -> None:
+    """The console shows the alerts, and their cases from the archive."""
+    with httpx.Client(base_url=url, timeout=30.0, follow_redirects=True) as http:
+        ids = re.findall(r'data-id="([^"]+)"', http.get("/").text)
+        assert ids
+        case = http.get(f"/cases/{ids[0]}")
+        assert (case.status_code, 'class="timeline"' in case.text) == (200, True)
+        assert "champion" in http.get("/model").text
+        assert "demo-challenger" in http.get("/experiment").text

@@ -22,7 +22,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from tests.services.console.conftest import FLAGS
 
 OUT: Final = Path("services/console/screenshots")
-COLOURS: Final = 160
+COLOURS: Final = 255
 
 
 def shoot(browser: Any, file: Path, width: int = 1360, height: int = 860) -> None:
@@ -52,6 +52,8 @@ def main() -> None:
         wait = WebDriverWait(browser, 30)
         area = {"width": 1360, "height": 860, "deviceScaleFactor": 1, "mobile": False}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", area)
+        calm = [{"name": "prefers-reduced-motion", "value": "reduce"}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": calm})
         browser.get(given.url)
         wait.until(lambda page: page.find_elements(By.CSS_SELECTOR, "tr[data-id]"))
         browser.find_element(By.TAG_NAME, "body").send_keys("jj")
@@ -70,7 +72,9 @@ def main() -> None:
 
 def _richest_case(browser: Any, url: str) -> str:
     """Choose, of the first alerts, the one whose history tells most."""
-    links = [one.get_attribute("href") for one in browser.find_elements(By.CSS_SELECTOR, "td.who a")][:25]
+    links = browser.execute_script(
+        "return [...document.querySelectorAll('td.who a')].slice(0, 25).map((link) => link.href)"
+    )
     best, most = url, -1
     for link in links:
         browser.get(link)
