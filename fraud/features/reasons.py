@@ -18,16 +18,20 @@ def reason_text(name: str, value: float) -> str:
     'the category'
     """
     feature = FEATURES[FEATURE_NAMES.index(name)]
-    if math.isnan(value):
-        return f"{feature.description}: unknown ({feature.missing})"
+    words = feature.description
     if feature.unit == "flag":  # "1 when ..., else 0"
-        holds = feature.description.removeprefix("1 when ").removesuffix(", else 0")
-        return holds if value else f"not so: {holds}"
+        words = words.removeprefix("1 when ").removesuffix(", else 0")
     if feature.unit == "bucket":  # the number of a bucket says nothing
-        return feature.description.partition(",")[0]
+        words = words.partition(",")[0]
+    if math.isnan(value):
+        return f"{words}: unknown ({feature.missing})"
+    if feature.unit == "flag":
+        return words if value else f"not so: {words}"
+    if feature.unit == "bucket":
+        return words
     if feature.unit == "share":
-        return f"{feature.description}: {100.0 * value:,.4g} %"
-    return f"{feature.description}: {_quantity(value, feature.unit)}"
+        return f"{words}: {100.0 * value:,.4g} %"
+    return f"{words}: {_quantity(value, feature.unit)}"
 
 
 def _quantity(value: float, unit: str) -> str:

@@ -108,7 +108,7 @@ def check_experiment(home: Path) -> None:
 def check_console(url: str) -> None:
     """The console shows the alerts, and their cases from the archive."""
     with httpx.Client(base_url=url, timeout=30.0, follow_redirects=True) as http:
-        ids = re.findall(r'data-id="([^"]+)"', http.get("/").text)
+        ids = re.findall(r'data-id="([^"]+)"', http.get("/", params={"show": "all"}).text)
         assert ids
         case = http.get(f"/cases/{ids[0]}")
         assert (case.status_code, 'class="timeline"' in case.text) == (200, True)
