@@ -14,10 +14,11 @@ from fraud.features.definitions import MERCHANT, USER, Entity
 from fraud.features.engine import fold_events
 from services.scoring.fast_model import TOLERANCE, FastModel
 from services.scoring.fold import SingleFold, counted
+from services.scoring.main import given as given_by
 from services.scoring.outbox import Outbox
 from services.scoring.problems import Problem
 from services.scoring.security import Keys, RateLimit
-from tests.services.predictor.conftest import make_model, make_vectors
+from tests.services.predictor.conftest import make_model, make_vectors, wait_until
 from tests.services.scoring.test_api import Api, new
 
 FOLDS = {entity.name: SingleFold(entity) for entity in (USER, MERCHANT)}
@@ -93,6 +94,26 @@ def test_the_outbox_keeps_what_kafka_has_not_taken_whole(tmp_path: Path) -> None
     other = Outbox(api.settings, api.service.store, Brokers())
     api.score(transaction_id=new())
     assert other.drain() == 0, "the first holds the lease"
+    assert not other.is_away
+    wait_until(lambda: other.drain() == 0 and other.is_away, "it sees that the first carries nothing over")
+    outbox.drain()
+    other.drain()
+    assert not other.is_away
+
+
+def test_kserve_s_arguments_for_a_transformer_precede_the_environment() -> None:
+    found = given_by(
+        ["--model_name", "f", "--predictor_host", "f-predictor.ns", "--http_port", "8080", "--workers", "1"]
+    )
+    assert found == {
+        "name": "f",
+        "port": 8080,
+        "model_from": "predictor",
+        "predictor_url": "http://f-predictor.ns",
+    }
+    over_tls = given_by(["--predictor_host", "f-predictor.ns", "--predictor_use_ssl", "True"])
+    assert over_tls["predictor_url"] == "https://f-predictor.ns"
+    assert given_by([]) == {}
 
 
 @pytest.mark.parametrize("text", ["", "[]", "a: short", "Ä: " + "0" * 64, "{"])
