@@ -92,6 +92,7 @@ class ModelSource:
         """
         with TemporaryDirectory(prefix="model-") as folder:
             try:
+                registered = mlflow.MlflowClient().get_model_version(self._name, version)
                 path = mlflow.artifacts.download_artifacts(f"models:/{self._name}/{version}", dst_path=folder)
             except (MlflowException, OSError) as error:
                 raise Unavailable(f"version {version} cannot be downloaded: {error}") from error
@@ -100,6 +101,7 @@ class ModelSource:
         blank = np.full((1, len(FEATURE_NAMES)), np.nan)
         if not 0.0 <= scoring.predict(blank)[0] <= 1.0 or scoring.contributions(blank).shape != blank.shape:
             raise BadModel(f"version {version} does not answer with probabilities")
+        metrics.MODEL_CREATED.labels(self._alias or "fixed").set(registered.creation_timestamp / 1000.0)
         return ServedModel(scoring, version)
 
 

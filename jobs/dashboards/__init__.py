@@ -1,0 +1,1 @@
+"""Grafana dashboards, built by code into the chart that installs them."""

@@ -1,0 +1,127 @@
+"""Rules and dashboards: each alert fires when it should, and none looks at what nothing exports."""
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
+
+from jobs.dashboards.boards import BOARDS
+from jobs.dashboards.main import FOLDER, render
+from jobs.parity.compare import Parity
+from jobs.parity.report import as_gauges
+from jobs.stream import metrics as _stream  # noqa: F401  registers
+from services.predictor import metrics as _predictor  # noqa: F401
+from services.scoring import metrics as _scoring  # noqa: F401
+
+CHART = Path(__file__).parents[2] / "charts" / "monitoring"
+RULES = CHART / "rules" / "fraud.yaml"
+CASES = Path(__file__).with_name("rules.test.yaml")
+EXPERIMENT = Path(__file__).parents[2] / "jobs" / "experiment" / "report.py"
+NAMES = re.compile(r"\bfraud_[a-z0-9_]+\b")
+BOUNDED = {
+    *("arm", "bin", "entity", "event", "is_fast", "model", "operation", "outcome", "part", "path", "reason"),
+    *("rule", "stage", "status", "version", "features_version"),
+}
+"""Labels whose values are few: of the code, of the configuration, or of the models served by one process."""
+
+
+def exported() -> set[str]:
+    """Names of the samples that the platform's parts export."""
+    names = {f"fraud_{job}_last_run_timestamp_seconds" for job in ("parity", "experiment")}
+    for registry in (REGISTRY, as_gauges(Parity())):
+        names |= set(_samples(registry))
+    for node in ast.walk(ast.parse(EXPERIMENT.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "gauge":
+            assert isinstance(node.args[0], ast.Constant)
+            names.add(f"fraud_experiment_{node.args[0].value}")
+    return names
+
+
+def _samples(registry: CollectorRegistry) -> Iterator[str]:
+    suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
+    for family in registry.collect():
+        for suffix in suffixes.get(family.type, ("",)):
+            yield family.name + suffix
+
+
+def rules() -> list[dict[str, Any]]:
+    return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    """Every query of a rule or a panel: (where it stands, PromQL)."""
+    for rule in rules():
+        yield rule.get("alert") or rule["record"], rule["expr"]
+    for board in BOARDS:
+        for _, panels in board.rows:
+            for panel in panels:
+                for expression, _ in panel.queries:
+                    yield f"{board.title}: {panel.title}", expression
+
+
+def test_no_rule_and_no_panel_looks_at_what_nothing_exports() -> None:
+    known = exported()
+    used = [(where, name) for where, expression in expressions() for name in NAMES.findall(expression)]
+    assert len(used) > 50
+    assert [(where, name) for where, name in used if name not in known] == []
+
+
+def test_labels_have_few_values() -> None:
+    found = {
+        (collector._name, label)
+        for collector in REGISTRY._collector_to_names
+        if isinstance(collector, MetricWrapperBase) and collector._name.startswith("fraud_")
+        for label in collector._labelnames
+    }
+    assert found
+    assert {(name, label) for name, label in found if label not in BOUNDED} == set()
+
+
+def test_metrics_are_named_by_their_part() -> None:
+    parts = {"console", "parity", "predictor", "scoring", "simulator", "stream"}
+    ours = [name for name in exported() if name.startswith("fraud_") and "experiment" not in name]
+    assert {name.split("_")[1] for name in ours} <= parts
+
+
+def test_every_alert_fires_when_it_should_and_is_silent_otherwise(tmp_path: Path) -> None:
+    for file in (RULES, CASES):
+        shutil.copy(file, tmp_path)
+    done = subprocess.run(
+        ["promtool", "test", "rules", CASES.name], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    tested: dict[str, set[bool]] = {}
+    for case in yaml.safe_load(CASES.read_text())["tests"]:
+        for one in case["alert_rule_test"]:
+            tested.setdefault(one["alertname"], set()).add(bool(one["exp_alerts"]))
+    assert tested == {rule["alert"]: {True, False} for rule in rules() if "alert" in rule}
+
+
+def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
+    for rule in rules():
+        if "alert" in rule:
+            assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+            assert {"summary", "description"} == set(rule["annotations"])
+
+
+def test_the_dashboards_are_what_the_code_builds() -> None:
+    """`python -m jobs.dashboards.main` writes them anew."""
+    assert {file.name: file.read_text() for file in FOLDER.glob("*.json")} == render()
+
+
+def test_a_dashboard_shows_every_panel_with_its_queries() -> None:
+    for board in BOARDS:
+        panels = json.loads((FOLDER / f"{board.uid}.json").read_text())["panels"]
+        shown = {panel["title"]: panel for panel in panels if panel["type"] != "row"}
+        for _, row in board.rows:
+            for panel in row:
+                queries = [target["expr"] for target in shown[panel.title]["targets"]]
+                assert queries == [expression for expression, _ in panel.queries]
