@@ -7,6 +7,8 @@
   env:
     - {name: FRAUD_PREDICTOR_MLFLOW_URI, value: {{ $.Values.mlflow.url | quote }}}
     - {name: FRAUD_PREDICTOR_MODEL, value: {{ .model | quote }}}
+    # jobs/rollout makes it and says in the registry which share of the requests it gets.
+    - {name: FRAUD_PREDICTOR_CANARY_URL, value: http://{{ include "fraud.fullname" $ }}-canary-predictor}
     {{- range $key, $value := $.Values.predictor.settings }}
     - {name: FRAUD_PREDICTOR_{{ $key }}, value: {{ $value | quote }}}
     {{- end }}

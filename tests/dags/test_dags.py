@@ -1,0 +1,113 @@
+"""The DAGs as Airflow sees them: its own environment, made from its own lock, runs ``airflow_side.py``."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes_validate import validate
+
+from jobs.retrain.steps import STEPS
+
+ROOT = Path(__file__).parents[2]
+LOCKED = ROOT / "services" / "airflow"
+SNAPSHOT = Path(__file__).parent / "structure.json"
+TASKS = [
+    *(f"retrain_model.{step}" for step in ("validate", "features", "train", "evaluate", "gate", "register")),
+    "retrain_model.rollout",
+    *(f"watch_model.{task}" for task in ("evaluate", "drift", "parity")),
+    "compact_tables.compact",
+]
+
+
+@pytest.fixture(scope="session")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What Airflow makes of the DAGs, with the plan that the chart writes by default."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fraud" / "airflow"
+    home = tmp_path_factory.mktemp("airflow")
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "FRAUD_"))},
+        "UV_PROJECT_ENVIRONMENT": str(cache),
+        "VIRTUAL_ENV": "",
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
+        "AIRFLOW_CONN_KUBERNETES_DEFAULT": json.dumps(
+            {"conn_type": "kubernetes", "extra": {"xcom_sidecar_container_image": "airflow"}}
+        ),
+        "FRAUD_DAGS_PLAN": str(Path(__file__).parent / "plan.yaml"),
+    }
+    script, folder = Path(__file__).parent / "airflow_side.py", ROOT / "dags"
+    command = ["uv", "run", "--project", str(LOCKED), "--locked", "--quiet", "python", str(script)]
+    done = subprocess.run(
+        [*command, str(folder)], env=environment, cwd=home, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_every_file_is_imported_without_an_error(seen):
+    assert seen["errors"] == {}
+    files = {path.stem for path in (ROOT / "dags").glob("*.py")} - {"pods"}
+    assert set(seen["dags"]) == files
+
+
+def test_the_structure_is_that_of_the_snapshot(seen):
+    if os.environ.get("FRAUD_UPDATE_GOLDEN"):
+        SNAPSHOT.write_text(json.dumps(seen["dags"], indent=1, sort_keys=True) + "\n")
+    assert seen["dags"] == json.loads(SNAPSHOT.read_text()), "write it anew with FRAUD_UPDATE_GOLDEN=1"
+
+
+def test_the_templates_name_the_runs_own_interval_and_version(seen):
+    arguments = {name: pod["spec"]["containers"][0]["args"] for name, pod in seen["pods"].items()}
+    interval = "2026-03-19T00:00:00+00:00/2026-03-26T00:00:00+00:00"
+    for step in ("validate", "features", "train", "evaluate", "gate", "register"):
+        assert arguments[f"retrain_model.{step}"] == ["python", "-m", "jobs.retrain.main", interval, step]
+    assert arguments["retrain_model.rollout"] == ["python", "-m", "jobs.rollout.main", "7"]
+
+
+def test_the_steps_are_those_of_the_retraining():
+    ours = [name.partition(".")[2] for name in TASKS if name.startswith("retrain_model.")]
+    assert ours == list(STEPS)[: list(STEPS).index("rollout") + 1]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_pod_is_one_that_kubernetes_takes(seen, name):
+    validate(seen["pods"][name], "1.34", strict=True)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_pod_keeps_the_restricted_standard(seen, name):
+    spec = seen["pods"][name]["spec"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert spec["restartPolicy"] == "Never"
+    assert spec["activeDeadlineSeconds"] > 0
+    assert spec["automountServiceAccountToken"] is (name == "retrain_model.rollout")
+    for container in spec["containers"]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["resources"]["requests"]
+
+
+def test_only_the_registration_leaves_a_record(seen):
+    sidecars = {name for name, pod in seen["pods"].items() if len(pod["spec"]["containers"]) > 1}
+    assert sidecars == {"retrain_model.register"}
+
+
+def test_the_deployments_plan_reaches_every_pod(seen):
+    for name, pod in seen["pods"].items():
+        container = pod["spec"]["containers"][0]
+        assert container["image"].endswith(":planned"), name
+        assert {"configMapRef": {"name": "airflow-jobs"}} in container["envFrom"]
+        claims = {
+            volume["persistentVolumeClaim"]["claimName"]
+            for volume in pod["spec"]["volumes"]
+            if "persistentVolumeClaim" in volume
+        }
+        assert claims == {"airflow-work", "streaming"}
