@@ -18,11 +18,11 @@ KUBERNETES = "1.34.0"
 
 
 def helm() -> str:
-    """Find helm: on the PATH, or where `.ci/helm` has built it."""
+    """Find helm: on the PATH, or where `.ci/tools` has built it."""
     built = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fraud" / "bin" / "helm"
     found = shutil.which("helm") or (str(built) if built.exists() else None)
     if found is None:
-        pytest.fail("helm is neither on the PATH nor built: run .ci/helm")
+        pytest.fail("helm is neither on the PATH nor built: run .ci/tools")
     return found
 
 

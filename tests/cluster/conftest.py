@@ -48,6 +48,11 @@ def wait_for(condition: str, *what: str, timeout_s: float = PATIENCE_S) -> None:
     kubectl("wait", f"--for={condition}", f"--timeout={int(timeout_s)}s", *what)
 
 
+def wait_until_served() -> None:
+    """Wait for the InferenceService; KServe leaves its generation behind, which ``condition=`` compares."""
+    wait_for('jsonpath={.status.conditions[?(@.type=="Ready")].status}=True', "inferenceservice/fraud")
+
+
 def until(is_so: Callable[[], Any], otherwise: str, timeout_s: float = PATIENCE_S) -> Any:
     """Look again and again until something is so; returns it."""
     give_up = time.monotonic() + timeout_s
@@ -128,7 +133,7 @@ def platform() -> None:
     wait_for("condition=Available", "deployment/mlflow")
     for release in ("simulator", "serving", "streaming"):  # the first one trains the first model
         install(release)
-    wait_for("condition=Ready", "inferenceservice/fraud")
+    wait_until_served()
     wait_for("condition=Ready", "pod/streaming-driver")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import in_pod, kubectl, proxied, smoke, until, wait_for
+from tests.cluster.conftest import in_pod, kubectl, proxied, smoke, until, wait_for, wait_until_served
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("platform"), pytest.mark.timeout(3600)]
 
@@ -16,7 +16,7 @@ DRIVER = "streaming-driver"
 
 def test_kafka_and_its_topics_are_ready() -> None:
     wait_for("condition=Ready", "kafka/fraud")
-    wait_for("condition=Ready", "kafkatopic", "--all")
+    wait_for("condition=Ready", "kafkatopic", "--selector=strimzi.io/cluster=fraud")
 
 
 def test_the_stream_runs() -> None:
@@ -25,7 +25,7 @@ def test_the_stream_runs() -> None:
 
 
 def test_the_registry_has_a_champion_and_the_model_server_serves_it() -> None:
-    wait_for("condition=Ready", "inferenceservice/fraud")
+    wait_until_served()
     assert _served() == [_champion()]
 
 
@@ -71,24 +71,23 @@ def test_the_scoring_service_decides_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("victim", "is_back"),
+    ("part", "victim"),
     [
-        (f"pod/{DRIVER}", f"pod/{DRIVER}"),
-        ("--selector=serving.kserve.io/inferenceservice=fraud,component=predictor", "inferenceservice/fraud"),
-        ("--selector=strimzi.io/cluster=fraud,strimzi.io/kind=Kafka", "kafka/fraud"),
+        ("driver", "spark-role=driver"),
+        ("predictor", "serving.kserve.io/inferenceservice=fraud,component=predictor"),
+        ("broker", "strimzi.io/cluster=fraud,strimzi.io/kind=Kafka"),
     ],
-    ids=["driver", "predictor", "broker"],
 )
-def test_a_killed_pod_loses_nothing(victim: str, is_back: str, request: pytest.FixtureRequest) -> None:
-    part = request.node.callspec.id
+def test_a_killed_pod_loses_nothing(part: str, victim: str) -> None:
     before = _decided()
     job = smoke(f"smoke-{part}", TRANSACTIONS="900", RATE_PER_S="15", NEEDS_MODEL="false", WAIT_S="600")
     until(lambda: _decided() >= before + 100, "no transaction was decided")
-    target = [victim] if victim.startswith("pod/") else ["pod", victim]
-    kubectl("delete", *target, "--grace-period=0", "--force", "--wait=false")
+    kubectl("delete", "pod", f"--selector={victim}", "--grace-period=0", "--force", "--wait=false")
     account = job.end()
     assert account["sent"] == account["decided"] == 900
-    wait_for("condition=Ready", is_back)
+    wait_for("condition=Ready", "kafka/fraud")
+    wait_until_served()
+    wait_for("condition=Ready", f"pod/{DRIVER}")
 
 
 def test_the_log_holds_every_decision_once() -> None:
