@@ -161,6 +161,7 @@ def _predictor_environment(place: Place) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "FRAUD_PREDICTOR_PORT": str(place.ports["predictor"]),
         "FRAUD_PREDICTOR_MLFLOW_URI": place.url("mlflow"),
+        "FRAUD_PREDICTOR_CANARY_URL": f"http://{place.settings.host}:{place.settings.canary_port}",
         "FRAUD_PREDICTOR_MODEL": f"models:/{MODEL_NAME}@{MODEL_ALIAS}",
     }
 

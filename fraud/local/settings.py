@@ -27,6 +27,8 @@ class LocalSettings(BaseSettings):
     """Of the tracking server and model registry."""
     predictor_port: int = Field(default=8080, ge=0, le=65535)
     """Of the model server, for scores and for ``/metrics``."""
+    canary_port: int = Field(default=8081, ge=1, le=65535)
+    """Of the model server of a version that `fraud rollout` tries, while it does."""
     stream_metrics_port: int = Field(default=9404, ge=0, le=65535)
     """Of the streaming job's ``/metrics`` and ``/ready``."""
     scoring_port: int = Field(default=8090, ge=0, le=65535)
