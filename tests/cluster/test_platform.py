@@ -93,7 +93,7 @@ def test_a_killed_pod_loses_nothing(part: str, victim: str) -> None:
 def test_the_log_holds_every_decision_once() -> None:
     program = (
         "import json; from deltalake import DeltaTable; import pyarrow.compute as pc;"
-        "log = DeltaTable('/var/lib/fraud/delta/decisions').to_pyarrow_table(['transaction_id']);"
+        "log = DeltaTable('/var/lib/fraud/delta/decisions').to_pyarrow_table(columns=['transaction_id']);"
         "print(json.dumps([log.num_rows, pc.count_distinct(log['transaction_id']).as_py()]))"
     )
     rows, distinct = json.loads(in_pod(f"pod/{DRIVER}", program).splitlines()[-1])
