@@ -82,7 +82,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
             except httpx.TransportError:
                 return False
 
-        wait_until(is_alive, "the service is there")
+        wait_until(is_alive, "the service is there", 300.0)
         yield Parts(url, redis, predictor)
 
 
