@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "bench": ("jobs.bench.commands:app", "Measure this machine."),
     "experiment": ("jobs.experiment.commands:app", "A/B and shadow: status, report, stop, simulate."),
     "rules": ("jobs.rules.commands:app", "Check rules, and try them on history."),
+    "drift": ("jobs.drift.commands:drift", "Compare what is served with what the model was trained on."),
     "parity": (
         "jobs.parity.commands:parity",
         "Recompute served features from the log; not one bit may differ.",

@@ -1,0 +1,1 @@
+"""Drift: the served days against the days that the model was trained and registered with."""

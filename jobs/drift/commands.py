@@ -1,0 +1,46 @@
+"""The command ``fraud drift``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def drift(  # noqa: PLR0917  (typer passes by name)
+    delta: Annotated[str | None, typer.Option(help="Path or URI of the Delta tables.")] = None,
+    until: Annotated[str | None, typer.Option(help="Judge whole days before this time, UTC.")] = None,
+    model: Annotated[str | None, typer.Option(help="Version or alias; default champion.")] = None,
+    mlflow_uri: Annotated[str | None, typer.Option(help="MLflow server, or sqlite:///<file>.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for drift.json and report.html.")] = None,
+    publishes: Annotated[
+        bool | None, typer.Option("--publish/--no-publish", help="Show the figures to Prometheus.")
+    ] = None,
+    is_strict: Annotated[
+        bool | None, typer.Option("--strict/--no-strict", help="Exit code 3 where there is drift.")
+    ] = None,
+) -> None:
+    """Compare the last whole days that were served with those the model was registered with."""
+    from jobs.drift.main import run  # noqa: PLC0415  (`--help` must not wait for the libraries)
+    from jobs.drift.settings import read_settings  # noqa: PLC0415
+    from jobs.train.settings import parse_time  # noqa: PLC0415
+
+    settings = read_settings(
+        delta=delta,
+        until=parse_time(until) if until else None,
+        model=model,
+        mlflow_uri=mlflow_uri,
+        out=out,
+        publishes=publishes,
+        is_strict=is_strict,
+    )
+    account = run(settings, typer.echo)
+    for day in account.days:
+        typer.echo(f"{day.date}: {day.rows:,} transactions, {len(day.flagged)} columns flagged")
+        for note in day.notes:
+            typer.echo(f"  {note}")
+        for one in day.findings:
+            if one.is_flagged:
+                typer.echo(f"  {one.name}: PSI {one.psi:.3f}; {one.cause}")
+    typer.echo(f"drifted for days: {', '.join(account.alarms) or 'none'}; report in {settings.out}")
+    if account.alarms and settings.is_strict:
+        raise typer.Exit(3)

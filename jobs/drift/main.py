@@ -1,0 +1,80 @@
+"""Runs the comparison and leaves its account: for an operator and for the DAG alike (``fraud drift``)."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from pydantic import ValidationError
+
+from fraud.errors import BadInput, BadModel, Unavailable
+from fraud.figures import publish_figures
+from fraud.profile import PROFILE_FILE, Profile
+from jobs.drift.judge import Judge
+from jobs.drift.read import count_days, last_day
+from jobs.drift.report import Account, as_gauges, write_report
+from jobs.drift.settings import DriftSettings
+from jobs.evaluate.registry import ModelVersions
+from jobs.stream.settings import StreamSettings
+from jobs.train.publish import open_registry
+
+
+def run(settings: DriftSettings, tell: Callable[[str], None] = lambda _: None) -> Account:
+    """Judge the last whole days, write the report, and show the figures to Prometheus.
+
+    Raises
+    ------
+    BadInput
+        When a table, the version or its profile is missing.
+    Unavailable
+        When the registry or the tables do not answer; try again.
+    """
+    stream = StreamSettings()
+    delta, options = settings.delta or stream.delta_path, stream.delta_options
+    version, profile = load_profile(settings)
+    last = _day_before(settings.until) if settings.until else last_day(delta, options)
+    window = settings.limits.window
+    live = count_days(delta, options, profile, last=last, window=window, version=version)
+    judge = Judge(profile, live, settings.limits)
+    days = [judge.day(day) for day in range(last - window + 1, last + 1)]
+    account = Account(settings.model_name, version, days, judge.alarms(days))
+    write_report(account, settings.out)
+    if settings.publishes:
+        try:
+            publish_figures(delta, options, "drift", as_gauges(account))
+        except Unavailable as error:  # the comparison's own result stands
+            tell(f"warning: {error}")
+    return account
+
+
+def load_profile(settings: DriftSettings) -> tuple[str, Profile]:
+    """Fetch the profile that was stored with a version's run.
+
+    Raises
+    ------
+    BadInput
+        When there is no such version, or it was registered without a profile.
+    BadModel
+        When the profile cannot be read.
+    """
+    with open_registry(settings.mlflow_uri, "", settings.registry_uri), TemporaryDirectory() as folder:
+        version = ModelVersions(settings.model_name).resolve(settings.model)
+        run_id = mlflow.MlflowClient().get_model_version(settings.model_name, version).run_id
+        try:
+            path = mlflow.artifacts.download_artifacts(
+                run_id=run_id, artifact_path=PROFILE_FILE, dst_path=folder
+            )
+        except (MlflowException, OSError) as error:
+            raise BadInput(
+                f"version {version} was registered without {PROFILE_FILE}; train a version anew"
+            ) from error
+        try:
+            return version, Profile.model_validate_json(Path(path).read_bytes())
+        except ValidationError as error:
+            raise BadModel(f"the profile of version {version} cannot be read: {error}") from error
+
+
+def _day_before(moment: datetime) -> int:
+    return (moment - datetime.fromtimestamp(0, UTC)) // timedelta(days=1) - 1

@@ -1,0 +1,74 @@
+"""Settings of the drift job (``FRAUD_DRIFT_*``)."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fraud.errors import BadConfig
+
+
+class Limits(BaseModel):
+    """What counts as drift."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    alpha: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.01
+    """False discovery rate of a day, over all columns."""
+    gate: Annotated[float, Field(ge=0.0)] = 0.05
+    """Least PSI beyond an ordinary day's."""
+    major: Annotated[float, Field(gt=0.0)] = 0.25
+    """PSI beyond an ordinary day's that alarms however slowly it came about."""
+    volume_factor: Annotated[float, Field(gt=1.0)] = 1.5
+    """Least ratio, either way, of a day's transactions to those of the training's same weekdays."""
+    persistence: Annotated[int, Field(ge=1)] = 2
+    """Days, of the last ``window``, on which a column must be flagged to alarm."""
+    window: Annotated[int, Field(ge=1, le=14)] = 3
+    """Days that are looked at."""
+    min_rows: Annotated[int, Field(ge=1)] = 100
+    """Rows of a day without which a column is not judged."""
+
+
+class DriftSettings(BaseSettings):
+    """What to compare with what, and where the account of it goes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FRAUD_DRIFT_", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    delta: str = ""
+    """Path or URI under which the Delta tables lie; default: where the stream writes (FRAUD_STREAM_*)."""
+    until: AwareDatetime | None = None
+    """Judge the whole days (UTC) that end before this time; None: before the newest event in the tables."""
+    model: str = "champion"
+    """Version or alias whose profile is the reference."""
+    model_name: str = "fraud"
+    """Name in the registry."""
+    mlflow_uri: str = "http://127.0.0.1:5000"
+    """MLflow tracking server."""
+    registry_uri: str = ""
+    """MLflow registry where it is another one; empty: ``mlflow_uri``'s own."""
+    limits: Limits = Limits()
+    """What counts as drift; one by one as ``FRAUD_DRIFT_LIMITS__GATE`` and so on."""
+    out: Path = Path("drift")
+    """Folder for drift.json and report.html."""
+    publishes: bool = True
+    """Whether the figures go to the Delta table ``figures``, which the stream shows to Prometheus."""
+    is_strict: bool = False
+    """Whether drift ends the command with exit code 3; else 0, whatever was found."""
+
+
+def read_settings(**given: Any) -> DriftSettings:
+    """Take what was given, the rest from the environment.
+
+    Raises
+    ------
+    BadConfig
+        When a value is wrong; names it.
+    """
+    try:
+        return DriftSettings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        wrong = "; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors(include_url=False))
+        raise BadConfig(f"settings of drift: {wrong}") from error
