@@ -24,6 +24,7 @@ from services.scoring import metrics as _scoring  # noqa: F401
 CHART = Path(__file__).parents[2] / "charts" / "monitoring"
 RULES = CHART / "rules" / "fraud.yaml"
 CASES = Path(__file__).with_name("rules.test.yaml")
+DRIFT = Path(__file__).parents[2] / "jobs" / "drift" / "report.py"
 EXPERIMENT = Path(__file__).parents[2] / "jobs" / "experiment" / "report.py"
 NAMES = re.compile(r"\bfraud_[a-z0-9_]+\b")
 BOUNDED = {
@@ -35,9 +36,14 @@ BOUNDED = {
 
 def exported() -> set[str]:
     """Names of the samples that the platform's parts export."""
-    names = {f"fraud_{job}_last_run_timestamp_seconds" for job in ("parity", "experiment")}
+    names = {f"fraud_{job}_last_run_timestamp_seconds" for job in ("parity", "drift", "experiment")}
     for registry in (REGISTRY, as_gauges(Parity())):
         names |= set(_samples(registry))
+    names |= {
+        node.value
+        for node in ast.walk(ast.parse(DRIFT.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and NAMES.fullmatch(node.value)
+    }
     for node in ast.walk(ast.parse(EXPERIMENT.read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "gauge":
             assert isinstance(node.args[0], ast.Constant)
@@ -86,7 +92,7 @@ def test_labels_have_few_values() -> None:
 
 
 def test_metrics_are_named_by_their_part() -> None:
-    parts = {"console", "parity", "predictor", "scoring", "simulator", "stream"}
+    parts = {"console", "drift", "parity", "predictor", "scoring", "simulator", "stream"}
     ours = [name for name in exported() if name.startswith("fraud_") and "experiment" not in name]
     assert {name.split("_")[1] for name in ours} <= parts
 
