@@ -13,13 +13,15 @@ import numpy as np
 from fraud.contracts import Thresholds
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.model import Floats, ModelCard, Reference, ScoringModel
+from fraud.profile import Profile
 from jobs.train import flavor
 from jobs.train.baselines import score_baselines
 from jobs.train.bootstrap import NAMES, Interval, Scored, best_f1_threshold, interval, resample
 from jobs.train.calibrate import calibrate
-from jobs.train.data import Examples, Split, build_examples, divide, forward_folds
+from jobs.train.data import Examples, Split, build_examples, divide, forward_folds, to_micros
 from jobs.train.fit import Validation, fit_trees, fraud_weight, validate_trees
 from jobs.train.measure import Metrics, measure
+from jobs.train.profile import make_profile, write_profile
 from jobs.train.publish import Report, open_registry, publish
 from jobs.train.report import Evaluation, write_report
 from jobs.train.settings import TrainSettings
@@ -98,18 +100,26 @@ def train(
         on_step("reading the tables")
         tables = read_tables(settings)
         on_step(f"computing {len(FEATURE_NAMES)} features of {tables.transactions.num_rows:,} transactions")
-        split = divide(
-            build_examples(tables, vectors=settings.vectors, gap_days=settings.label_gap_days), settings
-        )
+        examples = build_examples(tables, vectors=settings.vectors, gap_days=settings.label_gap_days)
+        split = divide(examples, settings)
         fitted = fit(split, settings, on_step)
         on_step(f"measuring on {len(split.test):,} later transactions")
         probability = fitted.model.predict(split.test.vectors)
         comparison = compare(fitted, split, probability, settings, on_step)
+        profile = make_profile(
+            examples,
+            tables.transactions,
+            split,
+            fitted.model,
+            fitted.validation,
+            until_us=to_micros(split.as_of),
+        )
         return register(
             fitted,
             split,
             tables,
             settings,
+            profile=profile,
             comparison=comparison,
             probability=probability,
             started=started,
@@ -176,6 +186,7 @@ def register(
     tables: Tables,
     settings: TrainSettings,
     *,
+    profile: Profile,
     comparison: Comparison,
     probability: Floats,
     started: float,
@@ -204,7 +215,7 @@ def register(
             costs=costs_of(settings),
             comparison=comparison,
         )
-        files = write_report(evaluation, Path(folder))
+        files = [*write_report(evaluation, Path(folder)), write_profile(profile, Path(folder))]
         on_step("registering")
         report = Report(
             trees=fitted.booster.model_to_string(),
