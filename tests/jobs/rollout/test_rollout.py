@@ -79,7 +79,7 @@ def stage(tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
     own = {"canary_url": f"http://127.0.0.1:{port}", "canary_timeout_s": "20"}
     with run_server(registry.uri, folder, **own) as server:
-        wait_until(server.is_ready, "the server is ready")
+        wait_until(server.is_ready, "the server is ready", 400.0)
         settings = RolloutSettings(
             mlflow_uri=registry.uri,
             predictor_url=server.url,
