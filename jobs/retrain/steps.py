@@ -10,6 +10,7 @@ import xxhash
 from fraud.errors import BadInput, Unavailable
 from fraud.features import FEATURES_VERSION
 from fraud.model import read_model, write_model
+from fraud.profile import PROFILE_FILE
 from jobs.evaluate.gate import judge
 from jobs.evaluate.registry import GATE, GATE_REASONS, ModelVersions
 from jobs.evaluate.settings import GateSettings
@@ -17,9 +18,10 @@ from jobs.retrain.records import Records
 from jobs.retrain.settings import Interval, RetrainSettings
 from jobs.retrain.validate import validate
 from jobs.retrain.watch import await_version
-from jobs.train.data import Split, build_examples, split_by_time
+from jobs.train.data import Split, build_examples, split_by_time, to_micros
 from jobs.train.measure import measure
 from jobs.train.pipeline import EXAMPLE_ROWS, compare, describe, fit, flat
+from jobs.train.profile import make_profile, write_profile
 from jobs.train.publish import CHAMPION, Report, open_registry, publish
 from jobs.train.report import Evaluation, write_report
 from jobs.train.settings import TrainSettings
@@ -109,6 +111,10 @@ def train_model(context: Context) -> dict[str, Any]:
     folder = context.records.folder / "model"
     folder.mkdir(exist_ok=True)
     write_model(folder, fitted.booster.model_to_string(), fitted.model.card)
+    end_us = to_micros(context.interval.end)  # verdicts of the last weeks are not in yet: none is needed
+    raw = known_at(read_tables(context.train), context.interval.end).transactions
+    examples = context.records.read_examples()
+    write_profile(make_profile(examples, raw, split, fitted.model, None, until_us=end_us), folder)
     probability = fitted.model.predict(split.test.vectors)
     comparison = compare(fitted, split, probability, context.train, context.tell)
     figures = flat(comparison)
@@ -176,7 +182,7 @@ def register_model(context: Context) -> dict[str, Any]:
                 parameters=trained["parameters"],
                 metrics={**evaluated["metrics"], **trained["figures"]},
                 tags={**_tags(context), **decision},
-                files=[folder / name for name in evaluated["files"]],
+                files=[*(folder / name for name in evaluated["files"]), folder / "model" / PROFILE_FILE],
             )
             source = context.train.transactions or context.train.data
             version = publish(report, source, context.train.model_name, "").version
