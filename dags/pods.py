@@ -22,6 +22,17 @@ REFUSED: Final = 3
 """Exit code of a job that has rightly nothing to do: its task is skipped, not failed."""
 
 
+class JobPod(KubernetesPodOperator):
+    """A job's pod; the sidecar that fetches its record is pulled, or not, as the job's own image is."""
+
+    def build_pod_request_obj(self, context: Any = None, *, dry_run: bool = False) -> k8s.V1Pod:
+        """Build the pod."""
+        pod = super().build_pod_request_obj(context, dry_run=dry_run)
+        for container in pod.spec.containers:
+            container.image_pull_policy = self.image_pull_policy
+        return pod
+
+
 def read_plan() -> dict[str, Any]:
     """Read the deployment's plan; without one the images are those named as their folders."""
     path = os.environ.get("FRAUD_DAGS_PLAN", "")
@@ -66,7 +77,7 @@ def run_job(
     environment: dict[str, str] | None = None,
     leaves_record: bool = False,
     retries: int | None = None,
-) -> KubernetesPodOperator:
+) -> JobPod:
     """Make a task that runs a job in a pod of its own.
 
     Parameters
@@ -89,7 +100,7 @@ def run_job(
     plan = read_plan()
     resources = plan.get("resources", {})
     own: dict[str, Any] = {} if retries is None else {"retries": retries}
-    return KubernetesPodOperator(
+    return JobPod(
         task_id=task,
         name=f"{job}-{task}".replace("_", "-"),
         namespace=plan.get("namespace", "fraud"),

@@ -93,6 +93,7 @@ def test_a_pod_keeps_the_restricted_standard(seen, name):
             "capabilities": {"drop": ["ALL"]},
         }
         assert container["resources"]["requests"]
+        assert container["imagePullPolicy"] == "IfNotPresent"
 
 
 def test_only_the_registration_leaves_a_record(seen):
