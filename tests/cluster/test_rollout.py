@@ -71,7 +71,7 @@ def test_a_canary_gets_its_share_and_becomes_what_the_stream_decides_with():
     until(lambda: aliases().get("canary") == version, "the canary gets nothing")
     ready = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
     assert kubectl("get", "inferenceservice", "fraud-canary", "-o", ready) == "True"
-    during = smoke("smoke-rollout").end()
+    during = smoke("smoke-rollout", TRANSACTIONS="600").end()
     assert during["decided"] == during["sent"]
     until(ended, "the rollout has not ended")
     log = kubectl("logs", "job/rollout-test")
