@@ -16,6 +16,7 @@ import pytest
 from deltalake import DeltaTable
 
 from fraud.experiment import read_experiment
+from tests.flow.watching import Prometheus, check_panels, prometheus
 
 pytestmark = pytest.mark.flow
 
@@ -31,9 +32,13 @@ def fraud(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=120)
 
 
+def parts(home: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(fraud(home, "status", "--json").stdout)
+    return found
+
+
 def part(home: Path, name: str) -> dict[str, Any]:
-    found = json.loads(fraud(home, "status", "--json").stdout)
-    return next(one for one in found if one["name"] == name)
+    return next(one for one in parts(home) if one["name"] == name)
 
 
 def wait_until(is_true: Callable[[], bool], demo: subprocess.Popen[str]) -> None:
@@ -55,7 +60,15 @@ def decided(url: str) -> float:
     return float(found.group(1)) if found else 0.0
 
 
-def test_killing_the_model_server_loses_and_repeats_nothing(home: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def watching(tmp_path: Path) -> Iterator[Prometheus]:
+    with prometheus(tmp_path / "prometheus") as server:
+        yield server
+
+
+def test_killing_the_model_server_loses_and_repeats_nothing(
+    home: Path, tmp_path: Path, watching: Prometheus
+) -> None:
     log = tmp_path / "demo.log"
     with log.open("w") as output:
         command = [*FRAUD, "demo", "--small", "--experiment", "--rate", "150", "--home", str(home)]
@@ -65,6 +78,7 @@ def test_killing_the_model_server_loses_and_repeats_nothing(home: Path, tmp_path
             wait_until(state.exists, demo)
             wait_until(lambda: part(home, "stream")["state"] == "ready", demo)
             url = part(home, "stream")["url"]
+            watching.follow(parts(home))
             wait_until(lambda: decided(url) > 300, demo)
             os.kill(part(home, "predictor")["pid"], signal.SIGKILL)
             assert demo.wait(timeout=600) == 0, log.read_text()
@@ -85,6 +99,7 @@ def test_killing_the_model_server_loses_and_repeats_nothing(home: Path, tmp_path
     assert (home / "report.html").stat().st_size > 10_000
     check_experiment(home)
     check_console(part(home, "console")["url"])
+    check_dashboards(home, watching)
 
 
 def check_experiment(home: Path) -> None:
@@ -114,3 +129,13 @@ def check_console(url: str) -> None:
         assert (case.status_code, 'class="timeline"' in case.text) == (200, True)
         assert "champion" in http.get("/model").text
         assert "demo-challenger" in http.get("/experiment").text
+
+
+def check_dashboards(home: Path, watching: Prometheus) -> None:
+    """Parity, run beside the stream, reaches Prometheus through it; then no panel of Grafana is empty."""
+    delta = str(home / "stream" / "delta")
+    ended = subprocess.run([*FRAUD, "parity", "--delta", delta], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    watching.follow(parts(home))
+    check_panels(watching, part(home, "scoring")["url"])
+    assert set(watching.query("fraud_parity_difference")) == {0.0}
