@@ -38,6 +38,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "evaluate": ("jobs.evaluate.commands:evaluate", "Measure a registered model on a labelled table."),
     "promote": ("jobs.evaluate.commands:promote", "Make a version the champion."),
     "rollback": ("jobs.evaluate.commands:rollback", "Make the previous champion the champion again."),
+    "online": (
+        "jobs.online.commands:online",
+        "Learn from the labels that have come, upon the champion; register a challenger.",
+    ),
     "retrain": (
         "jobs.retrain.commands:retrain",
         "Validate, train, gate, register and roll out, by interval.",

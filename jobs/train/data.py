@@ -68,7 +68,13 @@ class Fold:
     held: Codes
 
 
-def build_examples(tables: Tables, *, vectors: str = "auto", gap_days: float | None = None) -> Examples:
+def build_examples(
+    tables: Tables,
+    *,
+    vectors: str = "auto",
+    gap_days: float | None = None,
+    verdicts: pa.Table | None = None,
+) -> Examples:
     """Put vectors and verdicts beside the transactions.
 
     Where the table of labels holds frauds alone (chargebacks) and ``gap_days`` is given, a transaction
@@ -76,16 +82,20 @@ def build_examples(tables: Tables, *, vectors: str = "auto", gap_days: float | N
 
     Vectors that were served are taken where every transaction has one (or ``vectors`` is ``served``:
     then the others are left out); else they are computed, as they would have been served at the time.
+
+    Of two verdicts on a transaction the later one holds; ``verdicts`` are further ones, which change no
+    vector.
     """
     transactions = tables.transactions
     found, keep = _vectors(tables, vectors)
-    rows = pc.index_in(transactions["transaction_id"], tables.labels["transaction_id"].combine_chunks())
+    labels = _newest_first(tables.labels, verdicts)
+    rows = pc.index_in(transactions["transaction_id"], labels["transaction_id"].combine_chunks())
     has_verdict = rows.is_valid().to_numpy()
     label_row = pc.fill_null(rows, 0).to_numpy()
-    is_fraud = tables.labels["is_fraud"].to_numpy()[label_row]
-    label_us = _micros(tables.labels["label_time"])[label_row]
+    is_fraud = labels["is_fraud"].to_numpy()[label_row]
+    label_us = _micros(labels["label_time"])[label_row]
     event_us = _micros(transactions["event_time"])
-    if gap_days is not None and tables.labels["is_fraud"].to_numpy().all():
+    if gap_days is not None and labels["is_fraud"].to_numpy().all():
         matured_us = event_us + int(gap_days * DAY / timedelta(microseconds=1))
         is_honest = ~has_verdict & (matured_us <= event_us.max())
         has_verdict, label_us = has_verdict | is_honest, np.where(is_honest, matured_us, label_us)
@@ -236,6 +246,16 @@ def _vectors(tables: Tables, source: str) -> tuple[Floats, Bools]:
         labels = labels.append_column("label_time", labels["arrival"])
     features = compute_features(tables.transactions, labels)
     return features.vectors, ~features.is_duplicate
+
+
+def _newest_first(labels: pa.Table, verdicts: pa.Table | None) -> pa.Table:
+    """Put all verdicts below each other, so that the one that holds is found first."""
+    found = labels.select(["transaction_id", "label_time", "is_fraud"])
+    if verdicts is not None:
+        found = pa.concat_tables([found, verdicts.select(found.column_names).cast(found.schema)])
+    if pc.count_distinct(found["transaction_id"]).as_py() == found.num_rows:
+        return found
+    return found.sort_by([("label_time", "descending")])
 
 
 def _that_change_something(labels: pa.Table) -> pa.Table:

@@ -166,8 +166,8 @@ def fraud_weight(is_fraud: Bools, balance: str) -> float:
     return {"none": 1.0, "root": float(np.sqrt(ratio)), "full": float(ratio)}[balance]
 
 
-def dataset(examples: Examples, parameters: dict[str, Any]) -> lightgbm.Dataset:
-    """Hand examples to LightGBM, which keeps one byte a value."""
+def dataset(examples: Examples, parameters: dict[str, Any], *, keep_raw: bool = False) -> lightgbm.Dataset:
+    """Hand examples to LightGBM, which keeps one byte a value; boosting that goes on also reads them raw."""
     return lightgbm.Dataset(
         examples.vectors,
         examples.is_fraud,
@@ -179,7 +179,7 @@ def dataset(examples: Examples, parameters: dict[str, Any]) -> lightgbm.Dataset:
             "feature_pre_filter": False,
             "cat_smooth": parameters.get("cat_smooth", 10.0),
         },
-        free_raw_data=True,
+        free_raw_data=not keep_raw,
     )
 
 

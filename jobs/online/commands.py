@@ -1,0 +1,38 @@
+"""The command ``fraud online``."""
+
+from typing import Annotated, Any
+
+import typer
+
+
+def online(
+    transactions: Annotated[str | None, typer.Option(help="Table, or folder of tables.")] = None,
+    data: Annotated[str | None, typer.Option(help="Folder with the tables, e.g. the archive's.")] = None,
+    kafka_bootstrap: Annotated[
+        str | None, typer.Option(help="Brokers with the topic labels; '' for the tables' labels alone.")
+    ] = None,
+    mlflow_uri: Annotated[str | None, typer.Option(help="MLflow server, or sqlite:///<file>.")] = None,
+    model_name: Annotated[str | None, typer.Option(help="Name in the registry.")] = None,
+) -> None:
+    """Take new labels, learn upon the champion, judge, and register a challenger (FRAUD_ONLINE_*).
+
+    It moves the alias challenger alone: champion it becomes by `fraud promote`, if the gate has accepted it.
+    """
+    from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
+
+    from jobs.evaluate.settings import GateSettings  # noqa: PLC0415
+    from jobs.online.pipeline import learn  # noqa: PLC0415
+    from jobs.online.settings import OnlineSettings  # noqa: PLC0415
+
+    given: dict[str, Any] = {
+        "transactions": transactions,
+        "data": data,
+        "kafka_bootstrap": kafka_bootstrap,
+        "mlflow_uri": mlflow_uri,
+        "model_name": model_name,
+    }
+    console = Console()
+    settings = OnlineSettings(**{name: value for name, value in given.items() if value is not None})
+    done = learn(settings, GateSettings(), console.log)
+    made = "registered" if done.is_new else "registered before, on the same labels"
+    console.print(f"version {done.version} ({made}), from champion {done.champion}: gate {done.verdict.word}")

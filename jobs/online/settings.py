@@ -1,0 +1,41 @@
+"""Settings of the online learner (``FRAUD_ONLINE_*``)."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from jobs.train.settings import Days, SourceSettings
+
+
+class OnlineSettings(SourceSettings):
+    """Where labels come from, what the learner remembers, and what it makes of it."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAUD_ONLINE_", frozen=True, extra="forbid")
+
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    """Host and port of the brokers, comma separated; empty: no topic, the tables' labels alone."""
+    kafka_options: dict[str, str] = Field(default_factory=dict)
+    """Further client options under Kafka's names, e.g. ``{"security.protocol": "SSL"}``."""
+    work: Path = Path(".fraud/online")
+    """Folder with the verdicts taken from the topic and the offsets up to which they were taken."""
+    patience_s: Annotated[float, Field(gt=0.0)] = 30.0
+    """How long the brokers may take to hand over what they have, seconds."""
+
+    window_days: Days = 45.0
+    """What the learner remembers, days of event time."""
+    ripe_days: Annotated[float, Field(ge=0.0)] = 7.0
+    """A transaction counts as honest when it is older than this and no verdict has called it fraud."""
+    rounds: Annotated[int, Field(ge=1)] = 60
+    """Trees that are put upon the champion's."""
+    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.06
+    """Weight of each."""
+    leaves: Annotated[int, Field(ge=2)] = 12
+    """Of each, at most."""
+    rows: Annotated[int, Field(ge=1_000)] = 60_000
+    """Transactions of the window that are learnt from at most: every fraud, and a sample of the honest."""
+    least_frauds: Annotated[int, Field(ge=1)] = 30
+    """With fewer in the window nothing is learnt."""
+    judge_days: Days = 7.0
+    """Newest stretch, which the learner leaves out and the gate judges on."""
