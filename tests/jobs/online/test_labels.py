@@ -1,0 +1,65 @@
+"""Verdicts from the topic are taken once each, whoever is killed in between; what is no verdict is left."""
+
+from datetime import UTC, datetime
+
+import pytest
+from confluent_kafka import Producer
+
+from fraud.contracts import LABELS, Label
+from fraud.errors import Unavailable
+from jobs.online.labels import VERDICTS_FILE, take_labels
+from jobs.online.settings import OnlineSettings
+
+MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """librdkafka's broker in this process."""
+    return Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "mock", "log_level": 0})
+
+
+@pytest.fixture
+def settings(cluster, tmp_path):
+    brokers = cluster.list_topics(timeout=10).brokers.values()
+    address = ",".join(f"{one.host}:{one.port}" for one in brokers)
+    return OnlineSettings(kafka_bootstrap=address, work=tmp_path / "work")
+
+
+def send(settings, *values):
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+    for value in values:
+        producer.produce(LABELS, value, key=value[:8])
+    assert producer.flush(10) == 0
+
+
+def label(number):
+    one = Label(
+        transaction_id=f"t{number}",
+        user_id="u",
+        merchant_id="m",
+        event_time=MOMENT,
+        label_time=MOMENT,
+        is_fraud=number % 2 == 0,
+    )
+    return one.model_dump_json().encode()
+
+
+def test_each_label_is_taken_once_and_a_killed_run_takes_the_same_again(settings):
+    send(settings, *(label(number) for number in range(20)), b"{no label")
+    first, new = take_labels(settings)
+    assert new == 20
+    assert sorted(first["transaction_id"].to_pylist()) == sorted(f"t{number}" for number in range(20))
+    before = (settings.work / VERDICTS_FILE).read_bytes()
+    assert take_labels(settings)[1] == 0
+    send(settings, label(20))
+    assert take_labels(settings)[1] == 1
+    (settings.work / VERDICTS_FILE).write_bytes(before)  # killed before it could write
+    again, new = take_labels(settings)
+    assert (again.num_rows, new) == (21, 1)
+
+
+def test_brokers_that_do_not_answer_are_named(tmp_path):
+    away = OnlineSettings(kafka_bootstrap="127.0.0.1:1", work=tmp_path, patience_s=0.5)
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"):
+        take_labels(away)
