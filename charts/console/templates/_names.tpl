@@ -1,0 +1,88 @@
+{{/*
+The same in every chart of this repository (a test holds the copies together): names, labels, images, security.
+*/}}
+{{- define "fraud.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "fraud.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- else if contains (include "fraud.name" .) .Release.Name }}
+{{- .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "fraud.name" .) | trunc 63 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{/* Of pods' selectors: these never change. */}}
+{{- define "fraud.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "fraud.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* Of pods: these do not change with the chart's version, which would restart them. */}}
+{{- define "fraud.podLabels" -}}
+{{ include "fraud.selectorLabels" . }}
+app.kubernetes.io/part-of: fraud
+{{- with .Values.podLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "fraud.labels" -}}
+{{ include "fraud.selectorLabels" . }}
+app.kubernetes.io/part-of: fraud
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{/* Takes {repository, tag, digest}; without a repository the name of the image's folder is enough. */}}
+{{- define "fraud.image" -}}
+{{- if .digest -}}
+{{ printf "%s@%s" .repository .digest }}
+{{- else if .tag -}}
+{{ printf "%s:%s" .repository (toString .tag) }}
+{{- else -}}
+{{ .repository }}
+{{- end }}
+{{- end }}
+
+{{- define "fraud.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "fraud.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* Name resolution, which every pod's NetworkPolicy needs. */}}
+{{- define "fraud.egressToDns" -}}
+- to:
+    - namespaceSelector: {}
+      podSelector:
+        matchLabels:
+          k8s-app: kube-dns
+  ports:
+    - {protocol: UDP, port: 53}
+    - {protocol: TCP, port: 53}
+{{- end }}
+
+{{/* Scrapes from the monitoring namespace; takes {root, port}. */}}
+{{- define "fraud.ingressOfMetrics" -}}
+- from:
+    - namespaceSelector:
+        matchLabels:
+          kubernetes.io/metadata.name: {{ .root.Values.networkPolicy.monitoringNamespace }}
+  ports:
+    - {protocol: TCP, port: {{ .port }}}
+{{- end }}
