@@ -18,6 +18,7 @@ from jobs.dashboards.main import FOLDER, render
 from jobs.parity.compare import Parity
 from jobs.parity.report import as_gauges
 from jobs.stream import metrics as _stream  # noqa: F401  registers
+from services.console import metrics as _console  # noqa: F401
 from services.predictor import metrics as _predictor  # noqa: F401
 from services.scoring import metrics as _scoring  # noqa: F401
 
@@ -29,7 +30,7 @@ EXPERIMENT = Path(__file__).parents[2] / "jobs" / "experiment" / "report.py"
 NAMES = re.compile(r"\bfraud_[a-z0-9_]+\b")
 BOUNDED = {
     *("arm", "bin", "entity", "event", "is_fast", "model", "operation", "outcome", "part", "path", "reason"),
-    *("rule", "stage", "status", "version", "features_version"),
+    *("rule", "stage", "status", "version", "features_version", "page", "topic", "verdict"),
 }
 """Labels whose values are few: of the code, of the configuration, or of the models served by one process."""
 
