@@ -1,6 +1,7 @@
 """Definitions that people write in YAML (rules, experiments): read strictly, refused with line and reason."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
@@ -9,6 +10,8 @@ from pydantic import BaseModel, ValidationError
 from fraud.errors import BadConfig
 
 M = TypeVar("M", bound=BaseModel)
+Stamp = tuple[int, int, int]
+"""Of a file: time of its last change, size, inode."""
 
 
 def parse_definition(model: type[M], raw: bytes, name: str) -> tuple[M, Any]:
@@ -60,3 +63,12 @@ def line_of(node: Any, path: Sequence[str | int]) -> int:
             break
         node = below
     return int(node.start_mark.line) + 1 if node is not None else 1
+
+
+def stamp_of(file: Path) -> Stamp | None:
+    """Tell one state of a file from another without reading it; None where there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

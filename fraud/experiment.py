@@ -36,7 +36,7 @@ from typing import Annotated, Final, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from xxhash import xxh3_64_intdigest
 
-from fraud.definition import parse_definition
+from fraud.definition import Stamp, parse_definition, stamp_of
 from fraud.errors import BadConfig
 
 log = logging.getLogger(__name__)
@@ -216,7 +216,7 @@ def stop_experiment(file: Path, experiment: Experiment, by: str, reason: str) ->
     return stop
 
 
-_Stamp = tuple[tuple[int, int, int] | None, ...]
+_Stamps = tuple[Stamp | None, ...]
 
 
 class ExperimentFile:
@@ -261,8 +261,8 @@ class ExperimentFile:
         is_on = self.stopped is None and self.experiment.start <= now < self.experiment.stop
         return self.experiment if is_on else None
 
-    def _stamps(self) -> _Stamp:
-        return tuple(_stamp(file) for file in (self._file, stop_file(self._file)))
+    def _stamps(self) -> _Stamps:
+        return tuple(stamp_of(file) for file in (self._file, stop_file(self._file)))
 
 
 def open_experiment(file: Path | None) -> ExperimentFile | None:
@@ -274,14 +274,6 @@ def split_by_arm(experiment: Experiment, users: Sequence[str]) -> list[Arm]:
     """Tell the arms of many users."""
     known = {user: experiment.arm_of(user) for user in set(users)}
     return [known[user] for user in users]
-
-
-def _stamp(file: Path) -> tuple[int, int, int] | None:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 TRIAL_FIELDS: Final = ("experiment", "arm", "shadow_score", "shadow_version")

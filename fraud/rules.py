@@ -31,7 +31,7 @@ from typing import Any, Final, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from fraud.contracts import Outcome, Reason, Transaction
-from fraud.definition import line_of, parse_definition
+from fraud.definition import Stamp, line_of, parse_definition, stamp_of
 from fraud.errors import BadConfig
 from fraud.features import FEATURE_NAMES
 
@@ -281,9 +281,5 @@ class RuleFile:
         self.refused, self.since = "", datetime.now(UTC)
         return True
 
-    def _stamp(self) -> tuple[int, int, int] | None:
-        try:
-            found = self._file.stat() if self._file else None
-        except OSError:
-            return None
-        return (found.st_mtime_ns, found.st_size, found.st_ino) if found else None
+    def _stamp(self) -> Stamp | None:
+        return stamp_of(self._file) if self._file else None

@@ -160,17 +160,7 @@ def _fold_chunk(
     new_states = np.empty(int(room.sum()) if keep_states else 0)
     new_offsets = np.zeros(len(groups), np.int64)
     kernel.fold(
-        plan.scalars,
-        plan.windows,
-        plan.levels,
-        plan.widths,
-        plan.reaches,
-        plan.distinct,
-        plan.known_columns,
-        plan.known_capacities,
-        plan.scans,
-        plan.pairs,
-        plan.sources,
+        *plan.arrays,
         events,
         rows,
         groups,

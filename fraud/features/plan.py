@@ -108,6 +108,23 @@ class Plan:
     sources: Ints
     """[features]: the slot that each feature is read from."""
 
+    @property
+    def arrays(self) -> tuple[Floats | Ints, ...]:
+        """The first arguments of the kernel, in its order."""
+        return (
+            self.scalars,
+            self.windows,
+            self.levels,
+            self.widths,
+            self.reaches,
+            self.distinct,
+            self.known_columns,
+            self.known_capacities,
+            self.scans,
+            self.pairs,
+            self.sources,
+        )
+
 
 @cache
 def compile_plan(entity: Entity, features: tuple[Feature, ...] | None = None) -> Plan:

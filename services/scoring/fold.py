@@ -33,19 +33,7 @@ class SingleFold:
 
     def __init__(self, entity: Entity) -> None:
         plan = self._plan = compile_plan(entity)
-        self._arrays = (
-            plan.scalars,
-            plan.windows,
-            plan.levels,
-            plan.widths,
-            plan.reaches,
-            plan.distinct,
-            plan.known_columns,
-            plan.known_capacities,
-            plan.scans,
-            plan.pairs,
-            plan.sources,
-        )
+        self._arrays = plan.arrays
         self._row = np.zeros(1, np.int64)
         self._group = np.array([0, 1], np.int64)
         self._offsets = np.zeros(2, np.int64)
