@@ -1,6 +1,6 @@
-"""Airflow DAG: an account of the champion, daily, on matured labels, on what it is asked, on its features.
+"""Airflow DAG: an account of the champion, daily: its decisions, itself, what it is asked, its features.
 
-The three look at different things and do not wait for each other; one that fails says so by itself.
+The four look at different things and do not wait for each other; one that fails says so by itself.
 """
 
 from datetime import timedelta
@@ -9,7 +9,7 @@ from pods import make_dag, run_job
 
 with make_dag(
     "watch_model",
-    "Evaluate the champion on matured labels, look for drift, recompute what was served",
+    "Measure decisions on matured labels, evaluate the champion, look for drift, recompute what was served",
     "0 5 * * *",
     timeout=timedelta(hours=4),
 ):
@@ -20,5 +20,18 @@ with make_dag(
         timeout=timedelta(hours=2),
         environment={"FRAUD_EVALUATE_OUT": "/tmp/evaluation"},  # noqa: S108  (kept as the run's artifacts)
     )
-    run_job("drift", "drift", ["python", "-m", "fraud", "drift"], timeout=timedelta(hours=1))
+    run_job(
+        "performance",
+        "performance",
+        ["python", "-m", "fraud", "performance"],
+        timeout=timedelta(hours=1),
+        environment={"FRAUD_PERFORMANCE_OUT": "/tmp/performance"},  # noqa: S108  (the only place to write)
+    )
+    run_job(
+        "drift",
+        "drift",
+        ["python", "-m", "fraud", "drift"],
+        timeout=timedelta(hours=1),
+        environment={"FRAUD_DRIFT_OUT": "/tmp/drift"},  # noqa: S108
+    )
     run_job("parity", "parity", ["python", "-m", "fraud", "parity"], timeout=timedelta(hours=3))

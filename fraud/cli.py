@@ -25,6 +25,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "experiment": ("jobs.experiment.commands:app", "A/B and shadow: status, report, stop, simulate."),
     "rules": ("jobs.rules.commands:app", "Check rules, and try them on history."),
     "drift": ("jobs.drift.commands:drift", "Compare what is served with what the model was trained on."),
+    "performance": (
+        "jobs.performance.commands:performance",
+        "Measure decisions by matured verdicts; estimate those without.",
+    ),
     "parity": (
         "jobs.parity.commands:parity",
         "Recompute served features from the log; not one bit may differ.",

@@ -1,7 +1,8 @@
-"""The three dashboards: operations, model, experiment."""
+"""The three dashboards: operations, model (in a module of its own), experiment."""
 
 from typing import Final
 
+from jobs.dashboards.model import MODEL
 from jobs.dashboards.panels import Board, Panel, quantiles, rate, share
 
 OPERATIONS: Final = Board(
@@ -114,126 +115,6 @@ OPERATIONS: Final = Board(
                     quantiles("fraud_scoring_store_seconds", "operation", (0.99,)),
                 ),
                 Panel("Waiting for Kafka", "short", (("max(fraud_scoring_outbox_records)", ""),)),
-            ),
-        ),
-    ),
-)
-
-MODEL: Final = Board(
-    "fraud-model",
-    "Fraud / Model",
-    (
-        (
-            "What is served",
-            (
-                Panel(
-                    "Versions",
-                    "short",
-                    (
-                        (
-                            "max by (model, version, features_version) (fraud_predictor_model_info)",
-                            "{{model}}: version {{version}}",
-                        ),
-                    ),
-                    is_stat=True,
-                ),
-                Panel(
-                    "Age of the model",
-                    "s",
-                    (
-                        (
-                            "time() - max by (model) (fraud_predictor_model_created_timestamp_seconds)",
-                            "{{model}}",
-                        ),
-                    ),
-                    is_stat=True,
-                ),
-            ),
-        ),
-        (
-            "Scores",
-            (
-                Panel(
-                    "Scores of the stream, by tenth",
-                    "percentunit",
-                    (
-                        (
-                            share("fraud_stream_scores_total", "fraud_stream_scores_total", "bin"),
-                            "from {{bin}}",
-                        ),
-                    ),
-                ),
-                Panel(
-                    "Share that is not approved",
-                    "percentunit",
-                    (
-                        (
-                            share("fraud_stream_alerts_total", "fraud_stream_transactions_total"),
-                            "",
-                        ),
-                    ),
-                ),
-                Panel(
-                    "Scores of the scoring service, by tenth",
-                    "ops",
-                    ((rate("fraud_scoring_scores_total", "bin"), "from {{bin}}"),),
-                ),
-            ),
-        ),
-        (
-            "Model server",
-            (
-                Panel("Time of a request", "s", quantiles("fraud_predictor_request_seconds")),
-                Panel(
-                    "Rows a second",
-                    "ops",
-                    (
-                        (rate("fraud_predictor_rows_total"), "scored"),
-                        (rate("fraud_predictor_reason_rows_total"), "explained"),
-                    ),
-                ),
-                Panel(
-                    "Time of a score in the scoring service", "s", quantiles("fraud_scoring_model_seconds")
-                ),
-                Panel(
-                    "Errors a second",
-                    "ops",
-                    (
-                        (rate("fraud_scoring_model_errors_total"), "scoring service"),
-                        (rate("fraud_predictor_registry_errors_total"), "model registry"),
-                        (rate("fraud_predictor_refused_models_total"), "versions refused"),
-                    ),
-                ),
-            ),
-        ),
-        (
-            "Features",
-            (
-                Panel(
-                    "Feature age, p50",
-                    "s",
-                    quantiles("fraud_stream_feature_age_seconds", "entity", (0.5,)),
-                    "How long ago the entity's newest known event was, when a transaction was served.",
-                ),
-                Panel(
-                    "Parity: greatest difference",
-                    "none",
-                    (("max(fraud_parity_greatest_difference)", ""),),
-                    "Of served and recomputed vectors; anything but 0 is an alarm.",
-                    is_stat=True,
-                ),
-                Panel(
-                    "Parity: transactions compared",
-                    "short",
-                    (("max(fraud_parity_compared_transactions)", ""),),
-                    is_stat=True,
-                ),
-                Panel(
-                    "Parity: last run",
-                    "s",
-                    (("time() - max(fraud_parity_last_run_timestamp_seconds)", ""),),
-                    is_stat=True,
-                ),
             ),
         ),
     ),

@@ -199,7 +199,7 @@ class Console:
             versions = []
             troubles.append(str(error))
         figures: dict[str, Any] = {}
-        for job in ("drift", "evaluate", "parity"):
+        for job in ("drift", "performance", "parity"):
             try:
                 figures[job] = await run_in_threadpool(self.archive.figures, job)
             except Unavailable as error:

@@ -25,6 +25,13 @@ SHOWN_METRICS: Final = (
     ("recall", "recall"),
     ("brier", "Brier score"),
 )
+MEASURED: Final = {
+    "precision": "precision",
+    "recall": "recall",
+    "pr_auc": "PR-AUC",
+    "amount_caught": "amount caught",
+}
+"""What matured verdicts tell: metric of the performance job, and its words."""
 MOST_DRIFT: Final = 24
 
 
@@ -166,10 +173,30 @@ def model(
         "scores": scores,
         "drift": {name: found[:MOST_DRIFT] for name, found in by_name.items()},
         "drift_figures": [one for one in figures["drift"] if not one[1]],
-        "matured": [one for one in figures["evaluate"] if not one[1]],
+        "performance": performance(figures["performance"]),
         "parity": [one for one in figures["parity"] if not one[1]],
         "troubles": troubles,
     }
+
+
+def performance(figures: Sequence[tuple[str, dict[str, str], float]]) -> list[tuple[str, list[float | None]]]:
+    """Lay out the figures of all decisions: what is told of, and the metrics in the order of ``MEASURED``.
+
+    Examples
+    --------
+    >>> labels = {"metric": "recall", "window": "7d", "version": "all"}
+    >>> performance([("fraud_performance_ratio", labels, 0.8)])
+    [('after 7 days', [None, 0.8, None, None])]
+    """
+    rows: dict[str, dict[str, float]] = {}
+    for name, labels, value in figures:
+        if labels.get("version") != "all" or "metric" not in labels:
+            continue
+        if name == "fraud_performance_ratio":
+            rows.setdefault(f"after {labels['window'].removesuffix('d')} days", {})[labels["metric"]] = value
+        elif name == "fraud_performance_estimated_ratio":
+            rows.setdefault("estimate of the newest", {})[labels["metric"]] = value
+    return [(words, [found.get(metric) for metric in MEASURED]) for words, found in rows.items()]
 
 
 def experiment(file: Path | None, state: Path | None) -> dict[str, Any]:

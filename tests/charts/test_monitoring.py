@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,12 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from jobs.dashboards.boards import BOARDS
 from jobs.dashboards.main import FOLDER, render
+from jobs.drift import report as drift
+from jobs.drift.judge import Day
+from jobs.parity import report as parity
 from jobs.parity.compare import Parity
-from jobs.parity.report import as_gauges
+from jobs.performance import account as performance
+from jobs.performance import figures as performance_figures
 from jobs.stream import metrics as _stream  # noqa: F401  registers
 from services.console import metrics as _console  # noqa: F401
 from services.predictor import metrics as _predictor  # noqa: F401
@@ -25,7 +30,6 @@ from services.scoring import metrics as _scoring  # noqa: F401
 CHART = Path(__file__).parents[2] / "charts" / "monitoring"
 RULES = CHART / "rules" / "fraud.yaml"
 CASES = Path(__file__).with_name("rules.test.yaml")
-DRIFT = Path(__file__).parents[2] / "jobs" / "drift" / "report.py"
 EXPERIMENT = Path(__file__).parents[2] / "jobs" / "experiment" / "report.py"
 NAMES = re.compile(r"\bfraud_[a-z0-9_]+\b")
 BOUNDED = {
@@ -37,14 +41,16 @@ BOUNDED = {
 
 def exported() -> set[str]:
     """Names of the samples that the platform's parts export."""
-    names = {f"fraud_{job}_last_run_timestamp_seconds" for job in ("parity", "drift", "experiment")}
-    for registry in (REGISTRY, as_gauges(Parity())):
+    jobs = ("parity", "drift", "experiment", "performance")
+    names = {f"fraud_{job}_last_run_timestamp_seconds" for job in jobs}
+    registries = (
+        REGISTRY,
+        parity.as_gauges(Parity()),
+        drift.as_gauges(drift.Account("fraud", "1", [Day(0, 0, ())], {})),
+        performance_figures.as_gauges(performance.Account(datetime.now(UTC), (), (), (), ())),
+    )
+    for registry in registries:
         names |= set(_samples(registry))
-    names |= {
-        node.value
-        for node in ast.walk(ast.parse(DRIFT.read_text()))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and NAMES.fullmatch(node.value)
-    }
     for node in ast.walk(ast.parse(EXPERIMENT.read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "gauge":
             assert isinstance(node.args[0], ast.Constant)
@@ -93,7 +99,7 @@ def test_labels_have_few_values() -> None:
 
 
 def test_metrics_are_named_by_their_part() -> None:
-    parts = {"console", "drift", "parity", "predictor", "scoring", "simulator", "stream"}
+    parts = {"console", "drift", "parity", "performance", "predictor", "scoring", "simulator", "stream"}
     ours = [name for name in exported() if name.startswith("fraud_") and "experiment" not in name]
     assert {name.split("_")[1] for name in ours} <= parts
 

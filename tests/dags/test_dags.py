@@ -17,7 +17,7 @@ SNAPSHOT = Path(__file__).parent / "structure.json"
 TASKS = [
     *(f"retrain_model.{step}" for step in ("validate", "features", "train", "evaluate", "gate", "register")),
     "retrain_model.rollout",
-    *(f"watch_model.{task}" for task in ("evaluate", "drift", "parity")),
+    *(f"watch_model.{task}" for task in ("performance", "evaluate", "drift", "parity")),
     "compact_tables.compact",
 ]
 

@@ -1,0 +1,204 @@
+"""Puts the account together: matured truth by window and version, estimates beside it, and what has fallen.
+
+A stretch ends with the newest transaction that is old enough for its window, so that a window never counts
+what is too young for it, and every transaction of a window had the same time for its verdict.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+
+from jobs.performance.measure import METRICS, Estimate, Quality, Rows, estimate
+from jobs.performance.read import DAY_US, Bools, Decided, Floats
+from jobs.performance.settings import PerformanceSettings
+
+ALL: Final = "all"
+"""In the place of a version: every decision, the fallback's too."""
+ESTIMATED: Final = "estimated"
+MATURED: Final = "matured"
+MOST_VERSIONS: Final = 5
+"""Versions that are told of by themselves, those that decided last."""
+SMOOTHED_DAYS: Final = 7
+"""Days that a point of the plot looks back on: each weekday once, and enough frauds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One version over one stretch; ``window_days`` is None of what has not matured yet."""
+
+    version: str
+    window_days: int | None
+    since: datetime
+    until: datetime
+    truth: Quality | None
+    expected: Estimate | None
+    """Of the same transactions, by their scores; None where none has a score."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fall:
+    """Whether one figure is surely lower than it was, by more than is borne."""
+
+    metric: str
+    basis: str
+    """``matured`` or ``estimated``."""
+    now: float
+    """Mean of the draws, as is the next."""
+    earlier: float
+    has_fallen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The days up to one, in the plot."""
+
+    until: datetime
+    expected: Estimate
+    truths: dict[int, Quality]
+    """Window in days: truth, where all of its transactions are old enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a run found."""
+
+    as_of: datetime
+    lines: tuple[Line, ...]
+    falls: tuple[Fall, ...]
+    notes: tuple[str, ...]
+    """What could not be judged, and why."""
+    points: tuple[Point, ...]
+
+    @property
+    def fallen(self) -> list[Fall]:
+        """What has fallen."""
+        return [one for one in self.falls if one.has_fallen]
+
+
+def make_account(decided: Decided, settings: PerformanceSettings) -> Account:
+    """Measure every window and version, estimate the newest, and look for falls."""
+    windows = sorted(set(settings.windows_days))
+    falls, notes = _falls(decided, windows[0], settings)
+    waiting = [
+        f"no transaction is {days} days old yet"
+        for days in windows
+        if decided.event_us.min() > decided.matured_until(days)
+    ]
+    return Account(
+        as_of=_moment(decided.as_of_us),
+        lines=tuple(_lines(decided, windows, settings)),
+        falls=tuple(falls),
+        notes=(*waiting, *notes),
+        points=tuple(_points(decided, windows, settings)),
+    )
+
+
+def _lines(decided: Decided, windows: list[int], settings: PerformanceSettings) -> Iterator[Line]:
+    for window in (*windows, None):
+        until = _end(decided, window)
+        since = until - settings.period_days * DAY_US
+        inside = decided.between(since, until)
+        if not inside.any():
+            continue
+        truth = None if window is None else decided.verdicts(window).astype(np.float64)
+        for version in (ALL, *_versions(decided, inside)):
+            chosen = inside if version == ALL else inside & (decided.version == version)
+            rows = Rows.of(decided, chosen)
+            yield Line(
+                version=version,
+                window_days=window,
+                since=_moment(since),
+                until=_moment(until),
+                truth=None if truth is None else rows.measure(truth[chosen]),
+                expected=_expected(decided, chosen, settings.draws, settings.seed),
+            )
+
+
+def _versions(decided: Decided, inside: Bools) -> list[str]:
+    """List the versions that decided last, the newest first."""
+    names, at = np.unique(decided.version[inside][::-1], return_index=True)
+    return [str(names[one]) for one in np.argsort(at)][:MOST_VERSIONS]
+
+
+def _falls(decided: Decided, window: int, settings: PerformanceSettings) -> tuple[list[Fall], list[str]]:
+    """Compare the newest period with the stretch before it, by truth and by estimate."""
+    truth = decided.verdicts(window).astype(np.float64)
+    is_scored = ~np.isnan(decided.score)
+    everything = np.ones(len(is_scored), np.bool_)
+    falls, notes = [], []
+    for basis, end, chance, usable in (
+        (MATURED, _end(decided, window), truth, everything),
+        (ESTIMATED, _end(decided, None), decided.score, is_scored),
+    ):
+        begin = end - settings.period_days * DAY_US
+        recent = usable & decided.between(begin, end)
+        earlier = usable & decided.between(begin - settings.earlier_days * DAY_US, begin)
+        frauds = [float(chance[chosen].sum()) for chosen in (recent, earlier)]
+        if min(frauds) < settings.min_frauds:
+            notes.append(
+                f"falls by {basis} figures are not judged: {frauds[0]:.0f} frauds in the last "
+                f"{settings.period_days} days and {frauds[1]:.0f} in the {settings.earlier_days} before, "
+                f"{settings.min_frauds} are needed"
+            )
+            continue
+        now = _drawn(decided, recent, chance, settings.draws, settings.seed)
+        before = _drawn(decided, earlier, chance, settings.draws, settings.seed + 1)
+        falls += [_fall(metric, basis, now[metric], before[metric], settings) for metric in METRICS]
+    return falls, notes
+
+
+def _drawn(decided: Decided, chosen: Bools, chance: Floats, draws: int, seed: int) -> dict[str, Floats]:
+    rows, rng = Rows.of(decided, chosen), np.random.default_rng(seed)
+    found = list(rows.draw(chance[chosen], draws, rng, by_user=True))
+    return {metric: np.array([getattr(one, metric) for one in found]) for metric in METRICS}
+
+
+def _fall(metric: str, basis: str, now: Floats, earlier: Floats, settings: PerformanceSettings) -> Fall:
+    """Whether the difference stays below what is borne in all but ``alpha`` of the draws."""
+    beyond = now - (1.0 - settings.tolerance) * earlier
+    beyond = beyond[~np.isnan(beyond)]
+    has_fallen = len(beyond) > 0 and bool(np.quantile(beyond, 1.0 - settings.alpha) < 0.0)
+    return Fall(metric, basis, float(np.nanmean(now)), float(np.nanmean(earlier)), has_fallen)
+
+
+def _points(decided: Decided, windows: list[int], settings: PerformanceSettings) -> Iterator[Point]:
+    """Look back from the end of every day that has a whole stretch before it."""
+    truths = {window: decided.verdicts(window).astype(np.float64) for window in windows}
+    length = SMOOTHED_DAYS * DAY_US
+    last = (int(decided.event_us[-1]) + 1) // DAY_US
+    shown = settings.period_days + settings.earlier_days
+    first = max(-(-int(decided.event_us[0]) // DAY_US) + SMOOTHED_DAYS, last - shown)
+    for day in range(first, last + 1):
+        until = day * DAY_US - 1
+        chosen = decided.between(until - length, until)
+        expected = _expected(decided, chosen, max(settings.draws // 2, 50), settings.seed + day)
+        if expected is None:
+            continue
+        rows = Rows.of(decided, chosen)
+        yield Point(
+            _moment(until),
+            expected,
+            {
+                window: rows.measure(truth[chosen])
+                for window, truth in truths.items()
+                if until <= decided.matured_until(window)
+            },
+        )
+
+
+def _expected(decided: Decided, chosen: Bools, draws: int, seed: int) -> Estimate | None:
+    scored = chosen & ~np.isnan(decided.score)
+    return estimate(Rows.of(decided, scored), draws, seed) if scored.any() else None
+
+
+def _end(decided: Decided, window: int | None) -> int:
+    """Find where the newest stretch ends: with the newest transaction that is old enough."""
+    newest = int(decided.event_us[-1])
+    return newest if window is None else min(newest, decided.matured_until(window))
+
+
+def _moment(at_us: int) -> datetime:
+    return datetime.fromtimestamp(at_us / 1e6, UTC)

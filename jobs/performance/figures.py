@@ -1,0 +1,69 @@
+"""The account of a performance run for Prometheus; the stream shows it (``fraud.figures``).
+
+Labels are the windows, at most six versions (``all`` among them), and the names of figures.
+"""
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from jobs.performance.account import Account
+from jobs.performance.measure import METRICS, Estimate, Quality
+
+
+def as_gauges(account: Account) -> CollectorRegistry:
+    """Lay the account out."""
+    registry = CollectorRegistry()
+    show_truth, show_estimate = _truth(registry), _estimate(registry)
+    for line in account.lines:
+        if line.window_days is None:
+            show_estimate(line.expected, line.version)
+        else:
+            show_truth(line.truth, line.expected, f"{line.window_days}d", line.version)
+    fall = _gauge(registry, "fall", "1 where it is surely lower, by more than is borne.", "metric", "basis")
+    for found in account.falls:
+        fall.labels(found.metric, found.basis).set(found.has_fallen)
+    _gauge(registry, "falls", "Figures that have fallen.").set(len(account.fallen))
+    moment = _gauge(registry, "as_of_timestamp_seconds", "Moment of the account, Unix time.")
+    moment.set(account.as_of.timestamp())
+    return registry
+
+
+def _truth(registry: CollectorRegistry) -> Any:
+    labels = ("window", "version")
+    ratio = _gauge(registry, "ratio", "Of the newest matured period.", "metric", *labels)
+    caught = _gauge(registry, "caught_amount", "Amount of fraud not approved in it.", *labels)
+    lost = _gauge(registry, "lost_amount", "Amount of fraud approved in it.", *labels)
+    frauds = _gauge(registry, "frauds", "Frauds in it.", *labels)
+    rows = _gauge(registry, "transactions", "Transactions in it.", *labels)
+    added_up = _gauge(registry, "expected_frauds", "Frauds that its scores add up to.", *labels)
+
+    def show(truth: Quality, expected: Estimate | None, *values: str) -> None:
+        for metric in METRICS:
+            ratio.labels(metric, *values).set(getattr(truth, metric))
+        caught.labels(*values).set(truth.caught)
+        lost.labels(*values).set(truth.lost)
+        frauds.labels(*values).set(truth.frauds)
+        rows.labels(*values).set(truth.rows)
+        if expected is not None:
+            added_up.labels(*values).set(expected.mean.frauds)
+
+    return show
+
+
+def _estimate(registry: CollectorRegistry) -> Any:
+    labels = ("metric", "version")
+    mean = _gauge(registry, "estimated_ratio", "Of the newest period, expected by its scores.", *labels)
+    low = _gauge(registry, "estimated_lower_ratio", "Lower bound of it (95 %).", *labels)
+    high = _gauge(registry, "estimated_upper_ratio", "Upper bound of it (95 %).", *labels)
+
+    def show(expected: Estimate | None, version: str) -> None:
+        for gauge, quality in ((mean, "mean"), (low, "low"), (high, "high")) if expected else ():
+            for metric in METRICS:
+                gauge.labels(metric, version).set(getattr(getattr(expected, quality), metric))
+
+    return show
+
+
+def _gauge(registry: CollectorRegistry, name: str, words: str, *labels: str) -> Gauge:
+    return Gauge(f"fraud_performance_{name}", words, labels, registry=registry)

@@ -1,0 +1,146 @@
+"""Quality of decisions against verdicts; and, before verdicts come, what it is expected to be.
+
+The expectation takes each score for what it says it is, the probability of fraud: verdicts are drawn by
+it, again and again, and each draw is measured like the truth (confidence-based performance estimation; the
+draws give the spread as well). It is right as far as the scores are calibrated, and sees no new fraud that
+the model takes for honest; so it stands beside the truth of older transactions, never instead of it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Final
+
+import numpy as np
+
+from jobs.performance.read import Bools, Decided, Floats, Ints
+
+METRICS: Final = ("precision", "recall", "pr_auc", "amount_caught")
+"""Those between 0 and 1 that are watched for a fall."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How good decisions were; counts may be weighted or expected ones. NaN: nothing to divide by."""
+
+    precision: float
+    """Share of fraud in what was not approved."""
+    recall: float
+    """Share of the fraud that was not approved."""
+    pr_auc: float
+    """Average precision of the scores, decisions without one left out."""
+    amount_caught: float
+    """Share of the fraud's amount that was not approved."""
+    caught: float
+    """Amount of fraud not approved."""
+    lost: float
+    """Amount of fraud approved."""
+    frauds: float
+    flagged: float
+    rows: float
+
+
+class Rows:
+    """Some decisions, sorted once for many measurements.
+
+    Examples
+    --------
+    >>> rows = Rows(np.array([0.9, 0.2, 0.6]), np.array([True, False, True]), np.array([10.0, 5.0, 7.0]))
+    >>> found = rows.measure(np.array([1.0, 1.0, 0.0]))
+    >>> found.precision, found.recall, found.caught, found.lost, round(found.pr_auc, 3)
+    (0.5, 0.5, 10.0, 5.0, 0.833)
+    """
+
+    def __init__(self, score: Floats, is_flagged: Bools, amount: Floats, user: Ints | None = None) -> None:
+        self.score, self.is_flagged, self.amount = score, is_flagged, amount
+        _, self.user = np.unique(np.arange(len(score)) if user is None else user, return_inverse=True)
+        scored = np.flatnonzero(~np.isnan(score))
+        self._order = scored[np.argsort(-score[scored], kind="stable")]
+        ordered = score[self._order]
+        self._ends = np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], np.ones(min(len(ordered), 1), bool)])
+
+    @classmethod
+    def of(cls, decided: Decided, chosen: Bools) -> "Rows":
+        """Take the chosen ones."""
+        return cls(
+            decided.score[chosen], decided.is_flagged[chosen], decided.amount[chosen], decided.user[chosen]
+        )
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def measure(self, is_fraud: Floats, weight: Floats | None = None) -> Quality:
+        """Measure against verdicts (1 is fraud); ``weight`` says how often each row counts."""
+        weight = np.ones(len(self)) if weight is None else weight
+        fraud = weight * is_fraud
+        flagged, frauds = float(weight @ self.is_flagged), float(fraud.sum())
+        hits = fraud * self.is_flagged
+        amount, caught = float(fraud @ self.amount), float(hits @ self.amount)
+        return Quality(
+            precision=_ratio(float(hits.sum()), flagged),
+            recall=_ratio(float(hits.sum()), frauds),
+            pr_auc=self._average_precision(fraud, weight),
+            amount_caught=_ratio(caught, amount),
+            caught=caught,
+            lost=amount - caught,
+            frauds=frauds,
+            flagged=flagged,
+            rows=float(weight.sum()),
+        )
+
+    def draw(
+        self, chance: Floats, draws: int, rng: np.random.Generator, *, by_user: bool = False
+    ) -> Iterator[Quality]:
+        """Measure against drawn verdicts.
+
+        Parameters
+        ----------
+        chance
+            Probability of fraud of each row; 0 or 1 where the truth is known.
+        by_user
+            Draw the cardholders as well (Poisson bootstrap): what other people would have given.
+        """
+        users = int(self.user.max(initial=-1)) + 1
+        for _ in range(draws):
+            weight = rng.poisson(1.0, users)[self.user].astype(np.float64) if by_user else None
+            yield self.measure((rng.random(len(self)) < chance).astype(np.float64), weight)
+
+    def _average_precision(self, fraud: Floats, weight: Floats) -> float:
+        """Sum of precision times rise of recall over the distinct scores, as scikit-learn does."""
+        hits = np.cumsum(fraud[self._order])[self._ends]
+        if not len(hits) or hits[-1] <= 0.0:
+            return float("nan")
+        taken = np.cumsum(weight[self._order])[self._ends]
+        precision = hits / np.maximum(taken, 1e-12)
+        return float(np.sum(np.diff(hits, prepend=0.0) * precision) / hits[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What is expected, and between what bounds 95 % of the outcomes lie."""
+
+    mean: Quality
+    low: Quality
+    high: Quality
+
+
+def estimate(rows: Rows, draws: int, seed: int) -> Estimate:
+    """Estimate the quality of decisions that have a score, as if it were a probability."""
+    found = list(rows.draw(rows.score, draws, np.random.default_rng(seed)))
+    columns = {one.name: np.array([getattr(each, one.name) for each in found]) for one in fields(Quality)}
+    known = {name: values[~np.isnan(values)] for name, values in columns.items()}
+
+    def summary(level: float | None) -> Quality:
+        return Quality(
+            **{
+                name: float("nan")
+                if not len(values)
+                else float(values.mean() if level is None else np.quantile(values, level))
+                for name, values in known.items()
+            }
+        )
+
+    return Estimate(summary(None), summary(0.025), summary(0.975))
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole > 0.0 else float("nan")

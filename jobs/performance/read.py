@@ -1,0 +1,156 @@
+"""What was decided and what came out of it.
+
+Reads the Delta tables ``decisions`` and ``labels``, without Spark. A verdict counts from its ``label_time``
+on, the business's own clock, so that a replayed history gives what it gave live; of several in a window
+the newest counts, and a transaction without one counts as honest, as in training.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from numpy.typing import NDArray
+
+from fraud.contracts import Outcome
+from fraud.errors import BadInput
+from fraud.log.tables import TIME, find_table
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+DAY_US: Final = 86_400_000_000
+NO_MODEL: Final = "none"
+"""Version of a decision that the fallback took."""
+_DECISION: Final = ("transaction_id", "user_id", "event_time", "amount", "outcome", "score", "model_version")
+_LABEL: Final = ("transaction_id", "label_time", "is_fraud")
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Decisions in the order of their time, each once, and the verdicts on them."""
+
+    event_us: Ints
+    user: Ints
+    """Number of the cardholder, from 0."""
+    amount: Floats
+    score: Floats
+    """Calibrated probability of fraud; NaN where the fallback decided."""
+    is_flagged: Bools
+    """Not approved."""
+    version: NDArray[np.str_]
+    """Of the model; ``none`` where the fallback decided."""
+    label_row: Ints
+    """Decision that a verdict is on, [labels], in the order of the verdicts' time."""
+    label_us: Ints
+    label_is_fraud: Bools
+    as_of_us: int
+    """The moment of the account; nothing later is in here."""
+
+    def verdicts(self, window_days: int) -> Bools:
+        """Tell which transactions were known to be fraud so many days after they were made."""
+        at_us = self.event_us[self.label_row] + window_days * DAY_US
+        in_time = self.label_us <= at_us
+        found = np.zeros(len(self.event_us), np.bool_)
+        found[self.label_row[in_time]] = self.label_is_fraud[in_time]  # of several the last one stays
+        return found
+
+    def matured_until(self, window_days: int) -> int:
+        """Find the time up to which transactions are so many days old."""
+        return self.as_of_us - window_days * DAY_US
+
+    def between(self, since_us: int, until_us: int) -> Bools:
+        """Choose the transactions of (since, until]."""
+        return (self.event_us > since_us) & (self.event_us <= until_us)
+
+
+def read_decided(
+    delta: str, options: Mapping[str, str], *, as_of: datetime | None, days: int, now: datetime | None = None
+) -> Decided:
+    """Read the newest so many days of decisions, and the verdicts on them.
+
+    Parameters
+    ----------
+    as_of
+        Moment of the account; None: the newest event or verdict, but not later than ``now``, so that a
+        verdict dated into the future makes nothing old enough.
+
+    Raises
+    ------
+    BadInput
+        When there is no decision.
+    Unavailable
+        When the tables cannot be read; try again.
+    """
+    decisions, labels = (find_table(delta, name, options) for name in ("decisions", "labels"))
+    if decisions is None:
+        raise BadInput(f"there is no Delta table decisions under {delta}; the stream writes it")
+    time = ds.field("event_time")
+    moment = as_of or min(
+        max(_newest(table, name) for table, name in ((decisions, "event_time"), (labels, "label_time"))),
+        now or datetime.now(UTC),
+    )
+    inside = (time <= pa.scalar(moment, TIME)) & (time > pa.scalar(moment - timedelta(days=days), TIME))
+    found = decisions.rows(_DECISION, inside)
+    if not found.num_rows:
+        raise BadInput(f"no decision under {delta} in the {days} days before {moment:%Y-%m-%d %H:%M} UTC")
+    label_time = ds.field("label_time")
+    known = inside & (label_time <= pa.scalar(moment, TIME))
+    verdicts = labels.rows(_LABEL, known) if labels else _NO_LABELS
+    return join(found, verdicts, as_of_us=int(moment.timestamp() * 1e6))
+
+
+def join(decisions: pa.Table, labels: pa.Table, *, as_of_us: int) -> Decided:
+    """Join decisions with verdicts; of a decision that is there twice the first one counts."""
+    decisions = decisions.sort_by("event_time").combine_chunks()
+    ids = decisions.column("transaction_id").combine_chunks().dictionary_encode()
+    _, first = np.unique(ids.indices.to_numpy(), return_index=True)
+    kept = decisions.take(pa.array(np.sort(first)))
+    labels = labels.sort_by("label_time")
+    decided = kept.column("transaction_id").combine_chunks()
+    row = pc.index_in(labels.column("transaction_id"), value_set=decided)
+    is_ours = pc.is_valid(row)
+    labels = labels.filter(is_ours)
+    users = kept.column("user_id").combine_chunks().dictionary_encode()
+    outcome, version = (kept.column(name).to_pylist() for name in ("outcome", "model_version"))
+    return Decided(
+        event_us=_micros(kept.column("event_time")),
+        user=users.indices.to_numpy().astype(np.int64),
+        amount=_floats(kept.column("amount")),
+        score=_floats(kept.column("score")),
+        is_flagged=np.array([one != Outcome.APPROVE for one in outcome], np.bool_),
+        version=np.array([one or NO_MODEL for one in version], np.str_),
+        label_row=row.filter(is_ours).to_numpy().astype(np.int64),
+        label_us=_micros(labels.column("label_time")),
+        label_is_fraud=np.array(labels.column("is_fraud").to_pylist(), np.bool_),
+        as_of_us=as_of_us,
+    )
+
+
+_NO_LABELS: Final = pa.table(
+    {
+        "transaction_id": pa.array([], pa.string()),
+        "label_time": pa.array([], TIME),
+        "is_fraud": pa.array([], pa.bool_()),
+    }
+)
+
+
+def _newest(table: Any, column: str) -> datetime:
+    newest = datetime.fromtimestamp(0, UTC)
+    for batch in table.batches([column]) if table else ():
+        found = pc.max(batch.column(column)).as_py()
+        newest = max(newest, found) if found is not None else newest
+    return newest
+
+
+def _micros(column: Any) -> Ints:
+    return np.asarray(column.cast(TIME).cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)
+
+
+def _floats(column: Any) -> Floats:
+    return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)

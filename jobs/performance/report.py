@@ -1,0 +1,129 @@
+"""The account of a performance run: as JSON, and as a page with its plot."""
+
+import base64
+import json
+import math
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib as mpl
+from jinja2 import Environment
+from matplotlib.figure import Figure
+
+from jobs.performance.account import Account, Line
+from jobs.performance.measure import METRICS, Quality
+
+JSON_FILE: Final = "performance.json"
+PLOT_FILE: Final = "performance.png"
+REPORT_FILE: Final = "report.html"
+WORDS: Final = {
+    "precision": "precision",
+    "recall": "recall",
+    "pr_auc": "PR-AUC",
+    "amount_caught": "share of the fraud's amount caught",
+}
+SHOWN: Final = (*METRICS, "caught", "lost", "frauds")
+_COLOURS: Final = ("#d4720b", "#1a7f37", "#8250df", "#cf222e")
+_BLUE: Final = "#0969da"
+
+
+def write_report(account: Account, folder: Path) -> list[Path]:
+    """Write ``performance.json``, ``performance.png`` and ``report.html``; the folder is made if missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data, plot, page = (folder / name for name in (JSON_FILE, PLOT_FILE, REPORT_FILE))
+    data.write_text(json.dumps(_plain(asdict(account)), indent=1) + "\n", encoding="utf-8")
+    with mpl.rc_context({"font.size": 9}):
+        draw(account).savefig(plot, dpi=100)
+    image = base64.b64encode(plot.read_bytes()).decode()
+    lines = [(line, line.truth, line.expected.mean if line.expected else None) for line in account.lines]
+    page.write_text(_PAGE.render(account=account, lines=lines, words=WORDS, image=image), encoding="utf-8")
+    return [data, plot, page]
+
+
+def draw(account: Account) -> Figure:
+    """Draw estimate and truth over the days, a picture a figure."""
+    figure = Figure(figsize=(10, 6.4), layout="constrained")
+    grid: Any = figure.subplots(2, 2, sharex=True)
+    points = account.points
+    days: list[Any] = [point.until for point in points]
+    windows = sorted({window for point in points for window in point.truths})
+    for axes, metric in zip(grid.flat, METRICS, strict=True):
+        low, mean, high = (
+            [getattr(getattr(point.expected, which), metric) for point in points]
+            for which in ("low", "mean", "high")
+        )
+        axes.fill_between(days, low, high, color=_BLUE, alpha=0.15, lw=0)
+        axes.plot(days, mean, color=_BLUE, label="estimate, 95 %")
+        for window, colour in zip(windows, _COLOURS, strict=False):
+            known = [(point.until, point.truths[window]) for point in points if window in point.truths]
+            x: list[Any] = [until for until, _ in known]
+            y = [getattr(truth, metric) for _, truth in known]
+            axes.plot(x, y, color=colour, lw=1.2, marker=".", ms=4, label=f"truth after {window} days")
+        axes.set_title(WORDS[metric])
+        axes.set_ylim(-0.02, 1.02)
+    grid.flat[0].legend(frameon=False, fontsize=8)
+    figure.autofmt_xdate()
+    return figure
+
+
+def in_words(line: Line) -> str:
+    """Name a line's stretch.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> day = datetime(2026, 3, 1, tzinfo=UTC)
+    >>> in_words(Line("7", 14, day, day.replace(day=29), None, None))
+    '14 days, to 29 Mar'
+    """
+    window = "estimate" if line.window_days is None else f"{line.window_days} days"
+    return f"{window}, to {line.until.day} {line.until:%b}"
+
+
+def _plain(value: Any) -> Any:
+    """Turn into what JSON knows."""
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _number(quality: Quality | None, name: str) -> str:
+    value = math.nan if quality is None else float(getattr(quality, name))
+    if math.isnan(value):
+        return "-"
+    return f"{value:.3f}" if name in METRICS else f"{value:,.0f}"
+
+
+_ENVIRONMENT: Final = Environment(autoescape=True)
+_ENVIRONMENT.globals.update({"number": _number, "in_words": in_words, "shown": SHOWN})
+_PAGE: Final = _ENVIRONMENT.from_string("""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Performance on {{ account.as_of.strftime("%Y-%m-%d") }}</title>
+<style>body{font:15px/1.5 system-ui;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}
+table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .8rem;border-bottom:1px solid #d8dee4;
+text-align:right}td:first-child,th:first-child,td:nth-child(2),th:nth-child(2){text-align:left}
+small{color:#0969da}img{max-width:100%}
+.fall{border-left:4px solid #cf222e;background:#fff0ee;padding:.6rem 1rem}
+</style>
+<h1>Performance, as known on {{ account.as_of.strftime("%Y-%m-%d %H:%M") }} UTC</h1>
+{% for one in account.fallen %}<p class="fall">{{ words[one.metric] }} has fallen, by {{ one.basis }} figures:
+{{ "%.3f" % one.now }}, was {{ "%.3f" % one.earlier }}.</p>{% endfor %}
+{% if account.falls and not account.fallen %}<p>Nothing has fallen.</p>{% endif %}
+{% for note in account.notes %}<p>{{ note }}</p>{% endfor %}
+<p>A transaction is judged by the verdict it had so many days after it; one without a verdict by then counts
+as honest. <small>In blue: what the scores of the same transactions let expect.</small></p>
+<table><tr><th>window</th><th>version</th>{% for name in words.values() %}<th>{{ name }}</th>{% endfor %}
+<th>caught</th><th>lost</th><th>frauds</th><th>transactions</th></tr>
+{% for line, truth, expected in lines %}<tr><td>{{ in_words(line) }}</td><td>{{ line.version }}</td>
+{% for name in shown %}<td>{% if truth %}{{ number(truth, name) }}<br>{% endif %}
+<small>{{ number(expected, name) }}</small></td>{% endfor %}
+<td>{{ number(truth or expected, "rows") }}</td></tr>
+{% endfor %}</table>
+<p>Each point tells of the seven days before it.</p>
+<img alt="Estimate and truth over the days" src="data:image/png;base64,{{ image }}"></html>
+""")

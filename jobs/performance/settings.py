@@ -1,0 +1,59 @@
+"""Settings of the performance job (``FRAUD_PERFORMANCE_*``)."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fraud.errors import BadConfig
+
+Days = Annotated[int, Field(ge=1, le=365)]
+
+
+class PerformanceSettings(BaseSettings):
+    """Which decisions to measure, by which verdicts, and where the account of it goes."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAUD_PERFORMANCE_", frozen=True, extra="forbid")
+
+    delta: str = ""
+    """Path or URI under which the Delta tables lie; default: where the stream writes (FRAUD_STREAM_*)."""
+    as_of: AwareDatetime | None = None
+    """Judge by what was known at this time; None: that of the newest event or verdict, at most now."""
+    windows_days: Annotated[tuple[Days, ...], Field(min_length=1)] = (7, 14, 30)
+    """Maturity windows, days: a transaction is judged once so old, by the verdict that it had then."""
+    period_days: Days = 28
+    """Length of the period that figures tell of, days."""
+    earlier_days: Days = 56
+    """Length of the stretch before it that a fall is measured from, days."""
+    tolerance: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    """Relative fall of a figure that is borne."""
+    alpha: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.01
+    """Chance of a false alarm in one figure."""
+    min_frauds: Annotated[int, Field(ge=1)] = 30
+    """Frauds that both stretches need before a fall is judged."""
+    draws: Annotated[int, Field(ge=50, le=10_000)] = 400
+    """Random draws behind each estimate and each bound."""
+    seed: int = 7
+    """Of the draws."""
+    out: Path = Path("performance")
+    """Folder for performance.json, performance.png and report.html."""
+    publishes: bool = True
+    """Whether the figures go to the Delta table ``figures``, which the stream shows to Prometheus."""
+    is_strict: bool = False
+    """Whether a fall ends the command with exit code 3; else 0, whatever was found."""
+
+
+def read_settings(**given: Any) -> PerformanceSettings:
+    """Take what was given, the rest from the environment.
+
+    Raises
+    ------
+    BadConfig
+        When a value is wrong; names it.
+    """
+    try:
+        return PerformanceSettings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        wrong = "; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors(include_url=False))
+        raise BadConfig(f"settings of performance: {wrong}") from error
