@@ -70,7 +70,11 @@ class StreamJob:
         self._token = self._store.acquire(f"{socket.gethostname()}:{os.getpid()}")
         self._expiry = Expiry(self._store, self._token)
         self._spark = open_session(
-            "fraud-stream", f"local[{settings.partitions},4]", settings.partitions, delta=False
+            "fraud-stream",
+            f"local[{settings.partitions},4]",
+            settings.partitions,
+            delta=False,
+            spark_port=settings.spark_port,
         )
         self._archive = Archive(
             settings.spool_path, settings.checkpoint_path, settings.delta_path, settings.delta_options

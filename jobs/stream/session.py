@@ -31,13 +31,33 @@ _DELTA: Final = {
 }
 
 
-def open_session(name: str, master: str, partitions: int, *, delta: bool = True) -> SparkSession:
+# Spark's own metrics stand on its web page, which is there for them alone; it keeps little history.
+_METRICS: Final = {
+    "spark.ui.enabled": "true",
+    "spark.ui.killEnabled": "false",
+    "spark.ui.retainedJobs": "50",
+    "spark.ui.retainedStages": "50",
+    "spark.sql.ui.retainedExecutions": "20",
+    "spark.ui.prometheus.enabled": "true",
+    "spark.metrics.namespace": "fraud_stream",  # by default the application's id: a new name at each start
+    "spark.metrics.conf.*.sink.prometheusServlet.class": "org.apache.spark.metrics.sink.PrometheusServlet",
+    "spark.metrics.conf.*.sink.prometheusServlet.path": "/metrics/prometheus",
+    "spark.sql.streaming.metricsEnabled": "true",
+}
+
+
+def open_session(
+    name: str, master: str, partitions: int, *, delta: bool = True, spark_port: int | None = None
+) -> SparkSession:
     """Open the process's Spark session, with the Kafka source and, where asked for, Delta Lake.
 
-    On a cluster (``SPARK_ENV_LOADED``) the master, the memory, the jars and Java are the cluster's.
+    On a cluster (``SPARK_ENV_LOADED``) the master, the memory, the jars and Java are the cluster's. With a
+    ``spark_port``, Spark shows its own metrics there, under ``/metrics/prometheus/`` and
+    ``/metrics/executors/prometheus/``.
     """
     builder = SparkSession.builder.appName(name).config("spark.sql.shuffle.partitions", partitions)
-    for key, value in {**_CONF, **(_DELTA if delta else {})}.items():
+    metrics = {} if spark_port is None else {**_METRICS, "spark.ui.port": str(spark_port)}
+    for key, value in {**_CONF, **(_DELTA if delta else {}), **metrics}.items():
         builder = builder.config(key, value)
     if "SPARK_ENV_LOADED" not in os.environ:
         os.environ["JAVA_HOME"] = str(java_home())

@@ -46,6 +46,9 @@ class StreamSettings(BaseSettings):
     """Address on which metrics are served."""
     metrics_port: int = Field(default=9404, ge=0, le=65535)
     """Port of ``/metrics`` and ``/ready``."""
+    spark_port: int | None = Field(default=None, ge=1, le=65535)
+    """Port of Spark's own page and metrics (``/metrics/prometheus/``, ``/metrics/executors/prometheus/``);
+    none by default, as the page costs memory. Whoever reaches it sees the query, not the data."""
 
     @property
     def checkpoint_path(self) -> Path:

@@ -101,6 +101,10 @@ spec:
 {{- end }}
 - {name: FRAUD_STREAM_PREDICTOR_URL, value: {{ .Values.predictor.url | quote }}}
 - {name: FRAUD_STREAM_PARTITIONS, value: {{ .Values.stream.partitions | quote }}}
+{{- if .Values.sparkMetrics.enabled }}
+# Spark names the driver's port 4040 spark-ui by itself.
+- {name: FRAUD_STREAM_SPARK_PORT, value: "4040"}
+{{- end }}
 - name: FRAUD_STREAM_STORE_URL
   valueFrom:
     secretKeyRef: {name: {{ .Values.store.existingSecret }}, key: url}
