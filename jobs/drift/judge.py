@@ -130,6 +130,12 @@ class Judge:
         counts = {name: sum(name in day.flagged for day in days) for name in sorted(names)}
         return {name: count for name, count in counts.items() if count >= self.limits.persistence}
 
+    def compared(self, name: str, day: int) -> tuple[Ints, Ints]:
+        """Give a column's counts of a day and the training's of that weekday, [bins] each."""
+        training = self._training[name]
+        before = training[same_weekday(self._days, day)].sum(axis=0)
+        return self.live.counts[name][self._row(day)], before if before.sum() else training.sum(axis=0)
+
     @cached_property
     def _days(self) -> Ints:
         return np.array(self.profile.days, np.int64)
@@ -164,10 +170,7 @@ class Judge:
 
     def _column(self, column: Column, day: int) -> Finding:
         training, live = self._training[column.name], self.live.counts[column.name]
-        now = live[self._row(day)]
-        before = training[same_weekday(self._days, day)].sum(axis=0)
-        if not before.sum():
-            before = training.sum(axis=0)
+        now, before = self.compared(column.name, day)
         recent = self._recent(day, training, live).sum(axis=0)
         spread = self._spreads[column.name]
         distance = float(psi(now, before))

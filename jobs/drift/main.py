@@ -13,6 +13,7 @@ from fraud.errors import BadInput, BadModel, Unavailable
 from fraud.figures import publish_figures
 from fraud.profile import PROFILE_FILE, Profile
 from jobs.drift.judge import Judge
+from jobs.drift.plots import as_image, draw_columns, draw_scores
 from jobs.drift.read import count_days, last_day
 from jobs.drift.report import Account, as_gauges, write_report
 from jobs.drift.settings import DriftSettings
@@ -40,7 +41,12 @@ def run(settings: DriftSettings, tell: Callable[[str], None] = lambda _: None) -
     judge = Judge(profile, live, settings.limits)
     days = [judge.day(day) for day in range(last - window + 1, last + 1)]
     account = Account(settings.model_name, version, days, judge.alarms(days))
-    write_report(account, settings.out)
+    figures = {
+        "The columns furthest from the training": draw_columns(judge, days[-1]),
+        "Scores over the days": draw_scores(judge),
+    }
+    pictures = {title: as_image(figure) for title, figure in figures.items() if figure is not None}
+    write_report(account, settings.out, pictures)
     if settings.publishes:
         try:
             publish_figures(delta, options, "drift", as_gauges(account))

@@ -5,13 +5,17 @@ p-values of Kolmogorov-Smirnov, chi-square) call every day different as soon as 
 spread is taken from the days of the profile themselves: each one's distance from the others of its
 weekday, times the rows that it rests on, is fitted by a gamma distribution with the same mean and variance.
 That is the second-order correction of Rao and Scott (1984) for clustered counts, estimated from days.
+
+Its tail is too short where days differ in one direction (all amounts a little higher, say): what rows do not
+explain is then the square of one normal variable, whose size is known from the days alone. So a day must be
+improbable as such a square, too: Fisher's F with one degree of freedom and the days' (Student's t, squared).
 """
 
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.stats import gamma, t
+from scipy.stats import f, gamma, t
 
 from fraud.profile import Floats, Ints
 from jobs.drift.distance import psi
@@ -30,6 +34,10 @@ class Spread:
     variance: float
     most_rows: float
     """Rows beyond which a distance does not shrink further: what days have in common does not average out."""
+    rows_mean: float = 0.0
+    """The mean that independent rows alone would give."""
+    days: int = 0
+    """Days that the spread was measured on; 0: it is assumed."""
 
     def weight(self, rows: float, other: float) -> float:
         """Rows that a distance between so many and so many rests on."""
@@ -41,8 +49,12 @@ class Spread:
 
     def p_value(self, distance: float, weight: float) -> float:
         """Chance that an ordinary day lies as far away."""
-        shape = self.mean**2 / self.variance
-        return float(gamma.sf(distance * weight, shape, scale=self.variance / self.mean))
+        found, shape = distance * weight, self.mean**2 / self.variance
+        by_rows = float(gamma.sf(found, shape, scale=self.variance / self.mean))
+        if self.days < FEWEST_DAYS or self.mean <= self.rows_mean:
+            return by_rows
+        square = (found - self.rows_mean) / (self.mean - self.rows_mean)
+        return max(by_rows, float(f.sf(square, 1, self.days - 1)))
 
 
 def same_weekday(days: Ints, day: int) -> Ints:
@@ -67,7 +79,7 @@ def spread_of(days: Ints, counts: Ints) -> Spread:
         return Spread(float(bins), 2.0 * bins, np.inf)
     # Never less than independent rows would give: chi-square with so many degrees of freedom.
     mean, variance = max(float(np.mean(weighted)), bins), max(float(np.var(weighted, ddof=1)), 2.0 * bins)
-    return Spread(mean, variance, float(np.median(weights)))
+    return Spread(mean, variance, float(np.median(weights)), float(bins), len(weighted))
 
 
 def volume_p_value(rows: int, ordinary: Floats) -> float:

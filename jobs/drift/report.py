@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,8 +28,14 @@ class Account:
     """Column: on how many of the days it is flagged."""
 
 
-def write_report(account: Account, folder: Path) -> list[Path]:
-    """Write ``drift.json`` and ``report.html`` into a folder, made where it is missing."""
+def write_report(account: Account, folder: Path, pictures: Mapping[str, str]) -> list[Path]:
+    """Write ``drift.json`` and ``report.html`` into a folder, made where it is missing.
+
+    Parameters
+    ----------
+    pictures
+        Title: image, as a page's source of it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / JSON_FILE
     content = {
@@ -41,7 +48,8 @@ def write_report(account: Account, folder: Path) -> list[Path]:
     page = folder / REPORT_FILE
     last = account.days[-1]
     ordered = sorted(last.findings, key=lambda one: (not one.is_flagged, -one.psi))
-    page.write_text(_TEMPLATE.render(account=account, last=last, findings=ordered), encoding="utf-8")
+    text = _TEMPLATE.render(account=account, last=last, findings=ordered, pictures=pictures)
+    page.write_text(text, encoding="utf-8")
     return [data, page]
 
 
@@ -89,12 +97,15 @@ _TEMPLATE: Final = jinja2.Environment(autoescape=True).from_string("""<!doctype 
 <html lang="en"><meta charset="utf-8"><title>Drift on {{ last.date }}</title>
 <style>body{font:15px system-ui;max-width:70rem;margin:2rem auto;padding:0 1rem}
 td,th{padding:.2rem .7rem;text-align:left}td+td{text-align:right}td:last-child{text-align:left}
-.flag{background:#fff0e0}</style>
+.flag{background:#fff0e0}img{max-width:100%}</style>
 <h1>Drift on {{ last.date }}</h1>
 <p>{{ account.model }} version {{ account.version }}; {{ "{:,}".format(last.rows) }} transactions.
 {% if account.alarms %}Drifted for days: {{ account.alarms | join(", ") }}.{% else %}No alarm.{% endif %}</p>
 {% for day in account.days %}
 {% for note in day.notes %}<p>{{ day.date }}: {{ note }}</p>{% endfor %}{% endfor %}
+{% for title, image in pictures.items() %}<h2>{{ title }}</h2>
+<img alt="{{ title }}" src="{{ image }}">{% endfor %}
+<h2>All columns</h2>
 <table><tr><th>column</th><th>PSI</th><th>KS</th><th>Jensen-Shannon</th><th>PSI, weeks before</th>
 <th>missing</th><th>adjusted p</th><th>cause</th></tr>
 {% for one in findings %}<tr{% if one.is_flagged %} class="flag"{% endif %}><td>{{ one.name }}</td>

@@ -81,7 +81,7 @@ class Account:
 def make_account(decided: Decided, settings: PerformanceSettings) -> Account:
     """Measure every window and version, estimate the newest, and look for falls."""
     windows = sorted(set(settings.windows_days))
-    falls, notes = _falls(decided, windows[0], settings)
+    falls, notes = find_falls(decided, windows[0], settings)
     waiting = [
         f"no transaction is {days} days old yet"
         for days in windows
@@ -94,6 +94,44 @@ def make_account(decided: Decided, settings: PerformanceSettings) -> Account:
         notes=(*waiting, *notes),
         points=tuple(_points(decided, windows, settings)),
     )
+
+
+def find_falls(decided: Decided, window: int, settings: PerformanceSettings) -> tuple[list[Fall], list[str]]:
+    """Compare the newest period with the stretch before it, by truth and by estimate.
+
+    Parameters
+    ----------
+    window
+        Maturity window of the truth, days.
+
+    Returns
+    -------
+    tuple
+        One fall a figure and basis, and words on what could not be judged.
+    """
+    truth = decided.verdicts(window).astype(np.float64)
+    is_scored = ~np.isnan(decided.score)
+    everything = np.ones(len(is_scored), np.bool_)
+    falls, notes = [], []
+    for basis, end, chance, usable in (
+        (MATURED, _end(decided, window), truth, everything),
+        (ESTIMATED, _end(decided, None), decided.score, is_scored),
+    ):
+        begin = end - settings.period_days * DAY_US
+        recent = usable & decided.between(begin, end)
+        earlier = usable & decided.between(begin - settings.earlier_days * DAY_US, begin)
+        frauds = [float(chance[chosen].sum()) for chosen in (recent, earlier)]
+        if min(frauds) < settings.min_frauds:
+            notes.append(
+                f"falls by {basis} figures are not judged: {frauds[0]:.0f} frauds in the last "
+                f"{settings.period_days} days and {frauds[1]:.0f} in the {settings.earlier_days} before, "
+                f"{settings.min_frauds} are needed"
+            )
+            continue
+        now = _drawn(decided, recent, chance, settings.draws, settings.seed)
+        before = _drawn(decided, earlier, chance, settings.draws, settings.seed + 1)
+        falls += [_fall(metric, basis, now[metric], before[metric], settings) for metric in METRICS]
+    return falls, notes
 
 
 def _lines(decided: Decided, windows: list[int], settings: PerformanceSettings) -> Iterator[Line]:
@@ -121,33 +159,6 @@ def _versions(decided: Decided, inside: Bools) -> list[str]:
     """List the versions that decided last, the newest first."""
     names, at = np.unique(decided.version[inside][::-1], return_index=True)
     return [str(names[one]) for one in np.argsort(at)][:MOST_VERSIONS]
-
-
-def _falls(decided: Decided, window: int, settings: PerformanceSettings) -> tuple[list[Fall], list[str]]:
-    """Compare the newest period with the stretch before it, by truth and by estimate."""
-    truth = decided.verdicts(window).astype(np.float64)
-    is_scored = ~np.isnan(decided.score)
-    everything = np.ones(len(is_scored), np.bool_)
-    falls, notes = [], []
-    for basis, end, chance, usable in (
-        (MATURED, _end(decided, window), truth, everything),
-        (ESTIMATED, _end(decided, None), decided.score, is_scored),
-    ):
-        begin = end - settings.period_days * DAY_US
-        recent = usable & decided.between(begin, end)
-        earlier = usable & decided.between(begin - settings.earlier_days * DAY_US, begin)
-        frauds = [float(chance[chosen].sum()) for chosen in (recent, earlier)]
-        if min(frauds) < settings.min_frauds:
-            notes.append(
-                f"falls by {basis} figures are not judged: {frauds[0]:.0f} frauds in the last "
-                f"{settings.period_days} days and {frauds[1]:.0f} in the {settings.earlier_days} before, "
-                f"{settings.min_frauds} are needed"
-            )
-            continue
-        now = _drawn(decided, recent, chance, settings.draws, settings.seed)
-        before = _drawn(decided, earlier, chance, settings.draws, settings.seed + 1)
-        falls += [_fall(metric, basis, now[metric], before[metric], settings) for metric in METRICS]
-    return falls, notes
 
 
 def _drawn(decided: Decided, chosen: Bools, chance: Floats, draws: int, seed: int) -> dict[str, Floats]:

@@ -11,6 +11,7 @@ from prometheus_client import generate_latest
 from fraud.errors import BadInput
 from fraud.profile import DAY_US, Tally, number_column, text_column
 from jobs.drift.judge import Judge
+from jobs.drift.plots import as_image, draw_columns, draw_scores
 from jobs.drift.read import count_days, last_day
 from jobs.drift.report import Account, as_gauges, write_report
 from jobs.drift.settings import Limits
@@ -65,9 +66,14 @@ def test_the_last_whole_day_is_counted_and_reported(delta, tmp_path):
     account = Account("fraud", "7", days, judge.alarms(days))
     assert account.alarms == {}
     assert any("too few rows to judge: score" in note for note in days[-1].notes)
-    data, page = write_report(account, tmp_path / "out")
+    figures = [draw_columns(judge, days[-1]), draw_scores(judge)]
+    titles = [axes.get_title() for axes in figures[0].axes]
+    assert {title.split(",")[0] for title in titles} == {"transaction_amount", "channel", ""}
+    assert len(figures[1].axes[0].lines[0].get_xdata()) == 38, "the judged days and the weeks before"
+    data, page = write_report(account, tmp_path / "out", {"Columns": as_image(figures[0])})
     assert '"alarms": {}' in data.read_text()
     assert "No alarm" in page.read_text()
+    assert "data:image/png" in page.read_text()
     text = generate_latest(as_gauges(account)).decode()
     assert 'fraud_drift_psi_ratio{feature="transaction_amount"}' in text
     assert "fraud_drift_day_transactions 144.0" in text

@@ -1,0 +1,192 @@
+"""How soon drift of four kinds is seen, and how often drift is seen where there is none.
+
+    uv run python -m tests.load.drift
+
+A model is trained on the first 91 days of a generated world, as `fraud train` does, and registered with its
+profile; from then on every day is judged, as `fraud drift` does: first over 209 days without drift, then
+with each of the generator's drifts from day 150 on. Beside it, `fraud performance` looks whether figures of
+decisions fall, by verdicts that have matured for 7 days.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+
+from fraud.features import FEATURE_NAMES
+from fraud.model import ScoringModel
+from fraud.policy import decide
+from fraud.profile import SCORE, Profile, Tally
+from jobs.bench.machine import describe_machine
+from jobs.drift.judge import Judge
+from jobs.drift.settings import Limits
+from jobs.performance.account import find_falls
+from jobs.performance.read import Decided, join
+from jobs.performance.settings import PerformanceSettings
+from jobs.train.data import Examples, build_examples, divide, to_micros
+from jobs.train.pipeline import fit
+from jobs.train.profile import make_profile, text_fields
+from jobs.train.settings import TrainSettings
+from jobs.train.tables import Tables
+from services.simulator.generate import DataSet, generate
+from services.simulator.settings import DAY_US, Drift, GeneratorSettings
+
+DAYS, LIVE, DRIFT = 300, 91, 150
+"""Length of a world, its first live day, its first day of drift."""
+LOOK_DAYS = 3
+"""Days between two looks at the performance, which takes longer."""
+WINDOW_DAYS = 7
+
+
+@dataclass(frozen=True)
+class Trained:
+    model: ScoringModel
+    profile: Profile
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the watching saw of one world, in days since 1970; None: nothing."""
+
+    flagged_days: int
+    alarms: dict[int, tuple[str, ...]]
+    """Day: columns in alarm."""
+    falls: dict[int, tuple[str, ...]]
+    """Day of a look: figures that have fallen."""
+
+    def first(self, found: dict[int, tuple[str, ...]], since: int) -> tuple[int, tuple[str, ...]] | None:
+        days = sorted(day for day, names in found.items() if day >= since and names)
+        return (days[0] - since + 1, found[days[0]]) if days else None
+
+
+def world(kind: Drift, seed: int, a_day: int) -> GeneratorSettings:
+    return GeneratorSettings(
+        transactions=DAYS * a_day, users=10 * a_day, merchants=4 * a_day, days=DAYS, seed=seed,
+        drift=kind, drift_day=DRIFT,
+    )  # fmt: skip
+
+
+def train(data: DataSet, examples: Examples, settings: GeneratorSettings) -> Trained:
+    as_of = settings.start + timedelta(days=LIVE)
+    wanted = TrainSettings.quick("", as_of=as_of, mlflow_uri="", seed=settings.seed)
+    split = divide(examples, wanted)
+    fitted = fit(split, wanted)
+    profile = make_profile(
+        examples, data.transactions, split, fitted.model, fitted.validation, until_us=to_micros(as_of)
+    )
+    return Trained(fitted.model, profile)
+
+
+def watch(
+    data: DataSet, examples: Examples, trained: Trained, settings: GeneratorSettings, days: range
+) -> Seen:
+    """Look at every day as it ends; days count from the world's first."""
+    begin = settings.start_us // DAY_US
+    score = trained.model.predict(examples.vectors)
+    tally = Tally(trained.profile.columns, range(begin + LIVE, begin + DAYS))
+    tally.add(examples.event_us, {name: examples.vectors[:, at] for at, name in enumerate(FEATURE_NAMES)})
+    tally.add(examples.event_us, {SCORE: score})
+    times = data.transactions["event_time"].cast(pa.int64()).to_numpy()
+    tally.add(times, text_fields(data.transactions))
+    tally.add_times(times)
+    limits = Limits()
+    judge = Judge(trained.profile, tally, limits)
+    judged = {begin + day: judge.day(begin + day) for day in range(days.start - limits.window + 1, days.stop)}
+    alarms = {
+        begin + day: tuple(
+            judge.alarms([judged[begin + one] for one in range(day - limits.window + 1, day + 1)])
+        )
+        for day in days
+    }
+    decided = decisions_of(data, trained, score, settings)
+    looks = range(days.start, days.stop, LOOK_DAYS)
+    return Seen(
+        flagged_days=sum(bool(day.flagged) for day in judged.values()),
+        alarms=alarms,
+        falls={begin + day: fallen(decided, (begin + day + 1) * DAY_US) for day in looks},
+    )
+
+
+def decisions_of(data: DataSet, trained: Trained, score, settings: GeneratorSettings) -> Decided:
+    """What the platform would have decided since it went live, with all verdicts."""
+    transactions = data.transactions
+    outcomes = decide(score, trained.model.card.thresholds)
+    table = transactions.select(["transaction_id", "user_id", "event_time", "amount"])
+    table = table.append_column("outcome", pa.array([str(one) for one in outcomes]))
+    table = table.append_column("score", pa.array(score))
+    table = table.append_column("model_version", pa.array(["1"] * table.num_rows))
+    live = transactions["event_time"].cast(pa.int64()).to_numpy() >= settings.start_us + LIVE * DAY_US
+    return join(table.filter(pa.array(live)), data.labels, as_of_us=(settings.start_us + DAYS * DAY_US))
+
+
+def fallen(decided: Decided, as_of_us: int) -> tuple[str, ...]:
+    """Figures that had fallen at a moment, by what was known then."""
+    count = int(np.searchsorted(decided.event_us, as_of_us))
+    told = (decided.label_us <= as_of_us) & (decided.label_row < count)
+    then = replace(
+        decided,
+        **{name: getattr(decided, name)[:count] for name in _BY_DECISION},
+        **{name: getattr(decided, name)[told] for name in _BY_LABEL},
+        as_of_us=as_of_us,
+    )
+    falls, _ = find_falls(then, WINDOW_DAYS, PerformanceSettings(draws=100))
+    return tuple(f"{one.metric} ({one.basis})" for one in falls if one.has_fallen)
+
+
+_BY_DECISION = ("event_us", "user", "amount", "score", "is_flagged", "version")
+_BY_LABEL = ("label_row", "label_us", "label_is_fraud")
+
+
+def simulate(seeds: int, a_day: int, after: int) -> Iterator[tuple[Drift, int, Seen]]:
+    """Watch every kind of world, of several seeds."""
+    for seed in range(1, seeds + 1):
+        trained = None
+        for kind in Drift:
+            settings = world(kind, seed, a_day)
+            data = generate(settings)
+            examples = build_examples(Tables(data.transactions, data.labels, ""))
+            trained = trained or train(data, examples, settings)  # before the drift all are one world
+            first, last = (LIVE + Limits().window, DAYS) if kind is Drift.NONE else (DRIFT, DRIFT + after)
+            yield kind, seed, watch(data, examples, trained, settings, range(first, last))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3, help="worlds of each kind")
+    parser.add_argument("--a-day", type=int, default=800, help="transactions of a day")
+    parser.add_argument("--after", type=int, default=60, help="days that are watched after a drift begins")
+    given = parser.parse_args()
+    console, started = Console(width=150), time.perf_counter()
+    since = world(Drift.NONE, 1, given.a_day).start_us // DAY_US + DRIFT
+    table = Table("drift", "seed", "days until columns alarm", "days until performance falls")
+    for kind, seed, seen in simulate(given.seeds, given.a_day, given.after):
+        if kind is Drift.NONE:
+            table.add_row(
+                f"none, {len(seen.alarms)} days", str(seed),
+                f"{sum(map(bool, seen.alarms.values()))} days of alarm, {seen.flagged_days} with a flag",
+                f"{sum(map(bool, seen.falls.values()))} of {len(seen.falls)} looks",
+            )  # fmt: skip
+        else:
+            cells = [in_words(seen.first(found, since)) for found in (seen.alarms, seen.falls)]
+            table.add_row(str(kind), str(seed), *cells)
+        console.print(f"{kind}, seed {seed}: {time.perf_counter() - started:.0f} s")
+    console.print(table)
+    machine = describe_machine()
+    console.print(f"{given.a_day} transactions a day; {machine.words}")
+
+
+def in_words(found: tuple[int, tuple[str, ...]] | None) -> str:
+    if found is None:
+        return "never"
+    day, names = found
+    return f"{day}: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
+
+
+if __name__ == "__main__":
+    main()
