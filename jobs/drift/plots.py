@@ -47,11 +47,12 @@ def draw_scores(judge: Judge) -> Figure | None:
     column = next((one for one in judge.profile.columns if one.name == SCORE), None)
     if column is None or not column.edges:
         return None
-    known = (
+    sources = (
         (np.array(judge.profile.days, np.int64), judge.profile.matrix(SCORE), _THEN, "training"),
         (judge.live.days, judge.live.counts[SCORE], _NOW, "served"),
     )
-    if not any(counts.sum() for _, counts, _, _ in known):
+    known = [source for source in sources if source[1].sum()]
+    if not known:
         return None
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     axes: Any = figure.subplots()
