@@ -67,6 +67,8 @@ class Part:
     """When it is ready, again at every `up`."""
     stop_timeout_s: float = 30.0
     """How long it may take to end by itself."""
+    metrics_port: str = ""
+    """Name of the port on which it answers ``/metrics``; empty: nowhere."""
 
 
 def has_champion(place: Place) -> bool:
@@ -256,6 +258,7 @@ PARTS: Final = (
         environment=_predictor_environment,
         is_ready=lambda place: _answers(f"{place.url('predictor')}/v2/models/{MODEL_NAME}/ready"),
         url=lambda place: place.url("predictor"),
+        metrics_port="predictor",
     ),
     Part(
         name="stream",
@@ -268,6 +271,7 @@ PARTS: Final = (
         is_ready=lambda place: _answers(f"{place.url('stream_metrics')}/ready"),
         url=lambda place: f"{place.url('stream_metrics')}/metrics",
         stop_timeout_s=75.0,  # it finishes its micro-batch and archives it
+        metrics_port="stream_metrics",
     ),
     Part(
         name="scoring",
@@ -279,6 +283,7 @@ PARTS: Final = (
         environment=_scoring_environment,
         is_ready=lambda place: _answers(f"{place.url('scoring')}/v2/models/{MODEL_NAME}/ready"),
         url=lambda place: place.url("scoring"),
+        metrics_port="scoring",
     ),
     Part(
         name="console",
@@ -290,6 +295,7 @@ PARTS: Final = (
         environment=_console_environment,
         is_ready=lambda place: _answers(f"{place.url('console')}/ready"),
         url=lambda place: place.url("console"),
+        metrics_port="console",
     ),
 )
 """In the order of their start; they are stopped in the reverse order."""

@@ -1,7 +1,8 @@
 """Start, look at and stop the embedded platform.
 
 Keeps all state in the home folder: ``run/<part>.json`` says what was started, ``logs/<part>.log`` what it
-said, ``<part>/`` holds its data. Every command may be repeated; parts outlive the command.
+said, ``<part>/`` holds its data; ``prometheus.yml`` lets a Prometheus scrape them. Every command may be
+repeated; parts outlive the command.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from fraud.local.jars import Tell
 from fraud.local.parts import PARTS, Part, Place, has_champion
 from fraud.local.ports import check_ports, choose_ports, is_free
 from fraud.local.process import ProcessRecord
+from fraud.local.prometheus import write_config
 from fraud.local.settings import LocalSettings
 
 PART_NAMES: Final = tuple(part.name for part in PARTS)
@@ -93,6 +95,7 @@ def up(
         for part in missing:
             _sweep(settings, part)
         place = Place(settings, _settle_ports(settings, missing))
+        write_config(place)
         _start_all(wanted, missing, place, tell)
     return status(settings)
 
