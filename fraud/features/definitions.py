@@ -27,6 +27,12 @@ TILES_US: Final = (HOUR_US // 12, HOUR_US, 24 * HOUR_US)
 """Widths of the tiles that hold what has left the event-exact part, per level."""
 WINDOW_TILE_LEVEL: Final = (0, 1, 1, 2)
 """Tile level that answers for each window."""
+RIPE: Final = "7d"
+"""A transaction this old is taken to have its verdict; younger ones look honest for want of one."""
+RIPE_US: Final[dict[str, int]] = {"14d": 336 * HOUR_US, "30d": WINDOWS_US["30d"]}
+"""Far end of a window of ripe transactions: its age in microseconds; the window is (t - age, t - RIPE]."""
+RIPE_TILE_LEVEL: Final = 2
+"""Tile level that answers for both ends of such a window."""
 BUCKETS: Final = 64
 """Hash buckets of a categorical feature."""
 
@@ -127,6 +133,8 @@ class Op(IntEnum):
     SAME_AMOUNT = 21
     SECONDS_SINCE_FRAUD = 22
     FRAUD_RUN = 23
+    RIPE_FRAUD_SHARE = 24
+    SECONDS_SINCE_FIRST_FRAUD = 25
 
 
 class Exactness(IntEnum):
@@ -321,6 +329,26 @@ STATISTICS: Final[dict[str, Statistic]] = {
         exactness=Exactness.TILES,
         default=0.0,
     ),
+    "ripe_fraud_share": Statistic(
+        Op.RIPE_FRAUD_SHARE,
+        Family.RISK,
+        "fraud_share_{window}_ripe_{base}_by_{entity}",
+        "share of the {entity}'s transactions of the last {window}, without the last {base}, that a label "
+        "already arrived calls fraud: those left out look honest for want of a verdict",
+        "share",
+        exactness=Exactness.TILES,
+        default=0.0,
+    ),
+    "since_first_fraud": Statistic(
+        Op.SECONDS_SINCE_FIRST_FRAUD,
+        Family.RISK,
+        "seconds_since_first_fraud_{window}_by_{entity}",
+        "time since the earliest of the {entity}'s transactions of the last {window} that a label already "
+        "arrived calls fraud: how long the misuse has gone on",
+        "s",
+        "no transaction of the {entity} in the window that is kept is known to be fraud",
+        Exactness.KEPT,
+    ),
     "since_fraud": Statistic(
         Op.SECONDS_SINCE_FRAUD,
         Family.RISK,
@@ -376,7 +404,7 @@ class Feature:
     """Whose state it reads; None: of the transaction alone."""
     window: str = ""
     base: str = ""
-    """The window that a velocity is compared with."""
+    """The window that a velocity is compared with, or the age of what is ripe."""
     column: str = ""
     monotone: int = 0
     """1: a higher value can only raise the score; -1: only lower it; 0: free."""
@@ -435,6 +463,8 @@ class Feature:
         """
         if self.entity is None or self.kind.exactness is not Exactness.TILES:
             return {}
+        if self.kind.op is Op.RIPE_FRAUD_SHARE:
+            return dict.fromkeys((self.window, self.base), TILES_US[RIPE_TILE_LEVEL])
         return {
             name: TILES_US[WINDOW_TILE_LEVEL[WINDOWS.index(name)]]
             for name in (self.window, self.base)
@@ -460,7 +490,7 @@ class Feature:
         if self.kind.exactness is Exactness.KEPT:
             return f"{kept}; beyond, over those alone"
         reach = (
-            f"{window} reaches up to {_duration(width)} further back ({width / WINDOWS_US[window]:.1%})"
+            f"{window} reaches up to {_duration(width)} further back ({width / _LENGTHS_US[window]:.1%})"
             for window, width in self.tiles_us.items()
         )
         return f"{kept}; beyond, {', '.join(reach)}"
@@ -475,6 +505,7 @@ def _duration(length_us: int) -> str:
     return f"{hours:g} h" if hours >= 1 else f"{60 * hours:g} min"
 
 
+_LENGTHS_US: Final = {**WINDOWS_US, **RIPE_US}
 _AMOUNTS: Final = ("count", "sum", "mean", "std", "max")
 FEATURES: Final[tuple[Feature, ...]] = (
     Feature("amount"),
@@ -502,7 +533,9 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("same_amount", USER, "24h"),
     Feature("fraud_share", USER, "7d"),
     Feature("fraud_share", USER, "30d"),
+    *(Feature("ripe_fraud_share", USER, window, RIPE) for window in RIPE_US),
     Feature("since_fraud", USER),
+    Feature("since_first_fraud", USER, "30d"),
     Feature("fraud_run", USER, "30d"),
     *(Feature(kind, MERCHANT, window) for kind, window in product(_AMOUNTS, ("1h", "24h", "7d"))),
     Feature("zscore", MERCHANT, "7d"),
@@ -513,7 +546,9 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("same_amount", MERCHANT, "24h"),
     Feature("fraud_share", MERCHANT, "7d"),
     Feature("fraud_share", MERCHANT, "30d"),
+    *(Feature("ripe_fraud_share", MERCHANT, window, RIPE) for window in RIPE_US),
     Feature("since_fraud", MERCHANT),
+    Feature("since_first_fraud", MERCHANT, "30d"),
     Feature("fraud_run", MERCHANT, "30d"),
 )
 """The feature table, in the order of the vector: the user pass first, then the merchant pass."""

@@ -129,7 +129,9 @@ R_SAME_MERCHANT: Final = R_HOURS + 1
 R_SAME_AMOUNT: Final = R_HOURS + 2
 R_USUAL: Final = R_HOURS + 3
 R_FRAUD_RUN: Final = R_HOURS + 4
-R_ROWS: Final = R_HOURS + 5
+R_FIRST_FRAUD: Final = R_HOURS + 5
+R_RIPE: Final = R_HOURS + 6  # by window of ripe transactions
+R_ROWS: Final = R_HOURS + 7
 
 DAY_US: Final = 86_400_000_000.0
 HOUR_US: Final = 3_600_000_000.0
@@ -231,6 +233,16 @@ def _last_position(values: Floats, value: float) -> int:
         if values[i] == value:
             return i
     return -1
+
+
+@njit(cache=True, error_model="numpy")
+def _first_position(values: Floats, value: float) -> int:
+    """First position of a value, or the number of values."""
+    n = int(values.shape[0])
+    for i in range(n):
+        if values[i] == value:
+            return i
+    return n
 
 
 @njit(cache=True, error_model="numpy")
@@ -632,7 +644,12 @@ def _fill_last(
     slots[R_LAST, 3] = (t - kept[C_TIME, fraud]) / 1e6 if fraud >= start else math.nan
     for w in range(WINDOWS):
         slots[R_FRAUD_RUN, w] = math.nan
+        slots[R_FIRST_FRAUD, w] = math.nan
         if fraud >= start:
+            first = start + _first_after(kept[C_TIME, start:at], t - windows[w])
+            first += _first_position(kept[C_FRAUD, first:at], 2.0)
+            if first < at:
+                slots[R_FIRST_FRAUD, w] = (t - kept[C_TIME, first]) / 1e6
             first = start + _first_after(kept[C_TIME, start:at], kept[C_TIME, fraud] - windows[w])
             slots[R_FRAUD_RUN, w] = _count_of(kept[C_FRAUD, first : fraud + 1], 2.0) / (fraud + 1 - first)
     if plan[P_LAST_PLACE] == 0.0 or math.isnan(event[E_LAT]):
@@ -644,6 +661,39 @@ def _fill_last(
         km = distance_km(kept[C_LAT, i], kept[C_LON, i], event[E_LAT], event[E_LON])
         slots[R_LAST, 1] = km
         slots[R_LAST, 2] = km / (max(t - kept[C_TIME, i], 60e6) / HOUR_US)
+
+
+@njit(cache=True, error_model="numpy")
+def _fill_ripe(
+    slots: Floats,
+    ripe: Floats,
+    kept: Floats,
+    start: int,
+    at: int,
+    tiles: Floats,
+    counts: Ints,
+    widths: Ints,
+    t: float,
+) -> None:
+    """Share of fraud in the windows that end where verdicts have come.
+
+    A tile counts once it has ended by the near end.
+    """
+    level = LEVELS - 1
+    numbers = tiles[level, T_NUMBER, : counts[level]]
+    for r in range(ripe.shape[0]):
+        far = t - ripe[r, 0]
+        near = t - ripe[r, 1]
+        first = start + _first_after(kept[C_TIME, start:at], far)
+        last = start + _first_after(kept[C_TIME, start:at], near)
+        count = float(last - first)
+        fraud = _count_of(kept[C_FRAUD, first:last], 2.0)
+        if first == start and counts[level] > 0:
+            first = _first_after(numbers, math.floor(far / widths[level]) - 1.0)
+            last = max(first, _first_after(numbers, math.floor(near / widths[level]) - 1.0))
+            count += _sum(tiles[level, T_COUNT, first:last])
+            fraud += _sum(tiles[level, T_FRAUD, first:last])
+        slots[R_RIPE, r] = fraud / count if count > 0.0 else 0.0
 
 
 @njit(cache=True, error_model="numpy")
@@ -797,6 +847,7 @@ def fold(
     known_capacities: Ints,
     scans: Ints,
     pairs: Ints,
+    ripe: Floats,
     sources: Ints,
     events: Floats,
     rows: Ints,
@@ -814,7 +865,9 @@ def fold(
 
     Parameters
     ----------
-    plan, windows, levels, widths, reaches, distinct, known_columns, known_capacities, scans, pairs, sources
+    plan, windows, levels, widths, reaches, distinct, known_columns, known_capacities
+        Of ``fraud.features.plan.Plan``.
+    scans, pairs, ripe, sources
         Of ``fraud.features.plan.Plan``.
     events
         [n, EVENT_COLUMNS] in arrival order.
@@ -844,6 +897,7 @@ def fold(
     known_capacities = _borrow(known_capacities)
     scans = _borrow(scans)
     pairs = _borrow(pairs)
+    ripe = _borrow(ripe)
     sources = _borrow(sources)
     events = _borrow(events)
     rows = _borrow(rows)
@@ -1004,6 +1058,7 @@ def fold(
             _fill_present(slots, plan, event)
             _fill_windows(slots, sums, event[E_CENTS], windows, pairs, n_keys)
             _fill_last(slots, plan, windows, kept, start, at, event)
+            _fill_ripe(slots, ripe, kept, start, at, tiles, tile_counts, widths, t)
             _fill_scans(slots, scans, plan, kept, firsts, at, event, key, clock)
             for f in range(n_features):
                 vector[f] = flat_slots[sources[f]]

@@ -14,6 +14,8 @@ from fraud.features.definitions import (
     IDLE_US,
     LATENESS_US,
     MERCHANT_FEATURES,
+    RIPE,
+    RIPE_US,
     TILES_US,
     USER,
     USER_FEATURES,
@@ -60,6 +62,7 @@ _ROW: Final = {
     Op.SAME_AMOUNT: kernel.R_SAME_AMOUNT,
     Op.DISTANCE_FROM_USUAL: kernel.R_USUAL,
     Op.FRAUD_RUN: kernel.R_FRAUD_RUN,
+    Op.SECONDS_SINCE_FIRST_FRAUD: kernel.R_FIRST_FRAUD,
 }
 """Row of slots of a statistic over one window."""
 _SLOT: Final = {
@@ -105,6 +108,8 @@ class Plan:
     """[s, 2]: row and window of each statistic that looks at every kept event of its window."""
     pairs: Ints
     """[p, 2]: the window and the base of each velocity."""
+    ripe: Floats
+    """[r, 2]: ages in microseconds of the far and the near end of each window of ripe transactions."""
     sources: Ints
     """[features]: the slot that each feature is read from."""
 
@@ -122,6 +127,7 @@ class Plan:
             self.known_capacities,
             self.scans,
             self.pairs,
+            self.ripe,
             self.sources,
         )
 
@@ -191,6 +197,7 @@ def compile_plan(entity: Entity, features: tuple[Feature, ...] | None = None) ->
         known_capacities=np.array([capacity for _, capacity in entity.known], np.int64),
         scans=_matrix(sorted({_slot(entity, f, pairs) for f in features if f.kind.op in _SCANNED})),
         pairs=_matrix([(WINDOWS.index(window), WINDOWS.index(base)) for window, base in pairs]),
+        ripe=np.array([(age, WINDOWS_US[RIPE]) for age in RIPE_US.values()], np.float64),
         sources=np.array([4 * row + at for row, at in (_slot(entity, f, pairs) for f in features)], np.int64),
     )
 
@@ -203,6 +210,8 @@ def _slot(entity: Entity, feature: Feature, pairs: list[tuple[str, str]]) -> tup
             slot = _SLOT[op]
         elif op is Op.VELOCITY:
             slot = kernel.R_VELOCITY, pairs.index((feature.window, feature.base))
+        elif op is Op.RIPE_FRAUD_SHARE:
+            slot = kernel.R_RIPE, list(RIPE_US).index(feature.window)
         elif op is Op.BUCKET:
             slot = kernel.R_BUCKET, _BUCKETS.index(feature.column)
         elif op is Op.IS_FIRST:

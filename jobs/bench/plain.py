@@ -192,6 +192,8 @@ def _reader(feature: Feature) -> Reader:
         "velocity": lambda state, _: _velocity(state.windows[window], state.windows[base]),
         "since_fraud": lambda _, __: NONE,  # labels do not reach it
         "fraud_run": lambda _, __: NONE,
+        "since_first_fraud": lambda _, __: NONE,
+        "ripe_fraud_share": lambda _, __: 0.0,
         "since_last": lambda state, now: _since(state.last, now),
         "distance_last": lambda state, now: _from_last(state, now)[0],
         "speed_last": lambda state, now: _from_last(state, now)[1],

@@ -7,6 +7,8 @@ from fractions import Fraction
 from fraud.contracts import Label, Transaction
 from fraud.features.definitions import (
     FEATURES,
+    RIPE_TILE_LEVEL,
+    RIPE_US,
     TILES_US,
     WINDOW_TILE_LEVEL,
     WINDOWS,
@@ -83,7 +85,19 @@ class History:
         last = time // width - 1 if time < first_kept else math.inf
         return [old for old in self.tiled if first <= old.time // width <= last] + inside
 
+    def ripe(self, far: int, near: int, before: list[Seen]) -> list[Seen]:
+        """What is older than the near end; of the tiled, what lies in a day that ended by then."""
+        inside = [old for old in before if far < old.time <= near]
+        if min((old.time for old in self.kept), default=math.inf) <= far:
+            return inside
+        width = TILES_US[RIPE_TILE_LEVEL]
+        first = max(far // width, (self.newest - WINDOWS_US["30d"] - LATE) // width)
+        return [old for old in self.tiled if first <= old.time // width < near // width] + inside
+
     def value(self, f: Feature, now: Seen, before: list[Seen]) -> Fraction | float:
+        if f.statistic == "ripe_fraud_share":
+            ripe = self.ripe(now.time - RIPE_US[f.window], now.time - WINDOWS_US[f.base], before)
+            return Fraction(sum(old.is_fraud for old in ripe), len(ripe)) if ripe else 0
         window = self.window(f.window, now.time, before) if f.window else []
         base = self.window(f.base, now.time, before) if f.base else []
         kept = [old for old in before if f.window and old.time > now.time - WINDOWS_US[f.window]]
@@ -127,6 +141,9 @@ class History:
             "fraud_share": lambda: Fraction(sum(old.is_fraud for old in window), n) if n else 0,
             "since_fraud": lambda: next(
                 (Fraction(now.time - old.time, 10**6) for old in reversed(before) if old.is_fraud), NONE
+            ),
+            "since_first_fraud": lambda: next(
+                (Fraction(now.time - old.time, 10**6) for old in kept if old.is_fraud), NONE
             ),
             "fraud_run": lambda: run_of_fraud(before, WINDOWS_US[f.window]),
             "same_merchant": lambda: sum(old["merchant"] == now["merchant"] for old in kept),

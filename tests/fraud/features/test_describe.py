@@ -33,7 +33,16 @@ WANTED = {
     ],
     "first_time": [f"{column}_is_first_by_user" for column in ("merchant", "category", "device")],
     "habit": ["hour_deviation_30d_by_user"],
-    "risk": [f"fraud_share_{window}_by_{entity}" for window in ("7d", "30d") for entity in ENTITIES],
+    "risk": [
+        f"{name}_by_{entity}"
+        for name in (
+            "fraud_share_7d",
+            "fraud_share_30d",
+            "fraud_share_14d_ripe_7d",
+            "fraud_share_30d_ripe_7d",
+        )
+        for entity in ENTITIES
+    ],
 }
 
 

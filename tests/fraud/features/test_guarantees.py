@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from fraud.features import FEATURE_NAMES, FEATURES, kernel
-from fraud.features.definitions import IDLE_US, LATENESS_US, MERCHANT, USER, WINDOWS_US, Family
+from fraud.features.definitions import (
+    IDLE_US,
+    LATENESS_US,
+    MERCHANT,
+    RIPE,
+    RIPE_US,
+    USER,
+    WINDOWS_US,
+    Family,
+)
 from fraud.features.engine import fold_events
 from tests.fraud.features.streams import events_of, fold_stream, label, long_stream, transaction
 
@@ -187,10 +196,45 @@ def test_a_label_of_an_unknown_or_forgotten_transaction_changes_nothing(days):
     assert after == states
 
 
+def test_a_window_of_ripe_transactions_is_open_at_its_far_end_and_closed_at_its_near_end():
+    near = timedelta(microseconds=WINDOWS_US[RIPE])
+    for window, age_us in RIPE_US.items():
+        far = timedelta(microseconds=age_us)
+        for age, inside in ((near - US, 0), (near, 1), (near + US, 1), (far - US, 1), (far, 0)):
+            bought = transaction(1, T - age)
+            found = last([bought, label(bought), transaction(2, T)])
+            assert found[f"fraud_share_{window}_ripe_{RIPE}_by_merchant"] == inside
+
+
+def test_transactions_that_wait_for_their_verdict_do_not_dilute_the_share_of_the_ripe():
+    bought = [transaction(1, T - 9 * DAY), transaction(2, T - 8 * DAY)]
+    waiting = [transaction(number, T - number * timedelta(hours=1)) for number in range(10, 16)]
+    found = last([*bought, *map(label, bought), *waiting, transaction(20, T)])
+    assert found["fraud_share_30d_by_merchant"] == 0.25
+    assert found["fraud_share_30d_ripe_7d_by_merchant"] == found["fraud_share_14d_ripe_7d_by_user"] == 1.0
+
+
+def test_the_ripe_of_a_busy_merchant_lie_in_tiles_and_count_once_their_day_has_ended():
+    """A fraud on the evening of a day, and so many more that it is no longer kept one by one."""
+    bought = transaction(1, T.replace(hour=20), user=1)
+    crowd = [transaction(n, bought.event_time + n * US, user=2) for n in range(2, 2 + MERCHANT.events)]
+    name = "fraud_share_30d_ripe_7d_by_merchant"
+    for day, share in ((7, 0.0), (8, 1 / 257)):
+        present = transaction(999, T.replace(hour=23) + day * DAY, user=3)
+        assert last([bought, *crowd, label(bought), present])[name] == share
+
+
+def test_the_first_known_fraud_tells_how_long_the_misuse_has_gone_on():
+    bought = [transaction(number, T - age * DAY) for number, age in ((1, 31), (2, 20), (3, 1))]
+    found = last([*bought, *map(label, bought), transaction(4, T)])
+    assert found["seconds_since_first_fraud_30d_by_user"] == 20 * 86_400.0
+    assert found["seconds_since_fraud_by_user"] == 86_400.0
+
+
 def test_a_label_changes_only_the_risk():
-    bought = transaction(1, T)
-    labelled = last([bought, label(bought), transaction(2, T + US)])
-    quiet = last([bought, transaction(2, T + US)])
+    old, new = transaction(1, T - 8 * DAY), transaction(2, T)
+    labelled = last([old, label(old), new, label(new), transaction(3, T + US)])
+    quiet = last([old, new, transaction(3, T + US)])
     differing = {
         name for name in FEATURE_NAMES if not np.array_equal(labelled[name], quiet[name], equal_nan=True)
     }
