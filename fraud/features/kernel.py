@@ -674,11 +674,17 @@ def _fill_ripe(
     counts: Ints,
     widths: Ints,
     t: float,
+    frauds: float,
 ) -> None:
     """Share of fraud in the windows that end where verdicts have come.
 
-    A tile counts once it has ended by the near end.
+    A tile counts once it has ended by the near end. ``frauds`` is the number of known ones in the longest
+    window, which holds these: mostly none.
     """
+    if frauds == 0.0:
+        for r in range(ripe.shape[0]):
+            slots[R_RIPE, r] = 0.0
+        return
     level = LEVELS - 1
     numbers = tiles[level, T_NUMBER, : counts[level]]
     for r in range(ripe.shape[0]):
@@ -1058,7 +1064,8 @@ def fold(
             _fill_present(slots, plan, event)
             _fill_windows(slots, sums, event[E_CENTS], windows, pairs, n_keys)
             _fill_last(slots, plan, windows, kept, start, at, event)
-            _fill_ripe(slots, ripe, kept, start, at, tiles, tile_counts, widths, t)
+            known_frauds = sums[S_FRAUD, WINDOWS - 1]
+            _fill_ripe(slots, ripe, kept, start, at, tiles, tile_counts, widths, t, known_frauds)
             _fill_scans(slots, scans, plan, kept, firsts, at, event, key, clock)
             for f in range(n_features):
                 vector[f] = flat_slots[sources[f]]
