@@ -195,7 +195,7 @@ class Judge:
             missing_before=float(before[-1] / before.sum()),
             new=float(now[-2] / now.sum()) if is_text else 0.0,
             p_value=spread.p_value(distance, weight),
-            is_flagged=matters,
+            is_flagged=bool(matters),
             cause=self._cause(column, now, before),
         )
 
@@ -244,7 +244,7 @@ class Judge:
 
     def _flag(self, found: Finding, adjusted: float) -> Finding:
         """Set the p-value to the adjusted one, and flag by it."""
-        is_flagged = found.is_flagged and adjusted <= self.limits.alpha
+        is_flagged = found.is_flagged and bool(adjusted <= self.limits.alpha)
         return replace(
             found, p_value=float(adjusted), is_flagged=is_flagged, cause=found.cause if is_flagged else ""
         )

@@ -41,7 +41,7 @@ class Spread:
 
     def weight(self, rows: float, other: float) -> float:
         """Rows that a distance between so many and so many rests on."""
-        return min(rows * other / max(rows + other, 1.0), self.most_rows)
+        return float(min(rows * other / max(rows + other, 1.0), self.most_rows))
 
     def usual(self, weight: float) -> float:
         """Mean distance of an ordinary day."""

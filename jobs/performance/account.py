@@ -142,17 +142,13 @@ def _lines(decided: Decided, windows: list[int], settings: PerformanceSettings) 
         if not inside.any():
             continue
         truth = None if window is None else decided.verdicts(window).astype(np.float64)
-        for version in (ALL, *_versions(decided, inside)):
-            chosen = inside if version == ALL else inside & (decided.version == version)
-            rows = Rows.of(decided, chosen)
-            yield Line(
-                version=version,
-                window_days=window,
-                since=_moment(since),
-                until=_moment(until),
-                truth=None if truth is None else rows.measure(truth[chosen]),
-                expected=_expected(decided, chosen, settings.draws, settings.seed),
-            )
+        versions = _versions(decided, inside)
+        for version in (ALL, *versions):
+            if len(versions) > 1 or version == ALL:
+                chosen = inside if version == ALL else inside & (decided.version == version)
+                measured = None if truth is None else Rows.of(decided, chosen).measure(truth[chosen])
+                expected = _expected(decided, chosen, settings.draws, settings.seed)
+            yield Line(version, window, _moment(since), _moment(until), measured, expected)
 
 
 def _versions(decided: Decided, inside: Bools) -> list[str]:

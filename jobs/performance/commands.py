@@ -20,11 +20,12 @@ def performance(  # noqa: PLR0917  (typer passes by name)
     ] = None,
 ) -> None:
     """Measure decisions by their matured verdicts, and estimate those that have none yet."""
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
     from rich.table import Table  # noqa: PLC0415
 
     from jobs.performance.main import run  # noqa: PLC0415
-    from jobs.performance.report import WORDS, in_words  # noqa: PLC0415
+    from jobs.performance.report import SHOWN, WORDS, in_words, number  # noqa: PLC0415
     from jobs.performance.settings import read_settings  # noqa: PLC0415
 
     settings = read_settings(
@@ -37,19 +38,17 @@ def performance(  # noqa: PLR0917  (typer passes by name)
         is_strict=is_strict,
     )
     console = Console(highlight=False)
+    if not console.is_terminal:  # a file has no width of its own
+        console = Console(highlight=False, width=110)
     account = run(settings, console.print)
-    names = ("precision", "recall", "pr_auc", "caught", "lost", "frauds")
-    heads = [name.replace("pr_auc", "PR-AUC") for name in names]
-    table = Table("window", "version", *heads, "transactions")
+    table = Table("window", "version", *(WORDS.get(name, name) for name in SHOWN), "rows", box=SIMPLE_HEAD)
     for line in account.lines:
-        truth, expected = line.truth, line.expected.mean if line.expected else None
+        expected = line.expected.mean if line.expected else None
         cells = []
-        for name in names:
-            form = ",.0f" if name in {"caught", "lost", "frauds"} else ".3f"
-            there = [format(getattr(one, name), form) if one else "" for one in (truth, expected)]
-            cells.append(f"{there[0]} [blue]({there[1]})[/]" if there[1] else there[0])
-        rows = truth or expected
-        table.add_row(in_words(line), line.version, *cells, f"{rows.rows:,.0f}" if rows else "")
+        for name in SHOWN:
+            truth = [number(line.truth, name)] if line.truth else []
+            cells.append("\n".join([*truth, f"[blue]({number(expected, name)})[/]"]))
+        table.add_row(in_words(line), line.version, *cells, number(line.truth or expected, "rows"))
     console.print(table)
     console.print("[blue](in brackets)[/]: expected by the scores of the same transactions")
     for note in account.notes:

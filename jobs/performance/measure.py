@@ -51,12 +51,17 @@ class Rows:
     """
 
     def __init__(self, score: Floats, is_flagged: Bools, amount: Floats, user: Ints | None = None) -> None:
-        self.score, self.is_flagged, self.amount = score, is_flagged, amount
-        _, self.user = np.unique(np.arange(len(score)) if user is None else user, return_inverse=True)
-        scored = np.flatnonzero(~np.isnan(score))
-        self._order = scored[np.argsort(-score[scored], kind="stable")]
+        self.score = score
+        self._order = np.argsort(-score, kind="stable")  # decisions without a score last
         ordered = score[self._order]
-        self._ends = np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], np.ones(min(len(ordered), 1), bool)])
+        scored = int((~np.isnan(score)).sum())
+        self._ends = np.flatnonzero(
+            np.append(np.diff(ordered[:scored]) != 0.0, np.ones(min(scored, 1), bool))
+        )
+        self._is_flagged = is_flagged[self._order].astype(np.float64)
+        self._amount = amount[self._order]
+        who = np.arange(len(score)) if user is None else user[self._order]
+        _, self._user = np.unique(who, return_inverse=True)
 
     @classmethod
     def of(cls, decided: Decided, chosen: Bools) -> "Rows":
@@ -65,27 +70,9 @@ class Rows:
             decided.score[chosen], decided.is_flagged[chosen], decided.amount[chosen], decided.user[chosen]
         )
 
-    def __len__(self) -> int:
-        return len(self.score)
-
     def measure(self, is_fraud: Floats, weight: Floats | None = None) -> Quality:
         """Measure against verdicts (1 is fraud); ``weight`` says how often each row counts."""
-        weight = np.ones(len(self)) if weight is None else weight
-        fraud = weight * is_fraud
-        flagged, frauds = float(weight @ self.is_flagged), float(fraud.sum())
-        hits = fraud * self.is_flagged
-        amount, caught = float(fraud @ self.amount), float(hits @ self.amount)
-        return Quality(
-            precision=_ratio(float(hits.sum()), flagged),
-            recall=_ratio(float(hits.sum()), frauds),
-            pr_auc=self._average_precision(fraud, weight),
-            amount_caught=_ratio(caught, amount),
-            caught=caught,
-            lost=amount - caught,
-            frauds=frauds,
-            flagged=flagged,
-            rows=float(weight.sum()),
-        )
+        return self._measure(is_fraud[self._order], None if weight is None else weight[self._order])
 
     def draw(
         self, chance: Floats, draws: int, rng: np.random.Generator, *, by_user: bool = False
@@ -99,17 +86,37 @@ class Rows:
         by_user
             Draw the cardholders as well (Poisson bootstrap): what other people would have given.
         """
-        users = int(self.user.max(initial=-1)) + 1
+        users, ordered = int(self._user.max(initial=-1)) + 1, chance[self._order]
         for _ in range(draws):
-            weight = rng.poisson(1.0, users)[self.user].astype(np.float64) if by_user else None
-            yield self.measure((rng.random(len(self)) < chance).astype(np.float64), weight)
+            weight = rng.poisson(1.0, users)[self._user].astype(np.float64) if by_user else None
+            yield self._measure((rng.random(len(ordered)) < ordered).astype(np.float64), weight)
 
-    def _average_precision(self, fraud: Floats, weight: Floats) -> float:
+    def _measure(self, is_fraud: Floats, weight: Floats | None) -> Quality:
+        """Measure rows in the order of their scores, the highest first."""
+        counts = np.ones(len(is_fraud)) if weight is None else weight
+        fraud = is_fraud if weight is None else counts * is_fraud
+        hits = fraud * self._is_flagged
+        caught, frauds = float(hits.sum()), float(fraud.sum())
+        flagged = float(np.sum(counts * self._is_flagged))
+        amount, amount_caught = float(np.sum(fraud * self._amount)), float(np.sum(hits * self._amount))
+        return Quality(
+            precision=_ratio(caught, flagged),
+            recall=_ratio(caught, frauds),
+            pr_auc=self._average_precision(fraud, counts),
+            amount_caught=_ratio(amount_caught, amount),
+            caught=amount_caught,
+            lost=amount - amount_caught,
+            frauds=frauds,
+            flagged=flagged,
+            rows=float(counts.sum()),
+        )
+
+    def _average_precision(self, fraud: Floats, counts: Floats) -> float:
         """Sum of precision times rise of recall over the distinct scores, as scikit-learn does."""
-        hits = np.cumsum(fraud[self._order])[self._ends]
+        hits = np.cumsum(fraud)[self._ends]
         if not len(hits) or hits[-1] <= 0.0:
             return float("nan")
-        taken = np.cumsum(weight[self._order])[self._ends]
+        taken = np.cumsum(counts)[self._ends]
         precision = hits / np.maximum(taken, 1e-12)
         return float(np.sum(np.diff(hits, prepend=0.0) * precision) / hits[-1])
 

@@ -22,7 +22,7 @@ WORDS: Final = {
     "precision": "precision",
     "recall": "recall",
     "pr_auc": "PR-AUC",
-    "amount_caught": "share of the fraud's amount caught",
+    "amount_caught": "amount caught",
 }
 SHOWN: Final = (*METRICS, "caught", "lost", "frauds")
 _COLOURS: Final = ("#d4720b", "#1a7f37", "#8250df", "#cf222e")
@@ -78,8 +78,16 @@ def in_words(line: Line) -> str:
     >>> in_words(Line("7", 14, day, day.replace(day=29), None, None))
     '14 days, to 29 Mar'
     """
-    window = "estimate" if line.window_days is None else f"{line.window_days} days"
-    return f"{window}, to {line.until.day} {line.until:%b}"
+    window = "estimate," if line.window_days is None else f"{line.window_days} days,"
+    return f"{window} to {line.until.day} {line.until:%b}"
+
+
+def number(quality: Quality | None, name: str) -> str:
+    """Write a figure; a dash where there is none."""
+    value = math.nan if quality is None else float(getattr(quality, name))
+    if math.isnan(value):
+        return "-"
+    return f"{value:.3f}" if name in METRICS else f"{value:,.0f}"
 
 
 def _plain(value: Any) -> Any:
@@ -93,15 +101,8 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _number(quality: Quality | None, name: str) -> str:
-    value = math.nan if quality is None else float(getattr(quality, name))
-    if math.isnan(value):
-        return "-"
-    return f"{value:.3f}" if name in METRICS else f"{value:,.0f}"
-
-
 _ENVIRONMENT: Final = Environment(autoescape=True)
-_ENVIRONMENT.globals.update({"number": _number, "in_words": in_words, "shown": SHOWN})
+_ENVIRONMENT.globals.update({"number": number, "in_words": in_words, "shown": SHOWN})
 _PAGE: Final = _ENVIRONMENT.from_string("""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Performance on {{ account.as_of.strftime("%Y-%m-%d") }}</title>
 <style>body{font:15px/1.5 system-ui;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}

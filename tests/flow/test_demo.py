@@ -134,10 +134,26 @@ def check_console(url: str) -> None:
 
 
 def check_dashboards(home: Path, watching: Prometheus) -> None:
-    """Parity, run beside the stream, reaches Prometheus through it; then no panel of Grafana is empty."""
+    """Jobs, run beside the stream, reach Prometheus through it; then no panel of Grafana is empty."""
     delta = str(home / "stream" / "delta")
-    ended = subprocess.run([*FRAUD, "parity", "--delta", delta], capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
+    run_job(home, "parity", "--delta", delta)
+    run_job(home, "drift", "--delta", delta, "--mlflow-uri", part(home, "mlflow")["url"])
+    run_job(home, "performance", "--delta", delta)
     watching.follow(parts(home))
     check_panels(watching, part(home, "scoring")["url"])
     assert set(watching.query("fraud_parity_difference")) == {0.0}
+    for job in ("drift", "performance"):
+        assert "data:image/png" in (home / job / "report.html").read_text()
+
+
+def run_job(home: Path, job: str, *words: str) -> None:
+    environment = {
+        **ENVIRONMENT,
+        "FRAUD_DRIFT_OUT": str(home / "drift"),
+        "FRAUD_DRIFT_LIMITS__MIN_ROWS": "30",  # a small demo has some sixty transactions a day
+        "FRAUD_PERFORMANCE_OUT": str(home / "performance"),
+    }
+    done = subprocess.run(
+        [*FRAUD, job, *words], env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

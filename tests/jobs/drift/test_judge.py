@@ -1,5 +1,8 @@
 """Laws of the judgement: ordinary days pass, a shifted column is named, empty days are told in words."""
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -92,6 +95,14 @@ def test_new_values_and_missing_ones_are_named(profile):
     assert "had not seen" in causes["channel"]
     assert "app" in causes["channel"]
     assert causes[NAMES[5]].startswith("missing: ")
+
+
+def test_a_thin_days_findings_are_what_json_knows(profile):
+    event_us, values, channel = draw(2, LIVE_DAYS, {LAST: 1.0})
+    keep = (event_us // DAY_US != LAST) | (np.arange(len(event_us)) % 2 == 0)
+    day = judge(profile, (event_us[keep], values[keep], channel[keep])).day(LAST)
+    assert NAMES[3] in day.flagged
+    assert json.loads(json.dumps([asdict(one) for one in day.findings]))[0]["name"] == VOLUME
 
 
 def test_an_empty_day_is_told_in_words_and_is_a_change_of_volume(profile):
