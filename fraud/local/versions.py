@@ -8,8 +8,10 @@ JAVA_VERSIONS: Final = (17, 21)
 SPARK_PACKAGES: Final = (
     "org.apache.spark:spark-sql-kafka-0-10_2.13:4.2.0",
     "io.delta:delta-spark_4.2_2.13:4.4.0",
+    "com.globalmentor:hadoop-bare-naked-local-fs:0.1.0",
 )
-"""Maven coordinates of what Spark needs beside its own jars: the Kafka source and Delta Lake."""
+"""Maven coordinates of what Spark needs beside its own jars: the Kafka source, Delta Lake, and a local file
+system that sets permissions without starting a program for each file."""
 
 BROKER_PACKAGES: Final = (
     "org.apache.kafka:kafka_2.13:4.1.1",

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 from confluent_kafka import Consumer
 from confluent_kafka import TopicPartition as Position
 from pyspark.sql import DataFrame, Row, SparkSession
@@ -28,8 +30,9 @@ from fraud.features.events import event_of_transaction, hash_text, stack_events
 from fraud.features.kernel import Floats
 from fraud.store import Epoch, open_store
 from jobs.bench.plain import PlainFold
-from jobs.stream import rows, user_pass
+from jobs.stream import rows, user_pass, validate_pass
 from jobs.stream.context import TaskContext
+from jobs.stream.parcels import PARCELS, receive
 from jobs.stream.session import open_session
 from jobs.stream.warm_up import warm_up
 
@@ -111,19 +114,27 @@ def _start_pass(source: DataFrame, folder: Path, done: list[tuple[float, int]]) 
     kept = open_store(url)
 
     def process(frame: DataFrame, batch: int) -> None:
-        context = TaskContext(Epoch(1, batch), token, url, folder / "spool", (), "", 1.0)
-        user = F.get_json_object(F.col("value").cast("string"), "$.user_id")
+        context = TaskContext(Epoch(1, batch), token, url, folder / "spool", (), "", 1.0, PARTITIONS)
+        parcels = from_arrow_schema(PARCELS)
         counted = (
-            frame.withColumn("routed_user", user)
-            .repartition(PARTITIONS, "routed_user")
-            .mapInArrow(user_pass.mapped(context), from_arrow_schema(rows.PASSED))
-            .filter(F.length("user_vector") > 0)
-            .count()
+            frame.select(*validate_pass.COLUMNS)
+            .coalesce(PARTITIONS)
+            .mapInArrow(validate_pass.mapped(context), parcels)
+            .repartitionById(PARTITIONS, "to")
+            .mapInArrow(user_pass.mapped(context), parcels)
+            .mapInArrow(_count_vectors, "vectors long")
+            .collect()
         )
         kept.flush()
-        done.append((time.perf_counter(), counted))
+        done.append((time.perf_counter(), sum(row.vectors for row in counted)))
 
     return _start(source, process, folder)
+
+
+def _count_vectors(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    table, _ = receive(batches, rows.PASSED)
+    vectors = int((~np.isnan(rows.matrix_of(table.column("user_vector"))).all(axis=1)).sum())
+    yield pa.record_batch({"vectors": [vectors]})
 
 
 class _FoldRows(StatefulProcessor):

@@ -29,6 +29,7 @@ def tables_of(machine: Machine, figures: Sequence[StreamFigures]) -> list[Table]
     for head in ("users", "transactions/s", "p50 ms", "p99 ms", "p99.9 ms"):
         latency.add_column(head, justify="right")
     keyed = Table(title=f"The user fold alone, micro-batches of {MICRO_BATCH:,}", title_justify="left")
+    keyed.add_column("users", justify="right")
     keyed.add_column("engine")
     for head in ("transactions/s", "ours is so many times faster"):
         keyed.add_column(head, justify="right")
@@ -39,8 +40,9 @@ def tables_of(machine: Machine, figures: Sequence[StreamFigures]) -> list[Table]
             values = (one.users, at.rate, at.p50_ms, at.p99_ms, at.p999_ms)
             latency.add_row(*(f"{value:,.0f}" for value in values))
         for engine in one.keyed:
-            times = one.keyed[0].transactions_per_s / engine.transactions_per_s
-            keyed.add_row(engine.engine, f"{engine.transactions_per_s:,.0f}", f"{times:,.1f}")
+            rate = engine.transactions_per_s
+            times = one.keyed[0].transactions_per_s / rate
+            keyed.add_row(f"{one.users:,}", engine.engine, f"{rate:,.0f}", f"{times:,.1f}")
     return [rates, latency, keyed]
 
 
@@ -78,9 +80,15 @@ def _draw_latency(axes: Axes, figures: Sequence[StreamFigures]) -> None:
 
 
 def _draw_engines(axes: Axes, figures: Sequence[StreamFigures]) -> None:
-    found = [engine for one in figures for engine in one.keyed]
-    names = [engine.engine.replace(" (", "\n(").replace(", ", "\n", 1) for engine in found]
-    colours = [_OURS, *[_OTHERS] * len(found)][: len(found)]
-    axes.barh(names, [engine.transactions_per_s for engine in found], color=colours)
-    axes.set(xscale="log", xlabel="transactions/s", title="The user fold by engine")
+    measured = [one for one in figures if one.keyed]
+    height = 0.8 / max(len(measured), 1)
+    for number, one in enumerate(measured):
+        places = [row + number * height for row in range(len(one.keyed))]
+        rates = [engine.transactions_per_s for engine in one.keyed]
+        axes.barh(places, rates, height, color=[_OURS, _OTHERS][number % 2], label=f"{one.users:,} users")
+    if measured:
+        names = [one.engine.replace(" (", "\n(").replace(", ", "\n", 1) for one in measured[0].keyed]
+        axes.set_yticks([row + (len(measured) - 1) * height / 2 for row in range(len(names))], names)
+        axes.legend()
+    axes.set(xlabel="transactions/s", title="The user fold by engine")
     axes.invert_yaxis()

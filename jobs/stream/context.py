@@ -28,6 +28,8 @@ class TaskContext:
     """Options of the producer."""
     predictor_url: str
     predictor_deadline_s: float
+    tasks: int = 1
+    """Of each pass."""
     experiment: Experiment | None = None
     """Under way while this micro-batch is decided."""
 

@@ -22,7 +22,6 @@ from typing import Any, Final
 from prometheus_client import REGISTRY
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F  # noqa: N812  its name everywhere
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from fraud.contracts import LABELS, SCORED, TRANSACTIONS
@@ -31,11 +30,12 @@ from fraud.experiment import Experiment, open_experiment
 from fraud.figures import Figures
 from fraud.store import Epoch, open_store
 from fraud.telemetry import configure_logging, serve_metrics
-from jobs.stream import merchant_pass, metrics, rows, user_pass
+from jobs.stream import merchant_pass, metrics, rows, user_pass, validate_pass
 from jobs.stream.archive import Archive, read_summaries
 from jobs.stream.context import TaskContext
 from jobs.stream.expiry import Expiry
 from jobs.stream.java_client import java_options
+from jobs.stream.parcels import PARCELS
 from jobs.stream.session import open_session
 from jobs.stream.settings import StreamSettings
 from jobs.stream.warm_up import warm_up
@@ -147,15 +147,14 @@ class StreamJob:
             context = self._context(batch)
             # A run that was cut off may have had more tasks than this one: their files would count twice.
             shutil.rmtree(context.spool_folder, ignore_errors=True)
-            width = self._settings.partitions
-            user = F.get_json_object(F.col("value").cast("string"), "$.user_id")
+            parcels = from_arrow_schema(PARCELS)
             collected = (
-                frame.select(
-                    "key", "value", "topic", "partition", "offset", "timestamp", user.alias("routed_user")
-                )
-                .repartition(width, "routed_user")
-                .mapInArrow(user_pass.mapped(context), from_arrow_schema(rows.PASSED))
-                .repartition(width, "route")
+                frame.select(*validate_pass.COLUMNS)
+                .coalesce(context.tasks)
+                .mapInArrow(validate_pass.mapped(context), parcels)
+                .repartitionById(context.tasks, "to")
+                .mapInArrow(user_pass.mapped(context), parcels)
+                .repartitionById(context.tasks, "to")
                 .mapInArrow(merchant_pass.mapped(context), from_arrow_schema(rows.SUMMARY))
                 .collect()
             )
@@ -175,6 +174,7 @@ class StreamJob:
             kafka=tuple(kafka.items()),
             predictor_url=settings.predictor_url,
             predictor_deadline_s=settings.predictor_deadline_s,
+            tasks=settings.partitions,
             experiment=self._running_experiment(),
         )
 

@@ -1,4 +1,4 @@
-"""The second pass: fold into the merchants' states, score, decide, publish, leave results in the spool.
+"""The third pass: fold into the merchants' states, score, decide, publish, leave results in the spool.
 
 Reads rows of ``rows.PASSED`` and the merchants' states; calls the model server once; writes the
 states, the topics ``decisions``, ``alerts`` and ``dead-letters``, and one spool file. What the scoring
@@ -18,16 +18,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fraud.contracts import LABELS, Outcome, Reason
+from fraud.contracts import Outcome, Reason
 from fraud.experiment import TRIAL_FIELDS
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
 from fraud.features.definitions import MERCHANT, USER_FEATURES
-from fraud.log.arrival import order_within
 from fraud.telemetry import EVENT_BUCKETS_S, LATENCY_BUCKETS_S
 from jobs.stream import rows
 from jobs.stream.ages import count_ages
 from jobs.stream.context import TaskContext, model_of, producer_of, store_of
 from jobs.stream.counted import count
+from jobs.stream.parcels import receive
 from jobs.stream.publish import publish
 from jobs.stream.score import Verdicts, score, score_in_trial
 from jobs.stream.scored import Decided, as_archived
@@ -36,12 +36,11 @@ from jobs.stream.stopwatch import Stopwatch
 
 
 def run_merchant_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Run the pass over one partition (a ``mapInArrow`` function); yields one row of ``rows.SUMMARY``."""
-    parts = list(batches)
-    if not parts:
+    """Run the pass over some merchants' parcels (a ``mapInArrow`` function); yields one ``rows.SUMMARY``."""
+    table, stages = receive(batches, rows.PASSED)
+    if not table.num_rows:
         return
     watch = Stopwatch()
-    table = _in_arrival_order(pa.Table.from_batches(parts))
     with watch.time("merchant_pass"):
         vectors, sequences = _fold(context, table, watch)
     is_transaction = table.column("kind").to_numpy() == rows.TRANSACTION
@@ -57,10 +56,8 @@ def run_merchant_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -
         publish(producer_of(context), spooled)
     with watch.time("spool"):
         _write_spool(context, as_archived(spooled))
-    stages = [watch.seconds, *map(json.loads, table.column("stages").drop_null().to_pylist())]
-    yield pa.RecordBatch.from_pylist(
-        [{"summary": json.dumps(_summary(spooled, verdicts, stages))}], rows.SUMMARY
-    )
+    summary = _summary(spooled, verdicts, [*stages, watch.seconds])
+    yield pa.RecordBatch.from_pylist([{"summary": json.dumps(summary)}], rows.SUMMARY)
 
 
 def mapped(context: TaskContext) -> partial[Iterator[pa.RecordBatch]]:
@@ -68,16 +65,9 @@ def mapped(context: TaskContext) -> partial[Iterator[pa.RecordBatch]]:
     return partial(run_merchant_pass, context)
 
 
-def _in_arrival_order(table: pa.Table) -> pa.Table:
-    time_us = table.column("received_at").cast(pa.int64()).to_numpy()
-    is_label = np.asarray(table.column("topic").to_numpy(zero_copy_only=False), "U") == LABELS
-    partition, offset = (table.column(name).to_numpy() for name in ("source_partition", "source_offset"))
-    return table.take(pa.array(order_within(time_us, is_label, partition, offset)))
-
-
 def _fold(context: TaskContext, table: pa.Table, watch: Stopwatch) -> tuple[kernel.Floats, kernel.Floats]:
     """Fold what concerns merchants; returns the whole vectors, [rows, features], and sequences, [rows]."""
-    events = _matrix(table.column("event"), kernel.EVENT_COLUMNS)
+    events = rows.matrix_of(table.column("event"))
     kinds = table.column("kind").to_numpy()
     is_counted = (kinds == rows.TRANSACTION) | (kinds == rows.RECOUNTED)
     concerns = is_counted | ((kinds == rows.LABEL) & (events[:, kernel.E_CENTS] != 0.0))
@@ -86,7 +76,7 @@ def _fold(context: TaskContext, table: pa.Table, watch: Stopwatch) -> tuple[kern
     sequences = np.full(len(events), np.nan)
     sequences[concerns] = folded.sequences
     vectors = np.full((len(events), len(FEATURE_NAMES)), np.nan)
-    vectors[:, : len(USER_FEATURES)] = _matrix(table.column("user_vector"), len(USER_FEATURES))
+    vectors[:, : len(USER_FEATURES)] = rows.matrix_of(table.column("user_vector"))
     vectors[concerns, len(USER_FEATURES) :] = folded.vectors
     return vectors, sequences
 
@@ -99,15 +89,6 @@ def _score(
     users = table.column("user_id").filter(pa.array(is_transaction)).to_pylist()
     client_of = partial(model_of, context)
     return score_in_trial(client_of, vectors[is_transaction], users, context.experiment)
-
-
-def _matrix(column: pa.ChunkedArray, width: int) -> kernel.Floats:
-    """Read a column of binary rows back as a float64 matrix."""
-    values = column.combine_chunks()
-    if isinstance(values, pa.ChunkedArray):
-        values = pa.concat_arrays(values.chunks)
-    joined = b"".join(values.to_pylist())
-    return np.frombuffer(joined, np.float64).reshape(-1, width)
 
 
 def _spool_table(

@@ -5,13 +5,13 @@ them by transaction_id (dead letters by topic, partition and offset).
 """
 
 import base64
-import json
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pyarrow as pa
 
-from fraud.contracts import ALERTS, DEAD_LETTERS, DECISIONS, DeadLetter, Decision, Outcome, Reason
+from fraud.contracts import ALERTS, DEAD_LETTERS, DECISIONS, DeadLetter, Outcome
+from fraud.contracts.encode import encode_rows
 from fraud.errors import Unavailable
 from fraud.experiment import TRIAL_FIELDS
 from jobs.stream import rows
@@ -63,7 +63,9 @@ def publish(producer: Any, table: pa.Table) -> None:
         )
 
 
-def _send(producer: Any, topic: str, key: str, value: str, delivered: Callable[[Any, Any], None]) -> None:
+def _send(
+    producer: Any, topic: str, key: str, value: str | bytes, delivered: Callable[[Any, Any], None]
+) -> None:
     while True:
         try:
             producer.produce(topic, value, key, on_delivery=delivered)
@@ -73,30 +75,23 @@ def _send(producer: Any, topic: str, key: str, value: str, delivered: Callable[[
             return
 
 
-def _messages(table: pa.Table) -> Iterator[tuple[str, str, str]]:
+def _messages(table: pa.Table) -> Iterator[tuple[str, str, str | bytes]]:
     """Make the records as (topic, key, value)."""
     kinds = table.column("kind").to_numpy()
-    for decision in _decisions(table.filter(kinds == rows.TRANSACTION)):
-        value = decision.model_dump_json()
-        yield DECISIONS, decision.user_id, value
-        if decision.outcome is not Outcome.APPROVE:
-            yield ALERTS, decision.user_id, value
+    decided = table.filter(kinds == rows.TRANSACTION)
+    is_alert = (decided.column("outcome").to_numpy(zero_copy_only=False) != Outcome.APPROVE).tolist()
+    users = decided.column("user_id").to_pylist()
+    for user, value, alerts in zip(users, decisions(decided), is_alert, strict=True):
+        yield DECISIONS, user, value
+        if alerts:
+            yield ALERTS, user, value
     for letter in _dead_letters(table.filter(kinds == rows.DEAD_LETTER)):
         yield DEAD_LETTERS, f"{letter.topic}-{letter.partition}-{letter.offset}", letter.model_dump_json()
 
 
-def _decisions(table: pa.Table) -> list[Decision]:
-    columns = [table.column(name).to_pylist() for name in _DECISION_COLUMNS]
-    decisions = []
-    for values in zip(*columns, strict=True):
-        fields = dict(zip(_DECISION_COLUMNS, values, strict=True))
-        fields["outcome"] = Outcome(fields["outcome"])
-        found = fields["reasons"]
-        fields["reasons"] = (
-            [] if found == "[]" else [Reason.model_validate(reason) for reason in json.loads(found)]
-        )
-        decisions.append(Decision.model_construct(**fields))  # our own values: nothing to validate
-    return decisions
+def decisions(table: pa.Table) -> list[bytes]:
+    """Encode transactions of ``rows.SPOOLED`` as :class:`~fraud.contracts.Decision`."""
+    return encode_rows(table, _DECISION_COLUMNS, ready=("reasons",), writes_nulls=True)
 
 
 def _dead_letters(table: pa.Table) -> list[DeadLetter]:

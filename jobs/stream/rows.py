@@ -1,4 +1,4 @@
-"""The rows that travel through a micro-batch, from the user pass to the spool, as Arrow schemas.
+"""The rows that travel through a micro-batch, from pass to pass and to the spool, as Arrow schemas.
 
 One row a Kafka record; ``kind`` says what became of it. Every record ends in exactly one kind.
 """
@@ -6,10 +6,12 @@ One row a Kafka record; ``kind`` says what became of it. Every record ends in ex
 from collections.abc import Sequence
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 
-from fraud.contracts import Label, Transaction
-from fraud.features import FEATURE_NAMES
+from fraud.features import FEATURE_NAMES, kernel
+from fraud.features.definitions import USER_FEATURES
+from fraud.features.kernel import Floats
 from fraud.log.arrival import SEQUENCES
 
 TRANSACTION: Final = 0
@@ -58,16 +60,26 @@ DEAD_LETTER_FIELDS: Final = [
 ]
 RECORD_FIELDS: Final = [*TRANSACTION_FIELDS, *LABEL_FIELDS, *DEAD_LETTER_FIELDS]
 
+_EVENT: Final = pa.field("event", pa.binary(8 * kernel.EVENT_COLUMNS))
+"""The kernel's row, float64."""
+VALIDATED: Final = pa.schema(
+    [
+        *ORIGIN,
+        *RECORD_FIELDS,
+        _EVENT,
+        pa.field("record_key", pa.binary()),
+        pa.field("record", pa.binary()),  # the Kafka value
+    ]
+)
+"""What the validating pass hands to the user pass."""
 PASSED: Final = pa.schema(
     [
         *ORIGIN,
         *RECORD_FIELDS,
-        pa.field("route", pa.int64()),  # the merchant, so that one task sees all of its events
-        pa.field("event", pa.binary()),  # the kernel's row, float64
-        pa.field("user_vector", pa.binary()),  # the user pass's features, float64
+        _EVENT,
+        pa.field("user_vector", pa.binary(8 * len(USER_FEATURES))),  # the user pass's features, float64
         pa.field("user_sequence", pa.int64()),
         pa.field("scored", pa.binary()),  # the record of the scoring service, whole
-        pa.field("stages", pa.string()),  # in a task's first row: the seconds of its stages, JSON
     ]
 )
 """What the user pass hands to the merchant pass."""
@@ -106,43 +118,54 @@ SPOOLED: Final = pa.schema(
 SUMMARY: Final = pa.schema([pa.field("summary", pa.string())])
 """What a task of the merchant pass tells the driver: one JSON document."""
 
-_TRANSACTION_NAMES: Final = tuple(field.name for field in TRANSACTION_FIELDS)
-_LABEL_NAMES: Final = (
+TRANSACTION_NAMES: Final = tuple(field.name for field in TRANSACTION_FIELDS)
+LABEL_NAMES: Final = (
     "transaction_id",
     "event_time",
     "user_id",
     "merchant_id",
-    "label_time",
-    "is_fraud",
-    "source",
+    *(field.name for field in LABEL_FIELDS),
 )
-_WIDTH: Final = len(RECORD_FIELDS)
-_POSITION: Final = {field.name: i for i, field in enumerate(RECORD_FIELDS)}
+DEAD_LETTER_NAMES: Final = tuple(field.name for field in DEAD_LETTER_FIELDS)
 
 
-def transaction_values(record: Transaction) -> list[Any]:
-    """Take the values of ``RECORD_FIELDS`` from a transaction."""
-    values: list[Any] = [None] * _WIDTH
-    values[: len(_TRANSACTION_NAMES)] = [getattr(record, name) for name in _TRANSACTION_NAMES]
-    return values
+def record_table(names: Sequence[str], values: Sequence[Sequence[Any]]) -> pa.Table:
+    """Make a table of ``RECORD_FIELDS``; fields that are not named are missing.
+
+    Parameters
+    ----------
+    names
+        Fields that have values.
+    values
+        One row a record, in the order of ``names``.
+    """
+    columns = dict(zip(names, zip(*values, strict=True), strict=True)) if values else {}
+    return pa.table(
+        [
+            pa.array(columns[field.name], field.type)
+            if field.name in columns
+            else pa.nulls(len(values), field.type)
+            for field in RECORD_FIELDS
+        ],
+        schema=pa.schema(RECORD_FIELDS),
+    )
 
 
-def label_values(record: Label) -> list[Any]:
-    """Take the values of ``RECORD_FIELDS`` from a label."""
-    values: list[Any] = [None] * _WIDTH
-    for name in _LABEL_NAMES:
-        values[_POSITION[name]] = getattr(record, name)
-    return values
+def binary_column(floats: Floats) -> pa.Array:
+    """One binary value a row of a float64 matrix."""
+    n, width = floats.shape
+    data = pa.py_buffer(np.ascontiguousarray(floats))
+    return pa.Array.from_buffers(pa.binary(8 * width), n, [None, data])
 
 
-def dead_letter_values(reason: str, detail: str, key: str | None, raw: bytes | None) -> list[Any]:
-    """Make the values of ``RECORD_FIELDS`` for a refused record."""
-    values: list[Any] = [None] * _WIDTH
-    values[-len(DEAD_LETTER_FIELDS) :] = [reason, detail, key, raw or b""]
-    return values
-
-
-def record_columns(values: Sequence[Sequence[Any]]) -> list[pa.Array]:
-    """Turn rows of ``RECORD_FIELDS`` into columns."""
-    columns = list(zip(*values, strict=True)) if values else [()] * _WIDTH
-    return [pa.array(column, field.type) for column, field in zip(columns, RECORD_FIELDS, strict=True)]
+def matrix_of(column: pa.ChunkedArray) -> Floats:
+    """Read a column of :func:`binary_column` back, [rows, width]."""
+    width = column.type.byte_width // 8
+    chunks = [
+        np.frombuffer(chunk.buffers()[1], np.float64).reshape(-1, width)[
+            chunk.offset : chunk.offset + len(chunk)
+        ]
+        for chunk in column.chunks
+        if len(chunk)
+    ]
+    return np.concatenate(chunks) if chunks else np.empty((0, width))

@@ -1,120 +1,38 @@
-"""The first pass: validate records, fold them into the users' states, hand them on by merchant.
+"""The second pass: fold validated records into the users' states, hand them on by merchant.
 
-Reads the raw Kafka rows of some users, and their states; writes the states. Bad records and
-duplicates become dead letters here. What the scoring service has counted and decided goes through
-untouched, to the archive.
+Reads rows of ``rows.VALIDATED`` of some users, and their states; writes the states. Duplicates become
+dead letters here. What the scoring service has counted and decided goes through untouched, to the archive.
 """
 
-import json
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fraud.contracts import LABELS, SCORED, Label, ScoredTransaction, Transaction, parse_record
-from fraud.errors import BadRecord
+from fraud.contracts import SCORED, ScoredTransaction, parse_record
 from fraud.features import kernel
 from fraud.features.definitions import USER
 from fraud.features.engine import Folded
-from fraud.features.events import event_of_label, event_of_transaction, stack_events
-from fraud.log.arrival import order_within, raise_times
 from jobs.stream import rows
 from jobs.stream.context import TaskContext, settle, store_of
+from jobs.stream.parcels import receive, send
 from jobs.stream.scored import kinds_of
 from jobs.stream.states import fold_through
 from jobs.stream.stopwatch import Stopwatch
-
-BATCH_ROWS: Final = 10_000
-_CONTRACTS: Final[dict[str, type[Label | Transaction]]] = {LABELS: Label, SCORED: ScoredTransaction}
+from jobs.stream.validate_pass import tasks_of, text_of
 
 
 def run_user_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Run the pass over one partition (a ``mapInArrow`` function).
-
-    Parameters
-    ----------
-    context
-        Of the micro-batch.
-    batches
-        Columns key, value, topic, partition, offset, timestamp of the Kafka source, and routed_user,
-        by which Spark chose this partition.
-
-    Yields
-    ------
-    RecordBatch
-        Rows of ``rows.PASSED``.
-    """
-    parts = list(batches)
-    if not parts:
+    """Run the pass over some users' parcels (a ``mapInArrow`` function); yields those of ``rows.PASSED``."""
+    table, stages = receive(batches, rows.VALIDATED)
+    if not table.num_rows:
         return
-    table = in_arrival_order(pa.Table.from_batches(parts))
-    passed = pass_users(context, table)
-    settle()
-    yield from passed.to_batches(max_chunksize=BATCH_ROWS)
-
-
-def pass_users(context: TaskContext, table: pa.Table) -> pa.Table:
-    """Validate and fold records that are in arrival order."""
     watch = Stopwatch()
-    raws = table.column("value").to_pylist()
-    with watch.time("validate"):
-        kinds, values, events, scored = _parse(table, raws)
-    kinds[list(scored)] = kinds_of(store_of(context.store_url), list(scored.values()), context.epoch)
-    is_repeated = np.zeros(len(kinds), np.bool_)
-    is_repeated[list(scored)] = kinds[list(scored)] == rows.DEAD_LETTER
-    with watch.time("user_pass"):
-        folded = _fold(context, events, (kinds != rows.DEAD_LETTER) & (kinds != rows.SCORED), watch)
-    outcomes = folded.outcomes
-    is_counted = (kinds == rows.TRANSACTION) | (kinds == rows.RECOUNTED)
-    duplicates = np.flatnonzero((is_counted & (outcomes == kernel.DUPLICATE)) | is_repeated)
-    keys = table.column("key").to_pylist() if len(duplicates) else []
-    for i in duplicates.tolist():
-        detail = f"transaction_id {values[i][0]} was already counted for this user"
-        values[i] = rows.dead_letter_values("duplicate", detail, _text(keys[i]), raws[i])
-    kinds[duplicates] = rows.DEAD_LETTER
-    is_label = kinds == rows.LABEL
-    events[is_label, kernel.E_CENTS] = outcomes[is_label]
-    route = np.where(kinds == rows.DEAD_LETTER, np.arange(len(kinds)), events[:, kernel.E_MERCHANT]).astype(
-        np.int64
-    )
-    sequences = folded.sequences
-    sequences[list(scored)] = [
-        record.user_sequence if kinds[i] == rows.SCORED else sequences[i] for i, record in scored.items()
-    ]
-    kept: list[bytes | None] = [None] * len(raws)
-    for i in scored:
-        kept[i] = raws[i] if kinds[i] != rows.DEAD_LETTER else None
-    columns = [
-        pa.array(kinds, pa.int8()),
-        *(table.column(name).combine_chunks() for name in ("topic", "partition", "offset", "timestamp")),
-        *rows.record_columns(values),
-        pa.array(route),
-        _binary(events),
-        _binary(folded.vectors),
-        pa.array(sequences, pa.int64(), mask=kinds == rows.DEAD_LETTER),
-        pa.array(kept, pa.binary()),
-        pa.array([json.dumps(watch.seconds), *[None] * (len(raws) - 1)][: len(raws)], pa.string()),
-    ]
-    return pa.table(columns, schema=rows.PASSED)
-
-
-def in_arrival_order(table: pa.Table) -> pa.Table:
-    """Sort Kafka rows by arrival: append time, labels before transactions, partition, offset.
-
-    Offset order within a partition always wins: a time that falls behind is raised to the one before it.
-    """
-    topic = np.asarray(table.column("topic").to_numpy(zero_copy_only=False), "U")
-    partition = table.column("partition").to_numpy()
-    offset = table.column("offset").to_numpy()
-    time = table.column("timestamp").cast(pa.int64()).to_numpy()
-    arrival = raise_times(time, topic, partition, offset)
-    order = order_within(arrival, topic == LABELS, partition, offset)
-    stamps = pa.array(arrival[order]).cast(pa.timestamp("us", tz="UTC"))
-    sorted_table = table.take(pa.array(order))
-    return sorted_table.set_column(sorted_table.column_names.index("timestamp"), "timestamp", stamps)
+    passed = pass_users(context, table, watch)
+    settle()
+    yield from send(passed, tasks_of(passed, kernel.E_MERCHANT, context.tasks), [*stages, watch.seconds])
 
 
 def mapped(context: TaskContext) -> partial[Iterator[pa.RecordBatch]]:
@@ -122,46 +40,57 @@ def mapped(context: TaskContext) -> partial[Iterator[pa.RecordBatch]]:
     return partial(run_user_pass, context)
 
 
-def _parse(
-    table: pa.Table, raws: list[bytes | None]
-) -> tuple[NDArray[np.int8], list[list[Any]], kernel.Floats, dict[int, ScoredTransaction]]:
-    topics, keys = table.column("topic").to_pylist(), table.column("key").to_pylist()
-    is_routed = "routed_user" in table.column_names
-    routed = table.column("routed_user").to_pylist() if is_routed else [None] * len(raws)
-    kinds = np.empty(len(raws), np.int8)
-    values: list[list[Any]] = []
-    events: list[tuple[float, ...]] = []
-    scored: dict[int, ScoredTransaction] = {}
-    for i, (topic, raw) in enumerate(zip(topics, raws, strict=True)):
-        try:
-            record: Label | Transaction = parse_record(_CONTRACTS.get(topic, Transaction), raw)
-            if is_routed and record.user_id != routed[i]:
-                _refuse_route(record.user_id, routed[i])
-        except BadRecord as error:
-            kinds[i] = rows.DEAD_LETTER
-            values.append(rows.dead_letter_values(error.reason, error.detail, _text(keys[i]), raw))
-            events.append((0.0,) * kernel.EVENT_COLUMNS)
-        else:
-            if isinstance(record, Label):
-                kinds[i] = rows.LABEL
-                values.append(rows.label_values(record))
-                events.append(event_of_label(record))
-            else:
-                kinds[i] = rows.TRANSACTION
-                values.append(rows.transaction_values(record))
-                events.append(event_of_transaction(record))
-                if isinstance(record, ScoredTransaction):
-                    scored[i] = record
-    return kinds, values, stack_events(events), scored
+def pass_users(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.Table:
+    """Fold records that are in arrival order."""
+    kinds = table.column("kind").to_numpy().copy()
+    events = rows.matrix_of(table.column("event"))
+    is_scored = (table.column("topic").to_numpy(zero_copy_only=False) == SCORED) & (kinds == rows.TRANSACTION)
+    scored = np.flatnonzero(is_scored)
+    raws = table.column("record").take(pa.array(scored)).to_pylist()
+    records = [parse_record(ScoredTransaction, raw) for raw in raws]
+    kinds[scored] = kinds_of(store_of(context.store_url), records, context.epoch)
+    with watch.time("user_pass"):
+        folded = _fold(context, events, (kinds != rows.DEAD_LETTER) & (kinds != rows.SCORED), watch)
+    is_counted = (kinds == rows.TRANSACTION) | (kinds == rows.RECOUNTED)
+    is_repeated = is_scored & (kinds == rows.DEAD_LETTER)
+    duplicates = np.flatnonzero((is_counted & (folded.outcomes == kernel.DUPLICATE)) | is_repeated)
+    kinds[duplicates] = rows.DEAD_LETTER
+    is_label = kinds == rows.LABEL
+    events[is_label, kernel.E_CENTS] = folded.outcomes[is_label]
+    sequences = folded.sequences
+    for i, record in zip(scored.tolist(), records, strict=True):
+        if kinds[i] == rows.SCORED:
+            sequences[i] = record.user_sequence
+    is_letter = kinds == rows.DEAD_LETTER
+    is_kept = is_scored & ~is_letter
+    columns = [
+        pa.array(kinds),
+        *(table.column(field.name) for field in rows.ORIGIN[1:]),
+        *_with_duplicates(table, duplicates).columns,
+        rows.binary_column(events),
+        rows.binary_column(folded.vectors),
+        pa.array(sequences, pa.int64(), mask=is_letter),
+        pa.array(table.column("record").to_numpy(zero_copy_only=False), pa.binary(), mask=~is_kept),
+    ]
+    return pa.table(columns, schema=rows.PASSED)
 
 
-def _refuse_route(user_id: str, routed: str | None) -> None:
-    """Refuse JSON that two parsers read differently (a name given twice, NaN, numbers beyond any type).
-
-    Spark chose the task by what its parser found. A user's records in two tasks of one micro-batch
-    would overwrite each other's state.
-    """
-    raise BadRecord("invalid_json", f"user_id reads as {user_id!r} here and as {routed!r} for the routing")
+def _with_duplicates(table: pa.Table, duplicates: NDArray[np.int64]) -> pa.Table:
+    """Take the ``rows.RECORD_FIELDS``, with dead letters in the place of duplicates."""
+    taken = table.select([field.name for field in rows.RECORD_FIELDS])
+    if not len(duplicates):
+        return taken
+    repeated = table.take(pa.array(duplicates))
+    ids, keys, raws = (
+        repeated.column(name).to_pylist() for name in ("transaction_id", "record_key", "record")
+    )
+    letters = [
+        ("duplicate", f"transaction_id {known} was already counted for this user", text_of(key), raw)
+        for known, key, raw in zip(ids, keys, raws, strict=True)
+    ]
+    place = np.arange(len(table))
+    place[duplicates] = len(table) + np.arange(len(duplicates))
+    return pa.concat_tables([taken, rows.record_table(rows.DEAD_LETTER_NAMES, letters)]).take(pa.array(place))
 
 
 def _fold(
@@ -175,15 +104,3 @@ def _fold(
     vectors[is_counted], outcomes[is_counted] = found.vectors, found.outcomes
     sequences[is_counted] = found.sequences
     return Folded(vectors, outcomes, found.states, sequences)
-
-
-def _binary(floats: kernel.Floats) -> pa.Array:
-    """One binary value a row of a float64 matrix."""
-    n, width = floats.shape
-    offsets = np.arange(n + 1, dtype=np.int32) * np.int32(width * 8)
-    data = pa.py_buffer(np.ascontiguousarray(floats))
-    return pa.Array.from_buffers(pa.binary(), n, [None, pa.py_buffer(offsets), data])
-
-
-def _text(key: bytes | None) -> str | None:
-    return None if key is None else key.decode(errors="replace")

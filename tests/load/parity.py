@@ -25,14 +25,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fraud.contracts import LABELS, TRANSACTIONS, Outcome
+from fraud.features import kernel
 from fraud.features.events import hash_text
 from fraud.store import Epoch, open_store
 from jobs.backfill.main import backfill
 from jobs.parity.compare import compare
 from jobs.replay.rebuild import rebuild
-from jobs.stream import merchant_pass, rows, user_pass
+from jobs.stream import merchant_pass, rows, user_pass, validate_pass
 from jobs.stream.archive import Archive
 from jobs.stream.context import TaskContext
+from jobs.stream.parcels import in_arrival_order
 from jobs.stream.score import Verdicts
 from jobs.stream.scored import Decided, as_archived
 from jobs.stream.settings import StreamSettings
@@ -54,7 +56,6 @@ KAFKA = pa.schema(
         ("partition", pa.int32()),
         ("offset", pa.int64()),
         ("timestamp", pa.timestamp("us", tz="UTC")),
-        ("routed_user", pa.string()),
     ]
 )
 
@@ -155,23 +156,22 @@ def micro_batches(data: DataSet, go_live: Any, size: int, dice: np.random.Genera
             clock += int(dice.integers(0, 3)) * 1000
             behind = 5_000_000 if dice.random() < 0.01 else 0  # a broker's clock that was set back
             for column, cell in zip(
-                columns, (user.encode(), value, topic, partition, offset, clock - behind, user), strict=True
+                columns, (user.encode(), value, topic, partition, offset, clock - behind), strict=True
             ):
                 column.append(cell)
         yield pa.table([pa.array(c, f.type) for c, f in zip(columns, KAFKA, strict=True)], schema=KAFKA)
 
 
 def run_batch(context: TaskContext, table: pa.Table, dice: np.random.Generator) -> pa.Table:
-    """Run both passes as tasks get them: by user, then by merchant, tasks' rows in no certain order."""
-    users = np.array(
-        [int(hash_text(user)) // PARTITIONS % TASKS for user in table.column("routed_user").to_pylist()]
+    """Run the passes as tasks get them: by user, then by merchant, tasks' rows in no certain order."""
+    valid = validate_pass.validate(table)
+    by_user = validate_pass.tasks_of(valid, kernel.E_USER, TASKS)
+    passed = pa.concat_tables(
+        user_pass.pass_users(context, in_arrival_order(part), Stopwatch())
+        for part in _tasks(valid, by_user, dice)
     )
-    passed = [
-        user_pass.pass_users(context, user_pass.in_arrival_order(part)) for part in _tasks(table, users, dice)
-    ]
-    shuffled = pa.concat_tables(passed)
-    route = shuffled.column("route").to_numpy() % TASKS
-    return pa.concat_tables([_merchants(context, part) for part in _tasks(shuffled, route, dice)])
+    by_merchant = validate_pass.tasks_of(passed, kernel.E_MERCHANT, TASKS)
+    return pa.concat_tables(_merchants(context, part) for part in _tasks(passed, by_merchant, dice))
 
 
 def spool(context: TaskContext, found: pa.Table) -> None:
@@ -182,7 +182,7 @@ def spool(context: TaskContext, found: pa.Table) -> None:
 
 
 def _merchants(context: TaskContext, table: pa.Table) -> pa.Table:
-    ordered = merchant_pass._in_arrival_order(table)
+    ordered = in_arrival_order(table)
     vectors, sequences = merchant_pass._fold(context, ordered, Stopwatch())
     decided = Decided(ordered)
     decided.fill_vectors(vectors)

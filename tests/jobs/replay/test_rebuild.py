@@ -39,7 +39,6 @@ def next_batch(settings: StreamSettings) -> pa.Table:
         [0] * n,
         offsets,
         [2_000_000_000_000_000] * n,
-        users,
     ]
     return pa.table([pa.array(v, f.type) for v, f in zip(values, KAFKA, strict=True)], schema=KAFKA)
 

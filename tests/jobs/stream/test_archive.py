@@ -43,9 +43,7 @@ def play(context: TaskContext, batch: int, *, is_good: bool = True) -> Path:
     records = values([transaction(i, i % 3, i % 2, i) for i in range(first, first + 20)])
     if not is_good:
         records = [(TRANSACTIONS, 0, b"{")] * 20
-    users = pa.array([f"u{i % 3}" for i in range(first, first + 20)])
-    table = kafka(records, first).append_column("routed_user", users)
-    spool(at, run_batch(at, table, np.random.default_rng(batch)))
+    spool(at, run_batch(at, kafka(records, first), np.random.default_rng(batch)))
     return at.spool_folder / "part-00000.parquet"
 
 

@@ -1,6 +1,7 @@
 """Laws of the two passes over a real store and a real spool; neither broker nor model is needed here."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 
 from fraud.contracts import LABELS, TRANSACTIONS, Outcome
 from fraud.features.batch import compute_features
+from fraud.features.events import hash_text
 from fraud.store import Epoch, open_store
-from jobs.stream import merchant_pass, rows, user_pass
+from jobs.stream import merchant_pass, parcels, rows, user_pass, validate_pass
 from jobs.stream.context import TaskContext
+from jobs.stream.parcels import receive
 from jobs.stream.score import Verdicts
 from jobs.stream.scored import Decided
 from jobs.stream.stopwatch import Stopwatch
@@ -71,7 +74,7 @@ def values(records: list[dict[str, Any]]) -> list[tuple[str, int, bytes | None]]
 
 
 def run(context: TaskContext, table: pa.Table) -> tuple[pa.Table, np.ndarray[Any, Any]]:
-    passed = merchant_pass._in_arrival_order(user_pass.pass_users(context, user_pass.in_arrival_order(table)))
+    passed = user_pass.pass_users(context, validate_pass.validate(table), Stopwatch())
     return passed, merchant_pass._fold(context, passed, Stopwatch())[0]
 
 
@@ -131,9 +134,9 @@ def test_offset_order_wins_over_times_that_fall_behind() -> None:
     column = table.column("timestamp").to_pylist()
     column[2] = START  # a producer's clock that went back
     table = table.set_column(5, "timestamp", pa.array(column, pa.timestamp("us", tz="UTC")))
-    ordered = user_pass.in_arrival_order(table)
-    assert ordered.column("offset").to_pylist() == [0, 1, 2, 3]
-    assert ordered.column("timestamp").to_pylist()[2] == column[1]
+    ordered = validate_pass.validate(table)
+    assert ordered.column("source_offset").to_pylist() == [0, 1, 2, 3]
+    assert ordered.column("received_at").to_pylist()[2] == column[1]
 
 
 @settings(max_examples=20, deadline=None)
@@ -172,22 +175,40 @@ def test_served_vectors_equal_those_of_the_batch_whatever_the_batches(
         np.testing.assert_array_equal(served[f"t{i}"], expected[i])
 
 
-@pytest.mark.parametrize(
-    ("value", "routed"),
-    [
-        (b'"user_id":"u0","user_id":"u1"', "u0"),  # a name given twice: parsers choose differently
-        (b'"note":NaN,"user_id":"u1"', None),  # no JSON to Spark's parser, which then routes by nothing
-    ],
-)
-def test_a_record_that_the_routing_reads_differently_is_refused(
-    context: TaskContext, value: bytes, routed: str | None
-) -> None:
-    """Its user's state is another task's in the same micro-batch: one of the two would be lost."""
+def test_a_record_goes_to_the_task_of_the_user_that_was_read(context: TaskContext) -> None:
+    """JSON may give a name twice, or NaN; whose state is folded must not depend on a second parser."""
     good = json.dumps({k: v for k, v in transaction(1).items() if k != "user_id"}).encode()
-    table = kafka([(TRANSACTIONS, 0, good[:-1] + b"," + value + b"}"), *values([transaction(2)])])
-    table = table.append_column("routed_user", pa.array([routed, "u0"]))
-    passed, _ = run(context, table)
-    assert sorted(passed.column("kind").to_pylist()) == [rows.TRANSACTION, rows.DEAD_LETTER]
-    refused = passed.filter(pa.array(passed.column("kind").to_numpy() == rows.DEAD_LETTER))
-    assert refused.column("reason").to_pylist() == ["invalid_json"]
-    assert "u1" in refused.column("detail").to_pylist()[0]
+    twice = (TRANSACTIONS, 0, good[:-1] + b',"user_id":"u7","note":NaN,"user_id":"u1"}')
+    table = kafka([twice, *values([transaction(2, user=1), transaction(3, user=7)]), (LABELS, 0, b"{")])
+    at_four = replace(context, tasks=4)
+    batches = list(validate_pass.run_validate_pass(at_four, iter(table.to_batches())))
+    sent = {batch.column("to")[0].as_py(): receive(iter([batch]), rows.VALIDATED)[0] for batch in batches}
+    assert sum(part.num_rows for part in sent.values()) == 4
+    for task, part in sent.items():
+        users = [user for user in part.column("user_id").to_pylist() if user]
+        assert {int(hash_text(user)) % 4 for user in users} <= {task}
+    together = pa.concat_tables(sent.values())
+    assert sorted(filter(None, together.column("user_id").to_pylist())) == ["u1", "u1", "u7"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    to=st.lists(st.integers(0, 5), max_size=40),
+    first=st.integers(1, 7),
+)
+def test_parcels_bring_every_row_once_and_in_arrival_order(to: list[int], first: int) -> None:
+    """However a table is cut up, and whatever order the parcels come in."""
+    table = validate_pass.validate(kafka(values([transaction(i) for i in range(len(to))])))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parcels, "ROWS", first)
+        batches = list(parcels.send(table, np.array(to, np.int64), [{"validate": 0.5}]))
+    found = []
+    for task in set(to):
+        theirs = [batch for batch in reversed(batches) if batch.column("to")[0].as_py() == task]
+        part, _ = receive(iter(theirs), rows.VALIDATED)
+        offsets = part.column("source_offset").to_pylist()
+        assert offsets == sorted(offsets)
+        found += offsets
+    assert sorted(found) == list(range(len(to)))
+    stages = receive(iter(batches), rows.VALIDATED)[1]
+    assert stages == ([{"validate": 0.5}] if to else [])

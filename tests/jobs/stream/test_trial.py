@@ -1,5 +1,6 @@
 """Laws of scoring under an experiment: the arm decides which model decides, shadows change nothing."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from fraud.experiment import Alias, Experiment
 from fraud.features import FEATURE_NAMES
 from fraud.model_client import Scores
 from fraud.store import Epoch, open_store
-from jobs.stream import merchant_pass, user_pass
+from jobs.stream import merchant_pass, user_pass, validate_pass
 from jobs.stream.context import TaskContext
-from jobs.stream.publish import _decisions
+from jobs.stream.publish import decisions
 from jobs.stream.score import Verdicts, score, score_in_trial
 from jobs.stream.scored import Decided
+from jobs.stream.stopwatch import Stopwatch
 from tests.jobs.stream.test_passes import kafka, transaction, values
 
 USERS = [f"u{i}" for i in range(40)]
@@ -165,7 +167,7 @@ def test_the_arm_goes_into_the_archive_and_onto_the_wire(tmp_path: Path) -> None
     nobody = "http://127.0.0.1:9"
     context = TaskContext(Epoch(generation, 0), token, url, tmp_path, (), nobody, 0.1, experiment=SPLIT)
     records = values([transaction(i, user=i) for i in range(12)])
-    passed = merchant_pass._in_arrival_order(user_pass.pass_users(context, kafka(records)))
+    passed = user_pass.pass_users(context, validate_pass.validate(kafka(records)), Stopwatch())
     everything = np.zeros((12, len(FEATURE_NAMES)))
     verdicts = merchant_pass._score(context, passed, everything, np.ones(12, bool))
     spooled = merchant_pass._spool_table(
@@ -176,8 +178,12 @@ def test_the_arm_goes_into_the_archive_and_onto_the_wire(tmp_path: Path) -> None
         verdicts=verdicts,
         decided=Decided(passed),
     )
-    decisions = _decisions(spooled)
-    assert [one.arm for one in decisions] == [SPLIT.arm_of(one.user_id).name for one in decisions]
-    assert {one.experiment for one in decisions} == {"e"}
-    assert all(one.is_fallback for one in decisions)  # no model answers here
-    assert parse_record(Decision, decisions[0].model_dump_json().encode()) == decisions[0]
+    published = [parse_record(Decision, raw) for raw in decisions(spooled)]
+    assert [one.arm for one in published] == [SPLIT.arm_of(one.user_id).name for one in published]
+    assert {one.experiment for one in published} == {"e"}
+    assert all(one.is_fallback for one in published)  # no model answers here
+    archived = spooled.select([*Decision.model_fields.keys() - {"schema_version", "reasons"}]).to_pylist()
+    for one, row, reasons in zip(published, archived, spooled.column("reasons").to_pylist(), strict=True):
+        assert one == Decision.model_validate({**row, "reasons": json.loads(reasons)})
+    known = json.loads(decisions(spooled)[0]).keys()
+    assert known == set(Decision.model_fields), "every field is written, missing ones as null"
