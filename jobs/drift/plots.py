@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ SHOWN: Final = 6
 """Columns that are drawn: those flagged first, then by distance."""
 LEVELS: Final = 4
 """Levels of the score that are drawn, the highest ones."""
+_NUMBER: Final = re.compile(r"\d+\.\d{3,}")
 _THEN, _NOW = "#8c959f", "#0969da"
 
 
@@ -34,7 +36,8 @@ def draw_columns(judge: Judge, day: Day) -> Figure | None:
         place = np.arange(len(there))
         axes.bar(place - 0.2, before[there] / before.sum(), 0.4, color=_THEN, label="training")
         axes.bar(place + 0.2, now[there] / now.sum(), 0.4, color=_NOW, label=day.date)
-        axes.set_xticks(place, [labels[one.name][at] for at in there], rotation=45, ha="right", fontsize=6)
+        ticks = [_NUMBER.sub(lambda found: f"{float(found[0]):.3g}", labels[one.name][at]) for at in there]
+        axes.set_xticks(place, ticks, rotation=45, ha="right", fontsize=6)
         axes.set_title(f"{one.name}, PSI {one.psi:.3f}{', flagged' if one.is_flagged else ''}", fontsize=8)
     grid.flat[0].legend(frameon=False, fontsize=7)
     for axes in grid.flat[len(found) :]:
@@ -62,7 +65,8 @@ def draw_scores(judge: Judge) -> Figure | None:
         for number, share in enumerate(_shares_above(counts[there])):
             axes.plot(x, share, color=colour, lw=1.2, marker=".", ms=3, label=words if not number else None)
     axes.set_yscale("log")
-    axes.set_ylabel("share of scores above " + ", ".join(f"{edge:.2g}" for edge in column.edges[-LEVELS:]))
+    axes.set_ylabel("share of scores")
+    axes.set_title("above " + ", ".join(f"{edge:.2g}" for edge in column.edges[-LEVELS:]), fontsize=8)
     axes.legend(frameon=False)
     figure.autofmt_xdate()
     return figure

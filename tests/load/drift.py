@@ -10,9 +10,11 @@ decisions fall, by verdicts that have matured for 7 days.
 
 import argparse
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -24,10 +26,11 @@ from fraud.model import ScoringModel
 from fraud.policy import decide
 from fraud.profile import SCORE, Profile, Tally
 from jobs.bench.machine import describe_machine
-from jobs.drift.judge import Judge
+from jobs.drift.judge import Day, Judge
 from jobs.drift.settings import Limits
-from jobs.performance.account import find_falls
+from jobs.performance.account import find_falls, make_account
 from jobs.performance.read import Decided, join
+from jobs.performance.report import draw
 from jobs.performance.settings import PerformanceSettings
 from jobs.train.data import Examples, build_examples, divide, to_micros
 from jobs.train.pipeline import fit
@@ -39,7 +42,7 @@ from services.simulator.settings import DAY_US, Drift, GeneratorSettings
 
 DAYS, LIVE, DRIFT = 300, 91, 150
 """Length of a world, its first live day, its first day of drift."""
-LOOK_DAYS = 3
+LOOK_DAYS = 5
 """Days between two looks at the performance, which takes longer."""
 WINDOW_DAYS = 7
 
@@ -50,15 +53,16 @@ class Trained:
     profile: Profile
 
 
-@dataclass(frozen=True)
+@dataclass
 class Seen:
-    """What the watching saw of one world, in days since 1970; None: nothing."""
+    """What the watching saw of one world, in days since 1970."""
 
     flagged_days: int
     alarms: dict[int, tuple[str, ...]]
     """Day: columns in alarm."""
     falls: dict[int, tuple[str, ...]]
     """Day of a look: figures that have fallen."""
+    decided: Decided
 
     def first(self, found: dict[int, tuple[str, ...]], since: int) -> tuple[int, tuple[str, ...]] | None:
         days = sorted(day for day, names in found.items() if day >= since and names)
@@ -74,7 +78,8 @@ def world(kind: Drift, seed: int, a_day: int) -> GeneratorSettings:
 
 def train(data: DataSet, examples: Examples, settings: GeneratorSettings) -> Trained:
     as_of = settings.start + timedelta(days=LIVE)
-    wanted = TrainSettings.quick("", as_of=as_of, mlflow_uri="", seed=settings.seed)
+    quick = TrainSettings.quick("", as_of=as_of, mlflow_uri="", seed=settings.seed)
+    wanted = quick.model_copy(update={"threads": 1})  # so that other work on the machine does not matter
     split = divide(examples, wanted)
     fitted = fit(split, wanted)
     profile = make_profile(
@@ -86,31 +91,38 @@ def train(data: DataSet, examples: Examples, settings: GeneratorSettings) -> Tra
 def watch(
     data: DataSet, examples: Examples, trained: Trained, settings: GeneratorSettings, days: range
 ) -> Seen:
-    """Look at every day as it ends; days count from the world's first."""
+    """Look at every day as it ends; days count from the world's first.
+
+    A world that drifts is left once both watchers have seen something.
+    """
     begin = settings.start_us // DAY_US
     score = trained.model.predict(examples.vectors)
+    judge = Judge(trained.profile, count(data, examples, trained, score, settings), Limits())
+    decided = decisions_of(data, trained, score, settings)
+    ahead = range(begin + days.start - judge.limits.window + 1, begin + days.start)
+    judged: deque[Day] = deque(map(judge.day, ahead), maxlen=judge.limits.window)
+    seen = Seen(0, {}, {}, decided)
+    for number, day in enumerate(range(begin + days.start, begin + days.stop)):
+        judged.append(judge.day(day))
+        seen.flagged_days += bool(judged[-1].flagged)
+        seen.alarms[day] = tuple(judge.alarms(list(judged)))
+        if number % LOOK_DAYS == 0:
+            seen.falls[day] = fallen(known(decided, (day + 1) * DAY_US))
+        if settings.drift is not Drift.NONE and any(seen.alarms.values()) and any(seen.falls.values()):
+            break
+    return seen
+
+
+def count(data: DataSet, examples: Examples, trained: Trained, score, settings: GeneratorSettings) -> Tally:
+    """Count the live days, as `jobs/drift` does from the Delta tables."""
+    begin = settings.start_us // DAY_US
     tally = Tally(trained.profile.columns, range(begin + LIVE, begin + DAYS))
     tally.add(examples.event_us, {name: examples.vectors[:, at] for at, name in enumerate(FEATURE_NAMES)})
     tally.add(examples.event_us, {SCORE: score})
     times = data.transactions["event_time"].cast(pa.int64()).to_numpy()
     tally.add(times, text_fields(data.transactions))
     tally.add_times(times)
-    limits = Limits()
-    judge = Judge(trained.profile, tally, limits)
-    judged = {begin + day: judge.day(begin + day) for day in range(days.start - limits.window + 1, days.stop)}
-    alarms = {
-        begin + day: tuple(
-            judge.alarms([judged[begin + one] for one in range(day - limits.window + 1, day + 1)])
-        )
-        for day in days
-    }
-    decided = decisions_of(data, trained, score, settings)
-    looks = range(days.start, days.stop, LOOK_DAYS)
-    return Seen(
-        flagged_days=sum(bool(day.flagged) for day in judged.values()),
-        alarms=alarms,
-        falls={begin + day: fallen(decided, (begin + day + 1) * DAY_US) for day in looks},
-    )
+    return tally
 
 
 def decisions_of(data: DataSet, trained: Trained, score, settings: GeneratorSettings) -> Decided:
@@ -125,17 +137,21 @@ def decisions_of(data: DataSet, trained: Trained, score, settings: GeneratorSett
     return join(table.filter(pa.array(live)), data.labels, as_of_us=(settings.start_us + DAYS * DAY_US))
 
 
-def fallen(decided: Decided, as_of_us: int) -> tuple[str, ...]:
-    """Figures that had fallen at a moment, by what was known then."""
-    count = int(np.searchsorted(decided.event_us, as_of_us))
-    told = (decided.label_us <= as_of_us) & (decided.label_row < count)
-    then = replace(
+def known(decided: Decided, as_of_us: int) -> Decided:
+    """What was known at a moment."""
+    before = int(np.searchsorted(decided.event_us, as_of_us))
+    told = (decided.label_us <= as_of_us) & (decided.label_row < before)
+    return replace(
         decided,
-        **{name: getattr(decided, name)[:count] for name in _BY_DECISION},
+        **{name: getattr(decided, name)[:before] for name in _BY_DECISION},
         **{name: getattr(decided, name)[told] for name in _BY_LABEL},
         as_of_us=as_of_us,
     )
-    falls, _ = find_falls(then, WINDOW_DAYS, PerformanceSettings(draws=100))
+
+
+def fallen(decided: Decided) -> tuple[str, ...]:
+    """Figures that have fallen."""
+    falls, _ = find_falls(decided, WINDOW_DAYS, PerformanceSettings(draws=100))
     return tuple(f"{one.metric} ({one.basis})" for one in falls if one.has_fallen)
 
 
@@ -158,9 +174,10 @@ def simulate(seeds: int, a_day: int, after: int) -> Iterator[tuple[Drift, int, S
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3, help="worlds of each kind")
+    parser.add_argument("--seeds", type=int, default=2, help="worlds of each kind")
     parser.add_argument("--a-day", type=int, default=800, help="transactions of a day")
     parser.add_argument("--after", type=int, default=60, help="days that are watched after a drift begins")
+    parser.add_argument("--plot", type=Path, help="picture of the performance under a new pattern of fraud")
     given = parser.parse_args()
     console, started = Console(width=150), time.perf_counter()
     since = world(Drift.NONE, 1, given.a_day).start_us // DAY_US + DRIFT
@@ -175,6 +192,9 @@ def main() -> None:
         else:
             cells = [in_words(seen.first(found, since)) for found in (seen.alarms, seen.falls)]
             table.add_row(str(kind), str(seed), *cells)
+        if given.plot and kind is Drift.NEW_PATTERN and seed == 1:
+            decided = known(seen.decided, (since + given.after) * DAY_US)
+            draw(make_account(decided, PerformanceSettings())).savefig(given.plot, dpi=80)
         console.print(f"{kind}, seed {seed}: {time.perf_counter() - started:.0f} s")
     console.print(table)
     machine = describe_machine()
