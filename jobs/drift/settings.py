@@ -51,7 +51,7 @@ class DriftSettings(BaseSettings):
     """MLflow registry where it is another one; empty: ``mlflow_uri``'s own."""
     limits: Limits = Limits()
     """What counts as drift; one by one as ``FRAUD_DRIFT_LIMITS__GATE`` and so on."""
-    out: Path = Path("drift")
+    out: Path = Path(".fraud/drift")
     """Folder for drift.json and report.html."""
     publishes: bool = True
     """Whether the figures go to the Delta table ``figures``, which the stream shows to Prometheus."""

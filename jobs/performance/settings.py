@@ -36,7 +36,7 @@ class PerformanceSettings(BaseSettings):
     """Random draws behind each estimate and each bound."""
     seed: int = 7
     """Of the draws."""
-    out: Path = Path("performance")
+    out: Path = Path(".fraud/performance")
     """Folder for performance.json, performance.png and report.html."""
     publishes: bool = True
     """Whether the figures go to the Delta table ``figures``, which the stream shows to Prometheus."""
