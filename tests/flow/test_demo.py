@@ -150,7 +150,7 @@ def run_job(home: Path, job: str, *words: str) -> None:
     environment = {
         **ENVIRONMENT,
         "FRAUD_DRIFT_OUT": str(home / "drift"),
-        "FRAUD_DRIFT_LIMITS__MIN_ROWS": "30",  # a small demo has some sixty transactions a day
+        "FRAUD_DRIFT_LIMITS__MIN_ROWS": "10",  # a small demo has some thirty transactions a day and arm
         "FRAUD_PERFORMANCE_OUT": str(home / "performance"),
     }
     done = subprocess.run(

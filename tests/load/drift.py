@@ -57,7 +57,6 @@ class Trained:
 class Seen:
     """What the watching saw of one world, in days since 1970."""
 
-    flagged_days: int
     alarms: dict[int, tuple[str, ...]]
     """Day: columns in alarm."""
     falls: dict[int, tuple[str, ...]]
@@ -101,10 +100,9 @@ def watch(
     decided = decisions_of(data, trained, score, settings)
     ahead = range(begin + days.start - judge.limits.window + 1, begin + days.start)
     judged: deque[Day] = deque(map(judge.day, ahead), maxlen=judge.limits.window)
-    seen = Seen(0, {}, {}, decided)
+    seen = Seen({}, {}, decided)
     for number, day in enumerate(range(begin + days.start, begin + days.stop)):
         judged.append(judge.day(day))
-        seen.flagged_days += bool(judged[-1].flagged)
         seen.alarms[day] = tuple(judge.alarms(list(judged)))
         if number % LOOK_DAYS == 0:
             seen.falls[day] = fallen(known(decided, (day + 1) * DAY_US))
@@ -184,18 +182,17 @@ def main() -> None:
     table = Table("drift", "seed", "days until columns alarm", "days until performance falls")
     for kind, seed, seen in simulate(given.seeds, given.a_day, given.after):
         if kind is Drift.NONE:
-            table.add_row(
-                f"none, {len(seen.alarms)} days", str(seed),
-                f"{sum(map(bool, seen.alarms.values()))} days of alarm, {seen.flagged_days} with a flag",
+            cells = [
+                f"{sum(map(bool, seen.alarms.values()))} of {len(seen.alarms)} days in alarm",
                 f"{sum(map(bool, seen.falls.values()))} of {len(seen.falls)} looks",
-            )  # fmt: skip
+            ]
         else:
             cells = [in_words(seen.first(found, since)) for found in (seen.alarms, seen.falls)]
-            table.add_row(str(kind), str(seed), *cells)
+        table.add_row(str(kind), str(seed), *cells)
+        console.print(f"{time.perf_counter() - started:.0f} s: {kind}, seed {seed}: {'; '.join(cells)}")
         if given.plot and kind is Drift.NEW_PATTERN and seed == 1:
             decided = known(seen.decided, (since + given.after) * DAY_US)
             draw(make_account(decided, PerformanceSettings())).savefig(given.plot, dpi=80)
-        console.print(f"{kind}, seed {seed}: {time.perf_counter() - started:.0f} s")
     console.print(table)
     machine = describe_machine()
     console.print(f"{given.a_day} transactions a day; {machine.words}")
