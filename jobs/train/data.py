@@ -88,7 +88,7 @@ def build_examples(
     """
     transactions = tables.transactions
     found, keep = _vectors(tables, vectors)
-    labels = _newest_first(tables.labels, verdicts)
+    labels = _newest(tables.labels, verdicts)
     rows = pc.index_in(transactions["transaction_id"], labels["transaction_id"].combine_chunks())
     has_verdict = rows.is_valid().to_numpy()
     label_row = pc.fill_null(rows, 0).to_numpy()
@@ -248,14 +248,20 @@ def _vectors(tables: Tables, source: str) -> tuple[Floats, Bools]:
     return features.vectors, ~features.is_duplicate
 
 
-def _newest_first(labels: pa.Table, verdicts: pa.Table | None) -> pa.Table:
-    """Put all verdicts below each other, so that the one that holds is found first."""
+def _newest(labels: pa.Table, verdicts: pa.Table | None) -> pa.Table:
+    """Keep of several verdicts on a transaction the last, with the time since when it holds unchanged."""
     found = labels.select(["transaction_id", "label_time", "is_fraud"])
     if verdicts is not None:
         found = pa.concat_tables([found, verdicts.select(found.column_names).cast(found.schema)])
     if pc.count_distinct(found["transaction_id"]).as_py() == found.num_rows:
         return found
-    return found.sort_by([("label_time", "descending")])
+    code, is_fraud = _codes(found, "transaction_id")[0], found["is_fraud"].to_numpy()
+    order = np.lexsort([_micros(found["label_time"]), code])
+    code, is_fraud = code[order], is_fraud[order]
+    changes = (code[1:] != code[:-1]) | (is_fraud[1:] != is_fraud[:-1])
+    begins = np.flatnonzero(np.concatenate([[True], changes]))
+    is_last = np.concatenate([code[begins[1:]] != code[begins[:-1]], [True]])
+    return found.take(pa.array(order[begins[is_last]]))
 
 
 def _that_change_something(labels: pa.Table) -> pa.Table:

@@ -244,6 +244,31 @@ def test_labels_of_frauds_alone_make_what_is_old_enough_honest(tmp_path):
     assert not examples.is_fraud[examples.label_us == NEVER].any()
 
 
+def test_of_several_verdicts_the_last_holds_and_since_it_was_first_said(tmp_path):
+    says = [
+        ("t0", 2, True),
+        ("t0", 5, False),  # a mistake, taken back
+        ("t1", 9, True),
+        ("t1", 3, False),  # found out later; the rows come in any order
+        ("t2", 2, True),
+        ("t2", 8, True),  # said again
+        ("t300", 15, True),
+        ("t301", 15, False),  # of the test
+    ]
+    ids, days, verdicts = zip(*says, strict=True)
+    times = pa.array([START + timedelta(days=day) for day in days], pa.timestamp("us", "UTC"))
+    table = labels(ids)
+    for name, values in (("label_time", times), ("is_fraud", pa.array(verdicts))):
+        table = table.set_column(table.column_names.index(name), name, values)
+    examples = build_examples(read_tables(write(tmp_path, transactions(400), table)))
+    assert examples.is_fraud[:3].tolist() == [False, True, True]
+    assert ((examples.label_us[:3] - START_US) // (24 * HOUR_US)).tolist() == [5, 9, 2]
+    train_end = START + timedelta(hours=30)
+    for day, expected in ((4, [False, False, True]), (10, [False, True, True])):
+        split = split_by_time(examples, START + timedelta(days=day), train_end)
+        assert split.train.is_fraud[:3].tolist() == expected
+
+
 def served(tables, version=FEATURES_VERSION):
     vectors = build_examples(tables).vectors + 1.0
     columns = {name: vectors[:, index] for index, name in enumerate(FEATURE_NAMES)}
