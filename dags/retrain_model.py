@@ -2,7 +2,8 @@
 
 Every step is a pod of ``jobs/retrain`` over the run's data interval; what it leaves lies in the interval's
 folder on the shared volume, so a step that runs again does the same work, and the same interval and data
-give one version. The last step, ``jobs/rollout``, takes the version's number.
+give one version. The last step, `rollout`, is ``jobs/rollout`` in an image of its own, which
+speaks to Kubernetes; it takes the version's number.
 """
 
 from datetime import timedelta
@@ -11,6 +12,7 @@ from airflow.sdk import chain
 from pods import XCOM_FILE, make_dag, run_job
 
 INTERVAL = "{{ data_interval_start | ts }}/{{ data_interval_end | ts }}"
+RETRAIN = ["python", "-m", "fraud", "retrain", "--interval", INTERVAL, "--step"]
 VERSION = "{{ ti.xcom_pull(task_ids='register')['version'] }}"
 
 with make_dag(
@@ -23,7 +25,7 @@ with make_dag(
         run_job(
             "retrain",
             step,
-            ["python", "-m", "jobs.retrain.main", INTERVAL, step],
+            [*RETRAIN, step],
             timeout=timedelta(hours=hours),
         )
         for step, hours in (("validate", 1), ("features", 2), ("train", 4), ("evaluate", 1), ("gate", 1))
@@ -31,7 +33,7 @@ with make_dag(
     register = run_job(
         "retrain",
         "register",
-        ["python", "-m", "jobs.retrain.main", INTERVAL, "register"],
+        [*RETRAIN, "register"],
         timeout=timedelta(minutes=30),
         environment={"FRAUD_RETRAIN_RESULT": XCOM_FILE},
         leaves_record=True,
@@ -40,7 +42,7 @@ with make_dag(
     rollout = run_job(
         "rollout",
         "rollout",
-        ["python", "-m", "jobs.rollout.main", VERSION],
+        ["python", "-m", "fraud", "rollout", VERSION],
         timeout=timedelta(hours=3),
         retries=0,
     )

@@ -1,5 +1,6 @@
-"""The command ``fraud retrain``."""
+"""The command ``fraud retrain``: the whole chain on a machine, and one step of it in a container."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,36 +15,55 @@ def retrain(  # noqa: PLR0917  (typer passes by name)
     label_gap_days: Annotated[float | None, typer.Option(help="How long verdicts take, days.")] = None,
     gate_days: Annotated[float | None, typer.Option(help="Length of the gate's period.")] = None,
     trials: Annotated[int | None, typer.Option(help="Budget of the search for parameters.")] = None,
+    place: Annotated[
+        str | None,
+        typer.Option(help="Where it is tried: local, kubernetes, registry (the alias alone); default auto."),
+    ] = None,
     mlflow_uri: Annotated[str | None, typer.Option(help="MLflow server, or sqlite:///<file>.")] = None,
     model_name: Annotated[str | None, typer.Option(help="Name in the registry.")] = None,
 ) -> None:
-    """Validate an interval's data, train, evaluate, gate, register, roll out, watch, and keep or go back.
+    """Validate an interval's data, train, evaluate, gate, register, roll out; keep it or go back.
 
-    Steps: validate, features, train, evaluate, gate, register, rollout, watch, conclude. Settings of the
-    training come from FRAUD_TRAIN_*, of the gate from FRAUD_GATE_*, of the rest from FRAUD_RETRAIN_*.
+    Steps: validate, features, train, evaluate, gate, register, rollout. Settings of the training come
+    from FRAUD_TRAIN_*, of the gate from FRAUD_GATE_*, of the rollout from FRAUD_ROLLOUT_*, of the rest from
+    FRAUD_RETRAIN_*. Exit code of the rollout: 0 it is the champion, 3 the gate refused it, 1 taken back.
     """
-    from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
-
-    from jobs.evaluate.settings import GateSettings  # noqa: PLC0415
+    from jobs.evaluate.settings import GateSettings  # noqa: PLC0415  (`--help` must not wait for libraries)
     from jobs.retrain.pipeline import retrain as run  # noqa: PLC0415
     from jobs.retrain.settings import Interval, RetrainSettings  # noqa: PLC0415
+    from jobs.rollout.pipeline import EXIT  # noqa: PLC0415
+    from jobs.rollout.settings import RolloutSettings  # noqa: PLC0415
     from jobs.train.settings import TrainSettings  # noqa: PLC0415
 
-    console = Console()
-    train: dict[str, Any] = {
-        "transactions": transactions,
-        "label_gap_days": label_gap_days,
-        "trials": trials,
-        "mlflow_uri": mlflow_uri,
-        "model_name": model_name,
-    }
-    own: dict[str, Any] = {"work": work, "gate_days": gate_days}
+    train = TrainSettings(
+        **_given(
+            transactions=transactions,
+            label_gap_days=label_gap_days,
+            trials=trials,
+            mlflow_uri=mlflow_uri,
+            model_name=model_name,
+        )
+    )
+    settings = RetrainSettings(**_given(work=work, gate_days=gate_days))
     record = run(
         Interval.parse(interval),
-        RetrainSettings(**{name: value for name, value in own.items() if value is not None}),
-        TrainSettings(**{name: value for name, value in train.items() if value is not None}),
+        settings,
+        train,
         GateSettings(),
+        RolloutSettings(
+            mlflow_uri=train.mlflow_uri,
+            registry_uri=train.registry_uri,
+            model_name=train.model_name,
+            **_given(place=place),
+        ),
         step=step,
-        tell=console.log,
+        tell=typer.echo,
     )
-    console.print({key: value for key, value in record.items() if key not in {"parameters", "figures"}})
+    if settings.result is not None:
+        settings.result.write_text(json.dumps(record), encoding="utf-8")
+    typer.echo(json.dumps({key: record[key] for key in record if key not in {"parameters", "figures"}}))
+    raise typer.Exit(EXIT.get(record.get("outcome", ""), 0))
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

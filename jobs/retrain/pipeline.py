@@ -8,6 +8,7 @@ from jobs.evaluate.settings import GateSettings
 from jobs.retrain.records import Records
 from jobs.retrain.settings import Interval, RetrainSettings
 from jobs.retrain.steps import STEPS, Context
+from jobs.rollout.settings import RolloutSettings
 from jobs.train.settings import TrainSettings
 
 
@@ -16,6 +17,7 @@ def retrain(
     settings: RetrainSettings,
     train: TrainSettings,
     gate: GateSettings,
+    rollout: RolloutSettings,
     *,
     step: str = "",
     tell: Callable[[str], None] = lambda _: None,
@@ -29,8 +31,8 @@ def retrain(
     ----------
     interval
         Its end is the moment of retraining: later transactions and verdicts are not seen.
-    settings, train, gate
-        Of the retraining, the training within it, and the gate.
+    settings, train, gate, rollout
+        Of the retraining, and of the training, the gate and the rollout within it.
     step
         Run this step alone, whether it is done or not; its results replace the old ones.
     tell
@@ -45,12 +47,13 @@ def retrain(
     ------
     BadInput
         When the data are refused, a step is not known, or one before it has not been done.
+    Unavailable
+        When registry or model server do not answer; run it again, and it goes on from there.
     """
     if step and step not in STEPS:
         raise BadInput(f"there is no step {step!r}; the steps are {', '.join(STEPS)}")
-    context = Context(
-        interval, settings, train, gate, Records(settings.work / train.model_name / interval.name), tell
-    )
+    records = Records(settings.work / train.model_name / interval.name)
+    context = Context(interval, settings, train, gate, rollout, records, tell)
     record: dict[str, Any] = {}
     # The first step always runs: it says on which data the others were, or were not, done.
     must_run = step or "validate"

@@ -1,4 +1,4 @@
-"""Settings of the retraining (``FRAUD_RETRAIN_*``); those of training and gate keep their own prefixes."""
+"""Settings of the retraining (``FRAUD_RETRAIN_*``); training, gate and rollout keep their own prefixes."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ Limit = Annotated[float, Field(ge=0.0)]
 
 
 class RetrainSettings(BaseSettings):
-    """Where the steps leave their results, what data are refused, how long a new champion is watched."""
+    """Where the steps leave their results, and what data are refused."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_RETRAIN_", frozen=True, extra="forbid")
 
@@ -39,11 +39,6 @@ class RetrainSettings(BaseSettings):
     """Greatest rise of the missing share of an optional column over the four weeks before."""
     max_amount: Annotated[float, Field(gt=0.0)] = 10_000_000.0
     """Greatest amount, currency units."""
-
-    predictor_url: str = ""
-    """Model server that must take up the new champion; empty: none is watched."""
-    watch_s: Annotated[float, Field(ge=0.0)] = 120.0
-    """How long the model server may take for it, seconds."""
 
 
 class Interval:

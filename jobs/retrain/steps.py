@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import xxhash
 
-from fraud.errors import BadInput, Unavailable
+from fraud.errors import BadInput
 from fraud.features import FEATURES_VERSION
 from fraud.model import read_model, write_model
 from fraud.profile import PROFILE_FILE
@@ -17,7 +17,9 @@ from jobs.evaluate.settings import GateSettings
 from jobs.retrain.records import Records
 from jobs.retrain.settings import Interval, RetrainSettings
 from jobs.retrain.validate import validate
-from jobs.retrain.watch import await_version
+from jobs.rollout.pipeline import roll_out
+from jobs.rollout.places import open_place
+from jobs.rollout.settings import RolloutSettings
 from jobs.train.data import Split, build_examples, split_by_time, to_micros
 from jobs.train.measure import measure
 from jobs.train.pipeline import EXAMPLE_ROWS, compare, describe, fit, flat
@@ -44,6 +46,7 @@ class Context:
     retrain: RetrainSettings
     train: TrainSettings
     gate: GateSettings
+    rollout: RolloutSettings
     records: Records
     tell: Callable[[str], None]
 
@@ -192,40 +195,16 @@ def register_model(context: Context) -> dict[str, Any]:
     return {"version": version}
 
 
-def roll_out(context: Context) -> dict[str, Any]:
-    """Make an accepted version the champion."""
+def roll_out_model(context: Context) -> dict[str, Any]:
+    """Try the version on a share of the traffic; it becomes champion, or is taken back (``jobs/rollout``)."""
     version = str(context.records.read("register")["version"])
-    if not context.records.read("gate")["is_accepted"]:
-        return {"version": version, "is_rolled_out": False}
-    with _registry(context):
-        moved = ModelVersions(context.train.model_name).promote(version, f"gate, {context.interval.name}")
-    return {"version": version, "is_rolled_out": True, "previous": moved.previous or ""}
-
-
-def watch_rollout(context: Context) -> dict[str, Any]:
-    """See whether the model server takes the new champion up."""
-    rollout = context.records.read("rollout")
-    if not rollout["is_rolled_out"] or not context.retrain.predictor_url:
-        return {"is_healthy": True, "why": "nothing to watch"}
-    try:
-        await_version(context.retrain.predictor_url, rollout["version"], context.retrain.watch_s)
-    except Unavailable as error:
-        return {"is_healthy": False, "why": str(error)}
-    return {"is_healthy": True, "why": "served"}
-
-
-def conclude(context: Context) -> dict[str, Any]:
-    """Keep the new champion, or go back to the one before."""
-    rollout, watched = context.records.read("rollout"), context.records.read("watch")
-    if not rollout["is_rolled_out"]:
-        return {"outcome": "refused by the gate"}
-    if watched["is_healthy"]:
-        return {"outcome": "promoted"}
-    with _registry(context):
-        versions = ModelVersions(context.train.model_name)
-        if versions.at(CHAMPION) == rollout["version"] and rollout["previous"]:
-            versions.rollback(watched["why"])
-    return {"outcome": f"rolled back: {watched['why']}"}
+    outcome = roll_out(version, context.rollout, open_place(context.rollout), context.tell)
+    return {
+        "version": version,
+        "outcome": outcome.word,
+        "why": outcome.why,
+        "champion": outcome.champion or "",
+    }
 
 
 STEPS: Final[dict[str, Callable[[Context], dict[str, Any]]]] = {
@@ -235,9 +214,7 @@ STEPS: Final[dict[str, Callable[[Context], dict[str, Any]]]] = {
     "evaluate": evaluate_model,
     "gate": pass_gate,
     "register": register_model,
-    "rollout": roll_out,
-    "watch": watch_rollout,
-    "conclude": conclude,
+    "rollout": roll_out_model,
 }
 """Every step by its name, in order."""
 

@@ -1,4 +1,4 @@
-"""The command ``fraud rollout``."""
+"""The command ``fraud rollout``, on a machine and in a container."""
 
 from typing import Annotated, Any
 
@@ -9,17 +9,20 @@ def rollout(
     version: Annotated[str, typer.Argument(help="Version or alias, e.g. 7 or challenger.")],
     *,
     force: Annotated[str, typer.Option(help="Why it is tried although the gate has not accepted it.")] = "",
-    place: Annotated[str | None, typer.Option(help="local or kubernetes.")] = None,
+    place: Annotated[
+        str | None,
+        typer.Option(help="local, kubernetes, or registry (the alias alone); default auto."),
+    ] = None,
     stage_s: Annotated[float | None, typer.Option(help="Least length of a stage, seconds.")] = None,
     stage_rows: Annotated[int | None, typer.Option(help="Rows that the canary must score in each.")] = None,
-    mlflow_uri: Annotated[str | None, typer.Option(help="MLflow server.")] = None,
+    mlflow_uri: Annotated[str | None, typer.Option(help="MLflow server, or sqlite:///<file>.")] = None,
     model_name: Annotated[str | None, typer.Option(help="Name in the registry.")] = None,
 ) -> None:
-    """Try a version on a share of the traffic, then make it the champion or take it back."""
-    from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
+    """Try a version on a share of the traffic, then make it the champion or take it back.
 
-    from jobs.rollout.main import EXIT  # noqa: PLC0415
-    from jobs.rollout.pipeline import roll_out  # noqa: PLC0415
+    Exit code 0: it is the champion; 3: refused, nothing was tried; 1: taken back, or failed.
+    """
+    from jobs.rollout.pipeline import EXIT, roll_out  # noqa: PLC0415  (`--help` must not wait for libraries)
     from jobs.rollout.places import open_place  # noqa: PLC0415
     from jobs.rollout.settings import RolloutSettings  # noqa: PLC0415
 
@@ -31,6 +34,6 @@ def rollout(
         "model_name": model_name,
     }
     settings = RolloutSettings(**{name: value for name, value in given.items() if value is not None})
-    outcome = roll_out(version, settings, open_place(settings), Console().log, force=force)
+    outcome = roll_out(version, settings, open_place(settings), typer.echo, force=force)
     typer.echo(f"champion is version {outcome.champion or 'none'}")
     raise typer.Exit(EXIT[outcome.word])

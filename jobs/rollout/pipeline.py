@@ -7,20 +7,22 @@ scoring service, follow without a restart.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import mlflow
 
 from fraud.canary import ALIAS, PERCENT, UNTIL
 from fraud.errors import Unavailable
 from jobs.evaluate.registry import GATE, GATE_REASONS, ModelVersions
-from jobs.retrain.watch import await_version
 from jobs.rollout.measure import Judgement, Seen, judge, read
 from jobs.rollout.places import Place
 from jobs.rollout.settings import RolloutSettings
+from jobs.rollout.watch import await_version
 from jobs.train.publish import CHAMPION, open_registry
 
 Tell = Callable[[str], None]
+EXIT: Final = {"promoted": 0, "rolled back": 1, "refused": 3}
+"""Exit code of a program that has rolled out, by the outcome's word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,27 @@ class _Rollout:
             return self._end(version, "refused", tags.get(GATE_REASONS, "the gate has not judged it"))
         if "rolled_back_at" in tags and not force:
             return self._end(version, "refused", f"it was taken back before: {tags['rolled_back_because']}")
-        if champion is not None:
-            found = self._try(version, champion)
-            if found.word == "bad":
-                return self._take_back(version, "; ".join(found.reasons))
+        if champion is None or not self._are_served():
+            why = "nothing is served here (setting place)" if champion else "there was no champion"
+            self.versions.promote(version, force or "gate")
+            return self._end(version, "promoted", f"untried, as {why}")
+        found = self._try(version, champion)
+        if found.word == "bad":
+            return self._take_back(version, "; ".join(found.reasons))
         self._tell(f"version {version} becomes the champion")
         self.versions.promote(version, force or "gate and canary")
-        return self._watch(version, champion)
+        return self._watch(version)
+
+    def _are_served(self) -> bool:
+        """Whether there are model servers to try a version on, seen before anything is changed."""
+        try:
+            servers = self._place.servers()
+            read(servers)
+        except Unavailable as error:
+            raise Unavailable(
+                f"{error}; start it (`fraud up`), or give --place registry where nothing is served"
+            ) from error
+        return bool(servers)
 
     def _try(self, version: str, champion: str) -> Judgement:
         """Give the canary its shares; whatever happens, it ends without any."""
@@ -148,7 +164,7 @@ class _Rollout:
                 self._tell(str(error))
             time.sleep(min(self._settings.poll_s, 1.0))
 
-    def _watch(self, version: str, previous: str | None) -> Outcome:
+    def _watch(self, version: str) -> Outcome:
         """See every model server take the champion up, and answer with it."""
         settings = self._settings
         try:
@@ -161,14 +177,12 @@ class _Rollout:
                 seen = read(self._place.servers())[0].get(version, Seen()) - before
                 asked = seen.answers + seen.failures
                 if seen.failures >= settings.min_failures and seen.failures > settings.max_failures * asked:
-                    return self._go_back(version, previous, f"{seen.failures:,.0f} of {asked:,.0f} failed")
+                    return self._go_back(version, f"{seen.failures:,.0f} of {asked:,.0f} failed")
         except Unavailable as error:
-            return self._go_back(version, previous, str(error))
+            return self._go_back(version, str(error))
         return self._end(version, "promoted", "it holds")
 
-    def _go_back(self, version: str, previous: str | None, why: str) -> Outcome:
-        if previous is None:
-            return self._end(version, "promoted", f"nothing to go back to, although {why}")
+    def _go_back(self, version: str, why: str) -> Outcome:
         self.versions.rollback(why)
         return self._end(version, "rolled back", why)
 

@@ -8,20 +8,20 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from fraud.errors import BadConfig
-from jobs.retrain.watch import await_version
 from jobs.rollout.settings import RolloutSettings
+from jobs.rollout.watch import await_version
 
 
 class Place(Protocol):
     """A platform that a version can be rolled out on."""
 
     def servers(self) -> list[str]:
-        """Name the base addresses of all model servers that serve the champion now.
+        """Name the base addresses of all model servers of the champion; none where nothing is served.
 
         Raises
         ------
         Unavailable
-            When none is there.
+            When there should be one, and none is there.
         """
 
     def canary(self, version: str) -> AbstractContextManager[None]:
@@ -40,7 +40,21 @@ def open_place(settings: RolloutSettings) -> Place:
         from jobs.rollout.kserve import KServe  # noqa: PLC0415  (the other place needs no Kubernetes client)
 
         return KServe(settings)
-    return Local(settings)
+    alias_alone = "registry" if settings.mlflow_uri.startswith("sqlite:///") else "local"
+    place = alias_alone if settings.place == "auto" else settings.place
+    return Registry() if place == "registry" else Local(settings)
+
+
+class Registry:
+    """No model server: a version becomes the champion by its alias alone."""
+
+    def servers(self) -> list[str]:
+        """See :class:`Place`."""
+        return []
+
+    def canary(self, version: str) -> AbstractContextManager[None]:
+        """See :class:`Place`."""
+        raise BadConfig(f"version {version} cannot be tried where nothing is served (setting place)")
 
 
 class Local:

@@ -21,8 +21,10 @@ class RolloutSettings(BaseSettings):
     model_name: str = "fraud"
     """Name in the registry."""
 
-    place: Literal["local", "kubernetes"] = "local"
-    """``local``: the canary is a process beside the embedded platform; ``kubernetes``: KServe runs it."""
+    place: Literal["auto", "local", "kubernetes", "registry"] = "auto"
+    """``local``: the canary is a process beside the embedded platform; ``kubernetes``: KServe runs it;
+    ``registry``: nothing is served, and the champion's alias moves without a trial; ``auto``: ``registry``
+    where the registry is a file (``sqlite:///``), else ``local``."""
     predictor_url: str = "http://127.0.0.1:8080"
     """The embedded platform's model server."""
     canary_port: int = Field(default=8081, ge=1, le=65535)

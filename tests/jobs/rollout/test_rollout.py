@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from fraud.errors import Unavailable
 from fraud.model import ScoringModel, Sigmoid
 from fraud.model_client import ModelClient, ModelClientSettings
 from jobs.evaluate.registry import GATE, ModelVersions
 from jobs.rollout.pipeline import roll_out
-from jobs.rollout.places import Local
+from jobs.rollout.places import Local, open_place
 from jobs.rollout.settings import RolloutSettings
 from jobs.train.publish import open_registry
 from tests.services.predictor.conftest import (
@@ -138,3 +139,17 @@ def test_a_version_that_the_gate_has_not_accepted_is_refused(stage):
     version = stage.registry.register(make_model(5), "challenger")
     outcome = roll_out(version, stage.settings, Local(stage.settings))
     assert (outcome.word, outcome.why) == ("refused", "the gate has not judged it")
+
+
+def test_without_its_model_server_nothing_is_changed_and_where_none_is_the_alias_alone_moves(stage):
+    version = stage.accept(make_model(6))
+    with open_registry(stage.registry.uri):
+        before = ModelVersions(MODEL_NAME).at("champion")
+    away = stage.settings.model_copy(update={"predictor_url": "http://127.0.0.1:9", "place": "local"})
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:9.*fraud up"):
+        roll_out(version, away, open_place(away))
+    with open_registry(stage.registry.uri):
+        assert ModelVersions(MODEL_NAME).at("champion") == before
+    outcome = roll_out(version, stage.settings, open_place(stage.settings))  # auto: the registry is a file
+    assert (outcome.word, outcome.champion) == ("promoted", version)
+    assert "nothing is served" in outcome.why
