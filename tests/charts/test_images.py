@@ -10,6 +10,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
+from fraud.cli import COMMANDS
 from tests.charts.conftest import CHARTS, ROOT, cases, charts, objects, pod_specs
 
 FOLDERS = {file.parent.name: file.parent for file in sorted(ROOT.glob("[js]*/*/Dockerfile"))}
@@ -94,7 +95,9 @@ def test_an_image_holds_all_the_code_that_its_program_imports(name: str) -> None
     text = (FOLDERS[name] / "Dockerfile").read_text()
     final = text[text.rindex("\nFROM ") :]
     copied = {words[1] for words in (line.split() for line in final.splitlines()) if words[:1] == ["COPY"]}
-    for module in re.findall(r"\"-m\", \"((?:services|jobs)[\w.]+)\"", final):
+    modules = re.findall(r"\"-m\", \"((?:services|jobs)[\w.]+)\"", final)
+    commands = re.findall(r"\"-m\", \"fraud\", \"(\w+)\"", final)
+    for module in [*modules, *(COMMANDS[command][0].partition(":")[0] for command in commands)]:
         folders = {file.parent.as_posix() for file in _imported(module) if file.parts[0] != "fraud"}
         assert {folder for folder in folders if "/" in folder} <= copied
         assert "fraud" in copied
