@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 from rich.table import Table
 
 from fraud.errors import BadInput
@@ -65,6 +66,10 @@ def comparison_table(comparison: Mapping[str, Mapping[str, Interval]]) -> Table:
         table.add_column(model.replace("_", " "), justify="right")
     for name in next(iter(comparison.values()), {}):
         found = [figures[name] for figures in comparison.values()]
-        cells = (f"{f.value:.3f}\n{f.low:.3f}-{f.high:.3f}" for f in found)
-        table.add_row(name.replace("_", " "), *cells)
+        table.add_row(name.replace("_", " "), *map(_cell, found))
     return table
+
+
+def _cell(found: Interval) -> str:
+    has_bounds = np.isfinite(found.low) and np.isfinite(found.high)  # there are none without resamples
+    return f"{found.value:.3f}\n{found.low:.3f}-{found.high:.3f}" if has_bounds else f"{found.value:.3f}"
