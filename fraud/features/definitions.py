@@ -333,8 +333,8 @@ STATISTICS: Final[dict[str, Statistic]] = {
         Op.RIPE_FRAUD_SHARE,
         Family.RISK,
         "fraud_share_{window}_ripe_{base}_by_{entity}",
-        "share of the {entity}'s transactions of the last {window}, without the last {base}, that a label "
-        "already arrived calls fraud: those left out look honest for want of a verdict",
+        "share of the {entity}'s transactions of the last {window}, without the last {base} (too young for a "
+        "verdict), that a label already arrived calls fraud",
         "share",
         exactness=Exactness.TILES,
         default=0.0,
@@ -344,7 +344,7 @@ STATISTICS: Final[dict[str, Statistic]] = {
         Family.RISK,
         "seconds_since_first_fraud_{window}_by_{entity}",
         "time since the earliest of the {entity}'s transactions of the last {window} that a label already "
-        "arrived calls fraud: how long the misuse has gone on",
+        "arrived calls fraud",
         "s",
         "no transaction of the {entity} in the window that is kept is known to be fraud",
         Exactness.KEPT,
