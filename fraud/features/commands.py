@@ -61,9 +61,15 @@ def _in_words(of: Description) -> str:
         ("unit", of.unit),
         ("family", of.family),
         ("entity", of.entity or "none: of the transaction alone"),
-        ("window", f"{of.window}, each (t - length, t]" if of.window else "none"),
+        ("window", _bounds_of(of.window)),
         ("default", f"{of.default}, for an entity without history" if of.entity else of.default),
         ("missing", of.missing),
         ("exactness", of.exactness),
     )
     return "\n".join([of.name, *(f"  {head + ':':<11}{text}" for head, text in lines)])
+
+
+def _bounds_of(window: str) -> str:
+    if not window or window.startswith("("):
+        return window or "none"
+    return f"{window}, each (t - length, t]"

@@ -15,6 +15,7 @@ from fraud.features.definitions import (
     LATENESS_US,
     Family,
     Feature,
+    Op,
 )
 from fraud.features.plan import compile_plan
 
@@ -30,7 +31,7 @@ class Description:
     entity: str
     """``user`` or ``merchant``; empty: of the transaction alone."""
     window: str
-    """Windows it reads, shortest first; empty where it reads none."""
+    """Windows it reads, each (t - length, t], or the bounds of one that ends earlier; empty: none."""
     formula: str
     unit: str
     default: str
@@ -53,7 +54,7 @@ def describe(feature: Feature) -> Description:
         name=feature.name,
         family=feature.family.value,
         entity=feature.entity.name if feature.entity else "",
-        window=", ".join(window for window in (feature.window, feature.base) if window),
+        window=_windows_of(feature),
         formula=feature.description,
         unit=feature.unit,
         default=_default_of(feature),
@@ -127,7 +128,8 @@ _HEAD: Final = """\
 Table version `{version}`: {count} features, in the vector's order by `fraud features list`.
 
 - A window is (t - length, t]: open at its far end, closed at the transaction's own time t, to the
-  microsecond. It holds the transactions of the entity that arrived before this one; never this one.
+  microsecond. It holds the transactions of the entity that arrived before this one; never this one. A share of
+  ripe transactions leaves out the last 7d: (t - length, t - 7d].
 - Lateness: {lateness_h} h. A transaction that much older than the newest of its entity sees whole windows.
 - An entity silent for more than {idle_d} days starts anew.
 - State of a user: at most {user_kb} kB; of a merchant: at most {merchant_kb} kB, whatever its volume. Beyond
@@ -151,6 +153,12 @@ def _bounds() -> dict[str, int]:
         found[f"{entity.name}_events"] = entity.events
         found[f"{entity.name}_kb"] = math.ceil(compile_plan(entity).state_floats * 8 / 1000)
     return found
+
+
+def _windows_of(feature: Feature) -> str:
+    if feature.kind.op is Op.RIPE_FRAUD_SHARE:
+        return f"(t - {feature.window}, t - {feature.base}]"
+    return ", ".join(window for window in (feature.window, feature.base) if window)
 
 
 def _default_of(feature: Feature) -> str:

@@ -86,6 +86,12 @@ def test_a_family_can_be_listed_alone(family):
 def test_an_explanation_says_how_exact_a_feature_is():
     printed = CliRunner().invoke(app, ["explain", "count_1h_by_merchant"]).output
     assert "latest 256 transactions; beyond, 1h reaches up to 5 min further back" in printed
+    assert "1h, each (t - length, t]" in printed
+
+
+def test_an_explanation_says_where_the_window_of_ripe_transactions_ends():
+    printed = CliRunner().invoke(app, ["explain", "fraud_share_14d_ripe_7d_by_merchant"]).output
+    assert "(t - 14d, t - 7d]\n" in printed
 
 
 def test_an_unknown_feature_names_its_neighbours():
