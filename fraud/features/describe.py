@@ -128,8 +128,8 @@ _HEAD: Final = """\
 Table version `{version}`: {count} features, in the vector's order by `fraud features list`.
 
 - A window is (t - length, t]: open at its far end, closed at the transaction's own time t, to the
-  microsecond. It holds the transactions of the entity that arrived before this one; never this one. A share of
-  ripe transactions leaves out the last 7d: (t - length, t - 7d].
+  microsecond. It holds the transactions of the entity that arrived before this one; never this one. A share
+  of ripe transactions leaves out the last 7d: (t - length, t - 7d].
 - Lateness: {lateness_h} h. A transaction that much older than the newest of its entity sees whole windows.
 - An entity silent for more than {idle_d} days starts anew.
 - State of a user: at most {user_kb} kB; of a merchant: at most {merchant_kb} kB, whatever its volume. Beyond
