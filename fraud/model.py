@@ -242,7 +242,8 @@ def check_fits(card: ModelCard, features_version: str, feature_names: Sequence[s
     """
     if card.features_version != features_version:
         raise BadModel(
-            f"the model was trained with features {card.features_version}, this build has {features_version}"
+            f"the model was trained with features {card.features_version}, "
+            f"this build has {features_version}: train one with it"
         )
     if card.feature_names != tuple(feature_names):
         raise BadModel(f"the model's feature names differ from those of features {features_version}")

@@ -27,7 +27,7 @@ class OnlineSettings(SourceSettings):
     """What the learner remembers, days of event time."""
     ripe_days: Annotated[float, Field(ge=0.0)] = 7.0
     """A transaction counts as honest when it is older than this and no verdict has called it fraud."""
-    rounds: Annotated[int, Field(ge=1)] = 60
+    rounds: Annotated[int, Field(ge=1)] = 200
     """Trees that are put upon the champion's."""
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.06
     """Weight of each."""
