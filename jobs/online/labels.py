@@ -55,7 +55,10 @@ def take_labels(settings: OnlineSettings) -> tuple[pa.Table, int]:
     try:
         found = _read_to_end(consumer, offsets, settings.patience_s)
     except KafkaException as error:
-        raise Unavailable(f"the brokers at {settings.kafka_bootstrap} failed: {error}") from error
+        raise Unavailable(
+            f"the brokers at {settings.kafka_bootstrap} failed: {error.args[0].str()}; "
+            "start them (`fraud up`), or give --kafka-bootstrap '' for the tables' labels alone"
+        ) from error
     finally:
         consumer.close()
     rows = {name: [getattr(label, name) for label in found] for name in SCHEMA.names}
