@@ -112,7 +112,7 @@ def test_a_good_version_is_tried_and_becomes_the_champion_and_a_bad_one_never_do
     bad = stage.accept(ScoringModel(wild._booster, card))
     outcome, traffic = stage.roll_out(bad)
     assert (outcome.word, outcome.champion) == ("rolled back", good), outcome
-    assert "review threshold" in outcome.why
+    assert "review threshold" in outcome.why or "PSI" in outcome.why  # its scores, whichever measure says so
     assert traffic.failed == []
     assert traffic.versions[bad] > 0
 

@@ -217,7 +217,7 @@ class Stream:
             partition = int(hash_text(user)) % PARTITIONS
             offset = self.offsets[topic, partition] = self.offsets.get((topic, partition), -1) + 1
             self.clock += 1000 if self.sent_in_order else int(self.dice.integers(0, 2)) * 1000
-            cells = (user.encode(), value, topic, partition, offset, self.clock, user)
+            cells = (user.encode(), value, topic, partition, offset, self.clock)
             for column, cell in zip(columns, cells, strict=True):
                 column.append(cell)
         return pa.table([pa.array(c, f.type) for c, f in zip(columns, KAFKA, strict=True)], schema=KAFKA)
