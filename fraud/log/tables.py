@@ -287,6 +287,32 @@ def find_table(delta: str, table: str, options: Options = NO_OPTIONS) -> Table |
         raise Unavailable(f"the Delta table {uri} cannot be opened: {error}") from error
 
 
+def open_table(delta: str, table: str, options: Options = NO_OPTIONS) -> Table:
+    """Open a Delta table that must be there.
+
+    Raises
+    ------
+    BadInput
+        When there is none.
+    Unavailable
+        When the place does not answer.
+    """
+    found = find_table(delta, table, options)
+    if found is None:
+        raise BadInput(f"there is no Delta table {table} under {delta}; the stream writes it")
+    return found
+
+
+def micros_of(column: Any) -> NDArray[np.int64]:
+    """Read a column of times as microseconds since 1970."""
+    return np.asarray(column.cast(TIME).cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)
+
+
+def floats_of(column: Any) -> Floats:
+    """Read a column of numbers; NaN where there is none."""
+    return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+
+
 def _reach_of(table: DeltaTable) -> Epoch | None:
     """Find the newest micro-batch of a table; None when no commit says so."""
     for limit in (_RECENT_COMMITS, None):

@@ -1,6 +1,6 @@
 """The command ``fraud compact``."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -12,10 +12,10 @@ def compact(
     retention_hours: Annotated[int | None, typer.Option(help="How long replaced files stay.")] = None,
 ) -> None:
     """Compact the Delta tables while the stream runs, and remove old files (FRAUD_COMPACT_*)."""
-    from jobs.compact.main import run  # noqa: PLC0415  (`--help` must not wait for the libraries)
+    from fraud.settings import given  # noqa: PLC0415  (`--help` must not wait for the libraries)
+    from jobs.compact.main import run  # noqa: PLC0415
     from jobs.compact.settings import CompactSettings  # noqa: PLC0415
 
-    given: dict[str, Any] = {"target_mb": target_mb, "retention_hours": retention_hours}
-    settings = CompactSettings(**{name: value for name, value in given.items() if value is not None})
+    settings = CompactSettings(**given(target_mb=target_mb, retention_hours=retention_hours))
     for done in run(settings, delta):
         typer.echo(f"{done.table}: {done.added} files for {done.replaced}, {done.removed} old ones removed")

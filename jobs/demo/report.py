@@ -1,7 +1,5 @@
 """The HTML report that the demo leaves: one file, plots inside, nothing to fetch."""
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from sklearn.metrics import precision_recall_curve
 
 from fraud.contracts import Decision
 from fraud.features.kernel import Floats
+from fraud.pictures import figure_source
 from jobs.demo.ledger import Ledger
 from jobs.demo.quality import Outcomes
 
@@ -106,10 +105,9 @@ def _links(links: dict[str, str]) -> str:
 
 
 def _image(figure: Any) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+    source = figure_source(figure, dpi=110, bbox_inches="tight")
     plt.close(figure)
-    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+    return f'<img alt="" src="{source}">'
 
 
 def _draw_curve(story: Story) -> Any:

@@ -1,7 +1,5 @@
 """Pictures of a drift run: columns then and now, and the scores over the days."""
 
-import base64
-import io
 import re
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -10,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from fraud.pictures import figure_source
 from fraud.profile import DAY_US, SCORE, Ints
 from jobs.drift.judge import VOLUME, Day, Judge
 
@@ -74,10 +73,8 @@ def draw_scores(judge: Judge) -> Figure | None:
 
 def as_image(figure: Figure) -> str:
     """Encode a picture for a page that fetches nothing."""
-    buffer = io.BytesIO()
     with mpl.rc_context({"font.size": 8}):
-        figure.savefig(buffer, format="png", dpi=100)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        return figure_source(figure, dpi=100)
 
 
 def _shares_above(counts: Ints) -> list[Any]:

@@ -1,12 +1,10 @@
 """Settings of the drift job (``FRAUD_DRIFT_*``)."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-from fraud.errors import BadConfig
 
 
 class Limits(BaseModel):
@@ -57,18 +55,3 @@ class DriftSettings(BaseSettings):
     """Whether the figures go to the Delta table ``figures``, which the stream shows to Prometheus."""
     is_strict: bool = False
     """Whether drift ends the command with exit code 3; else 0, whatever was found."""
-
-
-def read_settings(**given: Any) -> DriftSettings:
-    """Take what was given, the rest from the environment.
-
-    Raises
-    ------
-    BadConfig
-        When a value is wrong; names it.
-    """
-    try:
-        return DriftSettings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        wrong = "; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors(include_url=False))
-        raise BadConfig(f"settings of drift: {wrong}") from error

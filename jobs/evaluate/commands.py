@@ -23,24 +23,26 @@ def evaluate(  # noqa: PLR0917  (typer passes by name)
     """Measure a registered model on a labelled table; FRAUD_EVALUATE_* or defaults for what is not given."""
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
 
+    from fraud.settings import given  # noqa: PLC0415
     from jobs.evaluate.pipeline import evaluate as run  # noqa: PLC0415
     from jobs.evaluate.settings import EvaluateSettings  # noqa: PLC0415
     from jobs.train.settings import parse_time  # noqa: PLC0415
     from jobs.train.show import comparison_table  # noqa: PLC0415
 
-    given: dict[str, Any] = {
-        "model": model,
-        "transactions": transactions,
-        "labels": labels,
-        "test_from": None if test_from is None else parse_time(test_from),
-        "test_until": None if test_until is None else parse_time(test_until),
-        "out": out,
-        "label_gap_days": label_gap_days,
-        "mlflow_uri": mlflow_uri,
-        "model_name": model_name,
-    }
     console = Console()
-    settings = EvaluateSettings(**{name: value for name, value in given.items() if value is not None})
+    settings = EvaluateSettings(
+        **given(
+            model=model,
+            transactions=transactions,
+            labels=labels,
+            test_from=None if test_from is None else parse_time(test_from),
+            test_until=None if test_until is None else parse_time(test_until),
+            out=out,
+            label_gap_days=label_gap_days,
+            mlflow_uri=mlflow_uri,
+            model_name=model_name,
+        )
+    )
     done = run(settings, console.log)
     console.print(comparison_table(done.comparison))
     console.print(f"report: {done.report}")
@@ -84,12 +86,12 @@ def rollback(
 def _registry(mlflow_uri: str | None, model_name: str | None) -> Any:
     from contextlib import contextmanager  # noqa: PLC0415
 
+    from fraud.settings import given  # noqa: PLC0415
     from jobs.evaluate.registry import ModelVersions  # noqa: PLC0415
     from jobs.evaluate.settings import EvaluateSettings  # noqa: PLC0415
     from jobs.train.publish import open_registry  # noqa: PLC0415
 
-    given: dict[str, Any] = {"mlflow_uri": mlflow_uri, "model_name": model_name}
-    settings = EvaluateSettings(**{name: value for name, value in given.items() if value is not None})
+    settings = EvaluateSettings(**given(mlflow_uri=mlflow_uri, model_name=model_name))
 
     @contextmanager
     def opened() -> Any:

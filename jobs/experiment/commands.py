@@ -98,10 +98,11 @@ def simulate(
         )
 
 
-def _settings(**given: Any) -> "ExperimentSettings":
+def _settings(**values: Any) -> "ExperimentSettings":
+    from fraud.settings import given  # noqa: PLC0415
     from jobs.experiment.settings import ExperimentSettings  # noqa: PLC0415
 
-    return ExperimentSettings(**{name: value for name, value in given.items() if value is not None})
+    return ExperimentSettings(**given(**values))
 
 
 def _show(analysis: Any, stop_record: Any) -> None:

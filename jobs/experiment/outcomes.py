@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fraud.contracts import Outcome
 from fraud.errors import BadInput
 from fraud.experiment import Experiment, Metric
-from fraud.log.tables import find_table
+from fraud.log.tables import find_table, floats_of, micros_of
 
 Floats = NDArray[np.float64]
 DAY_US: Final = 86_400_000_000
@@ -85,8 +85,8 @@ def read_outcomes(delta: str, options: Mapping[str, str], experiment: Experiment
 def match(decisions: pa.Table, verdicts: pa.Table, experiment: Experiment) -> Outcomes:
     """Join decisions with verdicts, the newest of each transaction, and keep what has matured."""
     decisions = decisions.sort_by("event_time")
-    times = _micros(decisions.column("event_time"))
-    label_times = _micros(verdicts.column("label_time"))
+    times = micros_of(decisions.column("event_time"))
+    label_times = micros_of(verdicts.column("label_time"))
     newest = max(int(times[-1]), int(label_times.max(initial=0)))
     newest_verdict = dict(
         zip(
@@ -109,7 +109,7 @@ def match(decisions: pa.Table, verdicts: pa.Table, experiment: Experiment) -> Ou
             f"{decisions.num_rows} transactions of {experiment.id}, none older than "
             f"{experiment.maturity_days:g} days"
         )
-    times = _micros(kept.column("event_time"))
+    times = micros_of(kept.column("event_time"))
     users, user = np.unique(np.array(kept.column("user_id").to_pylist(), str), return_inverse=True)
     names = [arm.name for arm in experiment.arms]
     recorded = np.array([names.index(arm) if arm in names else -1 for arm in kept.column("arm").to_pylist()])
@@ -124,8 +124,8 @@ def match(decisions: pa.Table, verdicts: pa.Table, experiment: Experiment) -> Ou
         "amount": kept.column("amount").to_numpy(),
         "outcome": np.array(kept.column("outcome").to_pylist(), str),
         "is_fraud": np.array([newest_verdict.get(one, False) for one in ids], bool),
-        "score": _floats(kept.column("score")),
-        "shadow_score": _floats(kept.column("shadow_score")),
+        "score": floats_of(kept.column("score")),
+        "shadow_score": floats_of(kept.column("shadow_score")),
     }
     return Outcomes(
         **{name: values[is_right] for name, values in columns.items()},
@@ -145,13 +145,3 @@ def parts_of(outcomes: Outcomes, metric: Metric) -> tuple[Floats, Floats]:
         is_declined = ~outcomes.is_fraud & (outcomes.outcome == Outcome.DECLINE)
         return is_declined.astype(np.float64), (~outcomes.is_fraud).astype(np.float64)
     return (outcomes.outcome == Outcome.REVIEW).astype(np.float64), ones
-
-
-def _micros(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    if not len(column):
-        return np.zeros(0, np.int64)
-    return np.asarray(column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy(), np.int64)
-
-
-def _floats(column: pa.ChunkedArray) -> Floats:
-    return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)

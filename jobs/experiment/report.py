@@ -1,7 +1,5 @@
 """The report of an experiment: one HTML file, plots inside, nothing to fetch; and figures for Prometheus."""
 
-import base64
-import io
 import math
 from html import escape
 from typing import Any, Final
@@ -12,6 +10,7 @@ from matplotlib.figure import Figure
 from prometheus_client import CollectorRegistry, Gauge
 
 from fraud.experiment import Stop
+from fraud.pictures import figure_source
 from jobs.experiment.analysis import Analysis, Series
 from jobs.experiment.sequential import RATIO_ALPHA
 
@@ -134,7 +133,5 @@ def _draw_shadow(analysis: Analysis) -> Figure:
 
 
 def _image(figure: Figure) -> str:
-    buffer = io.BytesIO()
     with mpl.rc_context({"font.size": 9}):
-        figure.savefig(buffer, format="png", dpi=110)
-    return f"<img alt='' src='data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}'>"
+        return f"<img alt='' src='{figure_source(figure, dpi=110)}'>"

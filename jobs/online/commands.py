@@ -1,6 +1,6 @@
 """The command ``fraud online``."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -20,19 +20,21 @@ def online(
     """
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
 
+    from fraud.settings import given  # noqa: PLC0415
     from jobs.evaluate.settings import GateSettings  # noqa: PLC0415
     from jobs.online.pipeline import learn  # noqa: PLC0415
     from jobs.online.settings import OnlineSettings  # noqa: PLC0415
 
-    given: dict[str, Any] = {
-        "transactions": transactions,
-        "data": data,
-        "kafka_bootstrap": kafka_bootstrap,
-        "mlflow_uri": mlflow_uri,
-        "model_name": model_name,
-    }
     console = Console()
-    settings = OnlineSettings(**{name: value for name, value in given.items() if value is not None})
+    settings = OnlineSettings(
+        **given(
+            transactions=transactions,
+            data=data,
+            kafka_bootstrap=kafka_bootstrap,
+            mlflow_uri=mlflow_uri,
+            model_name=model_name,
+        )
+    )
     done = learn(settings, GateSettings(), console.log)
     made = "registered" if done.is_new else "registered before, on the same labels"
     console.print(f"version {done.version} ({made}), from champion {done.champion}: gate {done.verdict.word}")

@@ -2,12 +2,10 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import AwareDatetime, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from fraud.errors import BadConfig
 from fraud.log.tables import SLICE_ROWS
 
 
@@ -32,21 +30,6 @@ class ParitySettings(BaseSettings):
     """File that gets the account as JSON."""
     publishes: bool = True
     """Whether the account goes to the Delta table ``figures``, which the stream shows to Prometheus."""
-
-
-def read_settings(**given: Any) -> ParitySettings:
-    """Take what was given, the rest from the environment.
-
-    Raises
-    ------
-    BadConfig
-        When a value is wrong; names it.
-    """
-    try:
-        return ParitySettings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        wrong = "; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors(include_url=False))
-        raise BadConfig(f"settings of parity: {wrong}") from error
 
 
 def window_words(since: datetime | None, until: datetime | None) -> str:

@@ -5,14 +5,15 @@ what is too young for it, and every transaction of a window had the same time fo
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
 
+from fraud.profile import DAY_US
 from jobs.performance.measure import METRICS, Estimate, Quality, Rows, estimate
-from jobs.performance.read import DAY_US, Bools, Decided, Floats
+from jobs.performance.read import Bools, Decided, Floats
 from jobs.performance.settings import PerformanceSettings
 
 ALL: Final = "all"
@@ -142,13 +143,27 @@ def _lines(decided: Decided, windows: list[int], settings: PerformanceSettings) 
         if not inside.any():
             continue
         truth = None if window is None else decided.verdicts(window).astype(np.float64)
+        whole = Line(
+            ALL,
+            window,
+            _moment(since),
+            _moment(until),
+            None if truth is None else Rows.of(decided, inside).measure(truth[inside]),
+            _expected(decided, inside, settings.draws, settings.seed),
+        )
+        yield whole
         versions = _versions(decided, inside)
-        for version in (ALL, *versions):
-            if len(versions) > 1 or version == ALL:
-                chosen = inside if version == ALL else inside & (decided.version == version)
-                measured = None if truth is None else Rows.of(decided, chosen).measure(truth[chosen])
-                expected = _expected(decided, chosen, settings.draws, settings.seed)
-            yield Line(version, window, _moment(since), _moment(until), measured, expected)
+        if len(versions) == 1:  # all there is
+            yield replace(whole, version=versions[0])
+            continue
+        for version in versions:
+            chosen = inside & (decided.version == version)
+            yield replace(
+                whole,
+                version=version,
+                truth=None if truth is None else Rows.of(decided, chosen).measure(truth[chosen]),
+                expected=_expected(decided, chosen, settings.draws, settings.seed),
+            )
 
 
 def _versions(decided: Decided, inside: Bools) -> list[str]:

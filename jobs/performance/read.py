@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from fraud.contracts import Outcome
 from fraud.errors import BadInput
-from fraud.log.tables import TIME, find_table
+from fraud.log.tables import TIME, find_table, floats_of, micros_of, open_table
+from fraud.profile import DAY_US
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-DAY_US: Final = 86_400_000_000
 NO_MODEL: Final = "none"
 """Version of a decision that the fallback took."""
 _DECISION: Final = ("transaction_id", "user_id", "event_time", "amount", "outcome", "score", "model_version")
@@ -86,9 +86,7 @@ def read_decided(
     Unavailable
         When the tables cannot be read; try again.
     """
-    decisions, labels = (find_table(delta, name, options) for name in ("decisions", "labels"))
-    if decisions is None:
-        raise BadInput(f"there is no Delta table decisions under {delta}; the stream writes it")
+    decisions, labels = open_table(delta, "decisions", options), find_table(delta, "labels", options)
     time = ds.field("event_time")
     moment = as_of or min(
         max(_newest(table, name) for table, name in ((decisions, "event_time"), (labels, "label_time"))),
@@ -118,14 +116,14 @@ def join(decisions: pa.Table, labels: pa.Table, *, as_of_us: int) -> Decided:
     users = kept.column("user_id").combine_chunks().dictionary_encode()
     outcome, version = (kept.column(name).to_pylist() for name in ("outcome", "model_version"))
     return Decided(
-        event_us=_micros(kept.column("event_time")),
+        event_us=micros_of(kept.column("event_time")),
         user=users.indices.to_numpy().astype(np.int64),
-        amount=_floats(kept.column("amount")),
-        score=_floats(kept.column("score")),
+        amount=floats_of(kept.column("amount")),
+        score=floats_of(kept.column("score")),
         is_flagged=np.array([one != Outcome.APPROVE for one in outcome], np.bool_),
         version=np.array([one or NO_MODEL for one in version], np.str_),
         label_row=row.filter(is_ours).to_numpy().astype(np.int64),
-        label_us=_micros(labels.column("label_time")),
+        label_us=micros_of(labels.column("label_time")),
         label_is_fraud=np.array(labels.column("is_fraud").to_pylist(), np.bool_),
         as_of_us=as_of_us,
     )
@@ -146,11 +144,3 @@ def _newest(table: Any, column: str) -> datetime:
         found = pc.max(batch.column(column)).as_py()
         newest = max(newest, found) if found is not None else newest
     return newest
-
-
-def _micros(column: Any) -> Ints:
-    return np.asarray(column.cast(TIME).cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)
-
-
-def _floats(column: Any) -> Floats:
-    return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)

@@ -1,6 +1,5 @@
 """The account of a performance run: as JSON, and as a page with its plot."""
 
-import base64
 import json
 import math
 from dataclasses import asdict
@@ -12,6 +11,7 @@ import matplotlib as mpl
 from jinja2 import Environment
 from matplotlib.figure import Figure
 
+from fraud.pictures import image_source
 from jobs.performance.account import Account, Line
 from jobs.performance.measure import METRICS, Quality
 
@@ -36,7 +36,7 @@ def write_report(account: Account, folder: Path) -> list[Path]:
     data.write_text(json.dumps(_plain(asdict(account)), indent=1) + "\n", encoding="utf-8")
     with mpl.rc_context({"font.size": 9}):
         draw(account).savefig(plot, dpi=100)
-    image = base64.b64encode(plot.read_bytes()).decode()
+    image = image_source(plot.read_bytes())
     lines = [(line, line.truth, line.expected.mean if line.expected else None) for line in account.lines]
     page.write_text(_PAGE.render(account=account, lines=lines, words=WORDS, image=image), encoding="utf-8")
     return [data, plot, page]
@@ -126,5 +126,5 @@ as honest. <small>In blue: what the scores of the same transactions let expect.<
 <td>{{ number(truth or expected, "rows") }}</td></tr>
 {% endfor %}</table>
 <p>Each point tells of the seven days before it.</p>
-<img alt="Estimate and truth over the days" src="data:image/png;base64,{{ image }}"></html>
+<img alt="Estimate and truth over the days" src="{{ image }}"></html>
 """)

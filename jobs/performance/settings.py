@@ -1,12 +1,10 @@
 """Settings of the performance job (``FRAUD_PERFORMANCE_*``)."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import AwareDatetime, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-from fraud.errors import BadConfig
 
 Days = Annotated[int, Field(ge=1, le=365)]
 
@@ -42,18 +40,3 @@ class PerformanceSettings(BaseSettings):
     """Whether the figures go to the Delta table ``figures``, which the stream shows to Prometheus."""
     is_strict: bool = False
     """Whether a fall ends the command with exit code 3; else 0, whatever was found."""
-
-
-def read_settings(**given: Any) -> PerformanceSettings:
-    """Take what was given, the rest from the environment.
-
-    Raises
-    ------
-    BadConfig
-        When a value is wrong; names it.
-    """
-    try:
-        return PerformanceSettings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        wrong = "; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors(include_url=False))
-        raise BadConfig(f"settings of performance: {wrong}") from error

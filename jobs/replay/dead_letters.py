@@ -14,9 +14,9 @@ from typing import Any, Final
 from confluent_kafka import KafkaException, Producer
 
 from fraud.contracts import LABELS, Label, Transaction, parse_record
-from fraud.errors import BadConfig, BadInput, BadRecord, Unavailable
+from fraud.errors import BadConfig, BadRecord, Unavailable
 from fraud.log.arrival import COLUMNS
-from fraud.log.tables import NO_OPTIONS, Options, Table, find_table, slices_of
+from fraud.log.tables import NO_OPTIONS, Options, Table, open_table, slices_of
 from jobs.replay.ledger import SENDING, SENT, Ledger, Origin
 
 DUPLICATE: Final = "duplicate"
@@ -104,9 +104,7 @@ def resend(
         When the brokers do not take the letters; those of the last batch are unconfirmed then.
     """
     ledger = Ledger(delta, options)
-    table = find_table(delta, "dead_letters", options)
-    if table is None:
-        raise BadInput(f"there is no Delta table dead_letters under {delta}; the stream writes it")
+    table = open_table(delta, "dead_letters", options)
     account = Account()
     send = None if is_dry_run else _sender(kafka)
     for letters in _chosen(table, choice, ledger, account):

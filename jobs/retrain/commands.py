@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -28,7 +28,8 @@ def retrain(  # noqa: PLR0917  (typer passes by name)
     from FRAUD_TRAIN_*, of the gate from FRAUD_GATE_*, of the rollout from FRAUD_ROLLOUT_*, of the rest from
     FRAUD_RETRAIN_*. Exit code of the rollout: 0 it is the champion, 3 the gate refused it, 1 taken back.
     """
-    from jobs.evaluate.settings import GateSettings  # noqa: PLC0415  (`--help` must not wait for libraries)
+    from fraud.settings import given  # noqa: PLC0415  (`--help` must not wait for libraries)
+    from jobs.evaluate.settings import GateSettings  # noqa: PLC0415
     from jobs.retrain.pipeline import retrain as run  # noqa: PLC0415
     from jobs.retrain.settings import Interval, RetrainSettings  # noqa: PLC0415
     from jobs.rollout.pipeline import EXIT  # noqa: PLC0415
@@ -36,7 +37,7 @@ def retrain(  # noqa: PLR0917  (typer passes by name)
     from jobs.train.settings import TrainSettings  # noqa: PLC0415
 
     train = TrainSettings(
-        **_given(
+        **given(
             transactions=transactions,
             label_gap_days=label_gap_days,
             trials=trials,
@@ -44,7 +45,7 @@ def retrain(  # noqa: PLR0917  (typer passes by name)
             model_name=model_name,
         )
     )
-    settings = RetrainSettings(**_given(work=work, gate_days=gate_days))
+    settings = RetrainSettings(**given(work=work, gate_days=gate_days))
     record = run(
         Interval.parse(interval),
         settings,
@@ -54,7 +55,7 @@ def retrain(  # noqa: PLR0917  (typer passes by name)
             mlflow_uri=train.mlflow_uri,
             registry_uri=train.registry_uri,
             model_name=train.model_name,
-            **_given(place=place),
+            **given(place=place),
         ),
         step=step,
         tell=typer.echo,
@@ -63,7 +64,3 @@ def retrain(  # noqa: PLR0917  (typer passes by name)
         settings.result.write_text(json.dumps(record), encoding="utf-8")
     typer.echo(json.dumps({key: record[key] for key in record if key not in {"parameters", "figures"}}))
     raise typer.Exit(EXIT.get(record.get("outcome", ""), 0))
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}

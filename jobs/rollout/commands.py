@@ -1,6 +1,6 @@
 """The command ``fraud rollout``, on a machine and in a container."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -22,18 +22,20 @@ def rollout(
 
     Exit code 0: it is the champion; 3: refused, nothing was tried; 1: taken back, or failed.
     """
-    from jobs.rollout.pipeline import EXIT, roll_out  # noqa: PLC0415  (`--help` must not wait for libraries)
+    from fraud.settings import given  # noqa: PLC0415  (`--help` must not wait for libraries)
+    from jobs.rollout.pipeline import EXIT, roll_out  # noqa: PLC0415
     from jobs.rollout.places import open_place  # noqa: PLC0415
     from jobs.rollout.settings import RolloutSettings  # noqa: PLC0415
 
-    given: dict[str, Any] = {
-        "place": place,
-        "stage_s": stage_s,
-        "stage_rows": stage_rows,
-        "mlflow_uri": mlflow_uri,
-        "model_name": model_name,
-    }
-    settings = RolloutSettings(**{name: value for name, value in given.items() if value is not None})
+    settings = RolloutSettings(
+        **given(
+            place=place,
+            stage_s=stage_s,
+            stage_rows=stage_rows,
+            mlflow_uri=mlflow_uri,
+            model_name=model_name,
+        )
+    )
     outcome = roll_out(version, settings, open_place(settings), typer.echo, force=force)
     typer.echo(f"champion is version {outcome.champion or 'none'}")
     raise typer.Exit(EXIT[outcome.word])

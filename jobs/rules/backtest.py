@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraud.contracts import Outcome
-from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES
-from fraud.log.tables import NO_OPTIONS, Options, find_table
+from fraud.log.tables import NO_OPTIONS, Options, find_table, open_table
 from fraud.rules import FIELDS, RuleSet, overrule
 
 ROWS: Final = 20_000
@@ -150,8 +149,6 @@ def _history(delta: str, options: Options) -> pa.Table:
 
 
 def _table(delta: str, name: str, columns: list[str], options: Options) -> pa.Table:
-    table = find_table(delta, name, options)
-    if table is None:
-        raise BadInput(f"there is no Delta table {name} under {delta}; the stream writes it")
+    table = open_table(delta, name, options)
     known = [column for column in columns if column in table.columns]
     return table.rows(known, pc.scalar(True))

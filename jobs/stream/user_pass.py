@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fraud.contracts import SCORED, ScoredTransaction, parse_record
@@ -70,7 +71,7 @@ def pass_users(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.Ta
         rows.binary_column(events),
         rows.binary_column(folded.vectors),
         pa.array(sequences, pa.int64(), mask=is_letter),
-        pa.array(table.column("record").to_numpy(zero_copy_only=False), pa.binary(), mask=~is_kept),
+        pc.if_else(pa.array(is_kept), table.column("record"), pa.scalar(None, pa.binary())),
     ]
     return pa.table(columns, schema=rows.PASSED)
 

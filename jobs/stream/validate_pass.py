@@ -68,12 +68,12 @@ def validate(table: pa.Table) -> pa.Table:
     labels: list[Label] = []
     letters: list[tuple[Any, ...]] = []
     where: tuple[list[int], list[int], list[int]] = ([], [], [])
-    keys = table.column("key").to_pylist()
+    keys = table.column("key")
     for i, (topic, raw) in enumerate(zip(table.column("topic").to_pylist(), raws, strict=True)):
         try:
             record = parse_record(_CONTRACTS.get(topic, Transaction), raw)
         except BadRecord as error:
-            letters.append((error.reason, error.detail, text_of(keys[i]), raw or b""))
+            letters.append((error.reason, error.detail, text_of(keys[i].as_py()), raw or b""))
             where[rows.DEAD_LETTER].append(i)
         else:
             if isinstance(record, Label):

@@ -1,6 +1,5 @@
 """The evaluation of a model on a labelled period: pictures, tables, and one HTML file that holds them all."""
 
-import base64
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import numpy as np
 from fraud.features import FEATURE_NAMES
 from fraud.features.reasons import reason_text
 from fraud.model import Floats, ScoringModel
+from fraud.pictures import image_source
 from jobs.train.bootstrap import Interval
 from jobs.train.data import Examples, in_words
 from jobs.train.measure import Metrics
@@ -74,7 +74,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> list[Path]:
             "transactions": f"{len(examples):,}, {int(examples.is_fraud.sum()):,} of them frauds",
         },
         tables=tables,
-        pictures=[(path.stem.replace("_", " "), _inline(path)) for path in pictures],
+        pictures=[(path.stem.replace("_", " "), image_source(path.read_bytes())) for path in pictures],
         explained=explain(evaluation),
     )
     report.write_text(html, encoding="utf-8")
@@ -167,10 +167,6 @@ def _segment(segment: Any) -> dict[str, Any]:
     return {name.replace("_", "-"): getattr(segment, name) for name in names}
 
 
-def _inline(path: Path) -> str:
-    return base64.b64encode(path.read_bytes()).decode()
-
-
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return "" if np.isnan(value) else f"{value:,.4f}"
@@ -200,7 +196,7 @@ figure{display:inline-block;margin:.5rem;max-width:34rem}img{max-width:100%}
 {% endfor %}
 <h2>Pictures</h2>
 {% for name, data in pictures %}
-<figure><img alt="{{ name }}" src="data:image/png;base64,{{ data }}"></figure>
+<figure><img alt="{{ name }}" src="{{ data }}"></figure>
 {% endfor %}
 <h2>The highest scores, and why</h2>
 <table><tr><th>time</th><th>amount</th><th>probability</th><th>truth</th><th>reasons</th></tr>
