@@ -4,8 +4,10 @@ Reads the Delta tables ``transactions``, ``features``, ``decisions`` and ``label
 is judged at the time of each transaction (an expiry counts), by the vector and the score that were served.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import fsum
 from typing import Any, Final
 
 import pyarrow as pa
@@ -17,6 +19,10 @@ from fraud.log.tables import NO_OPTIONS, Options, find_table, open_table
 from fraud.rules import FIELDS, RuleSet, overrule
 
 ROWS: Final = 20_000
+Sums = defaultdict[tuple[str, str], list[float]]
+"""Terms of sums of money, by rule and figure."""
+_ALL: Final = ""
+"""In the place of a rule: all of them together."""
 _IDENTITY: Final = ("generation", "epoch", "source_partition", "source_offset")
 
 
@@ -95,15 +101,24 @@ def backtest(
     whole = _history(delta, options)
     found = Backtest(rules.version, 0, 0, [Hits(rule.name, rule.outcome) for rule in rules.rules], 0.0)
     by_name = {one.rule: one for one in found.rules}
+    sums: Sums = defaultdict(list)
     for first in range(0, whole.num_rows, ROWS):
         for row in whole.slice(first, ROWS).to_pylist():
-            _judge(found, by_name, row, rules, costs)
+            _judge(found, by_name, row, rules, costs, sums=sums)
         on_progress(found.transactions)
+    for (name, figure), terms in sums.items():  # exactly: the order of a join is chance
+        setattr(by_name.get(name, found), figure, fsum(terms))
     return found
 
 
 def _judge(
-    found: Backtest, by_name: dict[str, Hits], row: dict[str, Any], rules: RuleSet, costs: Costs
+    found: Backtest,
+    by_name: dict[str, Hits],
+    row: dict[str, Any],
+    rules: RuleSet,
+    costs: Costs,
+    *,
+    sums: Sums,
 ) -> None:
     found.transactions += 1
     was, is_fraud = Outcome(row["outcome"]), row["is_fraud"]
@@ -113,7 +128,7 @@ def _judge(
     if is_fraud is not None:
         found.labelled += 1
         of = [costs.of(one, row["amount"], is_fraud=is_fraud) for one in (was, outcome)]
-        found.cost += of[1] - of[0]
+        sums[_ALL, "cost"].append(of[1] - of[0])
     for rule in holding:
         hits = by_name[rule.name]
         hits.hits += 1
@@ -121,13 +136,10 @@ def _judge(
         if is_fraud is None:
             continue
         alone, _ = overrule(was, [rule])
-        hits.cost += costs.of(alone, row["amount"], is_fraud=is_fraud) - of[0]
+        sums[rule.name, "cost"].append(costs.of(alone, row["amount"], is_fraud=is_fraud) - of[0])
         hits.known += 1
         hits.fraud += is_fraud
-        if is_fraud:
-            hits.fraud_amount += row["amount"]
-        else:
-            hits.honest_amount += row["amount"]
+        sums[rule.name, "fraud_amount" if is_fraud else "honest_amount"].append(row["amount"])
 
 
 def _history(delta: str, options: Options) -> pa.Table:
