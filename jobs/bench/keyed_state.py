@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,12 +34,15 @@ from jobs.bench.plain import PlainFold
 from jobs.stream import rows, user_pass, validate_pass
 from jobs.stream.context import TaskContext
 from jobs.stream.parcels import PARCELS, receive
-from jobs.stream.session import open_session
+from jobs.stream.session import KAFKA_SOURCE, open_session
 from jobs.stream.warm_up import warm_up
 
 PARTITIONS: Final = 2
 WARM_SHARE: Final = 0.2
 """First part of the records, which is not timed: workers start, code is compiled."""
+
+MOST_S: Final = 120
+"""How long one of Spark's ways is measured at most, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +101,13 @@ def _measure_stream(
         .option("subscribe", TRANSACTIONS)
         .option("startingOffsets", "earliest")
         .option("maxOffsetsPerTrigger", micro_batch)
+        .options(**KAFKA_SOURCE)
         .load()
     )
     done: list[tuple[float, int]] = []
     query = start(source, folder, done)
-    query.awaitTermination()
+    if not query.awaitTermination(MOST_S):
+        query.stop()
     warm = max(1, int(len(done) * WARM_SHARE))
     counted = sum(n for _, n in done[warm:])
     return counted, counted / (done[-1][0] - done[warm - 1][0])
@@ -121,8 +127,7 @@ def _start_pass(source: DataFrame, folder: Path, done: list[tuple[float, int]]) 
             .coalesce(PARTITIONS)
             .mapInArrow(validate_pass.mapped(context), parcels)
             .repartitionById(PARTITIONS, "to")
-            .mapInArrow(user_pass.mapped(context), parcels)
-            .mapInArrow(_count_vectors, "vectors long")
+            .mapInArrow(partial(_count_vectors, context), "vectors long")
             .collect()
         )
         kept.flush()
@@ -131,8 +136,8 @@ def _start_pass(source: DataFrame, folder: Path, done: list[tuple[float, int]]) 
     return _start(source, process, folder)
 
 
-def _count_vectors(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    table, _ = receive(batches, rows.PASSED)
+def _count_vectors(context: TaskContext, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    table, _ = receive(user_pass.run_user_pass(context, batches), rows.PASSED)
     vectors = int((~np.isnan(rows.matrix_of(table.column("user_vector"))).all(axis=1)).sum())
     yield pa.record_batch({"vectors": [vectors]})
 

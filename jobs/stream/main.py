@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -30,13 +30,13 @@ from fraud.experiment import Experiment, open_experiment
 from fraud.figures import Figures
 from fraud.store import Epoch, open_store
 from fraud.telemetry import configure_logging, serve_metrics
-from jobs.stream import merchant_pass, metrics, rows, user_pass, validate_pass
+from jobs.stream import merchant_pass, metrics, one_pass, rows, user_pass, validate_pass
 from jobs.stream.archive import Archive, read_summaries
 from jobs.stream.context import TaskContext
 from jobs.stream.expiry import Expiry
 from jobs.stream.java_client import java_options
 from jobs.stream.parcels import PARCELS
-from jobs.stream.session import open_session
+from jobs.stream.session import KAFKA_SOURCE, open_session
 from jobs.stream.settings import StreamSettings
 from jobs.stream.warm_up import warm_up
 
@@ -133,6 +133,7 @@ class StreamJob:
             .option("subscribe", f"{TRANSACTIONS},{LABELS},{SCORED}")
             .option("startingOffsets", "earliest")
             .option("maxOffsetsPerTrigger", settings.max_records_per_batch)
+            .options(**KAFKA_SOURCE)
             .options(**security)
             .load()
         )
@@ -147,17 +148,7 @@ class StreamJob:
             context = self._context(batch)
             # A run that was cut off may have had more tasks than this one: their files would count twice.
             shutil.rmtree(context.spool_folder, ignore_errors=True)
-            parcels = from_arrow_schema(PARCELS)
-            collected = (
-                frame.select(*validate_pass.COLUMNS)
-                .coalesce(context.tasks)
-                .mapInArrow(validate_pass.mapped(context), parcels)
-                .repartitionById(context.tasks, "to")
-                .mapInArrow(user_pass.mapped(context), parcels)
-                .repartitionById(context.tasks, "to")
-                .mapInArrow(merchant_pass.mapped(context), from_arrow_schema(rows.SUMMARY))
-                .collect()
-            )
+            collected = _summaries(frame.select(*validate_pass.COLUMNS).coalesce(context.tasks), context)
             self._store.flush()
             summaries = read_summaries(collected)
             self._expiry.see(summaries)
@@ -165,6 +156,8 @@ class StreamJob:
 
     def _context(self, batch: int) -> TaskContext:
         settings = self._settings
+        records = one_pass.records_of(settings.checkpoint_path, batch)
+        is_small = records is not None and records <= settings.one_task_records
         kafka = {**_PRODUCER, **settings.kafka_options, "bootstrap.servers": settings.kafka_bootstrap}
         return TaskContext(
             epoch=Epoch(self._generation, batch),
@@ -174,7 +167,7 @@ class StreamJob:
             kafka=tuple(kafka.items()),
             predictor_url=settings.predictor_url,
             predictor_deadline_s=settings.predictor_deadline_s,
-            tasks=settings.partitions,
+            tasks=1 if is_small else settings.partitions,
             experiment=self._running_experiment(),
         )
 
@@ -214,6 +207,22 @@ def main() -> None:
         sys.exit(f"error: {_cause(str(error))}")
     except FraudError as error:
         sys.exit(f"error: {error}")
+
+
+def _summaries(source: DataFrame, context: TaskContext) -> Sequence[Any]:
+    """Run the passes over a micro-batch."""
+    summary = from_arrow_schema(rows.SUMMARY)
+    if context.tasks == 1:
+        return source.mapInArrow(one_pass.mapped(context), summary).collect()
+    parcels = from_arrow_schema(PARCELS)
+    return (
+        source.mapInArrow(validate_pass.mapped(context), parcels)
+        .repartitionById(context.tasks, "to")
+        .mapInArrow(user_pass.mapped(context), parcels)
+        .repartitionById(context.tasks, "to")
+        .mapInArrow(merchant_pass.mapped(context), summary)
+        .collect()
+    )
 
 
 def _query_id(checkpoint: Path) -> str:

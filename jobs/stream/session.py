@@ -10,6 +10,14 @@ from pyspark.sql import SparkSession
 from fraud.local.jars import spark_jars
 from fraud.local.java import java_home
 
+KAFKA_SOURCE: Final = {
+    # Spark asks where a partition ends while the consumer's next fetch still waits for records. Both go
+    # over one connection, so that the answer takes as long as that fetch may wait: 500 ms by default.
+    "kafka.fetch.max.wait.ms": "0",
+    "kafka.max.poll.records": "20000",  # it asks after every poll
+}
+"""Options of the streaming source (DECISIONS.md, 42)."""
+
 _LOGGING: Final = Path(__file__).with_name("log4j2.properties")
 # Every micro-batch plans and generates code anew: the optimising compiler never gets its pains back,
 # and a parallel collector's threads are as many as the cores that the tasks need (DECISIONS.md, 10).

@@ -37,6 +37,8 @@ class StreamSettings(BaseSettings):
     """Least time between the starts of two micro-batches, seconds; 0: at once."""
     max_records_per_batch: int = Field(default=20_000, ge=1)
     """Records that one micro-batch takes from Kafka at most."""
+    one_task_records: int = Field(default=10_000, ge=0)
+    """Records up to which one task does all of a micro-batch, which is sooner done; 0: always all tasks."""
     archive_s: float = Field(default=5.0, gt=0.0)
     """Time between two commits to the Delta tables, seconds."""
     expire_s: float = Field(default=3600.0, gt=0.0)

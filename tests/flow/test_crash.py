@@ -20,6 +20,7 @@ from deltalake import DeltaTable
 
 from fraud.contracts import DEAD_LETTERS, DECISIONS, DeadLetter, Decision
 from fraud.store import Kind, open_store
+from jobs.stream.one_pass import records_of
 from services.simulator import stream
 from services.simulator.outbox import ProducerSettings
 from tests.flow.conftest import Job, Parts, wait_until
@@ -35,6 +36,8 @@ LABELS = 1_500
 MALFORMED = (b"", b"{", b'{"transaction_id": "x"}')
 TOTAL = STREAMED + LABELS + REPEATED + len(MALFORMED)
 OPTIONS = {"FRAUD_STREAM_MAX_RECORDS_PER_BATCH": BATCH_RECORDS, "FRAUD_STREAM_ARCHIVE_S": "1"}
+WIDTHS = ({"FRAUD_STREAM_ONE_TASK_RECORDS": "0"}, {"FRAUD_STREAM_ONE_TASK_RECORDS": "10000"})
+"""A micro-batch that was cut off runs again in as many tasks, or in another number."""
 IDENTITY = {
     "transactions": ["transaction_id"],
     "features": ["transaction_id"],
@@ -168,6 +171,7 @@ def test_kills_at_random_moments_lose_repeat_and_change_nothing(parts: Parts, ba
                 kill_a_worker(rough, chance)
             else:
                 rough.kill() if chance.random() < 0.5 else kill_driver_alone(rough)
+                rough.options = {**OPTIONS, **chance.choice(WIDTHS)}
                 rough.start()
             killed[kind] += 1
         finish(rough)
@@ -177,6 +181,9 @@ def test_kills_at_random_moments_lose_repeat_and_change_nothing(parts: Parts, ba
         rough.kill()
     assert killed == {"driver": DRIVER_KILLS, "worker": WORKER_KILLS}
     assert rough.starts == DRIVER_KILLS + 1
+
+    # The offset log tells how much a micro-batch holds.
+    assert 0 < (records_of(calm.settings.checkpoint_path, 1) or 0) <= int(BATCH_RECORDS)
 
     assert states(rough) == states(calm)
     for name in IDENTITY:

@@ -1,4 +1,4 @@
-"""Laws of the two passes over a real store and a real spool; neither broker nor model is needed here."""
+"""Laws of the passes over a real store and a real spool; neither broker nor model is needed here."""
 
 import json
 from dataclasses import replace
@@ -17,7 +17,7 @@ from fraud.contracts import LABELS, TRANSACTIONS, Outcome
 from fraud.features.batch import compute_features
 from fraud.features.events import hash_text
 from fraud.store import Epoch, open_store
-from jobs.stream import merchant_pass, parcels, rows, user_pass, validate_pass
+from jobs.stream import merchant_pass, one_pass, parcels, rows, user_pass, validate_pass
 from jobs.stream.context import TaskContext
 from jobs.stream.parcels import receive
 from jobs.stream.score import Verdicts
@@ -212,3 +212,18 @@ def test_parcels_bring_every_row_once_and_in_arrival_order(to: list[int], first:
     assert sorted(found) == list(range(len(to)))
     stages = receive(iter(batches), rows.VALIDATED)[1]
     assert stages == ([{"validate": 0.5}] if to else [])
+
+
+def offsets(folder: Path, batch: int, topics: dict[str, dict[str, int]]) -> None:
+    """Write what Spark writes before a micro-batch runs."""
+    (folder / "offsets").mkdir(exist_ok=True)
+    (folder / "offsets" / str(batch)).write_text("v1\n{}\n" + json.dumps(topics))
+
+
+def test_the_offset_log_tells_how_much_a_micro_batch_holds(tmp_path: Path) -> None:
+    offsets(tmp_path, 0, {TRANSACTIONS: {"0": 10, "1": 5}, LABELS: {"0": 0}})
+    offsets(tmp_path, 1, {TRANSACTIONS: {"0": 10, "1": 9}, LABELS: {"0": 3}})
+    offsets(tmp_path, 2, {TRANSACTIONS: {"0": 10, "1": 9, "2": 4}, LABELS: {"0": 3}})
+    assert one_pass.records_of(tmp_path, 1) == 7
+    assert one_pass.records_of(tmp_path, 0) is None
+    assert one_pass.records_of(tmp_path, 2) is None, "where a new partition starts is not told"
