@@ -6,16 +6,14 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from pydantic import ValidationError
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fraud.errors import BadConfig
 from fraud.local import platform
 from fraud.local.platform import PartStatus, State
-from fraud.local.settings import LocalSettings
+from fraud.local.settings import local_settings
 
 _COLOURS: Final = {
     State.READY: "green",
@@ -44,7 +42,7 @@ def up(
             console.print(escape(text), soft_wrap=True)
             spinner.update(escape(text))
 
-        found = platform.up(_settings(home), parts or platform.PART_NAMES, tell)
+        found = platform.up(local_settings(home), parts or platform.PART_NAMES, tell)
     _show(console, found)
     _fail_if_crashed(found)
 
@@ -53,7 +51,7 @@ def down(home: HomeOption = None) -> None:
     """Stop what `up` started, and nothing else; data and logs stay."""
     console = Console(highlight=False)
     with console.status("looking"):
-        platform.down(_settings(home), lambda text: console.print(escape(text), soft_wrap=True))
+        platform.down(local_settings(home), lambda text: console.print(escape(text), soft_wrap=True))
     console.print("everything is stopped")
 
 
@@ -62,21 +60,12 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, one object a part.")] = False,
 ) -> None:
     """Show the parts of the embedded platform; exit code 1 when one has crashed."""
-    found = platform.status(_settings(home))
+    found = platform.status(local_settings(home))
     if as_json:
         typer.echo(json.dumps([part.model_dump(mode="json") for part in found], indent=2))
     else:
         _show(Console(highlight=False), found)
     _fail_if_crashed(found)
-
-
-def _settings(home: Path | None) -> LocalSettings:
-    try:
-        return LocalSettings() if home is None else LocalSettings(home=home)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        raise BadConfig(f"FRAUD_LOCAL_{name}={first['input']}: {first['msg']}") from error
 
 
 def _show(console: Console, found: list[PartStatus]) -> None:

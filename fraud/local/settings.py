@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fraud.errors import BadConfig
 
 
 class LocalSettings(BaseSettings):
@@ -28,7 +30,8 @@ class LocalSettings(BaseSettings):
     predictor_port: int = Field(default=8080, ge=0, le=65535)
     """Of the model server, for scores and for ``/metrics``."""
     canary_port: int = Field(default=8081, ge=1, le=65535)
-    """Of the model server of a version that `fraud rollout` tries, while it does."""
+    """Of the model server of a version that `fraud rollout` tries, while it does; not 0, as others ask for it
+    before it is there."""
     stream_metrics_port: int = Field(default=9404, ge=0, le=65535)
     """Of the streaming job's ``/metrics`` and ``/ready``."""
     scoring_port: int = Field(default=8090, ge=0, le=65535)
@@ -42,3 +45,19 @@ class LocalSettings(BaseSettings):
     def home_path(self) -> Path:
         """The home folder as an absolute path."""
         return self.home.expanduser().absolute()
+
+
+def local_settings(home: Path | None = None) -> LocalSettings:
+    """Read the settings, the home folder perhaps from the command line.
+
+    Raises
+    ------
+    BadConfig
+        When a value is wrong; names its variable.
+    """
+    try:
+        return LocalSettings() if home is None else LocalSettings(home=home)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise BadConfig(f"FRAUD_LOCAL_{name}={first['input']}: {first['msg']}") from error

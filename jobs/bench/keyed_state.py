@@ -64,7 +64,8 @@ def compare_keyed_state(
     micro_batch
         Records of a micro-batch, for both of Spark's ways.
     folder
-        For states and checkpoints; emptied before.
+        For states and checkpoints; emptied before. Another one for every call of a process: Spark's
+        workers outlive a session, and keep the store of this path open.
     """
     shutil.rmtree(folder, ignore_errors=True)
     spark = open_session("fraud-bench", f"local[{PARTITIONS}]", PARTITIONS, delta=False)

@@ -37,6 +37,8 @@ from services.simulator.settings import GeneratorSettings
 
 HISTORY: Final = 100_000
 """Transactions from before go-live: what the model is trained on and the store starts with."""
+HISTORY_DAYS: Final = 60
+"""The time that they span, days."""
 PATIENCE_S: Final = 300.0
 """How long nothing may come before the measurement gives up, seconds."""
 
@@ -105,9 +107,14 @@ def measure_stream(home: Path, work: Work, tell: Callable[[str], None], seed: in
     settings = _own_platform(home)
     paced = int(seconds * sum(rate if rate > 1 else rate * 20_000 for rate in rates))
     total = HISTORY + backlog + paced
-    data = generate(
-        GeneratorSettings(transactions=total, users=users, merchants=max(users // 2, 100), seed=seed)
+    world = GeneratorSettings(
+        transactions=total,
+        users=users,
+        merchants=max(users // 2, 100),
+        days=HISTORY_DAYS * total // HISTORY,
+        seed=seed,
     )
+    data = generate(world)
     files.write(data, home / "data")
     history = data.transactions.slice(0, HISTORY)
     go_live = pc.max(history.column("event_time")).as_py() + timedelta(microseconds=1)
@@ -121,7 +128,7 @@ def measure_stream(home: Path, work: Work, tell: Callable[[str], None], seed: in
         producer = ProducerSettings(bootstrap=urls["broker"])
         stream.play(data.transactions.slice(HISTORY, work.keyed), None, producer)
         keyed = (
-            compare_keyed_state(urls["broker"], work.keyed, MICRO_BATCH, home / "keyed", tell)
+            compare_keyed_state(urls["broker"], work.keyed, MICRO_BATCH, home / f"keyed-{users}", tell)
             if work.keyed
             else []
         )

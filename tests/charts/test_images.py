@@ -88,6 +88,12 @@ def test_every_job_of_a_dag_is_an_image_and_has_its_place_in_the_plan() -> None:
     assert jobs <= set(planned)
     assert jobs <= set(FOLDERS)
     assert {name: image["repository"] for name, image in planned.items()} == {name: name for name in planned}
+    given = next(one for one in releases() if one["name"] == "airflow")["setValueTemplates"]
+    assert given == {
+        f"jobs.images.{name}.{part}": f"{{{{.IMAGE_{word}_{name}}}}}"
+        for name in planned
+        for part, word in (("repository", "REPO"), ("tag", "TAG"))
+    }
 
 
 @pytest.mark.parametrize("name", FOLDERS)
