@@ -106,3 +106,18 @@ def test_manifests_and_dags_give_settings_that_programs_read() -> None:
 def test_a_wrong_name_and_a_wrong_value_are_found() -> None:
     assert unknown({"FRAUD_STREAM_HOME", "FRAUD_STREAM_HOUSE"}) == {"FRAUD_STREAM_HOUSE"}
     assert wrong({"FRAUD_STREAM_PARTITIONS": "none"}) != []
+
+
+@pytest.mark.parametrize("values", sorted({values for _, values in cases()}))
+def test_all_charts_mean_the_same_tables(values: str) -> None:
+    found = {
+        value
+        for chart, others in cases()
+        if others == values
+        for obj in objects(chart, values)
+        for settings in settings_of(obj)
+        for name, value in settings.items()
+        if value
+        and name in {"FRAUD_STREAM_DELTA", "FRAUD_CONSOLE_DELTA", "FRAUD_TRAIN_DATA", "FRAUD_EVALUATE_DATA"}
+    }
+    assert len({value for value in found if "delta" in value}) == 1
