@@ -127,8 +127,9 @@ def down(settings: LocalSettings, tell: Tell = lambda _text: None) -> None:
 
 def status(settings: LocalSettings) -> list[PartStatus]:
     """Look at every part, in the order of their start."""
-    place = Place(settings, _known_ports(settings))
-    return [_status_of(part, place) for part in PARTS]
+    records = _records(settings)  # once: another process may start a part while we look
+    place = Place(settings, _ports(records))
+    return [_status_of(part, records.get(part.name), place) for part in PARTS]
 
 
 def check(settings: LocalSettings) -> None:
@@ -180,7 +181,7 @@ def _sweep(settings: LocalSettings, part: Part) -> None:
 
 def _settle_ports(settings: LocalSettings, missing: Sequence[Part]) -> dict[str, int]:
     """Fix every port: a running part keeps its own, a missing one gets a free one of its choice."""
-    known = _known_ports(settings)
+    known = _ports(_records(settings))
     names = [name for part in missing for name in part.ports]
     wanted = {name: _port_setting(settings, name) for name in names}
     for name, port in wanted.items():
@@ -250,8 +251,7 @@ def _wait_ready(part: Part, place: Place, found: ProcessRecord) -> None:
         raise Unavailable(f"{part.name} is not ready after {timeout_s:.0f} s; {_log_words(found)}")
 
 
-def _status_of(part: Part, place: Place) -> PartStatus:
-    found = process.load(_record_file(place.settings, part))
+def _status_of(part: Part, found: ProcessRecord | None, place: Place) -> PartStatus:
     if found is None:
         return PartStatus(name=part.name, state=State.STOPPED)
     if process.is_alive(found):
@@ -283,10 +283,14 @@ def _is_running(settings: LocalSettings, part: Part) -> bool:
     return found is not None and process.is_alive(found)
 
 
-def _known_ports(settings: LocalSettings) -> dict[str, int]:
-    """Read the ports of all parts that were started and not stopped."""
-    records = (process.load(_record_file(settings, part)) for part in PARTS)
-    return {name: port for found in records if found for name, port in found.ports.items()}
+def _records(settings: LocalSettings) -> dict[str, ProcessRecord]:
+    """Read the records of all parts that were started and not stopped."""
+    found = {part.name: process.load(_record_file(settings, part)) for part in PARTS}
+    return {name: record for name, record in found.items() if record}
+
+
+def _ports(records: Mapping[str, ProcessRecord]) -> dict[str, int]:
+    return {name: port for record in records.values() for name, port in record.ports.items()}
 
 
 def _port_setting(settings: LocalSettings, name: str) -> int:

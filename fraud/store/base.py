@@ -215,7 +215,7 @@ def open_store(url: str) -> FeatureStore:
         When the store cannot be reached.
     """
     parts = urlsplit(url)
-    if parts.scheme == "lmdb" and parts.path:
+    if parts.scheme == "lmdb" and parts.path and not parts.netloc:  # lmdb://a/b would mean /b
         from fraud.store.lmdb import LmdbStore  # noqa: PLC0415  a backend is loaded when it is named
 
         return LmdbStore(parts.path)

@@ -115,7 +115,7 @@ def _measure_stream(
 
 
 def _start_pass(source: DataFrame, folder: Path, done: list[tuple[float, int]]) -> Any:
-    url = f"lmdb://{folder / 'store'}"
+    url = f"lmdb://{(folder / 'store').absolute()}"
     with open_store(url) as store:
         token = store.acquire("bench")
     kept = open_store(url)

@@ -33,7 +33,9 @@ def fraud(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def parts(home: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(fraud(home, "status", "--json").stdout)
+    asked = fraud(home, "status", "--json")
+    assert asked.stdout, asked.stderr
+    found: list[dict[str, Any]] = json.loads(asked.stdout)
     return found
 
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -108,6 +109,22 @@ def test_up_starts_all_and_a_second_up_starts_nothing(settings):
 def test_up_of_one_part_starts_what_it_needs_and_no_more(settings):
     found = _up(settings, "predictor")
     assert {name for name, part in found.items() if part.state is State.READY} == {"mlflow", "predictor"}
+
+
+def test_a_part_that_starts_while_the_others_are_looked_at_is_told_of_the_next_time(settings, use_parts):
+    _up(settings, "broker", "mlflow")
+    record = settings.home_path / "run" / "mlflow.json"
+    hidden = record.with_suffix(".hidden")
+    record.rename(hidden)
+
+    def starts_another(_place):
+        hidden.rename(record)
+        return True
+
+    use_parts(replace(_part("broker"), is_ready=starts_another), _part("mlflow"))
+    assert [part.state for part in platform.status(settings)] == [State.READY, State.STOPPED]
+    use_parts(_part("broker"), _part("mlflow"))
+    assert [part.state for part in platform.status(settings)] == [State.READY, State.READY]
 
 
 def test_an_unknown_part_is_refused(settings):

@@ -278,7 +278,7 @@ def test_crashes_between_runs_of_an_epoch_never_show(
         assert counts == {key: n for key, n in expected.items() if n}
 
 
-@pytest.mark.parametrize("bad", ["", "lmdb://", "file:///x", "store"])
+@pytest.mark.parametrize("bad", ["", "lmdb://", "lmdb://a/relative/folder", "file:///x", "store"])
 def test_a_url_of_no_known_store_is_refused(bad: str) -> None:
     make: Callable[[str], FeatureStore] = open_store
     with pytest.raises(BadConfig, match="lmdb:///folder"):
