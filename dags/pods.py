@@ -115,10 +115,7 @@ def run_job(
         ],
         volumes=[
             k8s.V1Volume(name="tmp", empty_dir=k8s.V1EmptyDirVolumeSource()),
-            *(
-                k8s.V1Volume(name=one["name"], persistent_volume_claim={"claimName": one["claim"]})
-                for one in plan.get("volumes", [])
-            ),
+            *(_volume(one) for one in plan.get("volumes", [])),
         ],
         volume_mounts=[
             k8s.V1VolumeMount(name="tmp", mount_path="/tmp"),  # noqa: S108  (a volume of the pod's own)
@@ -152,6 +149,16 @@ def run_job(
         on_finish_action=plan.get("onFinish", "delete_pod"),
         log_events_on_failure=True,
         **own,
+    )
+
+
+def _volume(planned: dict[str, str]) -> k8s.V1Volume:
+    """Make a claim's volume, or a ConfigMap's that may be missing."""
+    if "claim" in planned:
+        return k8s.V1Volume(name=planned["name"], persistent_volume_claim={"claimName": planned["claim"]})
+    return k8s.V1Volume(
+        name=planned["name"],
+        config_map=k8s.V1ConfigMapVolumeSource(name=planned["configMap"], optional=True),
     )
 
 

@@ -1,6 +1,7 @@
 """Airflow DAG: an account of the champion, daily: its decisions, itself, what it is asked, its features.
 
-The four look at different things and do not wait for each other; one that fails says so by itself.
+And of the experiment, where there is one; it is stopped where a guardrail demands it. They look at different
+things and do not wait for each other; one that fails says so by itself.
 """
 
 from datetime import timedelta
@@ -33,5 +34,11 @@ with make_dag(
         ["python", "-m", "fraud", "drift"],
         timeout=timedelta(hours=1),
         environment={"FRAUD_DRIFT_OUT": "/tmp/drift"},  # noqa: S108
+    )
+    run_job(
+        "experiment",
+        "experiment",
+        ["python", "-m", "fraud", "experiment", "report"],
+        timeout=timedelta(hours=1),
     )
     run_job("parity", "parity", ["python", "-m", "fraud", "parity"], timeout=timedelta(hours=3))

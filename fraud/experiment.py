@@ -18,13 +18,14 @@
 
 An arm's ``alias`` of the registry decides; its ``shadow`` is scored too, without any effect. One arm with a
 shadow is an experiment in shadow mode. Reads the file and its stop record (``<file>.stopped``), which the
-analysis writes and the stream and the scoring service follow without a restart.
+analysis writes. Stream and scoring service follow both without a restart: an experiment begins when the
+file appears, and ends when it is taken away.
 """
 
 import json
 import logging
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -203,29 +204,44 @@ def read_stop(file: Path, experiment: Experiment) -> Stop | None:
     return stop if stop.experiment == experiment.id else None
 
 
-def stop_experiment(file: Path, experiment: Experiment, by: str, reason: str) -> Stop:
-    """Write the stop record, whole or not at all; an earlier one of this experiment stays."""
+def stop_experiment(
+    file: Path, experiment: Experiment, by: str, reason: str, write: Callable[[Path, str], None] | None = None
+) -> Stop:
+    """Write the stop record, whole or not at all; an earlier one of this experiment stays.
+
+    Parameters
+    ----------
+    file
+        The definition.
+    by, reason
+        Who, and why; both are kept.
+    write
+        Puts a text where the stop record belongs, if that is not a file that we may write.
+    """
     earlier = read_stop(file, experiment)
     if earlier is not None:
         return earlier
     stop = Stop(experiment=experiment.id, at=datetime.now(UTC), by=by, reason=reason)
-    target = stop_file(file)
-    partial = target.with_name(f"{target.name}.partial")
-    partial.write_text(json.dumps(stop.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
-    partial.replace(target)
+    (write or _write)(stop_file(file), json.dumps(stop.model_dump(mode="json"), indent=1) + "\n")
     return stop
+
+
+def _write(file: Path, text: str) -> None:
+    partial = file.with_name(f"{file.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(file)
 
 
 _Stamps = tuple[Stamp | None, ...]
 
 
 class ExperimentFile:
-    """A definition that may change, or be stopped, while a program runs.
+    """A definition that may appear, change, be stopped or be taken away while a program runs.
 
     Parameters
     ----------
     file
-        The definition.
+        The definition; there is no experiment while there is no such file.
 
     Raises
     ------
@@ -236,8 +252,9 @@ class ExperimentFile:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._seen = self._stamps()
-        self.experiment = read_experiment(file)
-        self.stopped = read_stop(file, self.experiment)
+        self.experiment: Experiment | None = None
+        self.stopped: Stop | None = None
+        self._read()
         self.refused = ""
         """Why the file as it is now was refused; empty: it is in force."""
 
@@ -248,18 +265,27 @@ class ExperimentFile:
             return
         self._seen = stamps
         try:
-            self.experiment, self.refused = read_experiment(self._file), ""
+            self._read()
+            self.refused = ""
         except BadConfig as error:
             self.refused = str(error)
             log.warning("the experiment stays as it was: %s", error)
-        self.stopped = read_stop(self._file, self.experiment)
-        log.info("experiment %s, stopped: %s", self.experiment.id, self.stopped)
+            self._read_stop()
+        log.info("experiment %s, stopped: %s", self.experiment and self.experiment.id, self.stopped)
 
     def running(self, now: datetime | None = None) -> Experiment | None:
         """Tell the experiment that is under way; None before its start, after its end, or once stopped."""
         now = now or datetime.now(UTC)
-        is_on = self.stopped is None and self.experiment.start <= now < self.experiment.stop
-        return self.experiment if is_on else None
+        if self.experiment is None or self.stopped is not None:
+            return None
+        return self.experiment if self.experiment.start <= now < self.experiment.stop else None
+
+    def _read(self) -> None:
+        self.experiment = read_experiment(self._file) if self._file.exists() else None
+        self._read_stop()
+
+    def _read_stop(self) -> None:
+        self.stopped = read_stop(self._file, self.experiment) if self.experiment else None
 
     def _stamps(self) -> _Stamps:
         return tuple(stamp_of(file) for file in (self._file, stop_file(self._file)))

@@ -215,9 +215,8 @@ def _console_environment(place: Place) -> dict[str, str]:
 
 
 def _experiment(place: Place, part: str) -> dict[str, str]:
-    """Let a part take part in the experiment that the home folder defines, if it does."""
-    file = place.settings.home_path / EXPERIMENT
-    return {f"FRAUD_{part}_EXPERIMENT_FILE": str(file)} if file.exists() else {}
+    """Let a part take part in the experiment that the home folder defines, once it does."""
+    return {f"FRAUD_{part}_EXPERIMENT_FILE": str(place.settings.home_path / EXPERIMENT)}
 
 
 def _spark_scratch(place: Place) -> Path:

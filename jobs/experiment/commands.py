@@ -32,10 +32,16 @@ def report(
     delta: _Delta = None,
     out: Annotated[Path | None, typer.Option(help="Folder; default .fraud/experiment.")] = None,
 ) -> None:
-    """Write the report with plots, and stop the experiment where a guardrail is surely violated."""
+    """Write the report with plots, and stop the experiment where a guardrail is surely violated.
+
+    Exit code 3: there is no experiment.
+    """
     from jobs.experiment.main import run  # noqa: PLC0415
 
     settings = _settings(file=file, delta=delta, out=out)
+    if not settings.file.exists():
+        typer.echo(f"there is no experiment: {settings.file} would define one")
+        raise typer.Exit(3)
     analysis, stop = run(settings)
     _show(analysis, stop)
     typer.echo(f"report: {settings.out / 'report.html'}")
@@ -48,14 +54,16 @@ def stop(
     by: Annotated[str, typer.Option(help="Who.")] = "operator",
 ) -> None:
     """Stop the experiment: stream and scoring service decide by the champion alone from the next look on."""
-    from fraud.experiment import read_experiment, stop_experiment, stop_file  # noqa: PLC0415
+    from fraud.experiment import read_experiment, stop_file  # noqa: PLC0415
+    from jobs.experiment.main import stop_by  # noqa: PLC0415
 
     settings = _settings(file=file)
-    record = stop_experiment(settings.file, read_experiment(settings.file), by, reason)
+    record = stop_by(settings, read_experiment(settings.file), by, reason)
     typer.echo(
         f"{record.experiment} was stopped at {record.at:%Y-%m-%d %H:%M} by {record.by}: {record.reason}"
     )
-    typer.echo(f"record: {stop_file(settings.file)} (delete it to go on)")
+    place = f"ConfigMap {settings.config_map}, " if settings.config_map else ""
+    typer.echo(f"record: {place}{stop_file(settings.file)} (delete it to go on)")
 
 
 @app.command()

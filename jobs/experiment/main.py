@@ -7,9 +7,11 @@ Reads the definition and the Delta tables ``decisions`` and ``labels``; writes `
 import json
 import logging
 import os
+from functools import partial
+from pathlib import Path
 
 from fraud.errors import Unavailable
-from fraud.experiment import Stop, read_experiment, read_stop, stop_experiment
+from fraud.experiment import Experiment, Stop, read_experiment, read_stop, stop_experiment
 from fraud.figures import publish_figures
 from fraud.telemetry import configure_logging
 from jobs.experiment.analysis import Analysis, analyse, state_of
@@ -41,14 +43,14 @@ def run(settings: ExperimentSettings) -> tuple[Analysis, Stop | None]:
     analysis, stop = look_once(settings)
     demand = analysis.must_stop()
     if stop is None and demand is not None:
-        stop = stop_experiment(settings.file, analysis.experiment, *demand)
+        stop = stop_by(settings, analysis.experiment, *demand)
         log.warning("experiment %s is stopped: %s", analysis.experiment.id, stop.reason)
     settings.out.mkdir(parents=True, exist_ok=True)
     (settings.out / "report.html").write_text(write_html(analysis, stop), encoding="utf-8")
     state = settings.out / "state.json"
-    partial = state.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(state_of(analysis, stop.reason if stop else None)), encoding="utf-8")
-    partial.replace(state)
+    unfinished = state.with_suffix(f".{os.getpid()}.partial")
+    unfinished.write_text(json.dumps(state_of(analysis, stop.reason if stop else None)), encoding="utf-8")
+    unfinished.replace(state)
     if settings.publishes:
         stream = StreamSettings()
         try:
@@ -61,6 +63,31 @@ def run(settings: ExperimentSettings) -> tuple[Analysis, Stop | None]:
         except Unavailable as error:
             log.warning("Prometheus will not see this run: %s", error)
     return analysis, stop
+
+
+def stop_by(settings: ExperimentSettings, experiment: Experiment, by: str, reason: str) -> Stop:
+    """Stop the experiment: the record goes beside the definition, or into its ConfigMap.
+
+    Raises
+    ------
+    BadConfig, Unavailable
+        When there is no cluster, or it does not let us.
+    """
+    write = partial(_write_to_config_map, settings.config_map) if settings.config_map else None
+    return stop_experiment(settings.file, experiment, by, reason, write)
+
+
+def _write_to_config_map(name: str, file: Path, text: str) -> None:
+    from kubernetes import client  # noqa: PLC0415  (only on a cluster)
+    from kubernetes.client.exceptions import ApiException  # noqa: PLC0415
+
+    from fraud.cluster import connect  # noqa: PLC0415
+
+    namespace = connect()
+    try:
+        client.CoreV1Api().patch_namespaced_config_map(name, namespace, {"data": {file.name: text}})
+    except ApiException as error:
+        raise Unavailable(f"ConfigMap {name} does not take the stop record: {error.reason}") from error
 
 
 def main() -> None:

@@ -12,7 +12,9 @@ class ExperimentSettings(BaseSettings):
 
     file: Path = Path(".fraud/experiment.yaml")
     """The definition (``fraud.experiment``), as stream and scoring service read it; the stop record is
-    written beside it."""
+    written beside it, or into ``config_map``."""
+    config_map: str = ""
+    """On a cluster: name of the ConfigMap that ``file`` is mounted from, which takes the stop record."""
     delta: str = ""
     """Path or URI under which the Delta tables lie; default: where the stream writes (FRAUD_STREAM_*)."""
     out: Path = Path(".fraud/experiment")

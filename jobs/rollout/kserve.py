@@ -7,12 +7,12 @@ Deployment (DECISIONS.md). Reads and writes InferenceServices, reads pods.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
+from fraud.cluster import connect
 from fraud.errors import BadConfig, Unavailable
 from jobs.rollout.settings import RolloutSettings
 
@@ -20,7 +20,6 @@ KIND: Final = ("serving.kserve.io", "v1beta1")
 PLURAL: Final = "inferenceservices"
 PORT: Final = 8080
 PAUSE_S: Final = 2.0
-_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _NOT_FOUND: Final = 404
 
 
@@ -39,12 +38,8 @@ class KServe:
     """
 
     def __init__(self, settings: RolloutSettings) -> None:
-        try:
-            config.load_config()  # type: ignore[no-untyped-call]
-        except config.ConfigException as error:
-            raise BadConfig(f"no cluster: {error}") from error
         self._settings = settings
-        self._namespace = settings.namespace or _own_namespace()
+        self._namespace = connect(settings.namespace)
         self._services = client.CustomObjectsApi()
         self._pods = client.CoreV1Api()
 
@@ -113,7 +108,8 @@ class KServe:
 def derive(champion: dict[str, Any], name: str, model: str) -> dict[str, Any]:
     """Make the canary's InferenceService: the champion's model server with one version and one replica."""
     predictor = {**champion["spec"]["predictor"], "minReplicas": 1, "maxReplicas": 1}
-    container, *others = predictor["containers"]
+    # Written out, or left to a ServingRuntime, whose environment the model's own goes over.
+    container, *others = [predictor["model"]] if "model" in predictor else predictor["containers"]
     own = {
         "FRAUD_PREDICTOR_MODEL": model,
         "FRAUD_PREDICTOR_CANARY_URL": "",
@@ -121,7 +117,8 @@ def derive(champion: dict[str, Any], name: str, model: str) -> dict[str, Any]:
     }
     environment = [one for one in container.get("env", []) if one["name"] not in own]
     environment += [{"name": key, "value": value} for key, value in own.items()]
-    predictor["containers"] = [{**container, "env": environment}, *others]
+    container = {**container, "env": environment}
+    predictor |= {"model": container} if "model" in predictor else {"containers": [container, *others]}
     metadata = champion["metadata"]
     kept = {key: dict(metadata.get(key) or {}) for key in ("labels", "annotations")}
     kept["labels"].pop("app.kubernetes.io/managed-by", None)  # Helm must not take it for its own
@@ -136,7 +133,3 @@ def derive(champion: dict[str, Any], name: str, model: str) -> dict[str, Any]:
         "metadata": {"name": name, **kept},
         "spec": {"predictor": predictor},
     }
-
-
-def _own_namespace() -> str:
-    return _NAMESPACE.read_text(encoding="utf-8").strip() if _NAMESPACE.exists() else "fraud"

@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 class Lab:
-    """One definition and its challenger.
+    """One definition and its challenger, which is loaded once there is a definition.
 
     Parameters
     ----------
@@ -23,7 +23,20 @@ class Lab:
 
     def __init__(self, file: ExperimentFile, challenger: Model) -> None:
         self.file, self.challenger = file, challenger
+        self._is_following = False
         self._was_away = False
+
+    def look(self) -> None:
+        """Take in what has changed, and begin to follow the challenger when there is something to ask it."""
+        self.file.look()
+        if self.file.experiment is not None and not self._is_following:
+            self._is_following = True
+            self.challenger.start()
+
+    def stop(self) -> None:
+        """End."""
+        if self._is_following:
+            self.challenger.stop()
 
     def running(self) -> Experiment | None:
         """Tell the experiment that is under way."""

@@ -78,7 +78,7 @@ class Service:
         """Begin to follow the model and the rules, and to empty the outbox; wait a while for a model."""
         self.model.start()
         if self.lab:
-            self.lab.challenger.start()
+            self.lab.look()
         give_up = time.monotonic() + self.settings.model_wait_s
         while not self.model.is_ready() and time.monotonic() < give_up:
             time.sleep(0.05)
@@ -91,7 +91,7 @@ class Service:
         self.outbox.stop()
         self.model.stop()
         if self.lab:
-            self.lab.challenger.stop()
+            self.lab.stop()
         self._watcher.join(5.0)
         self.store.close()
 
@@ -199,7 +199,7 @@ class Service:
                 log.error("the rules stay as they were: %s", self.rules.refused)
             metrics.RULES_REFUSED.set(bool(self.rules.refused))
             if self.lab:
-                self.lab.file.look()
+                self.lab.look()
             try:
                 self.labels.resolve()
             except Unavailable as error:

@@ -53,7 +53,7 @@ def retraining() -> dict[str, Any]:
     for component in COMPONENTS:
         wait_for("condition=Available", f"deployment/airflow-{component}")
     wait_for("jsonpath={.status.succeeded}=1", "jobs", "--selector=app.kubernetes.io/component=migrate")
-    until(lambda: airflow("/api/v2/dags")["total_entries"] == 3, "the DAGs are not there")
+    until(lambda: airflow("/api/v2/dags")["total_entries"] == 4, "the DAGs are not there")
     run = airflow(
         "/api/v2/dags/retrain_model/dagRuns",
         {

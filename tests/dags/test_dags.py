@@ -17,7 +17,8 @@ SNAPSHOT = Path(__file__).parent / "structure.json"
 TASKS = [
     *(f"retrain_model.{step}" for step in ("validate", "features", "train", "evaluate", "gate", "register")),
     "retrain_model.rollout",
-    *(f"watch_model.{task}" for task in ("performance", "evaluate", "drift", "parity")),
+    *(f"watch_model.{task}" for task in ("performance", "evaluate", "drift", "parity", "experiment")),
+    "learn_online.learn",
     "compact_tables.compact",
 ]
 
@@ -86,7 +87,8 @@ def test_a_pod_keeps_the_restricted_standard(seen, name):
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert spec["restartPolicy"] == "Never"
     assert spec["activeDeadlineSeconds"] > 0
-    assert spec["automountServiceAccountToken"] is (name == "retrain_model.rollout")
+    asks_kubernetes = name in {"retrain_model.rollout", "watch_model.experiment"}
+    assert spec["automountServiceAccountToken"] is asks_kubernetes
     for container in spec["containers"]:
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud.errors import BadConfig
-from fraud.experiment import Alias, Experiment, ExperimentFile, read_experiment, stop_experiment, stop_file
+from fraud.experiment import (
+    Alias,
+    Experiment,
+    ExperimentFile,
+    Stop,
+    read_experiment,
+    stop_experiment,
+    stop_file,
+)
 
 TEXT = """\
 id: challenger-7
@@ -118,6 +126,25 @@ def test_a_stop_record_that_cannot_be_read_stops(tmp_path: Path) -> None:
     stop_file(path).write_text("half a rec")
     file.look()
     assert file.running() is None
+
+
+def test_there_is_an_experiment_while_there_is_a_definition(tmp_path: Path) -> None:
+    path = tmp_path / "experiment.yaml"
+    file = ExperimentFile(path)
+    assert file.running() is None
+    write(tmp_path)
+    file.look()
+    assert file.running() is not None
+    path.unlink()
+    file.look()
+    assert file.running() is None
+
+
+def test_a_stop_record_may_go_elsewhere(tmp_path: Path) -> None:
+    path, taken = write(tmp_path), {}
+    stop = stop_experiment(path, read_experiment(path), "guardrail", "enough", taken.__setitem__)
+    assert not stop_file(path).exists()
+    assert Stop.model_validate_json(taken[stop_file(path)]) == stop
 
 
 def test_a_definition_that_becomes_wrong_changes_nothing(tmp_path: Path) -> None:

@@ -46,13 +46,19 @@ spec:
         httpGet: {path: /ready, port: metrics}
         periodSeconds: 5
         timeoutSeconds: 5
-      env: {{- include "streaming.env" $ | nindent 8 }}
+      env:
+        {{- include "streaming.env" $ | nindent 8 }}
+        - {name: FRAUD_STREAM_EXPERIMENT_FILE, value: /etc/fraud/experiment/experiment.yaml}
       {{- end }}
       {{- with $.Values.delta.existingSecret }}
       envFrom:
         - secretRef: {name: {{ . }}}
       {{- end }}
-      volumeMounts: {{- include "streaming.mounts" $ | nindent 8 }}
+      volumeMounts:
+        {{- include "streaming.mounts" $ | nindent 8 }}
+        {{- if .driver }}
+        - {name: experiment, mountPath: /etc/fraud/experiment, readOnly: true}
+        {{- end }}
   terminationGracePeriodSeconds: 90
   volumes:
     - name: tmp
@@ -60,6 +66,10 @@ spec:
     - name: home
       persistentVolumeClaim:
         claimName: {{ $.Values.persistence.existingClaim | default (include "fraud.fullname" $) }}
+    {{- if .driver }}
+    - name: experiment
+      configMap: {name: {{ $.Values.experiment.configMap }}, optional: true}
+    {{- end }}
     {{- if and .driver $.Values.backfill.enabled $.Values.backfill.claim }}
     - name: history
       persistentVolumeClaim:

@@ -62,6 +62,15 @@ def test_up_to_the_floor_nothing_is_slow():
     assert judge(seen(slow_s=0.0001), seen(seed=2, slow_s=0.02), SETTINGS).word == "good"
 
 
+def test_the_canary_of_a_serving_runtime_overrides_its_environment():
+    predictor = {"minReplicas": 3, "model": {"modelFormat": {"name": "fraud"}, "runtime": "fraud"}}
+    champion = {"metadata": {"name": "fraud"}, "spec": {"predictor": predictor}}
+    found = derive(champion, "fraud-canary", "models:/fraud/7")["spec"]["predictor"]
+    assert found["model"]["runtime"] == "fraud"
+    assert {"name": "FRAUD_PREDICTOR_MODEL", "value": "models:/fraud/7"} in found["model"]["env"]
+    assert "containers" not in found
+
+
 def test_the_canary_is_the_champions_service_with_one_version_and_one_replica():
     champion = {
         "metadata": {

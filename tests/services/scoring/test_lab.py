@@ -10,7 +10,7 @@ import pytest
 
 from fraud.contracts import Decision, ScoredTransaction, parse_record
 from fraud.errors import Unavailable
-from fraud.experiment import stop_experiment
+from fraud.experiment import read_experiment, stop_experiment
 from services.scoring.fast_model import FastModel
 from services.scoring.models import Verdict
 from services.scoring.outbox import messages_of
@@ -26,7 +26,10 @@ class Challenger(Always):
     """Another model than the champion."""
 
     def __init__(self) -> None:
-        self.fast, self.is_away = FastModel(OTHER), False
+        self.fast, self.is_away, self.is_followed = FastModel(OTHER), False, False
+
+    def start(self) -> None:
+        self.is_followed = True
 
     def judge(self, vector: np.ndarray[Any, Any]) -> Verdict:
         if self.is_away:
@@ -60,7 +63,7 @@ def lab(tmp_path: Path) -> Iterator[LabApi]:
 
 
 def user_in(lab: LabApi, arm: str) -> str:
-    experiment = lab.service.lab.file.experiment  # type: ignore[union-attr]
+    experiment = read_experiment(lab.file)
     return next(user for user in map(str, range(1_000)) if experiment.arm_of(user).name == arm)
 
 
@@ -85,11 +88,29 @@ def test_without_the_challenger_the_champion_decides_its_arm(lab: LabApi) -> Non
 def test_once_stopped_the_champion_decides_alone_without_a_restart(lab: LabApi) -> None:
     user = user_in(lab, "treatment")
     assert lab.record(user_id=user)["model_version"] == "8"
-    stop_experiment(lab.file, lab.service.lab.file.experiment, "guardrail", "enough")  # type: ignore[union-attr]
-    lab.service.lab.file.look()  # type: ignore[union-attr]
+    stop_experiment(lab.file, read_experiment(lab.file), "guardrail", "enough")
+    lab.service.lab.look()  # type: ignore[union-attr]
     found = lab.record(user_id=user)
     assert found["model_version"] == "7"
     assert "arm" not in found
+
+
+def test_an_experiment_begins_with_its_file_and_ends_without_it_and_only_then_asks_the_challenger(
+    tmp_path: Path,
+) -> None:
+    lab = LabApi(tmp_path)
+    text = lab.file.read_text()
+    user, asked = user_in(lab, "treatment"), lab.service.lab
+    assert asked is not None
+    lab.file.unlink()
+    asked.look()
+    assert "arm" not in lab.record(user_id=user)
+    assert not lab.challenger.is_followed
+    lab.file.write_text(text)
+    asked.look()
+    assert lab.record(user_id=user)["model_version"] == "8"
+    assert lab.challenger.is_followed
+    lab.service.store.close()
 
 
 def test_without_an_experiment_nothing_is_recorded_of_one(tmp_path: Path) -> None:
