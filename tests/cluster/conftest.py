@@ -1,6 +1,8 @@
 """A cluster that KUBECONFIG names, with the operators and our images; the platform comes by its charts.
 
-Run by hand: ``uv run pytest -m cluster``. Releases and their values are those of skaffold's profile ``kind``.
+Run by hand: ``uv run pytest -m cluster``. What `skaffold run` has installed is taken as it is; a missing
+release is installed with the values of skaffold's profile ``kind``. Images are named as their folders, or as
+the file says that `skaffold build --file-output` wrote (``FRAUD_CLUSTER_BUILD``).
 """
 
 import json
@@ -79,8 +81,11 @@ def in_pod(pod: str, program: str) -> str:
 
 
 def install(release: str, *options: str) -> None:
-    """Install or upgrade a release of skaffold's module ``platform``, with its values for kind."""
+    """Install a release of skaffold's module ``platform`` with its values for kind, if it is not there."""
     helm = shutil.which("helm") or str(Path.home() / ".cache" / "fraud" / "bin" / "helm")
+    found = run(helm, "list", "--namespace", NAMESPACE, "--filter", f"^{release}$", "--deployed", "--short")
+    if found.split() == [release]:
+        return
     chart = ROOT / _releases()[release]["chartPath"]
     values = chart / "values-kind.yaml"
     files = ["--values", str(values)] if values.exists() else []
@@ -89,34 +94,108 @@ def install(release: str, *options: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Smoke:
-    """One run of ``jobs/smoke`` on the cluster."""
+class Job:
+    """A Kubernetes Job that was started."""
 
     name: str
 
+    def succeed(self) -> str:
+        """Wait for its end, and return what it said."""
+        status = until(self._ended, f"job {self.name} has not ended")
+        log = kubectl("logs", f"job/{self.name}")
+        assert status.get("succeeded"), log
+        return log
+
     def end(self) -> dict[str, Any]:
-        """Wait for its end, whichever, and return its account."""
-        until(self._has_ended, f"job {self.name} has not ended")
-        log = kubectl("logs", f"job/{self.name}", "--container", "smoke")
+        """Wait for the end of a smoke test, whichever, and return its account."""
+        until(self._ended, f"job {self.name} has not ended")
+        log = kubectl("logs", f"job/{self.name}")
         lines = [line for line in log.splitlines() if line.startswith("{")]
         assert lines, log
         account: dict[str, Any] = json.loads(lines[-1])
         return account
 
-    def _has_ended(self) -> bool:
-        status = json.loads(kubectl("get", "job", self.name, "-o", "json"))["status"]
-        return bool(status.get("succeeded") or status.get("failed"))
+    def _ended(self) -> dict[str, Any]:
+        status: dict[str, Any] = json.loads(kubectl("get", "job", self.name, "-o", "json"))["status"]
+        return status if status.get("succeeded") or status.get("failed") else {}
 
 
-def smoke(name: str, **settings: str) -> Smoke:
+def image(name: str) -> str:
+    """Tell the whole name of an image of ours."""
+    file = os.environ.get("FRAUD_CLUSTER_BUILD")
+    builds = json.loads(Path(file).read_text())["builds"] if file else []
+    return str({one["imageName"]: one["tag"] for one in builds}.get(name, name))
+
+
+def smoke(name: str, **settings: str) -> Job:
     """Start ``manifests/smoke.yaml`` under another name, with settings of its own."""
     job = yaml.safe_load((ROOT / "manifests" / "smoke.yaml").read_text())
     job["metadata"]["name"] = name
     container = job["spec"]["template"]["spec"]["containers"][0]
+    container["image"] = image("smoke")
     container["env"] += [{"name": f"FRAUD_SMOKE_{key}", "value": value} for key, value in settings.items()]
+    return _start(job)
+
+
+def start_job(folder: str, *arguments: str) -> Job:
+    """Start a job of ``jobs/`` by its command, with image, settings, volumes and rights of the DAGs' plan."""
+    plan = yaml.safe_load(kubectl("get", "configmap", "airflow-plan", "-o", "jsonpath={.data.plan\\.yaml}"))
+    volumes, mounts = [{"name": "tmp", "emptyDir": {}}], [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108
+    for one in plan["volumes"]:
+        kind = (
+            {"persistentVolumeClaim": {"claimName": one["claim"]}}
+            if "claim" in one
+            else {"configMap": {"name": one["configMap"], "optional": True}}
+        )
+        volumes.append({"name": one["name"], **kind})
+        mounts.append({"name": one["name"], "mountPath": one["path"]})
+    container = {
+        "name": folder,
+        "image": plan["images"][folder],
+        "imagePullPolicy": "IfNotPresent",
+        "args": ["python", "-m", "fraud", *arguments],
+        "envFrom": [{"configMapRef": {"name": name}} for name in plan["configMaps"]],
+        "resources": plan["resources"]["default"],
+        "volumeMounts": mounts,
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+    pod = {
+        "serviceAccountName": plan["serviceAccounts"].get(folder, "default"),
+        "automountServiceAccountToken": folder in plan["serviceAccounts"],
+        "restartPolicy": "Never",
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 10001,
+            "fsGroup": 10001,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": volumes,
+    }
+    labels = {
+        "app.kubernetes.io/name": folder,
+        "app.kubernetes.io/component": "job",
+        "app.kubernetes.io/managed-by": "airflow",
+    }
+    return _start(
+        {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": f"test-{folder}"},
+            "spec": {"backoffLimit": 0, "template": {"metadata": {"labels": labels}, "spec": pod}},
+        }
+    )
+
+
+def _start(job: dict[str, Any]) -> Job:
+    name = job["metadata"]["name"]
     kubectl("delete", "job", name, "--ignore-not-found", "--wait")
     kubectl("create", "-f", "-", given=json.dumps(job))
-    return Smoke(name)
+    return Job(name)
 
 
 @pytest.fixture(scope="session")

@@ -42,20 +42,10 @@ def aliases() -> dict[str, str]:
     return {one["alias"]: str(one["version"]) for one in found}
 
 
-def _has_ended(path: str) -> bool:
-    return airflow(path)["state"] in {"success", "failed"}
-
-
-@pytest.fixture(scope="module")
-def retraining() -> dict[str, Any]:
-    """One run of the DAG over a data interval, ended."""
-    install("airflow")
-    for component in COMPONENTS:
-        wait_for("condition=Available", f"deployment/airflow-{component}")
-    wait_for("jsonpath={.status.succeeded}=1", "jobs", "--selector=app.kubernetes.io/component=migrate")
-    until(lambda: airflow("/api/v2/dags")["total_entries"] == 4, "the DAGs are not there")
+def trigger(dag: str) -> str:
+    """Start a run of a DAG over the interval; returns its path."""
     run = airflow(
-        "/api/v2/dags/retrain_model/dagRuns",
+        f"/api/v2/dags/{dag}/dagRuns",
         {
             "dag_run_id": f"test-{time.time():.0f}",
             "logical_date": datetime.now(UTC).isoformat(),
@@ -63,18 +53,40 @@ def retraining() -> dict[str, Any]:
             "data_interval_end": INTERVAL[1],
         },
     )
-    path = f"/api/v2/dags/retrain_model/dagRuns/{run['dag_run_id']}"
+    return f"/api/v2/dags/{dag}/dagRuns/{run['dag_run_id']}"
+
+
+def states(path: str) -> dict[str, str]:
+    """Wait for the end of a run, and tell what became of its tasks."""
+    until(lambda: _has_ended(path), "the run has not ended", PATIENCE_S)
+    tasks = airflow(f"{path}/taskInstances")["task_instances"]
+    return {one["task_id"]: one["state"] for one in tasks}
+
+
+def _has_ended(path: str) -> bool:
+    return airflow(path)["state"] in {"success", "failed"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _running() -> None:
+    """Airflow, installed and ready."""
+    install("airflow")
+    for component in COMPONENTS:
+        wait_for("condition=Available", f"deployment/airflow-{component}")
+    wait_for("jsonpath={.status.succeeded}=1", "jobs", "--selector=app.kubernetes.io/component=migrate")
+    until(lambda: airflow("/api/v2/dags")["total_entries"] == 4, "the DAGs are not there")
+
+
+@pytest.fixture(scope="module")
+def retraining() -> dict[str, Any]:
+    """One run of the DAG over a data interval, ended."""
+    path = trigger("retrain_model")
     until(lambda: "canary" in aliases() or _has_ended(path), "no canary, and no end", PATIENCE_S)
     if not _has_ended(path):
         smoke("smoke-canary", TRANSACTIONS="600").end()  # a canary that sees nothing is not judged
-    until(lambda: _has_ended(path), "the run has not ended", PATIENCE_S)
-    tasks = airflow(f"{path}/taskInstances")["task_instances"]
+    found = states(path)
     record = airflow(f"{path}/taskInstances/register/xcomEntries/return_value")
-    return {
-        "path": path,
-        "states": {one["task_id"]: one["state"] for one in tasks},
-        "record": record["value"],
-    }
+    return {"path": path, "states": found, "record": record["value"]}
 
 
 def test_every_step_succeeds_or_is_rightly_skipped(retraining):
@@ -97,6 +109,27 @@ def test_the_rollout_reached_the_model_server(retraining):
     assert aliases()["champion"] == version
     served = json.loads(proxied("services/http:fraud-predictor:80", "/v2/models/fraud"))
     assert served["versions"] == [version]
+
+
+@pytest.mark.usefixtures("retraining")
+def test_the_champion_is_watched_and_no_experiment_is_none():
+    kubectl("delete", "configmap", "fraud-experiment", "--ignore-not-found")
+    found = states(trigger("watch_model"))
+    watched = ("performance", "evaluate", "drift", "parity")
+    assert found == {**dict.fromkeys(watched, "success"), "experiment": "skipped"}
+
+
+@pytest.mark.usefixtures("retraining")
+def test_the_tables_are_compacted():
+    assert states(trigger("compact_tables")) == {"compact": "success"}
+
+
+@pytest.mark.usefixtures("retraining")
+def test_new_labels_make_a_challenger():
+    champion = aliases()["champion"]
+    assert states(trigger("learn_online")) == {"learn": "success"}
+    assert aliases()["champion"] == champion
+    assert aliases()["challenger"] != champion
 
 
 @pytest.mark.usefixtures("retraining")
