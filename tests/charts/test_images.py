@@ -96,6 +96,20 @@ def test_every_job_of_a_dag_is_an_image_and_has_its_place_in_the_plan() -> None:
     }
 
 
+def test_skaffold_names_the_images_of_hooks_which_helm_hides_from_it() -> None:
+    hooked: dict[str, set[str]] = {}
+    for chart in charts():
+        for obj in objects(chart, "values"):
+            if "helm.sh/hook" in obj["metadata"].get("annotations", {}):
+                for _, spec in pod_specs(obj):
+                    containers = [*spec["containers"], *spec.get("initContainers", [])]
+                    hooked.setdefault(chart, set()).update(one["image"] for one in containers)
+    assert hooked
+    for chart, images in hooked.items():
+        given = next(one for one in releases() if one["name"] == chart)["setValueTemplates"].values()
+        assert {f"{{{{.IMAGE_TAG_{image}}}}}" for image in images} <= set(given)
+
+
 @pytest.mark.parametrize("name", FOLDERS)
 def test_an_image_holds_all_the_code_that_its_program_imports(name: str) -> None:
     text = (FOLDERS[name] / "Dockerfile").read_text()

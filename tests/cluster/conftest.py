@@ -210,7 +210,7 @@ def platform() -> None:
         install(release)
     wait_for("condition=Ready", "kafka/fraud")
     wait_for("condition=Available", "deployment/mlflow")
-    for release in ("simulator", "serving", "streaming"):  # the first one trains the first model
+    for release in ("simulator", "serving", "streaming", "console"):  # the first one trains the first model
         install(release)
     wait_until_served()
     wait_for("condition=Ready", "pod/streaming-driver")

@@ -12,6 +12,18 @@ from tests.cluster.conftest import in_pod, kubectl, proxied, smoke, until, wait_
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("platform"), pytest.mark.timeout(3600)]
 
 DRIVER = "streaming-driver"
+_CONSOLE = """
+import json, re, httpx
+with httpx.Client(base_url="http://console", follow_redirects=True, timeout=60) as browser:
+    origin = {{"origin": "http://console"}}
+    refused = browser.post("/login", data={{"key": "wrong"}}, headers=origin).status_code
+    browser.post("/login", data={{"key": "{key}"}}, headers=origin).raise_for_status()
+    first = browser.get("/", params={{"show": "all"}})
+    case = browser.get("/cases/" + re.findall(r'data-id="([^"]+)"', first.text)[0])
+    found = {{"/": first.status_code, "/cases": case.status_code}}
+    found.update((path, browser.get(path).status_code) for path in ("/model", "/experiment"))
+print(json.dumps({{**found, "without a key": refused}}))
+"""
 
 
 def test_kafka_and_its_topics_are_ready() -> None:
@@ -60,14 +72,19 @@ def test_the_scoring_service_decides_at_once() -> None:
         "merchant_id": "m-cluster-test",
         "amount": 12.5,
     }
-    key = base64.b64decode(kubectl("get", "secret", "fraud-keys", "-o", "jsonpath={.data.key}")).decode()
-    url, headers = "http://fraud-transformer/v1/score", {"Authorization": f"Bearer {key}"}
+    url, headers = "http://fraud-transformer/v1/score", {"Authorization": f"Bearer {_key()}"}
     call = f"httpx.post({url!r}, json={transaction!r}, headers={headers!r}, timeout=30)"
     program = f"import httpx; print({call}.text)"
     answer = json.loads(in_pod("deployment/simulator", program))
     assert answer["transaction_id"] == "cluster-test"
     assert answer["outcome"] in {"approve", "review", "decline"}
     assert answer["is_fallback"] is False
+
+
+def test_the_console_shows_a_case_to_who_has_a_key() -> None:
+    wait_for("condition=Available", "deployment/console")
+    pages = json.loads(in_pod("deployment/simulator", _CONSOLE.format(key=_key())).splitlines()[-1])
+    assert pages == {"/": 200, "/cases": 200, "/model": 200, "/experiment": 200, "without a key": 401}
 
 
 @pytest.mark.parametrize(
@@ -108,6 +125,10 @@ def _decided() -> float:
         return 0.0
     found = re.search(r"^fraud_stream_transactions_total (\S+)$", text, re.MULTILINE)
     return float(found[1]) if found else 0.0
+
+
+def _key() -> str:
+    return base64.b64decode(kubectl("get", "secret", "fraud-keys", "-o", "jsonpath={.data.key}")).decode()
 
 
 def _served() -> Any:
