@@ -89,9 +89,10 @@ def test_every_job_of_a_dag_is_an_image_and_has_its_place_in_the_plan() -> None:
     assert jobs <= set(FOLDERS)
     assert {name: image["repository"] for name, image in planned.items()} == {name: name for name in planned}
     given = next(one for one in releases() if one["name"] == "airflow")["setValueTemplates"]
+    places = {"image": "airflow", **{f"jobs.images.{name}": name for name in planned}}
     assert given == {
-        f"jobs.images.{name}.{part}": f"{{{{.IMAGE_{word}_{name}}}}}"
-        for name in planned
+        f"{place}.{part}": f"{{{{.IMAGE_{word}_{name}}}}}"
+        for place, name in places.items()
         for part, word in (("repository", "REPO"), ("tag", "TAG"))
     }
 
