@@ -151,6 +151,19 @@ def test_in_production_a_record_survives_a_broker() -> None:
     assert sum(pool["spec"]["replicas"] for pool in pools if "broker" in pool["spec"]["roles"]) == 3
 
 
+def test_the_official_airflow_chart_finds_what_the_dags_need() -> None:
+    found = objects("airflow", "values-official")
+    assert not any(list(pod_specs(obj)) for obj in found)
+    made = {obj["metadata"]["name"]: obj.get("data", {}) for obj in found if obj["kind"] == "ConfigMap"}
+    theirs = yaml.safe_load((CHARTS / "airflow" / "official-chart.yaml").read_text())
+    named = yaml.safe_load(theirs["extraEnvFrom"])[0]["configMapRef"]["name"]
+    assert set(made[named]) == {"FRAUD_DAGS_PLAN", "AIRFLOW_CONN_KUBERNETES_DEFAULT"}
+    folder, file = made[named]["FRAUD_DAGS_PLAN"].rsplit("/", 1)
+    mounted = {one["name"]: one["mountPath"] for one in theirs["volumeMounts"]}
+    volume = next(one for one in theirs["volumes"] if mounted[one["name"]] == folder)
+    assert file in made[volume["configMap"]["name"]]
+
+
 def test_the_kind_profile_fits_a_laptop() -> None:
     cores, memory = 0.0, 0
     for chart, values in cases():

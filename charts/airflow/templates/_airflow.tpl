@@ -14,6 +14,7 @@
 {{- define "airflow.container" -}}
 image: {{ include "fraud.image" .Values.image | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
+command: [airflow]
 securityContext: {{- include "fraud.securityContext" . | nindent 2 }}
 envFrom:
   - configMapRef: {name: {{ include "fraud.fullname" . }}}
