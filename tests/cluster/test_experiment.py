@@ -64,7 +64,9 @@ def test_both_models_decide_until_the_stop_record_and_then_the_champion_alone():
     )
     assert (record["experiment"], record["reason"]) == ("on-a-cluster", "a test")
     until(lambda: _sees("experiment.yaml.stopped"), "the driver does not see the stop record")
-    smoke("smoke-between", TRANSACTIONS="50").end()  # micro-batches that began with the experiment have ended
+    smoke(
+        "smoke-between", TRANSACTIONS="100"
+    ).end()  # micro-batches that began with the experiment have ended
     before = _in_arms()
     assert before >= 300
     assert smoke("smoke-stopped", TRANSACTIONS="300").end()["decided"] == 300
