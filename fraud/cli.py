@@ -85,19 +85,11 @@ class LazyGroup(TyperGroup):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run; an error of the platform, or a wrong setting, ends with its message and exit code 1."""
+        """Run; an error of the platform ends with its message and exit code 1."""
         try:
             return super().main(*args, **kwargs)
         except FraudError as error:
             click.secho(f"error: {error}", fg="red", err=True)
-            raise SystemExit(1) from error
-        except ValueError as error:
-            from pydantic import ValidationError  # noqa: PLC0415  (`--help` must not wait for it)
-
-            if not isinstance(error, ValidationError):
-                raise
-            wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-            click.secho(f"error: setting {wrong}", fg="red", err=True)
             raise SystemExit(1) from error
 
 

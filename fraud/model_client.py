@@ -16,12 +16,13 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from fraud.breaker import CircuitBreaker
 from fraud.contracts import Thresholds
 from fraud.errors import BadModel, Unavailable
 from fraud.features import FEATURES_VERSION
+from fraud.settings import Settings
 
 JSON_LENGTH: Final = "inference-header-content-length"
 """Header of the binary tensor extension: how many bytes of the body are JSON."""
@@ -34,7 +35,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
 
 
-class ModelClientSettings(BaseSettings):
+class ModelClientSettings(Settings):
     """How to reach the model server, and how long to try."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_MODEL_", frozen=True, extra="forbid")

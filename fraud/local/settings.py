@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
-from fraud.errors import BadConfig
+from fraud.settings import Settings
 
 
-class LocalSettings(BaseSettings):
+class LocalSettings(Settings):
     """Where the embedded platform lives, and on which ports; 0 stands for any free port."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_LOCAL_", frozen=True, extra="forbid")
@@ -55,9 +55,4 @@ def local_settings(home: Path | None = None) -> LocalSettings:
     BadConfig
         When a value is wrong; names its variable.
     """
-    try:
-        return LocalSettings() if home is None else LocalSettings(home=home)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        raise BadConfig(f"FRAUD_LOCAL_{name}={first['input']}: {first['msg']}") from error
+    return LocalSettings() if home is None else LocalSettings(home=home)

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from fraud.settings import Settings
 
 
-class StoreSettings(BaseSettings):
+class StoreSettings(Settings):
     """The environment variables of the streaming job that say where its store is."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_STREAM_", frozen=True, extra="ignore")

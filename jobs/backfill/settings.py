@@ -1,10 +1,12 @@
 """Settings of the backfill (``FRAUD_BACKFILL_*``); where it goes, the streaming job's own settings say."""
 
 from pydantic import AwareDatetime
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from fraud.settings import Settings
 
 
-class BackfillSettings(BaseSettings):
+class BackfillSettings(Settings):
     """Which history to fold."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_BACKFILL_", frozen=True, extra="forbid")

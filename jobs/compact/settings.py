@@ -1,10 +1,12 @@
 """Settings of the compaction, read from the environment (``FRAUD_COMPACT_*``)."""
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from fraud.settings import Settings
 
 
-class CompactSettings(BaseSettings):
+class CompactSettings(Settings):
     """How large files become, and how long what they replace stays."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_COMPACT_", frozen=True, extra="forbid")

@@ -129,7 +129,8 @@ def run(settings: LocalSettings, size: Size, console: Console, *, has_experiment
     urls = _addresses(settings)
     console.print(f"  watch the alerts as they happen: {urls.console}")
     streamed = data.transactions.slice(history.num_rows)
-    labels = data.labels.filter(pc.greater_equal(data.labels.column("label_time"), pa.scalar(go_live)))
+    arrived = _before(data.labels, "label_time", pc.max(streamed["event_time"]).as_py())
+    labels = arrived.filter(pc.greater_equal(arrived["label_time"], pa.scalar(go_live)))
     with Watcher(urls.kafka) as watcher, Mender(settings, console):
         _play(urls.kafka, streamed, labels, size.rate, watcher=watcher, console=console)
         expected = streamed.num_rows + len(MALFORMED)

@@ -20,21 +20,21 @@ def drift(  # noqa: PLR0917  (typer passes by name)
     ] = None,
 ) -> None:
     """Compare the last whole days that were served with those the model was registered with."""
-    from fraud.settings import read_settings  # noqa: PLC0415  (`--help` must not wait for the libraries)
+    from fraud.settings import given  # noqa: PLC0415  (`--help` must not wait for the libraries)
     from jobs.drift.main import run  # noqa: PLC0415
     from jobs.drift.settings import DriftSettings  # noqa: PLC0415
     from jobs.train.settings import parse_time  # noqa: PLC0415
 
-    settings = read_settings(
-        DriftSettings,
-        "drift",
-        delta=delta,
-        until=parse_time(until) if until else None,
-        model=model,
-        mlflow_uri=mlflow_uri,
-        out=out,
-        publishes=publishes,
-        is_strict=is_strict,
+    settings = DriftSettings(
+        **given(
+            delta=delta,
+            until=parse_time(until) if until else None,
+            model=model,
+            mlflow_uri=mlflow_uri,
+            out=out,
+            publishes=publishes,
+            is_strict=is_strict,
+        )
     )
     account = run(settings, typer.echo)
     for day in account.days:

@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from fraud.settings import Settings
 
 
 class Limits(BaseModel):
@@ -28,7 +30,7 @@ class Limits(BaseModel):
     """Rows of a day without which a column is not judged."""
 
 
-class DriftSettings(BaseSettings):
+class DriftSettings(Settings):
     """What to compare with what, and where the account of it goes."""
 
     model_config = SettingsConfigDict(

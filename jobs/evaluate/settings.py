@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import AwareDatetime, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from fraud.settings import Settings
 from jobs.train.settings import SourceSettings
 
 
@@ -26,7 +27,7 @@ class EvaluateSettings(SourceSettings):
     """Resamples of users behind the intervals; 0: none."""
 
 
-class GateSettings(BaseSettings):
+class GateSettings(Settings):
     """What a challenger must keep to become champion."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_GATE_", frozen=True, extra="forbid")

@@ -7,10 +7,11 @@ Reads the definition and the Delta tables ``decisions`` and ``labels``; writes `
 import json
 import logging
 import os
+import sys
 from functools import partial
 from pathlib import Path
 
-from fraud.errors import Unavailable
+from fraud.errors import FraudError, Unavailable
 from fraud.experiment import Experiment, Stop, read_experiment, read_stop, stop_experiment
 from fraud.figures import publish_figures
 from fraud.telemetry import configure_logging
@@ -93,7 +94,10 @@ def _write_to_config_map(name: str, file: Path, text: str) -> None:
 def main() -> None:
     """Run the job as a program."""
     configure_logging()
-    run(ExperimentSettings())
+    try:
+        run(ExperimentSettings())
+    except FraudError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from fraud.settings import Settings
 
 
-class ExperimentSettings(BaseSettings):
+class ExperimentSettings(Settings):
     """Which experiment, on which decisions, and where the report goes."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_EXPERIMENT_", frozen=True, extra="forbid")

@@ -23,20 +23,20 @@ def parity(
     """Recompute every served vector from the log; end non-zero if one bit differs (FRAUD_PARITY_*)."""
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
 
-    from fraud.settings import read_settings  # noqa: PLC0415
+    from fraud.settings import given  # noqa: PLC0415
     from jobs.parity.main import run  # noqa: PLC0415
     from jobs.parity.settings import ParitySettings  # noqa: PLC0415
 
-    settings = read_settings(
-        ParitySettings,
-        "parity",
-        delta=delta,
-        since=since,
-        until=until,
-        tolerance=tolerance,
-        slice_rows=slice_rows,
-        scratch=scratch,
-        json_file=json_file,
-        publishes=publishes,
+    settings = ParitySettings(
+        **given(
+            delta=delta,
+            since=since,
+            until=until,
+            tolerance=tolerance,
+            slice_rows=slice_rows,
+            scratch=scratch,
+            json_file=json_file,
+            publishes=publishes,
+        )
     )
     run(settings, Console())

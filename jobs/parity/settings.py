@@ -4,12 +4,13 @@ from datetime import datetime
 from pathlib import Path
 
 from pydantic import AwareDatetime, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from fraud.log.tables import SLICE_ROWS
+from fraud.settings import Settings
 
 
-class ParitySettings(BaseSettings):
+class ParitySettings(Settings):
     """What to compare, and where the account of it goes."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_PARITY_", frozen=True, extra="forbid")

@@ -24,21 +24,21 @@ def performance(  # noqa: PLR0917  (typer passes by name)
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
     from rich.table import Table  # noqa: PLC0415
 
-    from fraud.settings import read_settings  # noqa: PLC0415
+    from fraud.settings import given  # noqa: PLC0415
     from jobs.performance.main import run  # noqa: PLC0415
     from jobs.performance.report import SHOWN, WORDS, in_words, number  # noqa: PLC0415
     from jobs.performance.settings import PerformanceSettings  # noqa: PLC0415
 
-    settings = read_settings(
-        PerformanceSettings,
-        "performance",
-        delta=delta,
-        as_of=as_of,
-        windows_days=windows.split(",") if windows else None,
-        period_days=period,
-        out=out,
-        publishes=publishes,
-        is_strict=is_strict,
+    settings = PerformanceSettings(
+        **given(
+            delta=delta,
+            as_of=as_of,
+            windows_days=windows.split(",") if windows else None,
+            period_days=period,
+            out=out,
+            publishes=publishes,
+            is_strict=is_strict,
+        )
     )
     console = Console(highlight=False)
     if not console.is_terminal:  # a file has no width of its own

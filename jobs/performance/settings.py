@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import AwareDatetime, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from fraud.settings import Settings
 
 Days = Annotated[int, Field(ge=1, le=365)]
 
 
-class PerformanceSettings(BaseSettings):
+class PerformanceSettings(Settings):
     """Which decisions to measure, by which verdicts, and where the account of it goes."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_PERFORMANCE_", frozen=True, extra="forbid")

@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from fraud.errors import BadInput
+from fraud.settings import Settings
 from jobs.train.settings import Share, parse_time
 
 Limit = Annotated[float, Field(ge=0.0)]
 
 
-class RetrainSettings(BaseSettings):
+class RetrainSettings(Settings):
     """Where the steps leave their results, and what data are refused."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_RETRAIN_", frozen=True, extra="forbid")

@@ -3,13 +3,15 @@
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from fraud.settings import Settings
 
 Percent = Annotated[float, Field(gt=0.0, le=100.0)]
 Seconds = Annotated[float, Field(ge=0.0)]
 
 
-class RolloutSettings(BaseSettings):
+class RolloutSettings(Settings):
     """Where the canary runs, how much it gets, and what takes it back."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_ROLLOUT_", frozen=True, extra="forbid")

@@ -109,9 +109,9 @@ def await_predictor(url: str, patience_s: float) -> None:
 def main() -> int:
     """Read the settings, run, and write the account."""
     configure_logging()
-    settings = SmokeSettings()
     started = time.monotonic()
     try:
+        settings = SmokeSettings()
         account = run(settings)
     except FraudError as error:
         sys.exit(f"error: {error}")

@@ -3,17 +3,19 @@
 from typing import Annotated
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from fraud.settings import Settings
 
 
-class SmokeSettings(BaseSettings):
+class SmokeSettings(Settings):
     """How much to send, where, and how long an answer may take."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_SMOKE_", frozen=True, extra="forbid")
 
     kafka_bootstrap: str = "localhost:9092"
     """Host and port of the brokers, comma separated."""
-    kafka_options: dict[str, str] = {}
+    kafka_options: dict[str, str] = Field(default_factory=dict)
     """Further client options under Kafka's names."""
     predictor_url: str = ""
     """Base address of a model server that must answer first; empty: none is asked."""

@@ -195,8 +195,8 @@ class StreamJob:
 def main() -> None:
     """Run the job as a program."""
     configure_logging()
-    settings = StreamSettings()
     try:
+        settings = StreamSettings()
         job = StreamJob(settings)
         signal.signal(signal.SIGTERM, job.stop)
         signal.signal(signal.SIGINT, job.stop)

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from fraud.settings import Settings
 
 
-class StreamSettings(BaseSettings):
+class StreamSettings(Settings):
     """Environment variables ``FRAUD_STREAM_...``."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_STREAM_", frozen=True, extra="forbid")
@@ -15,13 +17,13 @@ class StreamSettings(BaseSettings):
     """Folder on a volume that outlives the driver: checkpoint, spool, and what the next two default to."""
     delta: str = ""
     """Where the Delta tables are (path or URI); default ``<home>/delta``."""
-    delta_options: dict[str, str] = {}
+    delta_options: dict[str, str] = Field(default_factory=dict)
     """Access to the tables' object store, under delta-rs' names, e.g. ``{"AWS_REGION": "eu-west-1"}``."""
     store_url: str = ""
     """Feature store; default ``lmdb://<home>/store``."""
     kafka_bootstrap: str = "127.0.0.1:9092"
     """Host and port of the brokers, comma separated."""
-    kafka_options: dict[str, str] = {}
+    kafka_options: dict[str, str] = Field(default_factory=dict)
     """Further client options under librdkafka's names, e.g. ``{"security.protocol": "SSL"}``; those of
     Spark's source are made from them."""
     predictor_url: str = "http://127.0.0.1:8080"

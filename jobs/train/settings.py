@@ -1,12 +1,13 @@
 """Settings of the training job, read from the environment (``FRAUD_TRAIN_*``) or given by a caller."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BeforeValidator, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
+from pydantic_settings import SettingsConfigDict
 
-from fraud.errors import BadConfig, BadInput
+from fraud.errors import BadInput
+from fraud.settings import Settings
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Cost = Annotated[float, Field(ge=0.0)]
@@ -14,7 +15,7 @@ Address = Annotated[str, BeforeValidator(str)]  # a path, also as such, or a URI
 Days = Annotated[float, Field(gt=0.0)]
 
 
-class SourceSettings(BaseSettings):
+class SourceSettings(Settings):
     """What training and evaluation have in common: the tables, what errors cost, the registry."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid")
@@ -27,9 +28,9 @@ class SourceSettings(BaseSettings):
     or such a folder of tables."""
     labels: Address = ""
     """A table of verdicts; not needed where the transactions have a column ``is_fraud``."""
-    columns: dict[str, str] = {}
+    columns: dict[str, str] = Field(default_factory=dict)
     """Our name: the tables' name of a column, where they differ, e.g. ``{"user_id": "card"}``."""
-    delta_options: dict[str, str] = {}
+    delta_options: dict[str, str] = Field(default_factory=dict)
     """Access to the tables' object store, under delta-rs' names."""
     vectors: Literal["auto", "served", "computed"] = "auto"
     """Feature vectors: those that were served (needs ``features``), computed anew from the tables, or
@@ -71,12 +72,6 @@ class SourceSettings(BaseSettings):
         if registry.startswith("databricks-uc") and (len(parts) != 3 or not all(parts)):
             raise ValueError("model_name must be catalog.schema.model in Unity Catalog")
         return self
-
-    def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise BadConfig(in_words(error)) from error
 
 
 class TrainSettings(SourceSettings):
@@ -167,11 +162,3 @@ def parse_time(text: str) -> datetime:
     except ValueError as error:
         raise BadInput(f"a time must look like 2026-03-01 or 2026-03-01T00:00:00Z; got {text!r}") from error
     return value if value.tzinfo else value.replace(tzinfo=UTC)
-
-
-def in_words(error: ValidationError) -> str:
-    """Name every setting that is wrong, and why."""
-    return "; ".join(
-        f"{'.'.join(map(str, one['loc'])) or 'settings'}: {one['msg']}"
-        for one in error.errors(include_url=False)
-    )

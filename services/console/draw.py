@@ -247,7 +247,9 @@ def _graticule(
                 y = at((degree, middle[1]))[1]
                 parts.append(f'<line class="grid" x1="0" x2="{width}" y1="{y:.1f}" y2="{y:.1f}"/>')
                 side = "N" if degree >= 0 else "S"
-                parts.append(f'<text class="tick small" x="4" y="{y - 3:.1f}">{abs(degree):g}°{side}</text>')
+                if y > 26:  # above stand the degrees of longitude
+                    words = f"{abs(degree):g}°{side}"
+                    parts.append(f'<text class="tick small" x="4" y="{y - 3:.1f}">{words}</text>')
             else:
                 x = at((middle[0], degree))[0]
                 parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height}"/>')

@@ -54,7 +54,10 @@ class Live:
         self._lock = threading.Lock()
         self._alerts: OrderedDict[str, tuple[int, Decision]] = OrderedDict()
         self._recent: OrderedDict[str, Decision] = OrderedDict()
-        self._verdicts: OrderedDict[str, Verdict] = OrderedDict()
+        self._verdicts: dict[str, Verdict] = {}
+        """Those on the alerts that are held."""
+        self._others: OrderedDict[str, Verdict] = OrderedDict()
+        """The newest of the rest: a label can come before its decision is read."""
         self._traffic: dict[int, Counter[str]] = {}
         self.scores: dict[str, list[int]] = {}
         """Histogram of the scores since the start, by model version."""
@@ -81,18 +84,24 @@ class Live:
             if decision.outcome is not Outcome.APPROVE:
                 self.number += 1
                 self._alerts[id_] = (self.number, decision)
+                if id_ in self._others:
+                    self._verdicts[id_] = self._others.pop(id_)
                 if len(self._alerts) > self._kept:
-                    self._alerts.popitem(last=False)
+                    oldest, _ = self._alerts.popitem(last=False)
+                    self._verdicts.pop(oldest, None)
         metrics.DECISIONS.inc()
 
     def take_label(self, label: Label) -> None:
         """Take a verdict in; the newest counts."""
         with self._lock:
             self.number += 1
-            self._verdicts[label.transaction_id] = Verdict.of(label)
-            self._verdicts.move_to_end(label.transaction_id)
-            if len(self._verdicts) > 20 * self._kept:
-                self._verdicts.popitem(last=False)
+            if label.transaction_id in self._alerts:
+                self._verdicts[label.transaction_id] = Verdict.of(label)
+                return
+            self._others[label.transaction_id] = Verdict.of(label)
+            self._others.move_to_end(label.transaction_id)
+            if len(self._others) > 20 * self._kept:
+                self._others.popitem(last=False)
 
     def alerts(self, after: int = 0) -> list[Decision]:
         """List the alerts, the newest first."""
@@ -122,7 +131,7 @@ class Live:
     def verdict(self, transaction_id: str) -> Verdict | None:
         """Find what was said of a transaction."""
         with self._lock:
-            return self._verdicts.get(transaction_id)
+            return self._verdicts.get(transaction_id) or self._others.get(transaction_id)
 
     def traffic(self) -> list[Counter[str]]:
         """Count the decisions of the last ten minutes by outcome, in slots of ten seconds."""
@@ -192,15 +201,21 @@ class Follower:
             consumer.close()
 
     def _positions(self, consumer: Any) -> list[Position]:
-        found = []
-        for topic in (DECISIONS, LABELS):
-            described = consumer.list_topics(topic, timeout=5.0).topics[topic]
-            if described.error is not None:
-                raise KafkaException(described.error)
-            for partition in described.partitions:
-                start, end = consumer.get_watermark_offsets(Position(topic, partition), timeout=5.0)
-                found.append(Position(topic, partition, max(start, end - self._settings.look_back)))
-        return found
+        """Find where to begin: the newest decisions, and all labels since the first of them."""
+        decisions, since = [], []
+        for partition in _partitions(consumer, DECISIONS):
+            start, end = consumer.get_watermark_offsets(Position(DECISIONS, partition), timeout=5.0)
+            begin = Position(DECISIONS, partition, max(start, end - self._settings.look_back))
+            decisions.append(begin)
+            if begin.offset < end:
+                consumer.assign([begin])
+                first = consumer.poll(5.0)
+                since.append(first.timestamp()[1] if first is not None and first.error() is None else 0)
+        asked = [
+            Position(LABELS, partition, min(since, default=0)) for partition in _partitions(consumer, LABELS)
+        ]
+        labels: list[Position] = consumer.offsets_for_times(asked, timeout=5.0)
+        return decisions + labels
 
     def _take(self, message: Any) -> None:
         if message.error() is not None:
@@ -212,6 +227,13 @@ class Follower:
                 self._live.take_label(parse_record(Label, message.value()))
         except BadRecord as error:
             log.warning("a record of %s cannot be shown: %s", message.topic(), error)
+
+
+def _partitions(consumer: Any, topic: str) -> list[int]:
+    described = consumer.list_topics(topic, timeout=5.0).topics[topic]
+    if described.error is not None:
+        raise KafkaException(described.error)
+    return list(described.partitions)
 
 
 def _newest_first(decisions: list[Decision]) -> list[Decision]:

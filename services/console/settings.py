@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from fraud.settings import Settings
 
 
-class ConsoleSettings(BaseSettings):
+class ConsoleSettings(Settings):
     """Where it listens, whom it lets in, and what it reads."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_CONSOLE_", frozen=True, extra="forbid")
@@ -26,18 +28,18 @@ class ConsoleSettings(BaseSettings):
 
     kafka_bootstrap: str = "127.0.0.1:9092"
     """Host and port of the brokers, comma separated."""
-    kafka_options: dict[str, str] = {}
+    kafka_options: dict[str, str] = Field(default_factory=dict)
     """Further client options under Kafka's names."""
     kafka_timeout_s: float = Field(default=5.0, gt=0.0)
     """How long Kafka may take to accept a verdict, seconds."""
     look_back: int = Field(default=20_000, ge=0)
-    """Records of each partition that are read again at the start."""
+    """Newest decisions of each partition that are read again at the start, and all labels since the first."""
     kept: int = Field(default=2_000, ge=10)
     """Alerts held in memory, the newest; older ones are found in the archive by their id."""
 
     delta: str = ""
     """Path or URI of the Delta tables; empty: cases show only what is in Kafka."""
-    delta_options: dict[str, str] = {}
+    delta_options: dict[str, str] = Field(default_factory=dict)
     """Access to the tables' object store, under delta-rs' names."""
     history_days: float = Field(default=60.0, gt=0.0)
     """How much of a user's history a case shows, days before it."""

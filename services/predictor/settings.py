@@ -1,10 +1,12 @@
 """Settings of the model server, read from the environment (``FRAUD_PREDICTOR_*``)."""
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from fraud.settings import Settings
 
 
-class PredictorSettings(BaseSettings):
+class PredictorSettings(Settings):
     """What to serve, where, and how often to look for a new version."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_PREDICTOR_", frozen=True, extra="forbid")

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from fraud.settings import Settings
 
 
-class ScoringSettings(BaseSettings):
+class ScoringSettings(Settings):
     """Where it listens, what it reads, and how much it takes on."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_SCORING_", frozen=True, extra="forbid")
@@ -22,7 +24,7 @@ class ScoringSettings(BaseSettings):
     """How long a store over a network may take for one call, where its URL does not say, seconds."""
     kafka_bootstrap: str = "127.0.0.1:9092"
     """Host and port of the brokers, comma separated."""
-    kafka_options: dict[str, str] = {}
+    kafka_options: dict[str, str] = Field(default_factory=dict)
     """Further client options under Kafka's names."""
 
     model_from: Literal["registry", "predictor"] = "registry"

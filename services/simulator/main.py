@@ -14,20 +14,21 @@ from typing import Annotated, Literal
 
 import pyarrow as pa
 from prometheus_client import Counter, Gauge
-from pydantic import AwareDatetime, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AwareDatetime, Field
+from pydantic_settings import SettingsConfigDict
 
 from fraud.contracts import LABELS, TRANSACTIONS
-from fraud.errors import BadConfig, FraudError
+from fraud.errors import FraudError
+from fraud.settings import Settings
 from fraud.telemetry import configure_logging, serve_metrics
 from services.simulator import stream
 from services.simulator.commands import choose_pace
 from services.simulator.files import read_table
 from services.simulator.generate import generate
 from services.simulator.outbox import ProducerSettings
-from services.simulator.settings import Drift, GeneratorSettings, in_words
+from services.simulator.settings import Drift, GeneratorSettings
 
-__all__ = ["SimulatorSettings", "main", "read_settings", "run"]
+__all__ = ["SimulatorSettings", "main", "run"]
 
 LOG = logging.getLogger("fraud.simulator")
 SENT = Counter("fraud_simulator_sent", "Records that the broker acknowledged", ["topic"])
@@ -35,14 +36,14 @@ CLOCK = Gauge("fraud_simulator_clock_timestamp_seconds", "Time of the latest rec
 _DEFAULT = GeneratorSettings()
 
 
-class SimulatorSettings(BaseSettings):
+class SimulatorSettings(Settings):
     """What to play, to whom and how fast."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_SIMULATOR_", frozen=True, extra="forbid")
 
     kafka_bootstrap: str = "localhost:9092"
     """Kafka brokers, ``host:port`` separated by commas."""
-    kafka_options: dict[str, str] = {}
+    kafka_options: dict[str, str] = Field(default_factory=dict)
     """Further client options under Kafka's names, e.g. ``{"security.protocol": "SSL"}``."""
     data: Path | None = None
     """Folder of a data set; without one, it is generated from the settings below."""
@@ -86,14 +87,6 @@ class SimulatorSettings(BaseSettings):
     """After the last record: stay up, so that a restart does not play it all again, or exit with code 0."""
 
 
-def read_settings() -> SimulatorSettings:
-    """Read the settings from the environment; raises BadConfig naming what is wrong."""
-    try:
-        return SimulatorSettings()
-    except ValidationError as error:
-        raise BadConfig(in_words(error)) from error
-
-
 def run(settings: SimulatorSettings, stopped: threading.Event) -> stream.Counts:
     """Load or generate the data set, play it, and, if so told, stay until ``stopped`` is set."""
     pace = choose_pace(settings.rate_per_s, settings.speedup)
@@ -129,7 +122,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     try:
-        settings = read_settings()
+        settings = SimulatorSettings()
         serve_metrics(settings.host, settings.metrics_port, lambda: True)
         run(settings, stopped)
     except FraudError as error:

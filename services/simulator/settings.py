@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from fraud.contracts.wire import EARLIEST, LATEST
 from fraud.errors import BadConfig
+from fraud.settings import in_words
 
 DAY_US = 86_400_000_000
 
@@ -98,16 +99,3 @@ class GeneratorSettings(BaseModel):
     def start_us(self) -> int:
         """Beginning of the period, microseconds since 1970 UTC."""
         return round(self.start.timestamp() * 1_000_000)
-
-
-def in_words(error: ValidationError) -> str:
-    """Name every setting that is wrong, why, and what was given."""
-    parts = []
-    for one in error.errors(include_url=False):
-        name = ".".join(str(part) for part in one["loc"]) or "settings"
-        parts.append(f"{name}: {one['msg']}{_given(one['input'])}")
-    return "; ".join(parts)
-
-
-def _given(value: Any) -> str:
-    return "" if isinstance(value, BaseModel | dict) else f" (got {value!r})"

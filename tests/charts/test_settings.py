@@ -12,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
+from fraud.errors import BadConfig
 from tests.charts.conftest import ROOT, cases, objects, pod_specs
 
 OURS = re.compile(r"FRAUD_[A-Z0-9_]+")
@@ -74,8 +75,11 @@ def wrong(settings: dict[str, Any]) -> list[str]:
             for kind in all_ if any(name.startswith(prefix) for name in settings) else ():
                 try:
                     kind()
-                except ValidationError as error:
-                    said += [str(one) for one in error.errors() if one["type"] != "missing"]
+                except BadConfig as error:
+                    cause = error.__cause__
+                    if not isinstance(cause, ValidationError):
+                        raise
+                    said += [str(one) for one in cause.errors() if one["type"] != "missing"]
     return said
 
 

@@ -14,7 +14,6 @@ from deltalake import DeltaTable, write_deltalake
 from fraud.errors import BadConfig, BadInput
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.figures import Figures
-from fraud.settings import read_settings
 from jobs.parity.compare import compare
 from jobs.parity.settings import ParitySettings
 from jobs.stream.settings import StreamSettings
@@ -138,4 +137,4 @@ def test_a_log_that_is_not_there_is_refused_in_words(tmp_path: Path) -> None:
 
 def test_a_time_without_offset_is_refused_in_words() -> None:
     with pytest.raises(BadConfig, match="since"):
-        read_settings(ParitySettings, "parity", since="2026-03-01T00:00:00")
+        ParitySettings(since="2026-03-01T00:00:00")

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from pydantic import ValidationError
 
 from fraud.errors import BadConfig
 from jobs.evaluate.registry import ModelVersions
@@ -60,5 +59,5 @@ def test_settings_of_databricks_come_from_the_environment(monkeypatch):
 
 def test_the_model_server_takes_a_name_of_three_parts():
     assert PredictorSettings(model=f"models:/{NAME}@champion", challenger=f"models:/{NAME}@challenger")
-    with pytest.raises(ValidationError):
+    with pytest.raises(BadConfig, match="FRAUD_PREDICTOR_MODEL"):
         PredictorSettings(model=f"models:/{NAME}")

@@ -179,3 +179,17 @@ def test_decisions_published_again_count_once_and_verdicts_close_alerts(world: W
     assert world.alerts[0].transaction_id not in {one.transaction_id for one in console.live.open_alerts()}
     assert sum(sum(slot.values()) for slot in console.live.traffic()) == len(world.decisions)
     assert {one.outcome for one in world.alerts} == {Outcome.REVIEW, Outcome.DECLINE}
+
+
+def test_a_verdict_on_a_held_alert_is_not_forgotten_however_many_labels_follow(world: World) -> None:
+    console = Console(ConsoleSettings(kafka_bootstrap="127.0.0.1:9", kept=10))
+    first, *others = world.alerts[:10]
+    early = label_of(others[0], is_fraud=False)
+    console.live.take_label(early)
+    for decision in (first, *others):
+        console.live.take_decision(decision)
+    console.live.take_label(label_of(first, is_fraud=True))
+    for number in range(300):
+        console.live.take_label(early.model_copy(update={"transaction_id": f"other-{number}"}))
+    is_open = {one.transaction_id for one in console.live.open_alerts()}
+    assert is_open == {one.transaction_id for one in others[1:]}

@@ -193,3 +193,18 @@ def test_on_a_telephone_nothing_is_wider_than_the_screen(desk: Desk) -> None:
             assert width <= 390, path
     finally:
         desk.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_console_that_starts_reads_the_newest_decisions_and_all_labels_since(
+    desk: Desk, world: World
+) -> None:
+    judged = desk.console.live.alerts()[0]
+    label = label_of(judged, is_fraud=True)
+    many = [label.model_copy(update={"transaction_id": f"other-{number}"}) for number in range(200)]
+    desk.publish(LABELS, label, *many)
+    console = Console(settings_of(world, kafka_bootstrap=desk.kafka, look_back=40))
+    with serve(console):
+        desk.wait(lambda: console.live.verdict("other-199"))
+        desk.wait(lambda: console.live.find(judged.transaction_id))
+        assert len(console.live.recent(10_000)) <= 80
+        assert console.live.verdict(judged.transaction_id)

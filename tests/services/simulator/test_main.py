@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 from fraud.contracts import LABELS, TRANSACTIONS
 from fraud.errors import BadConfig
 from services.simulator.files import write
-from services.simulator.main import SimulatorSettings, read_settings, run
+from services.simulator.main import SimulatorSettings, run
 from services.simulator.settings import GeneratorSettings
 
 SMALL = {"transactions": 400, "users": 50, "merchants": 40, "days": 30, "at_end": "exit"}
@@ -21,7 +21,7 @@ def sent(topic: str) -> float:
 def test_settings_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("FRAUD_SIMULATOR_RATE_PER_S", "25")
     monkeypatch.setenv("FRAUD_SIMULATOR_KAFKA_OPTIONS", '{"security.protocol": "SSL"}')
-    settings = read_settings()
+    settings = SimulatorSettings()
     assert settings.rate_per_s == 25.0
     assert settings.kafka_options == {"security.protocol": "SSL"}
 
@@ -29,7 +29,7 @@ def test_settings_come_from_the_environment(monkeypatch):
 def test_a_wrong_setting_is_named(monkeypatch):
     monkeypatch.setenv("FRAUD_SIMULATOR_METRICS_PORT", "none")
     with pytest.raises(BadConfig, match="metrics_port"):
-        read_settings()
+        SimulatorSettings()
 
 
 def test_a_generated_data_set_is_played_and_counted(broker):
