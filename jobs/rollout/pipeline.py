@@ -7,12 +7,13 @@ scoring service, follow without a restart.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 import mlflow
 
 from fraud.canary import ALIAS, PERCENT, UNTIL
-from fraud.errors import Unavailable
+from fraud.errors import FraudError, Unavailable
 from jobs.evaluate.registry import GATE, GATE_REASONS, ModelVersions
 from jobs.rollout.measure import Judgement, Seen, judge, read
 from jobs.rollout.places import Place
@@ -59,7 +60,8 @@ def roll_out(
     BadInput
         When there is no such version.
     Unavailable
-        When registry or model server do not answer; nothing is changed, or what was is taken back.
+        When registry or model server do not answer, or another version is being rolled out; nothing is
+        changed, or what was is taken back.
     """
     with open_registry(settings.mlflow_uri, "", settings.registry_uri):
         rollout = _Rollout(ModelVersions(settings.model_name), settings, place, tell)
@@ -86,6 +88,7 @@ class _Rollout:
             why = "nothing is served here (setting place)" if champion else "there was no champion"
             self.versions.promote(version, force or "gate")
             return self._end(version, "promoted", f"untried, as {why}")
+        self._begin(version)
         found = self._try(version, champion)
         if found.word == "bad":
             return self._take_back(version, "; ".join(found.reasons))
@@ -104,17 +107,33 @@ class _Rollout:
             ) from error
         return bool(servers)
 
+    def _begin(self, version: str) -> None:
+        """Take the alias, with no share yet; a version's own dead rollout is gone over."""
+        other = self.versions.at(ALIAS)
+        if other not in {None, version}:
+            until = float(self.versions.tags(other).get(UNTIL, 0.0))
+            if until > time.time():
+                raise Unavailable(
+                    f"version {other} is being rolled out; try again when that has ended, or, if it died, "
+                    f"after {datetime.fromtimestamp(until, UTC):%H:%M:%S} UTC"
+                )
+        self._lease(version, 0.0, self._settings.ready_s)
+
     def _try(self, version: str, champion: str) -> Judgement:
         """Give the canary its shares; whatever happens, it ends without any."""
         self._tell(f"version {version} starts as a canary beside version {champion}")
-        with self._place.canary(version):
-            try:
-                for percent in self._settings.percents:
-                    found = self._stage(version, champion, percent)
-                    if found.word == "bad":
-                        return found
-            finally:
-                self._withdraw(version)
+        try:
+            with self._place.canary(version):
+                try:
+                    for percent in self._settings.percents:
+                        found = self._stage(version, champion, percent)
+                        if found.word == "bad":
+                            return found
+                finally:
+                    self._withdraw(version)
+        except FraudError:  # perhaps the canary never started
+            self._withdraw(version)
+            raise
         return Judgement("good")
 
     def _stage(self, version: str, champion: str, percent: float) -> Judgement:
@@ -122,7 +141,7 @@ class _Rollout:
         started = time.monotonic()
         before: dict[str, Seen] | None = None
         while True:
-            self._lease(version, percent)
+            self._lease(version, percent, self._settings.lease_s)
             passed_s = time.monotonic() - started
             try:
                 seen, _ = read(self._place.servers())
@@ -144,8 +163,8 @@ class _Rollout:
                 return Judgement("bad", (f"too few rows at {percent:g} % to judge it",))
             time.sleep(self._settings.poll_s)
 
-    def _lease(self, version: str, percent: float) -> None:
-        until = time.time() + self._settings.lease_s
+    def _lease(self, version: str, percent: float, seconds: float) -> None:
+        until = time.time() + seconds
         self.versions.tag(version, {PERCENT: f"{percent:g}", UNTIL: f"{until:.0f}"})
         if self.versions.at(ALIAS) != version:
             self._client.set_registered_model_alias(self.versions.name, ALIAS, version)

@@ -2,12 +2,15 @@
 
 import socket
 import threading
+import time
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
+import mlflow
 import pytest
 
+from fraud.canary import ALIAS, PERCENT, UNTIL
 from fraud.errors import Unavailable
 from fraud.model import ScoringModel, Sigmoid
 from fraud.model_client import ModelClient, ModelClientSettings
@@ -153,3 +156,28 @@ def test_without_its_model_server_nothing_is_changed_and_where_none_is_the_alias
     outcome = roll_out(version, stage.settings, open_place(stage.settings))  # auto: the registry is a file
     assert (outcome.word, outcome.champion) == ("promoted", version)
     assert "nothing is served" in outcome.why
+
+
+def test_while_one_version_is_rolled_out_no_other_is_and_a_dead_rollout_ends(stage):
+    first, second = stage.accept(make_model(7)), stage.accept(make_model(8))
+    with open_registry(stage.registry.uri):
+        versions = ModelVersions(MODEL_NAME)
+        before = versions.at("champion")
+        versions.tag(first, {PERCENT: "30", UNTIL: f"{time.time() + 600.0:.0f}"})
+        mlflow.MlflowClient().set_registered_model_alias(MODEL_NAME, ALIAS, first)
+    with pytest.raises(Unavailable, match=f"version {first} is being rolled out"):
+        roll_out(second, stage.settings, Local(stage.settings))
+    with open_registry(stage.registry.uri):
+        assert (versions.at("champion"), versions.at(ALIAS)) == (before, first)
+        versions.tag(first, {UNTIL: f"{time.time() - 1.0:.0f}"})
+
+    class Broken(Local):
+        @contextmanager
+        def canary(self, version):  # noqa: ARG002  (the protocol's)
+            raise Unavailable("no room")
+            yield
+
+    with pytest.raises(Unavailable, match="no room"):
+        roll_out(second, stage.settings, Broken(stage.settings))
+    with open_registry(stage.registry.uri):
+        assert (versions.at("champion"), versions.at(ALIAS)) == (before, None)
