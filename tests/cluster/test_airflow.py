@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fraud.canary import ALIAS, PERCENT
 from tests.cluster.conftest import in_pod, install, kubectl, proxied, smoke, until, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("platform"), pytest.mark.timeout(5400)]
@@ -40,6 +41,16 @@ def aliases() -> dict[str, str]:
     path = "/api/2.0/mlflow/registered-models/get?name=fraud"
     found = json.loads(proxied("services/http:mlflow:5000", path))["registered_model"]["aliases"]
     return {one["alias"]: str(one["version"]) for one in found}
+
+
+def canary() -> str | None:
+    """The version that gets a share of the requests as a canary."""
+    version = aliases().get(ALIAS)
+    if version is None:
+        return None
+    path = f"/api/2.0/mlflow/model-versions/get?name=fraud&version={version}"
+    tags = json.loads(proxied("services/http:mlflow:5000", path))["model_version"]["tags"]
+    return version if {"key": PERCENT, "value": "0"} not in tags else None
 
 
 def trigger(dag: str) -> str:
@@ -81,7 +92,7 @@ def _running() -> None:
 def retraining() -> dict[str, Any]:
     """One run of the DAG over a data interval, ended."""
     path = trigger("retrain_model")
-    until(lambda: "canary" in aliases() or _has_ended(path), "no canary, and no end", PATIENCE_S)
+    until(lambda: canary() or _has_ended(path), "no canary, and no end", PATIENCE_S)
     if not _has_ended(path):
         smoke("smoke-canary", TRANSACTIONS="600").end()  # a canary that sees nothing is not judged
     found = states(path)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.cluster.conftest import kubectl, proxied, run, smoke, start_job, until
-from tests.cluster.test_airflow import aliases
+from tests.cluster.test_airflow import aliases, canary
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("platform"), pytest.mark.timeout(5400)]
 
@@ -19,7 +19,7 @@ def test_a_canary_gets_its_share_and_becomes_what_the_stream_decides_with():
     before = aliases()
     version = "1" if before["champion"] != "1" else before["challenger"]
     rollout = start_job("rollout", "rollout", version, "--force", "a test")
-    until(lambda: aliases().get("canary") == version, "the canary gets nothing")
+    until(lambda: canary() == version, "the canary gets nothing")
     ready = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
     assert kubectl("get", "inferenceservice", "fraud-canary", "-o", ready) == "True"
     during = smoke("smoke-rollout", TRANSACTIONS="600").end()
