@@ -13,7 +13,8 @@ from rich.table import Table
 
 from fraud.local import platform
 from fraud.local.platform import PartStatus, State
-from fraud.local.settings import local_settings
+from fraud.local.settings import LocalSettings
+from fraud.settings import given
 
 _COLOURS: Final = {
     State.READY: "green",
@@ -42,7 +43,7 @@ def up(
             console.print(escape(text), soft_wrap=True)
             spinner.update(escape(text))
 
-        found = platform.up(local_settings(home), parts or platform.PART_NAMES, tell)
+        found = platform.up(LocalSettings(**given(home=home)), parts or platform.PART_NAMES, tell)
     _show(console, found)
     _fail_if_crashed(found)
 
@@ -51,7 +52,9 @@ def down(home: HomeOption = None) -> None:
     """Stop what `up` started, and nothing else; data and logs stay."""
     console = Console(highlight=False)
     with console.status("looking"):
-        platform.down(local_settings(home), lambda text: console.print(escape(text), soft_wrap=True))
+        platform.down(
+            LocalSettings(**given(home=home)), lambda text: console.print(escape(text), soft_wrap=True)
+        )
     console.print("everything is stopped")
 
 
@@ -60,7 +63,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, one object a part.")] = False,
 ) -> None:
     """Show the parts of the embedded platform; exit code 1 when one has crashed."""
-    found = platform.status(local_settings(home))
+    found = platform.status(LocalSettings(**given(home=home)))
     if as_json:
         typer.echo(json.dumps([part.model_dump(mode="json") for part in found], indent=2))
     else:

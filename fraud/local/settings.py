@@ -45,14 +45,3 @@ class LocalSettings(Settings):
     def home_path(self) -> Path:
         """The home folder as an absolute path."""
         return self.home.expanduser().absolute()
-
-
-def local_settings(home: Path | None = None) -> LocalSettings:
-    """Read the settings, the home folder perhaps from the command line.
-
-    Raises
-    ------
-    BadConfig
-        When a value is wrong; names its variable.
-    """
-    return LocalSettings() if home is None else LocalSettings(home=home)

@@ -32,7 +32,8 @@ from rich.table import Table
 from fraud.contracts import DEAD_LETTERS, Outcome
 from fraud.errors import BadConfig, FraudError, Unavailable
 from fraud.local import platform
-from fraud.local.settings import LocalSettings, local_settings
+from fraud.local.settings import LocalSettings
+from fraud.settings import given
 from jobs.backfill.main import backfill
 from jobs.demo import trial
 from jobs.demo.ledger import Ledger, count_delta
@@ -90,7 +91,7 @@ def demo(
 ) -> None:
     """Run the whole platform on this machine: generate, train, stream, check, report."""
     console = Console()
-    settings = local_settings(home)
+    settings = LocalSettings(**given(home=home))
     size = Size(GeneratorSettings(transactions=8_000, users=800, merchants=400, seed=seed), rate or 300.0)
     if not small:
         size = Size(GeneratorSettings(seed=seed), rate or 600.0)

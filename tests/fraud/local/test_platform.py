@@ -237,5 +237,5 @@ def test_status_after_a_crash_shows_the_log_and_fails(settings):
 
 def test_a_wrong_setting_is_named(monkeypatch):
     monkeypatch.setenv("FRAUD_LOCAL_KAFKA_PORT", "a lot")
-    with pytest.raises(BadConfig, match="FRAUD_LOCAL_KAFKA_PORT=a lot"):
+    with pytest.raises(BadConfig, match="FRAUD_LOCAL_KAFKA_PORT"):
         commands.status()

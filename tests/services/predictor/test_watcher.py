@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraud.errors import BadModel, Unavailable
+from fraud.errors import BadConfig, BadModel, Unavailable
 from services.predictor.registry import ModelSource, ModelWatcher
 from services.predictor.settings import PredictorSettings
 
@@ -82,5 +82,5 @@ def test_a_fixed_version_needs_no_registry_to_be_found(tmp_path):
 
 @pytest.mark.parametrize("model", ["fraud", "models:/fraud", "models:/fraud@", "models:/fraud/x"])
 def test_a_model_address_that_names_no_version_stops_at_the_start(model):
-    with pytest.raises(ValueError, match="model"):
+    with pytest.raises(BadConfig, match="FRAUD_PREDICTOR_MODEL"):
         PredictorSettings(model=model)
