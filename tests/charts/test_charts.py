@@ -219,3 +219,11 @@ def _bytes(text: str) -> int:
     found = re.fullmatch(r"(\d+)([A-Za-z]*)", str(text))
     assert found is not None, text
     return int(found[1]) * units.get(found[2], 1)
+
+
+def test_the_registry_lets_in_every_job_that_airflow_points_to_it() -> None:
+    given = yaml.safe_load((CHARTS / "airflow" / "values.yaml").read_text())["jobs"]["env"]
+    asking = {name.split("_")[1].lower() for name in given if name.endswith("_MLFLOW_URI")}
+    assert {"train", "online"} <= asking
+    values = yaml.safe_load((CHARTS / "mlflow" / "values.yaml").read_text())
+    assert asking - set(values["networkPolicy"]["clients"]) == set()

@@ -72,6 +72,9 @@ capabilities:
       podSelector:
         matchLabels:
           k8s-app: kube-dns
+    # A cache on the node, and the resolver that GKE has in its place: no pods that a selector finds.
+    - ipBlock: {cidr: 169.254.20.10/32}
+    - ipBlock: {cidr: 169.254.169.254/32}
   ports:
     - {protocol: UDP, port: 53}
     - {protocol: TCP, port: 53}

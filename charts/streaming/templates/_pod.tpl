@@ -20,6 +20,10 @@ spec:
         {{- with $.Values.backfill.until }}
         - {name: FRAUD_BACKFILL_UNTIL, value: {{ . | quote }}}
         {{- end }}
+      {{- with $.Values.delta.existingSecret }}
+      envFrom:
+        - secretRef: {name: {{ . }}}
+      {{- end }}
       securityContext: {{- include "fraud.securityContext" $ | nindent 8 }}
       volumeMounts:
         {{- include "streaming.mounts" $ | nindent 8 }}
