@@ -80,10 +80,11 @@ def test_every_pod_keeps_the_restricted_standard(chart: str, values: str) -> Non
 def test_every_running_container_is_probed_and_says_what_it_needs(chart: str, values: str) -> None:
     for obj in objects(chart, values):
         for name, spec in pod_specs(obj):
+            sized = [] if obj["kind"] == "SparkApplication" else spec["containers"]  # which says it elsewhere
+            for container in [*sized, *spec.get("initContainers", [])]:
+                assert {"cpu", "memory"} <= set(container["resources"]["requests"]), name
+                assert "memory" in container["resources"]["limits"], name
             for container in spec["containers"]:
-                if obj["kind"] != "SparkApplication":  # whose driver and executor say it themselves
-                    assert {"cpu", "memory"} <= set(container["resources"]["requests"]), name
-                    assert "memory" in container["resources"]["limits"], name
                 ends = obj["kind"] in {"Job", "CronJob"} or name.endswith("executor")
                 assert ends or "livenessProbe" in container, name
 
@@ -98,6 +99,22 @@ def test_who_is_called_says_when_it_is_ready(chart: str, values: str) -> None:
         for name, spec in pod_specs(obj):
             if is_called or obj["kind"] == "InferenceService" or name.endswith("driver"):
                 assert all("readinessProbe" in container for container in spec["containers"]), name
+
+
+@pytest.mark.parametrize(("chart", "values"), cases())
+def test_who_is_called_answers_until_nobody_calls_any_more(chart: str, values: str) -> None:
+    found = objects(chart, values)
+    selectors = [obj["spec"]["selector"] for obj in found if obj["kind"] == "Service"]
+    for obj in found:
+        labels = obj.get("spec", {}).get("template", {}).get("metadata", {}).get("labels", {})
+        is_called = any(selector.items() <= labels.items() for selector in selectors)
+        is_called = is_called and obj["kind"] == "Deployment"  # one of many, unlike what a StatefulSet keeps
+        if is_called or obj["kind"] in {"InferenceService", "ServingRuntime"}:
+            for name, spec in pod_specs(obj):
+                for container in spec["containers"]:
+                    waits = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+                    inherited = obj["kind"] == "ServingRuntime"
+                    assert inherited or spec["terminationGracePeriodSeconds"] >= waits + 30, name
 
 
 @pytest.mark.parametrize(("chart", "values"), cases())
@@ -149,6 +166,21 @@ def test_in_production_a_record_survives_a_broker() -> None:
     assert {topic["spec"]["replicas"] for topic in topics} == {3}
     pools = [obj for obj in objects("kafka", "values-production") if obj["kind"] == "KafkaNodePool"]
     assert sum(pool["spec"]["replicas"] for pool in pools if "broker" in pool["spec"]["roles"]) == 3
+    for pool in pools:
+        affinity = pool["spec"]["template"]["pod"]["affinity"]["podAntiAffinity"]
+        (apart,) = affinity["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert apart["topologyKey"] == "kubernetes.io/hostname"
+        assert apart["labelSelector"]["matchLabels"] == {"strimzi.io/pool-name": pool["metadata"]["name"]}
+
+
+@pytest.mark.parametrize("values", ["values", "values-production"])
+def test_the_registrys_schema_is_brought_up_to_date_before_its_server_starts(values: str) -> None:
+    (pod,) = [spec for obj in objects("mlflow", values) for _, spec in pod_specs(obj)]
+    (migrate,), (server,) = pod["initContainers"], pod["containers"]
+    stores = [arg.partition("=")[2] for arg in server["args"] if arg.startswith("--backend-store-uri=")]
+    assert migrate["command"] == ["mlflow", "db", "upgrade", *stores]
+    for part in ("image", "env", "volumeMounts"):
+        assert migrate.get(part) == server.get(part)
 
 
 def test_the_official_airflow_chart_finds_what_the_dags_need() -> None:

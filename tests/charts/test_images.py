@@ -65,6 +65,15 @@ def test_profiles_patch_the_release_that_they_mean() -> None:
                 assert patch["value"] == [f"charts/{chart}/values-{profile['name']}.yaml"]
 
 
+def test_production_gets_no_synthetic_traffic() -> None:
+    platform = configs()["platform"]
+    (production,) = [one for one in platform["profiles"] if one["name"] == "production"]
+    removed = [patch["path"] for patch in production["patches"] if patch["op"] == "remove"]
+    simulator = [one["name"] for one in releases()].index("simulator")
+    assert removed == [f"/deploy/helm/releases/{simulator}", "/verify"]
+    assert "verify" in platform
+
+
 @pytest.mark.parametrize(("chart", "values"), cases())
 def test_every_image_in_a_chart_is_one_of_ours_or_known(chart: str, values: str) -> None:
     for obj in objects(chart, values):

@@ -10,6 +10,7 @@ import pytest
 from kubernetes_validate import validate
 
 from jobs.retrain.steps import STEPS
+from tests.charts.conftest import objects
 
 ROOT = Path(__file__).parents[2]
 LOCKED = ROOT / "services" / "airflow"
@@ -23,30 +24,43 @@ TASKS = [
 ]
 
 
+def in_airflow(script: str, home: Path, environment: dict[str, str], *arguments: str) -> dict[str, Any]:
+    """Run a script of this folder in Airflow's own environment; returns what its last line says."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fraud" / "airflow"
+    cleared = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "FRAUD_"))
+    }
+    of_uv = {"UV_PROJECT_ENVIRONMENT": str(cache), "VIRTUAL_ENV": ""}
+    command = ["uv", "run", "--project", str(LOCKED), "--locked", "--quiet", "python"]
+    done = subprocess.run(
+        [*command, str(Path(__file__).parent / script), *arguments],
+        env={
+            **cleared,
+            **of_uv,
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
+            **environment,
+            "AIRFLOW_HOME": str(home),
+        },
+        cwd=home,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
 @pytest.fixture(scope="session")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What Airflow makes of the DAGs, with the plan that the chart writes by default."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fraud" / "airflow"
-    home = tmp_path_factory.mktemp("airflow")
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "FRAUD_"))},
-        "UV_PROJECT_ENVIRONMENT": str(cache),
-        "VIRTUAL_ENV": "",
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
         "AIRFLOW_CONN_KUBERNETES_DEFAULT": json.dumps(
             {"conn_type": "kubernetes", "extra": {"xcom_sidecar_container_image": "airflow"}}
         ),
         "FRAUD_DAGS_PLAN": str(Path(__file__).parent / "plan.yaml"),
     }
-    script, folder = Path(__file__).parent / "airflow_side.py", ROOT / "dags"
-    command = ["uv", "run", "--project", str(LOCKED), "--locked", "--quiet", "python", str(script)]
-    done = subprocess.run(
-        [*command, str(folder)], env=environment, cwd=home, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return in_airflow("airflow_side.py", tmp_path_factory.mktemp("airflow"), environment, str(ROOT / "dags"))
 
 
 def test_every_file_is_imported_without_an_error(seen):
@@ -115,3 +129,11 @@ def test_the_deployments_plan_reaches_every_pod(seen):
             if "persistentVolumeClaim" in volume
         }
         assert claims == {"airflow-work", "streaming"}
+
+
+def test_in_production_people_sign_in_as_users_of_the_database(tmp_path):
+    configs = [obj for obj in objects("airflow", "values-production") if obj["kind"] == "ConfigMap"]
+    (given,) = [obj["data"] for obj in configs if "AIRFLOW__CORE__EXECUTOR" in obj["data"]]
+    secrets = dict.fromkeys(("AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY"), "s" * 64)
+    found = in_airflow("sign_in_side.py", tmp_path, given | secrets)
+    assert found == {"right": {"token": 201, "dags": 200}, "wrong": {"token": 401, "dags": 403}}

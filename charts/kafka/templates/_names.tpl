@@ -65,6 +65,12 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
+{{/* A pod that is to end goes on answering until nobody sends it calls any more; takes seconds. */}}
+{{- define "fraud.drain" -}}
+preStop:
+  sleep: {seconds: {{ . }}}
+{{- end }}
+
 {{/* Name resolution, which every pod's NetworkPolicy needs. */}}
 {{- define "fraud.egressToDns" -}}
 - to:

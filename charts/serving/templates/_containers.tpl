@@ -20,6 +20,7 @@
   livenessProbe: {{- include "serving.probe" "/v2/health/live" | nindent 4 }}
     failureThreshold: 6
   readinessProbe: {{- include "serving.probe" "/v2/health/ready" | nindent 4 }}
+  lifecycle: {{- include "fraud.drain" $.Values.drainSeconds | nindent 4 }}
   resources: {{- toYaml $.Values.predictor.resources | nindent 4 }}
   securityContext: {{- include "fraud.securityContext" $ | nindent 4 }}
   volumeMounts:
@@ -42,6 +43,7 @@ labels:
 serviceAccountName: {{ include "fraud.fullname" $ }}
 automountServiceAccountToken: false
 enableServiceLinks: false
+terminationGracePeriodSeconds: {{ add 40 $.Values.drainSeconds }}
 {{- with $.Values.imagePullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}

@@ -2,7 +2,12 @@
 {{- define "streaming.pod" -}}
 {{- $ := .root -}}
 metadata:
-  labels: {{- include "fraud.podLabels" $ | nindent 4 }}
+  labels:
+    {{- include "fraud.podLabels" $ | nindent 4 }}
+    {{- if and .driver $.Values.sparkMetrics.enabled }}
+    # By this the chart monitoring finds them.
+    fraud/spark-metrics: shown
+    {{- end }}
 spec:
   enableServiceLinks: false
   {{- with $.Values.imagePullSecrets }}
@@ -24,6 +29,7 @@ spec:
       envFrom:
         - secretRef: {name: {{ . }}}
       {{- end }}
+      resources: {{- toYaml $.Values.backfill.resources | nindent 8 }}
       securityContext: {{- include "fraud.securityContext" $ | nindent 8 }}
       volumeMounts:
         {{- include "streaming.mounts" $ | nindent 8 }}
