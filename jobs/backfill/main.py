@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,7 @@ from fraud.errors import BadInput, FraudError
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
 from fraud.features.batch import fold_both
 from fraud.features.events import events_of_labels, events_of_transactions, microseconds_of
+from fraud.log.arrival import Ints
 from fraud.store import Epoch, Kind, open_store
 from fraud.telemetry import configure_logging
 from jobs.backfill.settings import BackfillSettings
@@ -32,7 +33,7 @@ from jobs.stream.settings import StreamSettings
 log = logging.getLogger("jobs.backfill")
 
 EPOCH: Final = Epoch(0, 0)
-CHUNK_ROWS: Final = 250_000
+SLICE_ROWS: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,9 @@ class Backfilled:
     merchants: int
 
 
-def backfill(transactions: pa.Table, labels: pa.Table, settings: StreamSettings) -> Backfilled:
+def backfill(
+    transactions: pa.Table, labels: pa.Table, settings: StreamSettings, rows_at_once: int = SLICE_ROWS
+) -> Backfilled:
     """Fold history; running it again before the stream's first micro-batch changes nothing.
 
     Parameters
@@ -56,6 +59,8 @@ def backfill(transactions: pa.Table, labels: pa.Table, settings: StreamSettings)
         label_time.
     settings
         Of the streaming job that will go on from here.
+    rows_at_once
+        Records whose vectors are in memory at a time; the tables and the states are there all the time.
 
     Raises
     ------
@@ -70,25 +75,32 @@ def backfill(transactions: pa.Table, labels: pa.Table, settings: StreamSettings)
         [microseconds_of(labels, "label_time"), microseconds_of(transactions, "event_time")]
     )
     order = np.argsort(arrivals, kind="stable")
-    user, merchant = fold_both(events[order])
+    states: dict[Kind, dict[float, bytes]] = {Kind.USER: {}, Kind.MERCHANT: {}}
     with open_store(settings.store) as store:
         token = store.acquire("backfill")
-        for kind, folded in ((Kind.USER, user), (Kind.MERCHANT, merchant)):
-            store.read(kind, list(folded.states), EPOCH)  # refuses a store that is already live
-            store.write(kind, folded.states, EPOCH, token)
+        for kind, column in ((Kind.USER, kernel.E_USER), (Kind.MERCHANT, kernel.E_MERCHANT)):
+            store.read(kind, np.unique(events[:, column]).tolist(), EPOCH)  # refuses a live store
+        spool = _Spool(transactions, labels, settings.spool_path)
+        duplicates = 0
+        for first in range(0, len(order), rows_at_once):
+            taken = order[first : first + rows_at_once]
+            user, merchant = fold_both(events[taken], states[Kind.USER], states[Kind.MERCHANT])
+            states[Kind.USER].update(user.states)
+            states[Kind.MERCHANT].update(merchant.states)
+            is_duplicate = (taken >= labels.num_rows) & (user.outcomes == kernel.DUPLICATE)
+            duplicates += int(is_duplicate.sum())
+            kept = ~is_duplicate
+            spool.write(first, taken[kept], np.hstack([user.vectors[kept], merchant.vectors[kept]]))
+            log.info("folded %d of %d records", first + len(taken), len(order))
+        for kind, found in states.items():
+            store.write(kind, found, EPOCH, token)
         store.flush()
-    outcomes = np.empty(len(events))
-    outcomes[order] = user.outcomes
-    vectors = np.empty((len(events), len(FEATURE_NAMES)))
-    vectors[order] = np.hstack([user.vectors, merchant.vectors])
-    is_duplicate = outcomes[labels.num_rows :] == kernel.DUPLICATE
-    _spool(labels, transactions, vectors, is_duplicate, settings.spool_path)
     return Backfilled(
-        int((~is_duplicate).sum()),
+        transactions.num_rows - duplicates,
         labels.num_rows,
-        int(is_duplicate.sum()),
-        len(user.states),
-        len(merchant.states),
+        duplicates,
+        len(states[Kind.USER]),
+        len(states[Kind.MERCHANT]),
     )
 
 
@@ -123,39 +135,44 @@ def main() -> None:
     log.info("the streaming job has begun: nothing to do" if done is None else f"folded {done}")
 
 
-def _spool(
-    labels: pa.Table,
-    transactions: pa.Table,
-    vectors: kernel.Floats,
-    is_duplicate: np.ndarray[Any, Any],
-    spool: Path,
-) -> None:
-    folder = spool / f"{EPOCH.generation:06d}-{EPOCH.batch:012d}"
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in folder.glob("*"):
-        file.unlink()
-    parts = [
-        (rows.LABEL, LABELS, "label_time", labels, None),
-        (rows.TRANSACTION, TRANSACTIONS, "event_time", transactions, vectors[labels.num_rows :]),
-    ]
-    for kind, topic, arrival, table, found in parts:
-        keep = ~is_duplicate if kind == rows.TRANSACTION else np.ones(table.num_rows, np.bool_)
-        whole = _spooled(kind, topic, arrival, table, found).filter(pa.array(keep))
-        for first in range(0, whole.num_rows, CHUNK_ROWS):
+class _Spool:
+    """Writes the history to where the streaming job's archive finds it, as micro-batch (0, 0)."""
+
+    def __init__(self, transactions: pa.Table, labels: pa.Table, spool: Path) -> None:
+        self._transactions, self._labels = transactions, labels
+        self._folder = spool / f"{EPOCH.generation:06d}-{EPOCH.batch:012d}"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for file in self._folder.glob("*"):
+            file.unlink()
+
+    def write(self, first: int, records: Ints, vectors: kernel.Floats) -> None:
+        """Write records, which count through the labels and then the transactions, with their vectors."""
+        is_label = records < self._labels.num_rows
+        offsets = np.where(is_label, records, records - self._labels.num_rows)
+        parts = [
+            (rows.LABEL, LABELS, "label_time", self._labels, is_label),
+            (rows.TRANSACTION, TRANSACTIONS, "event_time", self._transactions, ~is_label),
+        ]
+        for kind, topic, arrival, table, mine in parts:
+            taken = table.take(pa.array(offsets[mine]))
+            found = None if kind == rows.LABEL else vectors[mine]
             name = f"part-{kind}-{first:010d}.parquet"
-            partial = folder / f"{name}.partial"
-            pq.write_table(whole.slice(first, CHUNK_ROWS), partial, compression="lz4", write_statistics=False)
-            partial.replace(folder / name)
+            partial = self._folder / f"{name}.partial"
+            spooled = _spooled(taken, offsets[mine], found, kind=kind, topic=topic, arrival=arrival)
+            pq.write_table(spooled, partial, compression="lz4", write_statistics=False)
+            partial.replace(self._folder / name)
 
 
-def _spooled(kind: int, topic: str, arrival: str, table: pa.Table, vectors: kernel.Floats | None) -> pa.Table:
-    """Lay a table out as ``rows.SPOOLED``; offsets count its rows."""
+def _spooled(
+    table: pa.Table, offsets: Ints, vectors: kernel.Floats | None, *, kind: int, topic: str, arrival: str
+) -> pa.Table:
+    """Lay a table out as ``rows.SPOOLED``."""
     n = table.num_rows
     fixed = {
         "kind": pa.repeat(pa.scalar(kind, pa.int8()), n),
         "topic": pa.repeat(pa.scalar(topic), n),
         "source_partition": pa.repeat(pa.scalar(0, pa.int32()), n),
-        "source_offset": pa.array(np.arange(n)),
+        "source_offset": pa.array(offsets),
         "received_at": table.column(arrival),
         "processed_at": pa.repeat(pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC")), n),
         "generation": pa.repeat(pa.scalar(EPOCH.generation, pa.int64()), n),

@@ -3,12 +3,15 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from pandas.testing import assert_frame_equal
+from pyarrow import dataset
 
 from fraud.errors import BadInput
 from fraud.store import Kind, open_store
-from jobs.backfill.main import run
+from jobs.backfill.main import backfill, run
 from jobs.backfill.settings import BackfillSettings
 from jobs.stream.settings import StreamSettings
 from services.simulator import files
@@ -54,6 +57,25 @@ def test_again_before_the_stream_it_changes_nothing(
             states.append({kind: dict(store.scan(kind)) for kind in Kind})
     assert states[0] == states[1]
     assert all(states[0].values())
+
+
+def test_a_slice_at_a_time_makes_the_same_states_and_rows(
+    history: tuple[DataSet, BackfillSettings], tmp_path: Path
+) -> None:
+    data, _ = history
+    twice = pa.concat_tables([data.transactions, data.transactions.slice(40, 9)])
+    found = []
+    for rows_at_once in (83, 1_000_000):
+        stream = StreamSettings(home=tmp_path / f"stream-{rows_at_once}")
+        done = backfill(twice, data.labels, stream, rows_at_once)
+        assert done.duplicates == 9
+        with open_store(stream.store) as store:
+            states = {kind: dict(store.scan(kind)) for kind in Kind}
+        spooled = dataset.dataset(stream.spool_path).to_table().drop_columns(["processed_at"]).to_pandas()
+        found.append((done, states, spooled.sort_values(["kind", "source_offset"], ignore_index=True)))
+    assert found[0][:2] == found[1][:2]
+    assert_frame_equal(found[0][2], found[1][2], check_exact=True)
+    assert len(found[0][2]) == data.transactions.num_rows + data.labels.num_rows
 
 
 def test_once_the_stream_has_begun_there_is_nothing_to_do(
