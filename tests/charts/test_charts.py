@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -259,3 +260,35 @@ def test_the_registry_lets_in_every_job_that_airflow_points_to_it() -> None:
     assert {"train", "online"} <= asking
     values = yaml.safe_load((CHARTS / "mlflow" / "values.yaml").read_text())
     assert asking - set(values["networkPolicy"]["clients"]) == set()
+
+
+def test_the_readme_names_every_secret_that_production_takes() -> None:
+    taken: set[str] = set()
+    made = {"fraud-cluster-ca-cert"}  # by Strimzi, as those of its users
+    for chart, values in cases():
+        if values == "values-production":
+            for obj in objects(chart, values):
+                if obj["kind"] in {"Secret", "KafkaUser"}:
+                    made.add(obj["metadata"]["name"])
+                taken |= set(_secrets(obj))
+                if obj["metadata"]["name"] == "airflow-plan":
+                    taken |= set(yaml.safe_load(obj["data"]["plan.yaml"])["secrets"])
+    readme = (CHARTS.parent / "README.md").read_text()
+    section = readme.partition("\n### Production\n")[2].partition("\n### ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in re.findall(r"`([\w-]+)`", row)} == taken - made
+
+
+def _secrets(node: Any) -> Iterator[str]:
+    """Names of secrets anywhere in an object."""
+    match node:
+        case {"secretKeyRef": {"name": name}} | {"secretRef": {"name": name}} | {"secret": {"name": name}}:
+            yield name
+        case {"secretName": name}:
+            yield name
+        case dict():
+            for value in node.values():
+                yield from _secrets(value)
+        case list():
+            for value in node:
+                yield from _secrets(value)
