@@ -3,7 +3,9 @@
 import base64
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -12,6 +14,14 @@ from tests.cluster.conftest import in_pod, kubectl, proxied, smoke, until, wait_
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("platform"), pytest.mark.timeout(3600)]
 
 DRIVER = "streaming-driver"
+SCORE = "http://fraud-transformer/v1/score"
+TRANSACTION = {
+    "schema_version": 1,
+    "event_time": "2026-04-01T12:00:00Z",
+    "user_id": "u-cluster-test",
+    "merchant_id": "m-cluster-test",
+    "amount": 12.5,
+}
 _CONSOLE = """
 import json, re, httpx
 with httpx.Client(base_url="http://console", follow_redirects=True, timeout=60) as browser:
@@ -23,6 +33,22 @@ with httpx.Client(base_url="http://console", follow_redirects=True, timeout=60) 
     found = {{"/": first.status_code, "/cases": case.status_code}}
     found.update((path, browser.get(path).status_code) for path in ("/model", "/experiment"))
 print(json.dumps({{**found, "without a key": refused}}))
+"""
+_CALLS = """
+import json, pathlib, time, uuid, httpx
+folder, answers = pathlib.Path("{folder}"), {{}}
+folder.mkdir()
+with httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=30) as caller:
+    while not (folder / "stop").exists():
+        transaction = {transaction} | {{"transaction_id": uuid.uuid4().hex}}
+        try:
+            found = caller.post("{url}", json=transaction, headers={headers}).status_code
+        except httpx.TransportError as error:
+            found = type(error).__name__
+        answers[found] = answers.get(found, 0) + 1
+        (folder / "begun").touch()
+        time.sleep(0.05)
+print(json.dumps(answers))
 """
 
 
@@ -64,21 +90,31 @@ def test_every_transaction_is_decided_by_the_model() -> None:
 
 
 def test_the_scoring_service_decides_at_once() -> None:
-    transaction = {
-        "schema_version": 1,
-        "transaction_id": "cluster-test",
-        "event_time": "2026-04-01T12:00:00Z",
-        "user_id": "u-cluster-test",
-        "merchant_id": "m-cluster-test",
-        "amount": 12.5,
-    }
-    url, headers = "http://fraud-transformer/v1/score", {"Authorization": f"Bearer {_key()}"}
-    call = f"httpx.post({url!r}, json={transaction!r}, headers={headers!r}, timeout=30)"
+    transaction = TRANSACTION | {"transaction_id": "cluster-test"}
+    call = f"httpx.post({SCORE!r}, json={transaction!r}, headers={_headers()!r}, timeout=30)"
     program = f"import httpx; print({call}.text)"
     answer = json.loads(in_pod("deployment/simulator", program))
     assert answer["transaction_id"] == "cluster-test"
     assert answer["outcome"] in {"approve", "review", "decline"}
     assert answer["is_fallback"] is False
+
+
+@pytest.mark.parametrize("component", ["transformer", "predictor"])
+def test_a_rolling_restart_refuses_no_call(component: str) -> None:
+    folder = f"/tmp/calls-{uuid4().hex}"  # noqa: S108  in the pod
+    program = _CALLS.format(folder=folder, url=SCORE, transaction=TRANSACTION, headers=_headers())
+    with ThreadPoolExecutor(1) as side:
+        calls = side.submit(in_pod, "deployment/simulator", program)
+        try:
+            until(lambda: calls.done() or _has_file(f"{folder}/begun"), "no call was answered")
+            kubectl("rollout", "restart", f"deployment/fraud-{component}")
+            kubectl("rollout", "status", f"deployment/fraud-{component}", "--timeout=600s")
+            of_old = f"serving.kserve.io/inferenceservice=fraud,component={component}"
+            until(lambda: len(_pods(of_old)) == 1, f"the old {component} has not ended")
+        finally:
+            kubectl("exec", "deployment/simulator", "--", "touch", f"{folder}/stop")
+        answers = json.loads(calls.result().splitlines()[-1])
+    assert set(answers) == {"200"}, answers
 
 
 def test_the_console_shows_a_case_to_who_has_a_key() -> None:
@@ -125,6 +161,18 @@ def _decided() -> float:
         return 0.0
     found = re.search(r"^fraud_stream_transactions_total (\S+)$", text, re.MULTILINE)
     return float(found[1]) if found else 0.0
+
+
+def _has_file(path: str) -> bool:
+    return path in kubectl("exec", "deployment/simulator", "--", "sh", "-c", f"ls {path} || true")
+
+
+def _pods(selector: str) -> list[str]:
+    return kubectl("get", "pods", f"--selector={selector}", "-o", "name").split()
+
+
+def _headers() -> dict[str, str]:
+    return {"Authorization": f"Bearer {_key()}"}
 
 
 def _key() -> str:
