@@ -325,10 +325,12 @@ def _login_first(request: Request) -> Response:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    if int(request.headers.get("content-length") or 0) > MOST_FORM:
-        return {}
-    content = (await request.body())[:MOST_FORM].decode(errors="replace")
-    return {name: values[-1] for name, values in parse_qs(content).items()}
+    content = bytearray()
+    async for part in request.stream():
+        content += part
+        if len(content) > MOST_FORM:
+            return {}
+    return {name: values[-1] for name, values in parse_qs(content.decode(errors="replace")).items()}
 
 
 def _event(kind: str, content: dict[str, Any]) -> str:

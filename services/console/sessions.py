@@ -61,7 +61,7 @@ class Sessions:
             content = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
         except ValueError:
             return None
-        if not content or not hmac.compare_digest(signature, self._sign(b"session", content)):
+        if not content or not _is_same(signature, self._sign(b"session", content)):
             return None
         session = Session(*json.loads(content))
         return session if session.until_s > time.time() else None
@@ -72,7 +72,11 @@ class Sessions:
 
     def is_token(self, session: Session, token: str) -> bool:
         """Whether a form is one of this session's."""
-        return hmac.compare_digest(token.encode(), self.token(session).encode())
+        return _is_same(token, self.token(session))
 
     def _sign(self, purpose: bytes, content: bytes) -> str:
         return hmac.new(self._secret, purpose + b":" + content, hashlib.sha256).hexdigest()
+
+
+def _is_same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode(), other.encode())

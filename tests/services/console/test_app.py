@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,19 @@ def test_a_key_opens_a_session_and_a_wrong_one_does_not(guarded: Console) -> Non
     assert KEY not in home.text + cookie
 
 
+def test_a_form_is_read_no_further_than_one_can_be_long(guarded: Console) -> None:
+    taken = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(1_000):
+            taken.append(1)
+            yield b"key=" + b"x" * 1_020
+
+    (answer,) = call(guarded, ("POST", "/login", {"content": endless()}))
+    assert answer.status_code == 401
+    assert len(taken) < 10
+
+
 def test_keys_cannot_be_guessed_quickly(guarded: Console) -> None:
     attempts = [("POST", "/login", {"data": {"key": str(i)}}) for i in range(12)]
     assert [answer.status_code for answer in call(guarded, *attempts)][-1] == 429
@@ -85,8 +99,9 @@ def test_keys_cannot_be_guessed_quickly(guarded: Console) -> None:
 
 def test_a_forged_or_old_cookie_is_no_session(guarded: Console) -> None:
     foreign = Sessions("another secret", 60.0)
-    for cookie in (foreign.write(foreign.begin("ana")), "x.y", "", "%%%"):
-        assert get(guarded, "/", headers={"cookie": f"{COOKIE}={cookie}"}).status_code == 401
+    for cookie in (foreign.write(foreign.begin("ana")), "x.y", "", "%%%", "e30=.\xe9"):
+        sent = f"{COOKIE}={cookie}".encode("latin-1")
+        assert get(guarded, "/", headers=[(b"cookie", sent)]).status_code == 401
     old = Sessions("s", -1.0)
     assert old.read(old.write(old.begin("ana"))) is None
 
