@@ -39,7 +39,7 @@ def parse_definition(model: type[M], raw: bytes, name: str) -> tuple[M, Any]:
     try:
         tree = yaml.compose(raw, yaml.SafeLoader)
         content = yaml.safe_load(raw)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none, brackets without end
         mark = getattr(error, "problem_mark", None)
         raise BadConfig(f"{name}:{mark.line + 1 if mark else 1}: not YAML: {error}") from error
     try:

@@ -120,7 +120,7 @@ class RuleSet:
             context.update(read)
             try:
                 holds = rule.program.execute(context)
-            except (ValueError, TypeError, RuntimeError, OverflowError):
+            except Exception:
                 # Types were tried when it was compiled; one wrong rule must not stop a decision.
                 log.exception("rule %s fails and does not hold", rule.name)
                 continue
@@ -185,7 +185,7 @@ def compile_rules(raw: bytes, name: str = "rules") -> RuleSet:
     for at, rule in enumerate(parsed.rules):
         try:
             rules.append(_compile(rule, lists))
-        except (ValueError, TypeError, RuntimeError) as error:
+        except (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError) as error:
             line = line_of(tree, ("rules", at, "when"))
             raise BadConfig(f"{name}:{line}: {rule.name}: {_first_line(error)}") from error
     names = [rule.name for rule in rules]

@@ -1,7 +1,7 @@
 """Answers in LMDB: each step is one transaction of the environment that holds the states.
 
 Databases: ``answers`` (transaction_id: answer), ``outbox`` (growing number: transaction_id), ``ending``
-(Unix microseconds and transaction_id: nothing); in ``meta``, who holds the lease.
+(Unix microseconds and transaction_id: nothing); in ``meta``, the lease and the outbox's last number.
 """
 
 import time
@@ -28,8 +28,10 @@ from fraud.store.value import replace_newest, version_of
 IDENTITY: Final = b"identity"
 GROUP: Final = 1_000
 _LEASE: Final = b"drainer"
+_GIVEN: Final = b"outbox:given"
 _KEY: Final = Struct(">d")
 _NUMBER: Final = Struct(">Q")
+_NONE_GIVEN: Final = _NUMBER.pack(0)
 _EPOCH: Final = Struct("<q")
 
 
@@ -90,8 +92,11 @@ class LmdbAnswers:
                 txn.put(_KEY.pack(change.key), value, db=self._states[change.kind])
             txn.put(name, encode_answer(answer), db=self._answers)
             with txn.cursor(db=self._outbox) as cursor:
-                number = _NUMBER.unpack(cursor.key())[0] + 1 if cursor.last() else 0
+                last = _NUMBER.unpack(cursor.key())[0] if cursor.last() else -1
+                # Never one that was given before: who drained it may still be about to remove it.
+                number = max(last, _NUMBER.unpack(txn.get(_GIVEN, _NONE_GIVEN, db=self._meta))[0]) + 1
                 cursor.put(_NUMBER.pack(number), name, append=True)
+            txn.put(_GIVEN, _NUMBER.pack(number), db=self._meta)
         return True
 
     def waiting(self, limit: int) -> list[tuple[bytes, bytes]]:

@@ -67,7 +67,7 @@ def connect(url: str) -> Server:
         replicas = int(query.pop("replicas", "0"))
         plain = f"{url.partition('?')[0]}?{urlencode(query)}"
         client = redis.Redis.from_url(plain, retry=retry, health_check_interval=30)
-        with _answering(where):
+        with _answering(where, is_start=True):
             _check(client.info(), where)
     except (TypeError, ValueError) as error:
         raise BadConfig(f"the URL of the feature store at {where} is wrong: {error}") from error
@@ -95,11 +95,13 @@ def _check(info: Mapping[str, Any], where: str) -> None:
 
 
 @contextmanager
-def _answering(where: str) -> Iterator[None]:
+def _answering(where: str, *, is_start: bool = False) -> Iterator[None]:
     try:
         yield
     except _LOGIN_ERRORS as error:
-        raise BadConfig(
+        # Later it may come back: a password is being changed, a server has not read its users yet.
+        kind = BadConfig if is_start else Unavailable
+        raise kind(
             f"the feature store at {where} refuses the login: {error}; mend user and password in its URL"
         ) from error
     except OutOfMemoryError as error:

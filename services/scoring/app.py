@@ -10,7 +10,6 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from typing import Any, Final
-from urllib.parse import unquote
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -104,7 +103,7 @@ class App:
             return path, JSON, await self._beside.run(partial(self._take_label, body))
         if path.startswith("/v1/decisions/"):
             _need(method, "GET")
-            transaction_id = unquote(path.removeprefix("/v1/decisions/"))
+            transaction_id = path.removeprefix("/v1/decisions/")  # decoded by the server
             found = await self._beside.run(lambda: orjson.dumps(self._service.find(transaction_id)))
             return "/v1/decisions", JSON, found
         if path.startswith(("/v1/models", "/v2")):

@@ -1,11 +1,12 @@
 """Verdicts by transaction_id: looked up among the answers, and sent on to the topic ``labels``."""
 
+import logging
 import threading
 from datetime import datetime
 from pathlib import Path
 
 import orjson
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fraud.contracts import LABELS, Label
 from fraud.contracts.wire import EventTime, Identifier
@@ -14,6 +15,8 @@ from fraud.errors import Unavailable
 from services.scoring.problems import Problem
 from services.scoring.records import now
 from services.scoring.scorer import Scorer
+
+log = logging.getLogger(__name__)
 
 
 class LabelRequest(BaseModel):
@@ -67,31 +70,41 @@ class Labels:
         return "accepted"
 
     def resolve(self) -> int:
-        """Send on the kept verdicts whose transactions have become known; returns how many."""
+        """Send on the kept verdicts whose transactions have become known; returns how many.
+
+        Lines that a crash has torn go to a file beside (``.torn``).
+        """
         if self._pending is None or not self._pending.exists():
             return 0
         with self._lock:
-            kept = [
-                LabelRequest.model_validate_json(line) for line in self._pending.read_bytes().splitlines()
-            ]
-            left, sent = [], 0
-            for request in kept:
+            left, torn, sent = [], [], 0
+            for line in filter(None, self._pending.read_bytes().splitlines()):
+                try:
+                    request = LabelRequest.model_validate_json(line)
+                except ValidationError:
+                    torn.append(line)
+                    continue
                 label = self._label_of(request)
                 if label is None:
-                    left.append(request)
+                    left.append(line)
                     continue
                 self._send(label)
                 sent += 1
-            if sent:
+            if torn:
+                aside = self._pending.with_suffix(".torn")
+                log.error("%d kept labels are torn and cannot be sent: they lie in %s", len(torn), aside)
+                with aside.open("ab") as opened:
+                    opened.writelines(line + b"\n" for line in torn)
+            if sent or torn:
                 partial = self._pending.with_suffix(".partial")
-                partial.write_text("".join(f"{one.model_dump_json()}\n" for one in left))
+                partial.write_bytes(b"".join(line + b"\n" for line in left))
                 partial.replace(self._pending)
         return sent
 
     def _keep(self, file: Path, request: LabelRequest) -> None:
         timed = request.model_copy(update={"label_time": request.label_time or now()})
-        with self._lock, file.open("a") as opened:
-            opened.write(timed.model_dump_json() + "\n")
+        with self._lock, file.open("ab") as opened:
+            opened.write(b"\n" + timed.model_dump_json().encode())  # the line before may be torn
 
     def _label_of(self, request: LabelRequest) -> Label | None:
         found = self._scorer.find(request.transaction_id)

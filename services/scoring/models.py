@@ -5,11 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import httpx
+
 from fraud.contracts import Thresholds
 from fraud.errors import BadModel, Unavailable
 from fraud.experiment import Alias
 from fraud.features.kernel import Floats
-from fraud.model_client import ModelClient, ModelClientSettings, served_name
+from fraud.model_client import ModelClient, ModelClientSettings, Scores, served_name
 from services.predictor.registry import ModelSource, ModelWatcher, ServedModel
 from services.predictor.settings import PredictorSettings
 from services.scoring import metrics
@@ -111,7 +113,12 @@ class PredictorModel:
 
     is_local = False
 
-    def __init__(self, settings: ScoringSettings, alias: Alias = Alias.CHAMPION) -> None:
+    def __init__(
+        self,
+        settings: ScoringSettings,
+        alias: Alias = Alias.CHAMPION,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
         self._client = ModelClient(
             ModelClientSettings(
                 url=settings.predictor_url,
@@ -121,21 +128,25 @@ class PredictorModel:
                 retries=1,
                 backoff_s=0.005,
                 breaker_cooldown_s=1.0,
-            )
+            ),
+            transport=transport,
         )
 
     def judge(self, vector: Floats) -> Verdict:
         """See :class:`Model`."""
-        try:
-            scores = self._client.score(vector)
-        except BadModel as error:  # it answers, but not for this build: nobody to ask
-            raise Unavailable(str(error)) from error
+        scores = self._ask(vector)
 
         def reasons() -> list[int]:
-            explained = self._client.score(vector, reasons_from=0.0)
+            explained = self._ask(vector, reasons_from=0.0)
             return [index for index in explained.reason_index[0].tolist() if index >= 0]
 
         return Verdict(float(scores.probability[0]), scores.thresholds, scores.model_version, reasons)
+
+    def _ask(self, vector: Floats, reasons_from: float | None = None) -> Scores:
+        try:
+            return self._client.score(vector, reasons_from)
+        except BadModel as error:  # it answers, but not for this build: nobody to ask
+            raise Unavailable(str(error)) from error
 
     def is_ready(self) -> bool:
         """See :class:`Model`."""

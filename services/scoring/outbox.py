@@ -123,7 +123,9 @@ class Outbox:
         """Drain once; returns how long to wait before the next time, seconds."""
         try:
             taken = self.drain()
-        except Unavailable as error:
+        except Exception as error:
+            if not isinstance(error, Unavailable):
+                log.exception("the outbox failed and goes on")  # its end would be noticed by nobody
             self._failures += 1
             metrics.DRAIN_ERRORS.inc()
             ceiling = min(0.1 * 2.0 ** min(self._failures, 10), BACKOFF_MAX_S)

@@ -191,19 +191,30 @@ class Service:
 
     def _watch(self) -> None:
         while not self._stopping.wait(self.settings.rules_look_s):
-            if self.rules.look():
-                metrics.RULES_INFO.clear()
-                metrics.RULES_INFO.labels(self.rules.rules.version).set(1.0)
-                log.info("rules %s are in force", self.rules.rules.version)
-            if self.rules.refused and not metrics.RULES_REFUSED._value.get():  # noqa: SLF001
-                log.error("the rules stay as they were: %s", self.rules.refused)
-            metrics.RULES_REFUSED.set(bool(self.rules.refused))
-            if self.lab:
-                self.lab.look()
-            try:
-                self.labels.resolve()
-            except Unavailable as error:
-                log.warning("labels wait: %s", error)
+            for look in (self._look_at_rules, self._look_at_experiment, self._look_at_labels):
+                try:
+                    look()
+                except Exception:
+                    log.exception("a look failed, the next one follows")  # its end would be noticed by nobody
+
+    def _look_at_rules(self) -> None:
+        if self.rules.look():
+            metrics.RULES_INFO.clear()
+            metrics.RULES_INFO.labels(self.rules.rules.version).set(1.0)
+            log.info("rules %s are in force", self.rules.rules.version)
+        if self.rules.refused and not metrics.RULES_REFUSED._value.get():  # noqa: SLF001
+            log.error("the rules stay as they were: %s", self.rules.refused)
+        metrics.RULES_REFUSED.set(bool(self.rules.refused))
+
+    def _look_at_experiment(self) -> None:
+        if self.lab:
+            self.lab.look()
+
+    def _look_at_labels(self) -> None:
+        try:
+            self.labels.resolve()
+        except Unavailable as error:
+            log.warning("labels wait: %s", error)
 
     def _mask(self, text: str) -> str:
         return mask(text, self._salt)

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -90,12 +91,28 @@ def test_decline_goes_before_approve_before_review_before_the_model(
         (b"name: many", b"name: stolen_device", 10, "stands above"),
         (b"expires:", b"expire:", 18, "expire"),
         (b"rules:\n", b"rules: [\n", 6, "not YAML"),
+        (b"amount > 10.0", b"1 / 0 == 1", 11, "many: division by zero"),
+        (b"amount > 10.0", b"[1][9] == 1", 11, "many: .*bounds"),
     ],
 )
 def test_a_wrong_file_is_refused_with_line_and_reason(old: bytes, new: bytes, line: int, words: str) -> None:
     assert old in GOOD
     with pytest.raises(BadConfig, match=f"rules:{line}: .*{words}"):
         compile_rules(GOOD.replace(old, new, 1))
+
+
+def test_a_rule_that_fails_does_not_hold() -> None:
+    raw = b"version: a\nrules:\n- {name: x, when: 10 / int(amount) > 3, then: review, reason: r}\n"
+    assert compile_rules(raw).holding({"amount": 0.5}, 0.0) == []
+
+
+def test_a_date_that_is_none_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_bytes(GOOD)
+    watched = RuleFile(file)
+    file.write_bytes(re.sub(rb"expires: \S+", b"expires: 2027-02-30T00:00:00Z", GOOD))
+    assert not watched.look()
+    assert "day is out of range" in watched.refused
 
 
 def test_a_file_is_taken_in_when_it_changes_and_a_wrong_one_changes_nothing(tmp_path: Path) -> None:

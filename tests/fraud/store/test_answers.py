@@ -64,6 +64,16 @@ def test_a_commit_over_one_changed_state_leaves_the_other(store: FeatureStore) -
     assert store.stored(Kind.USER, [1.0]) == [None]
 
 
+def test_a_drainer_that_comes_late_removes_nothing_that_came_after(store: FeatureStore) -> None:
+    answers = store.answers()
+    assert commit(store, "a")
+    (late,) = [entry for entry, _ in answers.waiting(10)]
+    answers.sent([late])  # by the next drainer
+    assert commit(store, "b")
+    answers.sent([late])
+    assert answers.backlog() == 1
+
+
 def test_the_same_id_is_committed_once(store: FeatureStore) -> None:
     assert commit(store, "a")
     assert not commit(store, "a")

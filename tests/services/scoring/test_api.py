@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -27,7 +28,7 @@ from services.scoring.models import Verdict
 from services.scoring.outbox import messages_of
 from services.scoring.service import Service
 from services.scoring.settings import ScoringSettings
-from tests.services.predictor.conftest import make_model
+from tests.services.predictor.conftest import make_model, wait_until
 
 SCORING = make_model(3)
 
@@ -58,12 +59,8 @@ class Api:
     """The application, called without a network."""
 
     def __init__(self, folder: Path, **given: Any) -> None:
-        self.settings = ScoringSettings(
-            store_url=f"lmdb://{folder / 'store'}",
-            kafka_bootstrap="127.0.0.1:9",
-            kafka_timeout_s=0.2,
-            **given,
-        )
+        at_hand = {"store_url": f"lmdb://{folder / 'store'}", "kafka_bootstrap": "127.0.0.1:9"}
+        self.settings = ScoringSettings(**{**at_hand, "kafka_timeout_s": 0.2, **given})
         self.model = Always()
         self.service = Service(self.settings, self.model)
         self.app = App(self.service)
@@ -287,6 +284,41 @@ def test_a_label_may_come_before_its_transaction_where_it_is_so_configured(
     api.score()
     assert (api.service.labels.resolve(), api.service.labels.resolve()) == (1, 0)
     assert len(sent) == 1
+
+
+def test_a_kept_label_that_a_crash_has_torn_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "pending.jsonl"
+    api = Api(tmp_path, labels_pending=True, pending_file=file)
+    sent: list[Any] = []
+    monkeypatch.setattr(api.service.kafka, "send", lambda messages: sent.extend(messages) or [True])
+    file.write_text('{"transaction_id": "t-9", "is_fra')
+    assert api.call("POST", "/v1/labels", json=openapi.LABEL).json()["status"] == "pending"
+    api.score()
+    assert (api.service.labels.resolve(), api.service.labels.resolve()) == (1, 0)
+    assert len(sent) == 1
+    assert (tmp_path / "pending.torn").read_text() == '{"transaction_id": "t-9", "is_fra\n'
+
+
+def test_the_watcher_outlives_a_look_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api(tmp_path, rules_look_s=0.01)
+    looks: list[int] = []
+
+    def fail() -> bool:
+        looks.append(1)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(api.service.rules, "look", fail)
+    api.service.start()
+    wait_until(lambda: len(looks) > 2, "it looks again")
+    api.service.stop()
+
+
+@pytest.mark.parametrize("name", ["t%41", "100%25", "a/b"])
+def test_an_id_is_looked_up_as_it_was_given(api: Api, name: str) -> None:
+    api.score(transaction_id=name)
+    assert api.call("GET", f"/v1/decisions/{quote(name, safe='')}").json()["transaction_id"] == name
 
 
 def test_the_document_names_every_problem_and_resolves(api: Api) -> None:

@@ -2,22 +2,27 @@
 
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
+import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraud.contracts import ALERTS, DECISIONS, SCORED
 from fraud.errors import BadConfig, BadState, Unavailable
-from fraud.features import kernel
+from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
 from fraud.features.definitions import MERCHANT, USER, Entity
 from fraud.features.engine import fold_events
 from services.scoring.fast_model import TOLERANCE, FastModel
 from services.scoring.fold import SingleFold, counted
 from services.scoring.main import given as given_by
+from services.scoring.models import PredictorModel
 from services.scoring.outbox import Outbox
 from services.scoring.problems import Problem
 from services.scoring.security import Keys, RateLimit
+from services.scoring.settings import ScoringSettings
+from tests.fraud.store.conftest import run_redis
 from tests.services.predictor.conftest import make_model, make_vectors, wait_until
 from tests.services.scoring.test_api import Api, new
 
@@ -99,6 +104,37 @@ def test_the_outbox_keeps_what_kafka_has_not_taken_whole(tmp_path: Path) -> None
     outbox.drain()
     other.drain()
     assert not other.is_away
+
+
+def test_a_store_that_refuses_the_login_for_a_while_is_away_and_comes_back(tmp_path: Path) -> None:
+    with run_redis("--appendonly", "no") as server:
+        redis.Redis(unix_socket_path=str(server.socket)).config_set("requirepass", "one")
+        api = Api(tmp_path, store_url=f"unix://{server.socket}?prefix=x&password=one")
+        api.service.start()
+        assert api.score(transaction_id=new()).status_code == 200
+        admin = redis.Redis.from_url(f"unix://{server.socket}?password=one")
+        admin.config_set("requirepass", "two")
+        admin.client_kill_filter(_type="normal", skipme=True)
+        assert api.score(transaction_id=new()).status_code == 503, "nor is there a Kafka to take it"
+        admin.config_set("requirepass", "one")
+        wait_until(lambda: api.score(transaction_id=new()).status_code == 200, "it counts again")
+        assert api.service.outbox._thread.is_alive()
+        api.service.stop()
+
+
+def test_a_model_server_of_another_build_leaves_a_decision_without_reasons() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        version = "another" if b"reasons_from" in request.content else FEATURES_VERSION
+        outputs = [{"name": "probability", "datatype": "FP64", "shape": [1], "data": [0.9]}]
+        thresholds = {"review_threshold": 0.3, "decline_threshold": 0.7}
+        parameters = {"model_version": "7", "features_version": version, **thresholds}
+        return httpx.Response(200, json={"outputs": outputs, "parameters": parameters})
+
+    model = PredictorModel(ScoringSettings(model_from="predictor"), transport=httpx.MockTransport(answer))
+    verdict = model.judge(np.zeros((1, len(FEATURE_NAMES))))
+    assert verdict.probability == 0.9
+    with pytest.raises(Unavailable, match="another"):
+        verdict.reasons()
 
 
 def test_kserve_s_arguments_for_a_transformer_precede_the_environment() -> None:
