@@ -28,6 +28,8 @@ JSON_LENGTH: Final = "inference-header-content-length"
 """Header of the binary tensor extension: how many bytes of the body are JSON."""
 CALL: Final = "x-fraud-call"
 """Header that the requests of one call have in common: a rollout sends them to one and the same version."""
+TIMEOUT: Final = "x-fraud-timeout"
+"""Header that says how long the client waits for an answer, seconds."""
 DTYPES: Final[dict[str, np.dtype[Any]]] = {"FP64": np.dtype("<f8"), "INT32": np.dtype("<i4")}
 RETRIED_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -186,7 +188,8 @@ class ModelClient:
             if not self.breaker.allows():
                 raise Unavailable("the model server keeps failing; the circuit breaker is open")
             try:
-                content, response_headers = self._attempt(body, headers, left_s)
+                timed = headers | {TIMEOUT: f"{left_s:.4f}"}
+                content, response_headers = self._attempt(body, timed, left_s)
             except BadModel:
                 self.breaker.record(is_success=True)  # it answers, so it is there
                 raise

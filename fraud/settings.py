@@ -1,11 +1,12 @@
 """Settings of the programs: from the environment, or given; what is wrong is said in words."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsError
 
-from fraud.errors import BadConfig
+from fraud.errors import BadConfig, BadInput
 
 
 class Settings(BaseSettings):
@@ -46,3 +47,23 @@ def given(**values: Any) -> dict[str, Any]:
     {'draws': 0}
     """
     return {name: value for name, value in values.items() if value is not None}
+
+
+def parse_time(text: str) -> datetime:
+    """Read an ISO 8601 time with an offset, or a date (midnight UTC).
+
+    Raises
+    ------
+    BadInput
+        When it is neither.
+
+    Examples
+    --------
+    >>> parse_time("2026-03-01").isoformat()
+    '2026-03-01T00:00:00+00:00'
+    """
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadInput(f"a time must look like 2026-03-01 or 2026-03-01T00:00:00Z; got {text!r}") from error
+    return value if value.tzinfo else value.replace(tzinfo=UTC)

@@ -21,22 +21,24 @@ end
     + _VERSION
     + """
 local low, high = struct.unpack('<I4I4', ARGV[2])
-local changed, scores = {}, {}
+local changed, scores, founds, headers = {}, {}, {}, {}
 for i = 3, #KEYS do
-  local at = 4 * (i - 2) - 1
-  local found, header = version(KEYS[i])
-  if header ~= '' then
-    local written_low, written_high = struct.unpack('<I4I4', header)
+  founds[i], headers[i] = version(KEYS[i])
+  if headers[i] ~= '' then
+    local written_low, written_high = struct.unpack('<I4I4', headers[i])
     if written_high > high or (written_high == high and written_low > low) then
-      return {'written later', string.sub(header, 1, 8)}
+      return {'written later', string.sub(headers[i], 1, 8)}
     end
   end
-  if found ~= ARGV[at + 3] then
+end
+for i = 3, #KEYS do
+  local at = 4 * (i - 2) - 1
+  if founds[i] ~= ARGV[at + 3] then
     changed[#changed + 1] = ARGV[at]
   else
     local before = ''
-    if header ~= '' then
-      before = redis.call('GETRANGE', KEYS[i], 12 + struct.unpack('<I4', header, 9), -1)
+    if headers[i] ~= '' then
+      before = redis.call('GETRANGE', KEYS[i], 12 + struct.unpack('<I4', headers[i], 9), -1)
     end
     redis.call('SET', KEYS[i], ARGV[2] .. struct.pack('<I4', #before) .. before .. ARGV[at + 2])
     scores[#scores + 1] = ARGV[at + 1]

@@ -7,7 +7,9 @@ carries them into the Delta tables ``transactions``, ``features`` and ``labels``
 """
 
 import logging
+import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +26,8 @@ from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
 from fraud.features.batch import fold_both
 from fraud.features.events import events_of_labels, events_of_transactions, microseconds_of
 from fraud.log.arrival import Ints
-from fraud.store import Epoch, Kind, open_store
+from fraud.store import Epoch, FeatureStore, Kind, open_store
+from fraud.store.value import FIRST_SEEN, state_before
 from fraud.telemetry import configure_logging
 from jobs.backfill.settings import BackfillSettings
 from jobs.stream import rows
@@ -34,6 +37,7 @@ log = logging.getLogger("jobs.backfill")
 
 EPOCH: Final = Epoch(0, 0)
 SLICE_ROWS: Final = 100_000
+KEYS_AT_ONCE: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +81,11 @@ def backfill(
     order = np.argsort(arrivals, kind="stable")
     states: dict[Kind, dict[float, bytes]] = {Kind.USER: {}, Kind.MERCHANT: {}}
     with open_store(settings.store) as store:
-        token = store.acquire("backfill")
         for kind, column in ((Kind.USER, kernel.E_USER), (Kind.MERCHANT, kernel.E_MERCHANT)):
-            store.read(kind, np.unique(events[:, column]).tolist(), EPOCH)  # refuses a live store
+            _refuse_live(store, kind, np.unique(events[:, column]).tolist())
+        token = store.acquire("backfill")
+        # Nobody scores from it meanwhile; what the scoring service has counted, the stream counts anew.
+        store.renew(is_whole=False)
         spool = _Spool(transactions, labels, settings.spool_path)
         duplicates = 0
         for first in range(0, len(order), rows_at_once):
@@ -93,7 +99,9 @@ def backfill(
             spool.write(first, taken[kept], np.hstack([user.vectors[kept], merchant.vectors[kept]]))
             log.info("folded %d of %d records", first + len(taken), len(order))
         for kind, found in states.items():
+            store.expire(kind, math.inf, token)
             store.write(kind, found, EPOCH, token)
+        store.renew(is_whole=True)
         store.flush()
     return Backfilled(
         transactions.num_rows - duplicates,
@@ -133,6 +141,13 @@ def main() -> None:
     except FraudError as error:
         sys.exit(f"error: {error}")
     log.info("the streaming job has begun: nothing to do" if done is None else f"folded {done}")
+
+
+def _refuse_live(store: FeatureStore, kind: Kind, keys: Sequence[float]) -> None:
+    """Make sure that no micro-batch has written the states; the scoring service and a backfill may have."""
+    for first in range(0, len(keys), KEYS_AT_ONCE):
+        for stored in store.stored(kind, keys[first : first + KEYS_AT_ONCE]):
+            state_before(stored, FIRST_SEEN)
 
 
 class _Spool:

@@ -20,10 +20,9 @@ def drift(  # noqa: PLR0917  (typer passes by name)
     ] = None,
 ) -> None:
     """Compare the last whole days that were served with those the model was registered with."""
-    from fraud.settings import given  # noqa: PLC0415  (`--help` must not wait for the libraries)
+    from fraud.settings import given, parse_time  # noqa: PLC0415
     from jobs.drift.main import run  # noqa: PLC0415
     from jobs.drift.settings import DriftSettings  # noqa: PLC0415
-    from jobs.train.settings import parse_time  # noqa: PLC0415
 
     settings = DriftSettings(
         **given(

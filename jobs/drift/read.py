@@ -15,7 +15,7 @@ from jobs.drift.judge import GAP_DAYS, RECENT_DAYS
 
 
 def last_day(delta: str, options: Options) -> int:
-    """Find the last whole day of the tables (since 1970 UTC): the one before the newest event's.
+    """Find the last whole day of the tables (since 1970 UTC): the one before the newest event's, or today's.
 
     Raises
     ------
@@ -27,7 +27,8 @@ def last_day(delta: str, options: Options) -> int:
         newest = max(newest, int(micros_of(batch.column("event_time")).max(initial=-1)))
     if newest < 0:
         raise BadInput(f"the Delta table of transactions under {delta} is empty; the stream writes it")
-    return newest // DAY_US - 1
+    now_us = int(datetime.now(UTC).timestamp() * 1e6)  # an event may be dated into the future
+    return min(newest, now_us) // DAY_US - 1
 
 
 def count_days(

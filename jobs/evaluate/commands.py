@@ -23,10 +23,9 @@ def evaluate(  # noqa: PLR0917  (typer passes by name)
     """Measure a registered model on a labelled table; FRAUD_EVALUATE_* or defaults for what is not given."""
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
 
-    from fraud.settings import given  # noqa: PLC0415
+    from fraud.settings import given, parse_time  # noqa: PLC0415
     from jobs.evaluate.pipeline import evaluate as run  # noqa: PLC0415
     from jobs.evaluate.settings import EvaluateSettings  # noqa: PLC0415
-    from jobs.train.settings import parse_time  # noqa: PLC0415
     from jobs.train.show import comparison_table  # noqa: PLC0415
 
     console = Console()

@@ -9,14 +9,22 @@ import mlflow
 
 from fraud.errors import BadInput
 from fraud.model import ScoringModel
+from fraud.settings import parse_time
 from jobs.evaluate.registry import ModelVersions
 from jobs.evaluate.settings import EvaluateSettings
 from jobs.train.bootstrap import NAMES, Interval, Scored, interval, resample
-from jobs.train.data import NEVER, Examples, build_examples, check_classes, in_words, to_micros
+from jobs.train.data import (
+    NEVER,
+    Examples,
+    build_examples,
+    check_classes,
+    in_words,
+    ripe_until,
+    to_micros,
+)
 from jobs.train.measure import Metrics, measure
 from jobs.train.publish import open_registry
 from jobs.train.report import REPORT_FILE, Evaluation, write_report
-from jobs.train.settings import parse_time
 from jobs.train.tables import read_tables
 from jobs.train.thresholds import costs_of
 
@@ -54,6 +62,7 @@ def evaluate(settings: EvaluateSettings, on_step: Callable[[str], None] = lambda
             build_examples(tables, vectors=settings.vectors, gap_days=settings.label_gap_days),
             start,
             settings.test_until,
+            settings.label_gap_days,
         )
         on_step(f"measuring on {len(period):,} transactions")
         facts = {**tags, "table_fingerprint": tables.fingerprint}
@@ -74,8 +83,8 @@ def evaluate(settings: EvaluateSettings, on_step: Callable[[str], None] = lambda
     )
 
 
-def labelled(examples: Examples, start: datetime | None, end: datetime | None) -> Examples:
-    """Take the transactions of a period that have verdicts.
+def labelled(examples: Examples, start: datetime | None, end: datetime | None, gap_days: float) -> Examples:
+    """Take the transactions of a period that have verdicts and have had ``gap_days`` for them.
 
     Raises
     ------
@@ -83,15 +92,17 @@ def labelled(examples: Examples, start: datetime | None, end: datetime | None) -
         When there are none, or of one kind alone.
     """
     first = to_micros(start) if start else int(examples.event_us.min())
-    last = to_micros(end) if end else NEVER
+    ripe = ripe_until(examples, gap_days) + 1
+    last = min(to_micros(end), ripe) if end else ripe
     rows = (examples.event_us >= first) & (examples.event_us < last) & (examples.label_us < NEVER)
     if not rows.any():
         raise BadInput(
-            f"no labelled transaction from {in_words(first)} on: give newer data, or an earlier test_from "
-            "(the model may have seen what came before)"
+            f"no labelled transaction from {in_words(first)} on has had {gap_days:g} days (label_gap_days) "
+            f"for its verdict, as those before {in_words(ripe)} have: give newer data, or an earlier "
+            "test_from (the model may have seen what came before)"
         )
     found = examples.take(rows)
-    check_classes(found, f"evaluated (from {in_words(first)})")
+    check_classes(found, f"evaluated (from {in_words(first)} to {in_words(last)})")
     return found
 
 

@@ -87,7 +87,10 @@ def match(decisions: pa.Table, verdicts: pa.Table, experiment: Experiment) -> Ou
     decisions = decisions.sort_by("event_time")
     times = micros_of(decisions.column("event_time"))
     label_times = micros_of(verdicts.column("label_time"))
-    newest = max(int(times[-1]), int(label_times.max(initial=0)))
+    # What is dated into the future tells nothing of now.
+    newest = min(int(times[-1]), int(datetime.now(UTC).timestamp() * 1e6))
+    maturity_us = round(experiment.maturity_days * DAY_US)
+    newest = max(newest, int(label_times[label_times <= newest + maturity_us].max(initial=0)))
     newest_verdict = dict(
         zip(
             verdicts.column("transaction_id")
@@ -102,7 +105,7 @@ def match(decisions: pa.Table, verdicts: pa.Table, experiment: Experiment) -> Ou
     )
     is_first = np.zeros(len(times), bool)
     is_first[first_seen] = True
-    is_mature = times + round(experiment.maturity_days * DAY_US) <= newest
+    is_mature = times + maturity_us <= newest
     kept = decisions.filter(pa.array(is_mature & is_first))
     if not kept.num_rows:
         raise BadInput(

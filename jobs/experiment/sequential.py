@@ -99,7 +99,7 @@ def look(control: Totals, treatment: Totals, alpha: float, effect: float) -> Loo
     """
     (of_control, its_variance), (of_treatment, other_variance) = control.ratio(), treatment.ratio()
     difference, variance = of_treatment - of_control, its_variance + other_variance
-    if min(control.informed, treatment.informed) < LEAST_INFORMED or not variance > 0.0:
+    if _informed(control, treatment) < LEAST_INFORMED or not variance > 0.0:
         return Look(of_control, of_treatment, difference, -math.inf, math.inf, 1.0, 0.0)
     information, rho = 1.0 / variance, 1.0 / effect**2
     total = information + rho
@@ -115,6 +115,15 @@ def look(control: Totals, treatment: Totals, alpha: float, effect: float) -> Loo
         p_value=math.exp(min(0.0, log_p)),
         z=difference / math.sqrt(variance),
     )
+
+
+def _informed(control: Totals, treatment: Totals) -> float:
+    """Tell how many users of the smaller arm would tell something if the arms did not differ.
+
+    Where they differ as much as they can, one arm has none: a guardrail must see that all the same.
+    """
+    sizes = [int(np.count_nonzero(arm.bottom)) for arm in (control, treatment)]
+    return min(sizes) * (control.informed + treatment.informed) / max(sum(sizes), 1)
 
 
 def ratio_p_value(counts: Sequence[int], weights: Sequence[float]) -> float:

@@ -26,7 +26,7 @@ from jobs.online.learner import DAY_US, ResidualTrees, known_at
 from jobs.online.settings import OnlineSettings
 from jobs.train import flavor
 from jobs.train.calibrate import calibrate
-from jobs.train.data import NEVER, Examples, build_examples, forward_folds, in_words
+from jobs.train.data import Examples, build_examples, forward_folds, in_words
 from jobs.train.fit import margins
 from jobs.train.measure import measure
 from jobs.train.pipeline import EXAMPLE_ROWS, describe_distribution
@@ -36,7 +36,7 @@ from jobs.train.tables import read_tables
 from jobs.train.thresholds import choose_thresholds, costs_of
 
 HELD: Final = 1.0 / 3.0
-"""Newest part of the window's time that calibration and thresholds come from."""
+"""Newest part of the ripe window's time that calibration and thresholds come from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def learn(
             return Learned(earlier, is_new=False, champion=champion, new_labels=new, verdict=verdict)
         tell(f"learning from {len(known):,} transactions, {int(known.is_fraud.sum()):,} of them fraud")
         before = versions.load(champion)
-        model = grow(before, known, settings)
+        model = grow(before, known, learnt_us, settings)
         tell(f"judging on {len(judged):,} later transactions")
         verdict = judge(model, before, judged, gate)
         tell(f"gate: {verdict.word}: {'; '.join(verdict.reasons)}")
@@ -92,10 +92,10 @@ def learn(
             "features_version": FEATURES_VERSION,
             "data_fingerprint": identity,
             "as_of": in_words(learnt_us),
-            "online": identity,
             "online_from": champion,
             GATE: verdict.word,
             GATE_REASONS: "; ".join(verdict.reasons),
+            "online": identity,  # the last: whoever has it has them all
         }
         version = _register(model, known, judged, settings, tags)
     return Learned(version, is_new=True, champion=champion, new_labels=new, verdict=verdict)
@@ -112,13 +112,15 @@ def read_examples(settings: OnlineSettings, verdicts: pa.Table | None = None) ->
 def moments(examples: Examples, settings: OnlineSettings) -> tuple[int, Examples]:
     """Find the moment up to which is learnt, and the ripe stretch after it that the gate judges on.
 
-    Now is when the newest verdict came; nothing is known of what lies after it.
+    Now is when the newest verdict came; nothing is known of what lies after it. One that is dated into the
+    future tells nothing of now.
     """
-    came = examples.label_us < NEVER
+    newest_us = int(examples.event_us.max())
+    came = examples.label_us <= newest_us + int(settings.ripe_days * DAY_US)
     if not came.any():
         raise BadInput("no verdict has come yet (column label_time)")
     now_us = int(examples.label_us[came].max())
-    ripe_us = min(now_us - int(settings.ripe_days * DAY_US), int(examples.event_us.max()))
+    ripe_us = min(now_us - int(settings.ripe_days * DAY_US), newest_us)
     learnt_us = ripe_us - int(settings.judge_days * DAY_US)
     rows = (examples.event_us >= learnt_us) & (examples.event_us < ripe_us)
     if not rows.any():
@@ -128,11 +130,11 @@ def moments(examples: Examples, settings: OnlineSettings) -> tuple[int, Examples
     return learnt_us, examples.take(rows)
 
 
-def grow(champion: ScoringModel, known: Examples, settings: OnlineSettings) -> ScoringModel:
+def grow(champion: ScoringModel, known: Examples, learnt_us: int, settings: OnlineSettings) -> ScoringModel:
     """Make the challenger: the champion's trees and new ones, calibrated, with thresholds.
 
-    Calibration and thresholds come from the newest part of the window, as trees that have not seen it
-    score it.
+    Calibration and thresholds come from the newest part of the window that is ripe at ``learnt_us`` (of the
+    rest the frauds alone are known), as trees that have not seen it score it.
     """
     learner = ResidualTrees(champion.booster, settings)
     if known.is_fraud.sum() < settings.least_frauds:
@@ -140,9 +142,10 @@ def grow(champion: ScoringModel, known: Examples, settings: OnlineSettings) -> S
             f"{int(known.is_fraud.sum())} frauds are known in the window (column is_fraud), at least "
             f"{settings.least_frauds} are needed to learn: wait for labels, or raise window_days"
         )
-    fold = forward_folds(known, 1, HELD)[0]
-    held = known.take(fold.held)
-    unseen = margins(learner.learn(known.take(fold.fit)), held.vectors, settings.threads)
+    ripe = known.take(known.event_us < learnt_us - int(settings.ripe_days * DAY_US))
+    fold = forward_folds(ripe, 1, HELD)[0]
+    held = ripe.take(fold.held)
+    unseen = margins(learner.learn(ripe.take(fold.fit)), held.vectors, settings.threads)
     calibration = calibrate(unseen, held.is_fraud)
     probability = calibration.apply(unseen)
     card = ModelCard(

@@ -24,7 +24,7 @@ def performance(  # noqa: PLR0917  (typer passes by name)
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
     from rich.table import Table  # noqa: PLC0415
 
-    from fraud.settings import given  # noqa: PLC0415
+    from fraud.settings import given, parse_time  # noqa: PLC0415
     from jobs.performance.main import run  # noqa: PLC0415
     from jobs.performance.report import SHOWN, WORDS, in_words, number  # noqa: PLC0415
     from jobs.performance.settings import PerformanceSettings  # noqa: PLC0415
@@ -32,7 +32,7 @@ def performance(  # noqa: PLR0917  (typer passes by name)
     settings = PerformanceSettings(
         **given(
             delta=delta,
-            as_of=as_of,
+            as_of=parse_time(as_of) if as_of else None,
             windows_days=windows.split(",") if windows else None,
             period_days=period,
             out=out,

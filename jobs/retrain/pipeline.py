@@ -58,14 +58,17 @@ def retrain(
     # The first step always runs: it says on which data the others were, or were not, done.
     must_run = step or "validate"
     for name in [step] if step else STEPS:
-        if name != must_run and context.records.is_done(name, context.identity()):
+        if name != must_run and records.is_done(name, context.identity()):
             tell(f"{name}: done before")
-            record = context.records.read(name)
+            record = records.read(name)
             continue
         tell(name)
         record = STEPS[name](context)
+        later = list(STEPS)[list(STEPS).index(name) + 1 :]
         if name != "validate":
             record = {**record, "identity": context.identity()}
-            context.records.forget(list(STEPS)[list(STEPS).index(name) + 1 :])
-        context.records.write(name, record)
+            records.forget(later)
+        elif records.is_there(name) and context.fingerprint() != record["fingerprint"]:
+            records.forget(later)  # they were done on other data
+        records.write(name, record)
     return record

@@ -56,11 +56,16 @@ class Records:
         """Have steps done again, because one before them was."""
         for step in steps:
             (self.folder / f"{step}.json").unlink(missing_ok=True)
+            if step == "features":
+                (self.folder / EXAMPLES_FILE).unlink(missing_ok=True)
+
+    def is_there(self, step: str) -> bool:
+        """Whether a step has left a record."""
+        return (self.folder / f"{step}.json").exists()
 
     def is_done(self, step: str, identity: str) -> bool:
         """Whether a step has been done on these data with these settings."""
-        path = self.folder / f"{step}.json"
-        return path.exists() and self.read(step).get("identity") == identity
+        return self.is_there(step) and self.read(step).get("identity") == identity
 
     def write_examples(self, examples: Examples) -> None:
         """Keep vectors and verdicts for the steps that follow."""

@@ -1,7 +1,7 @@
 """The steps of a retraining, in their order; each reads what earlier ones left and can be run again."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from fraud.errors import BadInput
 from fraud.features import FEATURES_VERSION
 from fraud.model import read_model, write_model
 from fraud.profile import PROFILE_FILE
+from fraud.settings import parse_time
 from jobs.evaluate.gate import judge
 from jobs.evaluate.registry import GATE, GATE_REASONS, ModelVersions
 from jobs.evaluate.settings import GateSettings
@@ -127,6 +128,7 @@ def train_model(context: Context) -> dict[str, Any]:
 
 def evaluate_model(context: Context) -> dict[str, Any]:
     """Write the report on the newest matured labels."""
+    context.records.read("train")
     split = context.split()
     model = read_model(context.records.folder / "model", threads=0)
     probability = model.predict(split.test.vectors)
@@ -150,15 +152,25 @@ def evaluate_model(context: Context) -> dict[str, Any]:
 
 
 def pass_gate(context: Context) -> dict[str, Any]:
-    """Judge the new model against the champion."""
+    """Judge the new model against the champion, on what neither was trained on."""
+    context.records.read("train")
     challenger = read_model(context.records.folder / "model", threads=0)
     with _registry(context):
         versions = ModelVersions(context.train.model_name)
         champion = versions.at(CHAMPION)
+        tags = versions.tags(champion) if champion else {}
         # A champion for another feature table cannot be asked; the rules stand in for it.
-        fits = champion and versions.tags(champion).get("features_version") == FEATURES_VERSION
+        fits = tags.get("features_version") == FEATURES_VERSION
         model = versions.load(champion) if champion and fits else None
-    verdict = judge(challenger, model, context.split().test, context.gate)
+    period = context.split().test
+    unseen = period.event_us >= to_micros(parse_time(tags["as_of"])) if model and "as_of" in tags else None
+    verdict = judge(challenger, model, period if unseen is None else period.take(unseen), context.gate)
+    if unseen is not None and not unseen.all() and not verdict.is_accepted:
+        seen = (
+            f"{int((~unseen).sum()):,} of {len(period):,} transactions of the gate's period are from before "
+        )
+        seen += f"{tags['as_of']}, which version {champion} was trained up to, and do not count"
+        verdict = replace(verdict, reasons=(*verdict.reasons, seen))
     context.tell(f"gate: {verdict.word}: {'; '.join(verdict.reasons)}")
     return {**asdict(verdict), "reasons": list(verdict.reasons), "champion": champion or ""}
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
 
 from fraud.cluster import connect
 from fraud.errors import BadConfig, Unavailable
@@ -59,7 +60,8 @@ class KServe:
             raise BadConfig(f"there is no InferenceService {self._settings.service} in {self._namespace}")
         self._delete(name)
         body = derive(champion, name, f"models:/{self._settings.model_name}/{version}")
-        self._services.create_namespaced_custom_object(*KIND, self._namespace, PLURAL, body)
+        with _answering(f"InferenceService {name} cannot be made"):
+            self._services.create_namespaced_custom_object(*KIND, self._namespace, PLURAL, body)
         try:
             self._wait(lambda: self._is_ready(name), f"InferenceService {name} is ready")
             yield
@@ -74,7 +76,8 @@ class KServe:
 
     def _addresses(self, name: str) -> list[str]:
         selector = f"serving.kserve.io/inferenceservice={name},component=predictor"
-        pods: list[Any] = self._pods.list_namespaced_pod(self._namespace, label_selector=selector).items
+        with _answering(f"the pods of InferenceService {name} cannot be listed"):
+            pods: list[Any] = self._pods.list_namespaced_pod(self._namespace, label_selector=selector).items
         return [
             f"http://{pod.status.pod_ip}:{PORT}"
             for pod in pods
@@ -83,18 +86,20 @@ class KServe:
         ]
 
     def _get(self, name: str) -> dict[str, Any] | None:
-        try:
-            found: Any = self._services.get_namespaced_custom_object(*KIND, self._namespace, PLURAL, name)
-        except ApiException as error:
-            if error.status == _NOT_FOUND:
-                return None
-            raise Unavailable(f"InferenceService {name} cannot be read: {error.reason}") from error
+        with _answering(f"InferenceService {name} cannot be read"):
+            try:
+                found: Any = self._services.get_namespaced_custom_object(*KIND, self._namespace, PLURAL, name)
+            except ApiException as error:
+                if error.status == _NOT_FOUND:
+                    return None
+                raise
         return dict(found)
 
     def _delete(self, name: str) -> None:
         if self._get(name) is None:
             return
-        self._services.delete_namespaced_custom_object(*KIND, self._namespace, PLURAL, name)
+        with _answering(f"InferenceService {name} cannot be deleted"):
+            self._services.delete_namespaced_custom_object(*KIND, self._namespace, PLURAL, name)
         self._wait(lambda: self._get(name) is None, f"InferenceService {name} is gone")
 
     def _wait(self, condition: Callable[[], bool], what: str) -> None:
@@ -103,6 +108,16 @@ class KServe:
             if time.monotonic() >= give_up:
                 raise Unavailable(f"never came true in {self._settings.ready_s:g} s: {what}")
             time.sleep(PAUSE_S)
+
+
+@contextmanager
+def _answering(otherwise: str) -> Iterator[None]:
+    try:
+        yield
+    except ApiException as error:
+        raise Unavailable(f"{otherwise}: {error.reason}") from error
+    except HTTPError as error:  # the API server is not reached
+        raise Unavailable(f"{otherwise}: {error}") from error
 
 
 def derive(champion: dict[str, Any], name: str, model: str) -> dict[str, Any]:

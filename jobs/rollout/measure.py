@@ -21,7 +21,7 @@ _PREFIX: Final = "fraud_predictor_"
 
 @dataclass(slots=True)
 class Seen:
-    """Sums of one version, over all model servers."""
+    """Sums of one version: of one model server, or over all of them."""
 
     failures: float = 0.0
     rows: float = 0.0
@@ -37,13 +37,25 @@ class Seen:
         """Requests answered."""
         return self.seconds[float("inf")]
 
-    def __sub__(self, before: Self) -> "Seen":
+    def __add__(self, other: Self) -> "Seen":
+        return Seen(
+            self.failures + other.failures,
+            self.rows + other.rows,
+            self.flagged + other.flagged,
+            self.seconds + other.seconds,
+            self.scores + other.scores,
+        )
+
+    def since(self, before: Self) -> "Seen":
+        """Tell what one server has counted since; one that counts less than before has started anew."""
+        if (self.rows, self.answers, self.failures) < (before.rows, before.answers, before.failures):
+            return self
         return Seen(
             self.failures - before.failures,
             self.rows - before.rows,
             self.flagged - before.flagged,
-            Counter({bound: n - before.seconds[bound] for bound, n in self.seconds.items()}),
-            Counter({at: n - before.scores[at] for at, n in self.scores.items()}),
+            self.seconds - before.seconds,
+            self.scores - before.scores,
         )
 
     def quantile_s(self, level: float) -> float:
@@ -60,7 +72,11 @@ class Judgement:
     reasons: tuple[str, ...] = ()
 
 
-def read(urls: Iterable[str]) -> tuple[dict[str, Seen], float]:
+Looked = dict[str, dict[str, Seen]]
+"""Server's address, version: what it has counted since its start."""
+
+
+def read(urls: Iterable[str]) -> tuple[Looked, float]:
     """Read every server's counts.
 
     Parameters
@@ -71,22 +87,44 @@ def read(urls: Iterable[str]) -> tuple[dict[str, Seen], float]:
     Returns
     -------
     tuple
-        Sums by version, and the greatest share that any of the servers gives to a canary, percent.
+        The counts by server and version, and the greatest share that any of the servers gives to a canary,
+        percent.
 
     Raises
     ------
     Unavailable
         When one does not answer; look again.
     """
-    found: dict[str, Seen] = {}
+    found: Looked = {}
     percent = 0.0
     for url in urls:
         try:
             answer = httpx.get(f"{url}/metrics", timeout=TIMEOUT_S, trust_env=False).raise_for_status()
         except httpx.HTTPError as error:
             raise Unavailable(f"the metrics of {url} cannot be read: {error}") from error
-        percent = max(percent, _take(answer.text, found))
+        percent = max(percent, _take(answer.text, found.setdefault(url, {})))
     return found, percent
+
+
+class Account:
+    """What all servers count from its first look on, whichever come, go or start anew meanwhile."""
+
+    def __init__(self) -> None:
+        self._last: Looked = {}
+        self._sums: dict[str, Seen] = {}
+
+    def take(self, looked: Looked) -> None:
+        """Take a look in; an empty one is none."""
+        none = Seen()
+        for url, versions in looked.items() if self._last else ():
+            for version, seen in versions.items():
+                grown = seen.since(self._last.get(url, {}).get(version, none))
+                self._sums[version] = self._sums.get(version, none) + grown
+        self._last = self._last | looked
+
+    def of(self, version: str) -> Seen:
+        """Tell the sums of a version."""
+        return self._sums.get(version, Seen())
 
 
 def judge(champion: Seen, canary: Seen, settings: RolloutSettings) -> Judgement:

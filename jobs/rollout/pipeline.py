@@ -5,7 +5,7 @@ scoring service, follow without a restart.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -15,7 +15,7 @@ import mlflow
 from fraud.canary import ALIAS, PERCENT, UNTIL
 from fraud.errors import FraudError, Unavailable
 from jobs.evaluate.registry import GATE, GATE_REASONS, ModelVersions
-from jobs.rollout.measure import Judgement, Seen, judge, read
+from jobs.rollout.measure import Account, Judgement, Looked, judge, read
 from jobs.rollout.places import Place
 from jobs.rollout.settings import RolloutSettings
 from jobs.rollout.watch import await_version
@@ -80,10 +80,9 @@ class _Rollout:
         champion, tags = self.versions.at(CHAMPION), self.versions.tags(version)
         if champion == version:
             return self._end(version, "promoted", "it is the champion already")
-        if tags.get(GATE) != "accepted" and not force:
-            return self._end(version, "refused", tags.get(GATE_REASONS, "the gate has not judged it"))
-        if "rolled_back_at" in tags and not force:
-            return self._end(version, "refused", f"it was taken back before: {tags['rolled_back_because']}")
+        refused = "" if force else _refusal(tags)
+        if refused:
+            return self._end(version, "refused", refused)
         if champion is None or not self._are_served():
             why = "nothing is served here (setting place)" if champion else "there was no champion"
             self.versions.promote(version, force or "gate")
@@ -92,6 +91,11 @@ class _Rollout:
         found = self._try(version, champion)
         if found.word == "bad":
             return self._take_back(version, "; ".join(found.reasons))
+        now = self.versions.at(CHAMPION)
+        if now != champion:
+            return self._end(
+                version, "refused", f"version {now} has become the champion since; judge it anew"
+            )
         self._tell(f"version {version} becomes the champion")
         self.versions.promote(version, force or "gate and canary")
         return self._watch(version)
@@ -139,26 +143,16 @@ class _Rollout:
     def _stage(self, version: str, champion: str, percent: float) -> Judgement:
         self._tell(f"version {version} gets {percent:g} % of the requests")
         started = time.monotonic()
-        before: dict[str, Seen] | None = None
+        account = Account()
         while True:
             self._lease(version, percent, self._settings.lease_s)
             passed_s = time.monotonic() - started
-            try:
-                seen, _ = read(self._place.servers())
-            except Unavailable as error:  # a pod that comes or goes; the lease ends what lasts
-                self._tell(str(error))
-                seen = {}
-            if before is None:
-                before = seen or None
-            elif seen:
-                none = Seen()
-                own, other = (seen.get(one, none) - before.get(one, none) for one in (version, champion))
-                found = judge(other, own, self._settings)
-                if found.word == "bad" or (found.word == "good" and passed_s >= self._settings.stage_s):
-                    self._tell(
-                        f"{own.rows:,.0f} rows at {percent:g} %: {found.word} {'; '.join(found.reasons)}"
-                    )
-                    return found
+            account.take(self._look())
+            own = account.of(version)
+            found = judge(account.of(champion), own, self._settings)
+            if found.word == "bad" or (found.word == "good" and passed_s >= self._settings.stage_s):
+                self._tell(f"{own.rows:,.0f} rows at {percent:g} %: {found.word} {'; '.join(found.reasons)}")
+                return found
             if passed_s >= max(self._settings.stage_max_s, self._settings.stage_s):
                 return Judgement("bad", (f"too few rows at {percent:g} % to judge it",))
             time.sleep(self._settings.poll_s)
@@ -187,21 +181,48 @@ class _Rollout:
         """See every model server take the champion up, and answer with it."""
         settings = self._settings
         try:
-            for url in self._place.servers():
+            for url in self._servers():
                 await_version(f"{url}/v2/models/{settings.served_name}", version, settings.ready_s)
-            give_up = time.monotonic() + settings.after_s
-            before = read(self._place.servers())[0].get(version, Seen())
-            while time.monotonic() < give_up:
-                time.sleep(min(settings.poll_s, settings.after_s))
-                seen = read(self._place.servers())[0].get(version, Seen()) - before
-                asked = seen.answers + seen.failures
-                if seen.failures >= settings.min_failures and seen.failures > settings.max_failures * asked:
-                    return self._go_back(version, f"{seen.failures:,.0f} of {asked:,.0f} failed")
         except Unavailable as error:
             return self._go_back(version, str(error))
+        give_up, account = time.monotonic() + settings.after_s, Account()
+        looked = self._look()
+        account.take(looked)
+        while time.monotonic() < give_up:
+            time.sleep(min(settings.poll_s, settings.after_s))
+            looked = self._look()
+            account.take(looked)
+            seen = account.of(version)
+            asked = seen.answers + seen.failures
+            if seen.failures >= settings.min_failures and seen.failures > settings.max_failures * asked:
+                return self._go_back(version, f"{seen.failures:,.0f} of {asked:,.0f} failed")
+        if not looked:
+            return self._go_back(version, "the model servers' metrics could not be read in the end")
         return self._end(version, "promoted", "it holds")
 
+    def _servers(self) -> list[str]:
+        """Name the model servers, when they can be named."""
+        give_up = time.monotonic() + self._settings.ready_s
+        while True:
+            try:
+                return self._place.servers()
+            except Unavailable as error:
+                if time.monotonic() >= give_up:
+                    raise
+                self._tell(str(error))
+            time.sleep(min(self._settings.poll_s, 1.0))
+
+    def _look(self) -> Looked:
+        """Read the model servers' counts; nothing while one of them comes or goes."""
+        try:
+            return read(self._place.servers())[0]
+        except Unavailable as error:
+            self._tell(str(error))
+            return {}
+
     def _go_back(self, version: str, why: str) -> Outcome:
+        if self.versions.at(CHAMPION) != version:  # somebody has promoted another one
+            return self._take_back(version, why)
         self.versions.rollback(why)
         return self._end(version, "rolled back", why)
 
@@ -212,3 +233,12 @@ class _Rollout:
     def _end(self, version: str, word: Literal["promoted", "refused", "rolled back"], why: str) -> Outcome:
         self._tell(f"version {version}: {word}: {why}")
         return Outcome(version, word, why, self.versions.at(CHAMPION))
+
+
+def _refusal(tags: Mapping[str, str]) -> str:
+    """Tell why a version may not be tried; empty: it may."""
+    if tags.get(GATE) != "accepted":
+        return tags.get(GATE_REASONS, "the gate has not judged it")
+    if "rolled_back_at" in tags:
+        return f"it was taken back before: {tags['rolled_back_because']}"
+    return ""

@@ -77,8 +77,8 @@ def build_examples(
 ) -> Examples:
     """Put vectors and verdicts beside the transactions.
 
-    Where the table of labels holds frauds alone (chargebacks) and ``gap_days`` is given, a transaction
-    that is older than that at the newest event has the verdict that it is honest.
+    Where ``gap_days`` is given, a transaction without a verdict that is older than that at the newest event
+    has the verdict that it is honest: nobody has complained.
 
     Vectors that were served are taken where every transaction has one (or ``vectors`` is ``served``:
     then the others are left out); else they are computed, as they would have been served at the time.
@@ -95,7 +95,7 @@ def build_examples(
     is_fraud = labels["is_fraud"].to_numpy()[label_row]
     label_us = _micros(labels["label_time"])[label_row]
     event_us = _micros(transactions["event_time"])
-    if gap_days is not None and labels["is_fraud"].to_numpy().all():
+    if gap_days is not None:
         matured_us = event_us + int(gap_days * DAY / timedelta(microseconds=1))
         is_honest = ~has_verdict & (matured_us <= event_us.max())
         has_verdict, label_us = has_verdict | is_honest, np.where(is_honest, matured_us, label_us)
@@ -114,8 +114,25 @@ def build_examples(
     return examples if keep.all() else examples.take(keep)
 
 
+def ripe_until(examples: Examples, gap_days: float) -> int:
+    """Tell up to when transactions have had ``gap_days`` for their verdicts, microseconds since 1970 UTC.
+
+    Frauds are known days before honest ones: of what is younger, those with a verdict are nearly all frauds.
+    What is known reaches to the newest event, or verdict; a verdict dated into the future makes nothing ripe.
+    Where every transaction has its verdict, all are ripe.
+    """
+    gap_us, newest_us = int(gap_days * DAY / timedelta(microseconds=1)), int(examples.event_us.max())
+    if (examples.label_us < NEVER).all():
+        return newest_us
+    came = examples.label_us[examples.label_us <= newest_us + gap_us]
+    return max(newest_us, int(came.max(initial=0))) - gap_us
+
+
 def divide(examples: Examples, settings: TrainSettings) -> Split:
-    """Divide examples as the settings say; see :func:`split_by_time`."""
+    """Divide examples as the settings say; see :func:`split_by_time`.
+
+    The test ends where transactions have not had ``label_gap_days`` for their verdicts yet.
+    """
     first, last = _time(int(examples.event_us.min())), _time(int(examples.event_us.max()))
     end = settings.test_until or last
     as_of = settings.as_of
@@ -131,6 +148,7 @@ def divide(examples: Examples, settings: TrainSettings) -> Split:
     begin = settings.train_from
     if settings.train_days is not None:
         begin = train_end - settings.train_days * DAY
+    end = min(end, _time(ripe_until(examples, settings.label_gap_days)))
     return split_by_time(examples, as_of, train_end, begin=begin, test_end=end + timedelta(microseconds=1))
 
 
@@ -166,7 +184,8 @@ def split_by_time(
     train = replace(train, is_fraud=train.is_fraud & (train.label_us <= as_of_us))
     split = Split(train=train, test=examples.take(later), as_of=as_of)
     check_classes(split.train, f"train ({in_words(begin_us)} to {in_words(end_us)})")
-    check_classes(split.test, f"test (from as_of, {in_words(as_of_us)})")
+    until = f" to {in_words(last_us)}" if test_end else ""
+    check_classes(split.test, f"test (from as_of, {in_words(as_of_us)}{until})")
     return split
 
 

@@ -1,12 +1,11 @@
 """Settings of the training job, read from the environment (``FRAUD_TRAIN_*``) or given by a caller."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from fraud.errors import BadInput
 from fraud.settings import Settings
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -142,23 +141,3 @@ class TrainSettings(SourceSettings):
             baselines=False,
             bootstrap=50,
         )
-
-
-def parse_time(text: str) -> datetime:
-    """Read an ISO 8601 time with an offset, or a date (midnight UTC).
-
-    Raises
-    ------
-    BadInput
-        When it is neither.
-
-    Examples
-    --------
-    >>> parse_time("2026-03-01").isoformat()
-    '2026-03-01T00:00:00+00:00'
-    """
-    try:
-        value = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadInput(f"a time must look like 2026-03-01 or 2026-03-01T00:00:00Z; got {text!r}") from error
-    return value if value.tzinfo else value.replace(tzinfo=UTC)

@@ -7,9 +7,10 @@ import numpy as np
 from rich.table import Table
 
 from fraud.errors import BadInput
+from fraud.settings import parse_time
 from jobs.train.bootstrap import Interval
 from jobs.train.pipeline import TrainedModel
-from jobs.train.settings import TrainSettings, parse_time
+from jobs.train.settings import TrainSettings
 
 MOMENTS: Final = ("as_of", "test_until", "train_from", "train_until")
 

@@ -6,6 +6,7 @@ answered by the champion, so that a bad version costs milliseconds, never a scor
 """
 
 import logging
+import math
 import random
 import threading
 import time
@@ -64,15 +65,21 @@ class Canary:
         call = call or f"{random.getrandbits(64):x}"
         return share is not None and share.takes(call, time.time()) and self._breaker.allows()
 
-    async def score(self, vectors: Floats, reasons_from: float | None) -> Scores | None:
-        """Ask the canary; None where it does not answer, or not as the version that it should be."""
+    async def score(
+        self, vectors: Floats, reasons_from: float | None, patience: str | None = None
+    ) -> Scores | None:
+        """Ask the canary; None where it does not answer, or not as the version that it should be.
+
+        Of the time that the caller waits (``patience``, seconds) it gets half: the rest is the champion's.
+        """
         share = self.share
         if share is None:
             return None
         body, json_length = encode_request(vectors, reasons_from)
         headers = {"content-type": "application/octet-stream", JSON_LENGTH: str(json_length)}
         try:
-            answer = await self._http.post(self._path, content=body, headers=headers)
+            wait_s = min(self._settings.canary_timeout_s, _seconds(patience) / 2.0)
+            answer = await self._http.post(self._path, content=body, headers=headers, timeout=wait_s)
             answer.raise_for_status()
             scores = _check(decode_response(answer.content, answer.headers, len(vectors)), share)
         except (httpx.HTTPError, BadModel) as error:
@@ -104,6 +111,15 @@ class Canary:
                 self.look()
             except Exception:  # noqa: BLE001  (a bug here must not end the following for good)
                 _log.exception("looking for a canary failed")
+
+
+def _seconds(text: str | None) -> float:
+    """Read how long a caller waits; one that says nothing waits for ever."""
+    try:
+        seconds = float(text or "inf")
+    except ValueError:
+        return math.inf
+    return seconds if seconds > 0.0 else math.inf
 
 
 def count(version: str, probability: Floats, review: float, seconds: float) -> None:

@@ -21,7 +21,7 @@ from kserve.errors import InvalidInput, ModelNotReady, ServerNotReady
 from fraud.contracts import Thresholds
 from fraud.features import FEATURE_NAMES
 from fraud.model import REASONS, Floats
-from fraud.model_client import CALL, Scores
+from fraud.model_client import CALL, TIMEOUT, Scores
 from services.predictor import metrics
 from services.predictor.canary import Canary, count
 from services.predictor.registry import ModelSource, ModelWatcher, ServedModel
@@ -123,8 +123,9 @@ class Predictor(kserve.Model):  # type: ignore[misc]
             raise HTTPException(429, f"more than {self._settings.max_in_flight} requests in flight")
         self._in_flight += 1
         try:
-            if self._canary and self._canary.takes((headers or {}).get(CALL)):
-                scores = await self._canary.score(vectors, reasons_from)
+            given = headers or {}
+            if self._canary and self._canary.takes(given.get(CALL)):
+                scores = await self._canary.score(vectors, reasons_from, given.get(TIMEOUT))
                 if scores is not None:
                     seconds = perf_counter() - started_at
                     count(scores.model_version, scores.probability, scores.thresholds.review, seconds)

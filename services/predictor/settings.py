@@ -26,7 +26,8 @@ class PredictorSettings(Settings):
     canary_url: str = ""
     """Base address of the model server of a version that is being rolled out; empty: it gets no requests."""
     canary_timeout_s: float = Field(default=1.0, gt=0.0)
-    """How long the canary may take before the champion answers in its place, seconds."""
+    """How long the canary may take before the champion answers in its place, seconds; less where the caller
+    waits less (half of what it says)."""
     threads: int = Field(default=1, ge=1)
     """Threads of one scoring call."""
     parallel: int = Field(default=2, ge=1)

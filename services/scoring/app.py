@@ -15,6 +15,7 @@ import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import ValidationError
 
+from fraud.contracts import Transaction
 from fraud.errors import Unavailable
 from services.scoring import kserve_api, metrics
 from services.scoring.labels import LabelRequest
@@ -54,7 +55,7 @@ class App:
         self._turns = Turns(settings.max_waiting, settings.threads or (0 if service.is_local else POOL))
         # Lookups, labels and probes wait for the store and Kafka: beside the scores, not among them.
         self._beside = Turns(settings.max_waiting, BESIDE)
-        self._kserve = kserve_api.Endpoints(service, self._turns, self._beside)
+        self._kserve = kserve_api.Endpoints(service, self._score, self._beside)
         self._openapi = orjson.dumps(document(settings.name, settings.max_batch))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,7 +94,7 @@ class App:
         if path == "/v1/score":
             _need(method, "POST")
             record = _parse(await self._body(headers, receive))
-            return path, JSON, await self._turns.run(partial(self._service.score, record))
+            return path, JSON, await self._score(record)
         if path == "/v1/score/batch":
             _need(method, "POST")
             return path, JSON, await self._score_batch(await self._body(headers, receive))
@@ -111,6 +112,11 @@ class App:
             return "/kserve", JSON, await self._kserve.answer(method, path, body)
         _need(method, "GET")
         return self._look(path)
+
+    async def _score(self, record: Transaction) -> bytes:
+        """Answer one transaction; for Kafka, where the store does not answer, nobody else waits."""
+        answer = await self._turns.run(partial(self._service.score, record))
+        return answer or await self._beside.run(partial(self._service.score_without_store, record))
 
     def _look(self, path: str) -> tuple[str, bytes, bytes]:
         if path == "/health":
@@ -134,7 +140,7 @@ class App:
         found = []
         for item in items:
             try:
-                found.append(await self._turns.run(partial(self._service.score, _parse(orjson.dumps(item)))))
+                found.append(await self._score(_parse(orjson.dumps(item))))
             except Problem as problem:
                 found.append(problem.body())
         return b'{"answers":[' + b",".join(found) + b"]}"

@@ -5,13 +5,14 @@ v1: ``POST /v1/models/<name>:predict`` with ``{"instances": [transaction, ...]}`
 Both count the transactions and answer with the decisions.
 """
 
-from functools import partial
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import orjson
 from pydantic import ValidationError
 
 from fraud import __version__
+from fraud.contracts import Transaction
 from services.scoring.problems import Problem, of_validation
 from services.scoring.records import TransactionRequest
 from services.scoring.service import Service
@@ -27,15 +28,17 @@ class Endpoints:
     ----------
     service
         Does what is asked.
-    turns
-        Keeps what is accepted fast.
+    score
+        Answers one transaction.
     beside
         Asks the store what is no score.
     """
 
-    def __init__(self, service: Service, turns: Turns, beside: Turns) -> None:
+    def __init__(
+        self, service: Service, score: Callable[[Transaction], Awaitable[bytes]], beside: Turns
+    ) -> None:
         self._service = service
-        self._turns, self._beside = turns, beside
+        self._answer, self._beside = score, beside
         self._name = service.settings.name
         self._most = service.settings.max_batch
 
@@ -91,7 +94,7 @@ class Endpoints:
                 records.append(TransactionRequest.model_validate_json(raw))
             except ValidationError as error:
                 raise of_validation(error, f"{at}.") from error
-        return [await self._turns.run(partial(self._service.score, record)) for record in records]
+        return [await self._answer(record) for record in records]
 
     def _as_tensors(self, request: dict[str, Any], answers: list[bytes]) -> bytes:
         found = [orjson.loads(answer) for answer in answers]

@@ -96,7 +96,7 @@ class Service:
         self.store.close()
 
     def score(self, record: Transaction) -> bytes:
-        """Answer one transaction.
+        """Answer one transaction; empty where the store does not: then :meth:`score_without_store`.
 
         Raises
         ------
@@ -109,7 +109,7 @@ class Service:
             metrics.SHED.labels("outbox").inc()
             raise
         if not self._breaker.allows():
-            return self._without_store(record)
+            return b""
         try:
             scored = self.scorer.score(record, ("log",) if self.outbox.is_away else ())
         except Conflict as error:
@@ -122,11 +122,36 @@ class Service:
         except Unavailable as error:
             self._breaker.record(is_success=False)
             log.warning("transaction %s without the store: %s", self._mask(record.transaction_id), error)
-            return self._without_store(record)
+            return b""
         self._breaker.record(is_success=True)
         if self.outbox.is_away:
             metrics.DEGRADED.labels("log").inc()
         return scored.body
+
+    def score_without_store(self, record: Transaction) -> bytes:
+        """Decide by the transaction alone, and let the stream count it; waits for Kafka.
+
+        Raises
+        ------
+        Problem
+            503.
+        """
+        raw = record.model_dump_json(exclude_none=True).encode()
+        if not self._kafka_breaker.allows():
+            metrics.SHED.labels("away").inc()
+            raise Problem(503, "neither the feature store nor Kafka answers", (), 2)
+        try:
+            hand_to_stream(self.kafka, record.user_id, raw)
+        except Unavailable as error:
+            self._kafka_breaker.record(is_success=False)
+            metrics.SHED.labels("away").inc()
+            raise Problem(503, str(error), (), 2) from error
+        self._kafka_breaker.record(is_success=True)
+        metrics.DEGRADED.labels("store").inc()
+        vector = vector_without_store(record)
+        decided = self.decider.decide(record, vector, ("store",))
+        metrics.count_decision(decided.outcome, decided.score, vector)
+        return write_answer(record, decided, now())
 
     def find(self, transaction_id: str) -> dict[str, Any]:
         """Look up what was answered, with all that it was made of.
@@ -169,25 +194,6 @@ class Service:
         """
         if self.outbox.is_full:
             raise Problem(503, "too many transactions wait for Kafka", (), 5)
-
-    def _without_store(self, record: Transaction) -> bytes:
-        """Decide by the transaction alone, and let the stream count it."""
-        raw = record.model_dump_json(exclude_none=True).encode()
-        if not self._kafka_breaker.allows():
-            metrics.SHED.labels("away").inc()
-            raise Problem(503, "neither the feature store nor Kafka answers", (), 2)
-        try:
-            hand_to_stream(self.kafka, record.user_id, raw)
-        except Unavailable as error:
-            self._kafka_breaker.record(is_success=False)
-            metrics.SHED.labels("away").inc()
-            raise Problem(503, str(error), (), 2) from error
-        self._kafka_breaker.record(is_success=True)
-        metrics.DEGRADED.labels("store").inc()
-        vector = vector_without_store(record)
-        decided = self.decider.decide(record, vector, ("store",))
-        metrics.count_decision(decided.outcome, decided.score, vector)
-        return write_answer(record, decided, now())
 
     def _watch(self) -> None:
         while not self._stopping.wait(self.settings.rules_look_s):

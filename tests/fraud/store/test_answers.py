@@ -74,6 +74,17 @@ def test_a_drainer_that_comes_late_removes_nothing_that_came_after(store: Featur
     assert answers.backlog() == 1
 
 
+def test_a_replace_that_one_newer_state_forbids_writes_none(store: FeatureStore) -> None:
+    token = store.acquire("driver")
+    store.write(Kind.USER, {2.0: state(1)}, Epoch(2, 0), token)
+    newer = store.stored(Kind.USER, [2.0])
+    versions = {1.0: ABSENT, 2.0: version_of(newer[0])}
+    with pytest.raises(Fenced):
+        store.replace(Kind.USER, {1.0: state(5), 2.0: state(6)}, versions, Epoch(1, 0), token)
+    assert store.stored(Kind.USER, [1.0, 2.0]) == [None, *newer]
+    assert [key for key, _ in store.scan(Kind.USER)] == [2.0]
+
+
 def test_the_same_id_is_committed_once(store: FeatureStore) -> None:
     assert commit(store, "a")
     assert not commit(store, "a")

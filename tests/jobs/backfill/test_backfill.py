@@ -9,8 +9,10 @@ import pytest
 from pandas.testing import assert_frame_equal
 from pyarrow import dataset
 
-from fraud.errors import BadInput
-from fraud.store import Kind, open_store
+from fraud.errors import BadInput, Fenced
+from fraud.features.events import hash_text
+from fraud.store import Answer, Change, Epoch, Kind, open_store
+from fraud.store.value import version_of
 from jobs.backfill.main import backfill, run
 from jobs.backfill.settings import BackfillSettings
 from jobs.stream.settings import StreamSettings
@@ -76,6 +78,42 @@ def test_a_slice_at_a_time_makes_the_same_states_and_rows(
     assert found[0][:2] == found[1][:2]
     assert_frame_equal(found[0][2], found[1][2], check_exact=True)
     assert len(found[0][2]) == data.transactions.num_rows + data.labels.num_rows
+
+
+@pytest.mark.parametrize("when", ["before", "between"])
+def test_what_the_scoring_service_counts_meanwhile_is_left_to_the_stream(
+    history: tuple[DataSet, BackfillSettings], tmp_path: Path, when: str
+) -> None:
+    plain, stream = StreamSettings(home=tmp_path / "plain"), StreamSettings(home=tmp_path / "stream")
+    run(history[1], plain)
+    if when == "between":
+        run(history[1], stream)
+    user = hash_text(history[0].transactions["user_id"][0].as_py())
+    with open_store(stream.store) as store:
+        before, stored = store.identity(), store.stored(Kind.USER, [user])[0]
+        change = Change(Kind.USER, user, b"\0" * 96, version_of(stored))
+        assert store.answers().commit("t-scored", Answer(b"f" * 16, b"{}", b"{}"), [change], before)
+    run(history[1], stream)
+    with open_store(stream.store) as store, open_store(plain.store) as expected:
+        assert store.identity() not in {"", before}  # so the stream counts it
+        assert store.answers().backlog() == 1
+        for kind in Kind:
+            assert dict(store.scan(kind)) == dict(expected.scan(kind))
+
+
+def test_a_store_that_a_micro_batch_has_written_is_refused(
+    history: tuple[DataSet, BackfillSettings], tmp_path: Path
+) -> None:
+    stream = StreamSettings(home=tmp_path / "stream")
+    user = hash_text(history[0].transactions["user_id"][0].as_py())
+    with open_store(stream.store) as store:
+        token = store.acquire("driver")
+        store.write(Kind.USER, {user: b"\0" * 96}, Epoch(1, 0), token)
+    with pytest.raises(Fenced):
+        run(history[1], stream)
+    with open_store(stream.store) as store:
+        store.hold(token)
+    assert not stream.spool_path.exists()
 
 
 def test_once_the_stream_has_begun_there_is_nothing_to_do(

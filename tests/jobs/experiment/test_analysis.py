@@ -79,6 +79,24 @@ def test_a_violated_guardrail_stops_the_experiment_and_programs_follow(tmp_path:
     assert "false_declines" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_a_guardrail_sees_what_the_control_never_does(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.decide({"control": 0.0, "treatment": 0.05})
+    _, stop = run(world.settings)
+    assert stop is not None
+    assert stop.by == "guardrail"
+
+
+def test_a_verdict_dated_into_the_future_makes_nothing_mature(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.decide({"control": 0.01, "treatment": 0.01})
+    before, _ = look_once(world.settings)
+    late = {"transaction_id": "t0-0", "is_fraud": True, "label_time": datetime(2099, 1, 1, tzinfo=UTC)}
+    write_deltalake(f"{world.settings.delta}/labels", pa.Table.from_pylist([late]), mode="append")
+    after, _ = look_once(world.settings)
+    assert after.outcomes.immature == before.outcomes.immature > 0
+
+
 def test_equal_arms_go_on_and_nothing_is_written_by_a_look(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.decide({"control": 0.01, "treatment": 0.01})

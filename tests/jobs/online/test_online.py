@@ -1,5 +1,6 @@
 """Online learning: knows no future, follows a new pattern, and never takes the champion's place by itself."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import mlflow
@@ -9,10 +10,12 @@ from typer.testing import CliRunner
 
 from fraud.cli import app
 from jobs.evaluate.settings import GateSettings
+from jobs.online import pipeline
 from jobs.online.learner import DAY_US, ResidualTrees, known_at
 from jobs.online.pipeline import learn
 from jobs.online.prequential import play
 from jobs.online.settings import OnlineSettings
+from jobs.train.calibrate import calibrate
 from jobs.train.data import build_examples, split_by_time, to_micros
 from jobs.train.fit import average_precision, fit_trees, margins
 from jobs.train.pipeline import train
@@ -72,6 +75,30 @@ def test_what_is_known_at_a_moment_holds_nothing_that_came_later(examples, setti
     assert known.event_us.min() >= now_us - settings.window_days * DAY_US
     assert (known.label_us[known.is_fraud] <= now_us).all()
     assert (known.event_us[~known.is_fraud] < now_us - settings.ripe_days * DAY_US).all()
+
+
+def test_calibration_comes_from_days_of_which_the_honest_are_known_too(
+    examples, settings, champion, monkeypatch
+):
+    held = []
+
+    def calibrate_and_tell(margin, is_fraud):
+        held.append(is_fraud.mean())
+        return calibrate(margin, is_fraud)
+
+    monkeypatch.setattr(pipeline, "calibrate", calibrate_and_tell)
+    now_us = to_micros(GO_LIVE)
+    known = known_at(examples, now_us, settings)
+    pipeline.grow(Frozen(champion), known, now_us, settings)
+    window = (examples.event_us >= now_us - 30 * DAY_US) & (examples.event_us < now_us)
+    assert held[0] < 1.2 * examples.is_fraud[window].mean()
+
+
+def test_a_verdict_dated_into_the_future_moves_no_moment(examples, settings):
+    learnt_us, _ = pipeline.moments(examples, settings)
+    later = examples.label_us.copy()
+    later[0] = to_micros(datetime(2099, 1, 1, tzinfo=UTC))
+    assert pipeline.moments(replace(examples, label_us=later), settings)[0] == learnt_us
 
 
 def test_with_too_few_frauds_the_champion_stays(examples, settings, champion):

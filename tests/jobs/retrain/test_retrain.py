@@ -125,6 +125,31 @@ def test_a_model_that_is_no_better_is_registered_as_refused_and_the_champion_sta
 
 
 @pytest.mark.usefixtures("first")
+def test_what_the_champion_was_trained_on_does_not_count_in_the_gate(run, client):
+    tags = client.get_model_version("fraud", "1").tags
+    client.set_model_version_tag("fraud", "1", "as_of", WEEK.end.isoformat())  # as one learnt online has
+    record, _ = run(step="gate")
+    client.set_model_version_tag("fraud", "1", "as_of", tags["as_of"])
+    assert not record["is_accepted"]
+    assert "0 frauds" in record["reasons"][0]
+    assert "version 1 was trained up to" in record["reasons"][1]
+
+
+def test_steps_on_other_data_than_those_before_them_are_refused(run, data, tmp_path):
+    for step in ("validate", "features", "train"):
+        run(step=step, work="other")
+    shutil.copytree(data, tmp_path / "data")
+    file = tmp_path / "data" / "transactions.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.slice(1), file)
+    other = run.train.model_copy(update={"data": str(tmp_path / "data")})
+    run(step="validate", work="other", train=other)
+    for step, missing in (("train", "features"), ("evaluate", "train"), ("gate", "train")):
+        with pytest.raises(BadInput, match=f"step {missing} has not been done"):
+            run(step=step, work="other", train=other)
+
+
+@pytest.mark.usefixtures("first")
 def test_a_bad_day_stops_before_anything_is_learnt(run, data, tmp_path, client):
     before = len(client.search_model_versions("name='fraud'"))
     shutil.copytree(data, tmp_path / "data")

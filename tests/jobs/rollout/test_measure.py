@@ -4,9 +4,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from kubernetes.client.exceptions import ApiException
 
-from jobs.rollout.kserve import derive
-from jobs.rollout.measure import Seen, judge, psi
+from fraud.errors import Unavailable
+from jobs.rollout.kserve import KServe, derive
+from jobs.rollout.measure import Account, Seen, judge, psi
 from jobs.rollout.settings import RolloutSettings
 
 SETTINGS = RolloutSettings(stage_rows=500)
@@ -56,6 +58,29 @@ def test_what_is_bad_is_said_in_words(canary, words):
     found = judge(seen(), canary, SETTINGS)
     assert found.word == "bad"
     assert words in "; ".join(found.reasons)
+
+
+def test_a_server_that_comes_goes_or_starts_anew_takes_nothing_from_the_sums():
+    account = Account()
+    account.take({"a": {"1": seen(1_000)}, "b": {"1": seen(2_000)}})
+    account.take({})
+    account.take({"a": {"1": seen(1_500)}, "b": {"1": seen(300)}})  # b has started anew
+    account.take({"a": {"1": seen(1_700)}, "c": {"1": seen(50), "2": seen(600)}})  # c in place of b
+    assert account.of("1").rows == 500 + 300 + 200 + 50
+    assert account.of("2").rows == 600
+    assert min(account.of("1").scores.values()) >= 0
+
+
+def test_a_cluster_that_does_not_answer_is_unavailable(monkeypatch):
+    monkeypatch.setattr("jobs.rollout.kserve.connect", lambda _: "fraud")
+    place = KServe(SETTINGS)
+
+    def refuse(*_, **__):
+        raise ApiException(status=500, reason="etcd is away")
+
+    monkeypatch.setattr(place._pods, "list_namespaced_pod", refuse)
+    with pytest.raises(Unavailable, match="etcd is away"):
+        place.servers()
 
 
 def test_up_to_the_floor_nothing_is_slow():

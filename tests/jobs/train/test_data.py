@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
+from fraud.settings import parse_time
+from jobs.evaluate.pipeline import labelled
 from jobs.train import tables as train_tables
 from jobs.train.data import (
     NEVER,
@@ -21,7 +23,7 @@ from jobs.train.data import (
     split_by_time,
     thin,
 )
-from jobs.train.settings import TrainSettings, parse_time
+from jobs.train.settings import TrainSettings
 from jobs.train.tables import in_order_of_arrival
 
 
@@ -108,6 +110,33 @@ def test_periods_are_set_by_days_or_by_dates_alike():
         np.testing.assert_array_equal(one.event_us, other.event_us)
     assert len(by_days.train) == 14 * 12
     assert len(by_days.test) == 21 * 12 + 1
+
+
+def archive(days=90, at_day=90.0, stray_label_day=None):
+    """Examples of an archive at a moment: a fraud's verdict comes after 3 days, an honest one's after 21."""
+    hours = np.arange(0, days * 24, 2)
+    is_fraud = np.arange(len(hours)) % 10 == 0
+    delay = np.where(is_fraud, 3 * 24, 21 * 24)
+    delay = np.where(hours + delay <= at_day * 24, delay, -1)
+    if stray_label_day is not None:
+        delay[0] = stray_label_day * 24 - hours[0]
+    return make_examples(hours, delay, is_fraud)
+
+
+@pytest.mark.parametrize("stray", [None, 30_000])
+def test_the_test_ends_where_honest_verdicts_have_not_come_yet(stray):
+    given = TrainSettings(as_of=START + timedelta(days=50), label_gap_days=21)
+    test = divide(archive(stray_label_day=stray), given).test
+    assert test.event_us.max() <= START_US + (90 - 21) * 24 * HOUR_US
+    assert 0.08 < test.is_fraud.mean() < 0.12
+    evaluated = labelled(archive(stray_label_day=stray), START + timedelta(days=50), None, 21)
+    np.testing.assert_array_equal(evaluated.event_us, test.event_us)
+
+
+def test_where_all_verdicts_are_known_the_whole_period_is_tested():
+    examples = archive(at_day=200.0)
+    test = divide(examples, TrainSettings(as_of=START + timedelta(days=50), label_gap_days=21)).test
+    assert test.event_us.max() == examples.event_us.max()
 
 
 @settings(deadline=None)

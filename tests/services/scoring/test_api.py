@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import math
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,6 +186,30 @@ def test_without_the_store_the_transaction_alone_decides_and_the_stream_counts_i
     assert orjson.loads(raw)["transaction_id"] == "away"
     api.service.store.renew(is_whole=True)
     assert api.score(transaction_id=new()).json()["degraded"] == []
+
+
+def test_while_one_waits_for_kafka_the_others_are_answered(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, answered, in_time = threading.Event(), threading.Event(), []
+
+    def send(messages: list[Any]) -> list[bool]:
+        asked.set()
+        in_time.append(answered.wait(20.0))
+        return [True] * len(messages)
+
+    monkeypatch.setattr(api.service.kafka, "send", send)
+    api.service.store.renew(is_whole=False)
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(api.app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api") as http:
+            waits = asyncio.create_task(http.post("/v1/score", json=openapi.TRANSACTION))
+            assert await asyncio.to_thread(asked.wait, 20.0)
+            assert (await http.get("/health")).status_code == 200
+            answered.set()
+            return await waits
+
+    assert asyncio.run(ask()).json()["degraded"] == ["store"]
+    assert in_time == [True]
 
 
 def test_without_store_and_kafka_it_is_refused_so_that_nothing_is_lost(api: Api) -> None:
