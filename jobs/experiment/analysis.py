@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fraud.experiment import Experiment, Guardrail, Metric
-from jobs.experiment.outcomes import Outcomes, parts_of
+from jobs.experiment.outcomes import NEVER, Outcomes, parts_of
 from jobs.experiment.sequential import RATIO_ALPHA, Look, Totals, look, ratio_p_value
 
 
@@ -77,6 +77,10 @@ class Analysis:
             return f"stopped by its {stop[0].replace('_', ' ')}: {stop[1]}"
         if not self.series:
             return "shadow: nothing is compared but the scores"
+        if not len(self.outcomes.user):
+            return (
+                f"no transaction is older than {self.experiment.maturity_days:g} days yet; wait for verdicts"
+            )
         main = self.series[0]
         if not main.is_decided:
             return "no difference is shown yet; go on, looking is free"
@@ -106,13 +110,13 @@ def analyse(experiment: Experiment, outcomes: Outcomes) -> Analysis:
                 totals.add(outcomes.user[mine][chosen], top[mine][chosen], bottom[mine][chosen])
             looks.append(look(*arms, alpha, effect))
         series.append(Series(metric, guardrail, looks))
-    first = np.full(n, last + 1)
-    arm_of = np.zeros(n, np.int64)
-    np.minimum.at(first, outcomes.user, outcomes.day)
-    arm_of[outcomes.user] = outcomes.arm
+    seen = outcomes.user_day < NEVER
     users = [
-        [int(((first <= day) & (arm_of == arm)).sum()) for arm in range(len(experiment.arms))]
-        for day in range(last + 1)
+        [
+            int((seen & (outcomes.user_day <= day) & (outcomes.user_arm == arm)).sum())
+            for arm in range(len(experiment.arms))
+        ]
+        for day in [*range(last), NEVER]  # at the last look also those whose transactions wait for verdicts
     ]
     weights = [arm.weight for arm in experiment.arms]
     start_day = outcomes.first_day.astimezone(UTC)
@@ -136,8 +140,8 @@ def state_of(analysis: Analysis, stopped: str | None) -> dict[str, Any]:
         {
             "metric": one.metric,
             "at_most": one.guardrail.at_most if one.guardrail else None,
-            "control": one.looks[-1].control,
-            "treatment": one.looks[-1].treatment,
+            "control": _finite(one.looks[-1].control),
+            "treatment": _finite(one.looks[-1].treatment),
             "difference": [_finite(x.difference) for x in one.looks],
             "lower": [_finite(x.lower) for x in one.looks],
             "upper": [_finite(x.upper) for x in one.looks],

@@ -22,6 +22,7 @@ from fraud.log.tables import find_table, floats_of, micros_of
 
 Floats = NDArray[np.float64]
 DAY_US: Final = 86_400_000_000
+NEVER: Final = np.iinfo(np.int64).max
 _DECISION: Final = (
     "transaction_id",
     "user_id",
@@ -54,7 +55,11 @@ class Outcomes:
     immature: int
     """Transactions that wait for their verdicts."""
     strays: int
-    """Transactions whose recorded arm is not the user's; more than 0 is a fault."""
+    """Transactions whose recorded arm is not the user's, matured or not; more than 0 is a fault."""
+    user_arm: NDArray[np.int64]
+    """Each user's arm, [users]."""
+    user_day: NDArray[np.int64]
+    """Day of each user's first transaction, matured or not, [users]; ``NEVER`` where it has strays alone."""
 
 
 def read_outcomes(delta: str, options: Mapping[str, str], experiment: Experiment) -> Outcomes:
@@ -83,7 +88,7 @@ def read_outcomes(delta: str, options: Mapping[str, str], experiment: Experiment
 
 
 def match(decisions: pa.Table, verdicts: pa.Table, experiment: Experiment) -> Outcomes:
-    """Join decisions with verdicts, the newest of each transaction, and keep what has matured."""
+    """Join decisions with the newest verdicts, and keep what has matured; that may be nothing yet."""
     decisions = decisions.sort_by("event_time")
     times = micros_of(decisions.column("event_time"))
     label_times = micros_of(verdicts.column("label_time"))
@@ -103,38 +108,36 @@ def match(decisions: pa.Table, verdicts: pa.Table, experiment: Experiment) -> Ou
     _, first_seen = np.unique(
         np.array(decisions.column("transaction_id").to_pylist(), object), return_index=True
     )
-    is_first = np.zeros(len(times), bool)
-    is_first[first_seen] = True
+    decisions = decisions.take(pa.array(np.sort(first_seen)))
+    times = micros_of(decisions.column("event_time"))
     is_mature = times + maturity_us <= newest
-    kept = decisions.filter(pa.array(is_mature & is_first))
-    if not kept.num_rows:
-        raise BadInput(
-            f"{decisions.num_rows} transactions of {experiment.id}, none older than "
-            f"{experiment.maturity_days:g} days"
-        )
-    times = micros_of(kept.column("event_time"))
-    users, user = np.unique(np.array(kept.column("user_id").to_pylist(), str), return_inverse=True)
+    users, user = np.unique(np.array(decisions.column("user_id").to_pylist(), str), return_inverse=True)
     names = [arm.name for arm in experiment.arms]
-    recorded = np.array([names.index(arm) if arm in names else -1 for arm in kept.column("arm").to_pylist()])
-    designed = np.array([names.index(experiment.arm_of(str(one)).name) for one in users])[user]
-    is_right = recorded == designed
-    day = (times - times[0]) // DAY_US
-    ids = kept.column("transaction_id").to_pylist()
+    recorded = np.array(
+        [names.index(arm) if arm in names else -1 for arm in decisions.column("arm").to_pylist()]
+    )
+    user_arm = np.array([names.index(experiment.arm_of(str(one)).name) for one in users], np.int64)
+    is_right = recorded == user_arm[user]
+    ids = decisions.column("transaction_id").to_pylist()
     columns: dict[str, Any] = {
         "user": user.astype(np.int64),
         "arm": recorded.astype(np.int64),
-        "day": day,
-        "amount": kept.column("amount").to_numpy(),
-        "outcome": np.array(kept.column("outcome").to_pylist(), str),
+        "day": (times - times[0]) // DAY_US,
+        "amount": decisions.column("amount").to_numpy(),
+        "outcome": np.array(decisions.column("outcome").to_pylist(), str),
         "is_fraud": np.array([newest_verdict.get(one, False) for one in ids], bool),
-        "score": floats_of(kept.column("score")),
-        "shadow_score": floats_of(kept.column("shadow_score")),
+        "score": floats_of(decisions.column("score")),
+        "shadow_score": floats_of(decisions.column("shadow_score")),
     }
+    first_day = np.full(len(users), NEVER)
+    np.minimum.at(first_day, user[is_right], columns["day"][is_right])
     return Outcomes(
-        **{name: values[is_right] for name, values in columns.items()},
+        **{name: values[is_right & is_mature] for name, values in columns.items()},
         users=users.tolist(),
+        user_arm=user_arm,
+        user_day=first_day,
         first_day=datetime.fromtimestamp(int(times[0]) / 1e6, UTC),
-        immature=int((is_first & ~is_mature).sum()),
+        immature=int((~is_mature).sum()),
         strays=int((~is_right).sum()),
     )
 

@@ -66,6 +66,7 @@ class Labels:
                 )
             self._keep(self._pending, request)
             return "pending"
+        self.resolve()  # an older verdict on it may be kept: the last one that is sent holds
         self._send(label)
         return "accepted"
 

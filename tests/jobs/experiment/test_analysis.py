@@ -17,6 +17,7 @@ from jobs.experiment.main import look_once, run
 from jobs.experiment.outcomes import parts_of
 from jobs.experiment.sequential import RATIO_ALPHA, Totals, look, ratio_p_value
 from jobs.experiment.settings import ExperimentSettings
+from services.console import views
 from tests.fraud.test_experiment import TEXT, write
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
@@ -110,9 +111,23 @@ def test_equal_arms_go_on_and_nothing_is_written_by_a_look(tmp_path: Path) -> No
     assert money.sum() == 100.0 * analysis.outcomes.is_fraud.sum()
 
 
-def test_decisions_in_another_arm_than_the_user_s_stop_it(tmp_path: Path) -> None:
+def test_before_the_first_verdicts_are_due_it_waits(tmp_path: Path) -> None:
     world = World(tmp_path)
-    world.decide({"control": 0.01, "treatment": 0.01}, days=20, shift=True)
+    world.decide({"control": 0.01, "treatment": 0.01}, days=5)
+    analysis, stop = run(world.settings)
+    assert stop is None
+    assert sum(analysis.users[-1]) == 600
+    state = json.loads((tmp_path / "out" / "state.json").read_text())
+    assert "wait for verdicts" in state["verdict"]
+    assert (state["transactions"], state["immature"]) == (0, 5 * 600)
+    assert {one["control"] for one in state["metrics"]} == {None}
+    assert views.experiment(world.settings.file, tmp_path / "out" / "state.json")["state"]
+
+
+@pytest.mark.parametrize("days", [20, 2])
+def test_decisions_in_another_arm_than_the_user_s_stop_it(tmp_path: Path, days: int) -> None:
+    world = World(tmp_path)
+    world.decide({"control": 0.01, "treatment": 0.01}, days=days, shift=True)
     analysis, stop = run(world.settings)
     assert stop is not None
     assert stop.by == "sample_ratio"

@@ -311,6 +311,23 @@ def test_a_label_may_come_before_its_transaction_where_it_is_so_configured(
     assert len(sent) == 1
 
 
+def test_a_kept_label_goes_before_a_newer_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api(tmp_path, labels_pending=True, pending_file=tmp_path / "pending.jsonl")
+    sent: list[bool] = []
+
+    def send(messages: list[tuple[str, str, bytes]]) -> list[bool]:
+        sent.extend(orjson.loads(value)["is_fraud"] for _, _, value in messages)
+        return [True] * len(messages)
+
+    monkeypatch.setattr(api.service.kafka, "send", send)
+    label = {**openapi.LABEL, "is_fraud": True}
+    assert api.call("POST", "/v1/labels", json=label).json()["status"] == "pending"
+    api.score(transaction_id=label["transaction_id"])
+    assert api.call("POST", "/v1/labels", json={**label, "is_fraud": False}).json()["status"] == "accepted"
+    assert api.service.labels.resolve() == 0
+    assert sent == [True, False]
+
+
 def test_a_kept_label_that_a_crash_has_torn_holds_nothing_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
