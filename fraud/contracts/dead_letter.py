@@ -6,7 +6,11 @@ from fraud.contracts.wire import EventTime, Record
 
 
 class DeadLetter(Record):
-    """A refused record; ``raw`` holds its bytes, so that it can be replayed after a fix."""
+    """A refused record; ``raw`` holds its bytes, so that it can be replayed after a fix.
+
+    Where these are too many for a message they are in the Delta table ``dead_letters`` alone, from which
+    ``fraud replay dead-letters`` takes them, and ``raw`` is empty.
+    """
 
     topic: str
     partition: int

@@ -126,6 +126,9 @@ def _inherited() -> dict[str, str]:
     MLflow takes twice as long.
     """
     environment = dict(os.environ)
+    for name, value in environment.items():
+        if name.startswith("FRAUD_") and name.endswith("_FILE") and value:
+            environment[name] = str(Path.cwd() / value)  # a part runs in a folder of its own
     if environment.pop("PYTHONDONTWRITEBYTECODE", None):
         environment.setdefault("PYTHONPYCACHEPREFIX", str(cache_folder() / "bytecode"))
     return environment

@@ -25,6 +25,8 @@ from fraud.local.prometheus import write_config
 from fraud.local.settings import LocalSettings
 
 PART_NAMES: Final = tuple(part.name for part in PARTS)
+OURS: Final = ".fraud-home"
+"""File in a home folder that was empty when it became one: what lies beside it is ours to delete."""
 NO_CHAMPION: Final = (
     "the registry has no champion yet: `fraud train` makes one, then `fraud up` again starts the rest"
 )
@@ -164,6 +166,8 @@ def _alone(settings: LocalSettings, tell: Tell) -> Iterator[None]:
     home = settings.home_path
     try:
         home.mkdir(parents=True, exist_ok=True)
+        if not any(home.iterdir()):
+            (home / OURS).touch()
     except OSError as error:
         raise BadConfig(
             f"the home folder {home} cannot be made ({error.strerror}); set FRAUD_LOCAL_HOME"
@@ -199,14 +203,17 @@ def _settle_ports(settings: LocalSettings, missing: Sequence[Part]) -> dict[str,
 def _start_all(wanted: Sequence[Part], missing: Sequence[Part], place: Place, tell: Tell) -> None:
     """Start every missing part as early as its needs allow, and see that all are ready in the end."""
     waiting: list[Part] = []
+    is_without = False
     for part in wanted:
         if any(other.name in part.needs for other in waiting):
             _finish_starts(waiting, missing, place, tell)
             waiting = []
         if part in missing:
             if part.needs_champion and not has_champion(place):
-                tell(NO_CHAMPION)
-                break
+                if not is_without:
+                    tell(NO_CHAMPION)
+                is_without = True
+                continue
             tell(f"starting {part.name}")
             _start(part, place, tell)
         waiting.append(part)

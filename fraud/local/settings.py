@@ -44,4 +44,4 @@ class LocalSettings(Settings):
     @property
     def home_path(self) -> Path:
         """The home folder as an absolute path."""
-        return self.home.expanduser().absolute()
+        return self.home.expanduser().resolve()

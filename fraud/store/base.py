@@ -73,6 +73,9 @@ class FeatureStore(Protocol):
     def generation_of(self, query_id: str) -> int:
         """Return the generation (from 1) of a query's checkpoint; one not seen before gets the next."""
 
+    def knows(self, query_id: str) -> bool:
+        """Whether a query of this checkpoint has a generation here."""
+
     def acquire(self, owner: str) -> int:
         """Take over writing: returns a fencing token newer than any before; older holders are refused."""
 

@@ -81,6 +81,11 @@ class LmdbStore:
                 txn.put(b"generations", known)
         return int(known)
 
+    def knows(self, query_id: str) -> bool:
+        """See :class:`~fraud.store.FeatureStore`."""
+        with self._begin(db=self._meta) as txn:
+            return txn.get(f"generation:{query_id}".encode()) is not None
+
     def acquire(self, owner: str) -> int:
         """See :class:`~fraud.store.FeatureStore`."""
         with self._begin(write=True, db=self._meta) as txn:

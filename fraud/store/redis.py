@@ -73,6 +73,11 @@ class RedisStore:
         """See :class:`~fraud.store.FeatureStore`."""
         return int(self._run(scripts.GENERATION_OF, [self._meta], [f"generation:{query_id}"])[1])
 
+    def knows(self, query_id: str) -> bool:
+        """See :class:`~fraud.store.FeatureStore`."""
+        with self._server.answering():
+            return bool(self._client.hexists(self._meta, f"generation:{query_id}"))
+
     def acquire(self, owner: str) -> int:
         """See :class:`~fraud.store.FeatureStore`."""
         return int(self._run(scripts.ACQUIRE, [self._meta], [owner])[1])

@@ -9,13 +9,18 @@ committed yet is not touched.
 
 from dataclasses import dataclass
 
+from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.fs import DeltaStorageHandler
+from pyarrow.fs import FileType, PyFileSystem
 
 from fraud.errors import Unavailable
 from fraud.log.tables import Options, find_table
 from jobs.compact.settings import CompactSettings
+from jobs.stream.archive import TOMBSTONES
 
 MB = 1_000_000
+(KEPT,) = TOMBSTONES
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +47,25 @@ def compact(delta: str, table: str, settings: CompactSettings, options: Options)
     if found is None:
         return None
     try:
+        if KEPT not in found.delta.metadata().configuration:  # made before it was set from the beginning
+            found.delta.alter.set_table_properties(TOMBSTONES)
         figures = found.delta.optimize.compact(
             target_size=settings.target_mb * MB, max_concurrent_tasks=settings.max_tasks
         )
         # The log's own checkpoint: the next reader need not go through the commits since the last one.
         if figures["numFilesAdded"]:
             found.delta.create_checkpoint()
-        removed = found.delta.vacuum(
-            retention_hours=settings.retention_hours, dry_run=False, enforce_retention_duration=False
-        )
+        removed = _remove(found.delta, settings.retention_hours, options)
     except (CommitFailedError, DeltaError, OSError) as error:
         raise Unavailable(f"{found.uri} cannot be compacted now: {error}") from error
-    return Compacted(table, figures["numFilesAdded"], figures["numFilesRemoved"], len(removed))
+    return Compacted(table, figures["numFilesAdded"], figures["numFilesRemoved"], removed)
+
+
+def _remove(table: DeltaTable, retention_hours: int, options: Options) -> int:
+    """Delete the files that were replaced so long ago; returns how many were there."""
+    named = table.vacuum(retention_hours=retention_hours, dry_run=True, enforce_retention_duration=False)
+    files = PyFileSystem(DeltaStorageHandler(table.table_uri, dict(options)))
+    there = [found for found in files.get_file_info(named) if found.type is FileType.File]
+    if there:  # the log goes on naming those that went before
+        table.vacuum(retention_hours=retention_hours, dry_run=False, enforce_retention_duration=False)
+    return len(there)

@@ -13,7 +13,7 @@ class CompactSettings(Settings):
 
     target_mb: int = Field(default=128, ge=1)
     """Size that files grow to, megabytes."""
-    retention_hours: int = Field(default=168, ge=24)
+    retention_hours: int = Field(default=168, ge=24, le=720)
     """How long a replaced file stays for those who read an older version, hours; longer than any job runs."""
     max_tasks: int = Field(default=2, ge=1)
     """Files written at the same time."""

@@ -50,8 +50,6 @@ from services.simulator.outbox import ProducerSettings
 from services.simulator.pace import Constant
 from services.simulator.settings import GeneratorSettings
 
-OURS: Final = "lock"
-"""File by which a home folder of the platform is known."""
 HISTORY_SHARE: Final = 0.7
 """Part of the period that is history at go-live; the rest is streamed."""
 DRAIN_S: Final = 180.0
@@ -110,7 +108,7 @@ def run(settings: LocalSettings, size: Size, console: Console, *, has_experiment
     _begin_with_nothing(settings)
     with _step(console, "generate"):
         data = generate(size.generator)
-        files.write(data, settings.home / "data")
+        files.write(data, settings.home_path / "data")
     go_live = size.generator.start + timedelta(days=size.generator.days * HISTORY_SHARE)
     history = _before(data.transactions, "event_time", go_live)
     with _step(console, "start broker and registry"):
@@ -123,7 +121,7 @@ def run(settings: LocalSettings, size: Size, console: Console, *, has_experiment
         with _step(console, "train a challenger"):
             trial.begin(settings, training)
     with _step(console, "fold the history into the feature store"):
-        stream_settings = StreamSettings(home=settings.home / "stream")
+        stream_settings = StreamSettings(home=settings.home_path / "stream")
         backfill(history, _before(data.labels, "label_time", go_live), stream_settings)
     with _step(console, "start model server and stream"):
         platform.up(settings)
@@ -174,12 +172,12 @@ def run(settings: LocalSettings, size: Size, console: Console, *, has_experiment
             "Model server": f"{urls.predictor}/v2/models/fraud",
             "Metrics of the stream": urls.metrics,
             "Delta tables": stream_settings.delta_path,
-            "Logs": str(settings.home / "logs"),
+            "Logs": str(settings.home_path / "logs"),
         },
     )
     figures = {**ledger.as_dict(), **story.outcomes.quality.as_dict(), **latency_table(story.latencies_ms)}
-    (settings.home / "ledger.json").write_text(json.dumps(figures, indent=1) + "\n")
-    report = settings.home / "report.html"
+    (settings.home_path / "ledger.json").write_text(json.dumps(figures, indent=1) + "\n")
+    report = settings.home_path / "report.html"
     write_report(story, report)
     _summarise(console, story, report, time.perf_counter() - started)
     return ledger.errors()
@@ -189,12 +187,15 @@ def _begin_with_nothing(settings: LocalSettings) -> None:
     """Stop and delete what an earlier run left in the home folder, and never anything else."""
     home = settings.home_path
     if home.exists() and any(home.iterdir()):
-        if not (home / OURS).exists():
-            raise BadConfig(f"{home} holds something else than this platform's state; give another --home")
+        if not (home / platform.OURS).exists():
+            raise BadConfig(
+                f"{home} holds something else than this platform's state: give another --home, or delete it "
+                "yourself"
+            )
         platform.down(settings)
         shutil.rmtree(home)
     home.mkdir(parents=True, exist_ok=True)
-    (home / OURS).touch()
+    (home / platform.OURS).touch()
 
 
 class Mender:
@@ -255,7 +256,7 @@ def _before(table: pa.Table, column: str, moment: datetime) -> pa.Table:
 
 
 def _training(settings: LocalSettings, mlflow: str, go_live: datetime, size: Size) -> TrainSettings:
-    data = str(settings.home / "data")
+    data = str(settings.home_path / "data")
     return TrainSettings.quick(data, as_of=go_live, mlflow_uri=mlflow, seed=size.generator.seed)
 
 

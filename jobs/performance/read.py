@@ -77,7 +77,7 @@ def read_decided(
     ----------
     as_of
         Moment of the account; None: the newest event or verdict, but not later than ``now``, so that a
-        verdict dated into the future makes nothing old enough.
+        verdict dated into the future makes nothing old enough, nor one given today on traffic of long ago.
 
     Raises
     ------
@@ -88,10 +88,7 @@ def read_decided(
     """
     decisions, labels = open_table(delta, "decisions", options), find_table(delta, "labels", options)
     time = ds.field("event_time")
-    moment = as_of or min(
-        max(_newest(table, name) for table, name in ((decisions, "event_time"), (labels, "label_time"))),
-        now or datetime.now(UTC),
-    )
+    moment = as_of or min(_reach(decisions, labels, days), now or datetime.now(UTC))
     inside = (time <= pa.scalar(moment, TIME)) & (time > pa.scalar(moment - timedelta(days=days), TIME))
     found = decisions.rows(_DECISION, inside)
     if not found.num_rows:
@@ -138,9 +135,16 @@ _NO_LABELS: Final = pa.table(
 )
 
 
-def _newest(table: Any, column: str) -> datetime:
+def _reach(decisions: Any, labels: Any, days: float) -> datetime:
+    """Tell up to when something is known: the newest event, or a verdict within so many days after it."""
+    newest = _newest(decisions, "event_time")
+    near = ds.field("label_time") <= pa.scalar(newest + timedelta(days=days), TIME)
+    return max(newest, _newest(labels, "label_time", near))
+
+
+def _newest(table: Any, column: str, chosen: Any = None) -> datetime:
     newest = datetime.fromtimestamp(0, UTC)
-    for batch in table.batches([column]) if table else ():
+    for batch in table.batches([column], chosen) if table else ():
         found = pc.max(batch.column(column)).as_py()
         newest = max(newest, found) if found is not None else newest
     return newest

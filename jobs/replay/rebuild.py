@@ -82,7 +82,7 @@ def rebuild(
     with open_store(url) as target, scratch_store(scratch) as copy:
         is_empty = all(next(iter(target.scan(kind)), None) is None for kind in Kind)
         if not is_empty and not replace:
-            raise BadConfig(f"the store {url} holds states; give --replace, or another --store")
+            raise BadConfig("the store holds states; give --replace, or another --store")
         token = copy.acquire("rebuild")
         transactions = 0
         refolder = Refolder()

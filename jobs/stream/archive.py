@@ -8,6 +8,7 @@ milliseconds, where Spark's writer took most of a core at any load (DECISIONS.md
 """
 
 import json
+import logging
 import shutil
 import uuid
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError
 from pyarrow import dataset
 from pydantic import BaseModel
 
@@ -22,8 +24,13 @@ from fraud.features import FEATURE_NAMES
 from fraud.log.arrival import COLUMNS, SEQUENCES, Reach
 from jobs.stream import rows
 
+log = logging.getLogger(__name__)
 CHECKPOINT_COMMITS: Final = "100"
 """Commits between two of a table's checkpoints."""
+TOMBSTONES: Final = {"delta.deletedFileRetentionDuration": "interval 60 days"}
+"""How long a table's log names files that were replaced: longer than ``fraud compact`` keeps them."""
+ATTEMPTS: Final = 3
+"""Of a commit that meets another one."""
 LAST: Final = "dead_letters"
 """The table that is committed last, and always: its newest commit says how far all of them are complete."""
 _ORIGIN: Final = COLUMNS
@@ -104,8 +111,13 @@ class Archive:
             plan = Plan(writer=plan.writer, number=plan.number + 1, folders=folders, is_done=False)
             self._write_plan(plan)
         self._commit(plan)
-        for folder in plan.folders:
-            shutil.rmtree(self._spool / folder, ignore_errors=True)
+        try:
+            for folder in plan.folders:
+                if (self._spool / folder).exists():
+                    shutil.rmtree(self._spool / folder)
+        except OSError as error:  # the plan stays open: what is still there must not be archived by another
+            log.warning("an archived micro-batch cannot be removed from the spool yet: %s", error)
+            return 0
         self._write_plan(plan.model_copy(update={"is_done": True}))
         return len(plan.folders)
 
@@ -134,18 +146,28 @@ class Archive:
 
     def _append(self, table: str, found: dataset.Scanner, plan: Plan) -> None:
         uri = f"{self._delta}/{table}"
-        if DeltaTable.is_deltatable(uri, self._options):
-            committed = DeltaTable(uri, storage_options=self._options).transaction_version(plan.writer)
-            if committed is not None and committed >= plan.number:
+        for attempt in range(1, ATTEMPTS + 1):
+            if DeltaTable.is_deltatable(uri, self._options):
+                committed = DeltaTable(uri, storage_options=self._options).transaction_version(plan.writer)
+                if committed is not None and committed >= plan.number:
+                    return
+                if table != LAST and found.count_rows() == 0:
+                    return
+            try:
+                self._write(uri, found, plan)
+            except CommitFailedError:  # somebody changed the table's properties meanwhile
+                if attempt == ATTEMPTS:
+                    raise
+            else:
                 return
-            if table != LAST and found.count_rows() == 0:
-                return
+
+    def _write(self, uri: str, found: dataset.Scanner, plan: Plan) -> None:
         write_deltalake(
             uri,
             found.to_reader(),
             mode="append",
             schema_mode="merge",  # a feature that was added is a new column
-            configuration={"delta.checkpointInterval": CHECKPOINT_COMMITS},
+            configuration={"delta.checkpointInterval": CHECKPOINT_COMMITS, **TOMBSTONES},
             storage_options=self._options,
             commit_properties=CommitProperties(
                 custom_metadata={"userMetadata": _reach_of(plan)},

@@ -60,13 +60,19 @@ class StreamJob:
     def __init__(self, settings: StreamSettings) -> None:
         if settings.rebuild_mark.exists():
             raise BadState(
-                f"the rebuild of {settings.store} has not finished: "
+                "the rebuild of the feature store has not finished: "
                 "run `fraud replay rebuild-store --replace` to its end"
             )
         self._settings = settings
         self._experiment = open_experiment(settings.experiment_file)
         self._store = open_store(settings.store)
-        self._generation = self._store.generation_of(_query_id(settings.checkpoint_path))
+        query_id, commits = _query_id(settings.checkpoint_path), settings.checkpoint_path / "commits"
+        if any(commits.glob("[0-9]*")) and not self._store.knows(query_id):
+            raise BadState(
+                "the feature store has never seen this checkpoint, which has finished micro-batches: its "
+                "states are lost, or FRAUD_STREAM_STORE_URL names another; run `fraud replay rebuild-store`"
+            )
+        self._generation = self._store.generation_of(query_id)
         self._token = self._store.acquire(f"{socket.gethostname()}:{os.getpid()}")
         self._expiry = Expiry(self._store, self._token)
         self._spark = open_session(

@@ -18,6 +18,10 @@ from jobs.stream import rows
 
 FLUSH_S: Final = 30.0
 """How long the brokers may take to accept a micro-batch, seconds."""
+MOST_LETTER: Final = 900_000
+"""Characters of a dead letter; Kafka takes messages of about a million bytes, if nobody says otherwise."""
+MOST_TEXT: Final = 1_000
+"""Characters of a dead letter's detail and key, where it would be too long."""
 _DECISION_COLUMNS: Final = (
     "transaction_id",
     "user_id",
@@ -86,12 +90,23 @@ def _messages(table: pa.Table) -> Iterator[tuple[str, str, str | bytes]]:
         if alerts:
             yield ALERTS, user, value
     for letter in _dead_letters(table.filter(kinds == rows.DEAD_LETTER)):
-        yield DEAD_LETTERS, f"{letter.topic}-{letter.partition}-{letter.offset}", letter.model_dump_json()
+        whole = letter.model_dump_json()
+        kept = whole if len(whole) <= MOST_LETTER else _without_raw(letter).model_dump_json()
+        yield DEAD_LETTERS, f"{letter.topic}-{letter.partition}-{letter.offset}", kept
 
 
 def decisions(table: pa.Table) -> list[bytes]:
     """Encode transactions of ``rows.SPOOLED`` as :class:`~fraud.contracts.Decision`."""
     return encode_rows(table, _DECISION_COLUMNS, ready=("reasons",), writes_nulls=True)
+
+
+def _without_raw(letter: DeadLetter) -> DeadLetter:
+    """Leave the refused record out: in base64 it would be longer than what Kafka takes."""
+    words = (
+        f"{letter.detail[:MOST_TEXT]}; the record's {len(letter.raw):,} bytes are in the Delta table alone"
+    )
+    key = letter.key[:MOST_TEXT] if letter.key else letter.key
+    return letter.model_copy(update={"raw": b"", "detail": words, "key": key})
 
 
 def _dead_letters(table: pa.Table) -> list[DeadLetter]:

@@ -81,8 +81,8 @@ class Console:
         self.app.middleware("http")(self._guard)
         for path, act, method in (
             ("/", self.alerts, "GET"),
-            ("/cases/{transaction_id}", self.case, "GET"),
-            ("/cases/{transaction_id}/verdict", self.judge, "POST"),
+            ("/cases/{transaction_id:path}", self.case, "GET"),
+            ("/cases/{transaction_id:path}/verdict", self.judge, "POST"),
             ("/model", self.model, "GET"),
             ("/experiment", self.experiment, "GET"),
             ("/events", self.events, "GET"),
@@ -112,6 +112,8 @@ class Console:
             )
         else:
             session = self.sessions.read(request.cookies.get(COOKIE))
+            if session is not None and not self.keys.is_known(session.client):
+                session = None  # a key that was taken away opens nothing any more
             if session is None and self.keys.is_open and not path.startswith(_OPEN[1:]):
                 session = begun = self.sessions.begin(NOBODY)
             request.state.session = session
@@ -132,9 +134,11 @@ class Console:
 
     async def alerts(self, request: Request) -> Response:
         """Show the alerts, the newest first."""
+        number = self.live.number  # before the rows are read: none may fall between them and what follows
         shows_all = request.query_params.get("show") == "all"
         found = self.live.alerts() if shows_all else self.live.open_alerts()
         context = {
+            "number": number,
             "rows": [views.row(one, self.live) for one in found[:SHOWN]],
             "total": len(found),
             "shows_all": shows_all,
@@ -214,26 +218,31 @@ class Console:
 
     async def events(self, request: Request) -> Response:
         """Stream what is new: ``alert`` (a row), ``pulse`` (figures and chart)."""
-        seen = self.live.number
+        session: Session = request.state.session
+        # Where the page that asks, or the browser that connects again, has come to.
+        come = request.headers.get("last-event-id") or request.query_params.get("after", "")
+        seen = min(int(come), self.live.number) if come.isascii() and come.isdigit() else self.live.number
 
         async def stream() -> AsyncIterator[str]:
             nonlocal seen
             metrics.VIEWERS.inc()
             beat = 0
             try:
-                while not self.follower.is_stopping and not await request.is_disconnected():
+                while not self.follower.is_stopping and time.time() < session.until_s:
+                    if await request.is_disconnected():
+                        break
                     number = self.live.number
                     fresh = self.live.alerts(after=seen) if number > seen else []
                     seen = number
                     for decision in reversed(fresh[:SHOWN]):
                         row = self._render("row.html", row=views.row(decision, self.live))
-                        yield _event("alert", {"id": decision.transaction_id, "html": row})
+                        yield _event("alert", {"id": decision.transaction_id, "html": row}, seen)
                     if beat % 2 == 0:
                         html = self._render("pulse.html", **views.pulse(self.live))
                         recent = [views.row(one, self.live) for one in self.live.recent(14)]
                         ticker = self._render("ticker.html", recent=recent)
                         count = len(self.live.open_alerts())
-                        yield _event("pulse", {"html": html, "ticker": ticker, "open": count})
+                        yield _event("pulse", {"html": html, "ticker": ticker, "open": count}, seen)
                     beat += 1
                     await asyncio.sleep(EVENT_S)
             finally:
@@ -250,12 +259,12 @@ class Console:
     async def enter(self, request: Request) -> Response:
         """Begin a session."""
         form = await _form(request)
-        try:
-            self.logins.take(request.client.host if request.client else "")
-        except Problem:
-            return self._page(request, "login.html", {"words": "Too many attempts. Wait a minute."}, 429)
         client = self.keys.name_of(form.get("key", "").encode())
-        if client is None:
+        if client is None:  # who has a key is not kept out by others behind the same proxy who have none
+            try:
+                self.logins.take(request.client.host if request.client else "")
+            except Problem:
+                return self._page(request, "login.html", {"words": "Too many attempts. Wait a minute."}, 429)
             words = "This API key is not known here."
             return self._page(request, "login.html", {"words": words}, 401)
         answer = RedirectResponse("/", 303)
@@ -311,6 +320,7 @@ class Console:
             "is_guarded": not self.keys.is_open,
             "trouble": self.live.trouble,
             "open_count": len(self.live.open_alerts()),
+            "number": self.live.number,
             "path": request.url.path,
         }
         return self.templates.TemplateResponse(request, name, {**shared, **context}, status_code=status)
@@ -333,5 +343,5 @@ async def _form(request: Request) -> dict[str, str]:
     return {name: values[-1] for name, values in parse_qs(content.decode(errors="replace")).items()}
 
 
-def _event(kind: str, content: dict[str, Any]) -> str:
-    return f"event: {kind}\ndata: {json.dumps(content)}\n\n"
+def _event(kind: str, content: dict[str, Any], number: int) -> str:
+    return f"id: {number}\nevent: {kind}\ndata: {json.dumps(content)}\n\n"

@@ -1,5 +1,6 @@
 """Follows the topics ``decisions`` and ``labels``, and keeps what people look at now."""
 
+import heapq
 import logging
 import threading
 import time
@@ -52,7 +53,9 @@ class Live:
     def __init__(self, kept: int) -> None:
         self._kept = kept
         self._lock = threading.Lock()
-        self._alerts: OrderedDict[str, tuple[int, Decision]] = OrderedDict()
+        self._alerts: dict[str, tuple[int, Decision]] = {}
+        self._by_age: list[tuple[datetime, str]] = []
+        """Heap of the alerts, the oldest first."""
         self._recent: OrderedDict[str, Decision] = OrderedDict()
         self._verdicts: dict[str, Verdict] = {}
         """Those on the alerts that are held."""
@@ -86,8 +89,11 @@ class Live:
                 self._alerts[id_] = (self.number, decision)
                 if id_ in self._others:
                     self._verdicts[id_] = self._others.pop(id_)
+                # At the start one partition comes after the other: the first to come need not be the oldest.
+                heapq.heappush(self._by_age, (decision.processed_at, id_))
                 if len(self._alerts) > self._kept:
-                    oldest, _ = self._alerts.popitem(last=False)
+                    oldest = heapq.heappop(self._by_age)[1]
+                    del self._alerts[oldest]
                     self._verdicts.pop(oldest, None)
         metrics.DECISIONS.inc()
 
@@ -152,6 +158,8 @@ class Follower:
 
     def __init__(self, settings: ConsoleSettings, live: Live) -> None:
         self._settings, self._live = settings, live
+        self._next: dict[tuple[str, int], int] = {}
+        """Offset that comes next, by topic and partition; empty until something has come."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
 
@@ -201,7 +209,9 @@ class Follower:
             consumer.close()
 
     def _positions(self, consumer: Any) -> list[Position]:
-        """Find where to begin: the newest decisions, and all labels since the first of them."""
+        """Find where to go on, or to begin: the newest decisions, all labels since the first of them."""
+        if self._next:
+            return [Position(topic, partition, offset) for (topic, partition), offset in self._next.items()]
         decisions, since = [], []
         for partition in _partitions(consumer, DECISIONS):
             start, end = consumer.get_watermark_offsets(Position(DECISIONS, partition), timeout=5.0)
@@ -215,11 +225,16 @@ class Follower:
             Position(LABELS, partition, min(since, default=0)) for partition in _partitions(consumer, LABELS)
         ]
         labels: list[Position] = consumer.offsets_for_times(asked, timeout=5.0)
+        for one in labels:
+            if one.offset < 0:  # none since: those that come
+                one.offset = consumer.get_watermark_offsets(Position(LABELS, one.partition), timeout=5.0)[1]
+        self._next = {(one.topic, one.partition): one.offset for one in decisions + labels}
         return decisions + labels
 
     def _take(self, message: Any) -> None:
         if message.error() is not None:
             raise KafkaException(message.error())
+        self._next[message.topic(), message.partition()] = message.offset() + 1
         try:
             if message.topic() == DECISIONS:
                 self._live.take_decision(parse_record(Decision, message.value()))

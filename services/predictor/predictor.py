@@ -161,8 +161,9 @@ def read_vectors(request: Any) -> Floats:
     if len(request.inputs) != 1 or request.inputs[0].name != INPUT:
         raise InvalidInput(f"expected {expected}; got {[tensor.name for tensor in request.inputs]}")
     tensor = request.inputs[0]
-    shape = list(tensor.shape)
-    if tensor.datatype != "FP64" or len(shape) != 2 or shape[1] != len(FEATURE_NAMES) or shape[0] < 0:
+    shape = list(tensor.shape) if isinstance(tensor.shape, list | tuple) else []
+    is_whole = all(isinstance(size, int) and size >= 0 for size in shape)
+    if tensor.datatype != "FP64" or len(shape) != 2 or not is_whole or shape[1] != len(FEATURE_NAMES):
         raise InvalidInput(f"expected {expected}; got {tensor.datatype} of shape {shape}")
     try:
         return np.ascontiguousarray(tensor.as_numpy(), np.float64)

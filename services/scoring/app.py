@@ -56,6 +56,8 @@ class App:
         # Lookups, labels and probes wait for the store and Kafka: beside the scores, not among them.
         self._beside = Turns(settings.max_waiting, BESIDE)
         self._kserve = kserve_api.Endpoints(service, self._score, self._beside)
+        # Readiness tells a stranger nothing that KServe's probes do not.
+        self._open = _OPEN | {f"/v2/models/{settings.name}/ready"}
         self._openapi = orjson.dumps(document(settings.name, settings.max_batch))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,7 +91,7 @@ class App:
         """Find the endpoint; returns its name for the metrics, the media type and the body."""
         method = scope["method"]
         headers = dict(scope["headers"])
-        if path not in _OPEN and not path.startswith("/v2/health"):
+        if path not in self._open and not path.startswith("/v2/health"):
             self._limit.take(self._keys.client_of(headers.get(b"authorization")))
         if path == "/v1/score":
             _need(method, "POST")

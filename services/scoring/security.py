@@ -74,6 +74,10 @@ class Keys:
         """Whether anyone may call."""
         return not self._clients
 
+    def is_known(self, name: str) -> bool:
+        """Whether there is such a client now."""
+        return name in self._clients.values() if self._clients else name == NOBODY
+
     def name_of(self, key: bytes) -> str | None:
         """Tell whose key it is; None where it is nobody's."""
         # Keys are compared by digest: how long that takes says nothing of the key.

@@ -70,7 +70,7 @@ document.addEventListener("keydown", (event) => {
 
 // What is new comes by itself; the browser connects again after a break.
 if (document.body.dataset.token) {
-  const source = new EventSource("/events");
+  const source = new EventSource(`/events?after=${document.body.dataset.number}`);
   source.onopen = () => setState(!$("main").previousElementSibling?.matches(".notice"));
   source.onerror = () => setState(false);
   source.addEventListener("alert", (event) => {

@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 from fraud import cli
 from fraud.errors import BadConfig, Unavailable
 from fraud.local import commands, platform, process
-from fraud.local.parts import Part
+from fraud.local.parts import Part, _inherited
 from fraud.local.platform import State
 from fraud.local.settings import LocalSettings
+from jobs.demo.main import _begin_with_nothing
 
 SERVER = """
 import http.server, sys
@@ -191,15 +192,39 @@ def test_a_running_part_keeps_its_port_whatever_the_setting(settings):
 
 
 def test_without_a_champion_the_parts_that_need_one_wait(settings, use_parts, monkeypatch):
-    use_parts(_part("mlflow"), _part("predictor", needs=("mlflow",), needs_champion=True))
+    use_parts(_part("mlflow"), _part("predictor", needs=("mlflow",), needs_champion=True), _part("broker"))
     told = []
     monkeypatch.setattr(platform, "has_champion", lambda _place: False)
-    found = platform.up(settings, ["mlflow", "predictor"], told.append)
-    assert [part.state for part in found] == [State.READY, State.STOPPED]
-    assert platform.NO_CHAMPION in told
+    found = platform.up(settings, NAMES, told.append)
+    assert [part.state for part in found] == [State.READY, State.STOPPED, State.READY]
+    assert told.count(platform.NO_CHAMPION) == 1
     monkeypatch.setattr(platform, "has_champion", lambda _place: True)
-    found = platform.up(settings, ["mlflow", "predictor"], told.append)
-    assert [part.state for part in found] == [State.READY, State.READY]
+    found = platform.up(settings, NAMES, told.append)
+    assert {part.state for part in found} == {State.READY}
+
+
+def test_a_folder_that_held_something_is_never_taken_for_ours(settings, tmp_path):
+    theirs = tmp_path / "photos"
+    theirs.mkdir()
+    (theirs / "one.jpg").touch()
+    platform.down(settings.model_copy(update={"home": theirs}))
+    with pytest.raises(BadConfig, match="something else"):
+        _begin_with_nothing(settings.model_copy(update={"home": theirs}))
+    assert (theirs / "one.jpg").exists()
+    _up(settings, "mlflow")
+    for _ in range(2):
+        _begin_with_nothing(settings)
+        assert [file.name for file in settings.home_path.iterdir()] == [platform.OURS]
+        (settings.home_path / "data").touch()
+
+
+def test_files_that_settings_name_are_those_beside_the_caller(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FRAUD_SCORING_KEYS_FILE", "keys.yaml")
+    monkeypatch.setenv("FRAUD_SCORING_RULES_FILE", "/etc/rules.yaml")
+    found = _inherited()
+    assert found["FRAUD_SCORING_KEYS_FILE"] == str(tmp_path / "keys.yaml")
+    assert found["FRAUD_SCORING_RULES_FILE"] == "/etc/rules.yaml"
 
 
 def test_two_ups_at_once_start_each_part_once(settings):

@@ -82,3 +82,9 @@ def test_a_platform_without_decisions_is_told_so(tmp_path) -> None:
     delta = write(tmp_path, decisions(ROWS))
     with pytest.raises(BadInput, match="no decision"):
         read_decided(delta, {}, as_of=at(0.0) - timedelta(days=1), days=5)
+
+
+def test_a_verdict_given_today_on_traffic_of_long_ago_makes_nothing_old_enough(tmp_path) -> None:
+    delta = write(tmp_path, decisions(ROWS), labels([*VERDICTS, ("d", 20.0, 900.0, True)]))
+    decided = read_decided(delta, {}, as_of=None, days=90, now=at(2000.0))
+    assert decided.as_of_us < int(at(111.0).timestamp() * US)

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Consumer
 from deltalake import write_deltalake
 
-from fraud.contracts import LABELS, TRANSACTIONS
+from fraud.contracts import LABELS, SCORED, TRANSACTIONS
 from fraud.errors import BadInput, Fenced, Unavailable
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
@@ -165,3 +165,11 @@ def test_without_a_broker_nothing_is_written_down(delta: str) -> None:
 def test_tables_without_dead_letters_are_refused_in_words(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="dead_letters"):
         resend(str(tmp_path), AWAY, Choice(), is_dry_run=True)
+
+
+def test_a_scored_record_is_judged_by_its_own_contract(tmp_path: Path) -> None:
+    columns = [field for field in rows.SPOOLED if field.name in TABLES["dead_letters"][1]]
+    table = pa.Table.from_pylist([letter(0, raw(0), "missing_field", SCORED)], pa.schema(columns))
+    write_deltalake(f"{tmp_path}/delta/dead_letters", table)
+    account = resend(f"{tmp_path}/delta", AWAY, Choice(), is_dry_run=True)
+    assert (account.sent.total(), account.still_bad) == (0, {"missing_field": 1})

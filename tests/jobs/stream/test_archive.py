@@ -1,23 +1,30 @@
 """The archive's Delta tables as readers of the log find them."""
 
+import base64
+import json
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from deltalake.exceptions import CommitFailedError
 
 from fraud.contracts import TRANSACTIONS
+from fraud.errors import BadState, Unavailable
 from fraud.experiment import TRIAL_FIELDS
 from fraud.log.tables import Log, find_table
 from fraud.store import Epoch, open_store
 from jobs.parity.compare import compare
-from jobs.stream import rows
+from jobs.stream import archive, main, rows
 from jobs.stream.archive import Archive
 from jobs.stream.context import TaskContext
+from jobs.stream.publish import _messages
 from jobs.stream.settings import StreamSettings
 from tests.jobs.stream.test_passes import kafka, transaction, values
 from tests.load.parity import run_batch, spool
@@ -63,6 +70,72 @@ def test_the_log_reaches_as_far_as_the_checkpoint_whatever_the_micro_batches_hol
         assert Log(settings.delta_path).reach == Epoch(1, batch)
     found = compare(settings.delta_path)
     assert (found.transactions, found.errors()) == (60, [])
+
+
+def test_a_micro_batch_that_cannot_be_removed_is_archived_once(
+    settings: StreamSettings, context: TaskContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    play(context, 0)
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", refuse)
+        assert archive_up_to(settings, 0) == 0
+    play(context, 1)
+    assert [archive_up_to(settings, 1) for _ in range(3)] == [1, 1, 0]
+    assert not list(settings.spool_path.glob("0*"))
+    found = compare(settings.delta_path)
+    assert (found.transactions, found.errors()) == (40, [])
+
+
+def test_a_commit_that_meets_another_one_is_made_again(
+    settings: StreamSettings, context: TaskContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, meets = archive.write_deltalake, iter([True, False, True])
+
+    def write_or_meet(*given: Any, **options: Any) -> None:
+        if next(meets, False):
+            raise CommitFailedError("the properties have changed")
+        write(*given, **options)
+
+    monkeypatch.setattr(archive, "write_deltalake", write_or_meet)
+    play(context, 0)
+    assert archive_up_to(settings, 0) == 1
+    assert compare(settings.delta_path).transactions == 20
+
+
+def test_a_store_that_has_lost_the_checkpoints_states_stops_the_start(
+    settings: StreamSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def go_on(*_: object, **__: object) -> None:
+        raise Unavailable("it would have started")
+
+    monkeypatch.setattr(main, "open_session", go_on)
+    with pytest.raises(Unavailable):
+        main.StreamJob(settings)
+    (settings.checkpoint_path / "commits").mkdir()
+    (settings.checkpoint_path / "commits" / "57").touch()
+    with pytest.raises(Unavailable):
+        main.StreamJob(settings)
+    another = settings.model_copy(update={"store_url": f"lmdb://{settings.home / 'another'}"})
+    with pytest.raises(BadState, match="rebuild-store"):
+        main.StreamJob(another)
+
+
+def test_a_letter_too_long_for_kafka_goes_without_its_record() -> None:
+    long = {"kind": rows.DEAD_LETTER, "topic": "transactions", "source_partition": 0, "source_offset": 7}
+    at = datetime.now(UTC)
+    long |= {"received_at": at, "processed_at": at, "epoch": 3, "generation": 1, "reason": "invalid_json"}
+    found = [
+        json.loads(value)
+        for size in (100, 900_000)
+        for _, _, value in _messages(
+            pa.Table.from_pylist([{**long, "detail": "no", "key": "u", "raw": b"x" * size}], rows.SPOOLED)
+        )
+    ]
+    assert [len(base64.b64decode(one["raw"])) for one in found] == [100, 0]
+    assert "900,000 bytes are in the Delta table" in found[1]["detail"]
 
 
 def test_a_micro_batch_that_is_not_committed_is_not_in_the_log(

@@ -2,19 +2,25 @@
 
 import asyncio
 import hashlib
+import re
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
 
 from fraud.contracts import Outcome
 from fraud.errors import BadConfig
 from services.console.app import Console
+from services.console.live import Live
 from services.console.sessions import COOKIE, Sessions
 from services.console.settings import ConsoleSettings
+from services.scoring.security import NOBODY
 from tests.services.console.conftest import World, label_of, settings_of
 
 KEY = "ana-s-secret-key"
@@ -95,6 +101,51 @@ def test_a_form_is_read_no_further_than_one_can_be_long(guarded: Console) -> Non
 def test_keys_cannot_be_guessed_quickly(guarded: Console) -> None:
     attempts = [("POST", "/login", {"data": {"key": str(i)}}) for i in range(12)]
     assert [answer.status_code for answer in call(guarded, *attempts)][-1] == 429
+    (right,) = call(guarded, ("POST", "/login", {"data": {"key": KEY}}))
+    assert right.status_code == 303, "who has one is not kept out by others behind the same proxy"
+
+
+def test_a_key_that_was_taken_away_opens_nothing_any_more(world: World, tmp_path: Path) -> None:
+    keys, found = tmp_path / "keys.yaml", []
+    for client in ("ana", "ben"):
+        keys.write_text(f"{client}: {hashlib.sha256(KEY.encode()).hexdigest()}\n")
+        made = Console(settings_of(world, keys_file=keys, host="0.0.0.0", session_secret="s"))  # noqa: S104, S106
+        cookie = made.sessions.write(made.sessions.begin("ana"))
+        found.append(get(made, "/", headers={"cookie": f"{COOKIE}={cookie}"}).status_code)
+    assert found == [200, 401]
+
+
+def test_a_case_is_found_by_whatever_its_id_is(console: Console, world: World) -> None:
+    console.live.take_decision(world.alerts[0].model_copy(update={"transaction_id": "2026/03/01-17"}))
+    assert get(console, "/cases/2026%2F03%2F01-17").status_code == 200
+    (refused,) = call(console, ("POST", "/cases/2026%2F03%2F01-17/verdict", {"data": {"verdict": "fraud"}}))
+    assert refused.status_code == 403, "for want of a token, not of a case"
+
+
+def test_alerts_between_the_page_and_its_stream_are_sent(console: Console, world: World) -> None:
+    page = get(console, "/").text
+    number = int(re.search(r'data-number="(\d+)"', page)[1])  # type: ignore[index]
+    console.live.take_decision(world.alerts[0].model_copy(update={"transaction_id": "gap-1"}))
+
+    async def listen() -> str:
+        session = replace(console.sessions.begin(NOBODY), until_s=time.time() + 3.0)
+        query = {"type": "http", "query_string": f"after={number}".encode(), "headers": [], "method": "GET"}
+        request = Request(query, receive=asyncio.Event().wait)
+        request.state.session = session
+        answer = await console.events(request)
+        return "".join([str(part) async for part in answer.body_iterator])  # type: ignore[attr-defined]
+
+    said = asyncio.run(listen())
+    assert "gap-1" in said
+    assert f"id: {console.live.number}\n" in said, "ends with its session"
+
+
+def test_the_newest_alerts_are_held_in_whatever_order_they_come(world: World) -> None:
+    live, at = Live(10), world.alerts[0].processed_at
+    for minutes in [*range(20, 40), *range(20)]:
+        update = {"transaction_id": f"t{minutes}", "processed_at": at + timedelta(minutes=minutes)}
+        live.take_decision(world.alerts[0].model_copy(update=update))
+    assert {one.transaction_id for one in live.alerts()} == {f"t{i}" for i in range(30, 40)}
 
 
 def test_a_forged_or_old_cookie_is_no_session(guarded: Console) -> None:

@@ -256,6 +256,7 @@ def test_keys_and_rates_are_kept(tmp_path: Path) -> None:
     statuses = [api.call("GET", "/v1/decisions/x", headers=right).status_code for _ in range(3)]
     assert statuses == [404, 404, 429]
     assert api.call("GET", "/health").status_code == 200
+    assert api.call("GET", "/v2/models/fraud/ready").status_code == 200
 
 
 def test_beyond_loopback_there_must_be_keys(tmp_path: Path) -> None:
