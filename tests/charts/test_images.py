@@ -3,12 +3,14 @@
 import ast
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from jsonschema import Draft7Validator
+from sqlalchemy.engine import make_url
 
 from fraud.cli import COMMANDS
 from tests.charts.conftest import CHARTS, ROOT, cases, charts, objects, pod_specs
@@ -140,6 +142,13 @@ def test_an_image_starts_from_the_lock_on_one_base_without_root(name: str) -> No
     assert bases - {"lock", "packages", "kernels", "java", "jars"} == {"python:3.11-slim-bookworm"}
     assert "--require-hashes" in text
     assert text.rindex("USER 10001:10001") > text.rindex("RUN ")
+
+
+def test_the_registrys_image_has_the_driver_of_the_url_that_its_chart_describes() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    assert "`postgresql://user:password@host/mlflow`" in (CHARTS / "mlflow" / "values.yaml").read_text()
+    driver = make_url("postgresql://user:password@host/mlflow").get_dialect().driver
+    assert driver in {re.split(r"[\[<>=]", one)[0] for one in groups["mlflow"]}
 
 
 def test_every_image_is_installed_by_one_version_of_uv() -> None:
