@@ -2,12 +2,13 @@
 
 from typing import Final
 
-from fraud.features.definitions import IDLE_US, LATENESS_US
+from fraud.features.definitions import IDLE_US
+from fraud.features.plan import RETENTION_US
 
 _DAY_US: Final = 86_400e6
-EXACT_AFTER_DAYS: Final = (IDLE_US + LATENESS_US) / _DAY_US
-"""Days (182). The fold starts an entity anew after ``IDLE_US`` of silence, so that forgetting it then
-changes nothing; ``LATENESS_US`` more for transactions that come late."""
+EXACT_AFTER_DAYS: Final = (IDLE_US + RETENTION_US) / _DAY_US
+"""Days (212). The fold starts an entity anew after ``IDLE_US`` of silence, so that forgetting it then
+changes nothing; ``RETENTION_US`` more (32 days) for transactions that come late."""
 
 
 def expire_before_us(newest_us: float, now_us: float, days: float = EXACT_AFTER_DAYS) -> float:
@@ -24,7 +25,7 @@ def expire_before_us(newest_us: float, now_us: float, days: float = EXACT_AFTER_
 
     Examples
     --------
-    >>> expire_before_us(200 * 86_400e6, 300 * 86_400e6) / 86_400e6
+    >>> expire_before_us(230 * 86_400e6, 300 * 86_400e6) / 86_400e6
     18.0
     """
     return min(newest_us, now_us) - days * _DAY_US

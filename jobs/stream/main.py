@@ -149,7 +149,10 @@ class StreamJob:
         return writer.option("checkpointLocation", str(settings.checkpoint_path)).start()
 
     def _process(self, frame: DataFrame, batch: int) -> None:
-        with self._batch:
+        while not self._batch.acquire(timeout=0.2):
+            if self._stop.is_set():  # `stop` waits for this call, which must not wait for it
+                raise Unavailable("the job ends; the micro-batch runs at its next start")
+        try:
             started = time.perf_counter()
             context = self._context(batch)
             # A run that was cut off may have had more tasks than this one: their files would count twice.
@@ -159,6 +162,8 @@ class StreamJob:
             summaries = read_summaries(collected)
             self._expiry.see(summaries)
             metrics.record(summaries, batch, time.perf_counter() - started)
+        finally:
+            self._batch.release()
 
     def _context(self, batch: int) -> TaskContext:
         settings = self._settings

@@ -157,7 +157,7 @@ def _explain(model: ModelClient, vectors: Floats, outcomes: list[Outcome]) -> li
     if len(stopped):
         try:
             explained = model.score(vectors[stopped], reasons_from=0.0)
-        except Unavailable as error:
+        except (Unavailable, BadModel) as error:  # the model may have gone since it scored
             log.warning("%d decisions stay without reasons: %s", len(stopped), error)
             return reasons
         for row, indices in zip(stopped.tolist(), explained.reason_index.tolist(), strict=True):

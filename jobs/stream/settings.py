@@ -44,7 +44,7 @@ class StreamSettings(Settings):
     archive_s: float = Field(default=5.0, gt=0.0)
     """Time between two commits to the Delta tables, seconds."""
     expire_s: float = Field(default=3600.0, gt=0.0)
-    """Time between two looks for entities idle for more than 182 days of event time, which are forgotten;
+    """Time between two looks for entities idle for more than 212 days of event time, which are forgotten;
     seconds."""
     host: str = "127.0.0.1"
     """Address on which metrics are served."""

@@ -57,7 +57,7 @@ def run_json(*arguments: str) -> Any:
 @pytest.fixture
 def filled(url: str) -> str:
     records = [transaction(i, "anna", f"shop {i % 2}", 0.25 * i) for i in range(8)]
-    write(url, [*records, transaction(8, "ben", "shop 0", 24.0 * 200)], records[3])
+    write(url, [*records, transaction(8, "ben", "shop 0", 24.0 * 230)], records[3])
     return url
 
 
@@ -116,11 +116,11 @@ def test_stats_count_and_tell_the_ages(filled: str) -> None:
     users, merchants = run_json("stats", "--store", filled)
     assert (users["kind"], users["entities"], merchants["entities"]) == ("user", 2, 2)
     assert users["oldest"] == merchants["oldest"] == "2026-03-01T01:45:00+00:00"
-    assert users["age_days"]["age max"] == pytest.approx(200 - 1.75 / 24)
+    assert users["age_days"]["age max"] == pytest.approx(230 - 1.75 / 24)
     assert users["stored_bytes"] > users["entities"] * 12 * 8
     shown = run("stats", "--store", filled)
     assert "user" in shown
-    assert "199.9" in shown
+    assert "229.9" in shown
 
 
 def test_stats_of_an_empty_store_are_zero(url: str) -> None:
@@ -139,7 +139,7 @@ def test_expire_deletes_the_idle_beside_a_running_writer(filled: str) -> None:
 
 
 def test_expire_refuses_what_features_would_show_unless_told(filled: str) -> None:
-    with pytest.raises(BadInput, match="182 days"):
+    with pytest.raises(BadInput, match="212 days"):
         run("expire", "--older-than-days", "30", "--store", filled)
     assert "deleted 1 users" in run("expire", "--older-than-days", "30", "--inexact", "--store", filled)
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import shutil
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -121,6 +122,26 @@ def test_a_store_that_has_lost_the_checkpoints_states_stops_the_start(
     another = settings.model_copy(update={"store_url": f"lmdb://{settings.home / 'another'}"})
     with pytest.raises(BadState, match="rebuild-store"):
         main.StreamJob(another)
+
+
+def test_a_micro_batch_that_begins_while_the_job_ends_holds_nothing_up() -> None:
+    job = object.__new__(main.StreamJob)
+    job._stop, job._batch = threading.Event(), threading.Lock()
+    found: list[BaseException] = []
+
+    def process() -> None:
+        try:
+            job._process(None, 7)
+        except Unavailable as error:
+            found.append(error)
+
+    with job._batch:  # as `run` does when it stops the query, which waits for the micro-batch
+        late = threading.Thread(target=process, daemon=True)
+        late.start()
+        job.stop()
+        late.join(10.0)
+        assert not late.is_alive()
+    assert "next start" in str(found[0])
 
 
 def test_a_letter_too_long_for_kafka_goes_without_its_record() -> None:

@@ -35,7 +35,7 @@ def store(tmp_path: Path) -> Iterator[FeatureStore]:
 def expiry(store: FeatureStore) -> Expiry:
     token = store.acquire("test")
     for kind in Kind:
-        ages = {float(days): state(NOW_US - days * DAY_US) for days in (1, 181, 182, 183, 400)}
+        ages = {float(days): state(NOW_US - days * DAY_US) for days in (1, 211, 212, 213, 400)}
         store.write(kind, ages, Epoch(1, 0), token)
     return Expiry(store, token)
 
@@ -54,13 +54,13 @@ def test_nothing_is_forgotten_before_event_time_is_known(store: FeatureStore, ex
     assert [len(found) for found in keys(store)] == [5, 5]
 
 
-def test_entities_idle_for_more_than_182_days_of_event_time_are_forgotten(
+def test_entities_idle_for_more_than_212_days_of_event_time_are_forgotten(
     store: FeatureStore, expiry: Expiry
 ) -> None:
     before = [expired(kind) for kind in Kind]
     expiry.see([summary(NOW_US - 9 * DAY_US), summary(None), summary(NOW_US)])
     assert expiry.run() == 4
-    assert keys(store) == [[1.0, 181.0, 182.0]] * 2
+    assert keys(store) == [[1.0, 211.0, 212.0]] * 2
     assert [expired(kind) for kind in Kind] == [count + 2 for count in before]
 
 
@@ -69,7 +69,7 @@ def test_event_time_never_goes_back(store: FeatureStore, expiry: Expiry) -> None
     expiry.see([summary(NOW_US - 300 * DAY_US), summary(None)])
     expiry.see([])
     assert expiry.run() == 4
-    assert keys(store) == [[1.0, 181.0, 182.0]] * 2
+    assert keys(store) == [[1.0, 211.0, 212.0]] * 2
 
 
 def test_an_event_time_ahead_of_the_clock_counts_as_now(store: FeatureStore, expiry: Expiry) -> None:
