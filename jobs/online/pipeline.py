@@ -30,7 +30,7 @@ from jobs.train.data import Examples, build_examples, forward_folds, in_words
 from jobs.train.fit import margins
 from jobs.train.measure import measure
 from jobs.train.pipeline import EXAMPLE_ROWS, describe_distribution
-from jobs.train.publish import CHALLENGER, CHAMPION, Report, open_registry, publish
+from jobs.train.publish import CHALLENGER, CHAMPION, TRAINED_UNTIL, Report, open_registry, publish
 from jobs.train.report import Evaluation, write_report
 from jobs.train.tables import read_tables
 from jobs.train.thresholds import choose_thresholds, costs_of
@@ -92,6 +92,7 @@ def learn(
             "features_version": FEATURES_VERSION,
             "data_fingerprint": identity,
             "as_of": in_words(learnt_us),
+            TRAINED_UNTIL: in_words(learnt_us),
             "online_from": champion,
             GATE: verdict.word,
             GATE_REASONS: "; ".join(verdict.reasons),

@@ -25,7 +25,7 @@ from jobs.train.data import Split, build_examples, split_by_time, to_micros
 from jobs.train.measure import measure
 from jobs.train.pipeline import EXAMPLE_ROWS, compare, describe, fit, flat
 from jobs.train.profile import make_profile, write_profile
-from jobs.train.publish import CHAMPION, Report, open_registry, publish
+from jobs.train.publish import CHAMPION, TRAINED_UNTIL, Report, open_registry, publish
 from jobs.train.report import Evaluation, write_report
 from jobs.train.settings import TrainSettings
 from jobs.train.tables import known_at, read_raw, read_tables
@@ -163,13 +163,15 @@ def pass_gate(context: Context) -> dict[str, Any]:
         fits = tags.get("features_version") == FEATURES_VERSION
         model = versions.load(champion) if champion and fits else None
     period = context.split().test
-    unseen = period.event_us >= to_micros(parse_time(tags["as_of"])) if model and "as_of" in tags else None
+    # Who does not say it, as versions of before this tag, may have seen what came before its moment.
+    until = tags.get(TRAINED_UNTIL, tags.get("as_of"))
+    unseen = period.event_us >= to_micros(parse_time(until)) if model and until else None
     verdict = judge(challenger, model, period if unseen is None else period.take(unseen), context.gate)
     if unseen is not None and not unseen.all() and not verdict.is_accepted:
         seen = (
             f"{int((~unseen).sum()):,} of {len(period):,} transactions of the gate's period are from before "
         )
-        seen += f"{tags['as_of']}, which version {champion} was trained up to, and do not count"
+        seen += f"{until}, which version {champion} was trained up to, and do not count"
         verdict = replace(verdict, reasons=(*verdict.reasons, seen))
     context.tell(f"gate: {verdict.word}: {'; '.join(verdict.reasons)}")
     return {**asdict(verdict), "reasons": list(verdict.reasons), "champion": champion or ""}
@@ -236,6 +238,7 @@ def _tags(context: Context) -> dict[str, str]:
         "features_version": FEATURES_VERSION,
         "data_fingerprint": context.fingerprint(),
         "as_of": context.as_of.isoformat(),
+        TRAINED_UNTIL: (context.as_of - context.gap).isoformat(),
         "interval": context.interval.name,
         "retraining": context.identity(),
     }

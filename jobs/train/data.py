@@ -58,6 +58,8 @@ class Split:
     train: Examples
     test: Examples
     as_of: datetime
+    train_end: datetime
+    """End of the training period: a model has seen nothing that came later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ def split_by_time(
     later = (examples.event_us >= as_of_us) & (examples.event_us < last_us) & (examples.label_us < NEVER)
     train = examples.take(known)
     train = replace(train, is_fraud=train.is_fraud & (train.label_us <= as_of_us))
-    split = Split(train=train, test=examples.take(later), as_of=as_of)
+    split = Split(train=train, test=examples.take(later), as_of=as_of, train_end=train_end)
     check_classes(split.train, f"train ({in_words(begin_us)} to {in_words(end_us)})")
     until = f" to {in_words(last_us)}" if test_end else ""
     check_classes(split.test, f"test (from as_of, {in_words(as_of_us)}{until})")

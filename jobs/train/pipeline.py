@@ -22,7 +22,7 @@ from jobs.train.data import Examples, Split, build_examples, divide, forward_fol
 from jobs.train.fit import Validation, fit_trees, fraud_weight, validate_trees
 from jobs.train.measure import Metrics, measure
 from jobs.train.profile import make_profile, write_profile
-from jobs.train.publish import Report, open_registry, publish
+from jobs.train.publish import TRAINED_UNTIL, Report, open_registry, publish
 from jobs.train.report import Evaluation, write_report
 from jobs.train.settings import TrainSettings
 from jobs.train.tables import Tables, read_tables
@@ -200,6 +200,7 @@ def register(
         "features_version": FEATURES_VERSION,
         "data_fingerprint": tables.fingerprint,
         "as_of": split.as_of.isoformat(),
+        TRAINED_UNTIL: split.train_end.isoformat(),
         **(tags or {}),
     }
     logged = {**metrics.as_dict(), **flat(comparison)}

@@ -21,6 +21,8 @@ from fraud.errors import Unavailable
 from fraud.model import Floats, ModelCard
 from jobs.train import flavor
 
+TRAINED_UNTIL: Final = "trained_until"
+"""Tag: the version was trained on transactions before this time."""
 CHAMPION: Final = "champion"
 """Alias of the version that decides."""
 CHALLENGER: Final = "challenger"

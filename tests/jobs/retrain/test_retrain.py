@@ -18,6 +18,7 @@ from jobs.retrain.pipeline import retrain
 from jobs.retrain.settings import Interval, RetrainSettings
 from jobs.retrain.steps import STEPS
 from jobs.rollout.settings import RolloutSettings
+from jobs.train.publish import TRAINED_UNTIL
 from jobs.train.settings import TrainSettings
 from services.simulator import files
 from services.simulator.generate import generate
@@ -127,9 +128,10 @@ def test_a_model_that_is_no_better_is_registered_as_refused_and_the_champion_sta
 @pytest.mark.usefixtures("first")
 def test_what_the_champion_was_trained_on_does_not_count_in_the_gate(run, client):
     tags = client.get_model_version("fraud", "1").tags
-    client.set_model_version_tag("fraud", "1", "as_of", WEEK.end.isoformat())  # as one learnt online has
+    assert tags[TRAINED_UNTIL] < tags["as_of"]
+    client.set_model_version_tag("fraud", "1", TRAINED_UNTIL, WEEK.end.isoformat())  # as if learnt online
     record, _ = run(step="gate")
-    client.set_model_version_tag("fraud", "1", "as_of", tags["as_of"])
+    client.set_model_version_tag("fraud", "1", TRAINED_UNTIL, tags[TRAINED_UNTIL])
     assert not record["is_accepted"]
     assert "0 frauds" in record["reasons"][0]
     assert "version 1 was trained up to" in record["reasons"][1]
