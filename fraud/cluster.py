@@ -1,11 +1,15 @@
 """The cluster that this process runs in, or that KUBECONFIG names."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from kubernetes import config
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
 
-from fraud.errors import BadConfig
+from fraud.errors import BadConfig, Unavailable
 
 _NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -24,3 +28,14 @@ def connect(namespace: str = "") -> str:
         raise BadConfig(f"no cluster: {error}") from error
     own = _NAMESPACE.read_text(encoding="utf-8").strip() if _NAMESPACE.exists() else "fraud"
     return namespace or own
+
+
+@contextmanager
+def answering(otherwise: str) -> Iterator[None]:
+    """Turn what the API server refuses, and that it is not reached, into ``Unavailable`` with these words."""
+    try:
+        yield
+    except ApiException as error:
+        raise Unavailable(f"{otherwise}: {error.reason}") from error
+    except HTTPError as error:
+        raise Unavailable(f"{otherwise}: {error}") from error

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsError
 
-from fraud.errors import BadConfig, BadInput
+from fraud.errors import BadConfig, BadInput, FraudError
 
 
 class Settings(BaseSettings):
@@ -49,13 +49,13 @@ def given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def parse_time(text: str) -> datetime:
-    """Read an ISO 8601 time with an offset, or a date (midnight UTC).
+def parse_time(text: str, error: type[FraudError] = BadInput) -> datetime:
+    """Read an ISO 8601 time; one without an offset is UTC, a date midnight.
 
     Raises
     ------
     BadInput
-        When it is neither.
+        When it is neither; or ``error``.
 
     Examples
     --------
@@ -64,6 +64,6 @@ def parse_time(text: str) -> datetime:
     """
     try:
         value = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadInput(f"a time must look like 2026-03-01 or 2026-03-01T00:00:00Z; got {text!r}") from error
+    except ValueError as wrong:
+        raise error(f"a time must look like 2026-03-01 or 2026-03-01T00:00:00Z; got {text!r}") from wrong
     return value if value.tzinfo else value.replace(tzinfo=UTC)

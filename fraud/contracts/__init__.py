@@ -2,6 +2,7 @@
 
 from fraud.contracts.dead_letter import DeadLetter
 from fraud.contracts.decision import Decision, Outcome, Reason
+from fraud.contracts.inputs import CONTRACTS
 from fraud.contracts.label import Label
 from fraud.contracts.score import FeatureVector, Score, Thresholds
 from fraud.contracts.scored import ScoredTransaction
@@ -11,6 +12,7 @@ from fraud.contracts.wire import SCHEMA_VERSION, parse_record
 
 __all__ = [
     "ALERTS",
+    "CONTRACTS",
     "DEAD_LETTERS",
     "DECISIONS",
     "LABELS",

@@ -209,7 +209,7 @@ def _start_all(wanted: Sequence[Part], missing: Sequence[Part], place: Place, te
             _finish_starts(waiting, missing, place, tell)
             waiting = []
         if part in missing:
-            if part.needs_champion and not has_champion(place):
+            if part.needs_champion and (is_without or not has_champion(place)):
                 if not is_without:
                     tell(NO_CHAMPION)
                 is_without = True

@@ -80,15 +80,12 @@ def stop_by(settings: ExperimentSettings, experiment: Experiment, by: str, reaso
 
 def _write_to_config_map(name: str, file: Path, text: str) -> None:
     from kubernetes import client  # noqa: PLC0415  (only on a cluster)
-    from kubernetes.client.exceptions import ApiException  # noqa: PLC0415
 
-    from fraud.cluster import connect  # noqa: PLC0415
+    from fraud.cluster import answering, connect  # noqa: PLC0415
 
     namespace = connect()
-    try:
+    with answering(f"ConfigMap {name} does not take the stop record"):
         client.CoreV1Api().patch_namespaced_config_map(name, namespace, {"data": {file.name: text}})
-    except ApiException as error:
-        raise Unavailable(f"ConfigMap {name} does not take the stop record: {error.reason}") from error
 
 
 def main() -> None:

@@ -13,8 +13,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer
 
-from fraud.contracts import LABELS, SCORED, Label, ScoredTransaction, Transaction, parse_record
-from fraud.contracts.wire import Record
+from fraud.contracts import CONTRACTS, Transaction, parse_record
 from fraud.errors import BadConfig, BadRecord, Unavailable
 from fraud.log.arrival import COLUMNS
 from fraud.log.tables import NO_OPTIONS, Options, Table, open_table, slices_of
@@ -60,10 +59,6 @@ class Account:
     """Left alone: an interrupted run may have sent them."""
     still_bad: Counter[str] = field(default_factory=Counter)
     """Left alone: the contracts still refuse them."""
-
-
-_RECORDS: Final[dict[str, type[Record]]] = {LABELS: Label, SCORED: ScoredTransaction}
-"""What the records of a topic are; else transactions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +155,7 @@ def _why_not(letter: _Letter, choice: Choice, ledger: Ledger, account: Account) 
     if choice.even_bad:
         return None
     try:
-        parse_record(_RECORDS.get(letter.origin.topic, Transaction), letter.raw)
+        parse_record(CONTRACTS.get(letter.origin.topic, Transaction), letter.raw)
     except BadRecord:
         return account.still_bad
     return None

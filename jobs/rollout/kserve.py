@@ -11,9 +11,8 @@ from typing import Any, Final
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
-from urllib3.exceptions import HTTPError
 
-from fraud.cluster import connect
+from fraud.cluster import answering, connect
 from fraud.errors import BadConfig, Unavailable
 from jobs.rollout.settings import RolloutSettings
 
@@ -60,7 +59,7 @@ class KServe:
             raise BadConfig(f"there is no InferenceService {self._settings.service} in {self._namespace}")
         self._delete(name)
         body = derive(champion, name, f"models:/{self._settings.model_name}/{version}")
-        with _answering(f"InferenceService {name} cannot be made"):
+        with answering(f"InferenceService {name} cannot be made"):
             self._services.create_namespaced_custom_object(*KIND, self._namespace, PLURAL, body)
         try:
             self._wait(lambda: self._is_ready(name), f"InferenceService {name} is ready")
@@ -76,7 +75,7 @@ class KServe:
 
     def _addresses(self, name: str) -> list[str]:
         selector = f"serving.kserve.io/inferenceservice={name},component=predictor"
-        with _answering(f"the pods of InferenceService {name} cannot be listed"):
+        with answering(f"the pods of InferenceService {name} cannot be listed"):
             pods: list[Any] = self._pods.list_namespaced_pod(self._namespace, label_selector=selector).items
         return [
             f"http://{pod.status.pod_ip}:{PORT}"
@@ -86,7 +85,7 @@ class KServe:
         ]
 
     def _get(self, name: str) -> dict[str, Any] | None:
-        with _answering(f"InferenceService {name} cannot be read"):
+        with answering(f"InferenceService {name} cannot be read"):
             try:
                 found: Any = self._services.get_namespaced_custom_object(*KIND, self._namespace, PLURAL, name)
             except ApiException as error:
@@ -98,7 +97,7 @@ class KServe:
     def _delete(self, name: str) -> None:
         if self._get(name) is None:
             return
-        with _answering(f"InferenceService {name} cannot be deleted"):
+        with answering(f"InferenceService {name} cannot be deleted"):
             self._services.delete_namespaced_custom_object(*KIND, self._namespace, PLURAL, name)
         self._wait(lambda: self._get(name) is None, f"InferenceService {name} is gone")
 
@@ -108,16 +107,6 @@ class KServe:
             if time.monotonic() >= give_up:
                 raise Unavailable(f"never came true in {self._settings.ready_s:g} s: {what}")
             time.sleep(PAUSE_S)
-
-
-@contextmanager
-def _answering(otherwise: str) -> Iterator[None]:
-    try:
-        yield
-    except ApiException as error:
-        raise Unavailable(f"{otherwise}: {error.reason}") from error
-    except HTTPError as error:  # the API server is not reached
-        raise Unavailable(f"{otherwise}: {error}") from error
 
 
 def derive(champion: dict[str, Any], name: str, model: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from fraud.contracts import LABELS, SCORED, Label, ScoredTransaction, Transaction, parse_record
+from fraud.contracts import CONTRACTS, Label, Transaction, parse_record
 from fraud.errors import BadRecord
 from fraud.features import kernel
 from fraud.features.events import events_of_labels, events_of_transactions
@@ -24,7 +24,6 @@ from jobs.stream.stopwatch import Stopwatch
 
 COLUMNS: Final = ("key", "value", "topic", "partition", "offset", "timestamp")
 """Of Spark's Kafka source."""
-_CONTRACTS: Final[dict[str, type[Label | Transaction]]] = {LABELS: Label, SCORED: ScoredTransaction}
 _TRANSACTION: Final = attrgetter(*rows.TRANSACTION_NAMES)
 _LABEL: Final = attrgetter(*rows.LABEL_NAMES)
 
@@ -71,7 +70,7 @@ def validate(table: pa.Table) -> pa.Table:
     keys = table.column("key")
     for i, (topic, raw) in enumerate(zip(table.column("topic").to_pylist(), raws, strict=True)):
         try:
-            record = parse_record(_CONTRACTS.get(topic, Transaction), raw)
+            record = parse_record(CONTRACTS.get(topic, Transaction), raw)
         except BadRecord as error:
             letters.append((error.reason, error.detail, text_of(keys[i].as_py()), raw or b""))
             where[rows.DEAD_LETTER].append(i)

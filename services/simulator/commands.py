@@ -1,6 +1,6 @@
 """The commands ``fraud generate`` and ``fraud simulate``."""
 
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from fraud import settings
 from fraud.errors import BadConfig
 from services.simulator import stream
 from services.simulator.files import read_table, write
@@ -21,6 +22,7 @@ from services.simulator.settings import Drift, GeneratorSettings
 
 __all__ = ["choose_pace", "generate", "parse_time", "simulate"]
 
+parse_time = partial(settings.parse_time, error=BadConfig)
 _DEFAULT = GeneratorSettings()
 
 
@@ -120,26 +122,6 @@ def choose_pace(rate: float | None, speedup: float | None) -> Pace:
     if rate is not None:
         return Constant(rate)
     return Unpaced() if speedup is None else Accelerated(speedup)
-
-
-def parse_time(text: str) -> datetime:
-    """Read an ISO 8601 time; one without an offset is UTC.
-
-    Raises
-    ------
-    BadConfig
-        When the text is no time.
-
-    Examples
-    --------
-    >>> parse_time("2026-03-01").isoformat()
-    '2026-03-01T00:00:00+00:00'
-    """
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadConfig(f"{text!r} is no time; write it like 2026-03-01T12:00") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _summary(data_set: DataSet, out: Path) -> Table:

@@ -90,13 +90,18 @@ def test_every_running_container_is_probed_and_says_what_it_needs(chart: str, va
                 assert ends or "livenessProbe" in container, name
 
 
-@pytest.mark.parametrize(("chart", "values"), cases())
-def test_who_is_called_says_when_it_is_ready(chart: str, values: str) -> None:
+def called(chart: str, values: str) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Every object, and whether a Service sends calls to its pods."""
     found = objects(chart, values)
     selectors = [obj["spec"]["selector"] for obj in found if obj["kind"] == "Service"]
     for obj in found:
         labels = obj.get("spec", {}).get("template", {}).get("metadata", {}).get("labels", {})
-        is_called = any(selector.items() <= labels.items() for selector in selectors)
+        yield obj, any(selector.items() <= labels.items() for selector in selectors)
+
+
+@pytest.mark.parametrize(("chart", "values"), cases())
+def test_who_is_called_says_when_it_is_ready(chart: str, values: str) -> None:
+    for obj, is_called in called(chart, values):
         for name, spec in pod_specs(obj):
             if is_called or obj["kind"] == "InferenceService" or name.endswith("driver"):
                 assert all("readinessProbe" in container for container in spec["containers"]), name
@@ -104,13 +109,9 @@ def test_who_is_called_says_when_it_is_ready(chart: str, values: str) -> None:
 
 @pytest.mark.parametrize(("chart", "values"), cases())
 def test_who_is_called_answers_until_nobody_calls_any_more(chart: str, values: str) -> None:
-    found = objects(chart, values)
-    selectors = [obj["spec"]["selector"] for obj in found if obj["kind"] == "Service"]
-    for obj in found:
-        labels = obj.get("spec", {}).get("template", {}).get("metadata", {}).get("labels", {})
-        is_called = any(selector.items() <= labels.items() for selector in selectors)
-        is_called = is_called and obj["kind"] == "Deployment"  # one of many, unlike what a StatefulSet keeps
-        if is_called or obj["kind"] in {"InferenceService", "ServingRuntime"}:
+    for obj, is_called in called(chart, values):
+        is_one_of_many = is_called and obj["kind"] == "Deployment"  # unlike what a StatefulSet keeps
+        if is_one_of_many or obj["kind"] in {"InferenceService", "ServingRuntime"}:
             for name, spec in pod_specs(obj):
                 for container in spec["containers"]:
                     waits = container["lifecycle"]["preStop"]["sleep"]["seconds"]
