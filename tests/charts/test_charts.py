@@ -86,7 +86,7 @@ def test_every_running_container_is_probed_and_says_what_it_needs(chart: str, va
                 assert {"cpu", "memory"} <= set(container["resources"]["requests"]), name
                 assert "memory" in container["resources"]["limits"], name
             for container in spec["containers"]:
-                ends = obj["kind"] in {"Job", "CronJob"} or name.endswith("executor")
+                ends = obj["kind"] in {"Job", "CronJob", "Pod"} or name.endswith("executor")
                 assert ends or "livenessProbe" in container, name
 
 

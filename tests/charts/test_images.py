@@ -51,6 +51,43 @@ def test_skaffold_installs_every_chart() -> None:
     assert {one["chartPath"] for one in [*releases(), *added]} == {f"charts/{chart}" for chart in charts()}
 
 
+def test_the_namespaces_are_there_before_an_operators_chart_needs_them() -> None:
+    """Within a module skaffold installs Helm's releases first; required modules come before it."""
+    modules = configs()
+    named = {name for name, one in modules.items() if one.get("manifests", {}).get("rawYaml")}
+    assert named == {"namespaces"}
+    assert "helm" not in modules["namespaces"]["deploy"]
+    assert modules["operators"]["requires"] == [{"configs": ["namespaces"]}]
+    made = {
+        one["metadata"]["name"]
+        for one in yaml.safe_load_all((ROOT / "manifests" / "namespaces.yaml").read_text())
+    }
+    watched = set()
+    for release in modules["operators"]["deploy"]["helm"]["releases"]:
+        values = release.get("setValues", {})
+        watched |= {*values.get("watchNamespaces", []), *values.get("spark.jobNamespaces", [])}
+    assert watched
+    assert watched <= made
+
+
+def test_removing_the_platform_leaves_the_namespaces() -> None:
+    assert "requires" not in configs()["platform"]  # a required module is removed with the one that needs it
+
+
+def test_the_readme_gives_commands_that_skaffold_and_helm_can_do() -> None:
+    """`skaffold verify` builds nothing and would look for an image that no registry has."""
+    section = (ROOT / "README.md").read_text().partition("## On kind")[2].partition("### Production")[0]
+    modules = re.findall(r"skaffold \w+ -m (\w+)", section)
+    assert set(modules) == {"operators", "platform"}
+    assert "skaffold verify" not in section
+    assert not any("verify" in one for one in configs().values())
+    (tested,) = set(re.findall(r"helm -n fraud test (\w+)", section))
+    hooks = [
+        obj["metadata"].get("annotations", {}).get("helm.sh/hook") for obj in objects(tested, "values-kind")
+    ]
+    assert "test" in hooks
+
+
 def test_files_that_skaffold_names_are_there() -> None:
     named = re.findall(r"(?:charts|manifests)/[\w./-]+\.yaml", SKAFFOLD.read_text())
     assert named
@@ -72,8 +109,7 @@ def test_production_gets_no_synthetic_traffic() -> None:
     (production,) = [one for one in platform["profiles"] if one["name"] == "production"]
     removed = [patch["path"] for patch in production["patches"] if patch["op"] == "remove"]
     simulator = [one["name"] for one in releases()].index("simulator")
-    assert removed == [f"/deploy/helm/releases/{simulator}", "/verify"]
-    assert "verify" in platform
+    assert removed == [f"/deploy/helm/releases/{simulator}"]
 
 
 @pytest.mark.parametrize(("chart", "values"), cases())

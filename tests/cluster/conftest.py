@@ -1,8 +1,7 @@
 """A cluster that KUBECONFIG names, with the operators and our images; the platform comes by its charts.
 
 Run by hand: ``uv run pytest -m cluster``. What `skaffold run` has installed is taken as it is; a missing
-release is installed with the values of skaffold's profile ``kind``. Images are named as their folders, or as
-the file says that `skaffold build --file-output` wrote (``FRAUD_CLUSTER_BUILD``).
+release is installed with the values of skaffold's profile ``kind``, its images named as their folders.
 """
 
 import json
@@ -80,17 +79,21 @@ def in_pod(pod: str, program: str) -> str:
     return kubectl("exec", pod, "--", "python", "-c", program)
 
 
+def helm() -> str:
+    """Find helm: on the PATH, or where `.ci/tools` has built it."""
+    return shutil.which("helm") or str(Path.home() / ".cache" / "fraud" / "bin" / "helm")
+
+
 def install(release: str, *options: str) -> None:
     """Install a release of skaffold's module ``platform`` with its values for kind, if it is not there."""
-    helm = shutil.which("helm") or str(Path.home() / ".cache" / "fraud" / "bin" / "helm")
-    found = run(helm, "list", "--namespace", NAMESPACE, "--filter", f"^{release}$", "--deployed", "--short")
+    found = run(helm(), "list", "--namespace", NAMESPACE, "--filter", f"^{release}$", "--deployed", "--short")
     if found.split() == [release]:
         return
     chart = ROOT / _releases()[release]["chartPath"]
     values = chart / "values-kind.yaml"
     files = ["--values", str(values)] if values.exists() else []
     target = [release, str(chart), "--namespace", NAMESPACE]
-    run(helm, "upgrade", "--install", *target, *files, "--timeout", f"{int(PATIENCE_S)}s", *options)
+    run(helm(), "upgrade", "--install", *target, *files, "--timeout", f"{int(PATIENCE_S)}s", *options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,21 +123,24 @@ class Job:
         return status if status.get("succeeded") or status.get("failed") else {}
 
 
-def image(name: str) -> str:
-    """Tell the whole name of an image of ours."""
-    file = os.environ.get("FRAUD_CLUSTER_BUILD")
-    builds = json.loads(Path(file).read_text())["builds"] if file else []
-    return str({one["imageName"]: one["tag"] for one in builds}.get(name, name))
-
-
 def smoke(name: str, **settings: str) -> Job:
-    """Start ``manifests/smoke.yaml`` under another name, with settings of its own."""
-    job = yaml.safe_load((ROOT / "manifests" / "smoke.yaml").read_text())
-    job["metadata"]["name"] = name
-    container = job["spec"]["template"]["spec"]["containers"][0]
-    container["image"] = image("smoke")
-    container["env"] += [{"name": f"FRAUD_SMOKE_{key}", "value": value} for key, value in settings.items()]
-    return _start(job)
+    """Run the chart's smoke test as a Job of this name, with settings of its own."""
+    hooks = yaml.safe_load_all(run(helm(), "get", "hooks", "simulator", "--namespace", NAMESPACE))
+    pod = next(one for one in hooks if one and one["kind"] == "Pod")
+    container = pod["spec"]["containers"][0]
+    given = {f"FRAUD_SMOKE_{key}": value for key, value in settings.items()}
+    container["env"] = [one for one in container["env"] if one["name"] not in given]
+    container["env"] += [{"name": key, "value": value} for key, value in given.items()]
+    labels = pod["metadata"]["labels"]
+    template = {"metadata": {"labels": labels}, "spec": pod["spec"]}
+    return _start(
+        {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": name, "labels": labels},
+            "spec": {"backoffLimit": 0, "template": template},
+        }
+    )
 
 
 def start_job(folder: str, *arguments: str) -> Job:

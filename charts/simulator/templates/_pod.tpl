@@ -15,3 +15,27 @@ tolerations: {{- toYaml . | nindent 2 }}
 affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
+
+{{/* How a client of Kafka says who it is. */}}
+{{- define "simulator.kafkaOptions" -}}
+{{- dict "security.protocol" "SSL" "ssl.ca.location" "/etc/kafka/ca.crt" "ssl.certificate.location" "/etc/kafka/user.crt" "ssl.key.location" "/etc/kafka/user.key" | toJson }}
+{{- end }}
+
+{{- define "simulator.mounts" -}}
+- {name: tmp, mountPath: /tmp}
+{{- if .Values.kafka.tls.enabled }}
+- {name: kafka, mountPath: /etc/kafka, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "simulator.volumes" -}}
+- name: tmp
+  emptyDir: {}
+{{- if .Values.kafka.tls.enabled }}
+- name: kafka
+  projected:
+    sources:
+      - secret: {name: {{ .Values.kafka.tls.userSecret }}}
+      - secret: {name: {{ .Values.kafka.tls.caSecret }}, items: [{key: ca.crt, path: ca.crt}]}
+{{- end }}
+{{- end }}
