@@ -13,19 +13,26 @@
         expires: 2026-12-31T00:00:00Z      # optional
 
 An expression may read the fields of a transaction, every feature by its name, ``score`` (the model's), and
-``in_list(value, 'list')``. Where something that it reads is missing, the rule does not hold. Of several rules
-that hold, decline goes before approve, approve before review, review before the model; an approval never
-overrules a decline.
+``in_list(value, 'list')``. A comparison with something that is missing is unknown, and three-valued logic
+decides what that means: ``true || unknown`` is true, ``false && unknown`` is false, on either side;
+everything else that needs the unknown value is unknown, also its negation. A rule holds only where its
+expression is true. Of several rules that hold, decline goes before approve, approve before review, review
+before the model; an approval never overrules a decline.
+
+What an expression costs is bounded by what it may contain: 2,000 characters, no loop (``all()``, ``map()``
+and so on), patterns as texts that compile quickly.
 """
 
 import hashlib
 import logging
 import math
-import threading
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from time import thread_time
 from typing import Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -46,6 +53,20 @@ _TEXTS: Final = frozenset(
 )
 _NAMES: Final = frozenset({*FIELDS, *FEATURE_NAMES, "score"})
 _SAMPLES: Final = (1.5, 1e9, -1e9)
+_TEXT: Final = re.compile(
+    r"""//[^\n]*                                      # a comment
+    |(?:[rR][bB]?|[bB][rR])(?:'''.*?'''|'[^'\n]*')  # raw: a backslash is a backslash
+    |(?:[rR][bB]?|[bB][rR])(?:DDD.*?DDD|"[^"\n]*")
+    |'''(?:\\.|[^\\])*?'''|'(?:\\.|[^'\\\n])*'
+    |DDD(?:\\.|[^\\])*?DDD|"(?:\\.|[^"\\\n])*\"""".replace("DDD", '"' * 3),
+    re.DOTALL | re.VERBOSE,
+)
+"""Comments and texts of CEL."""
+_LOOP: Final = re.compile(r"\b(all|exists|exists_one|map|filter)\s*\(")
+_PATTERN: Final = re.compile(r"\bmatches\s*\((?:\s*\x00(\d+)\x00\s*\))?")
+MOST_PATTERNS: Final = 5
+MOST_PATTERN_S: Final = 0.0005
+"""Of one pattern: it is compiled at every evaluation."""
 _STRENGTH: Final = (Outcome.DECLINE, Outcome.APPROVE, Outcome.REVIEW)
 
 
@@ -98,7 +119,7 @@ class RuleSet:
         self.version = version
         self.rules = tuple(rules)
         self._lists = lists
-        self._local = threading.local()
+        self._reads = tuple(sorted({name for rule in rules for name in rule.reads}))
 
     def holding(self, values: Mapping[str, Any], now_s: float) -> list[Rule]:
         """Find the rules that hold.
@@ -110,30 +131,23 @@ class RuleSet:
         now_s
             Unix time.
         """
-        found = []
-        for rule, context in zip(self.rules, self._contexts(), strict=True):
-            if now_s >= rule.expires_s:
-                continue
-            read = {name: values.get(name) for name in rule.reads}
-            if any(value is None or value != value for value in read.values()):  # noqa: PLR0124  NaN
-                continue
-            context.update(read)
-            try:
-                holds = rule.program.execute(context)
-            except Exception:
-                # Types were tried when it was compiled; one wrong rule must not stop a decision.
-                log.exception("rule %s fails and does not hold", rule.name)
-                continue
-            if holds:
-                found.append(rule)
-        return found
+        if not self.rules:
+            return []
+        read = {name: values.get(name) for name in self._reads}
+        there = {name: value for name, value in read.items() if value is not None and value == value}  # noqa: PLR0124  NaN
+        context = _context(self._lists, there)
+        return [rule for rule in self.rules if now_s < rule.expires_s and _holds(rule, context, there)]
 
-    def _contexts(self) -> list[Any]:
-        """Make one context a rule and thread: it keeps a rule's variables between calls."""
-        found: list[Any] | None = getattr(self._local, "contexts", None)
-        if found is None:
-            found = self._local.contexts = [_context(self._lists) for _ in self.rules]
-        return found
+
+def _holds(rule: Rule, context: Any, there: Mapping[str, Any]) -> bool:
+    try:
+        return bool(rule.program.execute(context))
+    except Exception:
+        # CEL fails where an unknown value decides; with all values there, the rule is wrong. Types were
+        # tried when it was compiled; one wrong rule must not stop a decision.
+        if all(name in there for name in rule.reads):
+            log.exception("rule %s fails and does not hold", rule.name)
+        return False
 
 
 def overrule(decided: Outcome, holding: Sequence[Rule]) -> tuple[Outcome, list[Reason]]:
@@ -200,6 +214,7 @@ def _compile(rule: _Rule, lists: Mapping[str, frozenset[str]]) -> Rule:
     import cel  # noqa: PLC0415  (in the images that decide; the stream's has it not)
 
     program = cel.compile(rule.when)
+    _check_cost(rule.when)
     reads = tuple(sorted(program.variables()))
     for name in reads:
         if name not in _NAMES:
@@ -208,10 +223,9 @@ def _compile(rule: _Rule, lists: Mapping[str, frozenset[str]]) -> Rule:
             near = get_close_matches(name, _NAMES, n=1)
             raise ValueError(f"there is no {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
     # Types show only when it runs: it runs once now, over values like those that will come.
-    context = _context(lists)
     for number in _SAMPLES:  # several, as `a && b` does not look at b where a is false
-        context.update({name: "x" if name in _TEXTS else number for name in reads})
-        found = program.execute(context)
+        values = {name: "x" if name in _TEXTS else number for name in reads}
+        found = program.execute(_context(lists, values))
         if not isinstance(found, bool):
             raise TypeError(f"must be true or false, not {found!r}")
     return Rule(
@@ -225,17 +239,65 @@ def _compile(rule: _Rule, lists: Mapping[str, frozenset[str]]) -> Rule:
     )
 
 
-def _context(lists: Mapping[str, frozenset[str]]) -> Any:
+def _context(lists: Mapping[str, frozenset[str]], values: dict[str, Any]) -> Any:
     import cel  # noqa: PLC0415
 
-    def in_list(value: str, name: str) -> bool:
-        if name not in lists:
-            raise ValueError(f"there is no list {name!r}")
-        return value in lists[name]
-
     context = cel.Context()
-    context.add_function("in_list", in_list)
+    context.add_function("in_list", partial(_in_list, lists))
+    context.update(values)
     return context
+
+
+def _in_list(lists: Mapping[str, frozenset[str]], value: str, name: str) -> bool:
+    if name not in lists:
+        raise ValueError(f"there is no list {name!r}")
+    return value in lists[name]
+
+
+def _check_cost(when: str) -> None:
+    """Refuse what may take long to evaluate; CEL itself has no limit.
+
+    Raises
+    ------
+    ValueError
+        Naming the part.
+    """
+    texts: list[str] = []
+
+    def take(found: re.Match[str]) -> str:
+        if found[0].startswith("//"):
+            return " "
+        texts.append(found[0])
+        return f"\x00{len(texts) - 1}\x00"
+
+    bare = _TEXT.sub(take, when)
+    loop = _LOOP.search(bare)
+    if loop:
+        raise ValueError(
+            f"{loop[1]}() is a loop, and loops are not allowed; write `value in [...]` or in_list()"
+        )
+    patterns = _PATTERN.findall(bare)
+    if len(patterns) > MOST_PATTERNS:
+        raise ValueError(f"{len(patterns)} calls of matches(); at most {MOST_PATTERNS}")
+    for place in patterns:
+        if not place:
+            raise ValueError("matches() takes its pattern as a text, e.g. user_id.matches('^test-')")
+        _check_pattern(texts[int(place)])
+
+
+def _check_pattern(literal: str) -> None:
+    import cel  # noqa: PLC0415
+
+    program, seconds = cel.compile(f"''.matches({literal})"), math.inf
+    for _ in range(3):
+        started = thread_time()
+        program.execute({})
+        seconds = min(seconds, thread_time() - started)
+    if seconds > MOST_PATTERN_S:
+        raise ValueError(
+            f"the pattern {literal} takes {seconds * 1e3:.1f} ms to compile; at most "
+            f"{MOST_PATTERN_S * 1e3:g} ms: use [0-9] and [a-z] in place of \\d and \\w, and short repeats"
+        )
 
 
 def _first_line(error: Exception) -> str:

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import yaml
-
+from fraud.definition import read_yaml
 from fraud.errors import BadConfig
 from services.scoring.problems import Problem
 
@@ -43,8 +42,8 @@ class Keys:
                 raise BadConfig(f"{prefix}_HOST={host} can be reached from outside: set {prefix}_KEYS_FILE")
             return
         try:
-            content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
+            content, _ = read_yaml(file.read_bytes(), file.name)
+        except (OSError, BadConfig) as error:
             raise BadConfig(f"{prefix}_KEYS_FILE {file}: {error}") from error
         if not isinstance(content, dict) or not content:
             raise BadConfig(f"{prefix}_KEYS_FILE {file}: write `client: sha256 in hex`, one a line")

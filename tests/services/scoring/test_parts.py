@@ -170,3 +170,10 @@ def test_a_client_that_waits_may_send_again() -> None:
     assert caught.value.retry_after_s == 1
     now[0] = 0.6
     limit.take("a")
+
+
+def test_a_client_that_stands_twice_in_the_keys_file_is_refused_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "keys.yaml"
+    file.write_text(f"shop: {'a' * 64}\nbank: {'b' * 64}\nshop: {'c' * 64}\n")
+    with pytest.raises(BadConfig, match=r"keys\.yaml:3: the key shop stands twice, first in line 1"):
+        Keys(file, "127.0.0.1")
