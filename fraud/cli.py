@@ -11,7 +11,7 @@ from fraud.errors import FraudError
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": (
-        "jobs.demo.main:demo",
+        "fraud.tools.demo.main:demo",
         "The whole platform on this machine: generate, train, stream, summarise.",
     ),
     "up": ("fraud.local.commands:up", "Start the embedded platform and leave it running."),
@@ -21,7 +21,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "simulate": ("services.simulator.commands:simulate", "Stream a generated data set to Kafka."),
     "store": ("fraud.store.commands:app", "Look into the feature store: inspect, stats, expire."),
     "features": ("jobs.features.commands:app", "List, explain and compute the features."),
-    "bench": ("jobs.bench.commands:app", "Measure this machine."),
+    "bench": ("fraud.tools.bench.commands:app", "Measure this machine."),
     "experiment": ("jobs.experiment.commands:app", "A/B and shadow: status, report, stop, simulate."),
     "rules": ("jobs.rules.commands:app", "Check rules, and try them on history."),
     "drift": ("jobs.drift.commands:drift", "Compare what is served with what the model was trained on."),

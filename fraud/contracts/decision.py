@@ -55,7 +55,7 @@ class Decision(Record):
     """-1: the scoring service."""
     source_offset: int
     experiment: str | None = None
-    """Id of the experiment (``fraud.experiment``) that it was part of."""
+    """Id of the experiment (``fraud.decide.experiment``) that it was part of."""
     arm: str | None = None
     """The user's arm."""
     shadow_score: Probability | None = None

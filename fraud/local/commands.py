@@ -14,7 +14,7 @@ from rich.table import Table
 from fraud.local import platform
 from fraud.local.platform import PartStatus, State
 from fraud.local.settings import LocalSettings
-from fraud.settings import given
+from fraud.settings.base import given
 
 _COLOURS: Final = {
     State.READY: "green",

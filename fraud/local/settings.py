@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from fraud.settings import Settings
+from fraud.settings.base import Settings
 
 
 class LocalSettings(Settings):

@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 
 from fraud.errors import BadConfig, BadInput
+from fraud.settings.store import StoreSettings
 from fraud.store import report
 from fraud.store.base import FeatureStore, Kind, open_store
 from fraud.store.retention import EXACT_AFTER_DAYS, expire_before_us
-from fraud.store.settings import StoreSettings
 
 app = typer.Typer(
     no_args_is_help=True,

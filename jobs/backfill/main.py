@@ -25,12 +25,12 @@ from fraud.errors import BadInput, FraudError
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
 from fraud.features.batch import fold_both
 from fraud.features.events import events_of_labels, events_of_transactions, microseconds_of
+from fraud.log import rows
 from fraud.log.arrival import Ints
+from fraud.runtime.telemetry import configure_logging
 from fraud.store import Epoch, FeatureStore, Kind, open_store
 from fraud.store.value import FIRST_SEEN, state_before
-from fraud.telemetry import configure_logging
 from jobs.backfill.settings import BackfillSettings
-from jobs.stream import rows
 from jobs.stream.settings import StreamSettings
 
 log = logging.getLogger("jobs.backfill")

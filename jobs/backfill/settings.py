@@ -3,7 +3,7 @@
 from pydantic import AwareDatetime
 from pydantic_settings import SettingsConfigDict
 
-from fraud.settings import Settings
+from fraud.settings.base import Settings
 
 
 class BackfillSettings(Settings):

@@ -12,7 +12,7 @@ def compact(
     retention_hours: Annotated[int | None, typer.Option(help="How long replaced files stay.")] = None,
 ) -> None:
     """Compact the Delta tables while the stream runs, and remove old files (FRAUD_COMPACT_*)."""
-    from fraud.settings import given  # noqa: PLC0415  (`--help` must not wait for the libraries)
+    from fraud.settings.base import given  # noqa: PLC0415  (`--help` must not wait for the libraries)
     from jobs.compact.main import run  # noqa: PLC0415
     from jobs.compact.settings import CompactSettings  # noqa: PLC0415
 

@@ -15,9 +15,9 @@ from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import FileType, PyFileSystem
 
 from fraud.errors import Unavailable
+from fraud.log.archive import TOMBSTONES
 from fraud.log.tables import Options, find_table
 from jobs.compact.settings import CompactSettings
-from jobs.stream.archive import TOMBSTONES
 
 MB = 1_000_000
 (KEPT,) = TOMBSTONES

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.spatial.distance import jensenshannon
 from scipy.special import rel_entr
 
-from fraud.profile import Floats, Ints
+from fraud.watch.profile import Floats, Ints
 
 PRIOR: Final = 0.5
 """Rows added to every bin."""

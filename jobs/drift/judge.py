@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 from scipy.stats import false_discovery_control
 
-from fraud.profile import DAY_US, HOURS, Column, Ints, Profile, Tally
+from fraud.watch.profile import DAY_US, HOURS, Column, Ints, Profile, Tally
 from jobs.drift.distance import jensen_shannon, kolmogorov_smirnov, psi, psi_parts
 from jobs.drift.ordinary import Spread, same_weekday, spread_of, volume_p_value
 from jobs.drift.settings import Limits

@@ -10,16 +10,16 @@ from mlflow.exceptions import MlflowException
 from pydantic import ValidationError
 
 from fraud.errors import BadInput, BadModel, Unavailable
-from fraud.figures import publish_figures
-from fraud.profile import PROFILE_FILE, Profile
+from fraud.model.publish import open_registry
+from fraud.model.registry import ModelVersions
+from fraud.watch.figures import publish_figures
+from fraud.watch.profile import PROFILE_FILE, Profile
 from jobs.drift.judge import Judge
 from jobs.drift.plots import as_image, draw_columns, draw_scores
 from jobs.drift.read import count_days, last_day
 from jobs.drift.report import Account, as_gauges, write_report
 from jobs.drift.settings import DriftSettings
-from jobs.evaluate.registry import ModelVersions
 from jobs.stream.settings import StreamSettings
-from jobs.train.publish import open_registry
 
 
 def run(settings: DriftSettings, tell: Callable[[str], None] = lambda _: None) -> Account:

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from scipy.stats import f, gamma, t
 
-from fraud.profile import Floats, Ints
+from fraud.watch.profile import Floats, Ints
 from jobs.drift.distance import psi
 
 FEWEST_SAME_WEEKDAY: Final = 3

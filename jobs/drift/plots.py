@@ -8,8 +8,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from fraud.pictures import figure_source
-from fraud.profile import DAY_US, SCORE, Ints
+from fraud.watch.pictures import figure_source
+from fraud.watch.profile import DAY_US, SCORE, Ints
 from jobs.drift.judge import VOLUME, Day, Judge
 
 SHOWN: Final = 6

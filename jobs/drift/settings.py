@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
-from fraud.settings import Settings
+from fraud.settings.base import Settings
 
 
 class Limits(BaseModel):

@@ -23,10 +23,10 @@ def evaluate(  # noqa: PLR0917  (typer passes by name)
     """Measure a registered model on a labelled table; FRAUD_EVALUATE_* or defaults for what is not given."""
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
 
-    from fraud.settings import given, parse_time  # noqa: PLC0415
-    from jobs.evaluate.pipeline import evaluate as run  # noqa: PLC0415
-    from jobs.evaluate.settings import EvaluateSettings  # noqa: PLC0415
-    from jobs.train.show import comparison_table  # noqa: PLC0415
+    from fraud.learn.evaluation import evaluate as run  # noqa: PLC0415
+    from fraud.learn.evaluation_settings import EvaluateSettings  # noqa: PLC0415
+    from fraud.learn.show import comparison_table  # noqa: PLC0415
+    from fraud.settings.base import given, parse_time  # noqa: PLC0415
 
     console = Console()
     settings = EvaluateSettings(
@@ -58,7 +58,7 @@ def promote(
 ) -> None:
     """Make a version the champion; the present one becomes `previous`."""
     from fraud.errors import BadInput  # noqa: PLC0415
-    from jobs.evaluate.registry import GATE, GATE_REASONS  # noqa: PLC0415
+    from fraud.model.registry import GATE, GATE_REASONS  # noqa: PLC0415
 
     with _registry(mlflow_uri, model_name) as versions:
         number = versions.resolve(version)
@@ -85,10 +85,10 @@ def rollback(
 def _registry(mlflow_uri: str | None, model_name: str | None) -> Any:
     from contextlib import contextmanager  # noqa: PLC0415
 
-    from fraud.settings import given  # noqa: PLC0415
-    from jobs.evaluate.registry import ModelVersions  # noqa: PLC0415
-    from jobs.evaluate.settings import EvaluateSettings  # noqa: PLC0415
-    from jobs.train.publish import open_registry  # noqa: PLC0415
+    from fraud.learn.evaluation_settings import EvaluateSettings  # noqa: PLC0415
+    from fraud.model.publish import open_registry  # noqa: PLC0415
+    from fraud.model.registry import ModelVersions  # noqa: PLC0415
+    from fraud.settings.base import given  # noqa: PLC0415
 
     settings = EvaluateSettings(**given(mlflow_uri=mlflow_uri, model_name=model_name))
 

@@ -5,8 +5,8 @@ import logging
 import sys
 
 from fraud.errors import FraudError
-from jobs.evaluate.pipeline import evaluate
-from jobs.evaluate.settings import EvaluateSettings
+from fraud.learn.evaluation import evaluate
+from fraud.learn.evaluation_settings import EvaluateSettings
 
 _log = logging.getLogger("jobs.evaluate")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fraud.experiment import Experiment, Guardrail, Metric
+from fraud.decide.experiment import Experiment, Guardrail, Metric
 from jobs.experiment.outcomes import NEVER, Outcomes, parts_of
 from jobs.experiment.sequential import RATIO_ALPHA, Look, Totals, look, ratio_p_value
 

@@ -54,7 +54,7 @@ def stop(
     by: Annotated[str, typer.Option(help="Who.")] = "operator",
 ) -> None:
     """Stop the experiment: stream and scoring service decide by the champion alone from the next look on."""
-    from fraud.experiment import read_experiment, stop_file  # noqa: PLC0415
+    from fraud.decide.experiment import read_experiment, stop_file  # noqa: PLC0415
     from jobs.experiment.main import stop_by  # noqa: PLC0415
 
     settings = _settings(file=file)
@@ -107,7 +107,7 @@ def simulate(
 
 
 def _settings(**values: Any) -> "ExperimentSettings":
-    from fraud.settings import given  # noqa: PLC0415
+    from fraud.settings.base import given  # noqa: PLC0415
     from jobs.experiment.settings import ExperimentSettings  # noqa: PLC0415
 
     return ExperimentSettings(**given(**values))

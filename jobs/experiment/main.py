@@ -11,10 +11,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from fraud.decide.experiment import Experiment, Stop, read_experiment, read_stop, stop_experiment
 from fraud.errors import FraudError, Unavailable
-from fraud.experiment import Experiment, Stop, read_experiment, read_stop, stop_experiment
-from fraud.figures import publish_figures
-from fraud.telemetry import configure_logging
+from fraud.runtime.telemetry import configure_logging
+from fraud.watch.figures import publish_figures
 from jobs.experiment.analysis import Analysis, analyse, state_of
 from jobs.experiment.outcomes import read_outcomes
 from jobs.experiment.report import figures_of, write_html
@@ -81,7 +81,7 @@ def stop_by(settings: ExperimentSettings, experiment: Experiment, by: str, reaso
 def _write_to_config_map(name: str, file: Path, text: str) -> None:
     from kubernetes import client  # noqa: PLC0415  (only on a cluster)
 
-    from fraud.cluster import answering, connect  # noqa: PLC0415
+    from fraud.runtime.cluster import answering, connect  # noqa: PLC0415
 
     namespace = connect()
     with answering(f"ConfigMap {name} does not take the stop record"):

@@ -16,8 +16,8 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from fraud.contracts import Outcome
+from fraud.decide.experiment import Experiment, Metric
 from fraud.errors import BadInput
-from fraud.experiment import Experiment, Metric
 from fraud.log.tables import find_table, floats_of, micros_of
 
 Floats = NDArray[np.float64]

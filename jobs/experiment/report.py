@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from prometheus_client import CollectorRegistry, Gauge
 
-from fraud.experiment import Stop
-from fraud.pictures import figure_source
+from fraud.decide.experiment import Stop
+from fraud.watch.pictures import figure_source
 from jobs.experiment.analysis import Analysis, Series
 from jobs.experiment.sequential import RATIO_ALPHA
 

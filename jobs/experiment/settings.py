@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic_settings import SettingsConfigDict
 
-from fraud.settings import Settings
+from fraud.settings.base import Settings
 
 
 class ExperimentSettings(Settings):
@@ -13,7 +13,7 @@ class ExperimentSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="FRAUD_EXPERIMENT_", frozen=True, extra="forbid")
 
     file: Path = Path(".fraud/experiment.yaml")
-    """The definition (``fraud.experiment``), as stream and scoring service read it; the stop record is
+    """The definition (``fraud.decide.experiment``), as stream and scoring service read it; the stop record is
     written beside it, or into ``config_map``."""
     config_map: str = ""
     """On a cluster: name of the ConfigMap that ``file`` is mounted from, which takes the stop record."""

@@ -37,9 +37,9 @@ def build(
     partitions: Annotated[int | None, typer.Option(help="Cores for Spark; default: all.", min=1)] = None,
 ) -> None:
     """Compute the feature vectors of a table, as the stream would have served them."""
+    from fraud.spark.session import open_session  # noqa: PLC0415
     from jobs.features import build as job  # noqa: PLC0415  (`--help` must not wait for Spark)
     from jobs.features.progress import show_progress  # noqa: PLC0415
-    from jobs.stream.session import open_session  # noqa: PLC0415
 
     cores = partitions or os.cpu_count() or 1
     spark = open_session("fraud-features-build", f"local[{cores}]", cores)

@@ -16,8 +16,8 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from fraud.contracts import LABELS, Label
 from fraud.contracts.wire import parse_record
 from fraud.errors import BadRecord, Unavailable
+from fraud.learn.source import TIME
 from jobs.online.settings import OnlineSettings
-from jobs.train.source import TIME
 
 VERDICTS_FILE: Final = "verdicts.parquet"
 SCHEMA: Final = pa.schema([("transaction_id", pa.string()), ("label_time", TIME), ("is_fraud", pa.bool_())])

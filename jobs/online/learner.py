@@ -11,9 +11,9 @@ from typing import Any, Final
 import lightgbm
 import numpy as np
 
+from fraud.learn.examples import Examples, thin
+from fraud.learn.fit import MONOTONE, PARAMETERS, complete, dataset
 from jobs.online.settings import OnlineSettings
-from jobs.train.data import Examples, thin
-from jobs.train.fit import MONOTONE, PARAMETERS, complete, dataset
 
 DAY_US: Final = 86_400_000_000
 
@@ -32,7 +32,7 @@ def known_at(examples: Examples, now_us: int, settings: OnlineSettings) -> Examp
 
     Returns
     -------
-    jobs.train.data.Examples
+    fraud.learn.examples.Examples
         Of the window: the frauds whose verdict has come, and those ripe of which none has.
     """
     is_fraud = examples.is_fraud & (examples.label_us <= now_us)

@@ -17,23 +17,23 @@ import xxhash
 
 from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
-from fraud.model import ModelCard, ScoringModel
-from jobs.evaluate.gate import Verdict, judge
-from jobs.evaluate.registry import GATE, GATE_REASONS, ModelVersions
-from jobs.evaluate.settings import GateSettings
+from fraud.learn.calibrate import calibrate
+from fraud.learn.evaluation_settings import GateSettings
+from fraud.learn.examples import Examples, build_examples, forward_folds, in_words
+from fraud.learn.fit import margins
+from fraud.learn.gate import Verdict, judge
+from fraud.learn.measure import measure
+from fraud.learn.report import Evaluation, write_report
+from fraud.learn.tables import read_tables
+from fraud.learn.thresholds import choose_thresholds, costs_of
+from fraud.learn.training import EXAMPLE_ROWS, describe_distribution
+from fraud.model import flavor
+from fraud.model.card import ModelCard, ScoringModel
+from fraud.model.publish import CHALLENGER, CHAMPION, TRAINED_UNTIL, Report, open_registry, publish
+from fraud.model.registry import GATE, GATE_REASONS, ModelVersions
 from jobs.online.labels import take_labels
 from jobs.online.learner import DAY_US, ResidualTrees, known_at
 from jobs.online.settings import OnlineSettings
-from jobs.train import flavor
-from jobs.train.calibrate import calibrate
-from jobs.train.data import Examples, build_examples, forward_folds, in_words
-from jobs.train.fit import margins
-from jobs.train.measure import measure
-from jobs.train.pipeline import EXAMPLE_ROWS, describe_distribution
-from jobs.train.publish import CHALLENGER, CHAMPION, TRAINED_UNTIL, Report, open_registry, publish
-from jobs.train.report import Evaluation, write_report
-from jobs.train.tables import read_tables
-from jobs.train.thresholds import choose_thresholds, costs_of
 
 HELD: Final = 1.0 / 3.0
 """Newest part of the ripe window's time that calibration and thresholds come from."""

@@ -10,11 +10,11 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from fraud.model import Floats
+from fraud.learn.examples import Codes, Examples
+from fraud.learn.fit import average_precision
+from fraud.model.card import Floats
 from jobs.online.learner import DAY_US, known_at
 from jobs.online.settings import OnlineSettings
-from jobs.train.data import Codes, Examples
-from jobs.train.fit import average_precision
 
 ROLLING_DAYS: Final = 14
 """Length of the stretch whose average precision the curve shows at its last day."""

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from jobs.train.settings import Days, SourceSettings
+from fraud.learn.settings import Days, SourceSettings
 
 
 class OnlineSettings(SourceSettings):

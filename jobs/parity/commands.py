@@ -23,7 +23,7 @@ def parity(
     """Recompute every served vector from the log; end non-zero if one bit differs (FRAUD_PARITY_*)."""
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
 
-    from fraud.settings import given  # noqa: PLC0415
+    from fraud.settings.base import given  # noqa: PLC0415
     from jobs.parity.main import run  # noqa: PLC0415
     from jobs.parity.settings import ParitySettings  # noqa: PLC0415
 

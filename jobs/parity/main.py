@@ -5,7 +5,7 @@ import time
 from rich.console import Console
 
 from fraud.errors import FraudError, Unavailable
-from fraud.figures import publish_figures
+from fraud.watch.figures import publish_figures
 from jobs.parity.compare import Parity, compare
 from jobs.parity.report import as_gauges, as_tables, write_json
 from jobs.parity.settings import ParitySettings, window_words

@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, Field
 from pydantic_settings import SettingsConfigDict
 
 from fraud.log.tables import SLICE_ROWS
-from fraud.settings import Settings
+from fraud.settings.base import Settings
 
 
 class ParitySettings(Settings):

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from fraud.profile import DAY_US
+from fraud.watch.profile import DAY_US
 from jobs.performance.measure import METRICS, Estimate, Quality, Rows, estimate
 from jobs.performance.read import Bools, Decided, Floats
 from jobs.performance.settings import PerformanceSettings

@@ -24,7 +24,7 @@ def performance(  # noqa: PLR0917  (typer passes by name)
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
     from rich.table import Table  # noqa: PLC0415
 
-    from fraud.settings import given, parse_time  # noqa: PLC0415
+    from fraud.settings.base import given, parse_time  # noqa: PLC0415
     from jobs.performance.main import run  # noqa: PLC0415
     from jobs.performance.report import SHOWN, WORDS, in_words, number  # noqa: PLC0415
     from jobs.performance.settings import PerformanceSettings  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""The account of a performance run for Prometheus; the stream shows it (``fraud.figures``).
+"""The account of a performance run for Prometheus; the stream shows it (``fraud.watch.figures``).
 
 Labels are the windows, at most six versions (``all`` among them), and the names of figures.
 """

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from fraud.errors import Unavailable
-from fraud.figures import publish_figures
+from fraud.watch.figures import publish_figures
 from jobs.performance.account import Account, make_account
 from jobs.performance.figures import as_gauges
 from jobs.performance.read import read_decided

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fraud.contracts import Outcome
 from fraud.errors import BadInput
 from fraud.log.tables import TIME, find_table, floats_of, micros_of, open_table
-from fraud.profile import DAY_US
+from fraud.watch.profile import DAY_US
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -11,7 +11,7 @@ import matplotlib as mpl
 from jinja2 import Environment
 from matplotlib.figure import Figure
 
-from fraud.pictures import image_source
+from fraud.watch.pictures import image_source
 from jobs.performance.account import Account, Line
 from jobs.performance.measure import METRICS, Quality
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field
 from pydantic_settings import SettingsConfigDict
 
-from fraud.settings import Settings
+from fraud.settings.base import Settings
 
 Days = Annotated[int, Field(ge=1, le=365)]
 

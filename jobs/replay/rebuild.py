@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final, Self
 
 from fraud.errors import BadConfig, BadState
+from fraud.log.archive import Archive
 from fraud.log.refold import Refolder, scratch_store
 from fraud.log.tables import SLICE_ROWS, Log
 from fraud.store import Epoch, FeatureStore, Kind, open_store
-from jobs.stream.archive import Archive
 from jobs.stream.settings import StreamSettings
 
 _COPIED_AT_ONCE: Final = 2_000

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fraud.errors import BadInput
-from jobs.evaluate.settings import GateSettings
+from fraud.learn.evaluation_settings import GateSettings
+from fraud.learn.settings import TrainSettings
+from fraud.rollout.settings import RolloutSettings
 from jobs.retrain.records import Records
 from jobs.retrain.settings import Interval, RetrainSettings
 from jobs.retrain.steps import STEPS, Context
-from jobs.rollout.settings import RolloutSettings
-from jobs.train.settings import TrainSettings
 
 
 def retrain(

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from fraud.errors import BadInput
-from jobs.train.data import Examples
+from fraud.learn.examples import Examples
 
 EXAMPLES_FILE: Final = "examples.npz"
 

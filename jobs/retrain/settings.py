@@ -8,8 +8,8 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from fraud.errors import BadInput
-from fraud.settings import Settings, parse_time
-from jobs.train.settings import Share
+from fraud.learn.settings import Share
+from fraud.settings.base import Settings, parse_time
 
 Limit = Annotated[float, Field(ge=0.0)]
 

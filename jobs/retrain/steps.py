@@ -9,27 +9,27 @@ import xxhash
 
 from fraud.errors import BadInput
 from fraud.features import FEATURES_VERSION
-from fraud.model import read_model, write_model
-from fraud.profile import PROFILE_FILE
-from fraud.settings import parse_time
-from jobs.evaluate.gate import judge
-from jobs.evaluate.registry import GATE, GATE_REASONS, ModelVersions
-from jobs.evaluate.settings import GateSettings
+from fraud.learn.evaluation_settings import GateSettings
+from fraud.learn.examples import Split, build_examples, split_by_time, to_micros
+from fraud.learn.gate import judge
+from fraud.learn.measure import measure
+from fraud.learn.profile import make_profile, write_profile
+from fraud.learn.report import Evaluation, write_report
+from fraud.learn.settings import TrainSettings
+from fraud.learn.tables import known_at, read_raw, read_tables
+from fraud.learn.thresholds import costs_of
+from fraud.learn.training import EXAMPLE_ROWS, compare, describe, fit, flat
+from fraud.model.card import read_model, write_model
+from fraud.model.publish import CHAMPION, TRAINED_UNTIL, Report, open_registry, publish
+from fraud.model.registry import GATE, GATE_REASONS, ModelVersions
+from fraud.rollout.pipeline import roll_out
+from fraud.rollout.places import open_place
+from fraud.rollout.settings import RolloutSettings
+from fraud.settings.base import parse_time
+from fraud.watch.profile import PROFILE_FILE
 from jobs.retrain.records import Records
 from jobs.retrain.settings import Interval, RetrainSettings
 from jobs.retrain.validate import validate
-from jobs.rollout.pipeline import roll_out
-from jobs.rollout.places import open_place
-from jobs.rollout.settings import RolloutSettings
-from jobs.train.data import Split, build_examples, split_by_time, to_micros
-from jobs.train.measure import measure
-from jobs.train.pipeline import EXAMPLE_ROWS, compare, describe, fit, flat
-from jobs.train.profile import make_profile, write_profile
-from jobs.train.publish import CHAMPION, TRAINED_UNTIL, Report, open_registry, publish
-from jobs.train.report import Evaluation, write_report
-from jobs.train.settings import TrainSettings
-from jobs.train.tables import known_at, read_raw, read_tables
-from jobs.train.thresholds import costs_of
 
 DAY: Final = timedelta(days=1)
 _WHERE: Final = {

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pandera.errors import SchemaErrors
 
+from fraud.learn.source import OPTIONAL
 from jobs.retrain.settings import Interval, RetrainSettings
-from jobs.train.source import OPTIONAL
 
 BEFORE: Final = timedelta(days=28)
 LISTED: Final = 3
@@ -43,7 +43,7 @@ def validate(
     Parameters
     ----------
     transactions, labels
-        With the types of ``jobs.train.source``, as they came: duplicates and odd values still there.
+        With the types of ``fraud.learn.source``, as they came: duplicates and odd values still there.
     interval
         Whose transactions are checked; the newest matured ones, which are older by ``gap``, for verdicts.
     gap

@@ -22,10 +22,10 @@ def rollout(
 
     Exit code 0: it is the champion; 3: refused, nothing was tried; 1: taken back, or failed.
     """
-    from fraud.settings import given  # noqa: PLC0415  (`--help` must not wait for libraries)
-    from jobs.rollout.pipeline import EXIT, roll_out  # noqa: PLC0415
-    from jobs.rollout.places import open_place  # noqa: PLC0415
-    from jobs.rollout.settings import RolloutSettings  # noqa: PLC0415
+    from fraud.rollout.pipeline import EXIT, roll_out  # noqa: PLC0415
+    from fraud.rollout.places import open_place  # noqa: PLC0415
+    from fraud.rollout.settings import RolloutSettings  # noqa: PLC0415
+    from fraud.settings.base import given  # noqa: PLC0415  (`--help` must not wait for libraries)
 
     settings = RolloutSettings(
         **given(

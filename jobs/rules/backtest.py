@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraud.contracts import Outcome
+from fraud.decide.rules import FIELDS, RuleSet, overrule
 from fraud.features import FEATURE_NAMES
 from fraud.log.tables import NO_OPTIONS, Options, find_table, open_table
-from fraud.rules import FIELDS, RuleSet, overrule
 
 ROWS: Final = 20_000
 Sums = defaultdict[tuple[str, str], list[float]]

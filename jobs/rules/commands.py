@@ -8,7 +8,7 @@ import typer
 __all__ = ["app", "backtest", "check"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
-RulesFile = Annotated[Path, typer.Argument(help="YAML, see fraud/rules.py.")]
+RulesFile = Annotated[Path, typer.Argument(help="YAML, see fraud/decide/rules.py.")]
 
 
 @app.callback()
@@ -19,7 +19,7 @@ def _family() -> None:
 @app.command()
 def check(file: RulesFile) -> None:
     """Compile a file of rules; a wrong one is refused with line and reason."""
-    from fraud.rules import read_rules  # noqa: PLC0415
+    from fraud.decide.rules import read_rules  # noqa: PLC0415
 
     rules = read_rules(file)
     typer.echo(f"{len(rules.rules)} rules, version {rules.version}")
@@ -36,7 +36,7 @@ def backtest(
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    from fraud.rules import read_rules  # noqa: PLC0415
+    from fraud.decide.rules import read_rules  # noqa: PLC0415
     from jobs.rules.backtest import Costs, backtest  # noqa: PLC0415
     from jobs.stream.settings import StreamSettings  # noqa: PLC0415
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fraud.features.definitions import ENTITIES, Feature
-from fraud.telemetry import AGE_BUCKETS_S
+from fraud.runtime.telemetry import AGE_BUCKETS_S
 from jobs.stream.counted import CountedHistogram, count
 
 _FEATURES: Final = {entity.name: Feature("since_last", entity).name for entity in ENTITIES}

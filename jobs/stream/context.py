@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from fraud.experiment import Alias, Experiment
-from fraud.model_client import ModelClient, ModelClientSettings, served_name
+from fraud.decide.experiment import Alias, Experiment
+from fraud.model.client import ModelClient, ModelClientSettings, served_name
 from fraud.store import Epoch, FeatureStore, open_store
 
 CHALLENGER_S: Final = 1.0

@@ -25,18 +25,19 @@ from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from fraud.contracts import LABELS, SCORED, TRANSACTIONS
+from fraud.decide.experiment import Experiment, open_experiment
 from fraud.errors import BadConfig, BadState, FraudError, Unavailable
-from fraud.experiment import Experiment, open_experiment
-from fraud.figures import Figures
+from fraud.log import rows
+from fraud.log.archive import Archive, read_summaries
+from fraud.runtime.telemetry import configure_logging, serve_metrics
+from fraud.spark.session import KAFKA_SOURCE, open_session
 from fraud.store import Epoch, open_store
-from fraud.telemetry import configure_logging, serve_metrics
-from jobs.stream import merchant_pass, metrics, one_pass, rows, user_pass, validate_pass
-from jobs.stream.archive import Archive, read_summaries
+from fraud.watch.figures import Figures
+from jobs.stream import merchant_pass, metrics, one_pass, user_pass, validate_pass
 from jobs.stream.context import TaskContext
 from jobs.stream.expiry import Expiry
 from jobs.stream.java_client import java_options
 from jobs.stream.parcels import PARCELS
-from jobs.stream.session import KAFKA_SOURCE, open_session
 from jobs.stream.settings import StreamSettings
 from jobs.stream.warm_up import warm_up
 

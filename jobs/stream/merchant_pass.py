@@ -19,11 +19,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fraud.contracts import Outcome, Reason
-from fraud.experiment import TRIAL_FIELDS
+from fraud.decide.experiment import TRIAL_FIELDS
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
 from fraud.features.definitions import MERCHANT, USER_FEATURES
-from fraud.telemetry import EVENT_BUCKETS_S, LATENCY_BUCKETS_S
-from jobs.stream import rows
+from fraud.log import rows
+from fraud.runtime.telemetry import EVENT_BUCKETS_S, LATENCY_BUCKETS_S
 from jobs.stream.ages import count_ages
 from jobs.stream.context import TaskContext, model_of, producer_of, store_of
 from jobs.stream.counted import count

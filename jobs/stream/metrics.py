@@ -6,7 +6,7 @@ from typing import Any, Final
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
 from fraud.contracts import Outcome
-from fraud.telemetry import EVENT_BUCKETS_S, LATENCY_BUCKETS_S, STORE_BUCKETS_S
+from fraud.runtime.telemetry import EVENT_BUCKETS_S, LATENCY_BUCKETS_S, STORE_BUCKETS_S
 from jobs.stream.ages import age_histogram
 from jobs.stream.counted import CountedHistogram
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from fraud.contracts import ALERTS, DEAD_LETTERS, DECISIONS, DeadLetter, Outcome
 from fraud.contracts.encode import encode_rows
+from fraud.decide.experiment import TRIAL_FIELDS
 from fraud.errors import Unavailable
-from fraud.experiment import TRIAL_FIELDS
-from jobs.stream import rows
+from fraud.log import rows
 
 FLUSH_S: Final = 30.0
 """How long the brokers may take to accept a micro-batch, seconds."""

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.contracts import Outcome, Reason
+from fraud.decide.experiment import Alias, Experiment, Trial, split_by_arm
+from fraud.decide.policy import decide, decide_without_model
 from fraud.errors import BadModel, Unavailable
-from fraud.experiment import Alias, Experiment, Trial, split_by_arm
 from fraud.features import FEATURE_NAMES
 from fraud.features.kernel import Floats
 from fraud.features.reasons import reason_text
-from fraud.model_client import NO_SCORES, ModelClient, Scores
-from fraud.policy import decide, decide_without_model
+from fraud.model.client import NO_SCORES, ModelClient, Scores
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 from fraud.contracts import ScoredTransaction, parse_record
 from fraud.features import FEATURE_NAMES
 from fraud.features.kernel import Floats
+from fraud.log import rows
 from fraud.store import Claim, Epoch, FeatureStore
-from jobs.stream import rows
 
 KEEP_S: Final = 7 * 86_400.0
 """How long an answer is kept once its transaction is in the log, seconds."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from fraud.settings import Settings
+from fraud.settings.base import Settings
 
 
 class StreamSettings(Settings):
@@ -31,8 +31,8 @@ class StreamSettings(Settings):
     predictor_deadline_s: float = Field(default=5.0, gt=0.0)
     """How long a micro-batch waits for scores, retries included, before the fallback decides; seconds."""
     experiment_file: Path | None = None
-    """Experiment between two models, see ``fraud.experiment``; none by default. It and its stop record are
-    looked at before each micro-batch."""
+    """Experiment between two models, see ``fraud.decide.experiment``; none by default. It and its stop record
+    are looked at before each micro-batch."""
     partitions: int = Field(default=2, ge=1)
     """Tasks of each pass of a micro-batch; about the number of cores."""
     trigger_s: float = Field(default=0.0, ge=0.0)

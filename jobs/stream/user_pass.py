@@ -16,7 +16,7 @@ from fraud.contracts import SCORED, ScoredTransaction, parse_record
 from fraud.features import kernel
 from fraud.features.definitions import USER
 from fraud.features.engine import Folded
-from jobs.stream import rows
+from fraud.log import rows
 from jobs.stream.context import TaskContext, settle, store_of
 from jobs.stream.parcels import receive, send
 from jobs.stream.scored import kinds_of

@@ -16,8 +16,8 @@ from fraud.contracts import CONTRACTS, Label, Transaction, parse_record
 from fraud.errors import BadRecord
 from fraud.features import kernel
 from fraud.features.events import events_of_labels, events_of_transactions
+from fraud.log import rows
 from fraud.log.arrival import raise_times
-from jobs.stream import rows
 from jobs.stream.context import TaskContext
 from jobs.stream.parcels import in_arrival_order, send
 from jobs.stream.stopwatch import Stopwatch

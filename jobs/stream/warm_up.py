@@ -10,7 +10,8 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from fraud.features import kernel
 from fraud.features.batch import fold_both
-from jobs.stream import merchant_pass, rows
+from fraud.log import rows
+from jobs.stream import merchant_pass
 from jobs.stream.context import settle
 
 

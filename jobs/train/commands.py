@@ -34,8 +34,8 @@ def train(  # noqa: PLR0917  (typer passes by name)
     """Train, compare, report and register a model; FRAUD_TRAIN_* or defaults for what is not given."""
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
 
-    from jobs.train.pipeline import train as run  # noqa: PLC0415
-    from jobs.train.show import comparison_table, metrics_table, parse_columns, parse_settings  # noqa: PLC0415
+    from fraud.learn.show import comparison_table, metrics_table, parse_columns, parse_settings  # noqa: PLC0415
+    from fraud.learn.training import train as run  # noqa: PLC0415
 
     given: dict[str, Any] = {
         "transactions": transactions,

@@ -6,8 +6,8 @@ import sys
 from dataclasses import asdict
 
 from fraud.errors import FraudError
-from jobs.train.pipeline import train
-from jobs.train.settings import TrainSettings
+from fraud.learn.settings import TrainSettings
+from fraud.learn.training import train
 
 _log = logging.getLogger("jobs.train")
 

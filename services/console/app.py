@@ -22,8 +22,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from fraud.contracts import Decision
-from fraud.delivery import Kafka
 from fraud.errors import Unavailable
+from fraud.http.problems import Problem
+from fraud.http.security import NOBODY, Keys, RateLimit
+from fraud.kafka.delivery import Kafka
 from services.console import metrics, views
 from services.console.archive import ConsoleArchive
 from services.console.live import Follower, Live
@@ -31,8 +33,6 @@ from services.console.registry import Registry
 from services.console.sessions import COOKIE, Session, Sessions
 from services.console.settings import ConsoleSettings
 from services.console.verdicts import Verdicts
-from services.scoring.problems import Problem
-from services.scoring.security import NOBODY, Keys, RateLimit
 
 HERE: Final = Path(__file__).parent
 SHOWN: Final = 60

@@ -5,7 +5,7 @@ import sys
 import uvicorn
 
 from fraud.errors import FraudError
-from fraud.telemetry import configure_logging
+from fraud.runtime.telemetry import configure_logging
 from services.console.app import Console
 from services.console.settings import ConsoleSettings
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from fraud.telemetry import LATENCY_BUCKETS_S
+from fraud.runtime.telemetry import LATENCY_BUCKETS_S
 
 REQUESTS: Final = Counter("fraud_console_requests_total", "Requests by page.", ["page", "status"])
 SECONDS: Final = Histogram(

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from fraud.settings import Settings
+from fraud.settings.base import Settings
 
 
 class ConsoleSettings(Settings):
@@ -49,6 +49,6 @@ class ConsoleSettings(Settings):
     model_name: str = "fraud"
     """In the registry."""
     experiment_file: Path | None = None
-    """Definition of the experiment (``fraud.experiment``)."""
+    """Definition of the experiment (``fraud.decide.experiment``)."""
     experiment_state: Path | None = None
     """``state.json`` that ``fraud experiment report`` leaves."""

@@ -3,8 +3,8 @@
 from typing import Final
 
 from fraud.contracts import LABELS, Decision, Label
-from fraud.delivery import Kafka
 from fraud.errors import Unavailable
+from fraud.kafka.delivery import Kafka
 from services.console import metrics
 from services.console.live import Live, now
 

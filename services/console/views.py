@@ -11,8 +11,8 @@ from typing import Any, Final
 from jinja2 import Environment
 
 from fraud.contracts import Decision, Outcome
+from fraud.decide.experiment import read_experiment, read_stop
 from fraud.errors import BadConfig
-from fraud.experiment import read_experiment, read_stop
 from services.console import draw
 from services.console.archive import Event
 from services.console.live import SLOTS, Live, now

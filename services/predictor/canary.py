@@ -17,12 +17,12 @@ import mlflow
 import numpy as np
 from mlflow.exceptions import MlflowException
 
-from fraud.breaker import CircuitBreaker
-from fraud.canary import ALIAS, PERCENT, UNTIL, Share
 from fraud.errors import BadModel
 from fraud.features import FEATURES_VERSION
-from fraud.model import Floats
-from fraud.model_client import JSON_LENGTH, Scores, decode_response, encode_request
+from fraud.model.breaker import CircuitBreaker
+from fraud.model.canary import ALIAS, PERCENT, UNTIL, Share
+from fraud.model.card import Floats
+from fraud.model.client import JSON_LENGTH, Scores, decode_response, encode_request
 from services.predictor import metrics
 from services.predictor.settings import PredictorSettings
 

@@ -20,11 +20,11 @@ from kserve.errors import InvalidInput, ModelNotReady, ServerNotReady
 
 from fraud.contracts import Thresholds
 from fraud.features import FEATURE_NAMES
-from fraud.model import REASONS, Floats
-from fraud.model_client import CALL, TIMEOUT, Scores
+from fraud.model.card import REASONS, Floats
+from fraud.model.client import CALL, TIMEOUT, Scores
+from fraud.model.watcher import ModelSource, ModelWatcher, ServedModel
 from services.predictor import metrics
 from services.predictor.canary import Canary, count
-from services.predictor.registry import ModelSource, ModelWatcher, ServedModel
 from services.predictor.settings import PredictorSettings
 
 INPUT: Final = "features"

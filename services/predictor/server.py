@@ -15,7 +15,7 @@ from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.infer_type import RequestedOutput
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
-from fraud.model_client import served_name
+from fraud.model.client import served_name
 from services.predictor import metrics
 from services.predictor.predictor import Predictor
 from services.predictor.settings import PredictorSettings

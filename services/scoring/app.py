@@ -17,12 +17,12 @@ from pydantic import ValidationError
 
 from fraud.contracts import Transaction
 from fraud.errors import Unavailable
+from fraud.http.problems import Problem, of_validation
+from fraud.http.security import Keys, RateLimit
 from services.scoring import kserve_api, metrics
 from services.scoring.labels import LabelRequest
 from services.scoring.openapi import document
-from services.scoring.problems import Problem, of_validation
 from services.scoring.records import TransactionRequest
-from services.scoring.security import Keys, RateLimit
 from services.scoring.service import Service
 from services.scoring.turns import POOL, Turns
 

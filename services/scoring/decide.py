@@ -6,15 +6,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from fraud.breaker import CircuitBreaker
 from fraud.contracts import Outcome, Reason, Thresholds, Transaction
+from fraud.decide.experiment import Alias, Trial
+from fraud.decide.policy import decide_without_model
+from fraud.decide.rules import FIELDS, RuleFile, overrule
 from fraud.errors import Unavailable
-from fraud.experiment import Alias, Trial
 from fraud.features import FEATURE_NAMES
 from fraud.features.kernel import Floats
 from fraud.features.reasons import reason_text
-from fraud.policy import decide_without_model
-from fraud.rules import FIELDS, RuleFile, overrule
+from fraud.model.breaker import CircuitBreaker
 from services.scoring import metrics
 from services.scoring.lab import Lab
 from services.scoring.models import Model, Verdict
@@ -129,7 +129,7 @@ class Decider:
 
 
 def by_thresholds(probability: float, thresholds: Thresholds) -> Outcome:
-    """Decide by score, as ``fraud.policy.decide`` does for many."""
+    """Decide by score, as ``fraud.decide.policy.decide`` does for many."""
     if probability >= thresholds.decline:
         return Outcome.DECLINE
     return Outcome.REVIEW if probability >= thresholds.review else Outcome.APPROVE

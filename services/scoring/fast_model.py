@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fraud.model import REASONS, Floats, ScoringModel
+from fraud.model.card import REASONS, Floats, ScoringModel
 
 TOLERANCE: Final = 1e-6
 """Greatest difference from the registered model's probability that is accepted."""

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from fraud import __version__
 from fraud.contracts import Transaction
-from services.scoring.problems import Problem, of_validation
+from fraud.http.problems import Problem, of_validation
 from services.scoring.records import TransactionRequest
 from services.scoring.service import Service
 from services.scoring.turns import Turns

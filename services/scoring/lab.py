@@ -2,8 +2,8 @@
 
 import logging
 
+from fraud.decide.experiment import Experiment, ExperimentFile
 from fraud.errors import Unavailable
-from fraud.experiment import Experiment, ExperimentFile
 from fraud.features.kernel import Floats
 from services.scoring.models import Model, Verdict
 

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fraud.contracts import LABELS, Label
 from fraud.contracts.wire import EventTime, Identifier
-from fraud.delivery import Kafka
 from fraud.errors import Unavailable
-from services.scoring.problems import Problem
+from fraud.http.problems import Problem
+from fraud.kafka.delivery import Kafka
 from services.scoring.records import now
 from services.scoring.scorer import Scorer
 

@@ -17,7 +17,7 @@ import uvicorn
 from fraud.errors import FraudError
 from fraud.features import kernel
 from fraud.features.definitions import MERCHANT, USER
-from fraud.telemetry import configure_logging
+from fraud.runtime.telemetry import configure_logging
 from services.scoring.app import App
 from services.scoring.fold import SingleFold
 from services.scoring.service import Service

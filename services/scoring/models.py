@@ -8,11 +8,11 @@ from typing import Protocol
 import httpx
 
 from fraud.contracts import Thresholds
+from fraud.decide.experiment import Alias
 from fraud.errors import BadModel, Unavailable
-from fraud.experiment import Alias
 from fraud.features.kernel import Floats
-from fraud.model_client import ModelClient, ModelClientSettings, Scores, served_name
-from services.predictor.registry import ModelSource, ModelWatcher, ServedModel
+from fraud.model.client import ModelClient, ModelClientSettings, Scores, served_name
+from fraud.model.watcher import ModelSource, ModelWatcher, ServedModel
 from services.predictor.settings import PredictorSettings
 from services.scoring import metrics
 from services.scoring.fast_model import FastModel

@@ -7,8 +7,8 @@ from pydantic.json_schema import models_json_schema
 
 from fraud import __version__
 from fraud.contracts import Reason, ScoredTransaction
+from fraud.http.problems import MEDIA_TYPE, TITLES
 from services.scoring.labels import LabelRequest
-from services.scoring.problems import MEDIA_TYPE, TITLES
 from services.scoring.records import TransactionRequest
 
 TRANSACTION: Final = {

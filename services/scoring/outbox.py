@@ -17,8 +17,8 @@ from typing import Final
 import orjson
 
 from fraud.contracts import ALERTS, DECISIONS, SCORED, TRANSACTIONS, Outcome
-from fraud.delivery import Kafka
 from fraud.errors import Unavailable
+from fraud.kafka.delivery import Kafka
 from fraud.store import FeatureStore
 from services.scoring import metrics
 from services.scoring.records import write_decision

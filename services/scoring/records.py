@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 from xxhash import xxh3_128_digest
 
 from fraud.contracts import Outcome, Reason, Transaction
-from fraud.experiment import TRIAL_FIELDS, Trial
+from fraud.decide.experiment import TRIAL_FIELDS, Trial
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.features.kernel import Floats
 

@@ -8,12 +8,14 @@ from typing import Any, Final
 
 import orjson
 
-from fraud.breaker import CircuitBreaker
 from fraud.contracts import Transaction
-from fraud.delivery import Kafka
+from fraud.decide.experiment import Alias, ExperimentFile
+from fraud.decide.rules import RuleFile
 from fraud.errors import Unavailable
-from fraud.experiment import Alias, ExperimentFile
-from fraud.rules import RuleFile
+from fraud.http.problems import Problem
+from fraud.http.security import mask
+from fraud.kafka.delivery import Kafka
+from fraud.model.breaker import CircuitBreaker
 from fraud.store import FeatureStore, open_store
 from services.scoring import metrics
 from services.scoring.decide import Decider, vector_without_store
@@ -21,10 +23,8 @@ from services.scoring.lab import Lab
 from services.scoring.labels import Labels
 from services.scoring.models import Model, open_model
 from services.scoring.outbox import Outbox, hand_to_stream
-from services.scoring.problems import Problem
 from services.scoring.records import now, write_answer
 from services.scoring.scorer import Busy, Conflict, Scorer
-from services.scoring.security import mask
 from services.scoring.settings import ScoringSettings
 
 MOST_ID: Final = 64

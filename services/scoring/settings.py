@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from fraud.settings import Settings
+from fraud.settings.base import Settings
 
 
 class ScoringSettings(Settings):
@@ -49,10 +49,10 @@ class ScoringSettings(Settings):
     """Whether the model's reasons are given for what is not approved."""
 
     experiment_file: Path | None = None
-    """Experiment between two models, see ``fraud.experiment``; none by default. It and its stop record are
-    looked at as often as the rules."""
+    """Experiment between two models, see ``fraud.decide.experiment``; none by default. It and its stop record
+    are looked at as often as the rules."""
     rules_file: Path | None = None
-    """Rules around the model, see ``fraud.rules``; none by default."""
+    """Rules around the model, see ``fraud.decide.rules``; none by default."""
     rules_look_s: float = Field(default=2.0, gt=0.0)
     """How often the file of rules is looked at, seconds."""
 

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from fraud.http.problems import Problem
 from services.scoring import metrics
-from services.scoring.problems import Problem
 
 POOL: Final = 16
 """Threads, where none are asked for and a score waits for a network."""

@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from fraud import settings
 from fraud.errors import BadConfig
+from fraud.kafka.counting import ProducerSettings
+from fraud.settings import base as settings
+from fraud.synthetic.files import read_table, write
+from fraud.synthetic.generate import DataSet
+from fraud.synthetic.generate import generate as generate_data
+from fraud.synthetic.pace import Accelerated, Constant, Pace, Unpaced
+from fraud.synthetic.settings import Drift, GeneratorSettings
 from services.simulator import stream
-from services.simulator.files import read_table, write
-from services.simulator.generate import DataSet
-from services.simulator.generate import generate as generate_data
-from services.simulator.outbox import ProducerSettings
-from services.simulator.pace import Accelerated, Constant, Pace, Unpaced
-from services.simulator.settings import Drift, GeneratorSettings
 
 __all__ = ["choose_pace", "generate", "parse_time", "simulate"]
 

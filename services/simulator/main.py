@@ -19,14 +19,14 @@ from pydantic_settings import SettingsConfigDict
 
 from fraud.contracts import LABELS, TRANSACTIONS
 from fraud.errors import FraudError
-from fraud.settings import Settings
-from fraud.telemetry import configure_logging, serve_metrics
+from fraud.kafka.counting import ProducerSettings
+from fraud.runtime.telemetry import configure_logging, serve_metrics
+from fraud.settings.base import Settings
+from fraud.synthetic.files import read_table
+from fraud.synthetic.generate import generate
+from fraud.synthetic.settings import Drift, GeneratorSettings
 from services.simulator import stream
 from services.simulator.commands import choose_pace
-from services.simulator.files import read_table
-from services.simulator.generate import generate
-from services.simulator.outbox import ProducerSettings
-from services.simulator.settings import Drift, GeneratorSettings
 
 __all__ = ["SimulatorSettings", "main", "run"]
 

@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 
 from fraud.contracts import LABELS, TRANSACTIONS
 from fraud.errors import BadInput
-from services.simulator.encoding import encode_labels, encode_transactions
-from services.simulator.outbox import Outbox, ProducerSettings
-from services.simulator.pace import Pace, Unpaced, due_after_s, merge_by_time
-from services.simulator.population import Floats, Ints
+from fraud.kafka.counting import Outbox, ProducerSettings
+from fraud.synthetic.encoding import encode_labels, encode_transactions
+from fraud.synthetic.pace import Pace, Unpaced, due_after_s, merge_by_time
+from fraud.synthetic.population import Floats, Ints
 
 __all__ = ["Counts", "Progress", "inject", "play", "select"]
 

@@ -14,8 +14,8 @@ import yaml
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from jobs.dashboards.boards import BOARDS
-from jobs.dashboards.main import FOLDER, render
+from fraud.tools.dashboards.boards import BOARDS
+from fraud.tools.dashboards.main import FOLDER, render
 from jobs.drift import report as drift
 from jobs.drift.judge import Day
 from jobs.parity import report as parity
@@ -126,7 +126,7 @@ def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
 
 
 def test_the_dashboards_are_what_the_code_builds() -> None:
-    """`python -m jobs.dashboards.main` writes them anew."""
+    """`python -m fraud.tools.dashboards.main` writes them anew."""
     assert {file.name: file.read_text() for file in FOLDER.glob("*.json")} == render()
 
 

@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from fraud.learn.settings import TrainSettings
+from fraud.learn.training import train
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
+from fraud.synthetic import files
+from fraud.synthetic.generate import DataSet, generate
+from fraud.synthetic.settings import GeneratorSettings
 from jobs.stream.settings import StreamSettings
-from jobs.train.pipeline import train
-from jobs.train.settings import TrainSettings
-from services.simulator import files
-from services.simulator.generate import DataSet, generate
-from services.simulator.settings import GeneratorSettings
 
 PATIENCE_S = 300.0
 

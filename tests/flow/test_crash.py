@@ -19,10 +19,10 @@ from confluent_kafka import TopicPartition as Position
 from deltalake import DeltaTable
 
 from fraud.contracts import DEAD_LETTERS, DECISIONS, DeadLetter, Decision
+from fraud.kafka.counting import ProducerSettings
 from fraud.store import Kind, open_store
 from jobs.stream.one_pass import records_of
 from services.simulator import stream
-from services.simulator.outbox import ProducerSettings
 from tests.flow.conftest import Job, Parts, wait_until
 
 pytestmark = pytest.mark.flow

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from deltalake import DeltaTable
 
-from fraud.experiment import read_experiment
+from fraud.decide.experiment import read_experiment
 from tests.flow.watching import Prometheus, check_panels, prometheus
 
 pytestmark = pytest.mark.flow

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from jobs.dashboards.boards import BOARDS
+from fraud.tools.dashboards.boards import BOARDS
 from tests.flow.conftest import PATIENCE_S, platform_free_port
 
 SCRAPED = {"stream", "scoring", "predictor"}

@@ -21,24 +21,24 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
+from fraud.decide.policy import decide
 from fraud.features import FEATURE_NAMES
-from fraud.model import ScoringModel
-from fraud.policy import decide
-from fraud.profile import SCORE, Profile, Tally
-from jobs.bench.machine import describe_machine
+from fraud.learn.examples import Examples, build_examples, divide, to_micros
+from fraud.learn.profile import make_profile, text_fields
+from fraud.learn.settings import TrainSettings
+from fraud.learn.tables import Tables
+from fraud.learn.training import fit
+from fraud.model.card import ScoringModel
+from fraud.synthetic.generate import DataSet, generate
+from fraud.synthetic.settings import DAY_US, Drift, GeneratorSettings
+from fraud.tools.bench.machine import describe_machine
+from fraud.watch.profile import SCORE, Profile, Tally
 from jobs.drift.judge import Day, Judge
 from jobs.drift.settings import Limits
 from jobs.performance.account import find_falls, make_account
 from jobs.performance.read import Decided, join
 from jobs.performance.report import draw
 from jobs.performance.settings import PerformanceSettings
-from jobs.train.data import Examples, build_examples, divide, to_micros
-from jobs.train.pipeline import fit
-from jobs.train.profile import make_profile, text_fields
-from jobs.train.settings import TrainSettings
-from jobs.train.tables import Tables
-from services.simulator.generate import DataSet, generate
-from services.simulator.settings import DAY_US, Drift, GeneratorSettings
 
 DAYS, LIVE, DRIFT = 300, 91, 150
 """Length of a world, its first live day, its first day of drift."""

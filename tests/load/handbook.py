@@ -25,13 +25,13 @@ import xgboost
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import average_precision_score
 
-from jobs.bench.machine import describe_machine
-from jobs.train.data import build_examples, divide
-from jobs.train.fit import PARAMETERS
-from jobs.train.pipeline import fit
-from jobs.train.settings import TrainSettings
-from jobs.train.tables import read_tables
-from tests.jobs.train.handbook import DAY_US, LABEL_DELAY_DAYS, START, baseline_features, draw_handbook
+from fraud.learn.examples import build_examples, divide
+from fraud.learn.fit import PARAMETERS
+from fraud.learn.settings import TrainSettings
+from fraud.learn.tables import read_tables
+from fraud.learn.training import fit
+from fraud.tools.bench.machine import describe_machine
+from tests.fraud.learn.handbook import DAY_US, LABEL_DELAY_DAYS, START, baseline_features, draw_handbook
 
 TRAIN_UNTIL = 122
 """Day after the training period of the published results."""

@@ -23,19 +23,19 @@ import pandas as pd
 from river import forest, linear_model, optim, preprocessing
 
 from fraud.features import FEATURE_NAMES
-from jobs.bench.machine import describe_machine
+from fraud.learn.examples import Examples, build_examples, split_by_time, to_micros
+from fraud.learn.fit import average_precision, fit_trees, margins
+from fraud.learn.settings import TrainSettings
+from fraud.learn.tables import read_tables
+from fraud.learn.training import fit
+from fraud.synthetic import files
+from fraud.synthetic.drift import NEW_PATTERN
+from fraud.synthetic.generate import generate
+from fraud.synthetic.settings import GeneratorSettings
+from fraud.tools.bench.machine import describe_machine
 from jobs.online.learner import ResidualTrees, known_at
 from jobs.online.prequential import ROLLING_DAYS, Played, play
 from jobs.online.settings import OnlineSettings
-from jobs.train.data import Examples, build_examples, split_by_time, to_micros
-from jobs.train.fit import average_precision, fit_trees, margins
-from jobs.train.pipeline import fit
-from jobs.train.settings import TrainSettings
-from jobs.train.tables import read_tables
-from services.simulator import files
-from services.simulator.drift import NEW_PATTERN
-from services.simulator.generate import generate
-from services.simulator.settings import GeneratorSettings
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -27,21 +27,22 @@ import pyarrow.parquet as pq
 from fraud.contracts import LABELS, TRANSACTIONS, Outcome
 from fraud.features import kernel
 from fraud.features.events import hash_text
+from fraud.log import rows
+from fraud.log.archive import Archive
 from fraud.store import Epoch, open_store
+from fraud.synthetic.encoding import encode_labels, encode_transactions
+from fraud.synthetic.generate import DataSet, generate
+from fraud.synthetic.settings import GeneratorSettings
 from jobs.backfill.main import backfill
 from jobs.parity.compare import compare
 from jobs.replay.rebuild import rebuild
-from jobs.stream import merchant_pass, rows, user_pass, validate_pass
-from jobs.stream.archive import Archive
+from jobs.stream import merchant_pass, user_pass, validate_pass
 from jobs.stream.context import TaskContext
 from jobs.stream.parcels import in_arrival_order
 from jobs.stream.score import Verdicts
 from jobs.stream.scored import Decided, as_archived
 from jobs.stream.settings import StreamSettings
 from jobs.stream.stopwatch import Stopwatch
-from services.simulator.encoding import encode_labels, encode_transactions
-from services.simulator.generate import DataSet, generate
-from services.simulator.settings import GeneratorSettings
 
 PARTITIONS = 4
 TASKS = 2

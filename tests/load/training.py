@@ -16,12 +16,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fraud.features import FEATURE_NAMES
-from jobs.bench.machine import describe_machine
-from jobs.train.pipeline import train
-from jobs.train.settings import TrainSettings
-from services.simulator import files
-from services.simulator.generate import generate
-from services.simulator.settings import GeneratorSettings
+from fraud.learn.settings import TrainSettings
+from fraud.learn.training import train
+from fraud.synthetic import files
+from fraud.synthetic.generate import generate
+from fraud.synthetic.settings import GeneratorSettings
+from fraud.tools.bench.machine import describe_machine
 
 GIB = 1 << 30
 

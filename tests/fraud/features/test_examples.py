@@ -7,8 +7,8 @@ import pytest
 
 MODULES = [
     *(f"fraud.features.{name}" for name in ("definitions", "describe", "events", "plan", "reasons")),
-    "jobs.bench.machine",
-    "jobs.bench.plain",
+    "fraud.tools.bench.machine",
+    "fraud.tools.bench.plain",
 ]
 
 

@@ -13,12 +13,12 @@ from fraud.errors import BadInput, Fenced
 from fraud.features.events import hash_text
 from fraud.store import Answer, Change, Epoch, Kind, open_store
 from fraud.store.value import version_of
+from fraud.synthetic import files
+from fraud.synthetic.generate import DataSet, generate
+from fraud.synthetic.settings import GeneratorSettings
 from jobs.backfill.main import backfill, run
 from jobs.backfill.settings import BackfillSettings
 from jobs.stream.settings import StreamSettings
-from services.simulator import files
-from services.simulator.generate import DataSet, generate
-from services.simulator.settings import GeneratorSettings
 
 UNTIL = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -8,10 +8,10 @@ import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from fraud.errors import Unavailable
+from fraud.log import archive
 from jobs.compact.compact import compact
 from jobs.compact.main import TABLES
 from jobs.compact.settings import CompactSettings
-from jobs.stream import archive
 
 WRITER = "stream-1"
 

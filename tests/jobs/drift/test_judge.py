@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fraud.profile import DAY_US, Profile, Tally, number_column, text_column
+from fraud.watch.profile import DAY_US, Profile, Tally, number_column, text_column
 from jobs.drift.judge import VOLUME, Judge
 from jobs.drift.settings import Limits
 

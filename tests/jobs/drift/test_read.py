@@ -9,7 +9,7 @@ from deltalake import write_deltalake
 from prometheus_client import generate_latest
 
 from fraud.errors import BadInput
-from fraud.profile import DAY_US, Tally, number_column, text_column
+from fraud.watch.profile import DAY_US, Tally, number_column, text_column
 from jobs.drift.judge import Judge
 from jobs.drift.plots import as_image, draw_columns, draw_scores
 from jobs.drift.read import count_days, last_day

@@ -10,15 +10,15 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
+from fraud.decide.experiment import ExperimentFile, Metric
 from fraud.errors import BadInput
-from fraud.experiment import ExperimentFile, Metric
 from jobs.experiment import simulate
 from jobs.experiment.main import look_once, run
 from jobs.experiment.outcomes import parts_of
 from jobs.experiment.sequential import RATIO_ALPHA, Totals, look, ratio_p_value
 from jobs.experiment.settings import ExperimentSettings
 from services.console import views
-from tests.fraud.test_experiment import TEXT, write
+from tests.fraud.decide.test_experiment import TEXT, write
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 HEAVY = TEXT.replace("weight: 0.7", "weight: 0.5").replace("weight: 0.3", "weight: 0.5")

@@ -4,7 +4,8 @@ import doctest
 
 import pytest
 
-from fraud import experiment, model_client
+from fraud.decide import experiment
+from fraud.model import client as model_client
 from jobs.experiment import sequential
 
 

@@ -14,10 +14,10 @@ from pyspark.sql import SparkSession
 from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES
 from fraud.features.batch import compute_features
+from fraud.spark.session import open_session
+from fraud.synthetic.generate import generate
+from fraud.synthetic.settings import GeneratorSettings
 from jobs.features.build import Engine, build
-from jobs.stream.session import open_session
-from services.simulator.generate import generate
-from services.simulator.settings import GeneratorSettings
 
 BOTH = pytest.mark.parametrize("engine", [Engine.LOCAL, Engine.SPARK])
 

@@ -6,9 +6,9 @@ import pyarrow.parquet as pq
 from typer.testing import CliRunner
 
 from fraud.cli import app
-from services.simulator.files import write
-from services.simulator.generate import generate
-from services.simulator.settings import GeneratorSettings
+from fraud.synthetic.files import write
+from fraud.synthetic.generate import generate
+from fraud.synthetic.settings import GeneratorSettings
 
 
 def test_build_writes_a_table_and_says_so_and_an_error_names_the_column(tmp_path: Path) -> None:

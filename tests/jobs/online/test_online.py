@@ -9,21 +9,21 @@ import pytest
 from typer.testing import CliRunner
 
 from fraud.cli import app
-from jobs.evaluate.settings import GateSettings
+from fraud.learn.calibrate import calibrate
+from fraud.learn.evaluation_settings import GateSettings
+from fraud.learn.examples import build_examples, split_by_time, to_micros
+from fraud.learn.fit import average_precision, fit_trees, margins
+from fraud.learn.settings import TrainSettings
+from fraud.learn.tables import read_tables
+from fraud.learn.training import train
+from fraud.synthetic import files
+from fraud.synthetic.generate import generate
+from fraud.synthetic.settings import GeneratorSettings
 from jobs.online import pipeline
 from jobs.online.learner import DAY_US, ResidualTrees, known_at
 from jobs.online.pipeline import learn
 from jobs.online.prequential import play
 from jobs.online.settings import OnlineSettings
-from jobs.train.calibrate import calibrate
-from jobs.train.data import build_examples, split_by_time, to_micros
-from jobs.train.fit import average_precision, fit_trees, margins
-from jobs.train.pipeline import train
-from jobs.train.settings import TrainSettings
-from jobs.train.tables import read_tables
-from services.simulator import files
-from services.simulator.generate import generate
-from services.simulator.settings import GeneratorSettings
 
 GO_LIVE = datetime(2026, 3, 2, tzinfo=UTC)
 GATE = GateSettings(

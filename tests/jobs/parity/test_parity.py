@@ -13,7 +13,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from fraud.errors import BadConfig, BadInput
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
-from fraud.figures import Figures
+from fraud.watch.figures import Figures
 from jobs.parity.compare import compare
 from jobs.parity.settings import ParitySettings
 from jobs.stream.settings import StreamSettings

@@ -7,7 +7,7 @@ from prometheus_client import generate_latest
 from typer.testing import CliRunner
 
 from fraud.cli import app
-from fraud.figures import Figures
+from fraud.watch.figures import Figures
 from jobs.performance.account import MOST_VERSIONS, find_falls, make_account
 from jobs.performance.figures import as_gauges
 from jobs.performance.read import join

@@ -15,10 +15,10 @@ from fraud.contracts import LABELS, SCORED, TRANSACTIONS
 from fraud.errors import BadInput, Fenced, Unavailable
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
+from fraud.log import rows
+from fraud.log.archive import TABLES
 from jobs.replay.dead_letters import Choice, resend
 from jobs.replay.ledger import SENDING, SENT, Ledger, Origin
-from jobs.stream import rows
-from jobs.stream.archive import TABLES
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 AWAY = {"bootstrap.servers": "127.0.0.1:9", "message.timeout.ms": "1000"}

@@ -10,10 +10,10 @@ from deltalake import DeltaTable
 from fraud.contracts import TRANSACTIONS
 from fraud.errors import BadConfig, BadState, Fenced
 from fraud.store import Epoch, Kind, open_store
+from fraud.synthetic.encoding import encode_transactions
 from jobs.replay.rebuild import rebuild
 from jobs.stream.context import TaskContext, store_of
 from jobs.stream.settings import StreamSettings
-from services.simulator.encoding import encode_transactions
 from tests.load.parity import KAFKA, Played, run_batch
 
 States = dict[Kind, dict[float, bytes]]

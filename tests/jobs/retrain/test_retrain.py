@@ -12,17 +12,17 @@ from typer.testing import CliRunner
 
 from fraud.cli import app
 from fraud.errors import BadInput
-from jobs.evaluate.pipeline import evaluate
-from jobs.evaluate.settings import EvaluateSettings, GateSettings
+from fraud.learn.evaluation import evaluate
+from fraud.learn.evaluation_settings import EvaluateSettings, GateSettings
+from fraud.learn.settings import TrainSettings
+from fraud.model.publish import TRAINED_UNTIL
+from fraud.rollout.settings import RolloutSettings
+from fraud.synthetic import files
+from fraud.synthetic.generate import generate
+from fraud.synthetic.settings import GeneratorSettings
 from jobs.retrain.pipeline import retrain
 from jobs.retrain.settings import Interval, RetrainSettings
 from jobs.retrain.steps import STEPS
-from jobs.rollout.settings import RolloutSettings
-from jobs.train.publish import TRAINED_UNTIL
-from jobs.train.settings import TrainSettings
-from services.simulator import files
-from services.simulator.generate import generate
-from services.simulator.settings import GeneratorSettings
 
 WEEK = Interval(datetime(2026, 4, 13, tzinfo=UTC), datetime(2026, 4, 20, tzinfo=UTC))
 GATE = GateSettings(

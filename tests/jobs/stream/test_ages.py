@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from fraud.telemetry import AGE_BUCKETS_S
+from fraud.runtime.telemetry import AGE_BUCKETS_S
 from jobs.stream import metrics
 from jobs.stream.ages import age_histogram, count_ages
 

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from fraud.contracts import LABELS, TRANSACTIONS, Outcome
 from fraud.features.batch import compute_features
 from fraud.features.events import hash_text
+from fraud.log import rows
 from fraud.store import Epoch, open_store
-from jobs.stream import merchant_pass, one_pass, parcels, rows, user_pass, validate_pass
+from jobs.stream import merchant_pass, one_pass, parcels, user_pass, validate_pass
 from jobs.stream.context import TaskContext
 from jobs.stream.parcels import receive
 from jobs.stream.score import Verdicts

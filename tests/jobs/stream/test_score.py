@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 
 from fraud.contracts import Outcome
+from fraud.decide.policy import FALLBACK_RULES, decide_without_model
 from fraud.features import FEATURE_NAMES
-from fraud.model_client import ModelClient, ModelClientSettings
-from fraud.policy import FALLBACK_RULES, decide_without_model
+from fraud.model.client import ModelClient, ModelClientSettings
 from jobs.stream.score import score
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from fraud.contracts import Decision, Outcome, Thresholds, parse_record
+from fraud.decide.experiment import Alias, Experiment
 from fraud.errors import BadModel, Unavailable
-from fraud.experiment import Alias, Experiment
 from fraud.features import FEATURE_NAMES
-from fraud.model_client import Scores
+from fraud.model.client import Scores
 from fraud.store import Epoch, open_store
 from jobs.stream import merchant_pass, user_pass, validate_pass
 from jobs.stream.context import TaskContext

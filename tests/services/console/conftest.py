@@ -21,11 +21,11 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from fraud.contracts import Decision, Label, Outcome, Reason
+from fraud.synthetic.generate import DataSet, generate
+from fraud.synthetic.settings import GeneratorSettings
 from services.console.app import Console
 from services.console.live import now
 from services.console.settings import ConsoleSettings
-from services.simulator.generate import DataSet, generate
-from services.simulator.settings import GeneratorSettings
 
 FLAGS = (
     "--headless",

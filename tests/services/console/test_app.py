@@ -16,11 +16,11 @@ from starlette.requests import Request
 
 from fraud.contracts import Outcome
 from fraud.errors import BadConfig
+from fraud.http.security import NOBODY
 from services.console.app import Console
 from services.console.live import Live
 from services.console.sessions import COOKIE, Sessions
 from services.console.settings import ConsoleSettings
-from services.scoring.security import NOBODY
 from tests.services.console.conftest import World, label_of, settings_of
 
 KEY = "ana-s-secret-key"

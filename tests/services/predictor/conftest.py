@@ -19,8 +19,8 @@ import pytest
 
 from fraud.contracts import Thresholds
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
-from fraud.model import ModelCard, Reference, ScoringModel, Sigmoid
-from jobs.train.publish import Report, open_registry, publish
+from fraud.model.card import ModelCard, Reference, ScoringModel, Sigmoid
+from fraud.model.publish import Report, open_registry, publish
 
 MODEL_NAME = "fraud"
 

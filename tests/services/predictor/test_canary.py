@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
-from fraud.canary import Share
+from fraud.model.canary import Share
 from services.predictor.canary import Canary
 from services.predictor.settings import PredictorSettings
 

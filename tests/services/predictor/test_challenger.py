@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import mlflow
 import numpy as np
 
-from fraud.model_client import ModelClient, ModelClientSettings, served_name
-from jobs.train.publish import open_registry
-from services.predictor.registry import ModelSource, ModelWatcher
+from fraud.model.client import ModelClient, ModelClientSettings, served_name
+from fraud.model.publish import open_registry
+from fraud.model.watcher import ModelSource, ModelWatcher
 from services.predictor.settings import PredictorSettings
 
 

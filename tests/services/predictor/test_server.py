@@ -12,7 +12,7 @@ import pytest
 
 from fraud.errors import BadModel, Unavailable
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
-from fraud.model_client import ModelClient, ModelClientSettings, encode_request
+from fraud.model.client import ModelClient, ModelClientSettings, encode_request
 
 INFER = "/v2/models/fraud/infer"
 

@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fraud.contracts import SCORED, TRANSACTIONS, Decision, ScoredTransaction, parse_record
+from fraud.decide.policy import decide
 from fraud.errors import BadConfig, Unavailable
 from fraud.features import FEATURE_NAMES
-from fraud.policy import decide
 from services.scoring import openapi
 from services.scoring.app import App
 from services.scoring.fast_model import FastModel

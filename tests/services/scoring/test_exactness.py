@@ -27,10 +27,10 @@ import pytest
 
 from fraud.contracts import LABELS, SCORED, TRANSACTIONS
 from fraud.features.events import hash_text
+from fraud.log import rows
+from fraud.log.archive import Archive
 from fraud.store import Epoch, FeatureStore, Kind
 from jobs.parity.compare import compare
-from jobs.stream import rows
-from jobs.stream.archive import Archive
 from jobs.stream.context import TaskContext, store_of
 from jobs.stream.settings import StreamSettings
 from tests.load.parity import KAFKA, PARTITIONS, run_batch, spool

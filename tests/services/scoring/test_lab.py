@@ -9,13 +9,13 @@ import orjson
 import pytest
 
 from fraud.contracts import Decision, ScoredTransaction, parse_record
+from fraud.decide.experiment import read_experiment, stop_experiment
 from fraud.errors import Unavailable
-from fraud.experiment import read_experiment, stop_experiment
 from services.scoring.fast_model import FastModel
 from services.scoring.models import Verdict
 from services.scoring.outbox import messages_of
 from services.scoring.service import Service
-from tests.fraud.test_experiment import write
+from tests.fraud.decide.test_experiment import write
 from tests.services.predictor.conftest import make_model
 from tests.services.scoring.test_api import Always, Api, new
 

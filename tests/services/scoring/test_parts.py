@@ -14,13 +14,13 @@ from fraud.errors import BadConfig, BadState, Unavailable
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
 from fraud.features.definitions import MERCHANT, USER, Entity
 from fraud.features.engine import fold_events
+from fraud.http.problems import Problem
+from fraud.http.security import Keys, RateLimit
 from services.scoring.fast_model import TOLERANCE, FastModel
 from services.scoring.fold import SingleFold, counted
 from services.scoring.main import given as given_by
 from services.scoring.models import PredictorModel
 from services.scoring.outbox import Outbox
-from services.scoring.problems import Problem
-from services.scoring.security import Keys, RateLimit
 from services.scoring.settings import ScoringSettings
 from tests.fraud.store.conftest import run_redis
 from tests.services.predictor.conftest import make_model, make_vectors, wait_until

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.scoring.problems import Problem
+from fraud.http.problems import Problem
 from services.scoring.turns import PATIENCE_S, SHORT, Turns
 
 MOST = 2 * SHORT

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition
 
-from services.simulator.generate import DataSet, generate
-from services.simulator.settings import GeneratorSettings
+from fraud.synthetic.generate import DataSet, generate
+from fraud.synthetic.settings import GeneratorSettings
 
 SETTINGS = GeneratorSettings(transactions=50_000, users=5_000, merchants=2_500, seed=5)
 

@@ -6,10 +6,10 @@ from typer.testing import CliRunner
 from fraud.cli import app
 from fraud.contracts import LABELS, TRANSACTIONS
 from fraud.errors import BadConfig
+from fraud.synthetic.files import read
+from fraud.synthetic.generate import generate
+from fraud.synthetic.settings import GeneratorSettings
 from services.simulator.commands import choose_pace, parse_time
-from services.simulator.files import read
-from services.simulator.generate import generate
-from services.simulator.settings import GeneratorSettings
 
 SIZES = ("--transactions", "600", "--users", "60", "--merchants", "60", "--seed", "3", "--days", "30")
 

@@ -7,9 +7,9 @@ from prometheus_client import REGISTRY
 
 from fraud.contracts import LABELS, TRANSACTIONS
 from fraud.errors import BadConfig
-from services.simulator.files import write
+from fraud.synthetic.files import write
+from fraud.synthetic.settings import GeneratorSettings
 from services.simulator.main import SimulatorSettings, run
-from services.simulator.settings import GeneratorSettings
 
 SMALL = {"transactions": 400, "users": 50, "merchants": 40, "days": 30, "at_end": "exit"}
 

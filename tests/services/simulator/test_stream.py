@@ -8,8 +8,8 @@ import pytest
 
 from fraud.contracts import LABELS, TRANSACTIONS, Label, Transaction, parse_record
 from fraud.errors import BadConfig, BadInput, Unavailable
-from services.simulator.outbox import Outbox, ProducerSettings
-from services.simulator.pace import Accelerated, Constant
+from fraud.kafka.counting import Outbox, ProducerSettings
+from fraud.synthetic.pace import Accelerated, Constant
 from services.simulator.stream import inject, play, select
 
 

@@ -1,0 +1,1 @@
+"""What training, online learning, retraining and evaluation share: examples, fit, measures, gate."""

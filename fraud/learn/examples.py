@@ -1,0 +1,309 @@
+"""Transactions as a model sees them, and their division by time."""
+
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fraud.errors import BadInput
+from fraud.features import FEATURE_NAMES
+from fraud.features.batch import compute_features
+from fraud.learn.settings import TrainSettings
+from fraud.learn.tables import Tables
+from fraud.model.card import Floats
+
+Bools = npt.NDArray[np.bool_]
+Micros = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int64]
+
+NEVER: Final = np.iinfo(np.int64).max
+DAY: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Transactions as a model sees them, one a row, without duplicates.
+
+    Times are microseconds since 1970 UTC; ``label_us`` is the greatest integer where no verdict
+    exists. ``user`` and ``category`` are numbers that tell users and categories apart.
+    """
+
+    vectors: Floats
+    event_us: Micros
+    label_us: Micros
+    is_fraud: Bools
+    amount: Floats
+    user: Codes
+    category: Codes
+    categories: tuple[str, ...] = ()
+    """Names of the categories by number."""
+
+    def __len__(self) -> int:
+        return len(self.event_us)
+
+    def take(self, rows: Any) -> "Examples":
+        """Keep rows, by a mask or by numbers."""
+        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "categories"}
+        return replace(self, **{name: array[rows] for name, array in arrays.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """What could be trained on at ``as_of``, and what came after."""
+
+    train: Examples
+    test: Examples
+    as_of: datetime
+    train_end: datetime
+    """End of the training period: a model has seen nothing that came later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One step of the forward-chaining validation: rows of the training period."""
+
+    fit: Codes
+    held: Codes
+
+
+def build_examples(
+    tables: Tables,
+    *,
+    vectors: str = "auto",
+    gap_days: float | None = None,
+    verdicts: pa.Table | None = None,
+) -> Examples:
+    """Put vectors and verdicts beside the transactions.
+
+    Where ``gap_days`` is given, a transaction without a verdict that is older than that at the newest event
+    has the verdict that it is honest: nobody has complained.
+
+    Vectors that were served are taken where every transaction has one (or ``vectors`` is ``served``:
+    then the others are left out); else they are computed, as they would have been served at the time.
+
+    Of two verdicts on a transaction the later one holds; ``verdicts`` are further ones, which change no
+    vector.
+    """
+    transactions = tables.transactions
+    found, keep = _vectors(tables, vectors)
+    labels = _newest(tables.labels, verdicts)
+    rows = pc.index_in(transactions["transaction_id"], labels["transaction_id"].combine_chunks())
+    has_verdict = rows.is_valid().to_numpy()
+    label_row = pc.fill_null(rows, 0).to_numpy()
+    is_fraud = labels["is_fraud"].to_numpy()[label_row]
+    label_us = _micros(labels["label_time"])[label_row]
+    event_us = _micros(transactions["event_time"])
+    if gap_days is not None:
+        matured_us = event_us + int(gap_days * DAY / timedelta(microseconds=1))
+        is_honest = ~has_verdict & (matured_us <= event_us.max())
+        has_verdict, label_us = has_verdict | is_honest, np.where(is_honest, matured_us, label_us)
+        is_fraud = is_fraud & ~is_honest
+    category, names = _codes(transactions, "category")
+    examples = Examples(
+        vectors=found,
+        event_us=event_us,
+        label_us=np.where(has_verdict, label_us, NEVER),
+        is_fraud=np.where(has_verdict, is_fraud, False).astype(bool),
+        amount=np.asarray(transactions["amount"].to_numpy(), np.float64),
+        user=_codes(transactions, "user_id")[0],
+        category=category,
+        categories=names,
+    )
+    return examples if keep.all() else examples.take(keep)
+
+
+def ripe_until(examples: Examples, gap_days: float) -> int:
+    """Tell up to when transactions have had ``gap_days`` for their verdicts, microseconds since 1970 UTC.
+
+    Frauds are known days before honest ones: of what is younger, those with a verdict are nearly all frauds.
+    What is known reaches to the newest event, or verdict; a verdict dated into the future makes nothing ripe.
+    Where every transaction has its verdict, all are ripe.
+    """
+    gap_us, newest_us = int(gap_days * DAY / timedelta(microseconds=1)), int(examples.event_us.max())
+    if (examples.label_us < NEVER).all():
+        return newest_us
+    came = examples.label_us[examples.label_us <= newest_us + gap_us]
+    return max(newest_us, int(came.max(initial=0))) - gap_us
+
+
+def divide(examples: Examples, settings: TrainSettings) -> Split:
+    """Divide examples as the settings say; see :func:`split_by_time`.
+
+    The test ends where transactions have not had ``label_gap_days`` for their verdicts yet.
+    """
+    first, last = _time(int(examples.event_us.min())), _time(int(examples.event_us.max()))
+    end = settings.test_until or last
+    as_of = settings.as_of
+    if as_of is None and settings.test_days is not None:
+        as_of = end - settings.test_days * DAY
+    if as_of is None:
+        as_of = end - (end - first) * settings.test_share
+    if settings.test_days is not None:
+        end = as_of + settings.test_days * DAY
+    train_end = as_of - settings.label_gap_days * DAY
+    if settings.train_until is not None:
+        train_end = min(settings.train_until, as_of)
+    begin = settings.train_from
+    if settings.train_days is not None:
+        begin = train_end - settings.train_days * DAY
+    end = min(end, _time(ripe_until(examples, settings.label_gap_days)))
+    return split_by_time(examples, as_of, train_end, begin=begin, test_end=end + timedelta(microseconds=1))
+
+
+def split_by_time(
+    examples: Examples,
+    as_of: datetime,
+    train_end: datetime,
+    *,
+    begin: datetime | None = None,
+    test_end: datetime | None = None,
+) -> Split:
+    """Divide examples into what could have been trained on at ``as_of``, and what came after.
+
+    Train lies in [``begin``, ``train_end``); its truth is what was known at ``as_of`` (an old transaction
+    without a verdict is honest). Test lies in [``as_of``, ``test_end``) and has verdicts, whenever they came.
+
+    Raises
+    ------
+    BadInput
+        When a period lacks frauds or honest transactions; names the period and its bounds.
+    """
+    as_of_us, end_us = to_micros(as_of), to_micros(train_end)
+    begin_us = to_micros(begin) if begin else int(examples.event_us.min())
+    last_us = to_micros(test_end) if test_end else NEVER
+    known = (examples.event_us >= begin_us) & (examples.event_us < end_us)
+    if not known.any():
+        raise BadInput(
+            f"no transaction lies between {in_words(begin_us)} and {in_words(end_us)}, the training period "
+            f"at as_of {as_of.isoformat()}: give a later as_of, a smaller label_gap_days or more data"
+        )
+    later = (examples.event_us >= as_of_us) & (examples.event_us < last_us) & (examples.label_us < NEVER)
+    train = examples.take(known)
+    train = replace(train, is_fraud=train.is_fraud & (train.label_us <= as_of_us))
+    split = Split(train=train, test=examples.take(later), as_of=as_of, train_end=train_end)
+    check_classes(split.train, f"train ({in_words(begin_us)} to {in_words(end_us)})")
+    until = f" to {in_words(last_us)}" if test_end else ""
+    check_classes(split.test, f"test (from as_of, {in_words(as_of_us)}{until})")
+    return split
+
+
+def forward_folds(train: Examples, count: int, share: float) -> list[Fold]:
+    """Divide the training period for validation: each block at its end is held from all that comes before.
+
+    Blocks are of equal time; one that lacks frauds or honest transactions, or has too little before it,
+    is joined with the next.
+
+    Raises
+    ------
+    BadInput
+        When not even one block is left.
+    """
+    first, last = int(train.event_us.min()), int(train.event_us.max())
+    edges = np.linspace(last - (last - first) * share, last + 1, count + 1)
+    folds, start = [], edges[0]
+    for edge in edges[1:]:
+        fit, held = train.event_us < start, (train.event_us >= start) & (train.event_us < edge)
+        if all(0 < train.is_fraud[part].sum() < part.sum() for part in (fit, held)):
+            folds.append(Fold(np.flatnonzero(fit), np.flatnonzero(held)))
+            start = edge
+        elif not 0 < train.is_fraud[fit].sum() < fit.sum():
+            start = edge
+    if not folds:
+        raise BadInput(
+            f"the train period has {int(train.is_fraud.sum())} frauds in {len(train)} transactions (column "
+            "is_fraud), too few in its last part to validate on: bring more data, or raise validation_share"
+        )
+    return folds
+
+
+def thin(examples: Examples, rows: int, seed: int) -> Examples:
+    """Sample the honest so that at most ``rows`` are left, every fraud among them; in order of time."""
+    if len(examples) <= rows:
+        return examples
+    honest = np.flatnonzero(~examples.is_fraud)
+    room = max(rows - int(examples.is_fraud.sum()), rows // 2)
+    kept = np.random.default_rng(seed).choice(honest, min(room, len(honest)), replace=False)
+    return examples.take(np.sort(np.concatenate([np.flatnonzero(examples.is_fraud), kept])))
+
+
+def check_classes(examples: Examples, period: str) -> None:
+    """Refuse a period without frauds or without honest transactions, naming it."""
+    frauds = int(examples.is_fraud.sum())
+    if frauds == 0 or frauds == len(examples):
+        raise BadInput(
+            f"the {period} period has {len(examples)} transactions, {frauds} of them frauds "
+            "(column is_fraud); both kinds are needed: move as_of or bring more data"
+        )
+
+
+def to_micros(time: datetime) -> int:
+    """Microseconds since 1970 UTC."""
+    return (time - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
+
+
+def in_words(micros: int) -> str:
+    """Write microseconds since 1970 as a time."""
+    return _time(micros).isoformat(timespec="seconds")
+
+
+def _vectors(tables: Tables, source: str) -> tuple[Floats, Bools]:
+    """Vectors in the order of the transactions, and which rows to keep."""
+    ids = tables.transactions["transaction_id"]
+    if tables.served is not None:
+        rows = pc.index_in(ids, tables.served["transaction_id"].combine_chunks())
+        there = rows.is_valid().to_numpy()
+        is_first = np.zeros(len(there), bool)
+        is_first[np.unique(_codes(tables.transactions, "transaction_id")[0], return_index=True)[1]] = True
+        if source == "served" or (there | ~is_first).all():
+            columns = [tables.served[name].take(rows).to_numpy() for name in FEATURE_NAMES]
+            return np.column_stack(columns).astype(np.float64, copy=False), there & is_first
+    labels = _that_change_something(tables.labels)
+    if "arrival" in labels.column_names:
+        labels = labels.drop_columns(["label_time"])
+        labels = labels.append_column("label_time", labels["arrival"])
+    features = compute_features(tables.transactions, labels)
+    return features.vectors, ~features.is_duplicate
+
+
+def _newest(labels: pa.Table, verdicts: pa.Table | None) -> pa.Table:
+    """Keep of several verdicts on a transaction the last, with the time since when it holds unchanged."""
+    found = labels.select(["transaction_id", "label_time", "is_fraud"])
+    if verdicts is not None:
+        found = pa.concat_tables([found, verdicts.select(found.column_names).cast(found.schema)])
+    if pc.count_distinct(found["transaction_id"]).as_py() == found.num_rows:
+        return found
+    code, is_fraud = _codes(found, "transaction_id")[0], found["is_fraud"].to_numpy()
+    order = np.lexsort([_micros(found["label_time"]), code])
+    code, is_fraud = code[order], is_fraud[order]
+    changes = (code[1:] != code[:-1]) | (is_fraud[1:] != is_fraud[:-1])
+    begins = np.flatnonzero(np.concatenate([[True], changes]))
+    is_last = np.concatenate([code[begins[1:]] != code[begins[:-1]], [True]])
+    return found.take(pa.array(order[begins[is_last]]))
+
+
+def _that_change_something(labels: pa.Table) -> pa.Table:
+    """Leave out the honest verdicts where no transaction has two: they change no feature."""
+    if pc.count_distinct(labels["transaction_id"]).as_py() < labels.num_rows:
+        return labels
+    return labels.filter(labels["is_fraud"])
+
+
+def _codes(table: pa.Table, name: str) -> tuple[Codes, tuple[str, ...]]:
+    if name not in table.column_names:
+        return np.zeros(table.num_rows, np.int64), ("not given",)
+    encoded = pc.fill_null(table[name], "not given").combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    return encoded.indices.to_numpy().astype(np.int64), tuple(encoded.dictionary.to_pylist())
+
+
+def _micros(column: pa.ChunkedArray) -> Micros:
+    return np.asarray(column.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy())
+
+
+def _time(micros: int) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=micros)

@@ -1,0 +1,196 @@
+"""Fitting the trees: parameters, forward-chaining validation, early stopping, the last fit on everything."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import lightgbm
+import numpy as np
+from sklearn.metrics import average_precision_score
+
+from fraud.features import FEATURE_NAMES, FEATURES
+from fraud.learn.examples import Bools, Codes, Examples, Fold
+from fraud.model.card import Floats
+
+PARAMETERS: Final[dict[str, Any]] = {
+    "objective": "binary",
+    "metric": "average_precision",
+    "learning_rate": 0.04,
+    "num_leaves": 15,
+    "max_depth": 5,
+    "min_data_in_leaf": 30,
+    "feature_fraction": 0.6,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "lambda_l2": 3.0,
+    "max_bin": 127,
+    "cat_smooth": 50.0,
+}
+"""Good from a few hundred frauds (the Handbook's form, 7 days) to thousands (60 days; the simulator's, two
+seeds), see DECISIONS.md 36; the depth also bounds the time of reasons."""
+ROUNDS: Final = 600
+PATIENCE: Final = 60
+"""Rounds without a better mean average precision on the held blocks that end the training."""
+MONOTONE: Final = tuple(feature.monotone for feature in FEATURES)
+BALANCES: Final = ("none", "root", "full")
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What the forward-chaining validation of one set of parameters found."""
+
+    scores: Floats
+    """Average precision of each held block."""
+    frauds: Floats
+    """Frauds of each held block: the weight of its score."""
+    rounds: int
+    """Best number of trees."""
+    rows: Codes
+    """Rows that were held, of all blocks."""
+    margin: Floats
+    """Their log-odds by the models that had not seen them."""
+
+    @property
+    def mean(self) -> float:
+        """Average precision, weighted by the blocks' frauds."""
+        return float(np.average(self.scores, weights=self.frauds))
+
+
+def validate_trees(
+    train: Examples,
+    folds: Sequence[Fold],
+    *,
+    seed: int,
+    threads: int = 0,
+    parameters: dict[str, Any] = PARAMETERS,
+    balance: str = "none",
+    rounds: int = ROUNDS,
+    monotone: Sequence[int] = MONOTONE,
+) -> Validation:
+    """Fit one model a fold, all stopping at the number of trees that is best for them together."""
+    full = complete(
+        parameters, train.is_fraud, seed=seed, threads=threads, balance=balance, monotone=monotone
+    )
+    found: dict[str, Any] = lightgbm.cv(
+        full,
+        dataset(train, parameters),
+        rounds,
+        folds=[(fold.fit, fold.held) for fold in folds],
+        callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
+        return_cvbooster=True,
+    )
+    boosters = found["cvbooster"]
+    best = max(int(boosters.best_iteration), 1)
+    margin = [
+        margins(booster, train.vectors[fold.held], threads, best)
+        for booster, fold in zip(boosters.boosters, folds, strict=True)
+    ]
+    truths = [train.is_fraud[fold.held] for fold in folds]
+    return Validation(
+        scores=np.array([average_precision(t, m) for t, m in zip(truths, margin, strict=True)]),
+        frauds=np.array([truth.sum() for truth in truths], np.float64),
+        rounds=best,
+        rows=np.concatenate([fold.held for fold in folds]),
+        margin=np.concatenate(margin),
+    )
+
+
+def fit_trees(
+    train: Examples,
+    *,
+    seed: int,
+    rounds: int,
+    threads: int = 0,
+    parameters: dict[str, Any] = PARAMETERS,
+    balance: str = "none",
+    monotone: Sequence[int] = MONOTONE,
+) -> lightgbm.Booster:
+    """Fit so many boosted trees to all of the training period.
+
+    The same examples, seed and threads give the same trees, byte for byte.
+
+    Parameters
+    ----------
+    train
+        With frauds and honest transactions.
+    seed
+        Of the sampling of rows and features.
+    rounds
+        Number of trees, as validation chose it.
+    threads
+        0: all cores.
+    parameters
+        LightGBM's; the weight of a fraud, constraints and determinism are added.
+    balance
+        One of ``BALANCES``.
+    monotone
+        For each feature: 1, the score never falls as it rises; -1, never rises; 0, free.
+    """
+    full = complete(
+        parameters, train.is_fraud, seed=seed, threads=threads, balance=balance, monotone=monotone
+    )
+    booster = lightgbm.train(full, dataset(train, parameters), rounds)
+    return lightgbm.Booster(model_str=booster.model_to_string())
+
+
+def complete(
+    parameters: dict[str, Any],
+    is_fraud: Bools,
+    *,
+    seed: int,
+    threads: int,
+    balance: str,
+    monotone: Sequence[int],
+) -> dict[str, Any]:
+    """Add to the parameters what does not depend on taste."""
+    return {
+        **parameters,
+        "scale_pos_weight": fraud_weight(is_fraud, balance),
+        **({"monotone_constraints": list(monotone)} if any(monotone) else {}),
+        "seed": seed,
+        "num_threads": threads,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbosity": -1,
+    }
+
+
+def fraud_weight(is_fraud: Bools, balance: str) -> float:
+    """Weight of a fraud.
+
+    The full ratio of the honest to one fraud makes the few frauds' noise as heavy as everything else; its
+    root keeps the ranking of the middle. Calibration undoes either shift.
+    """
+    frauds = int(is_fraud.sum())
+    ratio = (len(is_fraud) - frauds) / frauds
+    return {"none": 1.0, "root": float(np.sqrt(ratio)), "full": float(ratio)}[balance]
+
+
+def dataset(examples: Examples, parameters: dict[str, Any], *, keep_raw: bool = False) -> lightgbm.Dataset:
+    """Hand examples to LightGBM, which keeps one byte a value; boosting that goes on also reads them raw."""
+    return lightgbm.Dataset(
+        examples.vectors,
+        examples.is_fraud,
+        feature_name=list(FEATURE_NAMES),
+        categorical_feature=[index for index, feature in enumerate(FEATURES) if feature.is_categorical],
+        params={
+            "verbosity": -1,
+            "max_bin": parameters.get("max_bin", 255),
+            "feature_pre_filter": False,
+            "cat_smooth": parameters.get("cat_smooth", 10.0),
+        },
+        free_raw_data=not keep_raw,
+    )
+
+
+def margins(
+    booster: lightgbm.Booster, vectors: Floats, threads: int = 0, rounds: int | None = None
+) -> Floats:
+    """Log-odds of the trees, before calibration."""
+    found = booster.predict(vectors, raw_score=True, num_threads=threads, num_iteration=rounds)
+    return np.asarray(found, np.float64)
+
+
+def average_precision(is_fraud: Bools, score: Floats) -> float:
+    """PR-AUC by steps, of classes that are both there."""
+    return float(average_precision_score(is_fraud, score))

@@ -1,0 +1,143 @@
+"""Settings of the training job, read from the environment (``FRAUD_TRAIN_*``) or given by a caller."""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from fraud.settings.base import Settings
+
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+Cost = Annotated[float, Field(ge=0.0)]
+Address = Annotated[str, BeforeValidator(str)]  # a path, also as such, or a URI
+Days = Annotated[float, Field(gt=0.0)]
+
+
+class SourceSettings(Settings):
+    """What training and evaluation have in common: the tables, what errors cost, the registry."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid")
+
+    data: Address = "data"
+    """Folder (or URI) with the tables ``transactions`` and ``labels`` (.parquet, .csv, or Delta) and, in the
+    platform's own archive, ``features``; read where ``transactions`` is not given."""
+    transactions: Address = ""
+    """A table of transactions: a CSV or Parquet file, a folder of such files, or a Delta table (also a URI);
+    or such a folder of tables."""
+    labels: Address = ""
+    """A table of verdicts; not needed where the transactions have a column ``is_fraud``."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Our name: the tables' name of a column, where they differ, e.g. ``{"user_id": "card"}``."""
+    delta_options: dict[str, str] = Field(default_factory=dict)
+    """Access to the tables' object store, under delta-rs' names."""
+    vectors: Literal["auto", "served", "computed"] = "auto"
+    """Feature vectors: those that were served (needs ``features``), computed anew from the tables, or
+    served where every transaction has one of this build's feature table."""
+    label_gap_days: Annotated[float, Field(ge=0.0)] = 21.0
+    """How long verdicts take, days. Transactions younger than this at ``as_of`` are not trained on;
+    an older one without a verdict counts as honest. Where a table has no ``label_time``, verdicts are
+    taken to come so many days after their transaction."""
+
+    review_cost: Cost = 5.0
+    """An analyst's review, currency units."""
+    wrong_decline_cost: Cost = 20.0
+    """Declining an honest transaction, currency units."""
+    fraud_cost_share: Annotated[float, Field(gt=0.0)] = 1.0
+    """What an approved fraud costs, as a share of its amount."""
+    review_capacity: Share = 0.02
+    """Greatest share of transactions that analysts can review."""
+
+    seed: int = 7
+    """Of everything random."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Threads of the training; 0: all cores."""
+    mlflow_uri: str = "http://127.0.0.1:5000"
+    """MLflow tracking server: an address, ``sqlite:///<file>``, or ``databricks[://profile]``."""
+    registry_uri: str = ""
+    """MLflow registry where it is another one, e.g. ``databricks-uc``; empty: ``mlflow_uri``'s own."""
+    experiment: str = "fraud"
+    """MLflow experiment; on Databricks a workspace path such as ``/Shared/fraud``."""
+    model_name: str = "fraud"
+    """Name in the registry; in Unity Catalog ``catalog.schema.model``."""
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        """Refuse, before hours of work, names that Databricks would refuse at the end of them."""
+        if self.mlflow_uri.startswith("databricks") and not self.experiment.startswith("/"):
+            raise ValueError("experiment must be a workspace path on Databricks, e.g. /Shared/fraud")
+        registry = self.registry_uri or self.mlflow_uri
+        parts = self.model_name.split(".")
+        if registry.startswith("databricks-uc") and (len(parts) != 3 or not all(parts)):
+            raise ValueError("model_name must be catalog.schema.model in Unity Catalog")
+        return self
+
+
+class TrainSettings(SourceSettings):
+    """What to train on, and how."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAUD_TRAIN_", frozen=True, extra="forbid")
+
+    as_of: AwareDatetime | None = None
+    """The moment of training: no label that came later is used, and the test begins. None: ``test_share`` of
+    the data's time span before its end, or before ``test_until``, by ``test_days`` if given."""
+    test_share: Share = 0.25
+    """Share of the time span that is test when neither ``as_of`` nor ``test_days`` is given."""
+    test_days: Days | None = None
+    """Length of the test, days from ``as_of`` on; None: to the end."""
+    test_until: AwareDatetime | None = None
+    """End of the test; instead of ``test_days``."""
+    train_until: AwareDatetime | None = None
+    """End of the training period; instead of ``label_gap_days`` before ``as_of``, and not later than it."""
+    train_days: Days | None = None
+    """Length of the training period, days before its end; None: from the data's beginning."""
+    train_from: AwareDatetime | None = None
+    """Beginning of the training period; instead of ``train_days``."""
+
+    folds: Annotated[int, Field(ge=1, le=10)] = 3
+    """Forward-chaining validation: so many blocks at the end of the training period, each predicted by a
+    model of all that came before it."""
+    validation_share: Share = 0.4
+    """Share of the training period's time that these blocks cover together."""
+    trials: Annotated[int, Field(ge=0)] = 8
+    """Budget of the search for parameters (Optuna); 0: the defaults."""
+    tune_rows: Annotated[int, Field(ge=1_000)] = 100_000
+    """Transactions that the search sees at most: every fraud, and a sample of the honest."""
+    balance: Literal["auto", "none", "root", "full"] = "auto"
+    """Weight of a fraud: 1, the root of the honest to one fraud, or that ratio; auto: by validation."""
+    calibration: Literal["auto", "sigmoid", "isotonic"] = "auto"
+    """From log-odds to probabilities; auto: by validation."""
+    monotone: bool = True
+    """Whether the constraints that the feature table states hold in the trees."""
+    baselines: bool = True
+    """Whether the other models are trained and compared in the same run."""
+    baseline_rows: Annotated[int, Field(ge=1_000)] = 150_000
+    """Transactions that each of them sees at most: every fraud, and a sample of the honest."""
+    bootstrap: Annotated[int, Field(ge=0)] = 200
+    """Resamples of users behind the intervals; 0: none."""
+
+    alias: str = "auto"
+    """Alias that the new version gets; ``auto``: champion where there is none, else challenger (the gate
+    promotes it); empty: none."""
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> Self:
+        for days, date in (("train_days", "train_from"), ("test_days", "test_until")):
+            if getattr(self, days) is not None and getattr(self, date) is not None:
+                raise ValueError(f"give {days} or {date}, not both")
+        return self
+
+    @classmethod
+    def quick(cls, data: str, *, as_of: datetime, mlflow_uri: str, seed: int) -> Self:
+        """Make settings for a model in seconds: no search, no baselines, rough intervals."""
+        return cls(
+            data=data,
+            as_of=as_of,
+            mlflow_uri=mlflow_uri,
+            seed=seed,
+            folds=2,
+            trials=0,
+            balance="none",
+            baselines=False,
+            bootstrap=50,
+        )

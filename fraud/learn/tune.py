@@ -1,0 +1,120 @@
+"""The search for parameters (Optuna), and how much to trust what it finds.
+
+With a few hundred frauds, the best of many trials is best by luck as much as by merit. So a trial replaces
+the defaults only where its gain over the held blocks is larger than that gain's own standard error.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import optuna
+
+from fraud.learn.examples import Examples, forward_folds, thin
+from fraud.learn.fit import BALANCES, MONOTONE, PARAMETERS, Validation, validate_trees
+from fraud.learn.settings import TrainSettings
+
+TUNED_ROUNDS: Final = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How the trees are to be fitted."""
+
+    parameters: dict[str, Any]
+    balance: str
+    trials: tuple[tuple[dict[str, Any], float], ...] = ()
+    """What was tried, and its mean average precision on the held blocks."""
+
+    @property
+    def is_default(self) -> bool:
+        """Whether the defaults stayed."""
+        return self.parameters == PARAMETERS
+
+
+def choose(
+    train: Examples, settings: TrainSettings, on_step: Callable[[str], None] = lambda _: None
+) -> Choice:
+    """Choose the weight of a fraud, then the parameters, by forward-chaining validation.
+
+    The same examples and seed give the same choice.
+    """
+    sample = thin(train, settings.tune_rows, settings.seed)
+    folds = forward_folds(sample, settings.folds, settings.validation_share)
+    tried: list[tuple[dict[str, Any], float]] = []
+
+    def validate(parameters: dict[str, Any], balance: str) -> Validation:
+        found = validate_trees(
+            sample,
+            folds,
+            seed=settings.seed,
+            threads=settings.threads,
+            parameters=parameters,
+            balance=balance,
+            rounds=TUNED_ROUNDS,
+            monotone=monotone_of(settings),
+        )
+        changed = {name: value for name, value in parameters.items() if PARAMETERS.get(name) != value}
+        tried.append(({"balance": balance, **changed}, found.mean))
+        return found
+
+    balances: Sequence[str] = BALANCES if settings.balance == "auto" else (settings.balance,)
+    if len(balances) == 1 and not settings.trials:
+        return Choice(PARAMETERS, balances[0])
+    on_step(f"comparing the weights of a fraud: {', '.join(balances)}")
+    by_balance = {balance: validate(PARAMETERS, balance) for balance in balances}
+    # The plain weight stays unless another one is better beyond chance, as with the parameters.
+    balance, best = balances[0], by_balance[balances[0]]
+    for name in balances[1:]:
+        if is_better(by_balance[name], best):
+            balance, best = name, by_balance[name]
+    if not settings.trials:
+        return Choice(PARAMETERS, balance, tuple(tried))
+    on_step(f"searching for parameters, {settings.trials} trials")
+    parameters = PARAMETERS
+    study = _study(settings.seed)
+    for _ in range(settings.trials):
+        trial = study.ask()
+        candidate = {**PARAMETERS, **suggest(trial)}
+        found = validate(candidate, balance)
+        study.tell(trial, found.mean)
+        if is_better(found, best):
+            parameters, best = candidate, found
+    return Choice(parameters, balance, tuple(tried))
+
+
+def is_better(candidate: Validation, best: Validation) -> bool:
+    """Whether a gain over the held blocks is larger than its standard error."""
+    gain = candidate.scores - best.scores
+    if len(gain) == 1:
+        return bool(gain[0] > 0.01)
+    weight = best.frauds / best.frauds.sum()
+    mean = float(gain @ weight)
+    error = np.sqrt(float(((gain - mean) ** 2) @ weight) / (len(gain) - 1))
+    return bool(mean > max(error, 1e-4))
+
+
+def suggest(trial: optuna.Trial) -> dict[str, Any]:
+    """Draw parameters around the defaults."""
+    leaves = trial.suggest_int("num_leaves", 8, 64, log=True)
+    return {
+        "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.1, log=True),
+        "num_leaves": leaves,
+        "max_depth": trial.suggest_int("max_depth", 4, 8),
+        "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 5, 150, log=True),
+        "feature_fraction": trial.suggest_float("feature_fraction", 0.3, 1.0),
+        "bagging_fraction": trial.suggest_float("bagging_fraction", 0.5, 1.0),
+        "lambda_l2": trial.suggest_float("lambda_l2", 0.3, 30.0, log=True),
+    }
+
+
+def monotone_of(settings: TrainSettings) -> Sequence[int]:
+    """Constraints of the feature table, or none."""
+    return MONOTONE if settings.monotone else (0,) * len(MONOTONE)
+
+
+def _study(seed: int) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=5)
+    return optuna.create_study(direction="maximize", sampler=sampler)

@@ -1,0 +1,175 @@
+"""Fetching models from the MLflow registry, and following an alias.
+
+Reads the registry's alias and the version's artifact folder; writes nothing.
+"""
+
+import logging
+import os
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import mlflow
+import numpy as np
+from mlflow.exceptions import MlflowException
+
+from fraud.errors import BadModel, Unavailable
+from fraud.features import FEATURE_NAMES, FEATURES_VERSION
+from fraud.model.card import ScoringModel, check_fits, read_model
+from services.predictor import metrics
+from services.predictor.settings import PredictorSettings
+
+FIRST_RETRY_S: Final = 0.5
+_URI: Final = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
+_ABSENT: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
+"""What a registry answers about an alias that it does not have."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model that fits this build, with its version in the registry."""
+
+    scoring: ScoringModel
+    version: str
+
+
+class ModelSource:
+    """One model of the registry.
+
+    Parameters
+    ----------
+    settings
+        Of the model server.
+    is_required
+        Whether an alias that is not there is an error.
+    """
+
+    def __init__(self, settings: PredictorSettings, *, is_required: bool = True) -> None:
+        # The watcher has its own patience; without these, one call may take minutes to fail.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        # For the whole process: `models:/` addresses are resolved against these, not against arguments.
+        mlflow.set_tracking_uri(settings.mlflow_uri)
+        mlflow.set_registry_uri(settings.registry_uri or settings.mlflow_uri)
+        self._settings = settings
+        self._is_required = is_required
+        found = _URI.fullmatch(settings.model)
+        assert found is not None  # noqa: S101  (the settings' pattern)
+        self._name, self._alias, self._fixed = found["name"], found["alias"], found["version"]
+
+    def find_version(self) -> str | None:
+        """Ask which version is to be served; None where there is none and none is required.
+
+        Raises
+        ------
+        Unavailable
+            When the registry does not answer or has no such model or alias: ask again later.
+        """
+        if self._fixed:
+            return str(self._fixed)
+        try:
+            return str(mlflow.MlflowClient().get_model_version_by_alias(self._name, self._alias).version)
+        except MlflowException as error:
+            if error.error_code in _ABSENT and not self._is_required:
+                return None
+            raise Unavailable(f"no version for {self._settings.model}: {error}") from error
+
+    def fetch(self, version: str) -> ServedModel:
+        """Download, read, check and warm up one version.
+
+        Raises
+        ------
+        Unavailable
+            When it cannot be downloaded now.
+        BadModel
+            When it does not fit this build.
+        """
+        with TemporaryDirectory(prefix="model-") as folder:
+            try:
+                registered = mlflow.MlflowClient().get_model_version(self._name, version)
+                path = mlflow.artifacts.download_artifacts(f"models:/{self._name}/{version}", dst_path=folder)
+            except (MlflowException, OSError) as error:
+                raise Unavailable(f"version {version} cannot be downloaded: {error}") from error
+            scoring = read_model(Path(path), self._settings.threads)
+        check_fits(scoring.card, FEATURES_VERSION, FEATURE_NAMES)
+        blank = np.full((1, len(FEATURE_NAMES)), np.nan)
+        if not 0.0 <= scoring.predict(blank)[0] <= 1.0 or scoring.contributions(blank).shape != blank.shape:
+            raise BadModel(f"version {version} does not answer with probabilities")
+        metrics.MODEL_CREATED.labels(self._alias or "fixed").set(registered.creation_timestamp / 1000.0)
+        return ServedModel(scoring, version)
+
+
+class ModelWatcher:
+    """Publishes a version whenever the registry names another one, and outlives the registry's absence.
+
+    Parameters
+    ----------
+    source
+        Where models come from.
+    publish
+        Called with each new model that fits; with None when there is none to be served any more.
+    reload_s, backoff_max_s
+        Wait between looks; longest wait while the registry is away.
+    """
+
+    def __init__(
+        self,
+        source: ModelSource,
+        publish: Callable[[ServedModel | None], None],
+        reload_s: float,
+        backoff_max_s: float,
+    ) -> None:
+        self._source = source
+        self._publish = publish
+        self._reload_s = reload_s
+        self._backoff_max_s = backoff_max_s
+        self._stopping = threading.Event()
+        self._failures = 0
+        self._seen: str | None = None
+
+    def start(self) -> None:
+        """Watch in a thread of its own that ends with the process."""
+        threading.Thread(target=self._run, name="model-watcher", daemon=True).start()
+
+    def stop(self) -> None:
+        """End the watching."""
+        self._stopping.set()
+
+    def look(self) -> float:
+        """Look once, publish or refuse what is new, and return how long to wait before the next look."""
+        try:
+            version = self._source.find_version()
+            if version != self._seen:
+                self._take(version) if version else self._publish(None)
+                self._seen = version
+        except Unavailable as error:
+            metrics.REGISTRY_ERRORS.inc()
+            self._failures += 1
+            wait_s = min(FIRST_RETRY_S * 2.0 ** min(self._failures - 1, 16), self._backoff_max_s)
+            _log.warning("model registry: %s; next attempt in %.1f s", error, wait_s)
+            return wait_s
+        self._failures = 0
+        return self._reload_s
+
+    def _take(self, version: str) -> None:
+        try:
+            self._publish(self._source.fetch(version))
+        except BadModel as error:
+            metrics.REFUSED_MODELS.inc()
+            _log.error("model version %s refused, the old one stays: %s", version, error)
+
+    def _run(self) -> None:
+        wait_s = 0.0
+        while not self._stopping.wait(wait_s):
+            try:
+                wait_s = self.look()
+            except Exception:  # noqa: BLE001  (a bug here must not end the watching for good)
+                metrics.REGISTRY_ERRORS.inc()
+                _log.exception("looking for a model failed")
+                wait_s = self._backoff_max_s

@@ -1,0 +1,1 @@
+"""The rollout of a model version: a share of the calls, then champion or taken back."""

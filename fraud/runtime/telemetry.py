@@ -1,0 +1,99 @@
+"""Logs and metrics of every deployable: one format, one HTTP port with ``/metrics`` and ``/ready``.
+
+What a job that ends has measured reaches Prometheus through :mod:`fraud.watch.figures`.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from socketserver import ThreadingMixIn
+from typing import Any, Final
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import make_wsgi_app
+
+from fraud.errors import BadConfig
+
+LATENCY_BUCKETS_S: Final = (
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    0.75,
+    1.0,
+    1.5,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+)
+"""Upper bounds of the latency histograms, seconds."""
+AGE_BUCKETS_S: Final = (
+    1.0,
+    10.0,
+    60.0,
+    600.0,
+    3600.0,
+    6 * 3600.0,
+    86_400.0,
+    7 * 86_400.0,
+    30 * 86_400.0,
+)
+"""Upper bounds of ages, seconds: to a second, ..., a minute, an hour, a day, a week, a month, beyond."""
+EVENT_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86_400.0)
+"""Upper bounds of the histograms that begin at a transaction's event time, seconds."""
+STORE_BUCKETS_S: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5)
+"""Upper bounds of the times of a call of the feature store, seconds."""
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class's name
+        """Scrapes every few seconds are not worth a line each."""
+
+
+def configure_logging(level: str = "INFO") -> None:
+    """Log to standard error, one line a message, times in UTC."""
+    handler = logging.StreamHandler()
+    formatter = logging.Formatter(
+        "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S"
+    )
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("py4j").setLevel(logging.WARNING)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def serve_metrics(host: str, port: int, is_ready: Callable[[], bool]) -> WSGIServer:
+    """Answer ``GET /metrics`` (Prometheus) and ``GET /ready`` (200 or 503) from a thread of its own.
+
+    Raises
+    ------
+    BadConfig
+        When the port is taken.
+    """
+    metrics = make_wsgi_app()
+
+    def answer(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/ready":
+            ready = is_ready()
+            start("200 OK" if ready else "503 Service Unavailable", [("Content-Type", "text/plain")])
+            return [b"ready\n" if ready else b"not ready\n"]
+        found: Iterable[bytes] = metrics(environ, start)
+        return found
+
+    try:
+        server = make_server(host, port, answer, _Server, _QuietHandler)
+    except OSError as error:
+        raise BadConfig(f"port {port} for metrics cannot be used: {error}; set another one") from error
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return server

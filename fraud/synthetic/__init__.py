@@ -1,0 +1,1 @@
+"""The synthetic world: cardholders, merchants, honest traffic and eight patterns of fraud."""

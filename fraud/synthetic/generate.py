@@ -1,0 +1,78 @@
+"""A data set from settings: transactions, their labels, the users, the merchants and the true patterns.
+
+Reads nothing; :mod:`fraud.synthetic.files` writes what comes out.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.random import Generator
+
+from fraud.synthetic.drift import NEW_PATTERN, inject_drift
+from fraud.synthetic.fraud_patterns import PATTERNS, draw_fraud
+from fraud.synthetic.fraud_stage import set_stage
+from fraud.synthetic.honest import draw_honest
+from fraud.synthetic.population import Population, draw_population
+from fraud.synthetic.purchases import HONEST, Purchases
+from fraud.synthetic.settings import GeneratorSettings
+from fraud.synthetic.tables import labels_table, merchants_table, transactions_table, users_table
+
+__all__ = ["DataSet", "generate"]
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """What a run of the generator gives, as Arrow tables."""
+
+    transactions: pa.Table
+    """The fields of ``fraud.contracts.Transaction`` but schema_version, by event_time."""
+    labels: pa.Table
+    """The fields of ``fraud.contracts.Label`` but schema_version, one a transaction, by label_time."""
+    users: pa.Table
+    merchants: pa.Table
+    patterns: pa.Table
+    """transaction_id, pattern: the truth about each fraud, for reports alone."""
+
+
+def generate(settings: GeneratorSettings) -> DataSet:
+    """Generate a data set; the same settings give the same tables.
+
+    Examples
+    --------
+    >>> data_set = generate(GeneratorSettings(transactions=2_000, users=200, merchants=100))
+    >>> data_set.transactions.num_rows, data_set.patterns.num_rows
+    (2000, 40)
+    """
+    honest_rng, fraud_rng, record_rng, label_rng, drift_rng = (
+        np.random.default_rng(seed) for seed in np.random.SeedSequence([settings.seed, 2]).spawn(5)
+    )
+    population = draw_population(settings)
+    purchases = _draw_purchases(honest_rng, fraud_rng, drift_rng, population, settings)
+    transactions = transactions_table(record_rng, population, purchases, settings)
+    is_fraud = purchases.pattern != HONEST
+    names = np.array([*PATTERNS, NEW_PATTERN])[purchases.pattern[is_fraud]]
+    ids = transactions["transaction_id"].filter(pa.array(is_fraud))
+    return DataSet(
+        transactions=transactions,
+        labels=labels_table(label_rng, transactions, is_fraud),
+        users=users_table(population, settings),
+        merchants=merchants_table(population, settings),
+        patterns=pa.table({"transaction_id": ids, "pattern": pa.array(names.tolist(), pa.string())}),
+    )
+
+
+def _draw_purchases(
+    honest_rng: Generator,
+    fraud_rng: Generator,
+    drift_rng: Generator,
+    population: Population,
+    settings: GeneratorSettings,
+) -> Purchases:
+    """Draw honest and fraudulent purchases, by time."""
+    frauds = round(settings.transactions * settings.fraud_rate)
+    honest = draw_honest(honest_rng, population, settings.transactions - frauds, settings.span_us)
+    stage = set_stage(fraud_rng, population, honest, settings.span_us)
+    purchases = Purchases.concatenate([honest, draw_fraud(fraud_rng, stage, frauds)])
+    purchases = inject_drift(drift_rng, stage, purchases, settings)
+    return purchases.take(np.argsort(purchases.time_us, kind="stable"))

@@ -1,0 +1,108 @@
+"""The family ``fraud bench``: measurements on this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["app", "features", "score", "stream"]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+
+
+@app.callback()
+def _family() -> None:
+    """Measure this machine; every report names its size."""
+
+
+@app.command()
+def features(
+    out: Annotated[Path, typer.Option(help="Folder for features.json and features.png.")] = Path("bench"),
+    *,
+    quick: Annotated[bool, typer.Option("--quick", help="A minute instead of ten.")] = False,
+) -> None:
+    """Measure the fold: events per second on one core, growth, and against plain Python."""
+    from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
+
+    from fraud.tools.bench.features import FULL, QUICK, measure_features  # noqa: PLC0415
+    from fraud.tools.bench.fold_report import tables_of, write_report  # noqa: PLC0415
+
+    console = Console()
+    if not console.is_terminal:  # a file has no width of its own
+        console = Console(width=130)
+    with console.status("starting") as status:
+        report = measure_features(QUICK if quick else FULL, status.update)
+    for table in tables_of(report):
+        console.print(table)
+    for file in write_report(report, out):
+        console.print(f"wrote {file}", soft_wrap=True)
+
+
+@app.command()
+def stream(
+    out: Annotated[Path, typer.Option(help="Folder for stream.json and stream.png.")] = Path("bench"),
+    home: Annotated[Path, typer.Option(help="Folder of the platform that is measured; emptied.")] = Path(
+        ".fraud-bench"
+    ),
+    *,
+    quick: Annotated[bool, typer.Option("--quick", help="Three minutes instead of twelve.")] = False,
+) -> None:
+    """Measure the stream: throughput from a backlog, latency under load, against Spark's keyed state."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from fraud.tools.bench.machine import describe_machine  # noqa: PLC0415
+    from fraud.tools.bench.stream import FULL, QUICK, measure_streams  # noqa: PLC0415
+    from fraud.tools.bench.stream_report import tables_of, write_report  # noqa: PLC0415
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=130)
+    machine = describe_machine()
+    with console.status("starting") as status:
+        figures = measure_streams(home, QUICK if quick else FULL, status.update)
+    for table in tables_of(machine, figures):
+        console.print(table)
+    for file in write_report(machine, figures, out):
+        console.print(f"wrote {file}", soft_wrap=True)
+
+
+@app.command()
+def score(
+    out: Annotated[Path, typer.Option(help="Folder for score.json and score.png.")] = Path("bench"),
+    home: Annotated[Path, typer.Option(help="Folder of the run; given up at the next.")] = Path(
+        ".fraud-bench"
+    ),
+    rates: Annotated[
+        str, typer.Option(help="Requests a second, comma separated.")
+    ] = "50,250,500,1000,2000,3000",
+    seconds: Annotated[float, typer.Option(help="How long each rate is held.")] = 20.0,
+    *,
+    users: Annotated[int, typer.Option(help="Cardholders.")] = 5_000,
+    servers: Annotated[
+        str, typer.Option(help="Which to measure, comma separated.")
+    ] = "scoring,kserve,fastapi",
+    realtime: Annotated[
+        bool,
+        typer.Option(
+            "--realtime", help="Server and load generator go before other work of this machine (chrt, root)."
+        ),
+    ] = False,
+) -> None:
+    """Measure the scoring service under open-loop load, beside KServe's server and a plain FastAPI."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from fraud.tools.bench.score import measure_scoring  # noqa: PLC0415
+    from fraud.tools.bench.score_report import table_of, write_report  # noqa: PLC0415
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=130)
+    with console.status("measuring"):
+        wanted = tuple(float(rate) for rate in rates.split(","))
+        chosen = tuple(servers.split(","))
+        figures = measure_scoring(
+            home, rates=wanted, seconds=seconds, users=users, servers=chosen, is_realtime=realtime
+        )
+    console.print(table_of(figures))
+    for file in write_report(figures, out):
+        console.print(f"wrote {file}", soft_wrap=True)

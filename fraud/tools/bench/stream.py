@@ -1,0 +1,254 @@
+"""``fraud bench stream``: throughput from a Kafka backlog, and latency at shares of that rate.
+
+Runs the embedded platform in a folder of its own, on free ports. Reads nothing while it measures:
+latencies are computed afterwards from the timestamps that the broker gave to transactions and decisions.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from confluent_kafka import Consumer
+from confluent_kafka import TopicPartition as Position
+
+from fraud.contracts import DECISIONS, Decision
+from fraud.errors import Unavailable
+from fraud.features.kernel import Floats
+from fraud.kafka.counting import ProducerSettings
+from fraud.learn.settings import TrainSettings
+from fraud.learn.training import train
+from fraud.local import platform
+from fraud.local.settings import LocalSettings
+from fraud.synthetic import files
+from fraud.synthetic.generate import generate
+from fraud.synthetic.pace import Constant
+from fraud.synthetic.settings import GeneratorSettings
+from fraud.tools.bench.keyed_state import KeyedRate, compare_keyed_state
+from jobs.backfill.main import backfill
+from jobs.stream.settings import StreamSettings
+from services.simulator import stream
+
+HISTORY: Final = 100_000
+"""Transactions from before go-live: what the model is trained on and the store starts with."""
+HISTORY_DAYS: Final = 60
+"""The time that they span, days."""
+PATIENCE_S: Final = 300.0
+"""How long nothing may come before the measurement gives up, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """From the broker's append of a transaction to that of its decision, ms."""
+
+    rate: float
+    """Transactions a second that were sent."""
+    transactions: int
+    p50_ms: float
+    p99_ms: float
+    p999_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFigures:
+    """What one run measured."""
+
+    users: int
+    backlog: int
+    transactions_per_s: float
+    """Decided, from the end of the first micro-batch to the last decision of the backlog."""
+    archived_per_s: float
+    """The same until Delta holds them all."""
+    latencies: list[Latency]
+    keyed: list[KeyedRate]
+    """The user fold alone, by engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one run does."""
+
+    users: int
+    """Cardholders in the data."""
+    backlog: int
+    """Transactions that wait in Kafka when the job starts."""
+    seconds: float
+    """How long each rate is held."""
+    rates: tuple[float, ...]
+    """Transactions per second if above 1, else shares of the measured throughput."""
+    keyed: int = 0
+    """Transactions for the comparison with Spark's keyed state; 0 leaves it out."""
+
+
+FULL: Final = (
+    Work(10_000, 200_000, 20.0, (1_000.0, 0.1, 0.5, 0.9), keyed=100_000),
+    Work(100_000, 200_000, 0.0, ()),
+    Work(1_000_000, 300_000, 0.0, (), keyed=100_000),
+)
+QUICK: Final = (Work(10_000, 100_000, 15.0, (1_000.0,), keyed=60_000),)
+MICRO_BATCH: Final = 20_000
+
+
+def measure_streams(home: Path, works: Sequence[Work], tell: Callable[[str], None]) -> list[StreamFigures]:
+    """Measure one after the other; ``home`` is emptied before each."""
+    return [measure_stream(home, work, tell) for work in works]
+
+
+def measure_stream(home: Path, work: Work, tell: Callable[[str], None], seed: int = 7) -> StreamFigures:
+    """Measure the streaming job of an embedded platform made for it in ``home``."""
+    users, backlog, seconds, rates = work.users, work.backlog, work.seconds, work.rates
+    tell(f"{users:,} users: generating and training")
+    settings = _own_platform(home)
+    paced = int(seconds * sum(rate if rate > 1 else rate * 20_000 for rate in rates))
+    total = HISTORY + backlog + paced
+    world = GeneratorSettings(
+        transactions=total,
+        users=users,
+        merchants=max(users // 2, 100),
+        days=HISTORY_DAYS * total // HISTORY,
+        seed=seed,
+    )
+    data = generate(world)
+    files.write(data, home / "data")
+    history = data.transactions.slice(0, HISTORY)
+    go_live = pc.max(history.column("event_time")).as_py() + timedelta(microseconds=1)
+    known = data.labels.filter(pc.less(data.labels.column("label_time"), pa.scalar(go_live)))
+    stream_settings = StreamSettings(home=home / "stream")
+    with _running(settings):
+        platform.up(settings, parts=("broker", "mlflow"))
+        urls = {part.name: part.url or "" for part in platform.status(settings)}
+        train(TrainSettings.quick(str(home / "data"), as_of=go_live, mlflow_uri=urls["mlflow"], seed=seed))
+        backfill(history, known, stream_settings)
+        producer = ProducerSettings(bootstrap=urls["broker"])
+        stream.play(data.transactions.slice(HISTORY, work.keyed), None, producer)
+        keyed = (
+            compare_keyed_state(urls["broker"], work.keyed, MICRO_BATCH, home / f"keyed-{users}", tell)
+            if work.keyed
+            else []
+        )
+        rest = backlog - work.keyed
+        stream.play(data.transactions.slice(HISTORY + work.keyed, rest), None, producer)
+        tell(f"{users:,} users: a backlog of {backlog:,} transactions")
+        reader = Decisions(urls["broker"])
+        platform.up(settings, parts=("stream",))
+        reader.wait_for(backlog)
+        decided = reader.read()
+        _wait_for_archive(stream_settings)
+        archived = time.time()
+        first, rate = _sustained(decided)
+        latencies = []
+        at = HISTORY + backlog
+        for wanted in rates:
+            pace = wanted if wanted > 1 else wanted * rate
+            count = int(pace * seconds)
+            tell(f"{users:,} users: {pace:,.0f} transactions/s for {seconds:.0f} s")
+            stream.play(data.transactions.slice(at, count), None, producer, Constant(pace))
+            reader.wait_for(count)
+            latencies.append(_latency(pace, reader.read()))
+            at += count
+    return StreamFigures(
+        users=users,
+        backlog=backlog,
+        transactions_per_s=rate,
+        archived_per_s=(backlog - first.count) / (archived - first.end_ms / 1e3),
+        latencies=latencies,
+        keyed=keyed,
+    )
+
+
+class Decisions:
+    """Reads the topic ``decisions`` from where it stands now."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._consumer = Consumer(
+            {"bootstrap.servers": bootstrap, "group.id": "fraud-bench", "enable.auto.commit": False}
+        )
+        partitions = self._consumer.list_topics(DECISIONS, timeout=10.0).topics[DECISIONS].partitions
+        self._positions = {number: self._end(number) for number in partitions}
+
+    def wait_for(self, count: int) -> None:
+        """Wait until that many decisions have come since the last read, looking at offsets alone."""
+        have, changed = -1, time.monotonic()
+        while have < count:
+            now = sum(self._end(number) - start for number, start in self._positions.items())
+            if now != have:
+                have, changed = now, time.monotonic()
+            elif time.monotonic() - changed > PATIENCE_S:
+                raise Unavailable(f"only {have:,} of {count:,} decisions came; see the logs (`fraud status`)")
+            time.sleep(0.1)
+
+    def read(self) -> Floats:
+        """Read what has come; returns [n, 3]: appended, decided, micro-batch (ms, ms, number)."""
+        found = []
+        for number, start in self._positions.items():
+            end = self._end(number)
+            self._consumer.assign([Position(DECISIONS, number, start)])
+            left = end - start
+            while left > 0:
+                for message in self._consumer.consume(min(left, 10_000), 1.0):
+                    decision = Decision.model_validate_json(message.value() or b"")
+                    taken_ms = decision.received_at.timestamp() * 1e3
+                    found.append((taken_ms, message.timestamp()[1], decision.epoch))
+                    left -= 1
+            self._positions[number] = end
+        return np.array(found, np.float64).reshape(-1, 3)
+
+    def _end(self, number: int) -> int:
+        return int(self._consumer.get_watermark_offsets(Position(DECISIONS, number), timeout=10.0)[1])
+
+
+@dataclass(frozen=True, slots=True)
+class FirstBatch:
+    """The micro-batch in which everything still warms up; it is left out."""
+
+    count: int
+    end_ms: float
+
+
+def _sustained(decided: Floats) -> tuple[FirstBatch, float]:
+    is_first = decided[:, 2] == decided[:, 2].min()
+    first = FirstBatch(int(is_first.sum()), float(decided[is_first, 1].max()))
+    return first, (len(decided) - first.count) / (decided[:, 1].max() - first.end_ms) * 1e3
+
+
+def _latency(rate: float, decided: Floats) -> Latency:
+    p50, p99, p999 = np.percentile(decided[:, 1] - decided[:, 0], [50, 99, 99.9]).tolist()
+    return Latency(rate, len(decided), p50, p99, p999)
+
+
+def _own_platform(home: Path) -> LocalSettings:
+    if home.exists():
+        platform.down(LocalSettings(home=home))
+        shutil.rmtree(home)
+    return LocalSettings(
+        home=home,
+        kafka_port=0,
+        kafka_controller_port=0,
+        mlflow_port=0,
+        predictor_port=0,
+        stream_metrics_port=0,
+        scoring_port=0,
+    )
+
+
+@contextmanager
+def _running(settings: LocalSettings) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        platform.down(settings)
+
+
+def _wait_for_archive(settings: StreamSettings) -> None:
+    give_up = time.monotonic() + PATIENCE_S
+    while any(settings.spool_path.glob("[0-9]*-[0-9]*")):
+        if time.monotonic() > give_up:
+            raise Unavailable("the archive does not empty the spool; see the logs (`fraud status`)")
+        time.sleep(0.1)

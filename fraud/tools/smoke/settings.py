@@ -1,0 +1,31 @@
+"""Settings of the smoke test (``FRAUD_SMOKE_*``)."""
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from fraud.settings.base import Settings
+
+
+class SmokeSettings(Settings):
+    """How much to send, where, and how long an answer may take."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAUD_SMOKE_", frozen=True, extra="forbid")
+
+    kafka_bootstrap: str = "localhost:9092"
+    """Host and port of the brokers, comma separated."""
+    kafka_options: dict[str, str] = Field(default_factory=dict)
+    """Further client options under Kafka's names."""
+    predictor_url: str = ""
+    """Base address of a model server that must answer first; empty: none is asked."""
+    transactions: Annotated[int, Field(ge=100)] = 300
+    """How many to send."""
+    rate_per_s: Annotated[float, Field(gt=0.0)] = 50.0
+    """How fast, transactions a second."""
+    seed: Annotated[int, Field(ge=0)] | None = None
+    """Of the transactions; None: another one each time, so that none is a duplicate of an earlier run's."""
+    wait_s: Annotated[float, Field(gt=0.0)] = 180.0
+    """How long the last decision may take after the last transaction, seconds."""
+    needs_model: bool = True
+    """Whether a decision without the model fails the test."""

@@ -1,0 +1,199 @@
+"""Rules: what holds, what goes before what, and that a wrong file is refused with its line."""
+
+import json
+import math
+import os
+import re
+from pathlib import Path
+from time import process_time
+
+import pytest
+
+from fraud.contracts import Outcome
+from fraud.decide.rules import RuleFile, compile_rules, overrule, read_rules
+from fraud.errors import BadConfig
+
+GOOD = b"""\
+version: "1"
+lists:
+  stolen: [d1, d2]
+  good: [u9]
+rules:
+  - name: stolen_device
+    when: in_list(device_id, 'stolen')
+    then: decline
+    reason: the device is reported as stolen
+  - name: many
+    when: count_1h_by_user >= 5.0 && amount > 10.0
+    then: review
+    reason: many transactions in an hour
+  - name: good_customer
+    when: in_list(user_id, 'good') && score < 0.9
+    then: approve
+    reason: known customer
+    expires: 2026-12-31T00:00:00Z
+"""
+BEFORE, AFTER = 1_790_000_000.0, 1_800_000_000.0
+
+
+def names(values: dict[str, object], now_s: float = BEFORE) -> list[str]:
+    return [rule.name for rule in compile_rules(GOOD).holding(values, now_s)]
+
+
+def test_the_example_that_ships_compiles_and_has_a_rule_of_each_kind() -> None:
+    rules = read_rules(Path(__file__).parents[2] / "services/scoring/rules.example.yaml")
+    held = rules.holding({"device_id": "device-reported-1", "count_1h_by_user": 8.0, "amount": 1.0}, BEFORE)
+    assert [rule.name for rule in held] == ["stolen_device", "burst_of_small_amounts"]
+    assert {rule.outcome for rule in rules.rules} == set(Outcome)
+    assert min(rule.expires_s for rule in rules.rules) < math.inf
+
+
+def test_rules_hold_by_fields_features_score_and_lists() -> None:
+    assert names({"device_id": "d2"}) == ["stolen_device"]
+    assert names({"count_1h_by_user": 5.0, "amount": 10.5}) == ["many"]
+    assert names({"user_id": "u9", "score": 0.5}) == ["good_customer"]
+    assert names({"user_id": "u9", "score": 0.95}) == []
+
+
+_TRUTH = {"true": True, "false": False, "unknown": None}
+_ATOMS = {"true": "amount > 1.0", "false": "amount > 3.0", "unknown": "device_id == 'd1'"}
+
+
+@pytest.mark.parametrize("left", _TRUTH)
+@pytest.mark.parametrize("right", _TRUTH)
+def test_missing_values_follow_three_valued_logic(left: str, right: str) -> None:
+    a, b = _TRUTH[left], _TRUTH[right]
+    either = True if True in (a, b) else None if None in (a, b) else False
+    both = False if False in (a, b) else None if None in (a, b) else True
+    for sign, expected in (("||", either), ("&&", both)):
+        expression = f"({_ATOMS[left]}) {sign} ({_ATOMS[right]})"
+        for when, value in (
+            (expression, expected),
+            (f"!({expression})", None if expected is None else not expected),
+        ):
+            rules = compile_rules(
+                f'version: a\nrules:\n- {{name: x, when: "{when}", then: review, reason: r}}\n'.encode()
+            )
+            held = rules.holding({"amount": 2.0, "device_id": None}, BEFORE)
+            assert bool(held) is (value is True), when
+
+
+def test_a_rule_that_needs_something_missing_does_not_hold() -> None:
+    assert names({"count_1h_by_user": math.nan, "amount": 99.0}) == []
+    assert names({"user_id": "u9", "score": None}) == []
+    assert names({}) == []
+
+
+def test_a_value_of_one_decision_is_not_seen_by_the_next() -> None:
+    rules = compile_rules(GOOD)
+    assert rules.holding({"device_id": "d1"}, BEFORE)
+    assert not rules.holding({"amount": 1.0}, BEFORE)
+
+
+def test_words_of_loops_in_texts_and_quick_patterns_are_no_loops() -> None:
+    when = "category == 'all (x)' || channel == \"map(\" || user_id.matches(r'^test-[0-9]+') // any filter(x)"
+    rule = {"name": "x", "when": when, "then": "review", "reason": "r"}
+    rules = compile_rules(json.dumps({"version": "a", "rules": [rule]}).encode())
+    assert rules.holding({"category": "grocery", "channel": "chip", "user_id": "test-1"}, BEFORE)
+
+
+def test_a_list_of_300_000_entries_is_read_in_seconds() -> None:
+    entries = b"".join(b"  - device-%d\n" % i for i in range(300_000))
+    started = process_time()
+    rules = compile_rules(GOOD.replace(b"  stolen: [d1, d2]\n", b"  stolen:\n" + entries))
+    assert process_time() - started < 10.0  # 25 s before; about 2 s
+    assert [rule.name for rule in rules.holding({"device_id": "device-299999"}, BEFORE)] == ["stolen_device"]
+
+
+def test_an_expired_rule_does_not_hold() -> None:
+    assert names({"user_id": "u9", "score": 0.5}, AFTER) == []
+
+
+@pytest.mark.parametrize(
+    ("decided", "values", "expected"),
+    [
+        (Outcome.APPROVE, {"device_id": "d1", "user_id": "u9", "score": 0.1}, Outcome.DECLINE),
+        (Outcome.DECLINE, {"user_id": "u9", "score": 0.1}, Outcome.APPROVE),
+        (Outcome.APPROVE, {"count_1h_by_user": 9.0, "amount": 99.0}, Outcome.REVIEW),
+        (Outcome.DECLINE, {"count_1h_by_user": 9.0, "amount": 99.0}, Outcome.DECLINE),
+        (Outcome.REVIEW, {}, Outcome.REVIEW),
+    ],
+)
+def test_decline_goes_before_approve_before_review_before_the_model(
+    decided: Outcome, values: dict[str, object], expected: Outcome
+) -> None:
+    assert overrule(decided, compile_rules(GOOD).holding(values, BEFORE))[0] is expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        (b"count_1h_by_user >=", b"count_1h_by_usr >=", 11, "did you mean count_1h_by_user"),
+        (b"amount > 10.0", b"amount > 'x'", 11, "many: "),
+        (b"amount > 10.0", b"amount >", 11, "many: "),
+        (b"in_list(device_id, 'stolen')", b"in_list(device_id, 'stollen')", 7, "stolen_device: .*stollen"),
+        (b"in_list(device_id, 'stolen')", b"__import__('os')", 7, "stolen_device: "),
+        (b"in_list(device_id, 'stolen')", b"amount * 2.0", 7, "true or false"),
+        (b"then: review", b"then: refuse", 12, "then"),
+        (b"name: many", b"name: stolen_device", 10, "stands above"),
+        (b"expires:", b"expire:", 18, "expire"),
+        (b"rules:\n", b"rules: [\n", 6, "not YAML"),
+        (b"amount > 10.0", b"1 / 0 == 1", 11, "many: division by zero"),
+        (b"amount > 10.0", b"[1][9] == 1", 11, "many: .*bounds"),
+        (b"amount > 10.0", b"[1, 2].all(score, [1, 2].all(score, score > 0))", 11, r"all\(\) is a loop"),
+        (b"amount > 10.0", b"[amount].exists_one(y, true)", 11, r"exists_one\(\) is a loop"),
+        (b"amount > 10.0", b"[[amount]].map (amount, amount + amount) == []", 11, r"map\(\) is a loop"),
+        (b"amount > 10.0", b"false && user_id.matches(user_id)", 11, "takes its pattern as a text"),
+        (b"amount > 10.0", rb"false && user_id.matches(r'(\w{20}){5}')", 11, "ms to compile"),
+        (b"amount > 10.0", b"false && user_id.matches('(')", 11, "not a valid regex"),
+        (b"amount > 10.0", b" || ".join([b"user_id.matches('a')"] * 6), 11, "6 calls of matches"),
+        (
+            b"then: review",
+            b"then: review\n    then: decline",
+            13,
+            "the key then stands twice, first in line 12",
+        ),
+        (b"  good: [u9]", b"  good: [u9]\n  stolen: [u9]", 5, "the key stolen stands twice, first in line 3"),
+        (b"  stolen: [d1, d2]\n  good: [u9]", b"  stolen: &a [d1, d2]\n  good: *a", 3, "an alias repeats"),
+        (b"lists:", b"lists: !!set", 2, "the tag .*set is not allowed"),
+        (b"[d1, d2]", b"[" * 100_000, 3, "nested deeper than 50"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_line_and_reason(old: bytes, new: bytes, line: int, words: str) -> None:
+    assert old in GOOD
+    with pytest.raises(BadConfig, match=f"rules:{line}: .*{words}"):
+        compile_rules(GOOD.replace(old, new, 1))
+
+
+def test_a_rule_that_fails_does_not_hold() -> None:
+    raw = b"version: a\nrules:\n- {name: x, when: 10 / int(amount) > 3, then: review, reason: r}\n"
+    assert compile_rules(raw).holding({"amount": 0.5}, 0.0) == []
+
+
+def test_a_date_that_is_none_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_bytes(GOOD)
+    watched = RuleFile(file)
+    file.write_bytes(re.sub(rb"expires: \S+", b"expires: 2027-02-30T00:00:00Z", GOOD))
+    assert not watched.look()
+    assert "day is out of range" in watched.refused
+
+
+def test_a_file_is_taken_in_when_it_changes_and_a_wrong_one_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_bytes(GOOD)
+    watched = RuleFile(file)
+    first = watched.rules.version
+    assert not watched.look()
+    file.write_bytes(GOOD.replace(b"then: review", b"then: refuse"))
+    assert not watched.look()
+    assert "rules.yaml:12" in watched.refused
+    assert watched.rules.version == first
+    file.write_bytes(GOOD.replace(b'"1"', b'"2"'))
+    os.utime(file, (1, 1))
+    assert watched.look()
+    assert watched.rules.version.startswith("2+")
+    assert watched.refused == ""
+    file.unlink()
+    assert not watched.look()
+    assert watched.rules.version.startswith("2+")

@@ -1,0 +1,215 @@
+"""The archive's Delta tables as readers of the log find them."""
+
+import base64
+import json
+import shutil
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from deltalake.exceptions import CommitFailedError
+
+from fraud.contracts import TRANSACTIONS
+from fraud.decide.experiment import TRIAL_FIELDS
+from fraud.errors import BadState, Unavailable
+from fraud.log import archive, rows
+from fraud.log.archive import Archive
+from fraud.log.tables import Log, find_table
+from fraud.store import Epoch, open_store
+from jobs.parity.compare import compare
+from jobs.stream import main
+from jobs.stream.context import TaskContext
+from jobs.stream.publish import _messages
+from jobs.stream.settings import StreamSettings
+from tests.jobs.stream.test_passes import kafka, transaction, values
+from tests.load.parity import run_batch, spool
+
+ADDED = rows.SPOOLED.names[-1]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> StreamSettings:
+    return StreamSettings(home=tmp_path / "a home")
+
+
+@pytest.fixture
+def context(settings: StreamSettings) -> TaskContext:
+    with open_store(settings.store) as store:
+        token, generation = store.acquire("test"), store.generation_of("test")
+    return TaskContext(Epoch(generation, 0), token, settings.store, settings.spool_path, (), "", 0.1)
+
+
+def play(context: TaskContext, batch: int, *, is_good: bool = True) -> Path:
+    """Run a micro-batch of 20 records and leave its result where the archive looks; not yet committed."""
+    at, first = replace(context, epoch=Epoch(context.epoch.generation, batch)), 20 * batch
+    records = values([transaction(i, i % 3, i % 2, i) for i in range(first, first + 20)])
+    if not is_good:
+        records = [(TRANSACTIONS, 0, b"{")] * 20
+    spool(at, run_batch(at, kafka(records, first), np.random.default_rng(batch)))
+    return at.spool_folder / "part-00000.parquet"
+
+
+def archive_up_to(settings: StreamSettings, batch: int) -> int:
+    commits = settings.checkpoint_path / "commits"
+    commits.mkdir(parents=True, exist_ok=True)
+    (commits / str(batch)).touch()
+    return Archive(settings.spool_path, settings.checkpoint_path, settings.delta_path, {}).run(1)
+
+
+def test_the_log_reaches_as_far_as_the_checkpoint_whatever_the_micro_batches_hold(
+    settings: StreamSettings, context: TaskContext
+) -> None:
+    for batch, is_good in enumerate((True, False, True, True)):
+        play(context, batch, is_good=is_good)
+        archive_up_to(settings, batch)
+        assert Log(settings.delta_path).reach == Epoch(1, batch)
+    found = compare(settings.delta_path)
+    assert (found.transactions, found.errors()) == (60, [])
+
+
+def test_a_micro_batch_that_cannot_be_removed_is_archived_once(
+    settings: StreamSettings, context: TaskContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    play(context, 0)
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", refuse)
+        assert archive_up_to(settings, 0) == 0
+    play(context, 1)
+    assert [archive_up_to(settings, 1) for _ in range(3)] == [1, 1, 0]
+    assert not list(settings.spool_path.glob("0*"))
+    found = compare(settings.delta_path)
+    assert (found.transactions, found.errors()) == (40, [])
+
+
+def test_a_commit_that_meets_another_one_is_made_again(
+    settings: StreamSettings, context: TaskContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, meets = archive.write_deltalake, iter([True, False, True])
+
+    def write_or_meet(*given: Any, **options: Any) -> None:
+        if next(meets, False):
+            raise CommitFailedError("the properties have changed")
+        write(*given, **options)
+
+    monkeypatch.setattr(archive, "write_deltalake", write_or_meet)
+    play(context, 0)
+    assert archive_up_to(settings, 0) == 1
+    assert compare(settings.delta_path).transactions == 20
+
+
+def test_a_store_that_has_lost_the_checkpoints_states_stops_the_start(
+    settings: StreamSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def go_on(*_: object, **__: object) -> None:
+        raise Unavailable("it would have started")
+
+    monkeypatch.setattr(main, "open_session", go_on)
+    with pytest.raises(Unavailable):
+        main.StreamJob(settings)
+    (settings.checkpoint_path / "commits").mkdir()
+    (settings.checkpoint_path / "commits" / "57").touch()
+    with pytest.raises(Unavailable):
+        main.StreamJob(settings)
+    another = settings.model_copy(update={"store_url": f"lmdb://{settings.home / 'another'}"})
+    with pytest.raises(BadState, match="rebuild-store"):
+        main.StreamJob(another)
+
+
+def test_a_micro_batch_that_begins_while_the_job_ends_holds_nothing_up() -> None:
+    job = object.__new__(main.StreamJob)
+    job._stop, job._batch = threading.Event(), threading.Lock()
+    found: list[BaseException] = []
+
+    def process() -> None:
+        try:
+            job._process(None, 7)
+        except Unavailable as error:
+            found.append(error)
+
+    with job._batch:  # as `run` does when it stops the query, which waits for the micro-batch
+        late = threading.Thread(target=process, daemon=True)
+        late.start()
+        job.stop()
+        late.join(10.0)
+        assert not late.is_alive()
+    assert "next start" in str(found[0])
+
+
+def test_a_letter_too_long_for_kafka_goes_without_its_record() -> None:
+    long = {"kind": rows.DEAD_LETTER, "topic": "transactions", "source_partition": 0, "source_offset": 7}
+    at = datetime.now(UTC)
+    long |= {"received_at": at, "processed_at": at, "epoch": 3, "generation": 1, "reason": "invalid_json"}
+    found = [
+        json.loads(value)
+        for size in (100, 900_000)
+        for _, _, value in _messages(
+            pa.Table.from_pylist([{**long, "detail": "no", "key": "u", "raw": b"x" * size}], rows.SPOOLED)
+        )
+    ]
+    assert [len(base64.b64decode(one["raw"])) for one in found] == [100, 0]
+    assert "900,000 bytes are in the Delta table" in found[1]["detail"]
+
+
+def test_a_micro_batch_that_is_not_committed_is_not_in_the_log(
+    settings: StreamSettings, context: TaskContext
+) -> None:
+    play(context, 0)
+    play(context, 1)
+    assert archive_up_to(settings, 0) == 1
+    assert compare(settings.delta_path).transactions == 20
+
+
+def test_a_table_that_is_ahead_is_read_as_far_as_all_are_complete(
+    settings: StreamSettings, context: TaskContext, tmp_path: Path
+) -> None:
+    """As between two commits of a round: the transactions are there, their vectors are not yet."""
+    play(context, 0)
+    archive_up_to(settings, 0)
+    shutil.copytree(settings.delta_path, tmp_path / "behind")
+    play(context, 1)
+    archive_up_to(settings, 1)
+    shutil.rmtree(tmp_path / "behind" / "transactions")
+    shutil.copytree(f"{settings.delta_path}/transactions", tmp_path / "behind" / "transactions")
+    found = compare(str(tmp_path / "behind"))
+    assert (found.transactions, found.missing, found.errors()) == (20, 0, [])
+
+
+def test_a_feature_that_is_added_becomes_a_column_and_older_vectors_lack_it(
+    settings: StreamSettings, context: TaskContext
+) -> None:
+    older = play(context, 0)
+    pq.write_table(pq.read_table(older).drop_columns([ADDED]), older)
+    archive_up_to(settings, 0)
+    play(context, 1)
+    archive_up_to(settings, 1)
+    found = compare(settings.delta_path)
+    assert (found.transactions, found.errors()) == (40, [])
+    assert found.features[ADDED].compared == 20
+    assert found.features["transaction_amount"].compared == 40
+
+
+def test_decisions_from_before_experiments_stay_readable_beside_those_of_one(
+    settings: StreamSettings, context: TaskContext
+) -> None:
+    older = play(context, 0)
+    pq.write_table(pq.read_table(older).drop_columns(list(TRIAL_FIELDS)), older)
+    archive_up_to(settings, 0)
+    newer = play(context, 1)
+    table = pq.read_table(newer)
+    arms = pa.array(["control"] * table.num_rows)
+    pq.write_table(table.set_column(table.column_names.index("arm"), "arm", arms), newer)
+    archive_up_to(settings, 1)
+    decisions = find_table(settings.delta_path, "decisions")
+    assert decisions is not None
+    found = decisions.rows(("transaction_id", "arm"), pc.scalar(value=True)).column("arm").to_pylist()
+    assert sorted(found, key=str) == [None] * 20 + ["control"] * 20
