@@ -19,9 +19,9 @@ from mlflow.exceptions import MlflowException
 
 from fraud.errors import BadModel, Unavailable
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
+from fraud.model import metrics
 from fraud.model.card import ScoringModel, check_fits, read_model
-from services.predictor import metrics
-from services.predictor.settings import PredictorSettings
+from fraud.model.settings import RegistrySettings
 
 FIRST_RETRY_S: Final = 0.5
 _URI: Final = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
@@ -44,12 +44,12 @@ class ModelSource:
     Parameters
     ----------
     settings
-        Of the model server.
+        The registry and the model.
     is_required
         Whether an alias that is not there is an error.
     """
 
-    def __init__(self, settings: PredictorSettings, *, is_required: bool = True) -> None:
+    def __init__(self, settings: RegistrySettings, *, is_required: bool = True) -> None:
         # The watcher has its own patience; without these, one call may take minutes to fail.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from fraud.errors import BadConfig, BadInput
-from fraud.settings.store import StoreSettings
+from fraud.settings.stream import StoreSettings
 from fraud.store import report
 from fraud.store.base import FeatureStore, Kind, open_store
 from fraud.store.retention import EXACT_AFTER_DAYS, expire_before_us

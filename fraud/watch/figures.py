@@ -43,9 +43,9 @@ def publish_figures(delta: str, options: Mapping[str, str], job: str, registry: 
     Parameters
     ----------
     delta
-        Path or URI under which the Delta tables lie (``StreamSettings().delta_path``).
+        Path or URI under which the Delta tables lie (``LakeSettings().delta_path``).
     options
-        Access to the object store, under delta-rs' names (``StreamSettings().delta_options``).
+        Access to the object store, under delta-rs' names (``LakeSettings().delta_options``).
     job
         One word, the job's folder; a job's figures are all named ``fraud_<job>_...``.
     registry

@@ -28,10 +28,10 @@ from fraud.features.events import events_of_labels, events_of_transactions, micr
 from fraud.log import rows
 from fraud.log.arrival import Ints
 from fraud.runtime.telemetry import configure_logging
+from fraud.settings.stream import LogSettings
 from fraud.store import Epoch, FeatureStore, Kind, open_store
 from fraud.store.value import FIRST_SEEN, state_before
 from jobs.backfill.settings import BackfillSettings
-from jobs.stream.settings import StreamSettings
 
 log = logging.getLogger("jobs.backfill")
 
@@ -52,7 +52,7 @@ class Backfilled:
 
 
 def backfill(
-    transactions: pa.Table, labels: pa.Table, settings: StreamSettings, rows_at_once: int = SLICE_ROWS
+    transactions: pa.Table, labels: pa.Table, settings: LogSettings, rows_at_once: int = SLICE_ROWS
 ) -> Backfilled:
     """Fold history; running it again before the stream's first micro-batch changes nothing.
 
@@ -112,7 +112,7 @@ def backfill(
     )
 
 
-def run(settings: BackfillSettings, stream: StreamSettings) -> Backfilled | None:
+def run(settings: BackfillSettings, stream: LogSettings) -> Backfilled | None:
     """Fold the tables of a folder, unless the streaming job has begun; then returns None.
 
     Raises
@@ -137,7 +137,7 @@ def main() -> None:
     """Read the settings and fold."""
     configure_logging()
     try:
-        done = run(BackfillSettings(), StreamSettings())
+        done = run(BackfillSettings(), LogSettings())
     except FraudError as error:
         sys.exit(f"error: {error}")
     log.info("the streaming job has begun: nothing to do" if done is None else f"folded {done}")

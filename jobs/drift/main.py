@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from fraud.errors import BadInput, BadModel, Unavailable
 from fraud.model.publish import open_registry
 from fraud.model.registry import ModelVersions
+from fraud.settings.stream import LakeSettings
 from fraud.watch.figures import publish_figures
 from fraud.watch.profile import PROFILE_FILE, Profile
 from jobs.drift.judge import Judge
@@ -19,7 +20,6 @@ from jobs.drift.plots import as_image, draw_columns, draw_scores
 from jobs.drift.read import count_days, last_day
 from jobs.drift.report import Account, as_gauges, write_report
 from jobs.drift.settings import DriftSettings
-from jobs.stream.settings import StreamSettings
 
 
 def run(settings: DriftSettings, tell: Callable[[str], None] = lambda _: None) -> Account:
@@ -32,7 +32,7 @@ def run(settings: DriftSettings, tell: Callable[[str], None] = lambda _: None) -
     Unavailable
         When the registry or the tables do not answer; try again.
     """
-    stream = StreamSettings()
+    stream = LakeSettings()
     delta, options = settings.delta or stream.delta_path, stream.delta_options
     version, profile = load_profile(settings)
     last = _day_before(settings.until) if settings.until else last_day(delta, options)

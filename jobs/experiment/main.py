@@ -14,12 +14,12 @@ from pathlib import Path
 from fraud.decide.experiment import Experiment, Stop, read_experiment, read_stop, stop_experiment
 from fraud.errors import FraudError, Unavailable
 from fraud.runtime.telemetry import configure_logging
+from fraud.settings.stream import LakeSettings
 from fraud.watch.figures import publish_figures
 from jobs.experiment.analysis import Analysis, analyse, state_of
 from jobs.experiment.outcomes import read_outcomes
 from jobs.experiment.report import figures_of, write_html
 from jobs.experiment.settings import ExperimentSettings
-from jobs.stream.settings import StreamSettings
 
 log = logging.getLogger("jobs.experiment")
 
@@ -33,7 +33,7 @@ def look_once(settings: ExperimentSettings) -> tuple[Analysis, Stop | None]:
         When the definition is wrong, nothing has been decided under it, or the tables cannot be read.
     """
     experiment = read_experiment(settings.file)
-    stream = StreamSettings()
+    stream = LakeSettings()
     delta = settings.delta or stream.delta_path
     outcomes = read_outcomes(delta, stream.delta_options, experiment)
     return analyse(experiment, outcomes), read_stop(settings.file, experiment)
@@ -53,7 +53,7 @@ def run(settings: ExperimentSettings) -> tuple[Analysis, Stop | None]:
     unfinished.write_text(json.dumps(state_of(analysis, stop.reason if stop else None)), encoding="utf-8")
     unfinished.replace(state)
     if settings.publishes:
-        stream = StreamSettings()
+        stream = LakeSettings()
         try:
             publish_figures(
                 settings.delta or stream.delta_path,

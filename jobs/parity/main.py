@@ -5,11 +5,11 @@ import time
 from rich.console import Console
 
 from fraud.errors import FraudError, Unavailable
+from fraud.settings.stream import LakeSettings
 from fraud.watch.figures import publish_figures
 from jobs.parity.compare import Parity, compare
 from jobs.parity.report import as_gauges, as_tables, write_json
 from jobs.parity.settings import ParitySettings, window_words
-from jobs.stream.settings import StreamSettings
 
 
 def run(settings: ParitySettings, console: Console) -> Parity:
@@ -23,7 +23,7 @@ def run(settings: ParitySettings, console: Console) -> Parity:
         See :func:`jobs.parity.compare.compare`.
     """
     started = time.perf_counter()
-    stream = StreamSettings()
+    stream = LakeSettings()
     delta = settings.delta or stream.delta_path
     with console.status("reading the log") as status:
         parity = compare(

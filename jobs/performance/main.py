@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 from fraud.errors import Unavailable
+from fraud.settings.stream import LakeSettings
 from fraud.watch.figures import publish_figures
 from jobs.performance.account import Account, make_account
 from jobs.performance.figures import as_gauges
 from jobs.performance.read import read_decided
 from jobs.performance.report import write_report
 from jobs.performance.settings import PerformanceSettings
-from jobs.stream.settings import StreamSettings
 
 
 def run(settings: PerformanceSettings, tell: Callable[[str], None] = lambda _: None) -> Account:
@@ -22,7 +22,7 @@ def run(settings: PerformanceSettings, tell: Callable[[str], None] = lambda _: N
     Unavailable
         When the tables do not answer; try again.
     """
-    stream = StreamSettings()
+    stream = LakeSettings()
     delta, options = settings.delta or stream.delta_path, stream.delta_options
     days = max(settings.windows_days) + settings.period_days + settings.earlier_days
     account = make_account(read_decided(delta, options, as_of=settings.as_of, days=days), settings)

@@ -41,11 +41,11 @@ def dead_letters(
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
     from rich.table import Table  # noqa: PLC0415
 
+    from fraud.settings.stream import KafkaSettings, LakeSettings  # noqa: PLC0415
     from jobs.replay.dead_letters import Choice, resend  # noqa: PLC0415
-    from jobs.stream.settings import StreamSettings  # noqa: PLC0415
 
-    settings = StreamSettings()
-    kafka = {**settings.kafka_options, "bootstrap.servers": bootstrap or settings.kafka_bootstrap}
+    settings, brokers = LakeSettings(), KafkaSettings()
+    kafka = {**brokers.kafka_options, "bootstrap.servers": bootstrap or brokers.kafka_bootstrap}
     choice = Choice(
         frozenset(reason or ()), _time(since), _time(until), even_bad=even_bad, unconfirmed=unconfirmed
     )
@@ -81,13 +81,13 @@ def rebuild_store(
     from rich.console import Console  # noqa: PLC0415
 
     from fraud.log.tables import SLICE_ROWS  # noqa: PLC0415
+    from fraud.settings.stream import LogSettings  # noqa: PLC0415
     from jobs.replay.rebuild import rebuild  # noqa: PLC0415
-    from jobs.stream.settings import StreamSettings  # noqa: PLC0415
 
     console = Console()
     with console.status("folding the log"):
         found = rebuild(
-            StreamSettings(), store or "", replace=replace, rows=slice_rows or SLICE_ROWS, scratch=scratch
+            LogSettings(), store or "", replace=replace, rows=slice_rows or SLICE_ROWS, scratch=scratch
         )
     console.print(
         f"Folded {found.transactions:,} transactions into {found.users:,} users and {found.merchants:,} "
@@ -108,11 +108,11 @@ def backfill_features(
     from rich.console import Console  # noqa: PLC0415
 
     from fraud.log.tables import SLICE_ROWS  # noqa: PLC0415
+    from fraud.settings.stream import LakeSettings  # noqa: PLC0415
     from jobs.replay.columns import fill_columns  # noqa: PLC0415
-    from jobs.stream.settings import StreamSettings  # noqa: PLC0415
 
     console = Console()
-    settings = StreamSettings()
+    settings = LakeSettings()
     with console.status("folding the log") as status:
         amended = fill_columns(
             delta or settings.delta_path,

@@ -14,8 +14,8 @@ from fraud.errors import BadConfig, BadState
 from fraud.log.archive import Archive
 from fraud.log.refold import Refolder, scratch_store
 from fraud.log.tables import SLICE_ROWS, Log
+from fraud.settings.stream import LogSettings
 from fraud.store import Epoch, FeatureStore, Kind, open_store
-from jobs.stream.settings import StreamSettings
 
 _COPIED_AT_ONCE: Final = 2_000
 
@@ -34,7 +34,7 @@ class Rebuilt:
 
 
 def rebuild(
-    settings: StreamSettings,
+    settings: LogSettings,
     store_url: str = "",
     *,
     replace: bool = False,
@@ -121,14 +121,14 @@ class Checkpoint:
     """The last finished micro-batch; -1: none."""
 
     @classmethod
-    def of(cls, settings: StreamSettings) -> Self:
+    def of(cls, settings: LogSettings) -> Self:
         """Read it; there may be none."""
         file = settings.checkpoint_path / "query-id"
         commits = (int(found.name) for found in settings.checkpoint_path.glob("commits/[0-9]*"))
         return cls(file.read_text() if file.exists() else "", max(commits, default=-1))
 
 
-def archive_rest(settings: StreamSettings, checkpoint: Checkpoint) -> int:
+def archive_rest(settings: LogSettings, checkpoint: Checkpoint) -> int:
     """Carry finished micro-batches that a stopped stream left in its spool into the tables, if any.
 
     Returns

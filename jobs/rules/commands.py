@@ -37,10 +37,10 @@ def backtest(
     from rich.table import Table  # noqa: PLC0415
 
     from fraud.decide.rules import read_rules  # noqa: PLC0415
+    from fraud.settings.stream import LakeSettings  # noqa: PLC0415
     from jobs.rules.backtest import Costs, backtest  # noqa: PLC0415
-    from jobs.stream.settings import StreamSettings  # noqa: PLC0415
 
-    console, stream = Console(), StreamSettings()
+    console, stream = Console(), LakeSettings()
     with console.status("reading the log"):
         found = backtest(
             read_rules(file),

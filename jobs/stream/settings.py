@@ -5,27 +5,14 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from fraud.settings.base import Settings
+from fraud.settings.stream import KafkaSettings, LogSettings
 
 
-class StreamSettings(Settings):
+class StreamSettings(LogSettings, KafkaSettings):
     """Environment variables ``FRAUD_STREAM_...``."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_STREAM_", frozen=True, extra="forbid")
 
-    home: Path = Path(".fraud/stream")
-    """Folder on a volume that outlives the driver: checkpoint, spool, and what the next two default to."""
-    delta: str = ""
-    """Where the Delta tables are (path or URI); default ``<home>/delta``."""
-    delta_options: dict[str, str] = Field(default_factory=dict)
-    """Access to the tables' object store, under delta-rs' names, e.g. ``{"AWS_REGION": "eu-west-1"}``."""
-    store_url: str = ""
-    """Feature store; default ``lmdb://<home>/store``."""
-    kafka_bootstrap: str = "127.0.0.1:9092"
-    """Host and port of the brokers, comma separated."""
-    kafka_options: dict[str, str] = Field(default_factory=dict)
-    """Further client options under librdkafka's names, e.g. ``{"security.protocol": "SSL"}``; those of
-    Spark's source are made from them."""
     predictor_url: str = "http://127.0.0.1:8080"
     """Base address of the model server (KServe v2)."""
     predictor_deadline_s: float = Field(default=5.0, gt=0.0)
@@ -53,28 +40,3 @@ class StreamSettings(Settings):
     spark_port: int | None = Field(default=None, ge=1, le=65535)
     """Port of Spark's own page and metrics (``/metrics/prometheus/``, ``/metrics/executors/prometheus/``);
     none by default, as the page costs memory. Whoever reaches it sees the query, not the data."""
-
-    @property
-    def checkpoint_path(self) -> Path:
-        """Spark's checkpoint: offsets and commits."""
-        return self.home.absolute() / "checkpoint"
-
-    @property
-    def spool_path(self) -> Path:
-        """Results of micro-batches on their way to Delta."""
-        return self.home.absolute() / "spool"
-
-    @property
-    def rebuild_mark(self) -> Path:
-        """There while the feature store is being rebuilt; it must be rebuilt again where it was left."""
-        return self.home.absolute() / "rebuilding"
-
-    @property
-    def delta_path(self) -> str:
-        """Folder or URI of the Delta tables."""
-        return self.delta or str(self.home.absolute() / "delta")
-
-    @property
-    def store(self) -> str:
-        """URL of the feature store."""
-        return self.store_url or f"lmdb://{self.home.absolute() / 'store'}"

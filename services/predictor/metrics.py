@@ -17,17 +17,6 @@ REFUSED_REQUESTS: Final = Counter("fraud_predictor_refused_requests_total", "Req
 MODEL_INFO: Final = Gauge(
     "fraud_predictor_model_info", "1 for the model being served", ["model", "version", "features_version"]
 )
-MODEL_CREATED: Final = Gauge(
-    "fraud_predictor_model_created_timestamp_seconds",
-    "When the model in use was registered, Unix time, by its alias",
-    ["model"],
-)
-REFUSED_MODELS: Final = Counter(
-    "fraud_predictor_refused_models_total", "Model versions that do not fit this build"
-)
-REGISTRY_ERRORS: Final = Counter(
-    "fraud_predictor_registry_errors_total", "Failed attempts to reach the model registry"
-)
 
 SCORE_BINS: Final = 20
 """Equal bins of the probability."""

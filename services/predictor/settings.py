@@ -3,22 +3,16 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from fraud.settings.base import Settings
+from fraud.model.settings import RegistrySettings
 
 
-class PredictorSettings(Settings):
+class PredictorSettings(RegistrySettings):
     """What to serve, where, and how often to look for a new version."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_PREDICTOR_", frozen=True, extra="forbid")
 
     port: int = Field(default=8080, ge=1, le=65535)
     """HTTP port, on all interfaces."""
-    mlflow_uri: str = "http://127.0.0.1:5000"
-    """MLflow tracking server: an address, ``sqlite:///<file>``, or ``databricks[://profile]``."""
-    registry_uri: str = ""
-    """MLflow registry where it is another one, e.g. ``databricks-uc``; empty: ``mlflow_uri``'s own."""
-    model: str = Field(default="models:/fraud@champion", pattern=r"^models:/[^/@]+(@[^/@]+|/\d+)$")
-    """What to serve: ``models:/<name>@<alias>`` follows the alias, ``models:/<name>/<version>`` stays."""
     name: str = "fraud"
     """The model's name in the path ``/v2/models/<name>``; the challenger's is ``<name>-challenger``."""
     challenger: str = Field(default="models:/fraud@challenger", pattern=r"^(models:/[^/@]+(@[^/@]+|/\d+))?$")
@@ -28,8 +22,6 @@ class PredictorSettings(Settings):
     canary_timeout_s: float = Field(default=1.0, gt=0.0)
     """How long the canary may take before the champion answers in its place, seconds; less where the caller
     waits less (half of what it says)."""
-    threads: int = Field(default=1, ge=1)
-    """Threads of one scoring call."""
     parallel: int = Field(default=2, ge=1)
     """Large batches scored at the same time, per process."""
     inline_rows: int = Field(default=64, ge=0)

@@ -12,8 +12,8 @@ from fraud.decide.experiment import Alias
 from fraud.errors import BadModel, Unavailable
 from fraud.features.kernel import Floats
 from fraud.model.client import ModelClient, ModelClientSettings, Scores, served_name
+from fraud.model.settings import RegistrySettings
 from fraud.model.watcher import ModelSource, ModelWatcher, ServedModel
-from services.predictor.settings import PredictorSettings
 from services.scoring import metrics
 from services.scoring.fast_model import FastModel
 from services.scoring.settings import ScoringSettings
@@ -64,7 +64,7 @@ class RegisteredModel:
     def __init__(self, settings: ScoringSettings, alias: Alias = Alias.CHAMPION) -> None:
         is_champion = alias is Alias.CHAMPION
         model = settings.model if is_champion else settings.challenger
-        source = PredictorSettings(mlflow_uri=settings.mlflow_uri, model=model)
+        source = RegistrySettings(mlflow_uri=settings.mlflow_uri, model=model)
         self._alias = alias
         self._served: tuple[FastModel, str] | None = None
         self._labels: tuple[str, str, str] | None = None

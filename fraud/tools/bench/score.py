@@ -31,6 +31,7 @@ from fraud.learn.settings import TrainSettings
 from fraud.learn.training import train
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
+from fraud.model.settings import RegistrySettings
 from fraud.model.watcher import ModelSource
 from fraud.synthetic import files
 from fraud.synthetic.encoding import encode_transactions
@@ -40,7 +41,6 @@ from fraud.tools.bench.load import Loaded, Plan
 from fraud.tools.bench.machine import Machine, describe_machine
 from jobs.backfill.main import backfill
 from jobs.stream.settings import StreamSettings
-from services.predictor.settings import PredictorSettings
 
 HISTORY: Final = 50_000
 START_S: Final = 120.0
@@ -225,7 +225,7 @@ def _wait(port: int, path: str, log: Path, *, any_answer: bool) -> None:
 
 def _fetch_model(mlflow_uri: str, folder: Path) -> Path:
     """Leave the champion's files in a folder, for the servers that know no registry."""
-    source = ModelSource(PredictorSettings(mlflow_uri=mlflow_uri))
+    source = ModelSource(RegistrySettings(mlflow_uri=mlflow_uri))
     version = source.find_version()
     if version is None:
         raise Unavailable(f"the registry at {mlflow_uri} has no champion")

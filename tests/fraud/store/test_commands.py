@@ -16,7 +16,7 @@ from fraud.features.definitions import MERCHANT, USER
 from fraud.features.engine import fold_events
 from fraud.features.events import event_of_label, event_of_transaction, hash_text, stack_events
 from fraud.features.snapshot import read_snapshot
-from fraud.settings.store import StoreSettings
+from fraud.settings.stream import StoreSettings
 from fraud.store import LATEST, Epoch, Kind, open_store
 from fraud.store.commands import app
 from jobs.stream.settings import StreamSettings

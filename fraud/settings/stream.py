@@ -1,0 +1,77 @@
+"""Settings that the streaming job shares with every program that reads or writes beside it, by topic.
+
+All are ``FRAUD_STREAM_*``: one deployment sets them once, and each program takes the topics that it needs.
+"""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from fraud.settings.base import Settings
+
+
+class HomeSettings(Settings):
+    """Where the streaming job keeps what must outlive its driver."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAUD_STREAM_", frozen=True, extra="forbid")
+
+    home: Path = Path(".fraud/stream")
+    """Folder on a volume that outlives the driver: checkpoint, spool, and what Delta and store default to."""
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Spark's checkpoint: offsets and commits."""
+        return self.home.absolute() / "checkpoint"
+
+    @property
+    def spool_path(self) -> Path:
+        """Results of micro-batches on their way to Delta."""
+        return self.home.absolute() / "spool"
+
+    @property
+    def rebuild_mark(self) -> Path:
+        """There while the feature store is being rebuilt; it must be rebuilt again where it was left."""
+        return self.home.absolute() / "rebuilding"
+
+
+class LakeSettings(HomeSettings):
+    """Where the Delta tables are."""
+
+    delta: str = ""
+    """Where the Delta tables are (path or URI); default ``<home>/delta``."""
+    delta_options: dict[str, str] = Field(default_factory=dict)
+    """Access to the tables' object store, under delta-rs' names, e.g. ``{"AWS_REGION": "eu-west-1"}``."""
+
+    @property
+    def delta_path(self) -> str:
+        """Folder or URI of the Delta tables."""
+        return self.delta or str(self.home.absolute() / "delta")
+
+
+class StoreSettings(HomeSettings):
+    """Where the feature store is."""
+
+    store_url: str = ""
+    """Feature store; default ``lmdb://<home>/store``."""
+
+    @property
+    def store(self) -> str:
+        """URL of the feature store."""
+        return self.store_url or f"lmdb://{self.home.absolute() / 'store'}"
+
+
+class KafkaSettings(Settings):
+    """Where the brokers are."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAUD_STREAM_", frozen=True, extra="forbid")
+
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    """Host and port of the brokers, comma separated."""
+    kafka_options: dict[str, str] = Field(default_factory=dict)
+    """Further client options under librdkafka's names, e.g. ``{"security.protocol": "SSL"}``; those of
+    Spark's source are made from them."""
+
+
+class LogSettings(LakeSettings, StoreSettings):
+    """Where the log, the feature store and the stream's own files are: for what makes one from the other."""
