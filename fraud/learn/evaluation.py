@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import mlflow
-
 from fraud.errors import BadInput
 from fraud.learn.evaluation_settings import EvaluateSettings
 from fraud.learn.examples import (
@@ -23,8 +21,8 @@ from fraud.learn.report import REPORT_FILE, Evaluation, write_report
 from fraud.learn.tables import read_tables
 from fraud.learn.thresholds import costs_of
 from fraud.model.card import ScoringModel
-from fraud.model.publish import open_registry
-from fraud.model.registry import ModelVersions
+from fraud.model.publish import record_evaluation
+from fraud.model.registry import ModelVersions, open_registry
 from fraud.settings.base import parse_time
 from fraud.watch.bootstrap import NAMES, Interval, Scored, interval, resample
 
@@ -74,13 +72,8 @@ def evaluate(settings: EvaluateSettings, on_step: Callable[[str], None] = lambda
             "model": settings.model_name,
             "data_fingerprint": tables.fingerprint,
         }
-        with mlflow.start_run(run_name=f"evaluate-{version}", tags=run_tags) as run:
-            mlflow.log_metrics(evaluation.metrics.as_dict())
-            for file in files:
-                mlflow.log_artifact(str(file), "plots" if file.suffix == ".png" else None)
-    return Evaluated(
-        version, run.info.run_id, settings.out / REPORT_FILE, evaluation.metrics, evaluation.comparison
-    )
+        run_id = record_evaluation(version, evaluation.metrics.as_dict(), run_tags, files)
+    return Evaluated(version, run_id, settings.out / REPORT_FILE, evaluation.metrics, evaluation.comparison)
 
 
 def labelled(examples: Examples, start: datetime | None, end: datetime | None, gap_days: float) -> Examples:

@@ -24,8 +24,10 @@ from fraud.learn.tables import Tables, read_tables
 from fraud.learn.thresholds import choose_thresholds, costs_of
 from fraud.learn.tune import Choice, choose, monotone_of
 from fraud.model import flavor
+from fraud.model.aliases import TRAINED_UNTIL
 from fraud.model.card import Floats, ModelCard, Reference, ScoringModel
-from fraud.model.publish import TRAINED_UNTIL, Report, open_registry, publish
+from fraud.model.publish import Report, publish
+from fraud.model.registry import open_registry
 from fraud.watch.bootstrap import NAMES, Interval, Scored, best_f1_threshold, interval, resample
 from fraud.watch.profile import Profile
 

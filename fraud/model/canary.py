@@ -9,7 +9,6 @@ from typing import Final
 
 import xxhash
 
-ALIAS: Final = "canary"
 PERCENT: Final = "canary_percent"
 """Tag: share of the requests, 0 to 100."""
 UNTIL: Final = "canary_until"

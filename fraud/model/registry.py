@@ -4,7 +4,9 @@
 alias sees it move last, after everything that belongs to the move is written.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,15 +15,13 @@ from typing import Final
 
 import mlflow
 from mlflow.exceptions import MlflowException
+from mlflow.utils.logging_utils import disable_logging, enable_logging
 
-from fraud.errors import BadInput, BadModel
+from fraud.errors import BadInput, BadModel, Unavailable
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
+from fraud.model.aliases import ABSENT, CHALLENGER, CHAMPION, PREVIOUS
 from fraud.model.card import ScoringModel, check_fits, read_model
-from fraud.model.publish import ABSENT, CHALLENGER, CHAMPION, PREVIOUS
 
-GATE: Final = "gate"
-"""Tag of a version: what the gate decided, ``accepted`` or ``refused``."""
-GATE_REASONS: Final = "gate_reasons"
 MOST_TAG: Final = 2_000
 """Characters that a tag may have, with room to the strictest registry's limit."""
 
@@ -34,8 +34,49 @@ class Moved:
     previous: str | None
 
 
+@contextmanager
+def open_registry(uri: str, experiment: str = "", registry_uri: str = "") -> Iterator[None]:
+    """Point MLflow at a server for the time of a block, and make sure that it answers.
+
+    Parameters
+    ----------
+    uri
+        Tracking server.
+    experiment
+        Made where it is missing; empty: none is needed.
+    registry_uri
+        Registry where it is another server; empty: ``uri``.
+
+    Raises
+    ------
+    Unavailable
+        When it does not answer: start it or mend ``mlflow_uri``.
+    """
+    os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # the folder we run in is not the model's project
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # we say what was made, once
+    disable_logging()  # type: ignore[no-untyped-call]
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(registry_uri or uri)
+    try:
+        if experiment and mlflow.get_experiment_by_name(experiment) is None:
+            mlflow.create_experiment(experiment, artifact_location=_artifact_folder(uri))
+        if experiment:
+            mlflow.set_experiment(experiment)
+        yield
+    except MlflowException as error:
+        raise Unavailable(f"MLflow at {uri} (setting mlflow_uri) failed: {error}") from error
+    finally:
+        enable_logging()  # type: ignore[no-untyped-call]
+        mlflow.set_tracking_uri(before[0])
+        mlflow.set_registry_uri(before[1])
+
+
 class ModelVersions:
-    """The versions of one model; use it within ``fraud.model.publish.open_registry``.
+    """The versions of one model; use it within :func:`open_registry`.
 
     Parameters
     ----------
@@ -116,9 +157,36 @@ class ModelVersions:
         check_fits(model.card, FEATURES_VERSION, FEATURE_NAMES)
         return model
 
+    def artifact(self, version: str, name: str, folder: Path) -> Path:
+        """Download a file that was stored with a version's run.
+
+        Raises
+        ------
+        BadInput
+            When the version was registered without it.
+        """
+        try:
+            run_id = self._client.get_model_version(self.name, version).run_id
+            path = mlflow.artifacts.download_artifacts(
+                run_id=run_id, artifact_path=name, dst_path=str(folder)
+            )
+        except (MlflowException, OSError) as error:
+            raise BadInput(
+                f"version {version} was registered without {name}; train a version anew"
+            ) from error
+        return Path(path)
+
+    def name_as(self, alias: str, version: str) -> None:
+        """Let an alias name a version."""
+        self._client.set_registered_model_alias(self.name, alias, version)
+
+    def unname(self, alias: str) -> None:
+        """Take an alias away."""
+        self._client.delete_registered_model_alias(self.name, alias)
+
     def challenge(self, version: str) -> None:
         """Make a version the challenger."""
-        self._client.set_registered_model_alias(self.name, CHALLENGER, version)
+        self.name_as(CHALLENGER, version)
 
     def promote(self, version: str, why: str) -> Moved:
         """Make a version the champion; the present one becomes ``previous``. Doing it again changes nothing.
@@ -139,10 +207,10 @@ class ModelVersions:
             return Moved(version, self.at(PREVIOUS))
         self.tag(version, {"promoted_at": _now(), "promoted_because": why})
         if champion is not None:
-            self._client.set_registered_model_alias(self.name, PREVIOUS, champion)
-        self._client.set_registered_model_alias(self.name, CHAMPION, version)
+            self.name_as(PREVIOUS, champion)
+        self.name_as(CHAMPION, version)
         if self.at(CHALLENGER) == version:
-            self._client.delete_registered_model_alias(self.name, CHALLENGER)
+            self.unname(CHALLENGER)
         return Moved(version, champion)
 
     def rollback(self, why: str) -> Moved:
@@ -158,10 +226,16 @@ class ModelVersions:
             raise BadInput(f"{self.name} has no alias {PREVIOUS}; promote a version by number instead")
         if champion is not None and champion != previous:
             self.tag(champion, {"rolled_back_at": _now(), "rolled_back_because": why})
-        self._client.set_registered_model_alias(self.name, CHAMPION, previous)
-        self._client.delete_registered_model_alias(self.name, PREVIOUS)
+        self.name_as(CHAMPION, previous)
+        self.unname(PREVIOUS)
         return Moved(previous, None)
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _artifact_folder(uri: str) -> str | None:
+    if not uri.startswith("sqlite:///"):
+        return None  # the server's own business
+    return (Path(uri.removeprefix("sqlite:///")).resolve().parent / "artifacts").as_uri()

@@ -20,13 +20,13 @@ from mlflow.exceptions import MlflowException
 from fraud.errors import BadModel, Unavailable
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.model import metrics
+from fraud.model.aliases import ABSENT, CANARY
+from fraud.model.canary import PERCENT, UNTIL, Share
 from fraud.model.card import ScoringModel, check_fits, read_model
 from fraud.model.settings import RegistrySettings
 
 FIRST_RETRY_S: Final = 0.5
 _URI: Final = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
-_ABSENT: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
-"""What a registry answers about an alias that it does not have."""
 _log = logging.getLogger(__name__)
 
 
@@ -76,7 +76,7 @@ class ModelSource:
         try:
             return str(mlflow.MlflowClient().get_model_version_by_alias(self._name, self._alias).version)
         except MlflowException as error:
-            if error.error_code in _ABSENT and not self._is_required:
+            if error.error_code in ABSENT and not self._is_required:
                 return None
             raise Unavailable(f"no version for {self._settings.model}: {error}") from error
 
@@ -103,6 +103,26 @@ class ModelSource:
             raise BadModel(f"version {version} does not answer with probabilities")
         metrics.MODEL_CREATED.labels(self._alias or "fixed").set(registered.creation_timestamp / 1000.0)
         return ServedModel(scoring, version)
+
+
+def read_share(registered: str) -> Share | None:
+    """Read which version of a registered model is being rolled out and the share that it gets; None: none.
+
+    Raises
+    ------
+    Unavailable
+        When the registry does not answer: what was read before holds until its time is over.
+    """
+    try:
+        found = mlflow.MlflowClient().get_model_version_by_alias(registered, CANARY)
+        tags = found.tags or {}
+        return Share(str(found.version), float(tags[PERCENT]), float(tags[UNTIL]))
+    except (KeyError, ValueError):
+        return None
+    except MlflowException as error:
+        if error.error_code in ABSENT:
+            return None
+        raise Unavailable(f"the registry does not say which version of {registered} is rolled out") from error
 
 
 class ModelWatcher:

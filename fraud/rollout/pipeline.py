@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-import mlflow
-
 from fraud.errors import FraudError, Unavailable
-from fraud.model.canary import ALIAS, PERCENT, UNTIL
-from fraud.model.publish import CHAMPION, open_registry
-from fraud.model.registry import GATE, GATE_REASONS, ModelVersions
+from fraud.model.aliases import CANARY, CHAMPION, GATE, GATE_REASONS
+from fraud.model.canary import PERCENT, UNTIL
+from fraud.model.registry import ModelVersions, open_registry
 from fraud.rollout.measure import Account, Judgement, Looked, judge, read
 from fraud.rollout.places import Place
 from fraud.rollout.settings import RolloutSettings
@@ -74,7 +72,6 @@ class _Rollout:
         self._settings = settings
         self._place = place
         self._tell = tell
-        self._client = mlflow.MlflowClient()
 
     def run(self, version: str, force: str) -> Outcome:
         champion, tags = self.versions.at(CHAMPION), self.versions.tags(version)
@@ -113,7 +110,7 @@ class _Rollout:
 
     def _begin(self, version: str) -> None:
         """Take the alias, with no share yet; a version's own dead rollout is gone over."""
-        other = self.versions.at(ALIAS)
+        other = self.versions.at(CANARY)
         if other not in {None, version}:
             until = float(self.versions.tags(other).get(UNTIL, 0.0))
             if until > time.time():
@@ -160,14 +157,14 @@ class _Rollout:
     def _lease(self, version: str, percent: float, seconds: float) -> None:
         until = time.time() + seconds
         self.versions.tag(version, {PERCENT: f"{percent:g}", UNTIL: f"{until:.0f}"})
-        if self.versions.at(ALIAS) != version:
-            self._client.set_registered_model_alias(self.versions.name, ALIAS, version)
+        if self.versions.at(CANARY) != version:
+            self.versions.name_as(CANARY, version)
 
     def _withdraw(self, version: str) -> None:
         """Take the canary's share away, and wait until every model server has seen that."""
         self.versions.tag(version, {PERCENT: "0", UNTIL: "0"})
-        if self.versions.at(ALIAS) is not None:
-            self._client.delete_registered_model_alias(self.versions.name, ALIAS)
+        if self.versions.at(CANARY) is not None:
+            self.versions.unname(CANARY)
         give_up = time.monotonic() + self._settings.lease_s
         while time.monotonic() < give_up:
             try:

@@ -5,13 +5,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import mlflow
-from mlflow.exceptions import MlflowException
 from pydantic import ValidationError
 
-from fraud.errors import BadInput, BadModel, Unavailable
-from fraud.model.publish import open_registry
-from fraud.model.registry import ModelVersions
+from fraud.errors import BadModel, Unavailable
+from fraud.model.registry import ModelVersions, open_registry
 from fraud.settings.stream import LakeSettings
 from fraud.watch.figures import publish_figures
 from fraud.watch.profile import PROFILE_FILE, Profile
@@ -66,18 +63,11 @@ def load_profile(settings: DriftSettings) -> tuple[str, Profile]:
         When the profile cannot be read.
     """
     with open_registry(settings.mlflow_uri, "", settings.registry_uri), TemporaryDirectory() as folder:
-        version = ModelVersions(settings.model_name).resolve(settings.model)
-        run_id = mlflow.MlflowClient().get_model_version(settings.model_name, version).run_id
+        versions = ModelVersions(settings.model_name)
+        version = versions.resolve(settings.model)
+        path = versions.artifact(version, PROFILE_FILE, Path(folder))
         try:
-            path = mlflow.artifacts.download_artifacts(
-                run_id=run_id, artifact_path=PROFILE_FILE, dst_path=folder
-            )
-        except (MlflowException, OSError) as error:
-            raise BadInput(
-                f"version {version} was registered without {PROFILE_FILE}; train a version anew"
-            ) from error
-        try:
-            return version, Profile.model_validate_json(Path(path).read_bytes())
+            return version, Profile.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise BadModel(f"the profile of version {version} cannot be read: {error}") from error
 

@@ -58,7 +58,7 @@ def promote(
 ) -> None:
     """Make a version the champion; the present one becomes `previous`."""
     from fraud.errors import BadInput  # noqa: PLC0415
-    from fraud.model.registry import GATE, GATE_REASONS  # noqa: PLC0415
+    from fraud.model.aliases import GATE, GATE_REASONS  # noqa: PLC0415
 
     with _registry(mlflow_uri, model_name) as versions:
         number = versions.resolve(version)
@@ -86,8 +86,7 @@ def _registry(mlflow_uri: str | None, model_name: str | None) -> Any:
     from contextlib import contextmanager  # noqa: PLC0415
 
     from fraud.learn.evaluation_settings import EvaluateSettings  # noqa: PLC0415
-    from fraud.model.publish import open_registry  # noqa: PLC0415
-    from fraud.model.registry import ModelVersions  # noqa: PLC0415
+    from fraud.model.registry import ModelVersions, open_registry  # noqa: PLC0415
     from fraud.settings.base import given  # noqa: PLC0415
 
     settings = EvaluateSettings(**given(mlflow_uri=mlflow_uri, model_name=model_name))

@@ -28,9 +28,10 @@ from fraud.learn.tables import read_tables
 from fraud.learn.thresholds import choose_thresholds, costs_of
 from fraud.learn.training import EXAMPLE_ROWS, describe_distribution
 from fraud.model import flavor
+from fraud.model.aliases import CHALLENGER, CHAMPION, GATE, GATE_REASONS, TRAINED_UNTIL
 from fraud.model.card import ModelCard, ScoringModel
-from fraud.model.publish import CHALLENGER, CHAMPION, TRAINED_UNTIL, Report, open_registry, publish
-from fraud.model.registry import GATE, GATE_REASONS, ModelVersions
+from fraud.model.publish import Report, publish
+from fraud.model.registry import ModelVersions, open_registry
 from jobs.online.labels import take_labels
 from jobs.online.learner import DAY_US, ResidualTrees, known_at
 from jobs.online.settings import OnlineSettings

@@ -19,9 +19,10 @@ from fraud.learn.settings import TrainSettings
 from fraud.learn.tables import known_at, read_raw, read_tables
 from fraud.learn.thresholds import costs_of
 from fraud.learn.training import EXAMPLE_ROWS, compare, describe, fit, flat
+from fraud.model.aliases import CHAMPION, GATE, GATE_REASONS, TRAINED_UNTIL
 from fraud.model.card import read_model, write_model
-from fraud.model.publish import CHAMPION, TRAINED_UNTIL, Report, open_registry, publish
-from fraud.model.registry import GATE, GATE_REASONS, ModelVersions
+from fraud.model.publish import Report, publish
+from fraud.model.registry import ModelVersions, open_registry
 from fraud.rollout.pipeline import roll_out
 from fraud.rollout.places import open_place
 from fraud.rollout.settings import RolloutSettings

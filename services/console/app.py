@@ -26,10 +26,10 @@ from fraud.errors import Unavailable
 from fraud.http.problems import Problem
 from fraud.http.security import NOBODY, Keys, RateLimit
 from fraud.kafka.delivery import Kafka
+from fraud.model.overview import Registry
 from services.console import metrics, views
 from services.console.archive import ConsoleArchive
 from services.console.live import Follower, Live
-from services.console.registry import Registry
 from services.console.sessions import COOKIE, Session, Sessions
 from services.console.settings import ConsoleSettings
 from services.console.verdicts import Verdicts

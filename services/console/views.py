@@ -13,10 +13,10 @@ from jinja2 import Environment
 from fraud.contracts import Decision, Outcome
 from fraud.decide.experiment import read_experiment, read_stop
 from fraud.errors import BadConfig
+from fraud.model.overview import ModelVersion
 from services.console import draw
 from services.console.archive import Event
 from services.console.live import SLOTS, Live, now
-from services.console.registry import ModelVersion
 
 SHOWN_METRICS: Final = (
     ("pr_auc", "PR-AUC"),

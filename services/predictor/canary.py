@@ -5,6 +5,7 @@ it gets, and until when. ``jobs/rollout`` writes them. A request that the canary
 answered by the champion, so that a bad version costs milliseconds, never a score.
 """
 
+import contextlib
 import logging
 import math
 import random
@@ -13,16 +14,15 @@ import time
 from typing import Final
 
 import httpx
-import mlflow
 import numpy as np
-from mlflow.exceptions import MlflowException
 
-from fraud.errors import BadModel
+from fraud.errors import BadModel, Unavailable
 from fraud.features import FEATURES_VERSION
 from fraud.model.breaker import CircuitBreaker
-from fraud.model.canary import ALIAS, PERCENT, UNTIL, Share
+from fraud.model.canary import Share
 from fraud.model.card import Floats
 from fraud.model.client import JSON_LENGTH, Scores, decode_response, encode_request
+from fraud.model.watcher import read_share
 from services.predictor import metrics
 from services.predictor.settings import PredictorSettings
 
@@ -92,16 +92,8 @@ class Canary:
 
     def look(self) -> None:
         """Look once; without the registry the share stays until its time is over."""
-        client = mlflow.MlflowClient()
-        try:
-            found = client.get_model_version_by_alias(self._registered, ALIAS)
-            tags = found.tags or {}
-            self.share = Share(str(found.version), float(tags[PERCENT]), float(tags[UNTIL]))
-        except (KeyError, ValueError):
-            self.share = None
-        except MlflowException as error:
-            if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"}:
-                self.share = None
+        with contextlib.suppress(Unavailable):
+            self.share = read_share(self._registered)
         share = self.share
         metrics.CANARY_PERCENT.set(share.percent if share and time.time() < share.until else 0.0)
 

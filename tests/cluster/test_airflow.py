@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from fraud.model.canary import ALIAS, PERCENT
+from fraud.model.aliases import CANARY as ALIAS
+from fraud.model.canary import PERCENT
 from tests.cluster.conftest import in_pod, install, kubectl, proxied, smoke, until, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("platform"), pytest.mark.timeout(5400)]

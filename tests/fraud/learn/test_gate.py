@@ -18,8 +18,8 @@ from fraud.learn.evaluation_settings import GateSettings
 from fraud.learn.examples import Examples
 from fraud.learn.gate import judge
 from fraud.model.card import ModelCard, Reference, ScoringModel, Sigmoid
-from fraud.model.publish import Report, open_registry, publish
-from fraud.model.registry import ModelVersions
+from fraud.model.publish import Report, publish
+from fraud.model.registry import ModelVersions, open_registry
 
 SETTINGS = GateSettings(resamples=100, max_latency_ms=1000.0)
 FEATURES = len(FEATURE_NAMES)

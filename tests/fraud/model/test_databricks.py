@@ -7,8 +7,9 @@ import pytest
 
 from fraud.errors import BadConfig
 from fraud.learn.source import find_table
-from fraud.model.publish import CHALLENGER, CHAMPION, Report, open_registry, publish
-from fraud.model.registry import ModelVersions
+from fraud.model.aliases import CHALLENGER, CHAMPION
+from fraud.model.publish import Report, publish
+from fraud.model.registry import ModelVersions, open_registry
 from jobs.online.settings import OnlineSettings
 from services.predictor.settings import PredictorSettings
 from tests.services.predictor.conftest import make_model, make_vectors

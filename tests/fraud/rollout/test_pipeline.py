@@ -11,11 +11,12 @@ import mlflow
 import pytest
 
 from fraud.errors import Unavailable
-from fraud.model.canary import ALIAS, PERCENT, UNTIL
+from fraud.model.aliases import CANARY as ALIAS
+from fraud.model.aliases import GATE
+from fraud.model.canary import PERCENT, UNTIL
 from fraud.model.card import ScoringModel, Sigmoid
 from fraud.model.client import ModelClient, ModelClientSettings
-from fraud.model.publish import open_registry
-from fraud.model.registry import GATE, ModelVersions
+from fraud.model.registry import ModelVersions, open_registry
 from fraud.rollout.pipeline import roll_out
 from fraud.rollout.places import Local, open_place
 from fraud.rollout.settings import RolloutSettings

@@ -6,8 +6,8 @@ import mlflow
 import pytest
 
 from fraud.errors import Unavailable
-from fraud.model.publish import CHAMPION, open_registry
-from fraud.model.registry import GATE, ModelVersions
+from fraud.model.aliases import CHAMPION, GATE
+from fraud.model.registry import ModelVersions, open_registry
 from fraud.rollout import pipeline
 from fraud.rollout.measure import Judgement
 from fraud.rollout.settings import RolloutSettings

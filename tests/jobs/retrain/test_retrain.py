@@ -15,7 +15,7 @@ from fraud.errors import BadInput
 from fraud.learn.evaluation import evaluate
 from fraud.learn.evaluation_settings import EvaluateSettings, GateSettings
 from fraud.learn.settings import TrainSettings
-from fraud.model.publish import TRAINED_UNTIL
+from fraud.model.aliases import TRAINED_UNTIL
 from fraud.rollout.settings import RolloutSettings
 from fraud.synthetic import files
 from fraud.synthetic.generate import generate

@@ -20,7 +20,8 @@ import pytest
 from fraud.contracts import Thresholds
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.model.card import ModelCard, Reference, ScoringModel, Sigmoid
-from fraud.model.publish import Report, open_registry, publish
+from fraud.model.publish import Report, publish
+from fraud.model.registry import open_registry
 
 MODEL_NAME = "fraud"
 

@@ -7,7 +7,7 @@ import mlflow
 import numpy as np
 
 from fraud.model.client import ModelClient, ModelClientSettings, served_name
-from fraud.model.publish import open_registry
+from fraud.model.registry import open_registry
 from fraud.model.watcher import ModelSource, ModelWatcher
 from services.predictor.settings import PredictorSettings
 
