@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fraud.cli import COMMANDS
+from tests.edges import edges, imports_of, modules, room_of
 
 ROOT = Path(__file__).parent.parent
 TOP_LEVEL = {
@@ -19,6 +20,27 @@ TOP_LEVEL = {
     "services",
     "tests",
 }
+LAYERS = (
+    {"fraud.errors"},
+    {"fraud.contracts", "fraud.settings", "fraud.runtime"},
+    {"fraud.features", "fraud.kafka", "fraud.http", "fraud.synthetic", "fraud.local"},
+    {"fraud.store", "fraud.spark", "fraud.model"},
+    {"fraud.log", "fraud.decide"},
+    {"fraud.watch", "fraud.rollout"},
+    {"fraud.learn"},
+    {"fraud.tools"},
+    {"fraud.cli"},
+    {"fraud.__main__"},
+)
+"""The rooms of the library, lowest first."""
+LAYER = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
+ENGINES = {
+    "pyspark": {"fraud.spark", "fraud.tools", "jobs.stream", "jobs.features"},
+    "delta": set[str](),
+    "mlflow": {"fraud.model"},
+    "airflow": set[str](),
+}
+"""Heavy libraries, and the rooms that may import them: an image without one must not need it."""
 FORBIDDEN = {"utils", "helpers", "common", "misc", "manager"}
 
 
@@ -31,41 +53,55 @@ def python_files(*folders: str) -> list[Path]:
     return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
-def imports_of(path: Path) -> set[str]:
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-    return names
-
-
 def test_there_is_no_other_top_level_folder() -> None:
     folders = {path.parts[0] for path in tracked() if len(path.parts) > 1}
     assert {name for name in folders if not name.startswith(".")} <= TOP_LEVEL
 
 
-def test_the_library_imports_no_engine() -> None:
-    engines = {"pyspark", "airflow", "mlflow", "delta"}
-    found = {
-        (path, name)
-        for path in python_files("fraud")
-        for name in imports_of(path)
-        if name.split(".")[0] in engines
-    }
-    assert found == set()
+def test_the_library_forms_layers() -> None:
+    wrong = [
+        (one.module, one.imported)
+        for (room, imported), found in edges().items()
+        if room in LAYER and imported in LAYER and LAYER[imported] >= LAYER[room]
+        for one in found
+    ]
+    assert wrong == [], "a room may import only rooms of lower layers"
 
 
-def test_the_library_imports_no_service_and_no_job() -> None:
-    above = {"services", "jobs"}
+def test_every_room_of_the_library_has_a_layer() -> None:
+    assert {room_of(module) for module in modules() if module.startswith("fraud.")} == set(LAYER)
+
+
+def test_the_library_imports_no_program_but_from_its_tools() -> None:
+    wrong = [
+        (one.module, one.imported)
+        for (room, imported), found in edges().items()
+        if room.startswith("fraud.") and room != "fraud.tools" and not imported.startswith("fraud")
+        for one in found
+    ]
+    assert wrong == []
+
+
+def test_a_program_imports_only_the_library_and_itself() -> None:
+    wrong = [
+        (one.module, one.imported)
+        for (room, imported), found in edges().items()
+        if room.split(".")[0] in {"jobs", "services"}
+        and (imported.split(".")[0] != "fraud" or imported == "fraud.tools")
+        for one in found
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(("engine", "rooms"), ENGINES.items())
+def test_an_engine_is_imported_in_the_named_places_alone(engine: str, rooms: set[str]) -> None:
     found = {
-        (path, name)
-        for path in python_files("fraud")
+        room_of(module)
+        for module, path in modules().items()
         for name in imports_of(path)
-        if name.split(".")[0] in above
+        if name.split(".")[0] == engine
     }
-    assert found == set()
+    assert found <= rooms
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:

@@ -6,12 +6,14 @@ too narrow. Every model is measured on the same resamples, so that differences c
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fraud.learn.examples import Bools, Codes, Examples
-from fraud.model.card import Floats
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Codes = NDArray[np.int64]
 
 LEVEL: Final = 0.95
 NAMES: Final = (
@@ -45,6 +47,22 @@ class Scored:
     score: Floats
     threshold: float
     """Flagged from here on, for F1, precision and recall."""
+
+
+class Period(Protocol):
+    """The transactions of a period, [n] each."""
+
+    @property
+    def user(self) -> Codes:
+        """Number of the user."""
+
+    @property
+    def is_fraud(self) -> Bools:
+        """Label."""
+
+    @property
+    def amount(self) -> Floats:
+        """Currency units."""
 
 
 class Ranked:
@@ -100,9 +118,7 @@ def user_weights(user: Codes, resamples: int, seed: int) -> Floats:
     ).astype(np.float64)
 
 
-def resample(
-    models: Mapping[str, Scored], examples: Examples, resamples: int, seed: int
-) -> dict[str, Floats]:
+def resample(models: Mapping[str, Scored], examples: Period, resamples: int, seed: int) -> dict[str, Floats]:
     """Measure every model on the period itself (row 0), then on resamples of its users.
 
     Returns
