@@ -37,8 +37,8 @@ from typing import Annotated, Final, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from xxhash import xxh3_64_intdigest
 
-from fraud.decide.definition import Stamp, parse_definition, stamp_of
 from fraud.errors import BadConfig
+from fraud.settings.definition import Stamp, parse_definition, stamp_of
 
 log = logging.getLogger(__name__)
 

@@ -38,9 +38,9 @@ from typing import Any, Final, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from fraud.contracts import Outcome, Reason, Transaction
-from fraud.decide.definition import Stamp, line_of, parse_definition, stamp_of
 from fraud.errors import BadConfig
 from fraud.features import FEATURE_NAMES
+from fraud.settings.definition import Stamp, line_of, parse_definition, stamp_of
 
 log = logging.getLogger(__name__)
 

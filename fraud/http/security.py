@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from fraud.decide.definition import read_yaml
 from fraud.errors import BadConfig
 from fraud.http.problems import Problem
+from fraud.settings.definition import read_yaml
 
 NOBODY: Final = "anonymous"
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
