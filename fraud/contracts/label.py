@@ -1,5 +1,7 @@
 """Topic ``labels``: the verdict on a transaction, days after it (chargeback, analyst, customer)."""
 
+from pydantic import StrictBool
+
 from fraud.contracts.wire import EventTime, Identifier, Record
 
 
@@ -13,6 +15,6 @@ class Label(Record):
     """Of the transaction."""
     label_time: EventTime
     """When the verdict became known."""
-    is_fraud: bool
+    is_fraud: StrictBool
     source: Identifier | None = None
     """Where the verdict comes from, e.g. ``chargeback``."""

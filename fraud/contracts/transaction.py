@@ -16,7 +16,7 @@ class Transaction(Record):
     """When it happened, with an offset, e.g. ``2026-03-01T12:00:00Z``."""
     user_id: Identifier
     merchant_id: Identifier
-    amount: Annotated[float, Field(gt=0.0, le=10_000_000.0, allow_inf_nan=False)]
+    amount: Annotated[float, Field(strict=True, gt=0.0, le=10_000_000.0, allow_inf_nan=False)]
     """In currency units; rounded to hundredths by the features."""
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] | None = None
     """ISO 4217."""

@@ -1,15 +1,34 @@
-"""What all records share: the schema version, the strictness, and one way to read a record."""
+"""What all records share: the schema version, the strictness, and one way to read a record.
+
+A number is a JSON number: ``true`` and texts like ``"12.5"`` are refused. A time is an ISO 8601 text with an
+offset.
+"""
 
 from datetime import UTC, datetime
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from fraud.errors import BadRecord
 
 SCHEMA_VERSION: Final = 1
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+def _refuse_numbers(value: Any) -> Any:
+    """Refuse seconds or milliseconds since 1970, as a number or a text: which of them is a guess."""
+    if isinstance(value, datetime) or (isinstance(value, str) and value[4:5] == "-"):
+        return value
+    raise ValueError("must be a time like 2026-03-01T12:00:00Z")
 
 
 def _check_range(value: datetime) -> datetime:
@@ -19,9 +38,9 @@ def _check_range(value: datetime) -> datetime:
 
 
 Identifier = Annotated[str, Field(min_length=1, max_length=64)]
-Latitude = Annotated[float, Field(ge=-90.0, le=90.0, allow_inf_nan=False)]
-Longitude = Annotated[float, Field(ge=-180.0, le=180.0, allow_inf_nan=False)]
-EventTime = Annotated[AwareDatetime, AfterValidator(_check_range)]
+Latitude = Annotated[float, Field(strict=True, ge=-90.0, le=90.0, allow_inf_nan=False)]
+Longitude = Annotated[float, Field(strict=True, ge=-180.0, le=180.0, allow_inf_nan=False)]
+EventTime = Annotated[AwareDatetime, BeforeValidator(_refuse_numbers), AfterValidator(_check_range)]
 
 
 class Record(BaseModel):

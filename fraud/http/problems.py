@@ -14,7 +14,7 @@ TITLES: Final = {
     405: "The method is not allowed here",
     409: "The transaction_id is taken",
     413: "The body is too large",
-    415: "The body must be JSON",
+    415: "The content encoding is not supported",
     422: "A field is wrong",
     429: "Too many requests",
     500: "The service failed",
@@ -35,6 +35,8 @@ class Problem(Exception):
         By field, where several are wrong.
     retry_after_s
         When to try again, whole seconds.
+    allow
+        Methods of the path, where another one was used.
     """
 
     def __init__(
@@ -43,12 +45,14 @@ class Problem(Exception):
         detail: str,
         errors: Sequence[dict[str, str]] = (),
         retry_after_s: int | None = None,
+        allow: str = "",
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.errors = errors
         self.retry_after_s = retry_after_s
+        self.allow = allow
 
     def body(self) -> bytes:
         """Write it."""
@@ -67,6 +71,8 @@ class Problem(Exception):
         found = [(b"content-type", MEDIA_TYPE.encode())]
         if self.retry_after_s is not None:
             found.append((b"retry-after", str(self.retry_after_s).encode()))
+        if self.allow:
+            found.append((b"allow", self.allow.encode()))
         if self.status == 401:
             found.append((b"www-authenticate", b"Bearer"))
         return found

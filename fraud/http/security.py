@@ -2,9 +2,11 @@
 
 import hashlib
 import ipaddress
+import math
 import re
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -84,17 +86,35 @@ class Keys:
 
 
 class RateLimit:
-    """A token bucket for each client.
+    """A token bucket for each client; a full one is forgotten, so that the table is as long as it must be.
 
     Parameters
     ----------
     per_s, burst
         Tokens that come in a second, and most that there are; ``per_s`` 0: no limit.
+    unit
+        What a token stands for, for the message.
+
+    Examples
+    --------
+    >>> limit = RateLimit(1.0, 2, clock=lambda: 0.0)
+    >>> limit.take("gateway"), limit.charge("gateway", 10)
+    (None, None)
+    >>> limit.take("gateway")
+    Traceback (most recent call last):
+    ...
+    services.scoring.problems.Problem: this client may send 1 requests a second
     """
 
-    def __init__(self, per_s: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._per_s, self._burst, self._clock = per_s, burst, clock
+    def __init__(
+        self, per_s: float, burst: int, clock: Callable[[], float] = time.monotonic, unit: str = "requests"
+    ) -> None:
+        self._per_s, self._burst, self._clock, self._unit = per_s, burst, clock, unit
         self._buckets: dict[str, tuple[float, float]] = {}
+        """Tokens and their time; the one that was used last stands last."""
+
+    def __len__(self) -> int:
+        return len(self._buckets)
 
     def take(self, client: str) -> None:
         """Take a token.
@@ -107,13 +127,31 @@ class RateLimit:
         if not self._per_s:
             return
         now = self._clock()
-        tokens, since = self._buckets.get(client, (float(self._burst), now))
-        tokens = min(self._burst, tokens + (now - since) * self._per_s)
+        tokens = self._pop(client, now)
         if tokens < 1.0:
             self._buckets[client] = (tokens, now)
-            wait_s = max(1, round((1.0 - tokens) / self._per_s))
-            raise Problem(429, f"this client may send {self._per_s:g} requests a second", (), wait_s)
+            wait_s = max(1, math.ceil((1.0 - tokens) / self._per_s))
+            raise Problem(429, f"this client may send {self._per_s:g} {self._unit} a second", (), wait_s)
         self._buckets[client] = (tokens - 1.0, now)
+        self._forget(now)
+
+    def charge(self, client: str, tokens: int) -> None:
+        """Take more tokens for what was let in; there may be fewer, then the next requests wait."""
+        if self._per_s and tokens > 0:
+            now = self._clock()
+            self._buckets[client] = (self._pop(client, now) - tokens, now)
+
+    def _pop(self, client: str, now: float) -> float:
+        tokens, since = self._buckets.pop(client, (float(self._burst), now))
+        return min(self._burst, tokens + (now - since) * self._per_s)
+
+    def _forget(self, now: float) -> None:
+        """Drop the oldest two that are full again: the table loses more than one entry for each new one."""
+        for client in list(islice(self._buckets, 2)):
+            tokens, since = self._buckets[client]
+            if tokens + (now - since) * self._per_s < self._burst:
+                return
+            del self._buckets[client]
 
 
 def mask(text: str, salt: str) -> str:

@@ -13,13 +13,15 @@ from typing import Any, Final
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import ValidationError
 
 from fraud.contracts import Transaction
 from fraud.errors import Unavailable
-from fraud.http.problems import Problem, of_validation
+from fraud.http.problems import Problem
 from fraud.http.security import Keys, RateLimit
-from services.scoring import kserve_api, metrics
+from services.scoring import bodies, kserve_api, metrics
+from services.scoring.batches import Batches, items_of, read_item
+from services.scoring.bodies import MOST_RECORD, Bodies, Gone, Receive
+from services.scoring.kserve_api import Headers
 from services.scoring.labels import LabelRequest
 from services.scoring.openapi import document
 from services.scoring.records import TransactionRequest
@@ -27,13 +29,19 @@ from services.scoring.service import Service
 from services.scoring.turns import POOL, Turns
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-JSON: Final = b"application/json"
+JSON: Final = (b"content-type", b"application/json")
 BESIDE: Final = 4
 """Threads for all but scores."""
+DETAILED: Final = 20
+"""Wrong transactions of one batch whose fields are named; the others are said to be wrong."""
 _OPEN: Final = frozenset({"/health", "/ready", "/metrics", "/openapi.json"})
 """Paths that need no key: probes, scrapes and the contract."""
+_POST: Final = ("/v1/score", "/v1/score/batch", "/v1/labels")
+_DECISIONS: Final = "/v1/decisions/"
+_WRONG: Final = Problem(
+    422, f"wrong; the fields are named for the first {DETAILED} wrong ones of a batch"
+).body()
 log = logging.getLogger(__name__)
 
 
@@ -51,11 +59,18 @@ class App:
         self._service = service
         self._settings = settings
         self._keys = Keys(settings.keys_file, settings.host)
-        self._limit = RateLimit(settings.rate_per_s, settings.rate_burst)
+        self._limit = RateLimit(settings.rate_per_s, settings.rate_burst, unit="transactions")
+        self._bodies = Bodies(settings.max_body_bytes, settings.max_reading_bytes)
         self._turns = Turns(settings.max_waiting, settings.threads or (0 if service.is_local else POOL))
         # Lookups, labels and probes wait for the store and Kafka: beside the scores, not among them.
         self._beside = Turns(settings.max_waiting, BESIDE)
-        self._kserve = kserve_api.Endpoints(service, self._score, self._beside)
+        self._batches = Batches(settings, self._turns, self._limit)
+        self._kserve = kserve_api.Endpoints(service, self._score, self._batches, self._turns, self._beside)
+        self._methods = {
+            **dict.fromkeys(_OPEN, "GET"),
+            **dict.fromkeys(_POST, "POST"),
+            **kserve_api.methods(settings.name),
+        }
         # Readiness tells a stranger nothing that KServe's probes do not.
         self._open = _OPEN | {f"/v2/models/{settings.name}/ready"}
         self._openapi = orjson.dumps(document(settings.name, settings.max_batch))
@@ -65,15 +80,17 @@ class App:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
-        if scope["type"] != "http":
+        if scope["type"] != "http":  # no WebSockets: closed before it is open, which is answered 403
+            await send({"type": "websocket.close"})
             return
         started = time.perf_counter()
         path, name = scope["path"], "other"
-        status, headers, body = 500, [(b"content-type", JSON)], b""
+        status, headers, body = 500, [JSON], b""
         try:
-            name, kind, body = await self._answer(scope, receive, path)
+            name, headers, body = await self._answer(scope, receive, path)
             status = 200
-            headers = [(b"content-type", kind)]
+        except Gone:
+            return
         except Problem as problem:
             status, headers, body = problem.status, problem.headers(), problem.body()
         except Exception:
@@ -87,91 +104,89 @@ class App:
         if name != "other":
             metrics.SECONDS.labels(name).observe(time.perf_counter() - started)
 
-    async def _answer(self, scope: Scope, receive: Receive, path: str) -> tuple[str, bytes, bytes]:
-        """Find the endpoint; returns its name for the metrics, the media type and the body."""
+    async def _answer(self, scope: Scope, receive: Receive, path: str) -> tuple[str, Headers, bytes]:
+        """Find the endpoint; returns its name for the metrics, the headers and the body."""
         method = scope["method"]
         headers = dict(scope["headers"])
+        client = ""
         if path not in self._open and not path.startswith("/v2/health"):
-            self._limit.take(self._keys.client_of(headers.get(b"authorization")))
+            client = self._keys.client_of(headers.get(b"authorization"))
+            self._limit.take(client)
+        self._check(path, method, headers)
         if path == "/v1/score":
-            _need(method, "POST")
-            record = _parse(await self._body(headers, receive))
-            return path, JSON, await self._score(record)
+            raw = await self._bodies.read(headers, receive, MOST_RECORD)
+            return path, [JSON], await self._score(partial(bodies.parse, TransactionRequest, raw))
         if path == "/v1/score/batch":
-            _need(method, "POST")
-            return path, JSON, await self._score_batch(await self._body(headers, receive))
+            return path, [JSON], await self._score_batch(await self._bodies.read(headers, receive), client)
         if path == "/v1/labels":
-            _need(method, "POST")
-            body = await self._body(headers, receive)
-            return path, JSON, await self._beside.run(partial(self._take_label, body))
-        if path.startswith("/v1/decisions/"):
-            _need(method, "GET")
-            transaction_id = path.removeprefix("/v1/decisions/")  # decoded by the server
+            body = await self._bodies.read(headers, receive, MOST_RECORD)
+            return path, [JSON], await self._beside.run(partial(self._take_label, body))
+        if path.startswith(_DECISIONS):
+            transaction_id = path.removeprefix(_DECISIONS)  # decoded by the server
             found = await self._beside.run(lambda: orjson.dumps(self._service.find(transaction_id)))
-            return "/v1/decisions", JSON, found
+            return "/v1/decisions", [JSON], found
         if path.startswith(("/v1/models", "/v2")):
-            body = await self._body(headers, receive) if method == "POST" else b""
-            return "/kserve", JSON, await self._kserve.answer(method, path, body)
-        _need(method, "GET")
+            body = await self._bodies.read(headers, receive) if method == "POST" else b""
+            return "/kserve", *await self._kserve.answer(path, headers, body, client)
         return self._look(path)
 
-    async def _score(self, record: Transaction) -> bytes:
-        """Answer one transaction; for Kafka, where the store does not answer, nobody else waits."""
-        answer = await self._turns.run(partial(self._service.score, record))
+    def _check(self, path: str, method: str, headers: dict[bytes, bytes]) -> None:
+        """Refuse what no endpoint takes: another path, another method, a WebSocket."""
+        wanted = self._methods.get(path) or ("GET" if path.startswith(_DECISIONS) else None)
+        if wanted is None:
+            shorter = path.rstrip("/")
+            hint = (
+                f"without the slash at its end there is {shorter}"
+                if shorter in self._methods
+                else (f"see /openapi.json; the model is {self._settings.name!r}")
+            )
+            raise Problem(404, f"there is no such path; {hint}")
+        if method != wanted and not (wanted == "GET" and method == "HEAD"):
+            allow = "GET, HEAD" if wanted == "GET" else wanted
+            raise Problem(405, f"use {wanted}", allow=allow)
+        if headers.get(b"upgrade", b"").lower() == b"websocket":
+            raise Problem(400, "there are no WebSockets here; send a plain HTTP request")
+
+    async def _score(self, read: Callable[[], Transaction]) -> bytes:
+        """Read and answer one transaction; for Kafka, where the store does not answer, nobody else waits."""
+        answer, record = await self._turns.run(partial(self._score_once, read))
         return answer or await self._beside.run(partial(self._service.score_without_store, record))
 
-    def _look(self, path: str) -> tuple[str, bytes, bytes]:
+    def _score_once(self, read: Callable[[], Transaction]) -> tuple[bytes, Transaction]:
+        record = read()
+        return self._service.score(record), record
+
+    def _look(self, path: str) -> tuple[str, Headers, bytes]:
         if path == "/health":
-            return path, JSON, b'{"status":"alive"}'
+            return path, [JSON], b'{"status":"alive"}'
         if path == "/ready":
             self._service.see_that_it_takes_requests()
-            return path, JSON, b'{"status":"ready"}'
+            return path, [JSON], b'{"status":"ready"}'
         if path == "/metrics":
-            return path, CONTENT_TYPE_LATEST.encode(), generate_latest()
-        if path == "/openapi.json":
-            return path, JSON, self._openapi
-        raise Problem(404, "there is no such path; see /openapi.json")
+            return path, [(b"content-type", CONTENT_TYPE_LATEST.encode())], generate_latest()
+        return path, [JSON], self._openapi
 
-    async def _score_batch(self, raw: bytes) -> bytes:
+    async def _score_batch(self, raw: bytes, client: str) -> bytes:
         """Score one after another; each has its own answer or problem, in the order of the request."""
-        content = _load(raw)
-        items = content.get("transactions") if isinstance(content, dict) else None
-        if not isinstance(items, list) or not 1 <= len(items) <= self._settings.max_batch:
-            most = self._settings.max_batch
-            raise Problem(422, f"transactions: a list of 1 to {most} transactions is needed")
-        found = []
-        for item in items:
-            try:
-                found.append(await self._score(_parse(orjson.dumps(item))))
-            except Problem as problem:
-                found.append(problem.body())
+        found: list[bytes] = []
+        wrong = 0
+        async with self._batches.read(raw, client, partial(items_of, "transactions")) as (items, _):
+            for item in items:
+                try:
+                    found.append(await self._score(partial(read_item, item)))
+                except Problem as problem:
+                    is_wrong = problem.status in {400, 413, 422}
+                    wrong += is_wrong
+                    found.append(_WRONG if is_wrong and wrong > DETAILED else problem.body())
         return b'{"answers":[' + b",".join(found) + b"]}"
 
     def _take_label(self, raw: bytes) -> bytes:
-        try:
-            request = LabelRequest.model_validate_json(raw)
-        except ValidationError as error:
-            raise of_validation(error) from error
+        request = bodies.parse(LabelRequest, raw)
         try:
             status = self._service.labels.take(request)
         except Unavailable as error:
             raise Problem(503, str(error), (), 2) from error
         return orjson.dumps({"transaction_id": request.transaction_id, "status": status})
-
-    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        most = self._settings.max_body_bytes
-        too_large = Problem(413, f"a body may have {most:,} bytes at most")
-        length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > most:
-            raise too_large
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        while message.get("more_body"):
-            message = await receive()
-            body += message.get("body", b"")
-            if len(body) > most:
-                raise too_large
-        return body
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
@@ -183,22 +198,3 @@ class App:
                 self._service.stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
-
-
-def _parse(raw: bytes) -> TransactionRequest:
-    try:
-        return TransactionRequest.model_validate_json(raw)
-    except ValidationError as error:
-        raise of_validation(error) from error
-
-
-def _load(raw: bytes) -> Any:
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise Problem(400, f"not JSON: {error}") from error
-
-
-def _need(method: str, wanted: str) -> None:
-    if method != wanted and not (wanted == "GET" and method == "HEAD"):
-        raise Problem(405, f"use {wanted}")

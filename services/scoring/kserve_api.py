@@ -1,24 +1,39 @@
 """KServe's protocols for raw transactions: this service as the transformer before the predictor.
 
 v1: ``POST /v1/models/<name>:predict`` with ``{"instances": [transaction, ...]}``. v2:
-``POST /v2/models/<name>/infer`` with one tensor ``transactions``, BYTES [n], each a transaction as JSON.
+``POST /v2/models/<name>/infer`` with one tensor ``transactions`` (``services.scoring.tensors``).
 Both count the transactions and answer with the decisions.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 import orjson
-from pydantic import ValidationError
 
 from fraud import __version__
 from fraud.contracts import Transaction
-from fraud.http.problems import Problem, of_validation
+from fraud.http.problems import Problem
+from services.scoring.batches import Batches, items_of, read_item
+from services.scoring.bodies import parse
 from services.scoring.records import TransactionRequest
 from services.scoring.service import Service
+from services.scoring.tensors import JSON_LENGTH, describe, read_infer, write_infer
 from services.scoring.turns import Turns
 
-INPUT: Final = "transactions"
+JSON: Final = (b"content-type", b"application/json")
+BINARY: Final = (b"content-type", b"application/octet-stream")
+Headers = list[tuple[bytes, bytes]]
+
+
+def methods(name: str) -> dict[str, str]:
+    """Name the paths of both protocols and their methods."""
+    looks = ("/v1/models", f"/v1/models/{name}", "/v2", "/v2/health/live", "/v2/health/ready")
+    return {
+        **dict.fromkeys((*looks, f"/v2/models/{name}", f"/v2/models/{name}/ready"), "GET"),
+        f"/v1/models/{name}:predict": "POST",
+        f"/v2/models/{name}/infer": "POST",
+    }
 
 
 class Endpoints:
@@ -30,36 +45,51 @@ class Endpoints:
         Does what is asked.
     score
         Answers one transaction.
+    batches
+        Reads requests.
+    turns
+        In which transactions are parsed.
     beside
         Asks the store what is no score.
     """
 
     def __init__(
-        self, service: Service, score: Callable[[Transaction], Awaitable[bytes]], beside: Turns
+        self,
+        service: Service,
+        score: Callable[[Callable[[], Transaction]], Awaitable[bytes]],
+        batches: Batches,
+        turns: Turns,
+        beside: Turns,
     ) -> None:
-        self._service = service
-        self._answer, self._beside = score, beside
+        self._service, self._batches = service, batches
+        self._answer, self._turns, self._beside = score, turns, beside
         self._name = service.settings.name
-        self._most = service.settings.max_batch
 
-    async def answer(self, method: str, path: str, body: bytes) -> bytes:
-        """Answer one request.
+    async def answer(
+        self, path: str, headers: dict[bytes, bytes], body: bytes, client: str
+    ) -> tuple[Headers, bytes]:
+        """Answer a request to one of :func:`methods`.
 
         Raises
         ------
         Problem
             In words; of several transactions, the first problem.
         """
-        name = self._name
-        if method == "POST" and path == f"/v1/models/{name}:predict":
-            answers = await self._score(_instances(_load(body)))
-            return b'{"predictions":[' + b",".join(answers) + b"]}"
-        if method == "POST" and path == f"/v2/models/{name}/infer":
-            request = _load(body)
-            return self._as_tensors(request, await self._score(_tensor(request)))
-        if method == "GET":
-            return await self._look(path)
-        raise Problem(404, f"there is no such path, or no such model: the model is {name!r}")
+        if path.endswith(":predict"):
+            async with self._batches.read(body, client, partial(items_of, "instances")) as (items, _):
+                answers = await self._score(
+                    [partial(read_item, item, f"{at}.") for at, item in enumerate(items)]
+                )
+            return [JSON], b'{"predictions":[' + b",".join(answers) + b"]}"
+        if path.endswith("/infer"):
+            find = partial(read_infer, headers.get(JSON_LENGTH))
+            async with self._batches.read(body, client, find) as (texts, wanted):
+                answers = await self._score(
+                    [partial(parse, TransactionRequest, text, f"{at}.") for at, text in enumerate(texts)]
+                )
+            written, length = write_infer(self._name, wanted, answers)
+            return ([JSON] if length is None else [BINARY, (JSON_LENGTH, str(length).encode())]), written
+        return [JSON], await self._look(path)
 
     async def _look(self, path: str) -> bytes:
         name = self._name
@@ -71,12 +101,11 @@ class Endpoints:
         if path == "/v2/health/live":
             return b'{"live":true}'
         if path == "/v2":
-            return orjson.dumps({"name": "fraud-scoring", "version": __version__, "extensions": []})
+            content = {"name": "fraud-scoring", "version": __version__, "extensions": ["binary_tensor_data"]}
+            return orjson.dumps(content)
         if path == "/v1/models":
             return orjson.dumps({"models": [name]})
-        if path == f"/v2/models/{name}":
-            return orjson.dumps(_metadata(name))
-        raise Problem(404, f"there is no such path, or no such model: the model is {name!r}")
+        return orjson.dumps(describe(name))
 
     def _whole(self) -> bytes:
         if not self._service.is_whole():
@@ -85,82 +114,7 @@ class Endpoints:
             )
         return orjson.dumps({"name": self._name, "ready": True})
 
-    async def _score(self, items: list[bytes]) -> list[bytes]:
-        if not 1 <= len(items) <= self._most:
-            raise Problem(422, f"1 to {self._most} transactions are needed")
-        records = []
-        for at, raw in enumerate(items):
-            try:
-                records.append(TransactionRequest.model_validate_json(raw))
-            except ValidationError as error:
-                raise of_validation(error, f"{at}.") from error
-        return [await self._answer(record) for record in records]
-
-    def _as_tensors(self, request: dict[str, Any], answers: list[bytes]) -> bytes:
-        found = [orjson.loads(answer) for answer in answers]
-        shape = [len(found)]
-        scores = [one["score"] if one["score"] is not None else -1.0 for one in found]
-        outputs = [
-            {
-                "name": "outcome",
-                "datatype": "BYTES",
-                "shape": shape,
-                "data": [one["outcome"] for one in found],
-            },
-            {"name": "probability", "datatype": "FP64", "shape": shape, "data": scores},
-            {
-                "name": "decision",
-                "datatype": "BYTES",
-                "shape": shape,
-                "data": [answer.decode() for answer in answers],
-            },
-        ]
-        content: dict[str, Any] = {"model_name": self._name, "outputs": outputs}
-        if isinstance(request.get("id"), str):
-            content["id"] = request["id"]
-        return orjson.dumps(content)
-
-
-def _load(body: bytes) -> dict[str, Any]:
-    try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Problem(400, f"not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise Problem(422, "the body must be an object")
-    return content
-
-
-def _instances(content: dict[str, Any]) -> list[bytes]:
-    items = content.get("instances")
-    if not isinstance(items, list):
-        raise Problem(422, "instances: a list of transactions is needed")
-    return [orjson.dumps(item) for item in items]
-
-
-def _tensor(content: dict[str, Any]) -> list[bytes]:
-    inputs = content.get("inputs")
-    expected = f"inputs: one tensor {INPUT!r}, BYTES [n], of transactions as JSON is needed"
-    if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
-        raise Problem(422, expected)
-    tensor = inputs[0]
-    data = tensor.get("data")
-    if tensor.get("name") != INPUT or tensor.get("datatype") != "BYTES" or not isinstance(data, list):
-        raise Problem(422, expected)
-    if tensor.get("shape") != [len(data)] or not all(isinstance(item, str) for item in data):
-        raise Problem(422, expected)
-    return [item.encode() for item in data]
-
-
-def _metadata(name: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "platform": "fraud-scoring",
-        "versions": [],
-        "inputs": [{"name": INPUT, "datatype": "BYTES", "shape": [-1]}],
-        "outputs": [
-            {"name": "outcome", "datatype": "BYTES", "shape": [-1]},
-            {"name": "probability", "datatype": "FP64", "shape": [-1]},
-            {"name": "decision", "datatype": "BYTES", "shape": [-1]},
-        ],
-    }
+    async def _score(self, reads: list[Callable[[], Transaction]]) -> list[bytes]:
+        """Score all or, where one is wrong, none."""
+        records = [await self._turns.run(read) for read in reads]
+        return [await self._answer(lambda record=record: record) for record in records]  # type: ignore[misc]

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 
 from fraud.contracts import LABELS, Label
 from fraud.contracts.wire import EventTime, Identifier
@@ -25,7 +25,7 @@ class LabelRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     transaction_id: Identifier
-    is_fraud: bool
+    is_fraud: StrictBool
     label_time: EventTime | None = None
     """When the verdict became known; now by default."""
     source: Identifier | None = None

@@ -138,6 +138,8 @@ class PredictorModel:
 
         def reasons() -> list[int]:
             explained = self._ask(vector, reasons_from=0.0)
+            if explained.model_version != scores.model_version:
+                raise Unavailable("the model server has changed its version between a score and its reasons")
             return [index for index in explained.reason_index[0].tolist() if index >= 0]
 
         return Verdict(float(scores.probability[0]), scores.thresholds, scores.model_version, reasons)

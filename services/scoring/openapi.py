@@ -71,7 +71,9 @@ def document(name: str = "fraud", most: int = 500) -> dict[str, Any]:
             "title": "Card-fraud scoring",
             "version": __version__,
             "description": "A decision on a raw transaction, in milliseconds. Idempotent by transaction_id: "
-            "the same request gives the same answer, for at least seven days.",
+            "the same request gives the same answer, for at least seven days. Bodies may be packed "
+            "(Content-Encoding: gzip). The v2 protocol takes and gives binary tensors "
+            "(Inference-Header-Content-Length).",
         },
         "paths": {
             "/v1/score": _post("Decide one transaction", "TransactionRequest", TRANSACTION, "Answer", ANSWER),
@@ -177,7 +179,7 @@ def _call(
             "summary": summary,
             "operationId": operation,
             "requestBody": {"required": True, "content": body},
-            "responses": _responses(*answer, (400, 401, 404, 409, 413, 422, 429, 503)),
+            "responses": _responses(*answer, (400, 401, 404, 409, 413, 415, 422, 429, 503)),
         }
     }
 
@@ -209,7 +211,7 @@ def kserve_paths(name: str, most: int) -> dict[str, Any]:
             "Decide many (KServe v1)", "instances", "predictions", most, with_problems=False
         ),
         f"/v2/models/{name}/infer": _call(
-            "Decide many (KServe v2); the tensor holds transactions as JSON",
+            "Decide many (KServe v2); the tensor holds transactions as JSON; tensors may also be binary",
             "infer",
             (inputs, infer),
             (outputs, inferred),

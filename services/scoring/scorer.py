@@ -92,6 +92,8 @@ class Scorer:
         fingerprint = fingerprint_of(event, record)
         user, merchant = float(event[0, kernel.E_USER]), float(event[0, kernel.E_MERCHANT])
         for attempt in range(self._attempts):
+            # Read once: another thread may set it meanwhile, and the record must name the store it goes to.
+            identity = self._identity
             with _READ.time():
                 found = self._answers.look(record.transaction_id, user, merchant)
             if found.answer is not None:
@@ -102,13 +104,13 @@ class Scorer:
                     "this transaction_id was counted before, by the stream or so long ago that its answer is "
                     "not kept; its decision is in the log"
                 )
-            decided, answer = self._decide(record, vector, states, fingerprint, away)
+            decided, answer = self._decide(record, vector, states, (fingerprint, identity), away)
             changes = (
                 Change(Kind.USER, user, states[0], version_of(found.user)),
                 Change(Kind.MERCHANT, merchant, states[1], version_of(found.merchant)),
             )
             with _WRITE.time():
-                is_counted = self._answers.commit(record.transaction_id, answer, changes, self._identity)
+                is_counted = self._answers.commit(record.transaction_id, answer, changes, identity)
             if is_counted:
                 metrics.count_decision(decided.outcome, decided.score, vector)
                 return Scored(answer.body, is_replay=False)
@@ -138,9 +140,10 @@ class Scorer:
         record: Transaction,
         vector: Floats,
         states: tuple[bytes, bytes],
-        fingerprint: bytes,
+        names: tuple[bytes, str],
         away: tuple[Part, ...],
     ) -> tuple[Decided, Answer]:
+        fingerprint, identity = names
         decided, at = self._decider.decide(record, vector, away), now()
         log_record = write_record(
             record,
@@ -148,7 +151,7 @@ class Scorer:
             at,
             vector=vector,
             sequences=(counted(states[0]), counted(states[1])),
-            store=self._identity,
+            store=identity,
         )
         return decided, Answer(fingerprint, write_answer(record, decided, at), log_record)
 
@@ -156,9 +159,10 @@ class Scorer:
         """Wait a little, and make sure that the store is still the one that was opened."""
         if attempt >= 2:
             time.sleep(random.uniform(0.0, min(PAUSE_S, 1e-4 * 2**attempt)))
-        self._identity = self._store.identity()
-        if not self._identity:
+        identity = self._store.identity()
+        if not identity:
             raise Unavailable("the feature store is being rebuilt")
+        self._identity = identity
 
 
 def _state_of(stored: bytes | None) -> memoryview | None:

@@ -111,7 +111,8 @@ class Service:
         if not self._breaker.allows():
             return b""
         try:
-            scored = self.scorer.score(record, ("log",) if self.outbox.is_away else ())
+            is_log_away = self.outbox.is_away
+            scored = self.scorer.score(record, ("log",) if is_log_away else ())
         except Conflict as error:
             self._breaker.record(is_success=True)
             raise Problem(409, str(error)) from error
@@ -124,7 +125,7 @@ class Service:
             log.warning("transaction %s without the store: %s", self._mask(record.transaction_id), error)
             return b""
         self._breaker.record(is_success=True)
-        if self.outbox.is_away:
+        if is_log_away:
             metrics.DEGRADED.labels("log").inc()
         return scored.body
 

@@ -64,16 +64,20 @@ class ScoringSettings(Settings):
     max_batch: int = Field(default=500, ge=1, le=10_000)
     """Transactions of one ``POST /v1/score/batch`` at most."""
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
-    """Greatest body of a request, bytes."""
+    """Greatest body of a request, packed or not, bytes; a single transaction or label has 16,384 at most."""
+    max_reading_bytes: int = Field(default=32_000_000, ge=1_000)
+    """Bytes of all bodies that are being read and not whole yet; more are answered 429."""
     attempts: int = Field(default=64, ge=1)
     """How often a transaction is folded again because another one of its user or merchant came between."""
 
     keys_file: Path | None = None
     """YAML ``client: sha256 of its API key, in hex``; without it, anyone who reaches the port may call."""
     rate_per_s: float = Field(default=0.0, ge=0.0)
-    """Requests a second that one client may send; 0: no limit."""
+    """Transactions a second that one client may send, each of a batch and each other request count as one;
+    0: no limit."""
     rate_burst: int = Field(default=200, ge=1)
-    """Requests that a client may send at once before the limit counts."""
+    """Transactions that a client may send at once before the limit counts; a larger batch is taken, and the
+    client waits longer before its next request."""
     log_salt: str = ""
     """Mixed into the hashes of ids in logs, so that they cannot be looked up; empty: a new one at each start,
     so that an id reads the same in one process only."""

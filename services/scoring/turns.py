@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from fraud.http.problems import Problem
 from services.scoring import metrics
@@ -23,7 +23,7 @@ PATIENCE_S: Final = 0.05
 """How long a queue may stand before it is kept short."""
 SHORT: Final = 8
 """Of the works that may wait, one in so many may while the queue stands."""
-Work = Callable[[], bytes]
+T = TypeVar("T")
 
 
 class Turns:
@@ -43,14 +43,14 @@ class Turns:
         self._most = most
         self._clock = clock
         self._free_at = clock()
-        self._waiting: deque[tuple[Work, asyncio.Future[bytes]]] = deque()
+        self._waiting: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
         self._has_work: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="score") if threads else None
         self._running = 0
 
-    async def run(self, work: Work) -> bytes:
+    async def run(self, work: Callable[[], T]) -> T:
         """Wait for the turn and run.
 
         Raises
@@ -64,7 +64,7 @@ class Turns:
         if self._task is None or self._has_work is None:
             self._has_work = asyncio.Event()
             self._task = asyncio.create_task(self._serve(self._has_work))
-        done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((work, done))
         self._has_work.set()
         return await done
@@ -79,7 +79,7 @@ class Turns:
             metrics.SHED.labels("waiting").inc()
             raise Problem(429, f"{waiting} requests wait; try again, or another replica", (), 1)
 
-    async def _run_in_thread(self, work: Work) -> bytes:
+    async def _run_in_thread(self, work: Callable[[], T]) -> T:
         self._admit(self._running - self._threads)
         self._running += 1
         try:
