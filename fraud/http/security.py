@@ -103,7 +103,7 @@ class RateLimit:
     >>> limit.take("gateway")
     Traceback (most recent call last):
     ...
-    services.scoring.problems.Problem: this client may send 1 requests a second
+    fraud.http.problems.Problem: this client may send 1 requests a second
     """
 
     def __init__(

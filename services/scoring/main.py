@@ -7,6 +7,7 @@ KServe starts a transformer with ``--model_name``, ``--predictor_host``, ``--pre
 import argparse
 import gc
 import logging
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -17,6 +18,7 @@ import uvicorn
 from fraud.errors import FraudError
 from fraud.features import kernel
 from fraud.features.definitions import MERCHANT, USER
+from fraud.http.server import Bounds, bounded
 from fraud.runtime.telemetry import configure_logging
 from services.scoring.app import App
 from services.scoring.fold import SingleFold
@@ -50,6 +52,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lifespan="on",
         backlog=1024,
         timeout_graceful_shutdown=10,
+        timeout_keep_alive=math.ceil(settings.keep_alive_s),
+        ws="none",
+        http=bounded(bounds_of(settings)),
+    )
+
+
+def bounds_of(settings: ScoringSettings) -> Bounds:
+    """Take the server's bounds from the settings."""
+    return Bounds(
+        connections=settings.max_connections,
+        connections_of_one=settings.max_connections_of_one,
+        message_bytes=2 * settings.max_body_bytes + 100_000,
+        head_s=settings.head_s,
+        body_s=settings.body_s,
+        answer_s=settings.body_s,
+        idle_s=settings.keep_alive_s,
     )
 
 

@@ -67,6 +67,16 @@ class ScoringSettings(Settings):
     """Greatest body of a request, packed or not, bytes; a single transaction or label has 16,384 at most."""
     max_reading_bytes: int = Field(default=32_000_000, ge=1_000)
     """Bytes of all bodies that are being read and not whole yet; more are answered 429."""
+    max_connections: int = Field(default=1_000, ge=1)
+    """Open connections; where there are too many, a new one takes the place of one that only waits."""
+    max_connections_of_one: int = Field(default=250, ge=1)
+    """Of them, by one client address; more where a proxy or load balancer stands in front."""
+    keep_alive_s: float = Field(default=75.0, gt=0.0)
+    """How long a connection may be idle, seconds; longer than the pools of clients keep theirs."""
+    head_s: float = Field(default=10.0, gt=0.0)
+    """How long the head of a request may take to arrive, seconds."""
+    body_s: float = Field(default=30.0, gt=0.0)
+    """How long its body may take to arrive, and a client to take its answer, seconds."""
     attempts: int = Field(default=64, ge=1)
     """How often a transaction is folded again because another one of its user or merchant came between."""
 
