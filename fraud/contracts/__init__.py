@@ -2,6 +2,7 @@
 
 from fraud.contracts.dead_letter import DeadLetter
 from fraud.contracts.decision import Decision, Outcome, Reason
+from fraud.contracts.future import MOST_AHEAD_S, check_future, without_future
 from fraud.contracts.inputs import CONTRACTS
 from fraud.contracts.label import Label
 from fraud.contracts.score import FeatureVector, Score, Thresholds
@@ -16,6 +17,7 @@ __all__ = [
     "DEAD_LETTERS",
     "DECISIONS",
     "LABELS",
+    "MOST_AHEAD_S",
     "SCHEMA_VERSION",
     "SCORED",
     "TOPICS",
@@ -30,5 +32,7 @@ __all__ = [
     "ScoredTransaction",
     "Thresholds",
     "Transaction",
+    "check_future",
     "parse_record",
+    "without_future",
 ]

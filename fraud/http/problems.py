@@ -6,6 +6,8 @@ from typing import Any, Final
 import orjson
 from pydantic import ValidationError
 
+from fraud.errors import BadRecord
+
 MEDIA_TYPE: Final = "application/problem+json"
 TITLES: Final = {
     400: "The request cannot be read",
@@ -87,3 +89,10 @@ def of_validation(error: ValidationError, prefix: str = "") -> Problem:
         {"field": prefix + (".".join(map(str, one["loc"])) or "body"), "message": one["msg"]} for one in found
     ]
     return Problem(422, f"{errors[0]['field']}: {errors[0]['message']}", errors[:20])
+
+
+def of_record(error: BadRecord, prefix: str = "") -> Problem:
+    """Make the problem of a record that is refused for one field, which its reason and detail name."""
+    field = prefix + error.detail.partition(":")[0]
+    message = f"{error.reason}: {error.detail.partition(': ')[2]}"
+    return Problem(422, f"{field}: {message}", [{"field": field, "message": message}])

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from fraud.contracts import Transaction
 from fraud.errors import BadInput, Unavailable
-from fraud.features.events import events_of_labels, events_of_transactions
+from fraud.features.events import events_of_labels, events_of_transactions, hash_text
 from fraud.features.kernel import Floats
 from fraud.log.arrival import COLUMNS, SEQUENCES, Ints, Reach, order_between
 from fraud.store import Epoch
@@ -240,6 +240,27 @@ class Log:
         if self.features is None:
             raise BadInput("there is no Delta table of features; the stream writes it")
         return self.features.rows(columns or self.features.columns, part.filter())
+
+    def transactions_of(self, hashes: Floats) -> pa.Table:
+        """Read the transactions whose id has one of some hashes, each record once, in the order of arrival.
+
+        Returns
+        -------
+        pyarrow.Table
+            ``transaction_id`` and ``COLUMNS``.
+        """
+        parts = []
+        for batch in self._transactions.batches(("transaction_id", *COLUMNS)):
+            known = [hash_text(name) for name in batch.column("transaction_id").to_pylist()]
+            parts.append(pa.Table.from_batches([batch.filter(pa.array(np.isin(known, hashes)))]))
+        keys = [name for name in COLUMNS if name != "received_at"]
+        found = pa.concat_tables(parts).group_by(keys, use_threads=False)
+        rows = found.aggregate([("transaction_id", "first"), ("received_at", "first")])
+        rows = rows.rename_columns([*keys, "transaction_id", "received_at"])
+        if self.reach is not None:
+            number = (_integers(rows["generation"]) << BATCH_BITS) + _integers(rows["epoch"])
+            rows = rows.filter(pa.array(number <= self.reach.number))
+        return rows.sort_by([(name, "ascending") for name in COLUMNS])
 
 
 def slices_of(tables: Sequence[Table], rows: int, until: Epoch | None = None) -> list[Slice]:

@@ -73,5 +73,15 @@ class KafkaSettings(Settings):
     Spark's source are made from them."""
 
 
+class GuardSettings(Settings):
+    """What is refused as from the future (``fraud.contracts.future``)."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAUD_STREAM_", frozen=True, extra="forbid")
+
+    most_ahead_s: float = Field(default=300.0, ge=0.0, le=3_200_000_000.0)
+    """How far a record may be dated ahead of its append time, seconds; one further ahead is a dead letter.
+    A backfill and a replay of dead letters leave it out."""
+
+
 class LogSettings(LakeSettings, StoreSettings):
     """Where the log, the feature store and the stream's own files are: for what makes one from the other."""

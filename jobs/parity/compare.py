@@ -9,11 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.features.events import to_microseconds
@@ -21,10 +20,12 @@ from fraud.features.kernel import Floats
 from fraud.log.arrival import COLUMNS, Ints
 from fraud.log.matching import match
 from fraud.log.refold import Refolded, refold, scratch_store
-from fraud.log.tables import NO_OPTIONS, SLICE_ROWS, Log, Options
+from fraud.log.tables import NO_OPTIONS, SLICE_ROWS, Log, Options, micros_of
 
 _INDEX: Final = {name: i for i, name in enumerate(FEATURE_NAMES)}
 _IDENTITY: Final = tuple(name for name in COLUMNS if name != "received_at")
+EXAMPLES: Final = 5
+"""Of ids that were decided twice, that are named."""
 
 OVERDUE_US: Final = 600_000_000
 """How far the stream's archive may lag behind the scoring service, microseconds."""
@@ -72,7 +73,9 @@ class Parity:
     repeated: int = 0
     """Rows beyond the first of the same record, in any of the tables."""
     repeated_ids: int = 0
-    """Transactions whose id was counted before, too long ago for the user's state to know."""
+    """Transactions whose transaction_id was counted before: it was decided twice."""
+    repeated_examples: list[str] = field(default_factory=list)
+    """Some of these ids."""
     folded: int = 0
     """Transactions folded, compared or not."""
     versions: Counter[str] = field(default_factory=Counter)
@@ -101,7 +104,11 @@ class Parity:
             ("served vectors have no transaction", self.extra),
             ("rows are stored more than once", self.repeated),
         ]
-        return [*broken, *(f"{count:,} {words}" for words, count in counts if count)]
+        found = [*broken, *(f"{count:,} {words}" for words, count in counts if count)]
+        if self.repeated_ids:
+            examples = ", ".join(self.repeated_examples)
+            found.append(f"{self.repeated_ids:,} transactions were decided twice, e.g. {examples}")
+        return found
 
 
 def compare(
@@ -123,7 +130,8 @@ def compare(
     options
         Access to the object store, under delta-rs' names.
     since, until
-        Compare what was received in [since, until); all of it is folded either way.
+        Compare what was received in [since, until), and look there for ids that were counted before; all of
+        it is folded either way.
     rows
         Records held in memory at a time, about.
     scratch
@@ -142,7 +150,7 @@ def compare(
     parity = Parity()
     served_names = () if log.features is None else log.features.columns
     columns = [*COLUMNS, "features_version", *(name for name in FEATURE_NAMES if name in served_names)]
-    ids = []
+    ids: list[Floats] = []
     window = (
         to_microseconds(since) if since else np.iinfo(np.int64).min,
         to_microseconds(until) if until else np.iinfo(np.int64).max,
@@ -162,7 +170,7 @@ def compare(
     waiting = np.concatenate(late) if late else np.zeros(0, np.int64)
     parity.waiting = len(waiting)
     parity.overdue = int((waiting < newest_us - OVERDUE_US).sum())
-    parity.repeated_ids = _beyond_first(ids)
+    parity.repeated_ids, parity.repeated_examples = _repeated_ids(log, ids, window)
     return parity
 
 
@@ -197,6 +205,22 @@ def _coordinates_of(table: pa.Table) -> Ints:
     return np.column_stack([np.asarray(table.column(name).to_numpy(), np.int64) for name in _IDENTITY])
 
 
-def _beyond_first(parts: Sequence[NDArray[Any]]) -> int:
-    every = np.concatenate(parts) if parts else np.zeros(0)
-    return len(every) - len(np.unique(every))
+def _repeated_ids(log: Log, parts: Sequence[Floats], window: tuple[int, int]) -> tuple[int, list[str]]:
+    """Count the transactions of a window whose id was counted before, anywhere in the log, with examples.
+
+    Equal hashes are only a suspicion: of many ids, two may share one. So their texts are compared.
+    """
+    hashes = np.concatenate(parts) if parts else np.zeros(0)
+    distinct, counts = np.unique(hashes, return_counts=True)
+    suspects = distinct[counts > 1]
+    if not len(suspects):
+        return 0, []
+    rows = log.transactions_of(suspects)
+    received_us = micros_of(rows["received_at"]).tolist()
+    seen: set[str] = set()
+    repeated: list[str] = []
+    for name, received in zip(rows["transaction_id"].to_pylist(), received_us, strict=True):
+        if name in seen and window[0] <= received < window[1]:
+            repeated.append(name)
+        seen.add(name)
+    return len(repeated), list(dict.fromkeys(repeated))[:EXAMPLES]

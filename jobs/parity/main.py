@@ -47,5 +47,5 @@ def run(settings: ParitySettings, console: Console) -> Parity:
         console.print(table)
     errors = parity.errors(settings.tolerance)
     if errors:
-        raise FraudError("served vectors are not what the log gives: " + "; ".join(errors[:5]))
+        raise FraudError("the log breaks what the stream guarantees: " + "; ".join(errors[:5]))
     return parity

@@ -69,7 +69,7 @@ def as_gauges(parity: Parity) -> CollectorRegistry:
         ("missing_vectors", "Transactions without a served vector.", parity.missing),
         ("extra_vectors", "Served vectors without a transaction.", parity.extra),
         ("repeated_rows", "Rows beyond the first of the same record.", parity.repeated),
-        ("repeated_ids", "Transactions whose id was counted before.", parity.repeated_ids),
+        ("repeated_ids", "Transactions decided although their id was counted before.", parity.repeated_ids),
         ("overdue_transactions", "Transactions whose vector has been unknown for too long.", parity.overdue),
     ):
         Gauge(f"fraud_parity_{name}", text, registry=registry).set(value)
@@ -90,7 +90,7 @@ def as_tables(parity: Parity, window: str, seconds: float) -> list[Table]:
         ("missing vectors", parity.missing),
         ("extra vectors", parity.extra),
         ("rows stored more than once", parity.repeated),
-        ("ids counted twice (long apart)", parity.repeated_ids),
+        ("transactions decided twice", parity.repeated_ids),
     ):
         counts.add_row(words, f"{value:,}")
     for version, count in parity.older_versions.items():

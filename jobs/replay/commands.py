@@ -41,13 +41,18 @@ def dead_letters(
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
     from rich.table import Table  # noqa: PLC0415
 
-    from fraud.settings.stream import KafkaSettings, LakeSettings  # noqa: PLC0415
+    from fraud.settings.stream import GuardSettings, KafkaSettings, LakeSettings  # noqa: PLC0415
     from jobs.replay.dead_letters import Choice, resend  # noqa: PLC0415
 
     settings, brokers = LakeSettings(), KafkaSettings()
     kafka = {**brokers.kafka_options, "bootstrap.servers": bootstrap or brokers.kafka_bootstrap}
     choice = Choice(
-        frozenset(reason or ()), _time(since), _time(until), even_bad=even_bad, unconfirmed=unconfirmed
+        frozenset(reason or ()),
+        _time(since),
+        _time(until),
+        even_bad=even_bad,
+        unconfirmed=unconfirmed,
+        most_ahead_s=GuardSettings().most_ahead_s,
     )
     account = resend(delta or settings.delta_path, kafka, choice, settings.delta_options, is_dry_run=dry_run)
     words = "would be sent" if dry_run else "sent"

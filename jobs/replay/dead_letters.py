@@ -8,12 +8,12 @@ stream takes it like any other.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer
 
-from fraud.contracts import CONTRACTS, Transaction, parse_record
+from fraud.contracts import CONTRACTS, MOST_AHEAD_S, Transaction, check_future, parse_record
 from fraud.errors import BadConfig, BadRecord, Unavailable
 from fraud.log.arrival import COLUMNS
 from fraud.log.tables import NO_OPTIONS, Options, Table, open_table, slices_of
@@ -37,9 +37,12 @@ class Choice:
     until: datetime | None = None
     """Received before."""
     even_bad: bool = False
-    """Also those that the contracts still refuse; they would only become dead letters again."""
+    """Also those that the contracts still refuse, or that are still dated into the future; they would only
+    become dead letters again."""
     unconfirmed: bool = False
     """Also those that an interrupted run may have sent."""
+    most_ahead_s: float = MOST_AHEAD_S
+    """How far a record may be dated ahead of the present, which is when it arrives again, seconds."""
 
     def takes(self, reason: str, received_at: datetime) -> bool:
         """Whether a letter is among the chosen ones."""
@@ -155,7 +158,8 @@ def _why_not(letter: _Letter, choice: Choice, ledger: Ledger, account: Account) 
     if choice.even_bad:
         return None
     try:
-        parse_record(CONTRACTS.get(letter.origin.topic, Transaction), letter.raw)
+        record = parse_record(CONTRACTS.get(letter.origin.topic, Transaction), letter.raw)
+        check_future(record, datetime.now(UTC), choice.most_ahead_s)
     except BadRecord:
         return account.still_bad
     return None

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from fraud.contracts import MOST_AHEAD_S
 from fraud.decide.experiment import Alias, Experiment
 from fraud.model.client import ModelClient, ModelClientSettings, served_name
 from fraud.store import Epoch, FeatureStore, open_store
@@ -32,6 +33,8 @@ class TaskContext:
     """Of each pass."""
     experiment: Experiment | None = None
     """Under way while this micro-batch is decided."""
+    most_ahead_s: float = MOST_AHEAD_S
+    """How far a record may be dated ahead of its append time, seconds."""
 
     @property
     def spool_folder(self) -> Path:

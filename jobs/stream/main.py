@@ -158,7 +158,7 @@ class StreamJob:
             context = self._context(batch)
             # A run that was cut off may have had more tasks than this one: their files would count twice.
             shutil.rmtree(context.spool_folder, ignore_errors=True)
-            collected = _summaries(frame.select(*validate_pass.COLUMNS).coalesce(context.tasks), context)
+            collected = _summaries(frame.selectExpr(*validate_pass.SELECTED).coalesce(context.tasks), context)
             self._store.flush()
             summaries = read_summaries(collected)
             self._expiry.see(summaries)
@@ -181,6 +181,7 @@ class StreamJob:
             predictor_deadline_s=settings.predictor_deadline_s,
             tasks=1 if is_small else settings.partitions,
             experiment=self._running_experiment(),
+            most_ahead_s=settings.most_ahead_s,
         )
 
     def _running_experiment(self) -> Experiment | None:

@@ -5,10 +5,10 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from fraud.settings.stream import KafkaSettings, LogSettings
+from fraud.settings.stream import GuardSettings, KafkaSettings, LogSettings
 
 
-class StreamSettings(LogSettings, KafkaSettings):
+class StreamSettings(LogSettings, KafkaSettings, GuardSettings):
     """Environment variables ``FRAUD_STREAM_...``."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_STREAM_", frozen=True, extra="forbid")

@@ -6,6 +6,7 @@ dead letters here. What the scoring service has counted and decided goes through
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fraud.contracts import SCORED, ScoredTransaction, parse_record
+from fraud.contracts.future import ahead_rows, future_words
+from fraud.contracts.wire import EARLIEST
 from fraud.features import kernel
 from fraud.features.definitions import USER
 from fraud.features.engine import Folded
@@ -50,10 +53,14 @@ def pass_users(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.Ta
     raws = table.column("record").take(pa.array(scored)).to_pylist()
     records = [parse_record(ScoredTransaction, raw) for raw in raws]
     kinds[scored] = kinds_of(store_of(context.store_url), records, context.epoch)
+    # Counted in another store and not in this one: the guard holds as for any other record.
+    future = _future_of(context, table, kinds)
+    kinds[future] = rows.DEAD_LETTER
     with watch.time("user_pass"):
         folded = _fold(context, events, (kinds != rows.DEAD_LETTER) & (kinds != rows.SCORED), watch)
     is_counted = (kinds == rows.TRANSACTION) | (kinds == rows.RECOUNTED)
     is_repeated = is_scored & (kinds == rows.DEAD_LETTER)
+    is_repeated[future] = False
     duplicates = np.flatnonzero((is_counted & (folded.outcomes == kernel.DUPLICATE)) | is_repeated)
     kinds[duplicates] = rows.DEAD_LETTER
     is_label = kinds == rows.LABEL
@@ -67,7 +74,7 @@ def pass_users(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.Ta
     columns = [
         pa.array(kinds),
         *(table.column(field.name) for field in rows.ORIGIN[1:]),
-        *_with_duplicates(table, duplicates).columns,
+        *_with_letters(table, duplicates, future, context.most_ahead_s).columns,
         rows.binary_column(events),
         rows.binary_column(folded.vectors),
         pa.array(sequences, pa.int64(), mask=is_letter),
@@ -76,21 +83,34 @@ def pass_users(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.Ta
     return pa.table(columns, schema=rows.PASSED)
 
 
-def _with_duplicates(table: pa.Table, duplicates: NDArray[np.int64]) -> pa.Table:
-    """Take the ``rows.RECORD_FIELDS``, with dead letters in the place of duplicates."""
+def _future_of(
+    context: TaskContext, table: pa.Table, kinds: np.ndarray[Any, np.dtype[np.int8]]
+) -> NDArray[np.int64]:
+    recounted = np.flatnonzero(kinds == rows.RECOUNTED)
+    if not len(recounted):
+        return recounted
+    times = table.select(["event_time", "received_at"]).take(pa.array(recounted))
+    return recounted[ahead_rows(times, context.most_ahead_s, EARLIEST)]
+
+
+def _with_letters(
+    table: pa.Table, duplicates: NDArray[np.int64], future: NDArray[np.int64], most_ahead_s: float
+) -> pa.Table:
+    """Take the ``rows.RECORD_FIELDS``, with dead letters in the place of what is refused here."""
     taken = table.select([field.name for field in rows.RECORD_FIELDS])
-    if not len(duplicates):
+    refused = np.concatenate([duplicates, future])
+    if not len(refused):
         return taken
-    repeated = table.take(pa.array(duplicates))
-    ids, keys, raws = (
-        repeated.column(name).to_pylist() for name in ("transaction_id", "record_key", "record")
-    )
-    letters = [
-        ("duplicate", f"transaction_id {known} was already counted for this user", text_of(key), raw)
-        for known, key, raw in zip(ids, keys, raws, strict=True)
-    ]
+    names = ("transaction_id", "event_time", "received_at", "record_key", "record")
+    found = zip(*(table[name].take(pa.array(refused)).to_pylist() for name in names), strict=True)
+    letters = []
+    for at, (known, time, arrival, key, raw) in enumerate(found):
+        words = ("duplicate", f"transaction_id {known} was already counted for this user")
+        if at >= len(duplicates):
+            words = ("future_event_time", future_words("event_time", time, arrival, most_ahead_s))
+        letters.append((*words, text_of(key), raw))
     place = np.arange(len(table))
-    place[duplicates] = len(table) + np.arange(len(duplicates))
+    place[refused] = len(table) + np.arange(len(refused))
     return pa.concat_tables([taken, rows.record_table(rows.DEAD_LETTER_NAMES, letters)]).take(pa.array(place))
 
 

@@ -5,14 +5,18 @@ read in two ways and a user's records of a micro-batch always meet in one task.
 """
 
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import partial
 from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from fraud.contracts import CONTRACTS, Label, Transaction, parse_record
+from fraud.contracts import CONTRACTS, MOST_AHEAD_S, SCORED, Label, Transaction, check_future, parse_record
+from fraud.contracts.future import latest_of
+from fraud.contracts.wire import EARLIEST
 from fraud.errors import BadRecord
 from fraud.features import kernel
 from fraud.features.events import events_of_labels, events_of_transactions
@@ -24,6 +28,15 @@ from jobs.stream.stopwatch import Stopwatch
 
 COLUMNS: Final = ("key", "value", "topic", "partition", "offset", "timestamp")
 """Of Spark's Kafka source."""
+_BY_BROKER: Final = 1
+"""Kafka's number of the timestamp type ``LogAppendTime``."""
+SELECTED: Final = (
+    *COLUMNS[:-1],
+    f"if(timestampType = {_BY_BROKER} or topic = '{SCORED}', timestamp, null) as timestamp",
+)
+"""``COLUMNS`` as expressions of Spark. A producer's own time (``CreateTime``) is no append time: the producer
+could date a record as it likes. What the scoring service has counted is not refused for it."""
+NO_APPEND_TIME: Final = "no_append_time"
 _TRANSACTION: Final = attrgetter(*rows.TRANSACTION_NAMES)
 _LABEL: Final = attrgetter(*rows.LABEL_NAMES)
 
@@ -48,7 +61,7 @@ def run_validate_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -
         return
     watch = Stopwatch()
     with watch.time("validate"):
-        table = validate(pa.Table.from_batches(parts))
+        table = validate(pa.Table.from_batches(parts), context.most_ahead_s)
     yield from send(table, tasks_of(table, kernel.E_USER, context.tasks), [watch.seconds])
 
 
@@ -57,11 +70,19 @@ def mapped(context: TaskContext) -> partial[Iterator[pa.RecordBatch]]:
     return partial(run_validate_pass, context)
 
 
-def validate(table: pa.Table) -> pa.Table:
+def validate(table: pa.Table, most_ahead_s: float = MOST_AHEAD_S) -> pa.Table:
     """Make rows of ``rows.VALIDATED``, in arrival order, of rows of the Kafka source.
 
     Offset order within a partition always wins: a time that falls behind is raised to the one before it.
+
+    Parameters
+    ----------
+    table
+        ``COLUMNS``; the timestamp is null where the broker has not given it.
+    most_ahead_s
+        How far a record may be dated ahead of its append time, seconds.
     """
+    arrivals = _Arrivals(table, most_ahead_s)
     raws = table.column("value").to_pylist()
     transactions: list[Transaction] = []
     labels: list[Label] = []
@@ -71,6 +92,8 @@ def validate(table: pa.Table) -> pa.Table:
     for i, (topic, raw) in enumerate(zip(table.column("topic").to_pylist(), raws, strict=True)):
         try:
             record = parse_record(CONTRACTS.get(topic, Transaction), raw)
+            if topic != SCORED:  # counted already: the scoring service looked when it came
+                arrivals.check(i, record)
         except BadRecord as error:
             letters.append((error.reason, error.detail, text_of(keys[i].as_py()), raw or b""))
             where[rows.DEAD_LETTER].append(i)
@@ -99,7 +122,7 @@ def validate(table: pa.Table) -> pa.Table:
     columns = [
         pa.array(kinds[order]),
         *(table.column(name) for name in ("topic", "partition", "offset")),
-        _arrival(table),
+        arrivals.column,
         *records.columns,
         rows.binary_column(events[order]),
         table.column("key"),
@@ -130,8 +153,44 @@ def text_of(key: bytes | None) -> str | None:
     return None if key is None else key.decode(errors="replace")
 
 
-def _arrival(table: pa.Table) -> pa.Array:
-    topic = np.asarray(table.column("topic").to_numpy(zero_copy_only=False), "U")
-    partition, offset = (table.column(name).to_numpy() for name in ("partition", "offset"))
-    time_us = table.column("timestamp").cast(pa.int64()).to_numpy()
-    return pa.array(raise_times(time_us, topic, partition, offset)).cast(pa.timestamp("us", tz="UTC"))
+class _Arrivals:
+    """When the records of a table arrived, as it is recorded.
+
+    Parameters
+    ----------
+    table
+        ``COLUMNS``.
+    most_ahead_s
+        How far a record may be dated ahead, seconds.
+    """
+
+    def __init__(self, table: pa.Table, most_ahead_s: float) -> None:
+        topic = np.asarray(table.column("topic").to_numpy(zero_copy_only=False), "U")
+        partition, offset = (table.column(name).to_numpy() for name in ("partition", "offset"))
+        given = table.column("timestamp")
+        self._is_missing = np.asarray(given.is_null().to_numpy())
+        known = pc.fill_null(given.cast(pa.timestamp("us", tz="UTC")), pa.scalar(EARLIEST))
+        raised = raise_times(known.cast(pa.int64()).to_numpy(), topic, partition, offset)
+        self.column = pa.array(raised).cast(pa.timestamp("us", tz="UTC"))
+        self._most_ahead_s = most_ahead_s
+        first = pc.min(self.column).as_py() or EARLIEST
+        self._soonest = first + timedelta(seconds=most_ahead_s)  # a record before it is ahead of no arrival
+
+    def check(self, row: int, record: Label | Transaction) -> None:
+        """Refuse a record without an append time, or dated too far ahead of it.
+
+        Raises
+        ------
+        BadRecord
+            With reason ``no_append_time``, ``future_event_time`` or ``future_label_time``.
+        """
+        if self._is_missing[row]:
+            raise BadRecord(NO_APPEND_TIME, _NO_APPEND_TIME_WORDS)
+        if latest_of(record) > self._soonest:
+            check_future(record, self.column[row].as_py(), self._most_ahead_s)
+
+
+_NO_APPEND_TIME_WORDS: Final = (
+    "the record carries its producer's time: set message.timestamp.type=LogAppendTime for the topic, then "
+    "send it again with `fraud replay dead-letters`"
+)

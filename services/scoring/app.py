@@ -24,7 +24,6 @@ from services.scoring.bodies import MOST_RECORD, Bodies, Gone, Receive
 from services.scoring.kserve_api import Headers
 from services.scoring.labels import LabelRequest
 from services.scoring.openapi import document
-from services.scoring.records import TransactionRequest
 from services.scoring.service import Service
 from services.scoring.turns import POOL, Turns
 
@@ -115,7 +114,7 @@ class App:
         self._check(path, method, headers)
         if path == "/v1/score":
             raw = await self._bodies.read(headers, receive, MOST_RECORD)
-            return path, [JSON], await self._score(partial(bodies.parse, TransactionRequest, raw))
+            return path, [JSON], await self._score(partial(self._service.read_transaction, raw))
         if path == "/v1/score/batch":
             return path, [JSON], await self._score_batch(await self._bodies.read(headers, receive), client)
         if path == "/v1/labels":
@@ -173,7 +172,7 @@ class App:
         async with self._batches.read(raw, client, partial(items_of, "transactions")) as (items, _):
             for item in items:
                 try:
-                    found.append(await self._score(partial(read_item, item)))
+                    found.append(await self._score(partial(read_item, self._service.read_transaction, item)))
                 except Problem as problem:
                     is_wrong = problem.status in {400, 413, 422}
                     wrong += is_wrong

@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 from fraud.contracts import Transaction
 from fraud.http.problems import Problem
 from fraud.http.security import RateLimit
-from services.scoring.bodies import Places, dump, load, parse
-from services.scoring.records import TransactionRequest
+from services.scoring.bodies import Places, dump, load
 from services.scoring.settings import ScoringSettings
 from services.scoring.turns import Turns
 
@@ -80,12 +79,12 @@ def items_of(name: str, raw: bytes, most: int) -> tuple[list[Any], None]:
     return items, None
 
 
-def read_item(item: Any, prefix: str = "") -> Transaction:
-    """Read one of the list.
+def read_item(read: Callable[[bytes, str], Transaction], item: Any, prefix: str = "") -> Transaction:
+    """Read one of the list as a transaction of a request is read.
 
     Raises
     ------
     Problem
         413 or 422.
     """
-    return parse(TransactionRequest, dump(item), prefix)
+    return read(dump(item), prefix)

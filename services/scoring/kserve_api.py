@@ -15,8 +15,6 @@ from fraud import __version__
 from fraud.contracts import Transaction
 from fraud.http.problems import Problem
 from services.scoring.batches import Batches, items_of, read_item
-from services.scoring.bodies import parse
-from services.scoring.records import TransactionRequest
 from services.scoring.service import Service
 from services.scoring.tensors import JSON_LENGTH, describe, read_infer, write_infer
 from services.scoring.turns import Turns
@@ -75,18 +73,17 @@ class Endpoints:
         Problem
             In words; of several transactions, the first problem.
         """
+        read = self._service.read_transaction
         if path.endswith(":predict"):
             async with self._batches.read(body, client, partial(items_of, "instances")) as (items, _):
                 answers = await self._score(
-                    [partial(read_item, item, f"{at}.") for at, item in enumerate(items)]
+                    [partial(read_item, read, item, f"{at}.") for at, item in enumerate(items)]
                 )
             return [JSON], b'{"predictions":[' + b",".join(answers) + b"]}"
         if path.endswith("/infer"):
             find = partial(read_infer, headers.get(JSON_LENGTH))
             async with self._batches.read(body, client, find) as (texts, wanted):
-                answers = await self._score(
-                    [partial(parse, TransactionRequest, text, f"{at}.") for at, text in enumerate(texts)]
-                )
+                answers = await self._score([partial(read, text, f"{at}.") for at, text in enumerate(texts)])
             written, length = write_infer(self._name, wanted, answers)
             return ([JSON] if length is None else [BINARY, (JSON_LENGTH, str(length).encode())]), written
         return [JSON], await self._look(path)

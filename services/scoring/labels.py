@@ -2,16 +2,17 @@
 
 import logging
 import threading
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import orjson
 from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 
 from fraud.contracts import LABELS, Label
+from fraud.contracts.future import MOST_AHEAD_S, future_words, is_ahead
 from fraud.contracts.wire import EventTime, Identifier
-from fraud.errors import Unavailable
-from fraud.http.problems import Problem
+from fraud.errors import BadRecord, Unavailable
+from fraud.http.problems import Problem, of_record
 from fraud.kafka.delivery import Kafka
 from services.scoring.records import now
 from services.scoring.scorer import Scorer
@@ -42,10 +43,15 @@ class Labels:
         Takes the labels.
     pending
         File for the verdicts on transactions that are not known yet; None: they are refused.
+    most_ahead_s
+        How far a verdict may be dated ahead of the present, seconds.
     """
 
-    def __init__(self, scorer: Scorer, kafka: Kafka, pending: Path | None) -> None:
+    def __init__(
+        self, scorer: Scorer, kafka: Kafka, pending: Path | None, most_ahead_s: float = MOST_AHEAD_S
+    ) -> None:
         self._scorer, self._kafka, self._pending = scorer, kafka, pending
+        self._most_ahead_s = most_ahead_s
         self._lock = threading.Lock()
 
     def take(self, request: LabelRequest) -> str:
@@ -54,10 +60,12 @@ class Labels:
         Raises
         ------
         Problem
-            404, when the transaction is not known and labels are not kept.
+            422, when it is dated into the future; 404, when the transaction is not known and labels are not
+            kept.
         Unavailable
             When Kafka does not take it; send it again.
         """
+        self._refuse_future(request)
         label = self._label_of(request)
         if label is None:
             if self._pending is None:
@@ -101,6 +109,13 @@ class Labels:
                 partial.write_bytes(b"".join(line + b"\n" for line in left))
                 partial.replace(self._pending)
         return sent
+
+    def _refuse_future(self, request: LabelRequest) -> None:
+        """Refuse, also a verdict that would be kept, by the rule of :func:`fraud.contracts.check_future`."""
+        time, arrival = request.label_time, now()
+        if time is not None and is_ahead(time, arrival, timedelta(seconds=self._most_ahead_s)):
+            words = future_words("label_time", time, arrival, self._most_ahead_s)
+            raise of_record(BadRecord("future_label_time", words))
 
     def _keep(self, file: Path, request: LabelRequest) -> None:
         timed = request.model_copy(update={"label_time": request.label_time or now()})

@@ -8,22 +8,23 @@ from typing import Any, Final
 
 import orjson
 
-from fraud.contracts import Transaction
+from fraud.contracts import Transaction, check_future
 from fraud.decide.experiment import Alias, ExperimentFile
 from fraud.decide.rules import RuleFile
-from fraud.errors import Unavailable
-from fraud.http.problems import Problem
+from fraud.errors import BadRecord, Unavailable
+from fraud.http.problems import Problem, of_record
 from fraud.http.security import mask
 from fraud.kafka.delivery import Kafka
 from fraud.model.breaker import CircuitBreaker
 from fraud.store import FeatureStore, open_store
 from services.scoring import metrics
+from services.scoring.bodies import parse
 from services.scoring.decide import Decider, vector_without_store
 from services.scoring.lab import Lab
 from services.scoring.labels import Labels
 from services.scoring.models import Model, open_model
 from services.scoring.outbox import Outbox, hand_to_stream
-from services.scoring.records import now, write_answer
+from services.scoring.records import TransactionRequest, now, write_answer
 from services.scoring.scorer import Busy, Conflict, Scorer
 from services.scoring.settings import ScoringSettings
 
@@ -61,7 +62,7 @@ class Service:
         self.scorer = Scorer(self.store, self.decider, settings.attempts)
         self.outbox = Outbox(settings, self.store, self.kafka)
         pending = settings.pending_file if settings.labels_pending else None
-        self.labels = Labels(self.scorer, self.kafka, pending)
+        self.labels = Labels(self.scorer, self.kafka, pending, settings.most_ahead_s)
         self._breaker = CircuitBreaker(failures=3, cooldown_s=1.0)
         self._kafka_breaker = CircuitBreaker(failures=3, cooldown_s=2.0 * settings.kafka_timeout_s)
         self._salt = settings.log_salt or secrets.token_hex()
@@ -94,6 +95,28 @@ class Service:
             self.lab.stop()
         self._watcher.join(5.0)
         self.store.close()
+
+    def read_transaction(self, raw: bytes, prefix: str = "") -> TransactionRequest:
+        """Read one transaction of a request; every endpoint reads its transactions here.
+
+        Parameters
+        ----------
+        raw
+            JSON.
+        prefix
+            Before the field's name in a problem, e.g. ``3.`` for the fourth of several.
+
+        Raises
+        ------
+        Problem
+            400, 413 or 422: it is not what the contract says, or dated into the future.
+        """
+        record = parse(TransactionRequest, raw, prefix)
+        try:
+            check_future(record, now(), self.settings.most_ahead_s)
+        except BadRecord as error:
+            raise of_record(error, prefix) from error
+        return record
 
     def score(self, record: Transaction) -> bytes:
         """Answer one transaction; empty where the store does not: then :meth:`score_without_store`.

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from fraud.contracts.future import MOST_AHEAD_S, MostAhead
 from fraud.settings.base import Settings
 
 
@@ -77,6 +78,8 @@ class ScoringSettings(Settings):
     """How long the head of a request may take to arrive, seconds."""
     body_s: float = Field(default=30.0, gt=0.0)
     """How long its body may take to arrive, and a client to take its answer, seconds."""
+    most_ahead_s: MostAhead = MOST_AHEAD_S
+    """How far a transaction or a label may be dated ahead of this service's clock, seconds; further: 422."""
     attempts: int = Field(default=64, ge=1)
     """How often a transaction is folded again because another one of its user or merchant came between."""
 

@@ -141,7 +141,7 @@ def micro_batches(data: DataSet, go_live: Any, size: int, dice: np.random.Genera
     is_label = np.arange(len(row)) >= n + len(again)
     order = np.argsort(when, kind="stable")
     offsets: dict[tuple[str, int], int] = {}
-    clock, at = int(when.min()) + 1000 * HOUR_US, 0
+    clock, at = int(when.max()) + HOUR_US, 0  # none is from the future
     while at < len(order):
         chosen = order[at : at + int(dice.integers(1, size + 1))]
         at += len(chosen)
@@ -165,7 +165,7 @@ def micro_batches(data: DataSet, go_live: Any, size: int, dice: np.random.Genera
 
 def run_batch(context: TaskContext, table: pa.Table, dice: np.random.Generator) -> pa.Table:
     """Run the passes as tasks get them: by user, then by merchant, tasks' rows in no certain order."""
-    valid = validate_pass.validate(table)
+    valid = validate_pass.validate(table, context.most_ahead_s)
     by_user = validate_pass.tasks_of(valid, kernel.E_USER, TASKS)
     passed = pa.concat_tables(
         user_pass.pass_users(context, in_arrival_order(part), Stopwatch())

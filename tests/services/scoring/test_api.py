@@ -7,6 +7,7 @@ import math
 import threading
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +23,7 @@ from fraud.contracts import SCORED, TRANSACTIONS, Decision, ScoredTransaction, p
 from fraud.decide.policy import decide
 from fraud.errors import BadConfig, Unavailable
 from fraud.features import FEATURE_NAMES
+from fraud.store import Kind
 from services.scoring import openapi
 from services.scoring.app import App
 from services.scoring.fast_model import FastModel
@@ -418,3 +420,57 @@ def test_no_path_makes_the_service_fail(fuzzed: Api, name: str) -> None:
     from urllib.parse import quote  # noqa: PLC0415
 
     assert fuzzed.call("GET", f"/v1/decisions/{quote(name, safe='')}").status_code < 500
+
+
+def at(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+def counted_by(api: Api) -> dict[Kind, dict[float, bytes]]:
+    return {kind: dict(api.service.store.scan(kind)) for kind in Kind}
+
+
+def test_every_path_refuses_a_transaction_from_the_future_and_counts_nothing(api: Api) -> None:
+    assert api.score(transaction_id="now", event_time=at(0.0)).status_code == 200
+    before = counted_by(api)
+    far = {**openapi.TRANSACTION, "event_time": "2099-06-01T00:00:00Z"}
+    near = {**openapi.TRANSACTION, "event_time": at(400.0)}
+    good = {**openapi.TRANSACTION, "transaction_id": "good"}
+    text = json.dumps
+    tensor = {"name": "transactions", "datatype": "BYTES", "shape": [2], "data": [text(good), text(near)]}
+    answers = [
+        api.call("POST", "/v1/score", json=far),
+        api.call("POST", "/v1/score", json=near),
+        api.call("POST", "/v1/models/fraud:predict", json={"instances": [good, far]}),
+        api.call("POST", "/v2/models/fraud/infer", json={"inputs": [tensor]}),
+    ]
+    assert [answer.status_code for answer in answers] == [422] * 4
+    assert [answer.json()["errors"][0]["field"] for answer in answers] == [
+        "event_time",
+        "event_time",
+        "1.event_time",
+        "1.event_time",
+    ]
+    assert all("future_event_time" in answer.json()["detail"] for answer in answers)
+    assert counted_by(api) == before
+    batch = api.call("POST", "/v1/score/batch", json={"transactions": [far, good]}).json()["answers"]
+    assert (batch[0]["status"], batch[1]["transaction_id"]) == (422, "good")
+    assert api.score(transaction_id="soon", event_time=at(290.0)).status_code == 200
+
+
+def test_how_far_ahead_is_a_setting(tmp_path: Path) -> None:
+    wide = Api(tmp_path, most_ahead_s=3600.0)
+    assert wide.score(event_time=at(3000.0)).status_code == 200
+    assert wide.score(transaction_id="late", event_time=at(4000.0)).status_code == 422
+    wide.service.store.close()
+
+
+def test_a_label_from_the_future_is_refused_also_where_it_would_be_kept(tmp_path: Path) -> None:
+    kept = Api(tmp_path, labels_pending=True, pending_file=tmp_path / "pending.jsonl")
+    label = {**openapi.LABEL, "label_time": "2099-06-01T00:00:00Z"}
+    answer = kept.call("POST", "/v1/labels", json=label)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "label_time")
+    assert "future_label_time" in answer.json()["detail"]
+    assert not (tmp_path / "pending.jsonl").exists()
+    assert kept.call("POST", "/v1/labels", json={**label, "label_time": at(200.0)}).status_code == 200
+    kept.service.store.close()

@@ -157,7 +157,7 @@ class Stream:
         self.archive = Archive(settings.spool_path, settings.checkpoint_path, settings.delta_path, {})
         self.dice = np.random.default_rng(seed)
         self.offsets: dict[tuple[str, int], int] = {}
-        self.clock = int(START.timestamp() * 1e6) + 86_400_000_000
+        self.clock = int(START.timestamp() * 1e6) + 8 * 86_400_000_000  # no event is from the future
         self.batches = self.own = self.letters = self.repeated = 0
         self.sent: list[dict[str, Any]] = []
         self.reasons: list[str] = []

@@ -1,0 +1,112 @@
+"""The guard against records from the future: one rule, which every path uses.
+
+A record may be dated at most a bound ahead of its arrival (:data:`MOST_AHEAD_S`, or the setting
+``most_ahead_s``). One from further ahead would move the newest time of its user and its merchant for
+everybody: their windows would be empty, and duplicates no longer recognised. Arrival is
+
+- in the stream: the broker's append time, as it is recorded in ``received_at``;
+- in the scoring service: its clock when the request comes;
+- in a table: the row's ``received_at``, else its ``arrival_time``, else the moment of reading.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import Field
+
+from fraud.contracts.label import Label
+from fraud.contracts.transaction import Transaction
+from fraud.errors import BadRecord
+
+MOST_AHEAD_S: Final = 300.0
+"""Default bound, seconds."""
+MostAhead = Annotated[float, Field(ge=0.0, le=3_200_000_000.0)]
+"""Type of the setting, seconds."""
+ARRIVALS: Final = ("received_at", "arrival_time")
+"""Columns of a table that say when a row arrived; the first that is there counts."""
+TIMES: Final = ("event_time", "label_time")
+"""Fields that must not lie in the future. A record is refused with the reason ``future_<field>``."""
+REASONS: Final = tuple(f"future_{name}" for name in TIMES)
+
+_TIME: Final = pa.timestamp("us", tz="UTC")
+
+
+def is_ahead(time: Any, arrival: Any, most_ahead: Any) -> Any:
+    """Whether a time lies too far ahead: times and a timedelta, or numbers or arrays of one unit.
+
+    Examples
+    --------
+    >>> is_ahead(1300, 1000, 300), is_ahead(1301, 1000, 300)
+    (False, True)
+    """
+    return time > arrival + most_ahead
+
+
+def latest_of(record: Transaction | Label) -> datetime:
+    """Tell the latest time that a record carries."""
+    return max(record.event_time, record.label_time) if isinstance(record, Label) else record.event_time
+
+
+def check_future(record: Transaction | Label, arrival: datetime, most_ahead_s: float = MOST_AHEAD_S) -> None:
+    """Refuse a record that is dated too far ahead of its arrival.
+
+    Raises
+    ------
+    BadRecord
+        With reason ``future_event_time`` or ``future_label_time``; the record belongs in the dead letters.
+    """
+    for name in TIMES:
+        time = getattr(record, name, None)
+        if time is not None and is_ahead(time, arrival, timedelta(seconds=most_ahead_s)):
+            raise BadRecord(f"future_{name}", future_words(name, time, arrival, most_ahead_s))
+
+
+def future_words(name: str, time: datetime, arrival: datetime, most_ahead_s: float) -> str:
+    """Say of a time that it lies too far ahead, without the record's own values."""
+    ahead = time.astimezone(UTC) - arrival.astimezone(UTC)
+    return (
+        f"{name}: lies {ahead} ahead of the record's arrival at "
+        f"{arrival.astimezone(UTC).isoformat(timespec='seconds')}; at most {most_ahead_s:g} s are accepted"
+    )
+
+
+def ahead_rows(table: pa.Table, most_ahead_s: float, now: datetime) -> NDArray[np.bool_]:
+    """Find the rows of a table that the guard refuses, [rows]; a missing time is not refused."""
+    arrival_us = _micros(pa.repeat(pa.scalar(now, _TIME), table.num_rows))
+    for name in ARRIVALS:
+        if name in table.column_names:
+            arrival_us = _micros(pc.fill_null(table[name].cast(_TIME, safe=False), pa.scalar(now, _TIME)))
+            break
+    found = np.zeros(table.num_rows, np.bool_)
+    for name in TIMES:
+        if name in table.column_names:
+            known = pc.fill_null(table[name].cast(_TIME, safe=False), pa.scalar(0, _TIME))
+            found |= is_ahead(_micros(known), arrival_us, round(most_ahead_s * 1e6))
+    return found
+
+
+def without_future(
+    table: pa.Table, most_ahead_s: float = MOST_AHEAD_S, now: datetime | None = None
+) -> tuple[pa.Table, int]:
+    """Leave out the rows that the guard refuses; returns the others, and how many were left out.
+
+    Parameters
+    ----------
+    table
+        Columns of ``TIMES`` and of ``ARRIVALS``, where there are any.
+    most_ahead_s
+        Bound, seconds.
+    now
+        The arrival of rows that do not tell theirs; by default this moment.
+    """
+    found = ahead_rows(table, most_ahead_s, now or datetime.now(UTC))
+    left_out = int(found.sum())
+    return (table.filter(pa.array(~found)), left_out) if left_out else (table, 0)
+
+
+def _micros(column: Any) -> NDArray[np.int64]:
+    return np.asarray(column.cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)
