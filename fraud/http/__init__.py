@@ -1,1 +1,1 @@
-"""What our HTTP services share: keys and scopes, rate limits, errors as problem documents."""
+"""What every program with an HTTP side shares: who may call, how often, and errors in words."""

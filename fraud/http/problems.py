@@ -12,6 +12,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 TITLES: Final = {
     400: "The request cannot be read",
     401: "The API key is missing or wrong",
+    403: "The API key may not do this",
     404: "There is no such thing",
     405: "The method is not allowed here",
     409: "The transaction_id is taken",

@@ -6,7 +6,6 @@ Reads the registry's alias and the version's artifact folder; writes nothing.
 import logging
 import os
 import re
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from fraud.model.aliases import ABSENT, CANARY
 from fraud.model.canary import PERCENT, UNTIL, Share
 from fraud.model.card import ScoringModel, check_fits, read_model
 from fraud.model.settings import RegistrySettings
+from fraud.runtime.threads import Watch
 
 FIRST_RETRY_S: Final = 0.5
 _URI: Final = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
@@ -136,6 +136,8 @@ class ModelWatcher:
         Called with each new model that fits; with None when there is none to be served any more.
     reload_s, backoff_max_s
         Wait between looks; longest wait while the registry is away.
+    name
+        Of the thread.
     """
 
     def __init__(
@@ -144,38 +146,33 @@ class ModelWatcher:
         publish: Callable[[ServedModel | None], None],
         reload_s: float,
         backoff_max_s: float,
+        name: str = "model",
     ) -> None:
         self._source = source
         self._publish = publish
-        self._reload_s = reload_s
-        self._backoff_max_s = backoff_max_s
-        self._stopping = threading.Event()
-        self._failures = 0
         self._seen: str | None = None
+        self.watch = Watch(
+            name, self._look, reload_s, first_retry_s=FIRST_RETRY_S, backoff_max_s=backoff_max_s
+        )
 
     def start(self) -> None:
         """Watch in a thread of its own that ends with the process."""
-        threading.Thread(target=self._run, name="model-watcher", daemon=True).start()
+        self.watch.start()
 
     def stop(self) -> None:
         """End the watching."""
-        self._stopping.set()
+        self.watch.stop()
 
-    def look(self) -> float:
-        """Look once, publish or refuse what is new, and return how long to wait before the next look."""
+    def _look(self) -> None:
+        """Publish or refuse what is new."""
         try:
             version = self._source.find_version()
             if version != self._seen:
                 self._take(version) if version else self._publish(None)
                 self._seen = version
-        except Unavailable as error:
+        except BaseException:
             metrics.REGISTRY_ERRORS.inc()
-            self._failures += 1
-            wait_s = min(FIRST_RETRY_S * 2.0 ** min(self._failures - 1, 16), self._backoff_max_s)
-            _log.warning("model registry: %s; next attempt in %.1f s", error, wait_s)
-            return wait_s
-        self._failures = 0
-        return self._reload_s
+            raise
 
     def _take(self, version: str) -> None:
         try:
@@ -183,13 +180,3 @@ class ModelWatcher:
         except BadModel as error:
             metrics.REFUSED_MODELS.inc()
             _log.error("model version %s refused, the old one stays: %s", version, error)
-
-    def _run(self) -> None:
-        wait_s = 0.0
-        while not self._stopping.wait(wait_s):
-            try:
-                wait_s = self.look()
-            except Exception:  # noqa: BLE001  (a bug here must not end the watching for good)
-                metrics.REGISTRY_ERRORS.inc()
-                _log.exception("looking for a model failed")
-                wait_s = self._backoff_max_s

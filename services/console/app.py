@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -23,14 +23,15 @@ from starlette.responses import StreamingResponse
 
 from fraud.contracts import Decision
 from fraud.errors import Unavailable
-from fraud.http.problems import Problem
-from fraud.http.security import NOBODY, Keys, RateLimit
+from fraud.http.access import Client
 from fraud.kafka.delivery import Kafka
 from fraud.model.overview import Registry
+from fraud.runtime.threads import gone
 from services.console import metrics, views
 from services.console.archive import ConsoleArchive
+from services.console.door import Door, form_of
 from services.console.live import Follower, Live
-from services.console.sessions import COOKIE, Session, Sessions
+from services.console.sessions import COOKIE, Session
 from services.console.settings import ConsoleSettings
 from services.console.verdicts import Verdicts
 
@@ -38,9 +39,6 @@ HERE: Final = Path(__file__).parent
 SHOWN: Final = 60
 """Alerts on the first page."""
 EVENT_S: Final = 0.5
-MOST_FORM: Final = 4_096
-_OPEN: Final = ("/login", "/static/", "/health", "/ready", "/metrics")
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _HEADERS: Final = {
     "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
     "x-content-type-options": "nosniff",
@@ -65,9 +63,8 @@ class Console:
 
     def __init__(self, settings: ConsoleSettings) -> None:
         self.settings = settings
-        self.keys = Keys(settings.keys_file, settings.host, "FRAUD_CONSOLE")
-        self.logins = RateLimit(0.2, 10)
-        self.sessions = Sessions(settings.session_secret.get_secret_value(), settings.session_s)
+        self.door = Door(settings)
+        self.sessions = self.door.sessions
         self.live = Live(settings.kept)
         self.follower = Follower(settings, self.live)
         self.archive = ConsoleArchive(settings.delta, settings.delta_options)
@@ -104,25 +101,10 @@ class Console:
     async def _guard(self, request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
         """Let in who has a session; count; say no to pages of others that send forms here."""
         started, path = time.perf_counter(), request.url.path
-        host = request.headers.get("host", "").rsplit(":", 1)[0]
-        begun: Session | None = None
-        if self.keys.is_open and host not in _LOOPBACK:
-            answer: Response = PlainTextResponse(
-                "without API keys the console answers only this machine", 403
-            )
-        else:
-            session = self.sessions.read(request.cookies.get(COOKIE))
-            if session is not None and not self.keys.is_known(session.client):
-                session = None  # a key that was taken away opens nothing any more
-            if session is None and self.keys.is_open and not path.startswith(_OPEN[1:]):
-                session = begun = self.sessions.begin(NOBODY)
-            request.state.session = session
-            if session is None and not path.startswith(_OPEN):
-                answer = _login_first(request)
-            else:
-                answer = await go_on(request)
+        answer = self.door.admit(request) or await go_on(request)
+        begun: Session | None = request.state.begun
         if begun is not None and COOKIE not in answer.headers.get("set-cookie", ""):
-            self._give(answer, begun)
+            self.door.give(answer, begun)
         answer.headers.update(_HEADERS)
         if path.startswith("/static/"):
             answer.headers["cache-control"] = "max-age=300"
@@ -173,14 +155,10 @@ class Console:
 
     async def judge(self, request: Request, transaction_id: str) -> Response:
         """Write a verdict, then show the next open alert."""
-        form = await _form(request)
+        form = await form_of(request)
         session: Session = request.state.session
-        if not self.sessions.is_token(session, form.get("token", "")):
-            return self._page(
-                request, "error.html", {"words": "This form is too old. Load the page again."}, 403
-            )
-        if form.get("verdict") not in {"fraud", "honest"}:
-            return self._page(request, "error.html", {"words": "A verdict is fraud or honest."}, 422)
+        if refused := self._refuse_label(session, form):
+            return self._page(request, "error.html", {"words": refused[0]}, refused[1])
         decision, trouble = await self._find(transaction_id)
         if decision is None:
             words = trouble or "There is no such transaction any more."
@@ -258,27 +236,22 @@ class Console:
 
     async def enter(self, request: Request) -> Response:
         """Begin a session."""
-        form = await _form(request)
-        client = self.keys.name_of(form.get("key", "").encode())
-        if client is None:  # who has a key is not kept out by others behind the same proxy who have none
-            try:
-                self.logins.take(request.client.host if request.client else "")
-            except Problem:
-                return self._page(request, "login.html", {"words": "Too many attempts. Wait a minute."}, 429)
-            words = "This API key is not known here."
-            return self._page(request, "login.html", {"words": words}, 401)
+        form = await form_of(request)
+        client = self.door.enter(request, form.get("key", ""))
+        if not isinstance(client, Client):
+            words, status = client
+            return self._page(request, "login.html", {"words": words}, status)
         answer = RedirectResponse("/", 303)
-        self._give(answer, self.sessions.begin(client))
+        self.door.give(answer, self.sessions.begin(client))
         return answer
 
     async def leave(self, request: Request) -> Response:
-        """End the session in this browser."""
-        form = await _form(request)
-        if not self.sessions.is_token(request.state.session, form.get("token", "")):
+        """End the session."""
+        form = await form_of(request)
+        session: Session = request.state.session
+        if not self.sessions.is_token(session, form.get("token", "")):
             return self._page(request, "error.html", {"words": "This form is too old."}, 403)
-        answer = RedirectResponse("/login", 303)
-        answer.delete_cookie(COOKIE)
-        return answer
+        return self.door.leave(session)
 
     async def health(self) -> Response:
         """Say that it lives."""
@@ -286,12 +259,22 @@ class Console:
 
     async def ready(self) -> Response:
         """Say whether it follows Kafka."""
-        trouble = self.live.trouble
+        trouble = self.live.trouble or ", ".join(f"the thread {name} has ended" for name in gone())
         return JSONResponse({"status": trouble or "ready"}, 503 if trouble else 200)
 
     async def metrics(self) -> Response:
         """Give the figures."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    def _refuse_label(self, session: Session, form: dict[str, str]) -> tuple[str, int] | None:
+        """Say why a label is not taken, and the status; None where it is."""
+        if not self.sessions.is_token(session, form.get("token", "")):
+            return "This form is too old. Load the page again.", 403
+        if not self.door.may_label(session):
+            return "Your API key lacks the scope `label`; the file of keys gives it.", 403
+        if form.get("verdict") not in {"fraud", "honest"}:
+            return "A verdict is fraud or honest.", 422
+        return None
 
     async def _find(self, transaction_id: str) -> tuple[Decision | None, str]:
         found = self.live.find(transaction_id)
@@ -302,22 +285,12 @@ class Console:
         except Unavailable as error:
             return None, str(error)
 
-    def _give(self, answer: Response, session: Session) -> None:
-        answer.set_cookie(
-            COOKIE,
-            self.sessions.write(session),
-            max_age=int(self.settings.session_s),
-            httponly=True,
-            samesite="strict",
-            secure=self.settings.is_https,
-        )
-
     def _page(self, request: Request, name: str, context: dict[str, Any], status: int = 200) -> HTMLResponse:
         session: Session | None = request.state.session
         shared = {
             "token": self.sessions.token(session) if session else "",
             "client": session.client if session else "",
-            "is_guarded": not self.keys.is_open,
+            "is_guarded": not self.door.keys.is_open,
             "trouble": self.live.trouble,
             "open_count": len(self.live.open_alerts()),
             "number": self.live.number,
@@ -327,20 +300,6 @@ class Console:
 
     def _render(self, name: str, **context: Any) -> str:
         return self.templates.get_template(name).render(**context)
-
-
-def _login_first(request: Request) -> Response:
-    is_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
-    return RedirectResponse("/login", 303) if is_page else PlainTextResponse("log in first", 401)
-
-
-async def _form(request: Request) -> dict[str, str]:
-    content = bytearray()
-    async for part in request.stream():
-        content += part
-        if len(content) > MOST_FORM:
-            return {}
-    return {name: values[-1] for name, values in parse_qs(content.decode(errors="replace")).items()}
 
 
 def _event(kind: str, content: dict[str, Any], number: int) -> str:

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Position
 
 from fraud.contracts import DECISIONS, LABELS, Decision, Label, Outcome, parse_record
 from fraud.errors import BadRecord
+from fraud.runtime.threads import Watch
 from services.console import metrics
 from services.console.settings import ConsoleSettings
 
 POLL_S: Final = 0.2
-RETRY_S: Final = 2.0
+RETRY_MAX_S: Final = 5.0
 SLOT_S: Final = 10
 """Seconds that the chart of the traffic counts together."""
 SLOTS: Final = 60
@@ -154,40 +155,47 @@ class Live:
 
 
 class Follower:
-    """Reads Kafka in a thread of its own, from a little before now; outlives the broker's absence."""
+    """Reads Kafka in a thread of its own, from a little before now; connects anew after any error."""
 
     def __init__(self, settings: ConsoleSettings, live: Live) -> None:
         self._settings, self._live = settings, live
         self._next: dict[tuple[str, int], int] = {}
         """Offset that comes next, by topic and partition; empty until something has come."""
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+        self._consumer: Any = None
+        self._lost: list[KafkaError] = []
+        """Why no broker answers, as the client has said since the last look."""
+        self._watch = Watch("follower", self._look, 0.0, backoff_max_s=RETRY_MAX_S)
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        self._watch.start()
 
     def stop(self) -> None:
         """End."""
-        self._stopping.set()
-        self._thread.join(5.0)
+        if self._watch.stop():
+            self._close()
 
     @property
     def is_stopping(self) -> bool:
         """Whether the console ends."""
-        return self._stopping.is_set()
+        return self._watch.is_stopping
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._follow()
-            except KafkaException as error:
-                self._live.trouble = f"Kafka does not answer: {error.args[0].str()}"
-                metrics.IS_LIVE.set(0)
-                log.warning("%s", self._live.trouble)
-                self._stopping.wait(RETRY_S)
+    def _look(self) -> None:
+        try:
+            if self._consumer is None:
+                self._consumer = self._connect()
+            for message in self._consumer.consume(1_000, POLL_S):
+                self._take(message)
+            self._check()
+        except BaseException as error:
+            self._live.trouble = _trouble(error)
+            metrics.IS_LIVE.set(0)
+            self._close()
+            raise
+        self._live.trouble = ""
+        metrics.IS_LIVE.set(1)
 
-    def _follow(self) -> None:
+    def _connect(self) -> Any:
         consumer = Consumer(
             {
                 **self._settings.kafka_options,
@@ -195,18 +203,30 @@ class Follower:
                 "group.id": "fraud-console",  # never joined: partitions are assigned, offsets not committed
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
+                "error_cb": self._hear,
                 "log_level": 2,
             }
         )
         try:
             consumer.assign(self._positions(consumer))
-            self._live.trouble = ""
-            metrics.IS_LIVE.set(1)
-            while not self._stopping.is_set():
-                for message in consumer.consume(1_000, POLL_S):
-                    self._take(message)
-        finally:
+        except BaseException:
             consumer.close()
+            raise
+        return consumer
+
+    def _check(self) -> None:
+        if self._lost:
+            raise KafkaException(self._lost[-1])
+
+    def _hear(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  the client's name for it
+            self._lost.append(error)
+
+    def _close(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close()
+        self._lost.clear()
 
     def _positions(self, consumer: Any) -> list[Position]:
         """Find where to go on, or to begin: the newest decisions, all labels since the first of them."""
@@ -242,6 +262,13 @@ class Follower:
                 self._live.take_label(parse_record(Label, message.value()))
         except BadRecord as error:
             log.warning("a record of %s cannot be shown: %s", message.topic(), error)
+
+
+def _trouble(error: BaseException) -> str:
+    """Say for people why nothing comes."""
+    if isinstance(error, KafkaException):
+        return f"Kafka does not answer: {error.args[0].str()}"
+    return f"the console failed to read Kafka ({type(error).__name__}) and tries again; its log says why"
 
 
 def _partitions(consumer: Any, topic: str) -> list[int]:

@@ -24,6 +24,7 @@ def main() -> None:
         port=settings.port,
         access_log=False,
         log_config=None,
+        proxy_headers=False,  # whoever calls from this machine could name any address
         timeout_graceful_shutdown=2,  # pages that follow live never end by themselves
     )
 

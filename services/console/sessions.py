@@ -1,4 +1,7 @@
-"""Who looks: a signed cookie after an API key, and a token that forms must carry."""
+"""Who looks: a signed cookie after an API key, and a token that forms must carry.
+
+A session ends with its time, with its key, and when somebody logs out: its cookie then opens nothing.
+"""
 
 import base64
 import hashlib
@@ -6,8 +9,10 @@ import hmac
 import json
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Final
+
+from fraud.http.access import Client
 
 COOKIE: Final = "fraud_console"
 
@@ -17,6 +22,8 @@ class Session:
     """One person's session."""
 
     client: str
+    key: str
+    """Names the client's key: the session ends when that is taken away or replaced."""
     nonce: str
     until_s: float
 
@@ -35,26 +42,38 @@ class Sessions:
     def __init__(self, secret: str, lasts_s: float) -> None:
         self._secret = secret.encode() or secrets.token_bytes(32)
         self._lasts_s = lasts_s
+        self._ended: dict[str, float] = {}
+        """Until when the cookies of sessions that have ended would be good, by nonce."""
 
-    def begin(self, client: str) -> Session:
+    def begin(self, client: Client) -> Session:
         """Make a session."""
-        return Session(client, secrets.token_urlsafe(16), time.time() + self._lasts_s)
+        return Session(client.name, client.key, secrets.token_urlsafe(16), time.time() + self._lasts_s)
+
+    def end(self, nonce: str, until_s: float) -> None:
+        """Let a session's cookie open nothing any more."""
+        now = time.time()
+        ended = {one: until for one, until in self._ended.items() if until > now}
+        self._ended = {**ended, nonce: until_s}
 
     def write(self, session: Session) -> str:
         """Write the cookie's value."""
-        content = json.dumps([session.client, session.nonce, session.until_s]).encode()
+        content = json.dumps(astuple(session)).encode()
         encoded = base64.urlsafe_b64encode(content).decode().rstrip("=")
         return f"{encoded}.{self._sign(b'session', content)}"
 
     def read(self, cookie: str | None) -> Session | None:
-        """Read a cookie's value; None when it is not ours or its time is over.
+        """Read a cookie's value; None when it is not ours or the session has ended.
 
         Examples
         --------
+        >>> from fraud.http.access import ANYONE
         >>> sessions = Sessions("", 60.0)
-        >>> one = sessions.begin("ana")
+        >>> one = sessions.begin(ANYONE)
         >>> sessions.read(sessions.write(one)) == one, sessions.read("e30=.forged")
         (True, None)
+        >>> sessions.end(one.nonce, one.until_s)
+        >>> sessions.read(sessions.write(one)) is None
+        True
         """
         encoded, _, signature = (cookie or "").rpartition(".")
         try:
@@ -63,8 +82,11 @@ class Sessions:
             return None
         if not content or not _is_same(signature, self._sign(b"session", content)):
             return None
-        session = Session(*json.loads(content))
-        return session if session.until_s > time.time() else None
+        fields = json.loads(content)
+        if len(fields) != len(Session.__slots__):
+            return None  # of an older version
+        session = Session(*fields)
+        return session if session.until_s > time.time() and session.nonce not in self._ended else None
 
     def token(self, session: Session) -> str:
         """Make the token that this session's forms carry."""

@@ -18,7 +18,7 @@ class ConsoleSettings(Settings):
     port: int = Field(default=8070, ge=0, le=65535)
     """HTTP port; 0: any free one."""
     keys_file: Path | None = None
-    """YAML ``analyst: sha256 of the API key, in hex``, as the scoring service has it."""
+    """YAML ``analyst: {sha256: of the API key in hex, scopes: [read, label]}``, the scoring service's too."""
     is_https: bool = False
     """Whether people reach it by HTTPS (a proxy ends it): the cookie is then sent by nothing else."""
     session_secret: SecretStr = SecretStr("")

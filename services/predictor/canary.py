@@ -5,24 +5,23 @@ it gets, and until when. ``jobs/rollout`` writes them. A request that the canary
 answered by the champion, so that a bad version costs milliseconds, never a score.
 """
 
-import contextlib
 import logging
 import math
 import random
-import threading
 import time
 from typing import Final
 
 import httpx
 import numpy as np
 
-from fraud.errors import BadModel, Unavailable
+from fraud.errors import BadModel
 from fraud.features import FEATURES_VERSION
 from fraud.model.breaker import CircuitBreaker
 from fraud.model.canary import Share
 from fraud.model.card import Floats
 from fraud.model.client import JSON_LENGTH, Scores, decode_response, encode_request
 from fraud.model.watcher import read_share
+from fraud.runtime.threads import Watch
 from services.predictor import metrics
 from services.predictor.settings import PredictorSettings
 
@@ -49,15 +48,15 @@ class Canary:
             base_url=settings.canary_url, timeout=settings.canary_timeout_s, trust_env=False
         )
         self._path = f"/v2/models/{settings.name}/infer"
-        self._stopping = threading.Event()
+        self._watch = Watch("canary", self.look, settings.reload_s)
 
     def start(self) -> None:
         """Follow the alias in a thread of its own that ends with the process."""
-        threading.Thread(target=self._run, name="canary-watcher", daemon=True).start()
+        self._watch.start()
 
     def stop(self) -> None:
         """End the following."""
-        self._stopping.set()
+        self._watch.stop()
 
     def takes(self, call: str | None) -> bool:
         """Whether a request is the canary's; requests of one call go the same way."""
@@ -92,17 +91,11 @@ class Canary:
 
     def look(self) -> None:
         """Look once; without the registry the share stays until its time is over."""
-        with contextlib.suppress(Unavailable):
+        try:
             self.share = read_share(self._registered)
-        share = self.share
-        metrics.CANARY_PERCENT.set(share.percent if share and time.time() < share.until else 0.0)
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self._settings.reload_s):
-            try:
-                self.look()
-            except Exception:  # noqa: BLE001  (a bug here must not end the following for good)
-                _log.exception("looking for a canary failed")
+        finally:
+            share = self.share
+            metrics.CANARY_PERCENT.set(share.percent if share and time.time() < share.until else 0.0)
 
 
 def _seconds(text: str | None) -> float:

@@ -59,6 +59,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]
             self.publish,
             settings.reload_s,
             settings.backoff_max_s,
+            f"model-{settings.name}",
         )
         self._canary = Canary(settings) if is_required and settings.canary_url else None
 

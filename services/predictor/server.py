@@ -16,6 +16,7 @@ from kserve.protocol.infer_type import RequestedOutput
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from fraud.model.client import served_name
+from fraud.runtime.threads import gone
 from services.predictor import metrics
 from services.predictor.predictor import Predictor
 from services.predictor.settings import PredictorSettings
@@ -61,9 +62,12 @@ class BinaryDataPlane(DataPlane):  # type: ignore[misc]
         return encoded
 
     async def ready(self) -> bool:
-        """Whether the model that must be there is loaded; the challenger may come and go."""
+        """Whether the model that must be there is loaded, and every thread lives.
+
+        The challenger may come and go.
+        """
         models = self.model_registry.get_models().values()
-        return all([await model.healthy() for model in models if model.is_required])
+        return not gone() and all([await model.healthy() for model in models if model.is_required])
 
     async def model_metadata(self, model_name: str) -> dict[str, Any]:
         """Describe the model, with the version being served."""

@@ -16,8 +16,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from fraud.contracts import Transaction
 from fraud.errors import Unavailable
+from fraud.http.access import ANYONE, Client, Keys, KeyScope, RateLimit
 from fraud.http.problems import Problem
-from fraud.http.security import Keys, RateLimit
 from services.scoring import bodies, kserve_api, metrics
 from services.scoring.batches import Batches, items_of, read_item
 from services.scoring.bodies import MOST_RECORD, Bodies, Gone, Receive
@@ -107,16 +107,21 @@ class App:
         """Find the endpoint; returns its name for the metrics, the headers and the body."""
         method = scope["method"]
         headers = dict(scope["headers"])
-        client = ""
+        client = ANYONE
         if path not in self._open and not path.startswith("/v2/health"):
             client = self._keys.client_of(headers.get(b"authorization"))
-            self._limit.take(client)
+            self._limit.take(client.name)
         self._check(path, method, headers)
+        _need_scope(client, path, method)
         if path == "/v1/score":
             raw = await self._bodies.read(headers, receive, MOST_RECORD)
             return path, [JSON], await self._score(partial(self._service.read_transaction, raw))
         if path == "/v1/score/batch":
-            return path, [JSON], await self._score_batch(await self._bodies.read(headers, receive), client)
+            return (
+                path,
+                [JSON],
+                await self._score_batch(await self._bodies.read(headers, receive), client.name),
+            )
         if path == "/v1/labels":
             body = await self._bodies.read(headers, receive, MOST_RECORD)
             return path, [JSON], await self._beside.run(partial(self._take_label, body))
@@ -126,7 +131,7 @@ class App:
             return "/v1/decisions", [JSON], found
         if path.startswith(("/v1/models", "/v2")):
             body = await self._bodies.read(headers, receive) if method == "POST" else b""
-            return "/kserve", *await self._kserve.answer(path, headers, body, client)
+            return "/kserve", *await self._kserve.answer(path, headers, body, client.name)
         return self._look(path)
 
     def _check(self, path: str, method: str, headers: dict[bytes, bytes]) -> None:
@@ -160,6 +165,7 @@ class App:
             return path, [JSON], b'{"status":"alive"}'
         if path == "/ready":
             self._service.see_that_it_takes_requests()
+            self._service.see_that_all_threads_live()
             return path, [JSON], b'{"status":"ready"}'
         if path == "/metrics":
             return path, [(b"content-type", CONTENT_TYPE_LATEST.encode())], generate_latest()
@@ -197,3 +203,19 @@ class App:
                 self._service.stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+def _need_scope(client: Client, path: str, method: str) -> None:
+    """Refuse what the caller's key may not be used for; the rest tells of the model alone.
+
+    Raises
+    ------
+    Problem
+        403.
+    """
+    if path == "/v1/labels":
+        client.need(KeyScope.LABEL)
+    elif path.startswith("/v1/decisions/"):
+        client.need(KeyScope.READ)
+    elif path.startswith("/v1/score") or method == "POST":
+        client.need(KeyScope.SCORE)

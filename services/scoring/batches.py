@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from fraud.contracts import Transaction
+from fraud.http.access import RateLimit
 from fraud.http.problems import Problem
-from fraud.http.security import RateLimit
 from services.scoring.bodies import Places, dump, load
 from services.scoring.settings import ScoringSettings
 from services.scoring.turns import Turns

@@ -42,7 +42,6 @@ DEGRADED: Final = Counter("fraud_scoring_degraded_total", "Decisions taken witho
 SHED: Final = Counter("fraud_scoring_shed_total", "Requests refused to keep the others fast.", ["reason"])
 OUTBOX: Final = Gauge("fraud_scoring_outbox_records", "Transactions that Kafka does not have yet.")
 PUBLISHED: Final = Counter("fraud_scoring_published_total", "Transactions that Kafka has taken.")
-DRAIN_ERRORS: Final = Counter("fraud_scoring_drain_errors_total", "Failed attempts to empty the outbox.")
 IS_DRAINER: Final = Gauge("fraud_scoring_is_drainer", "1 where this replica empties the outbox.")
 RULES_INFO: Final = Gauge("fraud_scoring_rules_info", "1 for the rules in force.", ["version"])
 RULES_REFUSED: Final = Gauge("fraud_scoring_rules_refused", "1 while the file of rules is wrong.")

@@ -69,7 +69,11 @@ class RegisteredModel:
         self._served: tuple[FastModel, str] | None = None
         self._labels: tuple[str, str, str] | None = None
         self._watcher = ModelWatcher(
-            ModelSource(source, is_required=is_champion), self.publish, settings.reload_s, 30.0
+            ModelSource(source, is_required=is_champion),
+            self.publish,
+            settings.reload_s,
+            30.0,
+            f"model-{alias}",
         )
 
     def publish(self, served: ServedModel | None) -> None:

@@ -5,11 +5,8 @@ has it: after a crash in between it is sent again, and the stream's claim (``fra
 from being archived twice. The store is flushed first, so that the log never knows what the store may lose.
 """
 
-import logging
 import os
-import random
 import socket
-import threading
 import time
 import uuid
 from typing import Final
@@ -19,6 +16,7 @@ import orjson
 from fraud.contracts import ALERTS, DECISIONS, SCORED, TRANSACTIONS, Outcome
 from fraud.errors import Unavailable
 from fraud.kafka.delivery import Kafka
+from fraud.runtime.threads import Watch
 from fraud.store import FeatureStore
 from services.scoring import metrics
 from services.scoring.records import write_decision
@@ -27,7 +25,6 @@ from services.scoring.settings import ScoringSettings
 BATCH: Final = 1_000
 """Entries taken at once."""
 BACKOFF_MAX_S: Final = 2.0
-log = logging.getLogger(__name__)
 
 
 class Outbox:
@@ -49,10 +46,10 @@ class Outbox:
         self._answers = store.answers()
         self._kafka = kafka
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        self._stopping = threading.Event()
-        self._failures = 0
         self._oldest: tuple[bytes | None, float] = (None, 0.0)
-        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+        self.watch = Watch(
+            "outbox", self._attempt, settings.drain_poll_s, first_retry_s=0.2, backoff_max_s=BACKOFF_MAX_S
+        )
         self.backlog = 0
         self.is_away = False
         """Whether Kafka did not take the last records, or another replica carries none over."""
@@ -64,12 +61,13 @@ class Outbox:
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        self.watch.start()
 
     def stop(self) -> None:
         """Carry over what waits, if Kafka takes it, and end."""
-        self._stopping.set()
-        self._thread.join(self._settings.kafka_timeout_s + 2.0)
+        has_ended = self.watch.stop(self._settings.kafka_timeout_s + 2.0)
+        while has_ended and not self.watch.failures and self.watch.look() == 0.0:
+            pass
 
     def drain(self) -> int:
         """Carry the oldest entries over; returns how many Kafka has taken.
@@ -85,7 +83,6 @@ class Outbox:
         metrics.IS_DRAINER.set(is_mine)
         if not is_mine or not self.backlog:
             self.is_away = not is_mine and self._stands()
-            self._failures = 0
             return 0
         entries = self._answers.waiting(BATCH)
         self._store.flush()
@@ -102,7 +99,6 @@ class Outbox:
         metrics.PUBLISHED.inc(len(entries) - len(missing))
         if missing:
             raise Unavailable(f"Kafka did not take {len(missing)} of {len(entries)} transactions")
-        self._failures = 0
         return len(entries)
 
     def _stands(self) -> bool:
@@ -113,25 +109,9 @@ class Outbox:
             self._oldest = oldest, now
         return oldest is not None and now - self._oldest[1] > self._settings.kafka_timeout_s + 1.0
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._stopping.wait(self._attempt())
-        while self._failures == 0 and self._attempt() == 0.0:
-            pass
-
     def _attempt(self) -> float:
         """Drain once; returns how long to wait before the next time, seconds."""
-        try:
-            taken = self.drain()
-        except Exception as error:
-            if not isinstance(error, Unavailable):
-                log.exception("the outbox failed and goes on")  # its end would be noticed by nobody
-            self._failures += 1
-            metrics.DRAIN_ERRORS.inc()
-            ceiling = min(0.1 * 2.0 ** min(self._failures, 10), BACKOFF_MAX_S)
-            log.warning("the outbox waits (%d in it): %s", self.backlog, error)
-            return ceiling * random.uniform(0.5, 1.0)
-        return 0.0 if taken == BATCH else self._settings.drain_poll_s
+        return 0.0 if self.drain() == BATCH else self._settings.drain_poll_s
 
 
 def messages_of(record: bytes) -> list[tuple[str, str, bytes]]:

@@ -1,8 +1,8 @@
 """What the endpoints do, without HTTP: scoring, its degradation, lookups, readiness."""
 
+import hashlib
 import logging
 import secrets
-import threading
 import time
 from typing import Any, Final
 
@@ -13,9 +13,9 @@ from fraud.decide.experiment import Alias, ExperimentFile
 from fraud.decide.rules import RuleFile
 from fraud.errors import BadRecord, Unavailable
 from fraud.http.problems import Problem, of_record
-from fraud.http.security import mask
 from fraud.kafka.delivery import Kafka
 from fraud.model.breaker import CircuitBreaker
+from fraud.runtime.threads import Watch, gone
 from fraud.store import FeatureStore, open_store
 from services.scoring import metrics
 from services.scoring.bodies import parse
@@ -66,8 +66,12 @@ class Service:
         self._breaker = CircuitBreaker(failures=3, cooldown_s=1.0)
         self._kafka_breaker = CircuitBreaker(failures=3, cooldown_s=2.0 * settings.kafka_timeout_s)
         self._salt = settings.log_salt or secrets.token_hex()
-        self._stopping = threading.Event()
-        self._watcher = threading.Thread(target=self._watch, name="rules", daemon=True)
+        every_s = settings.rules_look_s
+        self._watches = (
+            Watch("rules", self._look_at_rules, every_s),
+            Watch("experiment", self._look_at_experiment, every_s),
+            Watch("labels", self._look_at_labels, every_s),
+        )
         metrics.RULES_INFO.labels(self.rules.rules.version).set(1.0)
 
     @property
@@ -84,16 +88,17 @@ class Service:
         while not self.model.is_ready() and time.monotonic() < give_up:
             time.sleep(0.05)
         self.outbox.start()
-        self._watcher.start()
+        for watch in self._watches:
+            watch.start()
 
     def stop(self) -> None:
         """End, after what waits for Kafka was carried over as far as it goes."""
-        self._stopping.set()
+        for watch in self._watches:
+            watch.stop()
         self.outbox.stop()
         self.model.stop()
         if self.lab:
             self.lab.stop()
-        self._watcher.join(5.0)
         self.store.close()
 
     def read_transaction(self, raw: bytes, prefix: str = "") -> TransactionRequest:
@@ -219,13 +224,16 @@ class Service:
         if self.outbox.is_full:
             raise Problem(503, "too many transactions wait for Kafka", (), 5)
 
-    def _watch(self) -> None:
-        while not self._stopping.wait(self.settings.rules_look_s):
-            for look in (self._look_at_rules, self._look_at_experiment, self._look_at_labels):
-                try:
-                    look()
-                except Exception:
-                    log.exception("a look failed, the next one follows")  # its end would be noticed by nobody
+    def see_that_all_threads_live(self) -> None:
+        """Refuse where a thread has ended: only a new start brings it back.
+
+        Raises
+        ------
+        Problem
+            503.
+        """
+        if missing := gone():
+            raise Problem(503, f"threads have ended: {', '.join(missing)}; start the service anew", (), 5)
 
     def _look_at_rules(self) -> None:
         if self.rules.look():
@@ -241,13 +249,11 @@ class Service:
             self.lab.look()
 
     def _look_at_labels(self) -> None:
-        try:
-            self.labels.resolve()
-        except Unavailable as error:
-            log.warning("labels wait: %s", error)
+        self.labels.resolve()
 
     def _mask(self, text: str) -> str:
-        return mask(text, self._salt)
+        """Make an id fit for logs: the same id reads the same, and says nothing."""
+        return hashlib.blake2b(text.encode(), key=self._salt.encode()[:64], digest_size=6).hexdigest()
 
 
 def open_lab(settings: ScoringSettings, challenger: Model | None = None) -> Lab | None:

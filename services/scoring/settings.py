@@ -84,7 +84,8 @@ class ScoringSettings(Settings):
     """How often a transaction is folded again because another one of its user or merchant came between."""
 
     keys_file: Path | None = None
-    """YAML ``client: sha256 of its API key, in hex``; without it, anyone who reaches the port may call."""
+    """YAML ``client: {sha256: of its API key in hex, scopes: [score, label, read]}``; without it, anyone who
+    reaches the port may call."""
     rate_per_s: float = Field(default=0.0, ge=0.0)
     """Transactions a second that one client may send, each of a batch and each other request count as one;
     0: no limit."""

@@ -119,7 +119,9 @@ def test_a_rolling_restart_refuses_no_call(component: str) -> None:
 
 def test_the_console_shows_a_case_to_who_has_a_key() -> None:
     wait_for("condition=Available", "deployment/console")
-    pages = json.loads(in_pod("deployment/simulator", _CONSOLE.format(key=_key())).splitlines()[-1])
+    pages = json.loads(
+        in_pod("deployment/simulator", _CONSOLE.format(key=_key("analyst-key"))).splitlines()[-1]
+    )
     assert pages == {"/": 200, "/cases": 200, "/model": 200, "/experiment": 200, "without a key": 401}
 
 
@@ -175,8 +177,10 @@ def _headers() -> dict[str, str]:
     return {"Authorization": f"Bearer {_key()}"}
 
 
-def _key() -> str:
-    return base64.b64decode(kubectl("get", "secret", "fraud-keys", "-o", "jsonpath={.data.key}")).decode()
+def _key(name: str = "key") -> str:
+    return base64.b64decode(
+        kubectl("get", "secret", "fraud-keys", "-o", f"jsonpath={{.data.{name}}}")
+    ).decode()
 
 
 def _served() -> Any:

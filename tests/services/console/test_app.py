@@ -1,7 +1,9 @@
 """Who gets in, what forms must carry, and pages while parts are away; the application without a network."""
 
 import asyncio
+import base64
 import hashlib
+import json
 import re
 import time
 from collections.abc import AsyncIterator
@@ -16,7 +18,7 @@ from starlette.requests import Request
 
 from fraud.contracts import Outcome
 from fraud.errors import BadConfig
-from fraud.http.security import NOBODY
+from fraud.http.access import ANYONE, Client
 from services.console.app import Console
 from services.console.live import Live
 from services.console.sessions import COOKIE, Sessions
@@ -25,6 +27,17 @@ from tests.services.console.conftest import World, label_of, settings_of
 
 KEY = "ana-s-secret-key"
 HTML = {"accept": "text/html"}
+
+
+def entry(client: str, key: str = KEY, scopes: str = "read, label") -> str:
+    """Write a line of the file of keys."""
+    return f"{client}: {{sha256: {hashlib.sha256(key.encode()).hexdigest()}, scopes: [{scopes}]}}\n"
+
+
+def client_of(console: Console) -> Client:
+    found = console.door.keys.find(KEY.encode())
+    assert found is not None
+    return found
 
 
 def call(console: Console, *requests: tuple[str, str, dict[str, Any]]) -> list[httpx.Response]:
@@ -45,7 +58,7 @@ def get(console: Console, path: str, **options: Any) -> httpx.Response:
 @pytest.fixture
 def guarded(world: World, tmp_path: Path) -> Console:
     keys = tmp_path / "keys.yaml"
-    keys.write_text(f"ana: {hashlib.sha256(KEY.encode()).hexdigest()}\n")
+    keys.write_text(entry("ana"))
     return Console(settings_of(world, keys_file=keys, host="0.0.0.0"))  # noqa: S104  (nothing listens)
 
 
@@ -105,14 +118,57 @@ def test_keys_cannot_be_guessed_quickly(guarded: Console) -> None:
     assert right.status_code == 303, "who has one is not kept out by others behind the same proxy"
 
 
-def test_a_key_that_was_taken_away_opens_nothing_any_more(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "later",
+    [entry("ben"), entry("ana", "another key"), entry("ana", scopes="score")],
+    ids=["taken", "new", "scope"],
+)
+def test_a_session_ends_with_its_key(world: World, tmp_path: Path, later: str) -> None:
     keys, found = tmp_path / "keys.yaml", []
-    for client in ("ana", "ben"):
-        keys.write_text(f"{client}: {hashlib.sha256(KEY.encode()).hexdigest()}\n")
+    keys.write_text(entry("ana"))
+    cookie = ""
+    for content in (entry("ana"), later):
+        keys.write_text(content)
         made = Console(settings_of(world, keys_file=keys, host="0.0.0.0", session_secret="s"))  # noqa: S104, S106
-        cookie = made.sessions.write(made.sessions.begin("ana"))
+        cookie = cookie or made.sessions.write(made.sessions.begin(client_of(made)))
         found.append(get(made, "/", headers={"cookie": f"{COOKIE}={cookie}"}).status_code)
     assert found == [200, 401]
+
+
+def test_a_cookie_opens_nothing_after_the_logout(guarded: Console) -> None:
+    session = guarded.sessions.begin(client_of(guarded))
+    kept = {"cookie": f"{COOKIE}={guarded.sessions.write(session)}"}
+    form = {"token": guarded.sessions.token(session)}
+    before, out, after = call(
+        guarded,
+        ("GET", "/", {"headers": kept}),
+        ("POST", "/logout", {"headers": kept, "data": form}),
+        ("GET", "/", {"headers": kept}),
+    )
+    assert (before.status_code, out.status_code, after.status_code) == (200, 303, 401)
+
+
+def test_a_cookie_of_an_older_version_is_no_session(guarded: Console) -> None:
+    content = json.dumps(["ana", "nonce", time.time() + 60.0]).encode()
+    signature = guarded.sessions._sign(b"session", content)
+    cookie = f"{base64.urlsafe_b64encode(content).decode().rstrip('=')}.{signature}"
+    assert get(guarded, "/", headers={"cookie": f"{COOKIE}={cookie}"}).status_code == 401
+
+
+def test_a_key_without_the_scope_neither_looks_nor_labels(world: World, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.yaml"
+    keys.write_text(entry("gateway", "g", "score, label") + entry("ana", scopes="read"))
+    made = Console(settings_of(world, keys_file=keys, host="0.0.0.0"))  # noqa: S104
+    made.live.take_decision(world.alerts[0])
+    (refused,) = call(made, ("POST", "/login", {"data": {"key": "g"}}))
+    assert (refused.status_code, "scope `read`" in refused.text) == (403, True)
+    session = made.sessions.begin(client_of(made))
+    cookie = {"cookie": f"{COOKIE}={made.sessions.write(session)}"}
+    form = {"verdict": "fraud", "token": made.sessions.token(session)}
+    path = f"/cases/{world.alerts[0].transaction_id}/verdict"
+    (refused,) = call(made, ("POST", path, {"data": form, "headers": cookie}))
+    assert (refused.status_code, "scope `label`" in refused.text) == (403, True)
+    assert made.live.verdict(world.alerts[0].transaction_id) is None
 
 
 def test_a_case_is_found_by_whatever_its_id_is(console: Console, world: World) -> None:
@@ -128,7 +184,7 @@ def test_alerts_between_the_page_and_its_stream_are_sent(console: Console, world
     console.live.take_decision(world.alerts[0].model_copy(update={"transaction_id": "gap-1"}))
 
     async def listen() -> str:
-        session = replace(console.sessions.begin(NOBODY), until_s=time.time() + 3.0)
+        session = replace(console.sessions.begin(ANYONE), until_s=time.time() + 3.0)
         query = {"type": "http", "query_string": f"after={number}".encode(), "headers": [], "method": "GET"}
         request = Request(query, receive=asyncio.Event().wait)
         request.state.session = session
@@ -150,11 +206,11 @@ def test_the_newest_alerts_are_held_in_whatever_order_they_come(world: World) ->
 
 def test_a_forged_or_old_cookie_is_no_session(guarded: Console) -> None:
     foreign = Sessions("another secret", 60.0)
-    for cookie in (foreign.write(foreign.begin("ana")), "x.y", "", "%%%", "e30=.\xe9"):
+    for cookie in (foreign.write(foreign.begin(client_of(guarded))), "x.y", "", "%%%", "e30=.\xe9"):
         sent = f"{COOKIE}={cookie}".encode("latin-1")
         assert get(guarded, "/", headers=[(b"cookie", sent)]).status_code == 401
     old = Sessions("s", -1.0)
-    assert old.read(old.write(old.begin("ana"))) is None
+    assert old.read(old.write(old.begin(ANYONE))) is None
 
 
 def test_a_form_without_this_session_s_token_changes_nothing(console: Console, world: World) -> None:

@@ -222,7 +222,7 @@ def test_without_store_and_kafka_it_is_refused_so_that_nothing_is_lost(api: Api)
 
 def test_without_kafka_it_waits_in_the_store_and_the_answer_says_so(api: Api) -> None:
     api.score(transaction_id=new())
-    assert api.service.outbox._attempt() > 0.0
+    assert api.service.outbox.watch.look() > 0.0
     assert api.score(transaction_id=new()).json()["degraded"] == ["log"]
     assert api.service.store.answers().backlog() == 2
 
@@ -230,7 +230,7 @@ def test_without_kafka_it_waits_in_the_store_and_the_answer_says_so(api: Api) ->
 def test_what_waits_for_kafka_is_bounded(tmp_path: Path) -> None:
     api = Api(tmp_path, outbox_limit=1)
     api.score(transaction_id=new())
-    api.service.outbox._attempt()
+    api.service.outbox.watch.look()
     assert api.score(transaction_id=new()).status_code == 503
     assert api.call("GET", "/ready").status_code == 503
 
@@ -251,7 +251,7 @@ def test_more_than_may_wait_are_refused_at_once_and_the_others_answered(tmp_path
 
 def test_keys_and_rates_are_kept(tmp_path: Path) -> None:
     keys = tmp_path / "keys.yaml"
-    keys.write_text(f"gateway: {hashlib.sha256(b'secret').hexdigest()}\n")
+    keys.write_text(f"gateway: {{sha256: {hashlib.sha256(b'secret').hexdigest()}, scopes: [read]}}\n")
     api = Api(tmp_path, keys_file=keys, host="0.0.0.0", rate_per_s=0.001, rate_burst=2)  # noqa: S104
     assert api.score().status_code == 401
     right = {"authorization": "Bearer secret"}
@@ -259,6 +259,34 @@ def test_keys_and_rates_are_kept(tmp_path: Path) -> None:
     assert statuses == [404, 404, 429]
     assert api.call("GET", "/health").status_code == 200
     assert api.call("GET", "/v2/models/fraud/ready").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope"),
+    [
+        ("POST", "/v1/score", "score"),
+        ("POST", "/v1/score/batch", "score"),
+        ("POST", "/v1/models/fraud:predict", "score"),
+        ("POST", "/v2/models/fraud/infer", "score"),
+        ("POST", "/v1/labels", "label"),
+        ("GET", "/v1/decisions/x", "read"),
+    ],
+)
+def test_a_key_opens_what_its_scopes_say_and_nothing_else(
+    tmp_path: Path, method: str, path: str, scope: str
+) -> None:
+    keys = tmp_path / "keys.yaml"
+    scopes = ["score", "label", "read", "rules", "admin"]
+    digest = {one: hashlib.sha256(one.encode()).hexdigest() for one in scopes}
+    keys.write_text("".join(f"c-{one}: {{sha256: {digest[one]}, scopes: [{one}]}}\n" for one in scopes))
+    api = Api(tmp_path, keys_file=keys, host="0.0.0.0")  # noqa: S104
+    headers = {one: {"authorization": f"Bearer {one}"} for one in scopes}
+    answers = {one: api.call(method, path, headers=headers[one], content=b"{}") for one in scopes}
+    opened = {one for one, answer in answers.items() if answer.status_code != 403}
+    assert opened == {scope, "admin"}
+    refused = answers["rules"]
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert f"`{scope}`" in refused.json()["detail"]
 
 
 def test_beyond_loopback_there_must_be_keys(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fraud.http.access import RateLimit
 from fraud.http.problems import Problem
-from fraud.http.security import RateLimit
 from services.scoring import openapi
 from services.scoring.records import Decided, TransactionRequest
 from services.scoring.scorer import Scorer

@@ -1,0 +1,126 @@
+"""Lets people in: who has a session, ``/login`` and ``/logout``, and how often somebody may try.
+
+Every request passes :meth:`Door.admit`; a form counts only with its session's token.
+"""
+
+import ipaddress
+from typing import Final
+from urllib.parse import parse_qs
+
+from fastapi import Request
+from fastapi.responses import PlainTextResponse, RedirectResponse, Response
+
+from fraud.http.access import ANYONE, Client, Keys, KeyScope, RateLimit
+from fraud.http.problems import Problem
+from services.console.sessions import COOKIE, Session, Sessions
+from services.console.settings import ConsoleSettings
+
+MOST_FORM: Final = 4_096
+"""Bytes of a form that are read."""
+LOGINS_PER_S: Final = 0.2
+LOGINS_AT_ONCE: Final = 10
+_OPEN: Final = ("/login", "/static/", "/health", "/ready", "/metrics")
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+class Door:
+    """Knows who has a session.
+
+    Parameters
+    ----------
+    settings
+        Of the console.
+
+    Raises
+    ------
+    BadConfig
+        When it could be reached from outside without keys.
+    """
+
+    def __init__(self, settings: ConsoleSettings) -> None:
+        self._settings = settings
+        self.keys = Keys(settings.keys_file, settings.host, "FRAUD_CONSOLE")
+        self.sessions = Sessions(settings.session_secret.get_secret_value(), settings.session_s)
+        self._logins = RateLimit(LOGINS_PER_S, LOGINS_AT_ONCE)
+
+    def admit(self, request: Request) -> Response | None:
+        """Find the session of a request; returns the answer where it may go no further."""
+        request.state.session = request.state.begun = None
+        host = request.headers.get("host", "").rsplit(":", 1)[0]
+        if self.keys.is_open and host not in _LOOPBACK:
+            return PlainTextResponse("without API keys the console answers only this machine", 403)
+        path = request.url.path
+        session = self.sessions.read(request.cookies.get(COOKIE))
+        if session is not None and self.client_of(session) is None:
+            session = None  # a key that was taken away or replaced opens nothing any more
+        if session is None and self.keys.is_open and not path.startswith(_OPEN[1:]):
+            session = request.state.begun = self.sessions.begin(ANYONE)
+        request.state.session = session
+        return None if session is not None or path.startswith(_OPEN) else _login_first(request)
+
+    def client_of(self, session: Session) -> Client | None:
+        """Find whose session it is; None where the key has lost the right to look."""
+        client = self.keys.named(session.client, session.key)
+        return client if client is not None and client.may(KeyScope.READ) else None
+
+    def may_label(self, session: Session | None) -> bool:
+        """Whether a session's client may label transactions."""
+        client = self.client_of(session) if session else None
+        return client is not None and client.may(KeyScope.LABEL)
+
+    def enter(self, request: Request, key: str) -> Client | tuple[str, int]:
+        """Find whose key it is; where nobody may enter, in words why, and the status."""
+        client = self.keys.find(key.encode())
+        if client is None:
+            # Only who has no key waits: others behind the same proxy are not kept out by them.
+            try:
+                self._logins.take(_network_of(request))
+            except Problem:
+                return "Too many attempts. Wait a minute.", 429
+            return "This API key is not known here.", 401
+        if not client.may(KeyScope.READ):
+            return "This API key lacks the scope `read`; the file of keys gives it.", 403
+        return client
+
+    def give(self, answer: Response, session: Session) -> None:
+        """Put a session's cookie into an answer."""
+        answer.set_cookie(
+            COOKIE,
+            self.sessions.write(session),
+            max_age=int(self._settings.session_s),
+            httponly=True,
+            samesite="strict",
+            secure=self._settings.is_https,
+        )
+
+    def leave(self, session: Session) -> Response:
+        """End a session, in this browser and wherever else its cookie may be."""
+        self.sessions.end(session.nonce, session.until_s)
+        answer = RedirectResponse("/login", 303)
+        answer.delete_cookie(COOKIE)
+        return answer
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """Read a form, no further than one can be long."""
+    content = bytearray()
+    async for part in request.stream():
+        content += part
+        if len(content) > MOST_FORM:
+            return {}
+    return {name: values[-1] for name, values in parse_qs(content.decode(errors="replace")).items()}
+
+
+def _login_first(request: Request) -> Response:
+    is_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+    return RedirectResponse("/login", 303) if is_page else PlainTextResponse("log in first", 401)
+
+
+def _network_of(request: Request) -> str:
+    """Name who tries: the address, of IPv6 the network of one line (64 bits)."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else host

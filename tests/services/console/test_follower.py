@@ -1,0 +1,84 @@
+"""The console follows Kafka whatever happens to it; the broker is the client library's own."""
+
+import pytest
+from confluent_kafka import Producer
+from prometheus_client import REGISTRY
+
+from fraud.contracts import DECISIONS, LABELS, Decision
+from services.console.live import Follower, Live
+from tests.services.console.conftest import World, label_of, settings_of
+from tests.services.predictor.conftest import wait_until
+
+
+class Broker:
+    """A broker inside the client library: the real protocol on a real port."""
+
+    def __init__(self) -> None:
+        self.producer = Producer({"test.mock.num.brokers": 1})
+        (one,) = self.producer.list_topics(timeout=10.0).brokers.values()
+        self.address = f"{one.host}:{one.port}"
+        for topic in (DECISIONS, LABELS):
+            self.send(topic, b"")  # the topic comes with its first record
+
+    def send(self, topic: str, value: bytes) -> None:
+        self.producer.produce(topic, value)
+        assert self.producer.flush(10.0) == 0
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+class Failing(Live):
+    """Fails once with what nobody expects."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(1_000)
+        self.errors = [error]
+
+    def take_decision(self, decision: Decision) -> None:
+        if self.errors:
+            raise self.errors.pop()
+        super().take_decision(decision)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), KeyError("decisions"), SystemExit(1)])
+def test_the_follower_outlives_every_error_and_goes_on_behind_the_record(
+    broker: Broker, world: World, error: BaseException
+) -> None:
+    live = Failing(error)
+    follower = Follower(settings_of(world, kafka_bootstrap=broker.address), live)
+    for decision in world.decisions[:20]:
+        broker.send(DECISIONS, decision.model_dump_json().encode())
+    failed = _failures()
+    follower.start()
+    try:
+        expected = {one.transaction_id for one in world.decisions[1:20]}
+        wait_until(
+            lambda: {one.transaction_id for one in live.recent(99)} == expected, "the others are there"
+        )
+        wait_until(lambda: live.trouble == "", "it says that it follows")
+        broker.send(LABELS, label_of(world.decisions[1], is_fraud=True).model_dump_json().encode())
+        wait_until(lambda: live.verdict(world.decisions[1].transaction_id) is not None, "labels follow")
+        assert _failures() == failed + 1.0
+    finally:
+        follower.stop()
+
+
+def test_what_is_no_record_is_passed_over(broker: Broker, world: World) -> None:
+    live = Live(1_000)
+    follower = Follower(settings_of(world, kafka_bootstrap=broker.address), live)
+    for value in (b"\xff" * 100, b"{" * 5_000, b"[1]", b'{"score": NaN}'):
+        broker.send(DECISIONS, value)
+    broker.send(DECISIONS, world.decisions[0].model_dump_json().encode())
+    follower.start()
+    try:
+        wait_until(lambda: live.find(world.decisions[0].transaction_id) is not None, "it goes on")
+        assert live.trouble == ""
+    finally:
+        follower.stop()
+
+
+def _failures() -> float:
+    return REGISTRY.get_sample_value("fraud_thread_failures_total", {"thread": "follower"}) or 0.0
