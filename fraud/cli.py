@@ -11,7 +11,7 @@ from fraud.errors import FraudError
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": (
-        "fraud.tools.demo.main:demo",
+        "fraud.tools.demo.commands:demo",
         "The whole platform on this machine: generate, train, stream, summarise.",
     ),
     "up": ("fraud.local.commands:up", "Start the embedded platform and leave it running."),

@@ -1,136 +1,15 @@
-"""Fold history into an empty feature store, so that the stream starts with what is already known.
-
-Reads transactions and labels from a table; writes the states as epoch (0, 0), older than any
-micro-batch, and the history's vectors into the spool, from which the streaming job's archive
-carries them into the Delta tables ``transactions``, ``features`` and ``labels``. As a program
-(``python -m jobs.backfill.main``) it goes before the streaming job and leaves a store that is live alone.
-"""
+"""Entry of the backfill: ``python -m jobs.backfill.main``; settings from ``FRAUD_BACKFILL_*``."""
 
 import logging
-import math
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Final
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from pyarrow import dataset
-
-from fraud.contracts import LABELS, TRANSACTIONS
-from fraud.errors import BadInput, FraudError
-from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
-from fraud.features.batch import fold_both
-from fraud.features.events import events_of_labels, events_of_transactions, microseconds_of
-from fraud.log import rows
-from fraud.log.arrival import Ints
+from fraud.errors import FraudError
 from fraud.runtime.telemetry import configure_logging
 from fraud.settings.stream import LogSettings
-from fraud.store import Epoch, FeatureStore, Kind, open_store
-from fraud.store.value import FIRST_SEEN, state_before
+from jobs.backfill.backfill import run
 from jobs.backfill.settings import BackfillSettings
 
 log = logging.getLogger("jobs.backfill")
-
-EPOCH: Final = Epoch(0, 0)
-SLICE_ROWS: Final = 100_000
-KEYS_AT_ONCE: Final = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Backfilled:
-    """What a backfill wrote."""
-
-    transactions: int
-    labels: int
-    duplicates: int
-    users: int
-    merchants: int
-
-
-def backfill(
-    transactions: pa.Table, labels: pa.Table, settings: LogSettings, rows_at_once: int = SLICE_ROWS
-) -> Backfilled:
-    """Fold history; running it again before the stream's first micro-batch changes nothing.
-
-    Parameters
-    ----------
-    transactions, labels
-        Fields of the contracts as columns; transactions arrive at their event_time, labels at their
-        label_time.
-    settings
-        Of the streaming job that will go on from here.
-    rows_at_once
-        Records whose vectors are in memory at a time; the tables and the states are there all the time.
-
-    Raises
-    ------
-    Fenced
-        When the stream has already run on this store; rebuild it with
-        ``fraud replay rebuild-store`` instead.
-    BadInput
-        When a required column is absent; names it.
-    """
-    events = np.concatenate([events_of_labels(labels), events_of_transactions(transactions)])
-    arrivals = np.concatenate(
-        [microseconds_of(labels, "label_time"), microseconds_of(transactions, "event_time")]
-    )
-    order = np.argsort(arrivals, kind="stable")
-    states: dict[Kind, dict[float, bytes]] = {Kind.USER: {}, Kind.MERCHANT: {}}
-    with open_store(settings.store) as store:
-        for kind, column in ((Kind.USER, kernel.E_USER), (Kind.MERCHANT, kernel.E_MERCHANT)):
-            _refuse_live(store, kind, np.unique(events[:, column]).tolist())
-        token = store.acquire("backfill")
-        # Nobody scores from it meanwhile; what the scoring service has counted, the stream counts anew.
-        store.renew(is_whole=False)
-        spool = _Spool(transactions, labels, settings.spool_path)
-        duplicates = 0
-        for first in range(0, len(order), rows_at_once):
-            taken = order[first : first + rows_at_once]
-            user, merchant = fold_both(events[taken], states[Kind.USER], states[Kind.MERCHANT])
-            states[Kind.USER].update(user.states)
-            states[Kind.MERCHANT].update(merchant.states)
-            is_duplicate = (taken >= labels.num_rows) & (user.outcomes == kernel.DUPLICATE)
-            duplicates += int(is_duplicate.sum())
-            kept = ~is_duplicate
-            spool.write(first, taken[kept], np.hstack([user.vectors[kept], merchant.vectors[kept]]))
-            log.info("folded %d of %d records", first + len(taken), len(order))
-        for kind, found in states.items():
-            store.expire(kind, math.inf, token)
-            store.write(kind, found, EPOCH, token)
-        store.renew(is_whole=True)
-        store.flush()
-    return Backfilled(
-        transactions.num_rows - duplicates,
-        labels.num_rows,
-        duplicates,
-        len(states[Kind.USER]),
-        len(states[Kind.MERCHANT]),
-    )
-
-
-def run(settings: BackfillSettings, stream: LogSettings) -> Backfilled | None:
-    """Fold the tables of a folder, unless the streaming job has begun; then returns None.
-
-    Raises
-    ------
-    BadInput
-        When a table is not there (yet), or no Parquet; names it.
-    """
-    if any(stream.checkpoint_path.glob("*")):
-        return None
-    tables = []
-    for name, time in (("transactions", "event_time"), ("labels", "label_time")):
-        file = f"{settings.data.rstrip('/')}/{name}.parquet"
-        before = None if settings.until is None else dataset.field(time) < pa.scalar(settings.until)
-        try:
-            tables.append(dataset.dataset(file, format="parquet").to_table(filter=before))
-        except (OSError, pa.ArrowInvalid) as error:
-            raise BadInput(f"{file} cannot be read: {error}") from error
-    return backfill(tables[0], tables[1], stream)
 
 
 def main() -> None:
@@ -141,74 +20,6 @@ def main() -> None:
     except FraudError as error:
         sys.exit(f"error: {error}")
     log.info("the streaming job has begun: nothing to do" if done is None else f"folded {done}")
-
-
-def _refuse_live(store: FeatureStore, kind: Kind, keys: Sequence[float]) -> None:
-    """Make sure that no micro-batch has written the states; the scoring service and a backfill may have."""
-    for first in range(0, len(keys), KEYS_AT_ONCE):
-        for stored in store.stored(kind, keys[first : first + KEYS_AT_ONCE]):
-            state_before(stored, FIRST_SEEN)
-
-
-class _Spool:
-    """Writes the history to where the streaming job's archive finds it, as micro-batch (0, 0)."""
-
-    def __init__(self, transactions: pa.Table, labels: pa.Table, spool: Path) -> None:
-        self._transactions, self._labels = transactions, labels
-        self._folder = spool / f"{EPOCH.generation:06d}-{EPOCH.batch:012d}"
-        self._folder.mkdir(parents=True, exist_ok=True)
-        for file in self._folder.glob("*"):
-            file.unlink()
-
-    def write(self, first: int, records: Ints, vectors: kernel.Floats) -> None:
-        """Write records, which count through the labels and then the transactions, with their vectors."""
-        is_label = records < self._labels.num_rows
-        offsets = np.where(is_label, records, records - self._labels.num_rows)
-        parts = [
-            (rows.LABEL, LABELS, "label_time", self._labels, is_label),
-            (rows.TRANSACTION, TRANSACTIONS, "event_time", self._transactions, ~is_label),
-        ]
-        for kind, topic, arrival, table, mine in parts:
-            taken = table.take(pa.array(offsets[mine]))
-            found = None if kind == rows.LABEL else vectors[mine]
-            name = f"part-{kind}-{first:010d}.parquet"
-            partial = self._folder / f"{name}.partial"
-            spooled = _spooled(taken, offsets[mine], found, kind=kind, topic=topic, arrival=arrival)
-            pq.write_table(spooled, partial, compression="lz4", write_statistics=False)
-            partial.replace(self._folder / name)
-
-
-def _spooled(
-    table: pa.Table, offsets: Ints, vectors: kernel.Floats | None, *, kind: int, topic: str, arrival: str
-) -> pa.Table:
-    """Lay a table out as ``rows.SPOOLED``."""
-    n = table.num_rows
-    fixed = {
-        "kind": pa.repeat(pa.scalar(kind, pa.int8()), n),
-        "topic": pa.repeat(pa.scalar(topic), n),
-        "source_partition": pa.repeat(pa.scalar(0, pa.int32()), n),
-        "source_offset": pa.array(offsets),
-        "received_at": table.column(arrival),
-        "processed_at": pa.repeat(pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC")), n),
-        "generation": pa.repeat(pa.scalar(EPOCH.generation, pa.int64()), n),
-        "epoch": pa.repeat(pa.scalar(EPOCH.batch, pa.int64()), n),
-        "features_version": pa.repeat(pa.scalar(FEATURES_VERSION), n),
-    }
-    columns = []
-    for field in rows.SPOOLED:
-        if field.name in fixed:
-            column = fixed[field.name]
-        elif vectors is not None and field.name in _FEATURE_INDEX:
-            column = pa.array(np.ascontiguousarray(vectors[:, _FEATURE_INDEX[field.name]]))
-        elif field.name in table.column_names:
-            column = table.column(field.name)
-        else:
-            column = pa.nulls(n, field.type)
-        columns.append(column.cast(field.type))
-    return pa.table(columns, schema=rows.SPOOLED)
-
-
-_FEATURE_INDEX: Final = {name: i for i, name in enumerate(FEATURE_NAMES)}
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ def compact(
 ) -> None:
     """Compact the Delta tables while the stream runs, and remove old files (FRAUD_COMPACT_*)."""
     from fraud.settings.base import given  # noqa: PLC0415  (`--help` must not wait for the libraries)
-    from jobs.compact.main import run  # noqa: PLC0415
+    from jobs.compact.run import run  # noqa: PLC0415
     from jobs.compact.settings import CompactSettings  # noqa: PLC0415
 
     settings = CompactSettings(**given(target_mb=target_mb, retention_hours=retention_hours))

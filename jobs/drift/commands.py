@@ -21,7 +21,7 @@ def drift(  # noqa: PLR0917  (typer passes by name)
 ) -> None:
     """Compare the last whole days that were served with those the model was registered with."""
     from fraud.settings.base import given, parse_time  # noqa: PLC0415
-    from jobs.drift.main import run  # noqa: PLC0415
+    from jobs.drift.run import run  # noqa: PLC0415
     from jobs.drift.settings import DriftSettings  # noqa: PLC0415
 
     settings = DriftSettings(

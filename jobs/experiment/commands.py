@@ -20,7 +20,7 @@ _Delta = Annotated[str | None, typer.Option(help="Path or URI of the Delta table
 @app.command()
 def status(file: _File = None, delta: _Delta = None) -> None:
     """Say how the experiment stands; look as often as you like."""
-    from jobs.experiment.main import look_once  # noqa: PLC0415  (`--help` must not wait for the libraries)
+    from jobs.experiment.run import look_once  # noqa: PLC0415  (`--help` must not wait for the libraries)
 
     analysis, stop = look_once(_settings(file=file, delta=delta))
     _show(analysis, stop)
@@ -36,7 +36,7 @@ def report(
 
     Exit code 3: there is no experiment.
     """
-    from jobs.experiment.main import run  # noqa: PLC0415
+    from jobs.experiment.run import run  # noqa: PLC0415
 
     settings = _settings(file=file, delta=delta, out=out)
     if not settings.file.exists():
@@ -55,7 +55,7 @@ def stop(
 ) -> None:
     """Stop the experiment: stream and scoring service decide by the champion alone from the next look on."""
     from fraud.decide.experiment import read_experiment, stop_file  # noqa: PLC0415
-    from jobs.experiment.main import stop_by  # noqa: PLC0415
+    from jobs.experiment.run import stop_by  # noqa: PLC0415
 
     settings = _settings(file=file)
     record = stop_by(settings, read_experiment(settings.file), by, reason)

@@ -24,7 +24,7 @@ def parity(
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
 
     from fraud.settings.base import given  # noqa: PLC0415
-    from jobs.parity.main import run  # noqa: PLC0415
+    from jobs.parity.run import run  # noqa: PLC0415
     from jobs.parity.settings import ParitySettings  # noqa: PLC0415
 
     settings = ParitySettings(

@@ -25,8 +25,8 @@ def performance(  # noqa: PLR0917  (typer passes by name)
     from rich.table import Table  # noqa: PLC0415
 
     from fraud.settings.base import given, parse_time  # noqa: PLC0415
-    from jobs.performance.main import run  # noqa: PLC0415
     from jobs.performance.report import SHOWN, WORDS, in_words, number  # noqa: PLC0415
+    from jobs.performance.run import run  # noqa: PLC0415
     from jobs.performance.settings import PerformanceSettings  # noqa: PLC0415
 
     settings = PerformanceSettings(

@@ -32,7 +32,7 @@ from fraud.synthetic.generate import generate
 from fraud.synthetic.pace import Constant
 from fraud.synthetic.settings import GeneratorSettings
 from fraud.tools.bench.keyed_state import KeyedRate, compare_keyed_state
-from jobs.backfill.main import backfill
+from jobs.backfill.backfill import backfill
 from jobs.stream.settings import StreamSettings
 from services.simulator import stream
 

@@ -12,7 +12,7 @@ from fraud.learn.training import train
 from fraud.local.parts import EXPERIMENT
 from fraud.local.settings import LocalSettings
 from jobs.experiment.analysis import Analysis
-from jobs.experiment.main import run
+from jobs.experiment.run import run
 from jobs.experiment.settings import ExperimentSettings
 
 MATURITY_DAYS: Final = 7.0

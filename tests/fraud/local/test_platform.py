@@ -19,7 +19,7 @@ from fraud.local import commands, platform, process
 from fraud.local.parts import Part, _inherited
 from fraud.local.platform import State
 from fraud.local.settings import LocalSettings
-from fraud.tools.demo.main import _begin_with_nothing
+from fraud.tools.demo.run import _begin_with_nothing
 
 SERVER = """
 import http.server, sys

@@ -16,7 +16,7 @@ from fraud.store.value import version_of
 from fraud.synthetic import files
 from fraud.synthetic.generate import DataSet, generate
 from fraud.synthetic.settings import GeneratorSettings
-from jobs.backfill.main import backfill, run
+from jobs.backfill.backfill import backfill, run
 from jobs.backfill.settings import BackfillSettings
 from jobs.stream.settings import StreamSettings
 

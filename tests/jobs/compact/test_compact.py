@@ -10,7 +10,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from fraud.errors import Unavailable
 from fraud.log import archive
 from jobs.compact.compact import compact
-from jobs.compact.main import TABLES
+from jobs.compact.run import TABLES
 from jobs.compact.settings import CompactSettings
 
 WRITER = "stream-1"

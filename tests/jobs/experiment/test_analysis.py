@@ -13,8 +13,8 @@ from deltalake import write_deltalake
 from fraud.decide.experiment import ExperimentFile, Metric
 from fraud.errors import BadInput
 from jobs.experiment import simulate
-from jobs.experiment.main import look_once, run
 from jobs.experiment.outcomes import parts_of
+from jobs.experiment.run import look_once, run
 from jobs.experiment.sequential import RATIO_ALPHA, Totals, look, ratio_p_value
 from jobs.experiment.settings import ExperimentSettings
 from services.console import views

@@ -16,13 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Any, Final, Self
 
 import httpx
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import typer
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.live import Live
@@ -36,7 +35,6 @@ from fraud.learn.settings import TrainSettings
 from fraud.learn.training import train
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
-from fraud.settings.base import given
 from fraud.synthetic import files
 from fraud.synthetic.baselines import single_column_pr_auc
 from fraud.synthetic.generate import DataSet, generate
@@ -47,7 +45,7 @@ from fraud.tools.demo.ledger import Ledger, count_delta
 from fraud.tools.demo.quality import compare
 from fraud.tools.demo.report import Story, latency_table, write_report
 from fraud.tools.demo.watch import Watcher
-from jobs.backfill.main import backfill
+from jobs.backfill.backfill import backfill
 from jobs.stream.settings import StreamSettings
 from services.simulator import stream
 
@@ -73,34 +71,6 @@ class Size:
     generator: GeneratorSettings
     rate: float
     """Transactions per second."""
-
-
-def demo(
-    *,
-    small: Annotated[bool, typer.Option("--small", help="8,000 transactions instead of 100,000.")] = False,
-    home: Annotated[Path | None, typer.Option(help="Folder of all state; default .fraud.")] = None,
-    rate: Annotated[
-        float | None, typer.Option(help="Transactions per second; default 600 (small: 300).")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the data.")] = 7,
-    experiment: Annotated[
-        bool, typer.Option("--experiment", help="A second model decides for half of the cardholders.")
-    ] = False,
-    down: Annotated[bool, typer.Option("--down", help="Stop the platform at the end.")] = False,
-) -> None:
-    """Run the whole platform on this machine: generate, train, stream, check, report."""
-    console = Console()
-    settings = LocalSettings(**given(home=home))
-    size = Size(GeneratorSettings(transactions=8_000, users=800, merchants=400, seed=seed), rate or 300.0)
-    if not small:
-        size = Size(GeneratorSettings(seed=seed), rate or 600.0)
-    try:
-        errors = run(settings, size, console, has_experiment=experiment)
-    finally:
-        if down:
-            platform.down(settings)
-    if errors:
-        raise FraudError("the counts do not add up: " + "; ".join(errors))
 
 
 def run(settings: LocalSettings, size: Size, console: Console, *, has_experiment: bool = False) -> list[str]:

@@ -9,7 +9,8 @@ from fraud.contracts import LABELS, TRANSACTIONS
 from fraud.errors import BadConfig
 from fraud.synthetic.files import write
 from fraud.synthetic.settings import GeneratorSettings
-from services.simulator.main import SimulatorSettings, run
+from services.simulator.run import run
+from services.simulator.settings import SimulatorSettings
 
 SMALL = {"transactions": 400, "users": 50, "merchants": 40, "days": 30, "at_end": "exit"}
 

@@ -1,0 +1,42 @@
+"""The command ``fraud demo``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fraud.errors import FraudError
+from fraud.local import platform
+from fraud.local.settings import LocalSettings
+from fraud.settings.base import given
+from fraud.synthetic.settings import GeneratorSettings
+from fraud.tools.demo.run import Size, run
+
+
+def demo(
+    *,
+    small: Annotated[bool, typer.Option("--small", help="8,000 transactions instead of 100,000.")] = False,
+    home: Annotated[Path | None, typer.Option(help="Folder of all state; default .fraud.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Transactions per second; default 600 (small: 300).")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the data.")] = 7,
+    experiment: Annotated[
+        bool, typer.Option("--experiment", help="A second model decides for half of the cardholders.")
+    ] = False,
+    down: Annotated[bool, typer.Option("--down", help="Stop the platform at the end.")] = False,
+) -> None:
+    """Run the whole platform on this machine: generate, train, stream, check, report."""
+    console = Console()
+    settings = LocalSettings(**given(home=home))
+    size = Size(GeneratorSettings(transactions=8_000, users=800, merchants=400, seed=seed), rate or 300.0)
+    if not small:
+        size = Size(GeneratorSettings(seed=seed), rate or 600.0)
+    try:
+        errors = run(settings, size, console, has_experiment=experiment)
+    finally:
+        if down:
+            platform.down(settings)
+    if errors:
+        raise FraudError("the counts do not add up: " + "; ".join(errors))

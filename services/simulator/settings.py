@@ -1,0 +1,63 @@
+"""Settings of the simulator's container (``FRAUD_SIMULATOR_*``)."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field
+from pydantic_settings import SettingsConfigDict
+
+from fraud.settings.base import Settings
+from fraud.synthetic.settings import Drift, GeneratorSettings
+
+_DEFAULT = GeneratorSettings()
+
+
+class SimulatorSettings(Settings):
+    """What to play, to whom and how fast."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAUD_SIMULATOR_", frozen=True, extra="forbid")
+
+    kafka_bootstrap: str = "localhost:9092"
+    """Kafka brokers, ``host:port`` separated by commas."""
+    kafka_options: dict[str, str] = Field(default_factory=dict)
+    """Further client options under Kafka's names, e.g. ``{"security.protocol": "SSL"}``."""
+    data: Path | None = None
+    """Folder of a data set; without one, it is generated from the settings below."""
+    transactions: int = _DEFAULT.transactions
+    """How many to generate."""
+    users: int = _DEFAULT.users
+    """Cardholders to generate."""
+    merchants: int = _DEFAULT.merchants
+    """Merchants to generate."""
+    fraud_rate: float = _DEFAULT.fraud_rate
+    """Share of fraud, 0 to 0.5."""
+    seed: int = _DEFAULT.seed
+    """Of all random numbers."""
+    days: int = _DEFAULT.days
+    """Length of the generated period, days."""
+    start: AwareDatetime = _DEFAULT.start
+    """Beginning of the generated period."""
+    drift: Drift = _DEFAULT.drift
+    """How the generated world changes."""
+    drift_day: int = _DEFAULT.drift_day
+    """First day that may differ, counted from the period's start."""
+    drift_days: int = _DEFAULT.drift_days
+    """How long a gradual change grows, and the period of a seasonal one, days."""
+    drift_strength: float = _DEFAULT.drift_strength
+    """Factor on the size of the change."""
+    rate_per_s: float | None = None
+    """Transactions a second; this or ``speedup``, or neither for as fast as it goes."""
+    speedup: float | None = None
+    """Times faster than the data's own clock."""
+    labels: bool = True
+    """Whether the labels follow at their time."""
+    play_from: AwareDatetime | None = None
+    """Leave out what lies before this time."""
+    play_until: AwareDatetime | None = None
+    """Leave out what lies at or after this time."""
+    host: str = "127.0.0.1"
+    """Address that metrics are served on."""
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 9405
+    """Port of ``/metrics`` and ``/ready``."""
+    at_end: Literal["stay", "exit"] = "stay"
+    """After the last record: stay up, so that a restart does not play it all again, or exit with code 0."""
