@@ -64,7 +64,9 @@ class App:
         # Lookups, labels and probes wait for the store and Kafka: beside the scores, not among them.
         self._beside = Turns(settings.max_waiting, BESIDE)
         self._batches = Batches(settings, self._turns, self._limit)
-        self._kserve = kserve_api.Endpoints(service, self._score, self._batches, self._turns, self._beside)
+        self._kserve = kserve_api.Endpoints(
+            service, partial(self._score, is_of_batch=True), self._batches, self._turns, self._beside
+        )
         self._methods = {
             **dict.fromkeys(_OPEN, "GET"),
             **dict.fromkeys(_POST, "POST"),
@@ -151,9 +153,9 @@ class App:
         if headers.get(b"upgrade", b"").lower() == b"websocket":
             raise Problem(400, "there are no WebSockets here; send a plain HTTP request")
 
-    async def _score(self, read: Callable[[], Transaction]) -> bytes:
+    async def _score(self, read: Callable[[], Transaction], *, is_of_batch: bool = False) -> bytes:
         """Read and answer one transaction; for Kafka, where the store does not answer, nobody else waits."""
-        answer, record = await self._turns.run(partial(self._score_once, read))
+        answer, record = await self._turns.run(partial(self._score_once, read), is_of_batch=is_of_batch)
         return answer or await self._beside.run(partial(self._service.score_without_store, record))
 
     def _score_once(self, read: Callable[[], Transaction]) -> tuple[bytes, Transaction]:
@@ -178,7 +180,8 @@ class App:
         async with self._batches.read(raw, client, partial(items_of, "transactions")) as (items, _):
             for item in items:
                 try:
-                    found.append(await self._score(partial(read_item, self._service.read_transaction, item)))
+                    read = partial(read_item, self._service.read_transaction, item)
+                    found.append(await self._score(read, is_of_batch=True))
                 except Problem as problem:
                     is_wrong = problem.status in {400, 413, 422}
                     wrong += is_wrong

@@ -55,7 +55,7 @@ class Batches:
             400, 422 or 429.
         """
         with self._bytes.held(len(raw)), self._items.held(0) as hold:
-            items, rest = await self._turns.run(partial(find, raw, self._most))
+            items, rest = await self._turns.run(partial(find, raw, self._most), is_of_batch=True)
             if not 1 <= len(items) <= self._most:
                 raise Problem(
                     422, f"a list of 1 to {self._most} transactions is needed; this has {len(items)}"

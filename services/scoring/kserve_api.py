@@ -113,5 +113,5 @@ class Endpoints:
 
     async def _score(self, reads: list[Callable[[], Transaction]]) -> list[bytes]:
         """Score all or, where one is wrong, none."""
-        records = [await self._turns.run(read) for read in reads]
+        records = [await self._turns.run(read, is_of_batch=True) for read in reads]
         return [await self._answer(lambda record=record: record) for record in records]  # type: ignore[misc]

@@ -5,6 +5,9 @@ When as many wait as may, the next is refused at once: it costs little, and whoe
 another replica or try again. A burst may wait; where somebody has waited at every arrival for a while, the
 queue stands, and no longer one would help anybody: then fewer may (the idea of CoDel; Nichols and Jacobson,
 "Controlling Queue Delay"). Between two requests the worker lets the event loop read what has come.
+
+The transactions of batches wait in a queue of their own, which is bounded where batches are let in: one has
+its turn when no single request waits, or after some of them.
 """
 
 import asyncio
@@ -23,6 +26,8 @@ PATIENCE_S: Final = 0.05
 """How long a queue may stand before it is kept short."""
 SHORT: Final = 8
 """Of the works that may wait, one in so many may while the queue stands."""
+SINGLES: Final = 4
+"""Single requests that go before a transaction of a batch has its turn."""
 T = TypeVar("T")
 
 
@@ -44,14 +49,22 @@ class Turns:
         self._clock = clock
         self._free_at = clock()
         self._waiting: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
+        self._of_batches: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
+        self._singles = 0
         self._has_work: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="score") if threads else None
         self._running = 0
+        self._places = asyncio.Semaphore(max(1, threads // 2))
 
-    async def run(self, work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T], *, is_of_batch: bool = False) -> T:
         """Wait for the turn and run.
+
+        Parameters
+        ----------
+        is_of_batch
+            Whether it waits in the queue of the batches, which refuses nobody.
 
         Raises
         ------
@@ -59,13 +72,14 @@ class Turns:
             429 at once, when too many wait.
         """
         if self._pool is not None:
-            return await self._run_in_thread(work)
-        self._admit(len(self._waiting))
+            return await self._run_in_thread(work, is_of_batch=is_of_batch)
+        if not is_of_batch:
+            self._admit(len(self._waiting))
         if self._task is None or self._has_work is None:
             self._has_work = asyncio.Event()
             self._task = asyncio.create_task(self._serve(self._has_work))
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((work, done))
+        (self._of_batches if is_of_batch else self._waiting).append((work, done))
         self._has_work.set()
         return await done
 
@@ -79,7 +93,10 @@ class Turns:
             metrics.SHED.labels("waiting").inc()
             raise Problem(429, f"{waiting} requests wait; try again, or another replica", (), 1)
 
-    async def _run_in_thread(self, work: Callable[[], T]) -> T:
+    async def _run_in_thread(self, work: Callable[[], T], *, is_of_batch: bool) -> T:
+        if is_of_batch:
+            async with self._places:
+                return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         self._admit(self._running - self._threads)
         self._running += 1
         try:
@@ -89,10 +106,10 @@ class Turns:
 
     async def _serve(self, has_work: asyncio.Event) -> None:
         while True:
-            if not self._waiting:
+            if not self._waiting and not self._of_batches:
                 has_work.clear()
                 await has_work.wait()
-            work, done = self._waiting.popleft()
+            work, done = self._next().popleft()
             if done.cancelled():
                 continue
             try:
@@ -100,3 +117,11 @@ class Turns:
             except Exception as error:  # noqa: BLE001  it belongs to whoever waits for it
                 done.set_exception(error)
             await asyncio.sleep(0)
+
+    def _next(self) -> deque[tuple[Callable[[], Any], asyncio.Future[Any]]]:
+        """Choose the queue whose turn it is; one of them has work."""
+        if self._of_batches and (not self._waiting or self._singles >= SINGLES):
+            self._singles = 0
+            return self._of_batches
+        self._singles += 1
+        return self._waiting

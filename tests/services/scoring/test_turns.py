@@ -1,6 +1,7 @@
 """Who waits, and who is refused at once."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -52,3 +53,32 @@ def test_with_threads_those_that_run_do_not_count_as_waiting() -> None:
     found = offer(Turns(1, 2), 8)
     assert found[:3] == [b"done"] * 3
     assert all(isinstance(one, Problem) for one in found[3:])
+
+
+def test_single_requests_go_before_the_transactions_of_batches_which_have_their_turns_too() -> None:
+    order: list[str] = []
+
+    async def run() -> None:
+        turns = Turns(100, 0)
+        batches = [turns.run(lambda: order.append("batch"), is_of_batch=True) for _ in range(200)]
+        singles = [turns.run(lambda: order.append("single")) for _ in range(12)]
+        await asyncio.gather(*batches, *singles)
+
+    asyncio.run(run())
+    last = max(at for at, one in enumerate(order) if one == "single")
+    assert (last, order[: last + 1].count("batch")) == (13, 2)
+    assert order.count("batch") == 200
+
+
+def test_batches_leave_threads_to_single_requests() -> None:
+    async def run() -> bytes:
+        turns = Turns(2, 2)
+        held = threading.Event()
+        batches = [asyncio.create_task(turns.run(held.wait, is_of_batch=True)) for _ in range(9)]
+        await asyncio.sleep(0)
+        single = await asyncio.wait_for(turns.run(lambda: b"done"), 20.0)
+        held.set()
+        await asyncio.gather(*batches)
+        return single
+
+    assert asyncio.run(run()) == b"done"
