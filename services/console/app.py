@@ -7,6 +7,7 @@ label; ``/health``, ``/ready`` and ``/metrics`` need no session. Every page work
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,11 +15,12 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import StreamingResponse
 
 from fraud.contracts import Decision
@@ -39,12 +41,31 @@ HERE: Final = Path(__file__).parent
 SHOWN: Final = 60
 """Alerts on the first page."""
 EVENT_S: Final = 0.5
+MOST_DIGITS: Final = 18
+"""Of the number of an event."""
 _HEADERS: Final = {
     "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
     "cache-control": "no-store",
 }
+
+
+class Text(Convertor[str]):
+    """An id in a path, of any characters: slashes, dots and line breaks too."""
+
+    regex = r"[\s\S]+"
+
+    def convert(self, value: str) -> str:
+        """Take it as it is."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """Give it as it is."""
+        return value
+
+
+register_url_convertor("text", Text())
 
 
 class Console:
@@ -71,6 +92,8 @@ class Console:
         self.registry = Registry(settings.mlflow_uri, settings.model_name)
         kafka = Kafka(settings.kafka_bootstrap, settings.kafka_options, settings.kafka_timeout_s)
         self.verdicts = Verdicts(kafka, self.live)
+        self._readers: Counter[str] = Counter()
+        """Pages that follow live, by session."""
         self.templates = Jinja2Templates(HERE / "templates")
         views.teach(self.templates.env)
         self.app = FastAPI(title="fraud console", openapi_url=None, lifespan=self._live)
@@ -78,8 +101,8 @@ class Console:
         self.app.middleware("http")(self._guard)
         for path, act, method in (
             ("/", self.alerts, "GET"),
-            ("/cases/{transaction_id:path}", self.case, "GET"),
-            ("/cases/{transaction_id:path}/verdict", self.judge, "POST"),
+            ("/cases/{transaction_id:text}", self.case, "GET"),
+            ("/cases/{transaction_id:text}/verdict", self.judge, "POST"),
             ("/model", self.model, "GET"),
             ("/experiment", self.experiment, "GET"),
             ("/events", self.events, "GET"),
@@ -199,14 +222,18 @@ class Console:
         session: Session = request.state.session
         # Where the page that asks, or the browser that connects again, has come to.
         come = request.headers.get("last-event-id") or request.query_params.get("after", "")
-        seen = min(int(come), self.live.number) if come.isascii() and come.isdigit() else self.live.number
+        is_number = come.isascii() and come.isdigit() and len(come) <= MOST_DIGITS
+        seen = min(int(come), self.live.number) if is_number else self.live.number
+        if refused := self._refuse_reader(session):
+            return refused
 
         async def stream() -> AsyncIterator[str]:
             nonlocal seen
             metrics.VIEWERS.inc()
+            self._readers[session.nonce] += 1
             beat = 0
             try:
-                while not self.follower.is_stopping and time.time() < session.until_s:
+                while not self.follower.is_stopping and self.sessions.is_on(session):
                     if await request.is_disconnected():
                         break
                     number = self.live.number
@@ -225,8 +252,20 @@ class Console:
                     await asyncio.sleep(EVENT_S)
             finally:
                 metrics.VIEWERS.dec()
+                self._readers[session.nonce] -= 1
+                self._readers += Counter()  # drops those without any
 
         return StreamingResponse(stream(), media_type="text/event-stream")
+
+    def _refuse_reader(self, session: Session) -> Response | None:
+        """Refuse one more page that follows live; None where it may."""
+        if self._readers[session.nonce] >= self.settings.max_readers_of_one:
+            words, status = "Too many pages of this session are open. Close one.", 429
+        elif self._readers.total() >= self.settings.max_readers:
+            words, status = "Too many pages are open. Try again later.", 503
+        else:
+            return None
+        return PlainTextResponse(words, status, {"retry-after": "30"})
 
     async def login(self, request: Request) -> Response:
         """Ask for the API key."""

@@ -5,9 +5,13 @@ import sys
 import uvicorn
 
 from fraud.errors import FraudError
+from fraud.http.server import Bounds, bounded
 from fraud.runtime.telemetry import configure_logging
 from services.console.app import Console
 from services.console.settings import ConsoleSettings
+
+ANSWER_S = 10.0
+"""How long a page may leave what it is sent unread, seconds."""
 
 
 def main() -> None:
@@ -24,6 +28,8 @@ def main() -> None:
         port=settings.port,
         access_log=False,
         log_config=None,
+        ws="none",
+        http=bounded(Bounds(message_bytes=100_000, answer_s=ANSWER_S)),
         proxy_headers=False,  # whoever calls from this machine could name any address
         timeout_graceful_shutdown=2,  # pages that follow live never end by themselves
     )

@@ -86,7 +86,11 @@ class Sessions:
         if len(fields) != len(Session.__slots__):
             return None  # of an older version
         session = Session(*fields)
-        return session if session.until_s > time.time() and session.nonce not in self._ended else None
+        return session if self.is_on(session) else None
+
+    def is_on(self, session: Session) -> bool:
+        """Whether a session has not ended."""
+        return session.until_s > time.time() and session.nonce not in self._ended
 
     def token(self, session: Session) -> str:
         """Make the token that this session's forms carry."""

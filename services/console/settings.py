@@ -25,6 +25,10 @@ class ConsoleSettings(Settings):
     """Signs sessions; replicas need the same. Empty: one of its own, sessions end with the process."""
     session_s: float = Field(default=43_200.0, gt=0.0)
     """How long a session lasts, seconds."""
+    max_readers: int = Field(default=200, ge=1)
+    """Pages that may follow live at a time."""
+    max_readers_of_one: int = Field(default=6, ge=1)
+    """Of them, of one session."""
 
     kafka_bootstrap: str = "127.0.0.1:9092"
     """Host and port of the brokers, comma separated."""

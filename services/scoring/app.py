@@ -126,7 +126,7 @@ class App:
             )
         if path == "/v1/labels":
             body = await self._bodies.read(headers, receive, MOST_RECORD)
-            return path, [JSON], await self._beside.run(partial(self._take_label, body))
+            return path, [JSON], await self._beside.run(partial(self._take_label, body, client.name))
         if path.startswith(_DECISIONS):
             transaction_id = path.removeprefix(_DECISIONS)  # decoded by the server
             found = await self._beside.run(lambda: orjson.dumps(self._service.find(transaction_id)))
@@ -188,10 +188,10 @@ class App:
                     found.append(_WRONG if is_wrong and wrong > DETAILED else problem.body())
         return b'{"answers":[' + b",".join(found) + b"]}"
 
-    def _take_label(self, raw: bytes) -> bytes:
+    def _take_label(self, raw: bytes, client: str) -> bytes:
         request = bodies.parse(LabelRequest, raw)
         try:
-            status = self._service.labels.take(request)
+            status = self._service.labels.take(request, client)
         except Unavailable as error:
             raise Problem(503, str(error), (), 2) from error
         return orjson.dumps({"transaction_id": request.transaction_id, "status": status})

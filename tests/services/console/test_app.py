@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -194,6 +195,50 @@ def test_alerts_between_the_page_and_its_stream_are_sent(console: Console, world
     said = asyncio.run(listen())
     assert "gap-1" in said
     assert f"id: {console.live.number}\n" in said, "ends with its session"
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "-1", "1e9", "²", "x", ""])
+@pytest.mark.parametrize("how", ["after", "last-event-id"])
+def test_no_event_number_makes_the_console_fail(console: Console, number: str, how: str) -> None:
+    query = f"after={quote(number)}" if how == "after" else ""
+    head = [(b"last-event-id", number.encode("latin-1"))] if how == "last-event-id" else []
+    scope = {"type": "http", "query_string": query.encode(), "headers": head, "method": "GET"}
+    request = Request(scope, receive=asyncio.Event().wait)
+    request.state.session = console.sessions.begin(ANYONE)
+    assert asyncio.run(console.events(request)).status_code == 200
+
+
+def test_pages_that_follow_live_are_bounded_by_session_and_in_all(world: World) -> None:
+    console = Console(settings_of(world, max_readers=3, max_readers_of_one=2))
+
+    async def ask() -> list[int]:
+        found, opened = [], []
+        for session in [console.sessions.begin(ANYONE)] * 3 + [console.sessions.begin(ANYONE)] * 2:
+            scope = {"type": "http", "query_string": b"", "headers": [], "method": "GET"}
+            request = Request(scope, receive=asyncio.Event().wait)
+            request.state.session = session
+            answer = await console.events(request)
+            found.append(answer.status_code)
+            if answer.status_code == 200:
+                opened.append(answer.body_iterator)  # type: ignore[attr-defined]
+                await anext(opened[-1])
+        for stream in opened:
+            await stream.aclose()
+        return found
+
+    assert asyncio.run(ask()) == [200, 200, 429, 200, 503]
+    assert console._readers.total() == 0
+
+
+@pytest.mark.parametrize(
+    "id_", ["a\nb", "a\n", "\r\n", "a/b", "..a", "a/verdict", "ü 中", "%0A", "a?b#c", "\x00"]
+)
+def test_every_id_has_its_page_and_takes_a_label(console: Console, world: World, id_: str) -> None:
+    console.live.take_decision(world.alerts[0].model_copy(update={"transaction_id": id_}))
+    path = f"/cases/{quote(id_, safe='')}"
+    assert get(console, path).status_code == 200
+    (refused,) = call(console, ("POST", f"{path}/verdict", {"data": {"verdict": "fraud"}}))
+    assert refused.status_code == 403, "for want of a token, not of a case"
 
 
 def test_the_newest_alerts_are_held_in_whatever_order_they_come(world: World) -> None:

@@ -58,6 +58,17 @@ class Always:
     def stop(self) -> None: ...
 
 
+class Taking:
+    """Brokers that take everything."""
+
+    def __init__(self, sent: list[tuple[str, str, bytes]]) -> None:
+        self.sent = sent
+
+    def send(self, messages: list[tuple[str, str, bytes]]) -> list[bool]:
+        self.sent += messages
+        return [True] * len(messages)
+
+
 class Api:
     """The application, called without a network."""
 
@@ -327,6 +338,50 @@ def test_a_label_finds_its_transaction_by_id(api: Api, monkeypatch: pytest.Monke
     assert api.call("POST", "/v1/labels", json=openapi.LABEL).json()["status"] == "accepted"
     label = orjson.loads(sent[0][2])
     assert (sent[0][0], label["user_id"], label["merchant_id"]) == ("labels", "u-17", "m-4")
+
+
+KEYS = {"user_id": "u-1", "merchant_id": "m-1", "event_time": "2026-03-01T12:00:00Z"}
+
+
+def test_a_label_with_its_keys_needs_no_answer_that_is_kept(api: Api) -> None:
+    sent: list[tuple[str, str, bytes]] = []
+    api.service.labels._kafka = Taking(sent)  # type: ignore[assignment]
+    label = {**openapi.LABEL, "transaction_id": "of-the-stream"}
+    without = api.call("POST", "/v1/labels", json=label)
+    assert (without.status_code, "merchant_id" in without.json()["detail"]) == (404, True)
+    assert api.call("POST", "/v1/labels", json={**label, **KEYS}).json()["status"] == "accepted"
+    found = orjson.loads(sent[0][2])
+    assert {name: found[name] for name in KEYS} == KEYS
+
+
+@pytest.mark.parametrize("left", KEYS)
+def test_the_keys_of_a_label_come_together(api: Api, left: str) -> None:
+    some = {name: value for name, value in KEYS.items() if name != left}
+    refused = api.call("POST", "/v1/labels", json={**openapi.LABEL, **some})
+    assert (refused.status_code, "or none of them" in refused.json()["detail"]) == (422, True)
+
+
+def test_the_keys_of_a_label_must_be_those_of_what_was_scored(api: Api) -> None:
+    sent: list[tuple[str, str, bytes]] = []
+    api.service.labels._kafka = Taking(sent)  # type: ignore[assignment]
+    api.score()
+    right = {name: openapi.TRANSACTION[name] for name in KEYS}
+    refused = api.call("POST", "/v1/labels", json={**openapi.LABEL, **right, "merchant_id": "other"})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "merchant_id")
+    assert api.call("POST", "/v1/labels", json={**openapi.LABEL, **right}).json()["status"] == "accepted"
+    assert len(sent) == 1
+
+
+@pytest.mark.parametrize("said", [None, "chargeback", "analyst:ana", "api:bank"])
+def test_a_label_s_source_begins_with_the_client_whatever_it_says(tmp_path: Path, said: str | None) -> None:
+    keys = tmp_path / "keys.yaml"
+    keys.write_text(f"gateway: {{sha256: {hashlib.sha256(b'secret').hexdigest()}, scopes: [label]}}\n")
+    api = Api(tmp_path, keys_file=keys, host="0.0.0.0")  # noqa: S104
+    sent: list[tuple[str, str, bytes]] = []
+    api.service.labels._kafka = Taking(sent)  # type: ignore[assignment]
+    label = {**openapi.LABEL, **KEYS, "source": said}
+    api.call("POST", "/v1/labels", json=label, headers={"authorization": "Bearer secret"})
+    assert orjson.loads(sent[0][2])["source"] == "api:gateway" + (f":{said}" if said else "")
 
 
 def test_a_label_may_come_before_its_transaction_where_it_is_so_configured(
