@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from fraud.contracts.label import Label
 from fraud.contracts.transaction import Transaction
@@ -52,8 +52,8 @@ def latest_of(record: Transaction | Label) -> datetime:
     return max(record.event_time, record.label_time) if isinstance(record, Label) else record.event_time
 
 
-def check_future(record: Transaction | Label, arrival: datetime, most_ahead_s: float = MOST_AHEAD_S) -> None:
-    """Refuse a record that is dated too far ahead of its arrival.
+def check_future(record: BaseModel, arrival: datetime, most_ahead_s: float = MOST_AHEAD_S) -> None:
+    """Refuse a record, or a request, whose ``TIMES`` lie too far ahead of its arrival.
 
     Raises
     ------

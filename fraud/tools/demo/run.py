@@ -82,7 +82,7 @@ def past_start(now: datetime) -> datetime:
 
     Examples
     --------
-    >>> past_start(datetime(2026, 1, 9, tzinfo=UTC)).date()
+    >>> past_start(datetime.fromisoformat("2026-01-09T00:00Z")).date()
     datetime.date(2025, 1, 2)
     """
     default = GeneratorSettings()
