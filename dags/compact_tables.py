@@ -10,4 +10,4 @@ with make_dag(
     "30 2 * * *",
     timeout=timedelta(hours=3),
 ):
-    run_job("compact", "compact", ["python", "-m", "jobs.compact.main"], timeout=timedelta(hours=2))
+    run_job("compact", "compact", ["compact"], timeout=timedelta(hours=2))

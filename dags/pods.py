@@ -1,6 +1,6 @@
-"""The one way in which a DAG runs a job: a pod of the job's image, started by the deployment's own plan.
+"""The one way in which a DAG runs a job: a pod of the image ``jobs``, started by the deployment's own plan.
 
-Reads the plan, a YAML file that the chart writes (``FRAUD_DAGS_PLAN``): images, schedules, volumes,
+Reads the plan, a YAML file that the chart writes (``FRAUD_DAGS_PLAN``): image, schedules, volumes,
 resources. The DAGs name folders of ``jobs/`` and arguments, nothing else.
 """
 
@@ -34,7 +34,7 @@ class JobPod(KubernetesPodOperator):
 
 
 def read_plan() -> dict[str, Any]:
-    """Read the deployment's plan; without one the images are those named as their folders."""
+    """Read the deployment's plan; without one the image is the one named `jobs`."""
     path = os.environ.get("FRAUD_DAGS_PLAN", "")
     return yaml.safe_load(Path(path).read_text(encoding="utf-8")) if path else {}
 
@@ -83,11 +83,11 @@ def run_job(
     Parameters
     ----------
     job
-        Folder of ``jobs/``, which is the name of its image.
+        Folder of ``jobs/``, by which the plan gives resources and rights.
     task
         Name of the task.
     arguments
-        Command line; templates are filled in.
+        A program of ``fraud/programs.py``, or a whole command; templates are filled in.
     timeout
         After which the pod is ended.
     environment
@@ -104,7 +104,7 @@ def run_job(
         task_id=task,
         name=f"{job}-{task}".replace("_", "-"),
         namespace=plan.get("namespace", "fraud"),
-        image=plan.get("images", {}).get(job, job),
+        image=plan.get("image", "jobs"),
         image_pull_policy=plan.get("imagePullPolicy", "IfNotPresent"),
         image_pull_secrets=[k8s.V1LocalObjectReference(**one) for one in plan.get("pullSecrets", [])],
         arguments=arguments,

@@ -2,8 +2,8 @@
 
 Every step is a pod of ``jobs/retrain`` over the run's data interval; what it leaves lies in the interval's
 folder on the shared volume, so a step that runs again does the same work, and the same interval and data
-give one version. The last step, `rollout`, is ``jobs/rollout`` in an image of its own, which
-speaks to Kubernetes; it takes the version's number.
+give one version. The last step, `rollout`, is ``jobs/rollout``, which speaks to Kubernetes; it
+takes the version's number.
 """
 
 from datetime import timedelta

@@ -17,7 +17,7 @@ with make_dag(
     run_job(
         "evaluate",
         "evaluate",
-        ["python", "-m", "jobs.evaluate.main"],
+        ["evaluate"],
         timeout=timedelta(hours=2),
         environment={"FRAUD_EVALUATE_OUT": "/tmp/evaluation"},  # noqa: S108  (kept as the run's artifacts)
     )

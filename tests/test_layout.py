@@ -22,7 +22,7 @@ TOP_LEVEL = {
 }
 LAYERS = (
     {"fraud.errors"},
-    {"fraud.contracts", "fraud.settings", "fraud.runtime"},
+    {"fraud.contracts", "fraud.programs", "fraud.settings", "fraud.runtime"},
     {"fraud.features", "fraud.kafka", "fraud.http", "fraud.synthetic", "fraud.local"},
     {"fraud.store", "fraud.spark", "fraud.model"},
     {"fraud.log", "fraud.decide"},

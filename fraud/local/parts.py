@@ -15,6 +15,7 @@ from fraud.local.cache import cache_folder
 from fraud.local.jars import Tell, spark_jars
 from fraud.local.java import java_home
 from fraud.local.settings import LocalSettings
+from fraud.programs import PROGRAMS
 
 MODEL_NAME: Final = "fraud"
 MODEL_ALIAS: Final = "champion"
@@ -134,8 +135,8 @@ def _inherited() -> dict[str, str]:
     return environment
 
 
-def _module(name: str) -> Callable[[Place], list[str]]:
-    return lambda _place: [sys.executable, "-m", name]
+def _program(name: str) -> Callable[[Place], list[str]]:
+    return lambda _place: [sys.executable, "-m", PROGRAMS[name]]
 
 
 def _mlflow_command(place: Place) -> list[str]:
@@ -256,7 +257,7 @@ PARTS: Final = (
         needs=("mlflow",),
         needs_champion=True,
         prepare=_prepare_nothing,
-        command=_module("services.predictor.main"),
+        command=_program("predictor"),
         environment=_predictor_environment,
         is_ready=lambda place: _answers(f"{place.url('predictor')}/v2/models/{MODEL_NAME}/ready"),
         url=lambda place: place.url("predictor"),
@@ -268,7 +269,7 @@ PARTS: Final = (
         needs=("broker", "predictor"),
         needs_champion=True,
         prepare=_prepare_stream,
-        command=_module("jobs.stream.main"),
+        command=_program("stream"),
         environment=_stream_environment,
         is_ready=lambda place: _answers(f"{place.url('stream_metrics')}/ready"),
         url=lambda place: f"{place.url('stream_metrics')}/metrics",
@@ -281,7 +282,7 @@ PARTS: Final = (
         needs=("broker", "mlflow", "stream"),  # the stream's store, and a stream that archives what it counts
         needs_champion=True,
         prepare=_prepare_nothing,
-        command=_module("services.scoring.main"),
+        command=_program("scoring"),
         environment=_scoring_environment,
         is_ready=lambda place: _answers(f"{place.url('scoring')}/v2/models/{MODEL_NAME}/ready"),
         url=lambda place: place.url("scoring"),
@@ -293,7 +294,7 @@ PARTS: Final = (
         needs=("broker",),
         needs_champion=False,
         prepare=_prepare_nothing,
-        command=_module("services.console.main"),
+        command=_program("console"),
         environment=_console_environment,
         is_ready=lambda place: _answers(f"{place.url('console')}/ready"),
         url=lambda place: place.url("console"),

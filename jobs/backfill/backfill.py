@@ -8,6 +8,7 @@ carries them into the Delta tables ``transactions``, ``features`` and ``labels``
 
 import logging
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import dataset
 
-from fraud.contracts import LABELS, MOST_AHEAD_S, TRANSACTIONS, without_future
+from fraud.contracts import LABELS, TRANSACTIONS
 from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
 from fraud.features.batch import fold_both
@@ -36,6 +37,8 @@ log = logging.getLogger("jobs.backfill")
 EPOCH: Final = Epoch(0, 0)
 SLICE_ROWS: Final = 100_000
 KEYS_AT_ONCE: Final = 2_000
+POLL_S: Final = 2.0
+"""Time between two looks for a table that is not there yet, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +48,12 @@ class Backfilled:
     transactions: int
     labels: int
     duplicates: int
-    left_out: int
-    """Rows of both tables that are dated into the future; see ``fraud.contracts.future``."""
     users: int
     merchants: int
 
 
 def backfill(
-    transactions: pa.Table,
-    labels: pa.Table,
-    settings: LogSettings,
-    rows_at_once: int = SLICE_ROWS,
-    *,
-    most_ahead_s: float = MOST_AHEAD_S,
+    transactions: pa.Table, labels: pa.Table, settings: LogSettings, rows_at_once: int = SLICE_ROWS
 ) -> Backfilled:
     """Fold history; running it again before the stream's first micro-batch changes nothing.
 
@@ -65,14 +61,11 @@ def backfill(
     ----------
     transactions, labels
         Fields of the contracts as columns; transactions arrive at their event_time, labels at their
-        label_time. What is dated into the future, against a column ``received_at`` or ``arrival_time`` if
-        there is one, else against now, is left out.
+        label_time.
     settings
         Of the streaming job that will go on from here.
     rows_at_once
         Records whose vectors are in memory at a time; the tables and the states are there all the time.
-    most_ahead_s
-        How far a row may be dated ahead of its arrival, seconds.
 
     Raises
     ------
@@ -82,16 +75,6 @@ def backfill(
     BadInput
         When a required column is absent; names it.
     """
-    transactions, ahead = without_future(transactions, most_ahead_s)
-    labels, labels_ahead = without_future(labels, most_ahead_s)
-    if ahead or labels_ahead:
-        log.warning(
-            "left out, as dated more than %g s into the future (FRAUD_STREAM_MOST_AHEAD_S): %d transactions, "
-            "%d labels",
-            most_ahead_s,
-            ahead,
-            labels_ahead,
-        )
     events = np.concatenate([events_of_labels(labels), events_of_transactions(transactions)])
     arrivals = np.concatenate(
         [microseconds_of(labels, "label_time"), microseconds_of(transactions, "event_time")]
@@ -125,15 +108,12 @@ def backfill(
         transactions.num_rows - duplicates,
         labels.num_rows,
         duplicates,
-        ahead + labels_ahead,
         len(states[Kind.USER]),
         len(states[Kind.MERCHANT]),
     )
 
 
-def run(
-    settings: BackfillSettings, stream: LogSettings, most_ahead_s: float = MOST_AHEAD_S
-) -> Backfilled | None:
+def run(settings: BackfillSettings, stream: LogSettings) -> Backfilled | None:
     """Fold the tables of a folder, unless the streaming job has begun; then returns None.
 
     Raises
@@ -143,15 +123,23 @@ def run(
     """
     if any(stream.checkpoint_path.glob("*")):
         return None
-    tables = []
-    for name, time in (("transactions", "event_time"), ("labels", "label_time")):
-        file = f"{settings.data.rstrip('/')}/{name}.parquet"
-        before = None if settings.until is None else dataset.field(time) < pa.scalar(settings.until)
+    give_up = time.monotonic() + settings.wait_s
+    transactions = _read(settings, "transactions", "event_time", give_up)
+    return backfill(transactions, _read(settings, "labels", "label_time", give_up), stream)
+
+
+def _read(settings: BackfillSettings, name: str, column: str, give_up: float) -> pa.Table:
+    """Read what came before ``until``; waits until ``give_up`` for a table that nobody has finished yet."""
+    file = f"{settings.data.rstrip('/')}/{name}.parquet"
+    before = None if settings.until is None else dataset.field(column) < pa.scalar(settings.until)
+    while True:
         try:
-            tables.append(dataset.dataset(file, format="parquet").to_table(filter=before))
+            return dataset.dataset(file, format="parquet").to_table(filter=before)
         except (OSError, pa.ArrowInvalid) as error:
-            raise BadInput(f"{file} cannot be read: {error}") from error
-    return backfill(tables[0], tables[1], stream, most_ahead_s=most_ahead_s)
+            if time.monotonic() >= give_up:
+                raise BadInput(f"{file} cannot be read: {error}") from error
+        log.info("waiting for %s", file)
+        time.sleep(POLL_S)
 
 
 def _refuse_live(store: FeatureStore, kind: Kind, keys: Sequence[float]) -> None:

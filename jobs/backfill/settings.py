@@ -1,6 +1,8 @@
 """Settings of the backfill (``FRAUD_BACKFILL_*``); where it goes, the streaming job's own settings say."""
 
-from pydantic import AwareDatetime
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field
 from pydantic_settings import SettingsConfigDict
 
 from fraud.settings.base import Settings
@@ -13,5 +15,7 @@ class BackfillSettings(Settings):
 
     data: str = "/history"
     """Folder (or URI) with the tables ``transactions`` and ``labels``, as Parquet."""
+    wait_s: Annotated[float, Field(ge=0.0)] = 0.0
+    """How long to wait for tables that are not there yet, or not yet whole, seconds."""
     until: AwareDatetime | None = None
     """Take the transactions and the labels that came before this time; None: all."""

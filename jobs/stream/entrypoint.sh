@@ -1,7 +1,6 @@
 #!/bin/sh
-# How Spark on Kubernetes starts this image: "driver OPTION... FILE" or "executor"; anything else is a command.
+# How Spark on Kubernetes starts this image: "driver OPTION... FILE" or "executor"; fraud/programs.py comes here.
 set -eu
-cp -R /opt/numba /tmp/
 
 case ${1:-} in
 driver)
@@ -11,7 +10,7 @@ driver)
     export SPARK_ENV_LOADED=1
     export PYSPARK_SUBMIT_ARGS="--deploy-mode client --properties-file $2 \
 --conf spark.driver.bindAddress=$SPARK_DRIVER_BIND_ADDRESS pyspark-shell"
-    exec python -m jobs.stream.main
+    exec python -m fraud.programs stream
     ;;
 executor)
     env | grep '^SPARK_JAVA_OPT_' | sort -t_ -k4 -n | cut -d= -f2- >/tmp/java-options
@@ -22,5 +21,5 @@ executor)
         --app-id "$SPARK_APPLICATION_ID" --hostname "$SPARK_EXECUTOR_POD_IP" \
         --resourceProfileId "$SPARK_RESOURCE_PROFILE_ID" --podName "$SPARK_EXECUTOR_POD_NAME"
     ;;
-*) exec "$@" ;;
+*) echo "error: driver or executor, not: ${1:-}" >&2; exit 2 ;;
 esac

@@ -10,11 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from fraud.contracts import without_future
-from fraud.errors import BadConfig
+from fraud.errors import BadConfig, BadInput
 from fraud.kafka.counting import ProducerSettings
 from fraud.settings import base as settings
-from fraud.synthetic.files import read_table, write
+from fraud.synthetic.files import read, read_table, write
 from fraud.synthetic.generate import DataSet
 from fraud.synthetic.generate import generate as generate_data
 from fraud.synthetic.pace import Accelerated, Constant, Pace, Unpaced
@@ -45,8 +44,13 @@ def generate(
     drift_strength: Annotated[
         float, typer.Option(help="Factor on the change, up to 2.")
     ] = _DEFAULT.drift_strength,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave a whole data set that is there.")] = False,
 ) -> None:
     """Write a synthetic data set as Parquet: transactions, labels, users, merchants, fraud patterns."""
+    console = Console()
+    if keep and _is_whole(out):
+        console.print(f"{out} holds a data set: nothing to do")
+        return
     settings = GeneratorSettings(
         transactions=transactions,
         users=users,
@@ -60,7 +64,6 @@ def generate(
         drift_days=drift_days,
         drift_strength=drift_strength,
     )
-    console = Console()
     with console.status(f"Generating {transactions:,} transactions ..."):
         data_set = generate_data(settings)
     with console.status(f"Writing to {out} ..."):
@@ -86,7 +89,6 @@ def simulate(
     transactions = stream.select(read_table(data, "transactions"), "event_time", *window)
     labels = None if no_labels else stream.select(read_table(data, "labels"), "label_time", *window)
     total = transactions.num_rows + (0 if labels is None else labels.num_rows)
-    ahead = sum(without_future(table)[1] for table in (transactions, labels) if table is not None)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -94,13 +96,6 @@ def simulate(
         TimeElapsedColumn(),
     )
     console = Console()
-    if ahead:
-        console.print(
-            f"warning: {ahead:,} records are dated ahead of this machine's clock. A platform refuses them "
-            "unless FRAUD_STREAM_MOST_AHEAD_S gives it a greater bound; `fraud generate --start` begins a "
-            "world earlier.",
-            style="yellow",
-        )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("connecting", total=total)
 
@@ -116,6 +111,14 @@ def simulate(
         f"Sent {counts.transactions:,} transactions and {counts.labels:,} labels to {bootstrap} "
         f"in {counts.elapsed_s:.1f} s ({per_s:,.0f} transactions/s)."
     )
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        read(folder)
+    except BadInput:
+        return False
+    return True
 
 
 def choose_pace(rate: float | None, speedup: float | None) -> Pace:

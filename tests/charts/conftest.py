@@ -38,12 +38,15 @@ def cases() -> list[tuple[str, str]]:
 
 
 @cache
-def render(chart: str, values: str) -> str:
-    """Render a chart; random secrets become a constant."""
+def render(chart: str, values: str, *given: str) -> str:
+    """Render a chart, with further values as helm's `--set` takes them; random secrets become a constant."""
     files = [] if values == "values" else ["--values", str(CHARTS / chart / f"{values}.yaml")]
     command = [helm(), "template", chart, str(CHARTS / chart), "--namespace", "fraud"]
     done = subprocess.run(
-        [*command, "--kube-version", KUBERNETES, *files], capture_output=True, text=True, check=False
+        [*command, "--kube-version", KUBERNETES, *files, *(f"--set={one}" for one in given)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return "---\n".join(_mask(text) for text in re.split(r"^---\n", done.stdout, flags=re.MULTILINE))

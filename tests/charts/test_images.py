@@ -1,9 +1,10 @@
-"""One folder, one image, one word: Dockerfiles, skaffold, charts and DAGs name the same images."""
+"""Few images, one word for each: Dockerfiles, skaffold, charts and DAGs name the same ones."""
 
 import ast
 import json
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from jsonschema import Draft7Validator
 from sqlalchemy.engine import make_url
 
 from fraud.cli import COMMANDS
-from tests.charts.conftest import CHARTS, ROOT, cases, charts, objects, pod_specs
+from fraud.programs import PROGRAMS, command_of
+from tests.charts.conftest import CHARTS, ROOT, cases, charts, objects, pod_specs, render
 
-FOLDERS = {file.parent.name: file.parent for file in sorted(ROOT.glob("[js]*/*/Dockerfile"))}
 CODE = ("fraud", "services", "jobs")
+MOST_IMAGES = 6
+COMMANDS_OF_THE_SYSTEM = {"python", "cp"}
 THIRD_PARTY = {"redis", "postgres", "valkey/valkey"}
 SKAFFOLD = ROOT / "skaffold.yaml"
 
@@ -39,15 +42,69 @@ def test_skaffold_would_read_its_file() -> None:
         assert problems == []
 
 
-def test_skaffold_builds_every_folder_that_is_an_image_and_no_other() -> None:
+def images() -> dict[str, dict[str, str]]:
+    """Every image that skaffold builds, with the build arguments of our programs' Dockerfile."""
+    made = {one["image"]: one["docker"] for one in configs()["platform"]["build"]["artifacts"]}
+    return {name: docker.get("buildArgs", {}) for name, docker in made.items()}
+
+
+def dockerfiles() -> dict[str, Path]:
     artifacts = configs()["platform"]["build"]["artifacts"]
-    made = {one["image"]: ROOT / one["docker"]["dockerfile"] for one in artifacts}
-    assert made == {name: folder / "Dockerfile" for name, folder in FOLDERS.items()}
+    return {one["image"]: ROOT / one["docker"].get("dockerfile", "Dockerfile") for one in artifacts}
+
+
+def folders_of(image: str) -> set[str]:
+    """Top-level folders of code in an image."""
+    programs = images()[image].get("PROGRAMS")
+    return set(CODE) if programs == "." else {"fraud", programs} if programs else set()
+
+
+def containers() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every container of the charts with every file of values: (whose, container)."""
+    for chart, values in cases():
+        for obj in objects(chart, values):
+            for name, spec in pod_specs(obj):
+                for one in [*spec["containers"], *spec.get("initContainers", [])]:
+                    if "image" in one:
+                        yield f"{chart} {values} {name}", one
+
+
+def name_of(image: str) -> str:
+    return re.sub(r"(:[^/]+|@.+)$", "", image)
+
+
+def test_there_are_few_images_and_no_dockerfile_that_skaffold_does_not_build() -> None:
+    assert len(images()) <= MOST_IMAGES
+    ours = {file for file in ROOT.rglob("Dockerfile") if ".venv" not in file.parts}
+    assert ours == set(dockerfiles().values())
+
+
+def test_an_image_of_our_programs_installs_the_group_of_its_name() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    ours = {name: given for name, given in images().items() if given}
+    assert {name: given["IMAGE"] for name, given in ours.items()} == {name: name for name in ours}
+    assert set(groups) == {*ours, "mlflow", "embedded", "dev"}
+    (exported,) = re.findall(r"for group in ([\w ]+);", (ROOT / "Dockerfile").read_text())
+    assert set(exported.split()) == {*ours, "embedded"}
+
+
+def test_an_edit_of_our_code_builds_no_server_of_others() -> None:
+    for name in set(images()) - {name for name in images() if folders_of(name)}:
+        copied = re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfiles()[name].read_text(), re.MULTILINE)
+        assert not any(word.split("/")[0] in {"fraud", "jobs"} for line in copied for word in line.split()), (
+            name
+        )
+
+
+def test_the_code_comes_last_so_that_an_edit_makes_one_small_layer() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    final = text[text.rindex("\nFROM ") :]
+    assert not re.search(r"pip|apt-get|uv ", final[final.index("COPY fraud fraud") :])
 
 
 def test_skaffold_installs_every_chart() -> None:
     patches = [patch for one in configs()["platform"]["profiles"] for patch in one.get("patches", [])]
-    added = [patch["value"] for patch in patches if isinstance(patch.get("value"), dict)]
+    added = [patch["value"] for patch in patches if "chartPath" in (patch.get("value") or ())]
     assert {one["chartPath"] for one in [*releases(), *added]} == {f"charts/{chart}" for chart in charts()}
 
 
@@ -115,28 +172,38 @@ def test_production_gets_no_synthetic_traffic() -> None:
 @pytest.mark.parametrize(("chart", "values"), cases())
 def test_every_image_in_a_chart_is_one_of_ours_or_known(chart: str, values: str) -> None:
     for obj in objects(chart, values):
-        images = {obj["spec"]["image"]} if obj["kind"] == "SparkApplication" else set()
+        used = {obj["spec"]["image"]} if obj["kind"] == "SparkApplication" else set()
         for _, spec in pod_specs(obj):
-            containers = [*spec["containers"], *spec.get("initContainers", [])]
-            images |= {one["image"] for one in containers if "image" in one}
-        names = {re.sub(r"(:[^/]+|@.+)$", "", image) for image in images}
-        assert names <= set(FOLDERS) | THIRD_PARTY, f"{obj['kind']} {obj['metadata']['name']}"
+            both = [*spec["containers"], *spec.get("initContainers", [])]
+            used |= {one["image"] for one in both if "image" in one}
+        names = {name_of(image) for image in used}
+        assert names <= set(images()) | THIRD_PARTY, f"{obj['kind']} {obj['metadata']['name']}"
 
 
-def test_every_job_of_a_dag_is_an_image_and_has_its_place_in_the_plan() -> None:
-    jobs = set()
+def dag_arguments() -> Iterator[tuple[str, list[str]]]:
+    """Every job that a DAG runs, with its command where that is constant."""
     for file in sorted((ROOT / "dags").glob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
             is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
             if is_call and node.func.id == "run_job" and isinstance(node.args[0], ast.Constant):
-                jobs.add(node.args[0].value)
-    planned = yaml.safe_load((CHARTS / "airflow" / "values.yaml").read_text())["jobs"]["images"]
-    assert jobs
-    assert jobs <= set(planned)
-    assert jobs <= set(FOLDERS)
-    assert {name: image["repository"] for name, image in planned.items()} == {name: name for name in planned}
+                given = node.args[2]
+                elements = given.elts if isinstance(given, ast.List) else []
+                is_whole = all(isinstance(one, ast.Constant) for one in elements)
+                words = [one.value for one in elements if isinstance(one, ast.Constant)] if is_whole else []
+                yield node.args[0].value, words
+
+
+def test_every_job_of_a_dag_runs_in_the_image_of_the_plan() -> None:
+    called = list(dag_arguments())
+    assert called
+    assert all((ROOT / "jobs" / job).is_dir() for job, _ in called)
+    named = {words[0] for _, words in called if len(words) == 1}
+    assert named
+    assert named <= set(PROGRAMS)
+    planned = yaml.safe_load((CHARTS / "airflow" / "values.yaml").read_text())["jobs"]["image"]
+    assert planned["repository"] == "jobs"
     given = next(one for one in releases() if one["name"] == "airflow")["setValueTemplates"]
-    places = {"image": "airflow", **{f"jobs.images.{name}": name for name in planned}}
+    places = {"image": "airflow", "jobs.image": "jobs"}
     assert given == {
         f"{place}.{part}": f"{{{{.IMAGE_{word}_{name}}}}}"
         for place, name in places.items()
@@ -150,32 +217,95 @@ def test_skaffold_names_the_images_of_hooks_which_helm_hides_from_it() -> None:
         for obj in objects(chart, "values"):
             if "helm.sh/hook" in obj["metadata"].get("annotations", {}):
                 for _, spec in pod_specs(obj):
-                    containers = [*spec["containers"], *spec.get("initContainers", [])]
-                    hooked.setdefault(chart, set()).update(one["image"] for one in containers)
+                    both = [*spec["containers"], *spec.get("initContainers", [])]
+                    hooked.setdefault(chart, set()).update(one["image"] for one in both)
     assert hooked
-    for chart, images in hooked.items():
+    for chart, used in hooked.items():
         given = next(one for one in releases() if one["name"] == chart)["setValueTemplates"].values()
-        assert {f"{{{{.IMAGE_TAG_{image}}}}}" for image in images} <= set(given)
+        assert {f"{{{{.IMAGE_TAG_{image}}}}}" for image in used} <= set(given)
 
 
-@pytest.mark.parametrize("name", FOLDERS)
-def test_an_image_holds_all_the_code_that_its_program_imports(name: str) -> None:
-    text = (FOLDERS[name] / "Dockerfile").read_text()
-    final = text[text.rindex("\nFROM ") :]
-    copied = {words[1] for words in (line.split() for line in final.splitlines()) if words[:1] == ["COPY"]}
-    modules = re.findall(r"\"-m\", \"((?:services|jobs)[\w.]+)\"", final)
-    commands = re.findall(r"\"-m\", \"fraud\", \"(\w+)\"", final)
-    for module in [*modules, *(COMMANDS[command][0].partition(":")[0] for command in commands)]:
-        folders = {file.parent.as_posix() for file in _imported(module) if file.parts[0] != "fraud"}
-        assert {folder for folder in folders if "/" in folder} <= copied
-        assert "fraud" in copied
+def test_every_container_of_ours_says_which_program_it_runs() -> None:
+    """An image has no program of its own, so that a missing name would start nothing."""
+    for whose, one in containers():
+        if name_of(one["image"]) in {name for name in images() if folders_of(name)}:
+            words = one.get("args", [])
+            assert words, whose
+            assert words[0] in PROGRAMS or words[0] in COMMANDS_OF_THE_SYSTEM, f"{whose}: {words}"
 
 
-@pytest.mark.parametrize("name", FOLDERS)
-def test_an_image_starts_from_the_lock_on_one_base_without_root(name: str) -> None:
-    text = (FOLDERS[name] / "Dockerfile").read_text()
+def test_an_image_holds_all_the_code_that_its_programs_import() -> None:
+    needed = {"stream": {PROGRAMS["stream"]}, "jobs": {"fraud.cli"}}
+    for _, one in containers():
+        words = one.get("args", [])
+        if words and words[0] in PROGRAMS:
+            needed.setdefault(name_of(one["image"]), set()).add(PROGRAMS[words[0]])
+    commands = [words[3] for _, words in dag_arguments() if words[:3] == ["python", "-m", "fraud"]]
+    commands += ["retrain", "rollout", "generate"]
+    needed["jobs"] |= {COMMANDS[command][0].partition(":")[0] for command in commands}
+    for image, modules in needed.items():
+        for module in modules:
+            assert (ROOT / Path(*module.split("."))).with_suffix(".py").exists(), module
+            assert {file.parts[0] for file in _imported(module)} <= folders_of(image), f"{image}: {module}"
+
+
+def test_every_program_is_a_module_that_runs() -> None:
+    for name, module in PROGRAMS.items():
+        file = (ROOT / Path(*module.split("."))).with_suffix(".py")
+        assert file.exists(), name
+        assert '__name__ == "__main__"' in file.read_text(), name
+
+
+def test_an_image_starts_what_its_arguments_name() -> None:
+    assert command_of(["scoring", "--http_port", "1"])[1:] == ["-m", PROGRAMS["scoring"], "--http_port", "1"]
+    assert command_of(["python", "-m", "fraud", "drift"]) == ["python", "-m", "fraud", "drift"]
+    assert command_of(["executor"]) == ["sh", "/app/jobs/stream/entrypoint.sh", "executor"]
+    with pytest.raises(SystemExit, match="name a program: scoring"):
+        command_of([])
+
+
+def bootstraps(values: str, *given: str) -> list[dict[str, Any]]:
+    found = [one for one in yaml.safe_load_all(render("simulator", values, *given)) if one]
+    return [one for one in found if one["kind"] == "Job"]
+
+
+def test_the_first_training_holds_no_helm_and_is_tried_again() -> None:
+    """Helm gives a hook five minutes and runs it at the first installation alone."""
+    (job,) = bootstraps("values-kind")
+    assert "annotations" not in job["metadata"]
+    assert job["spec"]["backoffLimit"] >= 100
+    pod = job["spec"]["template"]["spec"]
+    assert pod["restartPolicy"] == "OnFailure"
+    assert "--keep" in pod["initContainers"][0]["args"]
+    assert {"name": "FRAUD_TRAIN_ONLY_FIRST", "value": "true"} in pod["containers"][0]["env"]
+
+
+def test_another_image_makes_another_job_because_a_job_cannot_be_changed() -> None:
+    (one,), (same,) = bootstraps("values-kind"), bootstraps("values-kind", "traffic.ratePerS=7")
+    (other,) = bootstraps("values-kind", "image.tag=other")
+    assert one["metadata"]["name"] == same["metadata"]["name"]
+    assert one["metadata"]["name"] != other["metadata"]["name"]
+    (denied,) = configs()["platform"]["resourceSelector"]["deny"]
+    assert denied == {"groupKind": "Job.batch", "image": [".*"], "labels": [".*"]}
+
+
+def test_sparks_entry_is_the_streams_program() -> None:
+    (stream,) = [obj for obj in objects("streaming", "values") if obj["kind"] == "SparkApplication"]
+    entry = stream["spec"]["mainApplicationFile"].removeprefix("local:///app/")
+    assert entry == PROGRAMS["stream"].replace(".", "/") + ".py"
+    folder = Path(entry).parent
+    assert command_of(["driver"])[1] == f"/app/{folder}/entrypoint.sh"
+    assert (ROOT / folder / "entrypoint.sh").exists()
+
+
+@pytest.mark.parametrize(
+    "file", sorted(set(dockerfiles().values())), ids=lambda file: str(file.relative_to(ROOT))
+)
+def test_an_image_starts_from_the_lock_on_one_base_without_root(file: Path) -> None:
+    text = file.read_text()
+    stages = set(re.findall(r" AS (\w+)$", text, re.MULTILINE)) | {"${RUNTIME}"}
     bases = {line.split()[1] for line in text.splitlines() if line.startswith("FROM ")}
-    assert bases - {"lock", "packages", "kernels", "java", "jars"} == {"python:3.11-slim-bookworm"}
+    assert bases - stages == {"python:3.11-slim-bookworm"}
     assert "--require-hashes" in text
     assert text.rindex("USER 10001:10001") > text.rindex("RUN ")
 
@@ -187,8 +317,38 @@ def test_the_registrys_image_has_the_driver_of_the_url_that_its_chart_describes(
     assert driver in {re.split(r"[\[<>=]", one)[0] for one in groups["mlflow"]}
 
 
+def test_what_dev_syncs_goes_where_the_pods_take_it_from() -> None:
+    platform = configs()["platform"]
+    (dev,) = [one for one in platform["profiles"] if one["name"] == "dev"]
+    assert dev["activation"] == [{"kubeContext": "kind-fraud", "command": "dev"}]
+    image, *charted = dev["patches"]
+    index = int(re.fullmatch(r"/build/artifacts/(\d+)/sync", image["path"])[1])
+    artifact = platform["build"]["artifacts"][index]["image"]
+    synced = {one["src"].split("/")[0] for one in image["value"]["manual"]}
+    assert synced == folders_of(artifact)
+    for patch in charted:
+        chart = releases()[int(re.fullmatch(r"/deploy/helm/releases/(\d+)/setValues", patch["path"])[1])][
+            "name"
+        ]
+        assert patch["value"] == {"synced": True}
+        pods = [
+            spec
+            for text in yaml.safe_load_all(render(chart, "values-kind", "synced=true"))
+            if text
+            for _, spec in pod_specs(text)
+        ]
+        ours = [one for spec in pods for one in spec["containers"] if name_of(one["image"]) == artifact]
+        assert ours
+        for one in ours:
+            assert {"name": "code", "mountPath": "/app"} in one["volumeMounts"]
+            assert one["args"][0] == "watchfiles"
+    uses = {whose.split()[0] for whose, one in containers() if name_of(one["image"]) == artifact}
+    patched = {releases()[int(re.findall(r"\d+", patch["path"])[0])]["name"] for patch in charted}
+    assert uses == patched
+
+
 def test_every_image_is_installed_by_one_version_of_uv() -> None:
-    texts = [(folder / "Dockerfile").read_text() for folder in FOLDERS.values()]
+    texts = [file.read_text() for file in dockerfiles().values()]
     versions = {version for text in texts for version in re.findall(r"uv==([\d.]+)", text)}
     assert len(versions) == 1
 

@@ -157,7 +157,7 @@ def start_job(folder: str, *arguments: str) -> Job:
         mounts.append({"name": one["name"], "mountPath": one["path"]})
     container = {
         "name": folder,
-        "image": plan["images"][folder],
+        "image": plan["image"],
         "imagePullPolicy": "IfNotPresent",
         "args": ["python", "-m", "fraud", *arguments],
         "envFrom": [{"configMapRef": {"name": name}} for name in plan["configMaps"]],

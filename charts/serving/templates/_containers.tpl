@@ -2,8 +2,9 @@
 {{- define "serving.predictor" -}}
 {{- $ := .root -}}
 - name: kserve-container
-  image: {{ include "fraud.image" $.Values.predictor.image | quote }}
-  imagePullPolicy: {{ $.Values.predictor.image.pullPolicy }}
+  image: {{ include "fraud.image" $.Values.image | quote }}
+  imagePullPolicy: {{ $.Values.image.pullPolicy }}
+  args: {{- include "serving.args" (dict "root" $ "arguments" (list "predictor")) | nindent 4 }}
   env:
     - {name: FRAUD_PREDICTOR_MLFLOW_URI, value: {{ $.Values.mlflow.url | quote }}}
     - {name: FRAUD_PREDICTOR_MODEL, value: {{ .model | quote }}}
@@ -23,8 +24,50 @@
   lifecycle: {{- include "fraud.drain" $.Values.drainSeconds | nindent 4 }}
   resources: {{- toYaml $.Values.predictor.resources | nindent 4 }}
   securityContext: {{- include "fraud.securityContext" $ | nindent 4 }}
-  volumeMounts:
-    - {name: tmp, mountPath: /tmp}
+  volumeMounts: {{- include "serving.mounts" $ | nindent 4 }}
+{{- end }}
+
+{{/* A program and its arguments; takes {root, arguments}. */}}
+{{- define "serving.args" -}}
+{{- if .root.Values.synced -}}
+[watchfiles, --filter, python, --target-type, command, {{ printf "python -m fraud.programs %s" (join " " .arguments) | quote }}, /app]
+{{- else -}}
+{{ toJson .arguments }}
+{{- end }}
+{{- end }}
+
+{{- define "serving.mounts" -}}
+- {name: tmp, mountPath: /tmp}
+{{- if .Values.synced }}
+- {name: code, mountPath: /app}
+{{- end }}
+{{- end }}
+
+{{- define "serving.volumes" -}}
+- name: tmp
+  emptyDir: {}
+{{- if .Values.synced }}
+- name: code
+  emptyDir: {}
+{{- end }}
+{{- end }}
+
+{{/* With their times, by which numba knows what it has compiled. */}}
+{{- define "serving.initContainers" -}}
+{{- if .Values.synced -}}
+initContainers:
+  - name: code
+    image: {{ include "fraud.image" .Values.image | quote }}
+    imagePullPolicy: {{ .Values.image.pullPolicy }}
+    args: [cp, -R, --preserve=timestamps, /app/., /code]
+    resources:
+      requests: {cpu: 20m, memory: 64Mi}
+      limits: {memory: 128Mi}
+    securityContext: {{- include "fraud.securityContext" . | nindent 6 }}
+    volumeMounts:
+      - {name: tmp, mountPath: /tmp}
+      - {name: code, mountPath: /code}
+{{- end -}}
 {{- end }}
 
 {{- define "serving.probe" -}}

@@ -17,11 +17,13 @@ spec:
   {{- if and .driver $.Values.backfill.enabled }}
   initContainers:
     - name: backfill
-      image: {{ include "fraud.image" $.Values.backfill.image | quote }}
+      image: {{ include "fraud.image" $.Values.image | quote }}
       imagePullPolicy: {{ $.Values.image.pullPolicy }}
+      args: [backfill]
       env:
         {{- include "streaming.env" $ | nindent 8 }}
         - {name: FRAUD_BACKFILL_DATA, value: {{ $.Values.backfill.data | quote }}}
+        - {name: FRAUD_BACKFILL_WAIT_S, value: {{ $.Values.backfill.waitSeconds | quote }}}
         {{- with $.Values.backfill.until }}
         - {name: FRAUD_BACKFILL_UNTIL, value: {{ . | quote }}}
         {{- end }}

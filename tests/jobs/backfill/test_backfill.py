@@ -1,5 +1,6 @@
 """The backfill as a program: history up to a moment, once, and never into a store that is live."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -131,20 +132,21 @@ def test_a_table_that_is_not_there_yet_is_named(tmp_path: Path) -> None:
         run(BackfillSettings(data=str(tmp_path)), StreamSettings(home=tmp_path / "stream"))
 
 
-def test_what_is_from_the_future_is_left_out_and_changes_no_state(
+def test_it_waits_for_tables_that_are_still_being_written(
     history: tuple[DataSet, BackfillSettings], tmp_path: Path
 ) -> None:
     data, _ = history
-    far = pa.repeat(pa.scalar(datetime(2099, 6, 1, tzinfo=UTC), pa.timestamp("us", tz="UTC")), 3)
-    future = []
-    for table, time in ((data.transactions, "event_time"), (data.labels, "label_time")):
-        late = table.slice(0, 3).set_column(table.column_names.index(time), time, far)
-        future.append(pa.concat_tables([late, table]))
-    states = []
-    for name, tables in (("plain", (data.transactions, data.labels)), ("future", future)):
-        stream = StreamSettings(home=tmp_path / name)
-        done = backfill(*tables, stream)
-        assert done.left_out == (6 if name == "future" else 0)
-        with open_store(stream.store) as store:
-            states.append({kind: dict(store.scan(kind)) for kind in Kind})
-    assert states[0] == states[1]
+    folder = tmp_path / "later"
+    folder.mkdir()
+    (folder / "transactions.parquet").write_bytes(b"PAR1")  # half a file
+    settings = BackfillSettings(data=str(folder), until=UNTIL, wait_s=60)
+    with ThreadPoolExecutor(1) as side:
+        folded = side.submit(run, settings, StreamSettings(home=tmp_path / "stream"))
+        files.write(data, folder)
+        assert folded.result() is not None
+
+
+def test_it_says_which_table_did_not_come(tmp_path: Path) -> None:
+    settings = BackfillSettings(data=str(tmp_path / "never"), wait_s=0.1)
+    with pytest.raises(BadInput, match=r"never/transactions\.parquet cannot be read"):
+        run(settings, StreamSettings(home=tmp_path / "stream"))

@@ -40,6 +40,19 @@ def test_generate_says_which_option_is_wrong(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+def test_generate_leaves_a_whole_data_set_and_mends_a_damaged_one(folder):
+    labels = folder / "labels.parquet"
+    before = labels.stat().st_mtime_ns
+    code, output = call("generate", "--out", folder, *SIZES, "--fraud-rate", "0.1", "--keep")
+    assert code == 0
+    assert "nothing to do" in output
+    assert labels.stat().st_mtime_ns == before
+    labels.write_bytes(labels.read_bytes()[:100])  # somebody was killed while writing
+    code, output = call("generate", "--out", folder, *SIZES, "--fraud-rate", "0.1", "--keep")
+    assert code == 0, output
+    assert read(folder).labels.num_rows > 0
+
+
 def test_simulate_sends_the_window_that_was_asked_for(folder, broker):
     data = read(folder)
     end = data.transactions["event_time"][300].as_py()
