@@ -1,20 +1,23 @@
 """The fold for one entity kind: states in, vectors and states out. Stream, service and batch call this."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from fraud.errors import BadState
-from fraud.features import kernel
+from fraud.features.codec import join_states, refusal, split_states
 from fraud.features.definitions import Entity, Feature
-from fraud.features.kernel import Floats, Ints
+from fraud.features.kernel import layout
+from fraud.features.kernel.fold import fold
+from fraud.features.kernel.grouping import group_rows
+from fraud.features.kernel.layout import Floats, Ints
+from fraud.features.kernel.state import READABLE
 from fraud.features.plan import EVENT_COLUMN, Plan, compile_plan
 
 CHUNK_EVENTS: Final = 200_000
 """Events folded in one call of the kernel at most (one entity's are never parted)."""
-_REBUILD: Final = "rebuild the store from the log with `fraud replay rebuild-store`"
+_NO_STATES: Final = np.frombuffer(b"", np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,57 @@ class Folded:
     outcomes: Floats
     states: dict[float, bytes]
     sequences: Floats
+
+
+class Runner:
+    """Calls the kernel with one plan; of one thread, as it keeps the kernel's room.
+
+    Parameters
+    ----------
+    plan
+        Of the entity whose events it folds.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan: Final = plan
+        self._work = np.empty(plan.work_floats)
+
+    def run(
+        self,
+        events: Floats,
+        rows: Ints,
+        groups: Ints,
+        states: Floats,
+        offsets: Ints,
+        out: Floats,
+        out_first: int,
+        outcomes: Floats,
+        new_states: Floats,
+        new_offsets: Ints,
+    ) -> None:
+        """Fold events; the arguments are those of ``fraud.features.kernel.fold.fold``.
+
+        Raises
+        ------
+        BadState
+            When a state was written with another layout, or is damaged; rebuild the store by replay.
+        """
+        bad, fault = fold(
+            self.plan.program,
+            events,
+            rows,
+            groups,
+            states,
+            offsets,
+            out,
+            out_first,
+            outcomes,
+            new_states,
+            new_offsets,
+            self._work,
+        )
+        if fault != READABLE:
+            raise refusal(self.plan, states[offsets[bad] : offsets[bad + 1]], fault)
 
 
 def fold_events(
@@ -94,7 +148,8 @@ def fold_into(
     """
     plan = compile_plan(entity, features)
     events = np.ascontiguousarray(events, np.float64)
-    rows, bounds, keys = kernel.group_rows(np.ascontiguousarray(events[:, EVENT_COLUMN[entity.name]]))
+    runner = Runner(plan)
+    rows, bounds, keys = group_rows(np.ascontiguousarray(events[:, EVENT_COLUMN[entity.name]]))
     vectors = np.empty((len(events), len(plan.features))) if table is None else table
     outcomes = np.empty(len(events))
     new_states: dict[float, bytes] = {}
@@ -105,22 +160,16 @@ def fold_into(
         last = max(group + 1, last)
         group_keys = keys[group:last].tolist()
         found = [states.get(key) or b"" for key in group_keys] if states else []
-        flat, offsets = _fold_chunk(
-            plan,
-            events,
-            rows,
-            bounds[group : last + 1],
-            found,
-            vectors=vectors,
-            first=first,
-            outcomes=outcomes,
-            keep_states=keep_states,
+        flat, offsets = (
+            join_states(plan, found) if found else (_NO_STATES, np.zeros(last + 1 - group, np.int64))
         )
+        groups = bounds[group : last + 1]
+        after = np.empty(_room_for(plan, np.diff(offsets), np.diff(groups)) if keep_states else 0)
+        ends = np.zeros(last + 1 - group, np.int64)
+        runner.run(events, rows, groups, flat, offsets, vectors, first, outcomes, after, ends)
         if keep_states:
-            counted[group:last] = flat[offsets[:-1] + kernel.H_SEQUENCE]
-            raw = flat.tobytes()
-            ends = (offsets * 8).tolist()
-            new_states.update(zip(group_keys, map(raw.__getitem__, map(slice, ends, ends[1:])), strict=True))
+            counted[group:last] = after[ends[:-1] + layout.H_SEQUENCE]
+            new_states.update(split_states(group_keys, after[: ends[-1]], ends))
         group = last
     width = len(plan.features)
     sequences = _sequences(events, outcomes, rows, bounds, counted) if keep_states else np.zeros(0)
@@ -129,69 +178,14 @@ def fold_into(
 
 def _sequences(events: Floats, outcomes: Floats, rows: Ints, bounds: Ints, counted: Floats) -> Floats:
     """Count back from what each entity has counted in the end."""
-    is_counted = (events[rows, kernel.E_KIND] == kernel.KIND_TRANSACTION) & (outcomes[rows] == kernel.NEW)
+    is_counted = (events[rows, layout.E_KIND] == layout.KIND_TRANSACTION) & (outcomes[rows] == layout.NEW)
     so_far = np.concatenate([[0], np.cumsum(is_counted)])
     sequences = np.empty(len(events))
     sequences[rows] = np.repeat(counted - so_far[bounds[1:]], np.diff(bounds)) + so_far[1:]
     return sequences
 
 
-def _fold_chunk(
-    plan: Plan,
-    events: Floats,
-    rows: Ints,
-    groups: Ints,
-    found: Sequence[bytes],
-    *,
-    vectors: Floats,
-    first: int,
-    outcomes: Floats,
-    keep_states: bool,
-) -> tuple[Floats, Ints]:
-    sizes = np.array([*map(len, found)], np.int64) if found else np.zeros(len(groups) - 1, np.int64)
-    _check_whole(plan, sizes)
-    sizes //= 8
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
-    states = np.frombuffer(b"".join(found), np.float64)
-    _check_layout(plan, states, offsets[:-1][sizes > 0], sizes[sizes > 0])
-    room = np.minimum(
-        np.maximum(sizes, kernel.HEADER) + np.diff(groups) * plan.event_floats, plan.state_floats
-    )
-    new_states = np.empty(int(room.sum()) if keep_states else 0)
-    new_offsets = np.zeros(len(groups), np.int64)
-    kernel.fold(
-        *plan.arrays,
-        events,
-        rows,
-        groups,
-        states,
-        offsets,
-        vectors,
-        first,
-        outcomes,
-        new_states,
-        new_offsets,
-        np.empty(plan.work_floats),
-    )
-    return new_states[: new_offsets[-1]], new_offsets
-
-
-def _check_whole(plan: Plan, bytes_: Ints) -> None:
-    if ((bytes_ % 8 != 0) | ((bytes_ > 0) & (bytes_ < 8 * kernel.HEADER))).any():
-        raise BadState(f"states of {plan.entity.name}s are damaged: cut short; {_REBUILD}")
-
-
-def _check_layout(plan: Plan, states: Floats, firsts: Ints, sizes: Ints) -> None:
-    """Refuse states that the kernel would misread: other layouts, or lengths that their headers deny."""
-    if (states[firsts] != plan.layout).any():
-        raise BadState(f"states of {plan.entity.name}s were written with another layout; {_REBUILD}")
-    counts = states[firsts[:, None] + np.arange(kernel.H_EVENTS, kernel.HEADER)]
-    tiles, known = kernel.H_TILES - kernel.H_EVENTS, kernel.H_KNOWN - kernel.H_EVENTS
-    lengths = (
-        kernel.HEADER
-        + counts[:, 0] * plan.kept_columns
-        + counts[:, tiles:known].sum(axis=1) * kernel.TILE_COLUMNS
-        + counts[:, known:].sum(axis=1) * kernel.KNOWN_COLUMNS
-    )
-    if (counts < 0).any() or (counts[:, 0] > plan.entity.events).any() or (lengths != sizes).any():
-        raise BadState(f"states of {plan.entity.name}s are damaged: their headers deny them; {_REBUILD}")
+def _room_for(plan: Plan, sizes: Ints, events: Ints) -> int:
+    """How many numbers states of these lengths can have after so many events each."""
+    longest = np.maximum(sizes, layout.HEADER) + events * plan.event_floats
+    return int(np.minimum(longest, plan.state_floats).sum())

@@ -9,7 +9,6 @@ from typing import Final
 import numpy as np
 
 from fraud.errors import BadConfig
-from fraud.features import kernel
 from fraud.features.definitions import (
     IDLE_US,
     LATENESS_US,
@@ -26,7 +25,9 @@ from fraud.features.definitions import (
     Feature,
     Op,
 )
-from fraud.features.kernel import Floats, Ints
+from fraud.features.kernel import layout as kernel
+from fraud.features.kernel.layout import Floats, Ints
+from fraud.features.kernel.records import Program, pack, work_floats
 
 EVENT_COLUMN: Final = {
     "user": kernel.E_USER,
@@ -45,6 +46,8 @@ _REACHES_US: Final = tuple(
     for level in range(kernel.LEVELS)
 )
 """How far behind the newest event the tiles of each level are kept."""
+_MOST_TILES: Final = tuple(reach // width + 3 for reach, width in zip(_REACHES_US, TILES_US, strict=True))
+"""Most tiles of each level."""
 _BUCKETS: Final = ("category", "country", "device", "channel")
 """Columns of the kernel's bucket slots, in their order."""
 
@@ -82,7 +85,7 @@ _PLACED: Final = (Op.DISTANCE_FROM_LAST, Op.SPEED_FROM_LAST, Op.DISTANCE_FROM_US
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the kernel needs to know of one entity; see ``fraud.features.kernel.fold``."""
+    """The program of one entity, and the sizes that go with it."""
 
     entity: Entity
     features: tuple[Feature, ...]
@@ -96,40 +99,8 @@ class Plan:
     """By how much one event can lengthen a state, in float64."""
     work_floats: int
     """Room that the kernel works in, in float64."""
-    scalars: Floats
-    windows: Floats
-    levels: Ints
-    widths: Ints
-    reaches: Floats
-    distinct: Ints
-    known_columns: Ints
-    known_capacities: Ints
-    scans: Ints
-    """[s, 2]: row and window of each statistic that looks at every kept event of its window."""
-    pairs: Ints
-    """[p, 2]: the window and the base of each velocity."""
-    ripe: Floats
-    """[r, 2]: ages in microseconds of the far and the near end of each window of ripe transactions."""
-    sources: Ints
-    """[features]: the slot that each feature is read from."""
-
-    @property
-    def arrays(self) -> tuple[Floats | Ints, ...]:
-        """The first arguments of the kernel, in its order."""
-        return (
-            self.scalars,
-            self.windows,
-            self.levels,
-            self.widths,
-            self.reaches,
-            self.distinct,
-            self.known_columns,
-            self.known_capacities,
-            self.scans,
-            self.pairs,
-            self.ripe,
-            self.sources,
-        )
+    program: Floats
+    """What the kernel runs; see ``fraud.features.kernel.records.Program``."""
 
 
 @cache
@@ -151,55 +122,68 @@ def compile_plan(entity: Entity, features: tuple[Feature, ...] | None = None) ->
     Examples
     --------
     >>> from fraud.features.definitions import MERCHANT
-    >>> len(compile_plan(MERCHANT).sources) == len(compile_plan(MERCHANT).features)
-    True
+    >>> compile_plan(MERCHANT).features[0].name
+    'count_1h_by_merchant'
     """
     if features is None:
         features = USER_FEATURES if entity.name == USER.name else MERCHANT_FEATURES
     if len(entity.distinct) > kernel.MOST_DISTINCT or len(entity.known) > kernel.MOST_KNOWN:
         raise BadConfig(f"the {entity.name} counts or remembers more columns than the kernel holds")
-    columns = kernel.C_LAT + 2 * entity.places + 2 * len(entity.distinct)
-    tiles = sum(reach // width + 3 for reach, width in zip(_REACHES_US, TILES_US, strict=True))
+    program = _program_of(entity, features)
     known = sum(capacity for _, capacity in entity.known)
-    layout = _layout_of(entity)
-    pairs = _distinct_pairs((f.window, f.base) for f in features if f.kind.op is Op.VELOCITY)
-    ops = {f.kind.op for f in features}
-    merchant = entity.distinct.index("merchant") if "merchant" in entity.distinct else -1
-    has_last_place = bool(ops & {Op.DISTANCE_FROM_LAST, Op.SPEED_FROM_LAST})
-    most_tiles = max(reach // width + 3 for reach, width in zip(_REACHES_US, TILES_US, strict=True))
-    most_values = max((capacity for _, capacity in entity.known), default=0)
-    scalars = [entity.events, entity.places, entity.deduplicates, layout, RETENTION_US, IDLE_US, merchant]
     return Plan(
         entity=entity,
         features=features,
-        layout=layout,
-        kept_columns=columns,
+        layout=program.layout,
+        kept_columns=program.columns,
         state_floats=kernel.HEADER
-        + entity.events * columns
-        + tiles * kernel.TILE_COLUMNS
+        + entity.events * program.columns
+        + sum(_MOST_TILES) * kernel.TILE_COLUMNS
         + known * kernel.KNOWN_COLUMNS,
-        event_floats=columns + kernel.LEVELS * kernel.TILE_COLUMNS + len(entity.known) * kernel.KNOWN_COLUMNS,
-        work_floats=(columns + 1) * (2 * entity.events + kernel.LINE)
-        + kernel.LEVELS * kernel.TILE_COLUMNS * most_tiles
-        + len(entity.known) * kernel.KNOWN_COLUMNS * most_values
-        + 2 * kernel.S_ROWS * kernel.WINDOWS
-        + 4 * kernel.R_ROWS
-        + kernel.LEVELS,
-        scalars=np.array(
-            [*scalars, has_last_place, Op.DISTANCE_FROM_HOME in ops, most_tiles, most_values], np.float64
-        ),
+        event_floats=program.columns
+        + kernel.LEVELS * kernel.TILE_COLUMNS
+        + len(entity.known) * kernel.KNOWN_COLUMNS,
+        work_floats=work_floats(program),
+        program=pack(program),
+    )
+
+
+def _program_of(entity: Entity, features: tuple[Feature, ...]) -> Program:
+    pairs = _distinct_pairs((f.window, f.base) for f in features if f.kind.op is Op.VELOCITY)
+    slots = [_slot(entity, feature, pairs) for feature in features]
+    scans = {slot for slot, f in zip(slots, features, strict=True) if f.kind.op in _SCANNED}
+    ops = {f.kind.op for f in features}
+    key = kernel.C_LAT + 2 * entity.places
+    return Program(
+        events=entity.events,
+        key=key,
+        columns=key + 2 * len(entity.distinct),
+        has_places=entity.places,
+        deduplicates=entity.deduplicates,
+        layout=_layout_of(entity),
+        retention_us=float(RETENTION_US),
+        idle_us=float(IDLE_US),
+        same_merchant=entity.distinct.index("merchant") if "merchant" in entity.distinct else -1,
+        needs_last_place=bool(ops & {Op.DISTANCE_FROM_LAST, Op.SPEED_FROM_LAST}),
+        needs_home=Op.DISTANCE_FROM_HOME in ops,
+        most_tiles=max(_MOST_TILES),
+        most_values=max((capacity for _, capacity in entity.known), default=0),
         windows=np.array(_LENGTHS_US, np.float64),
         levels=np.array(WINDOW_TILE_LEVEL, np.int64),
         widths=np.array(TILES_US, np.int64),
         reaches=np.array(_REACHES_US, np.float64),
-        distinct=np.array([EVENT_COLUMN[name] for name in entity.distinct], np.int64),
-        known_columns=np.array([EVENT_COLUMN[name] for name, _ in entity.known], np.int64),
+        distinct=_columns(entity.distinct),
+        known_columns=_columns([name for name, _ in entity.known]),
         known_capacities=np.array([capacity for _, capacity in entity.known], np.int64),
-        scans=_matrix(sorted({_slot(entity, f, pairs) for f in features if f.kind.op in _SCANNED})),
-        pairs=_matrix([(WINDOWS.index(window), WINDOWS.index(base)) for window, base in pairs]),
+        scans=np.array(sorted(scans), np.int64).reshape(-1, 2),
+        pairs=np.array([(WINDOWS.index(a), WINDOWS.index(b)) for a, b in pairs], np.int64).reshape(-1, 2),
         ripe=np.array([(age, WINDOWS_US[RIPE]) for age in RIPE_US.values()], np.float64),
-        sources=np.array([4 * row + at for row, at in (_slot(entity, f, pairs) for f in features)], np.int64),
+        sources=np.array([kernel.SLOTS * row + at for row, at in slots], np.int64),
     )
+
+
+def _columns(names: Iterable[str]) -> Ints:
+    return np.array([EVENT_COLUMN[name] for name in names], np.int64)
 
 
 def _slot(entity: Entity, feature: Feature, pairs: list[tuple[str, str]]) -> tuple[int, int]:
@@ -244,7 +228,3 @@ def _layout_of(entity: Entity) -> float:
 
 def _distinct_pairs(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return list(dict.fromkeys(pairs))
-
-
-def _matrix(pairs: list[tuple[int, int]]) -> Ints:
-    return np.array(pairs, np.int64).reshape(-1, 2)

@@ -7,11 +7,12 @@ from typing import Final
 
 import numpy as np
 
-from fraud.features import kernel
+from fraud.features.codec import newest_us, read_content
 from fraud.features.definitions import TILES_US, Entity, Op
 from fraud.features.engine import fold_events
 from fraud.features.events import EPOCH
-from fraud.features.kernel import Floats
+from fraud.features.kernel import layout
+from fraud.features.kernel.layout import Floats
 from fraud.features.plan import compile_plan
 
 _OF_WINDOWS: Final = (
@@ -25,7 +26,7 @@ _OF_WINDOWS: Final = (
     Op.FRAUD_SHARE,
 )
 """Statistics that say something of the entity whatever the next transaction is."""
-_VERDICTS: Final = {0.0: None, 1.0: False, 2.0: True}
+_IS_FRAUD: Final = {layout.LABEL_NONE: None, layout.LABEL_GENUINE: False, layout.LABEL_FRAUD: True}
 _NOBODY: Final = -1.0  # a transaction_id that no hash is equal to
 
 
@@ -81,32 +82,21 @@ def read_snapshot(entity: Entity, state: bytes) -> Snapshot:
     BadState
         When it was written with another layout; rebuild it by replay.
     """
-    windows = _windows(entity, state)  # first: it refuses another layout
-    numbers = np.frombuffer(state)
-    header, rest = numbers[: kernel.HEADER], numbers[kernel.HEADER :]
-    columns = kernel.C_LAT + 2 * entity.places + 2 * len(entity.distinct)
-    kept, rest = _take(rest, columns, header[kernel.H_EVENTS])
-    tiles = header[kernel.H_TILES : kernel.H_TILES + kernel.LEVELS].astype(int).tolist()
-    rest = rest[kernel.TILE_COLUMNS * sum(tiles) :]
-    known = {}
-    for (column, _), count in zip(entity.known, header[kernel.H_KNOWN :], strict=False):
-        values, rest = _take(rest, kernel.KNOWN_COLUMNS, count)
-        order = np.argsort(values[kernel.K_SEQUENCE])
-        known[column] = tuple(
-            KnownValue(int(value), _time(since))
-            for value, since in values[[kernel.K_VALUE, kernel.K_SINCE]][:, order].T.tolist()
-        )
-    newest = float(header[kernel.H_NEWEST])
+    windows = _windows(entity, state)  # first: it refuses a state that cannot be read
+    content = read_content(compile_plan(entity), state)
+    kept = content.kept[[layout.C_TIME, layout.C_CENTS, layout.C_FRAUD]]
     return Snapshot(
-        newest_event=_time(newest) if math.isfinite(newest) else None,
-        transactions=int(header[kernel.H_SEQUENCE]),
+        newest_event=_time(content.newest_us) if math.isfinite(content.newest_us) else None,
+        transactions=int(content.sequence),
         kept=tuple(
-            KeptEvent(_time(time), cents / 100.0, _VERDICTS[verdict])
-            for time, cents, verdict in kept[[kernel.C_TIME, kernel.C_CENTS, kernel.C_FRAUD]].T.tolist()
+            KeptEvent(_time(time), cents / layout.CENTS, _IS_FRAUD[label])
+            for time, cents, label in kept.T.tolist()
         ),
         kept_at_most=entity.events,
-        tiles={f"{us // 60_000_000} min": n for us, n in zip(TILES_US, tiles, strict=True)},
-        known=known,
+        tiles={f"{us // 60_000_000} min": n for us, n in zip(TILES_US, content.tile_counts, strict=True)},
+        known={
+            column: _known(values) for (column, _), values in zip(entity.known, content.known, strict=True)
+        },
         windows=windows,
     )
 
@@ -116,20 +106,21 @@ def _windows(entity: Entity, state: bytes) -> dict[str, float]:
     features = tuple(
         f for f in compile_plan(entity).features if f.entity == entity and f.kind.op in _OF_WINDOWS
     )
-    probe = np.zeros((1, kernel.EVENT_COLUMNS))
-    probe[0, kernel.E_TIME] = newest = np.frombuffer(state)[kernel.H_NEWEST]
-    probe[0, kernel.E_ID] = _NOBODY
-    probe[0, kernel.E_LAT : kernel.E_HOME_LON + 1] = math.nan
-    probe[0, [kernel.E_USER, kernel.E_MERCHANT]] = 1.0
+    probe = np.zeros((1, layout.EVENT_COLUMNS))
+    probe[0, layout.E_TIME] = newest = newest_us(state)
+    probe[0, layout.E_ID] = _NOBODY
+    probe[0, layout.E_LAT : layout.E_HOME_LON + 1] = math.nan
+    probe[0, [layout.E_USER, layout.E_MERCHANT]] = 1.0
     if not math.isfinite(newest):
-        probe[0, kernel.E_TIME] = 0.0
+        probe[0, layout.E_TIME] = 0.0
     folded = fold_events(entity, probe, {1.0: state}, keep_states=False, features=features)
     return dict(zip((f.name for f in features), folded.vectors[0].tolist(), strict=True))
 
 
-def _take(numbers: Floats, columns: int, count: float) -> tuple[Floats, Floats]:
-    size = columns * int(count)
-    return numbers[:size].reshape(columns, int(count)), numbers[size:]
+def _known(values: Floats) -> tuple[KnownValue, ...]:
+    by_age = values[:, np.argsort(values[layout.K_SEQUENCE])]
+    pairs = by_age[[layout.K_VALUE, layout.K_SINCE]].T.tolist()
+    return tuple(KnownValue(int(value), _time(since)) for value, since in pairs)
 
 
 def _time(microseconds: float) -> datetime:

@@ -5,7 +5,7 @@ counted after it. So events wait here until those before them have come; per ent
 sequence says how many are before it, and a label's after how many it came.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.features import kernel
+from fraud.features.codec import counted_of, newest_us
 from fraud.features.definitions import IDLE_US, Entity
 from fraud.features.engine import Folded, fold_events
 from fraud.features.kernel import Floats
@@ -148,17 +149,6 @@ class Waiting:
             self._key[is_first].tolist(), self.events[is_first, kernel.E_TIME].tolist(), strict=True
         ):
             state = states.get(key)
-            if state and time - np.frombuffer(state)[kernel.H_NEWEST] > IDLE_US:
+            if state and time - newest_us(state) > IDLE_US:
                 found.append(key)
         return found
-
-
-def counted_of(states: Mapping[float, bytes | None], keys: Floats) -> Floats:
-    """How many transactions each entity's state has counted, [n]."""
-    distinct, where = np.unique(keys, return_inverse=True)
-    of_each: Sequence[float] = [
-        float(np.frombuffer(state, count=kernel.H_SEQUENCE + 1)[kernel.H_SEQUENCE]) if state else 0.0
-        for state in map(states.get, distinct.tolist())
-    ]
-    counted: Floats = np.array(of_each, np.float64)[where]
-    return counted

@@ -1,0 +1,216 @@
+"""The loop over the events: the one arithmetic of all callers.
+
+What holds of an entity between two of its events:
+
+- The kept events stand in ``[start, end)`` of the columns of ``Memory.kept``, by growing event time, equal
+  times by arrival. They are the latest by event time, at most ``Program.events``, and none is older than
+  the newest event time by the retention or more. The room is twice as long, so that it is moved together
+  only now and then.
+- For each distinct column, ``nexts`` of a kept event is the time of the next kept event with the same value,
+  or infinity: it is the last of its value up to t where ``nexts > t``.
+- The running window w is ``[firsts[w], end)``: the kept events of ``(now - length, now]``, where ``now`` is
+  the time of the last event that was the newest; its sums hold these alone. The kept events are none newer
+  than ``now``. A late event looks at windows summed anew up to its own place, and then enters the running
+  ones. After a state was loaded nothing is running, until an event is the newest.
+- An event that leaves the kept ones for want of room is added to the tiles, once to each level; no tile
+  holds an event newer than the first kept one.
+- Every sum is of whole numbers below 2**53.
+"""
+
+import math
+from typing import Any, Final
+
+from fraud.features.kernel.keep import keep, place_of, remember
+from fraud.features.kernel.layout import (
+    C_ID,
+    C_TIME,
+    DUPLICATE,
+    E_ID,
+    E_KIND,
+    E_TIME,
+    EVENT_COLUMNS,
+    KIND_LABEL,
+    LINE,
+    NEW,
+    R_FIRST,
+    Floats,
+    Ints,
+)
+from fraud.features.kernel.native import SOURCES, borrow, entry, inlined, prefetch, woven
+from fraud.features.kernel.records import Batch, Cursor, Memory, Program, lay_out, unpack
+from fraud.features.kernel.reductions import last_position
+from fraud.features.kernel.state import READABLE, apply_label, fault_of, forget_known, load, store
+from fraud.features.kernel.tiles import add_tile_sums, drop_tiles, set_horizons
+from fraud.features.kernel.vector import fill_vector
+from fraud.features.kernel.windows import advance, copy_sums, sum_windows
+
+AHEAD: Final = 8  # events
+
+
+@inlined
+def _fetch_ahead(batch: Batch, e: int, width: int) -> None:
+    """Ask for the event and the vector that come some events later."""
+    row = batch.rows[min(e + AHEAD, batch.rows.shape[0] - 1)]
+    for i in range(0, EVENT_COLUMNS, LINE):
+        prefetch(batch.events, row * EVENT_COLUMNS + i)
+    for i in range(0, width, LINE):
+        prefetch(batch.out, row * batch.out.shape[1] + batch.out_first + i)
+
+
+@woven
+def _arrive(program: Program, memory: Memory, cursor: Cursor, t: float) -> Cursor:
+    """Count a transaction; move the running windows on to it if it is the newest; forget the oldest."""
+    if t - cursor.newest > program.idle_us:
+        forget_known(memory)
+    kept, start, end = memory.kept, cursor.start, cursor.end
+    is_running, now = cursor.is_running, cursor.now
+    newest = max(cursor.newest, t)
+    if start == end or kept[C_TIME, end - 1] <= t:
+        if is_running:
+            advance(program, memory.running, kept, end, t)
+        else:
+            sum_windows(program, memory.running, kept, start, end, t)
+            is_running = True
+        now = t
+    while start < end and kept[C_TIME, start] <= newest - program.retention_us:
+        start += 1
+    return Cursor(start, end, newest, cursor.sequence + 1.0, is_running, now)
+
+
+@woven
+def _fold_transaction(
+    program: Program, memory: Memory, cursor: Cursor, event: Floats, vector: Floats
+) -> Cursor:
+    """Write the vector of a new transaction, then keep it."""
+    t = event[E_TIME]
+    cursor = _arrive(program, memory, cursor, t)
+    kept, start, end = memory.kept, cursor.start, cursor.end
+    at = place_of(kept, start, end, t)
+    is_late = at < end
+    if is_late:
+        sum_windows(program, memory.other, kept, start, at, t)
+    windows = memory.other if is_late else memory.running
+    sums = windows.sums
+    has_tiles = memory.tile_counts[0] + memory.tile_counts[1] + memory.tile_counts[2] > 0
+    if has_tiles or end - start == program.events:
+        set_horizons(program, memory, cursor.newest)
+    if has_tiles:
+        drop_tiles(memory)
+        if not is_late:
+            copy_sums(memory.other, memory.running)
+            sums = memory.other.sums
+        add_tile_sums(program, memory, sums, t, kept[C_TIME, start] if start < end else math.inf)
+    remember(program, memory, event, cursor.sequence, memory.slots[R_FIRST])
+    fill_vector(program, memory, cursor, windows, sums, at, event, vector)
+    if t <= cursor.newest - program.retention_us:
+        return cursor
+    return keep(program, memory, cursor, at, event)
+
+
+@woven
+def _fold_entity(
+    program: Program, memory: Memory, cursor: Cursor, batch: Batch, first: int, last: int
+) -> Cursor:
+    """Fold the events of one entity, which are ``rows[first:last]``."""
+    width = program.sources.shape[0]
+    for e in range(first, last):
+        _fetch_ahead(batch, e, width)
+        row = batch.rows[e]
+        event = batch.events[row]
+        vector = batch.out[row, batch.out_first : batch.out_first + width]
+        kept_ids = memory.kept[C_ID, cursor.start : cursor.end]
+        if event[E_KIND] == KIND_LABEL:
+            vector[:] = math.nan
+            batch.outcomes[row] = apply_label(program, memory, cursor, event)
+        elif program.deduplicates and last_position(kept_ids, event[E_ID]) >= 0:
+            vector[:] = math.nan
+            batch.outcomes[row] = DUPLICATE
+        else:
+            batch.outcomes[row] = NEW
+            cursor = _fold_transaction(program, memory, cursor, event, vector)
+    return cursor
+
+
+@woven
+def _fold_batch(program: Program, memory: Memory, batch: Batch) -> tuple[int, int]:
+    """Fold the events of all entities, each from its state; returns the first that cannot be, and why."""
+    written = 0
+    for g in range(batch.groups.shape[0] - 1):
+        state = batch.states[batch.offsets[g] : batch.offsets[g + 1]]
+        fault = fault_of(program, state) if state.shape[0] else READABLE
+        if fault != READABLE:
+            return g, fault
+        cursor = load(program, memory, state)
+        cursor = _fold_entity(program, memory, cursor, batch, batch.groups[g], batch.groups[g + 1])
+        if batch.new_states.shape[0]:
+            written += store(program, memory, cursor, batch.new_states[written:])
+            batch.new_offsets[g + 1] = written
+    return -1, READABLE
+
+
+def _compile(sources: int) -> Any:
+    @entry
+    def fold(
+        program: Floats,
+        events: Floats,
+        rows: Ints,
+        groups: Ints,
+        states: Floats,
+        offsets: Ints,
+        out: Floats,
+        out_first: int,
+        outcomes: Floats,
+        new_states: Floats,
+        new_offsets: Ints,
+        work: Floats,
+    ) -> tuple[int, int]:
+        _ = sources  # which makes it part of the key of numba's cache
+        batch = Batch(
+            borrow(events),
+            borrow(rows),
+            borrow(groups),
+            borrow(states),
+            borrow(offsets),
+            borrow(out),
+            out_first,
+            borrow(outcomes),
+            borrow(new_states),
+            borrow(new_offsets),
+        )
+        unpacked = unpack(borrow(program))
+        return _fold_batch(unpacked, lay_out(unpacked, borrow(work)), batch)
+
+    return fold
+
+
+fold: Final = _compile(SOURCES)
+"""Fold the events of several entities, each from its state.
+
+Parameters
+----------
+program
+    Packed (``records.pack``).
+events
+    [n, EVENT_COLUMNS] in arrival order.
+rows
+    Rows of ``events``, entity by entity, each entity's in arrival order.
+groups
+    [g + 1], where each entity's events begin in ``rows``.
+states, offsets
+    The entities' states one after another, not writable, and where each begins [g + 1]; an empty one is new.
+out, out_first
+    [n, features], whose columns from ``out_first`` on are written; NaN for labels and duplicates.
+outcomes
+    [n], NEW or DUPLICATE for a transaction; for a label by how much the known fraud changed (-1, 0, 1).
+new_states, new_offsets
+    The entities' states after their events. ``new_states`` must be large enough, or of length 0 when
+    nobody wants them.
+work
+    ``records.work_floats`` numbers of any content, for the kernel's own use.
+
+Returns
+-------
+tuple
+    The first group whose state cannot be read, and why (``state.CUT_SHORT`` ...); nothing after it was
+    folded. -1 when all could.
+"""

@@ -1,0 +1,161 @@
+"""Keeping an event: its place and links, what it drives out, what is remembered of it."""
+
+import math
+
+from fraud.features.kernel.layout import (
+    C_CENTS,
+    C_FRAUD,
+    C_ID,
+    C_LAT,
+    C_LON,
+    C_TIME,
+    DAY_US,
+    E_CENTS,
+    E_ID,
+    E_LAT,
+    E_LON,
+    E_TIME,
+    K_SEQUENCE,
+    K_SINCE,
+    K_VALUE,
+    LABEL_FRAUD,
+    LABEL_NONE,
+    WINDOWS,
+    Floats,
+)
+from fraud.features.kernel.native import inlined, inner, woven
+from fraud.features.kernel.records import Cursor, Memory, Program
+from fraud.features.kernel.reductions import last_position
+from fraud.features.kernel.tiles import add_to_tiles
+from fraud.features.kernel.windows import enter, leave
+
+
+@inner
+def clock_of(t: float) -> float:
+    """Microseconds since midnight."""
+    return t - math.floor(t / DAY_US) * DAY_US
+
+
+@inlined
+def place_of(kept: Floats, start: int, end: int, t: float) -> int:
+    """Position after the last kept event that is not newer."""
+    at = end
+    while at > start and kept[C_TIME, at - 1] > t:
+        at -= 1
+    return at
+
+
+@inlined
+def evict_first(program: Program, memory: Memory, cursor: Cursor) -> None:
+    """Move the first kept event to the tiles, and out of the running windows."""
+    kept, start = memory.kept, cursor.start
+    fraud = 1.0 if kept[C_FRAUD, start] == LABEL_FRAUD else 0.0
+    add_to_tiles(program, memory, kept[C_TIME, start], kept[C_CENTS, start], fraud)
+    if cursor.is_running:
+        for w in range(WINDOWS):
+            if memory.running.firsts[w] == start:
+                leave(program, memory.running, kept, w, start, cursor.end)
+                memory.running.firsts[w] = start + 1
+
+
+@inlined
+def move_to_front(program: Program, memory: Memory, start: int, end: int) -> None:
+    """Move the kept events to the beginning of their room, whose end they have reached."""
+    for column in range(program.columns + 1):
+        for i in range(start, end):
+            memory.kept[column, i - start] = memory.kept[column, i]
+    for w in range(WINDOWS):
+        memory.running.firsts[w] -= start
+
+
+@inlined
+def insert(program: Program, memory: Memory, start: int, at: int, end: int, event: Floats) -> None:
+    """Insert an event at its place, and link it with its neighbours of the same value."""
+    kept, n_keys = memory.kept, program.distinct.shape[0]
+    t = event[E_TIME]
+    for column in range(kept.shape[0]):
+        for i in range(end, at, -1):
+            kept[column, i] = kept[column, i - 1]
+    kept[C_TIME, at] = t
+    kept[C_CENTS, at] = event[E_CENTS]
+    kept[C_ID, at] = event[E_ID]
+    kept[C_FRAUD, at] = LABEL_NONE
+    if program.has_places:
+        kept[C_LAT, at] = event[E_LAT]
+        kept[C_LON, at] = event[E_LON]
+    kept[program.columns, at] = clock_of(t)
+    for k in range(n_keys):
+        value = event[program.distinct[k]]
+        values = kept[program.key + k]
+        nexts = kept[program.key + n_keys + k]
+        following = math.inf
+        i = start + last_position(values[start:at], value)
+        memory.before[k] = i
+        if i >= start:
+            following = nexts[i]
+            nexts[i] = t
+        else:
+            for j in range(at + 1, end + 1):
+                if values[j] == value:
+                    following = kept[C_TIME, j]
+                    break
+        values[at] = value
+        nexts[at] = following
+
+
+@woven
+def keep(program: Program, memory: Memory, cursor: Cursor, at: int, event: Floats) -> Cursor:
+    """Keep an event at its place; where there is no room, the first of all goes to the tiles."""
+    start, end = cursor.start, cursor.end
+    if end - start == program.events:
+        if at == start:
+            add_to_tiles(program, memory, event[E_TIME], event[E_CENTS], 0.0)
+            return cursor
+        evict_first(program, memory, cursor)
+        start += 1
+    if end == 2 * program.events:
+        move_to_front(program, memory, start, end)
+        at -= start
+        end -= start
+        start = 0
+    insert(program, memory, start, at, end, event)
+    if cursor.is_running:
+        enter(program, memory, at, cursor.now)
+    return Cursor(start, end + 1, cursor.newest, cursor.sequence, cursor.is_running, cursor.now)
+
+
+@inlined
+def remember(program: Program, memory: Memory, event: Floats, sequence: float, is_first: Floats) -> None:
+    """Look the event's values up among the remembered ones, and remember them."""
+    known, counts = memory.known, memory.known_counts
+    t = event[E_TIME]
+    for k in range(program.known_columns.shape[0]):
+        value = event[program.known_columns[k]]
+        if value == 0.0:
+            is_first[k] = math.nan
+            continue
+        n = counts[k]
+        i = last_position(known[k, K_VALUE, :n], value)
+        if i >= 0:
+            is_first[k] = 1.0 if known[k, K_SINCE, i] > t else 0.0
+            known[k, K_SINCE, i] = min(known[k, K_SINCE, i], t)
+        else:
+            is_first[k] = 1.0
+            i = n
+            if n == program.known_capacities[k]:
+                i = _longest_unseen(known[k, K_SEQUENCE, :n])
+            else:
+                counts[k] = n + 1
+            known[k, K_VALUE, i] = value
+            known[k, K_SINCE, i] = t
+        known[k, K_SEQUENCE, i] = sequence
+
+
+@inner
+def _longest_unseen(sequences: Floats) -> int:
+    """Position of the smallest sequence."""
+    i = 0
+    for j in range(1, sequences.shape[0]):
+        if sequences[j] < sequences[i]:
+            i = j
+    return i
