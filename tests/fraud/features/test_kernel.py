@@ -1,0 +1,50 @@
+"""The kernel's machine code: compiled once for all callers, and anew after any change of its text."""
+
+import numpy as np
+import pytest
+
+from fraud.errors import BadState
+from fraud.features.definitions import MERCHANT, USER
+from fraud.features.engine import fold_events
+from fraud.features.kernel import grouping, layout, native
+from fraud.features.kernel.fold import fold
+from services.scoring.fold import SingleFold
+from tests.fraud.features.streams import SMALL_MERCHANT, SMALL_USER, events_of, long_stream
+
+
+def test_batch_and_single_events_of_all_entities_share_one_compilation():
+    events = events_of(long_stream(1, 30))
+    for entity in (USER, MERCHANT, SMALL_USER, SMALL_MERCHANT):
+        states = fold_events(entity, events, {}).states
+        fold_events(entity, events, states, keep_states=False)
+        vector = np.empty((1, 100))
+        _, state = SingleFold(entity).fold(events[:1], None, vector, 0)
+        SingleFold(entity).fold(events[:1], state, vector, 0)
+    assert len(fold.signatures) == 1
+
+
+def test_a_change_of_any_module_of_the_kernel_changes_the_key_of_its_code(tmp_path):
+    (tmp_path / "distances.py").write_text("EARTH_KM = 6371.0088\n")
+    (tmp_path / "fold.py").write_text("pass\n")
+    before = native.digest_sources(tmp_path)
+    (tmp_path / "distances.py").write_text("EARTH_KM = 6371.0\n")
+    assert native.digest_sources(tmp_path) != before
+
+
+@pytest.mark.parametrize("entry", [fold, grouping._group_rows], ids=["fold", "group_rows"])
+def test_what_python_calls_carries_the_digest_of_the_kernel(entry):
+    assert [cell.cell_contents for cell in entry.py_func.__closure__] == [native.SOURCES]
+
+
+@pytest.mark.parametrize(
+    ("first", "columns"), [(layout.H_TILES, layout.TILE_COLUMNS), (layout.H_KNOWN, layout.KNOWN_COLUMNS)]
+)
+def test_a_state_with_more_parts_than_the_kernel_has_room_for_is_refused(first, columns):
+    """Although its length fits its header."""
+    events = events_of(long_stream(1, 1))
+    ((key, state),) = fold_events(USER, events, {}).states.items()
+    numbers = np.frombuffer(state).copy()
+    numbers[first] += 100_000
+    longer = np.concatenate([numbers, np.zeros(columns * 100_000)])
+    with pytest.raises(BadState, match=r"damaged.*fraud replay rebuild-store"):
+        fold_events(USER, events, {key: longer.tobytes()})
