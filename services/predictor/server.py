@@ -15,6 +15,7 @@ from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.infer_type import RequestedOutput
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
+from fraud.http.server import Bounds, bounded
 from fraud.model.client import served_name
 from fraud.runtime.threads import gone
 from services.predictor import metrics
@@ -122,6 +123,24 @@ def read_request(body: bytes, json_length: str | None, model_name: str) -> kserv
     )
 
 
+class BoundedServer(kserve.ModelServer):  # type: ignore[misc]
+    """The SDK's server, with bounds on what clients may hold; it has no way to give uvicorn's settings.
+
+    Parameters
+    ----------
+    bounds
+        Of its HTTP connections.
+    """
+
+    def __init__(self, bounds: Bounds, **given: Any) -> None:
+        super().__init__(**given)
+        self._bounds = bounds
+
+    async def _serve(self) -> None:
+        self._rest_server.config.http = bounded(self._bounds)  # read when the server starts, below
+        await super()._serve()
+
+
 def serve(settings: PredictorSettings) -> None:
     """Serve until the process is told to end.
 
@@ -129,7 +148,8 @@ def serve(settings: PredictorSettings) -> None:
     started anew for ever where importing takes longer than 5 s, outlive a killed parent, and would
     each show their own part of the metrics.
     """
-    server = kserve.ModelServer(http_port=settings.port, workers=1, enable_grpc=False)
+    bounds = Bounds(message_bytes=settings.max_body_bytes, head_s=settings.head_s, body_s=settings.body_s)
+    server = BoundedServer(bounds, http_port=settings.port, workers=1, enable_grpc=False)
     server.dataplane = BinaryDataPlane(model_registry=server.registered_models)
     server.model_repository_extension = RegistryDecides(model_registry=server.registered_models)
     models = [Predictor(settings)]

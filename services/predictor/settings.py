@@ -28,6 +28,12 @@ class PredictorSettings(RegistrySettings):
     """Batches up to this many rows are scored on the event loop: cheaper than a thread's hand-over."""
     max_in_flight: int = Field(default=64, ge=1)
     """Requests being scored or waiting for it, per process; more are answered 429."""
+    max_body_bytes: int = Field(default=64_000_000, ge=1_000)
+    """Greatest request, bytes: 90,000 vectors in binary."""
+    head_s: float = Field(default=10.0, gt=0.0)
+    """How long the head of a request may take to arrive, seconds."""
+    body_s: float = Field(default=30.0, gt=0.0)
+    """How long its body may take to arrive, seconds."""
     reload_s: float = Field(default=10.0, gt=0.0)
     """How often the registry is asked for the alias, seconds."""
     backoff_max_s: float = Field(default=30.0, gt=0.0)

@@ -1,5 +1,6 @@
 """The real model server, over HTTP, with a real registry."""
 
+import socket
 import subprocess
 import threading
 from pathlib import Path
@@ -218,3 +219,40 @@ def test_it_lives_without_a_model_becomes_ready_with_one_and_its_death_is_unavai
                 with pytest.raises(Unavailable):
                     client.score(vectors)
             assert client.breaker.state == "open"
+
+
+def test_the_server_bounds_what_clients_hold(
+    registry: Any, models: Any, tools: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Half bodies, long heads and large bodies are ended with the right status; others are served."""
+    registry.register(models[0])
+    with tools.run_server(registry.uri, tmp_path, head_s="1", body_s="1", max_body_bytes="200000") as bounded:
+        tools.wait_until(bounded.is_ready, "the server is ready")
+        head = b"POST /v2/models/fraud/infer HTTP/1.1\r\nhost: x\r\n"
+        for sent, status in (
+            (head + b"content-length: 10\r\n\r\n12345", 408),
+            (head, 408),
+            (head + b"x: " + b"x" * 40_000 + b"\r\n\r\n", 431),
+            (head + b"content-length: 900000\r\n\r\n" + b" " * 300_000, 413),
+        ):
+            port = int(bounded.url.rsplit(":", 1)[1])
+            with socket.create_connection(("127.0.0.1", port), 20.0) as client:
+                client.sendall(sent)
+                answered = client.recv(1_000)
+            assert answered.startswith(f"HTTP/1.1 {status} ".encode()), answered
+        assert bounded.is_ready()
+
+
+@pytest.mark.parametrize("depth", [100, 260, 1_000, 20_000])
+def test_deep_json_is_refused_in_words(server: Any, depth: int) -> None:
+    nested = b"[" * depth + b"]" * depth
+    data = b'{"inputs":[{"name":"features","datatype":"FP64","shape":[1,%d],"data":' % len(FEATURE_NAMES)
+    for path, body in (
+        (INFER, nested),
+        (INFER, b'{"inputs":' + nested + b"}"),
+        (INFER, data + nested + b"}]}"),
+        (INFER, b'{"inputs":[],"parameters":{"reasons_from":' + nested + b"}}"),
+        ("/v1/models/fraud:predict", b'{"instances":' + nested + b"}"),
+    ):
+        answer = httpx.post(server.url + path, content=body, timeout=30.0)
+        assert 400 <= answer.status_code < 500, answer.text
