@@ -34,6 +34,7 @@ from fraud.spark.session import KAFKA_SOURCE, open_session
 from fraud.store import Epoch, open_store
 from fraud.watch.figures import Figures
 from jobs.stream import merchant_pass, metrics, one_pass, user_pass, validate_pass
+from jobs.stream.cluster import check_cluster, cluster_of
 from jobs.stream.context import TaskContext
 from jobs.stream.expiry import Expiry
 from jobs.stream.java_client import java_options
@@ -210,6 +211,7 @@ def main() -> None:
     configure_logging()
     try:
         settings = StreamSettings()
+        check_cluster(settings.checkpoint_path, cluster_of(settings), settings.kafka_bootstrap)
         job = StreamJob(settings)
         signal.signal(signal.SIGTERM, job.stop)
         signal.signal(signal.SIGINT, job.stop)

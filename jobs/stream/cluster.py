@@ -1,0 +1,53 @@
+"""Which Kafka cluster a checkpoint belongs to: its offsets mean nothing in another one.
+
+Asks the brokers for their cluster's id, and keeps it beside the checkpoint in the file ``kafka-cluster``.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from fraud.errors import BadState, Unavailable
+from fraud.settings.stream import KafkaSettings
+
+_PATIENCE_S: Final = 60.0
+_FILE: Final = "kafka-cluster"
+
+
+def cluster_of(kafka: KafkaSettings, patience_s: float = _PATIENCE_S) -> str:
+    """Ask the brokers for their cluster's id.
+
+    Raises
+    ------
+    Unavailable
+        When they do not answer in time.
+    """
+    admin = AdminClient({**kafka.kafka_options, "bootstrap.servers": kafka.kafka_bootstrap})
+    try:
+        return str(admin.list_topics(timeout=patience_s).cluster_id)
+    except KafkaException as error:
+        raise Unavailable(f"the brokers at {kafka.kafka_bootstrap} do not answer: {error}") from error
+
+
+def check_cluster(checkpoint: Path, found: str, bootstrap: str) -> None:
+    """Make sure that a checkpoint is the found cluster's; a new one becomes it.
+
+    Raises
+    ------
+    BadState
+        When it is another cluster's, whose offsets would skip or repeat records here.
+    """
+    file = checkpoint / _FILE
+    known = file.read_text().strip() if file.exists() else ""
+    if not known:
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{found}\n")
+    elif known != found:
+        raise BadState(
+            f"the checkpoint in {checkpoint} belongs to Kafka cluster {known}, but {bootstrap} is "
+            f"cluster {found}: its offsets mean other records there. Set FRAUD_STREAM_KAFKA_BOOTSTRAP to "
+            "the first one; if that is gone for good, begin anew with an empty FRAUD_STREAM_HOME and "
+            "feature store (README, On kind)"
+        )
