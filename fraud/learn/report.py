@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import jinja2
 import numpy as np
 
 from fraud.features import FEATURE_NAMES
@@ -26,6 +25,7 @@ from fraud.learn.segments import (
 from fraud.learn.thresholds import Costs, cost_of
 from fraud.model.card import Floats, ScoringModel
 from fraud.watch.bootstrap import Interval
+from fraud.watch.page import ENVIRONMENT
 from fraud.watch.pictures import image_source
 
 REPORT_FILE: Final = "report.html"
@@ -67,6 +67,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> list[Path]:
     metrics.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
     report = folder / REPORT_FILE
     html = _TEMPLATE.render(
+        cell=_cell,
         title=evaluation.title,
         facts={
             **evaluation.facts,
@@ -173,16 +174,8 @@ def _cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-_environment: Final = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-_environment.filters["cell"] = _cell
-_TEMPLATE: Final = _environment.from_string("""<!doctype html>
-<html lang=en><meta charset=utf-8><title>{{ title }}</title>
-<style>
-body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}
-table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums;display:block;overflow-x:auto}
-td,th{padding:.2rem .8rem;border-bottom:1px solid #d8dee4;text-align:left;vertical-align:top}
-figure{display:inline-block;margin:.5rem;max-width:34rem}img{max-width:100%}
-</style>
+_TEMPLATE: Final = ENVIRONMENT.from_string("""{% extends "page" %}
+{% block body %}
 <h1>{{ title }}</h1>
 <table>{% for name, value in facts.items() %}
 <tr><th>{{ name }}</th><td>{{ value }}</td></tr>{% endfor %}</table>
@@ -190,7 +183,7 @@ figure{display:inline-block;margin:.5rem;max-width:34rem}img{max-width:100%}
 <h2>{{ name }}</h2>
 <table><tr>{% for column in rows[0] %}<th>{{ column }}</th>{% endfor %}</tr>
 {% for row in rows %}
-<tr>{% for value in row.values() %}<td>{{ value | cell }}</td>{% endfor %}</tr>
+<tr>{% for value in row.values() %}<td>{{ cell(value) }}</td>{% endfor %}</tr>
 {% endfor %}
 </table>
 {% endfor %}
@@ -204,5 +197,6 @@ figure{display:inline-block;margin:.5rem;max-width:34rem}img{max-width:100%}
 <tr><td>{{ row.time }}</td><td>{{ row.amount }}</td><td>{{ row.probability }}</td><td>{{ row.truth }}</td>
 <td>{% for reason in row.reasons %}{{ reason }}<br>{% endfor %}</td></tr>
 {% endfor %}
-</table></html>
+</table>
+{% endblock %}
 """)

@@ -4,12 +4,14 @@ Resampling transactions would take a spree of ten for ten independent frauds, an
 too narrow. Every model is measured on the same resamples, so that differences can be judged too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fraud.watch.ranking import Ranking
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -69,9 +71,9 @@ class Ranked:
     """Scores in order, ready to be measured under any weights of the rows."""
 
     def __init__(self, scored: Scored, is_fraud: Bools, amount: Floats) -> None:
-        self.order = np.argsort(-scored.score, kind="stable")
+        self._ranking = Ranking(scored.score)
+        self.order = self._ranking.order
         score = scored.score[self.order]
-        self._ends = np.flatnonzero(np.r_[np.diff(score) < 0.0, True])  # last row of each distinct score
         self._fraud = is_fraud[self.order].astype(np.float64)
         self._money = amount[self.order] * self._fraud
         self._flagged = int((score >= scored.threshold).sum())
@@ -82,15 +84,15 @@ class Ranked:
         hits_all = np.cumsum(weight * self._fraud)
         false_all = np.cumsum(weight * (1.0 - self._fraud))
         frauds, honest = hits_all[-1], false_all[-1]
-        hits, false = hits_all[self._ends], false_all[self._ends]
-        precision = hits / np.maximum(hits + false, 1e-12)
-        pr_auc = float(np.diff(np.r_[0.0, hits]) @ precision) / frauds
+        ends = self._ranking.ends
+        hits, false = hits_all[ends], false_all[ends]
+        pr_auc = self._ranking.average_precision(weight * self._fraud, weight)
         steps = np.diff(np.r_[0.0, false])
         roc_auc = float(steps @ (hits + np.r_[0.0, hits[:-1]]) / 2.0) / (frauds * honest)
         inside = int(
             np.searchsorted(false, 0.01 * honest, "right")
         )  # scores whose false positives are within 1%
-        last = self._ends[inside - 1] + 1 if inside else 0
+        last = ends[inside - 1] + 1 if inside else 0
         money = np.cumsum(weight * self._money)
         at = self._flagged
         flagged_hits = hits_all[at - 1] if at else 0.0
@@ -109,13 +111,17 @@ class Ranked:
         )
 
 
-def user_weights(user: Codes, resamples: int, seed: int) -> Floats:
-    """How often each user is drawn in each resample, [resamples, users]; users are numbered from 0."""
-    users = int(user.max()) + 1
-    rng = np.random.default_rng(seed)
-    return np.stack(
-        [np.bincount(rng.integers(0, users, users), minlength=users) for _ in range(resamples)]
-    ).astype(np.float64)
+def user_weights(user: Codes, resamples: int, rng: np.random.Generator) -> Iterator[Floats]:
+    """Draw the users with replacement; yields, a resample at a time, how often each row counts, [n].
+
+    Parameters
+    ----------
+    user
+        Number of each row's user, from 0.
+    """
+    users = int(user.max(initial=-1)) + 1
+    for _ in range(resamples):
+        yield np.bincount(rng.integers(0, users, users), minlength=users)[user].astype(np.float64)
 
 
 def resample(models: Mapping[str, Scored], examples: Period, resamples: int, seed: int) -> dict[str, Floats]:
@@ -129,8 +135,7 @@ def resample(models: Mapping[str, Scored], examples: Period, resamples: int, see
     user = np.unique(examples.user, return_inverse=True)[1]
     ranked = {name: Ranked(scored, examples.is_fraud, examples.amount) for name, scored in models.items()}
     found = {name: [one.measure(np.ones(len(user)))] for name, one in ranked.items()}
-    for drawn in user_weights(user, resamples, seed) if resamples else ():
-        weight = drawn[user]
+    for weight in user_weights(user, resamples, np.random.default_rng(seed)):
         if weight[examples.is_fraud].any() and weight[~examples.is_fraud].any():
             for name, one in ranked.items():
                 found[name].append(one.measure(weight))

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import jinja2
 from prometheus_client import CollectorRegistry, Gauge
 
+from fraud.watch.page import ENVIRONMENT
 from jobs.drift.judge import VOLUME, Day
 
 JSON_FILE: Final = "drift.json"
@@ -48,7 +48,9 @@ def write_report(account: Account, folder: Path, pictures: Mapping[str, str]) ->
     page = folder / REPORT_FILE
     last = account.days[-1]
     ordered = sorted(last.findings, key=lambda one: (not one.is_flagged, -one.psi))
-    text = _TEMPLATE.render(account=account, last=last, findings=ordered, pictures=pictures)
+    text = _TEMPLATE.render(
+        title=f"Drift on {last.date}", account=account, last=last, findings=ordered, pictures=pictures
+    )
     page.write_text(text, encoding="utf-8")
     return [data, page]
 
@@ -93,11 +95,8 @@ def _day(day: Day) -> dict[str, Any]:
     return {"date": day.date, "transactions": day.rows, "notes": list(day.notes), "columns": found}
 
 
-_TEMPLATE: Final = jinja2.Environment(autoescape=True).from_string("""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Drift on {{ last.date }}</title>
-<style>body{font:15px system-ui;max-width:70rem;margin:2rem auto;padding:0 1rem}
-td,th{padding:.2rem .7rem;text-align:left}td+td{text-align:right}td:last-child{text-align:left}
-.flag{background:#fff0e0}img{max-width:100%}</style>
+_TEMPLATE: Final = ENVIRONMENT.from_string("""{% extends "page" %}
+{% block body %}
 <h1>Drift on {{ last.date }}</h1>
 <p>{{ account.model }} version {{ account.version }}; {{ "{:,}".format(last.rows) }} transactions.
 {% if account.alarms %}Drifted for days: {{ account.alarms | join(", ") }}.{% else %}No alarm.{% endif %}</p>
@@ -112,5 +111,5 @@ td,th{padding:.2rem .7rem;text-align:left}td+td{text-align:right}td:last-child{t
 <td>{{ "%.3f" % one.psi }}</td><td>{{ "%.3f" % one.ks }}</td><td>{{ "%.3f" % one.js }}</td>
 <td>{{ "%.3f" % one.psi_recent }}</td><td>{{ "%.1f%%" % (100 * one.missing) }}</td>
 <td>{{ "%.2g" % one.p_value }}</td><td>{{ one.cause }}</td></tr>
-{% endfor %}</table></html>
+{% endfor %}</table>{% endblock %}
 """)

@@ -2,7 +2,7 @@
 
 import math
 from html import escape
-from typing import Any, Final
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -10,18 +10,11 @@ from matplotlib.figure import Figure
 from prometheus_client import CollectorRegistry, Gauge
 
 from fraud.decide.experiment import Stop
+from fraud.watch.page import page
 from fraud.watch.pictures import figure_source
 from jobs.experiment.analysis import Analysis, Series
 from jobs.experiment.sequential import RATIO_ALPHA
 
-_STYLE: Final = """
-body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}
-table{border-collapse:collapse;margin:1rem 0}
-td,th{padding:.3rem .9rem;border-bottom:1px solid #d8dee4;text-align:right}
-td:first-child,th:first-child{text-align:left}img{max-width:100%}
-.verdict{font-size:1.15rem;padding:.8rem 1rem;border-left:4px solid #0969da;background:#f0f6fc}
-.stopped{border-color:#cf222e;background:#fff0ee}
-"""
 _BLUE, _GREY = "#0969da", "#6e7781"
 
 
@@ -39,7 +32,7 @@ def write_html(analysis: Analysis, stop: Stop | None) -> str:
     )
     parts = [
         f"<h1>Experiment {escape(experiment.id)}</h1>",
-        f"<p class='verdict{' stopped' if stop else ''}'>{escape(verdict)}</p>",
+        f"<p class='{'alarm' if stop else 'result'}'>{escape(verdict)}</p>",
         f"<p>{counts}. One false alarm in all looks at all metrics: {experiment.alpha:.0%} at most.</p>",
         f"<table><tr><th>arm<th>decides<th>shadow<th>share<th>users{arms}</table>",
     ]
@@ -48,10 +41,7 @@ def write_html(analysis: Analysis, stop: Stop | None) -> str:
     parts += ["<h2>Users by arm</h2>", _image(_draw_ratio(analysis))]
     if np.isfinite(analysis.outcomes.shadow_score).any():
         parts += ["<h2>Shadow scores</h2>", _image(_draw_shadow(analysis))]
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8>"
-        f"<title>Experiment {escape(experiment.id)}</title><style>{_STYLE}</style>" + "".join(parts)
-    )
+    return page(f"Experiment {experiment.id}", "".join(parts))
 
 
 def figures_of(analysis: Analysis, stop: Stop | None) -> CollectorRegistry:

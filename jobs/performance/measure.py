@@ -8,10 +8,13 @@ the model takes for honest; so it stands beside the truth of older transactions,
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from itertools import repeat
 from typing import Final
 
 import numpy as np
 
+from fraud.watch.bootstrap import user_weights
+from fraud.watch.ranking import Ranking
 from jobs.performance.read import Bools, Decided, Floats, Ints
 
 METRICS: Final = ("precision", "recall", "pr_auc", "amount_caught")
@@ -52,12 +55,8 @@ class Rows:
 
     def __init__(self, score: Floats, is_flagged: Bools, amount: Floats, user: Ints | None = None) -> None:
         self.score = score
-        self._order = np.argsort(-score, kind="stable")  # decisions without a score last
-        ordered = score[self._order]
-        scored = int((~np.isnan(score)).sum())
-        self._ends = np.flatnonzero(
-            np.append(np.diff(ordered[:scored]) != 0.0, np.ones(min(scored, 1), bool))
-        )
+        self._ranking = Ranking(score)
+        self._order = self._ranking.order
         self._is_flagged = is_flagged[self._order].astype(np.float64)
         self._amount = amount[self._order]
         who = np.arange(len(score)) if user is None else user[self._order]
@@ -84,11 +83,10 @@ class Rows:
         chance
             Probability of fraud of each row; 0 or 1 where the truth is known.
         by_user
-            Draw the cardholders as well (Poisson bootstrap): what other people would have given.
+            Draw the cardholders as well: what other people would have given.
         """
-        users, ordered = int(self._user.max(initial=-1)) + 1, chance[self._order]
-        for _ in range(draws):
-            weight = rng.poisson(1.0, users)[self._user].astype(np.float64) if by_user else None
+        ordered = chance[self._order]
+        for weight in user_weights(self._user, draws, rng) if by_user else repeat(None, draws):
             yield self._measure((rng.random(len(ordered)) < ordered).astype(np.float64), weight)
 
     def _measure(self, is_fraud: Floats, weight: Floats | None) -> Quality:
@@ -102,7 +100,7 @@ class Rows:
         return Quality(
             precision=_ratio(caught, flagged),
             recall=_ratio(caught, frauds),
-            pr_auc=self._average_precision(fraud, counts),
+            pr_auc=self._ranking.average_precision(fraud, counts),
             amount_caught=_ratio(amount_caught, amount),
             caught=amount_caught,
             lost=amount - amount_caught,
@@ -110,15 +108,6 @@ class Rows:
             flagged=flagged,
             rows=float(counts.sum()),
         )
-
-    def _average_precision(self, fraud: Floats, counts: Floats) -> float:
-        """Sum of precision times rise of recall over the distinct scores, as scikit-learn does."""
-        hits = np.cumsum(fraud)[self._ends]
-        if not len(hits) or hits[-1] <= 0.0:
-            return float("nan")
-        taken = np.cumsum(counts)[self._ends]
-        precision = hits / np.maximum(taken, 1e-12)
-        return float(np.sum(np.diff(hits, prepend=0.0) * precision) / hits[-1])
 
 
 @dataclass(frozen=True, slots=True)

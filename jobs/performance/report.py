@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
-from jinja2 import Environment
 from matplotlib.figure import Figure
 
+from fraud.watch.page import ENVIRONMENT
 from fraud.watch.pictures import image_source
 from jobs.performance.account import Account, Line
 from jobs.performance.measure import METRICS, Quality
@@ -38,7 +38,9 @@ def write_report(account: Account, folder: Path) -> list[Path]:
         draw(account).savefig(plot, dpi=100)
     image = image_source(plot.read_bytes())
     lines = [(line, line.truth, line.expected.mean if line.expected else None) for line in account.lines]
-    page.write_text(_PAGE.render(account=account, lines=lines, words=WORDS, image=image), encoding="utf-8")
+    title = f"Performance on {account.as_of:%Y-%m-%d}"
+    text = _PAGE.render(title=title, account=account, lines=lines, words=WORDS, image=image)
+    page.write_text(text, encoding="utf-8")
     return [data, plot, page]
 
 
@@ -101,18 +103,12 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-_ENVIRONMENT: Final = Environment(autoescape=True)
-_ENVIRONMENT.globals.update({"number": number, "in_words": in_words, "shown": SHOWN})
-_PAGE: Final = _ENVIRONMENT.from_string("""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Performance on {{ account.as_of.strftime("%Y-%m-%d") }}</title>
-<style>body{font:15px/1.5 system-ui;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}
-table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .8rem;border-bottom:1px solid #d8dee4;
-text-align:right}td:first-child,th:first-child,td:nth-child(2),th:nth-child(2){text-align:left}
-small{color:#0969da}img{max-width:100%}
-.fall{border-left:4px solid #cf222e;background:#fff0ee;padding:.6rem 1rem}
-</style>
+_PAGE: Final = ENVIRONMENT.from_string(
+    """{% extends "page" %}
+{% block body %}
 <h1>Performance, as known on {{ account.as_of.strftime("%Y-%m-%d %H:%M") }} UTC</h1>
-{% for one in account.fallen %}<p class="fall">{{ words[one.metric] }} has fallen, by {{ one.basis }} figures:
+{% for one in account.fallen %}
+<p class="alarm">{{ words[one.metric] }} has fallen, by {{ one.basis }} figures:
 {{ "%.3f" % one.now }}, was {{ "%.3f" % one.earlier }}.</p>{% endfor %}
 {% if account.falls and not account.fallen %}<p>Nothing has fallen.</p>{% endif %}
 {% for note in account.notes %}<p>{{ note }}</p>{% endfor %}
@@ -126,5 +122,7 @@ as honest. <small>In blue: what the scores of the same transactions let expect.<
 <td>{{ number(truth or expected, "rows") }}</td></tr>
 {% endfor %}</table>
 <p>Each point tells of the seven days before it.</p>
-<img alt="Estimate and truth over the days" src="{{ image }}"></html>
-""")
+<img alt="Estimate and truth over the days" src="{{ image }}">{% endblock %}
+""",
+    globals={"number": number, "in_words": in_words, "shown": SHOWN},
+)

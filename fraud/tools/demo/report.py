@@ -15,18 +15,11 @@ from fraud.contracts import Decision
 from fraud.features.kernel import Floats
 from fraud.tools.demo.ledger import Ledger
 from fraud.tools.demo.quality import Outcomes
+from fraud.watch.page import page
 from fraud.watch.pictures import figure_source
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
-
-_STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}
-table{border-collapse:collapse;margin:1rem 0}
-td,th{padding:.25rem .9rem;border-bottom:1px solid #d8dee4;text-align:left}
-td:last-child{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%}
-.good{color:#116329}.bad{color:#a40e26}@media(prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}}
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +49,8 @@ def write_report(story: Story, path: Path) -> None:
         if not errors
         else "".join(f"<p class=bad>{e}</p>" for e in errors)
     )
-    path.write_text(
-        "<!doctype html><html lang=en><meta charset=utf-8><title>Fraud detection demo</title>"
-        f"<style>{_STYLE}</style><h1>Fraud detection demo</h1><p>{escape(story.machine)}</p>{verdict}"
+    body = (
+        f"<h1>Fraud detection demo</h1><p>{escape(story.machine)}</p>{verdict}"
         + _section("Counts", _table(story.ledger.as_dict()))
         + _section(
             "Decisions online, against labels that came later", _table(story.outcomes.quality.as_dict())
@@ -72,9 +64,9 @@ def write_report(story: Story, path: Path) -> None:
         + _section("Decisions and scores", _image(_draw_scores(story)))
         + _section("Why transactions were stopped", _image(_draw_reasons(story.decisions)))
         + _section("The model on its temporal test", _table(story.model))
-        + _section("Where to look", _links(story.links)),
-        encoding="utf-8",
+        + _section("Where to look", _links(story.links))
     )
+    path.write_text(page("Fraud detection demo", body), encoding="utf-8")
 
 
 def latency_table(latencies_ms: Floats) -> dict[str, float]:

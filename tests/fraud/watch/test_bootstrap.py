@@ -53,9 +53,15 @@ def test_the_interval_of_users_is_wider_where_one_user_makes_many_rows():
 
 
 def test_a_resample_draws_as_many_users_as_there_are():
-    weights = user_weights(np.array([0, 1, 4]), 7, seed=1)
+    weights = np.stack(list(user_weights(np.arange(5), 7, np.random.default_rng(1))))
     assert weights.shape == (7, 5)
     assert (weights.sum(axis=1) == 5).all()
+
+
+def test_the_rows_of_a_user_count_equally_often():
+    for weight in user_weights(np.array([0, 1, 1, 0]), 7, np.random.default_rng(1)):
+        assert weight[0] == weight[3]
+        assert weight[1] == weight[2]
 
 
 def test_the_threshold_of_f1_is_the_best_one():
