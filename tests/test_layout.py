@@ -1,6 +1,7 @@
 """The rules of this tree."""
 
 import ast
+import re
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 TOP_LEVEL = {
     "charts",
     "dags",
+    "docs",
     "fraud",
     "jobs",
     "manifests",
@@ -120,6 +122,19 @@ def test_every_command_names_a_module_that_is_there(name: str) -> None:
     module, _ = COMMANDS[name][0].split(":")
     path = ROOT / Path(*module.split("."))
     assert path.with_suffix(".py").exists(), f"{name}: no {module}"
+
+
+def test_the_architecture_names_files_that_are_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`((?:fraud|jobs|services|tests|charts)/[^`* ]+)`", text))
+    assert len(named) > 30
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_architecture_names_every_room_of_the_library() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    rooms = {room.removeprefix("fraud.") for room in LAYER} - {"__main__"}
+    assert [room for room in rooms if f"`{room}`" not in text] == []
 
 
 def test_no_file_over_five_megabytes_is_tracked() -> None:
