@@ -6,7 +6,8 @@ everybody: their windows would be empty, and duplicates no longer recognised. Ar
 
 - in the stream: the broker's append time, as it is recorded in ``received_at``;
 - in the scoring service: its clock when the request comes;
-- in a table: the row's ``received_at``, else its ``arrival_time``, else the moment of reading.
+- in a table: the row's ``received_at``, else its ``arrival_time``, else the moment of reading; never later
+  than that moment.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from fraud.contracts.label import Label
 from fraud.contracts.transaction import Transaction
@@ -51,8 +52,8 @@ def latest_of(record: Transaction | Label) -> datetime:
     return max(record.event_time, record.label_time) if isinstance(record, Label) else record.event_time
 
 
-def check_future(record: Transaction | Label, arrival: datetime, most_ahead_s: float = MOST_AHEAD_S) -> None:
-    """Refuse a record that is dated too far ahead of its arrival.
+def check_future(record: BaseModel, arrival: datetime, most_ahead_s: float = MOST_AHEAD_S) -> None:
+    """Refuse a record, or a request, whose ``TIMES`` lie too far ahead of its arrival.
 
     Raises
     ------
@@ -76,10 +77,12 @@ def future_words(name: str, time: datetime, arrival: datetime, most_ahead_s: flo
 
 def ahead_rows(table: pa.Table, most_ahead_s: float, now: datetime) -> NDArray[np.bool_]:
     """Find the rows of a table that the guard refuses, [rows]; a missing time is not refused."""
-    arrival_us = _micros(pa.repeat(pa.scalar(now, _TIME), table.num_rows))
+    read_us = _micros(pa.array([now], _TIME))[0]
+    arrival_us = np.full(table.num_rows, read_us)
     for name in ARRIVALS:
         if name in table.column_names:
-            arrival_us = _micros(pc.fill_null(table[name].cast(_TIME, safe=False), pa.scalar(now, _TIME)))
+            given = pc.fill_null(table[name].cast(_TIME, safe=False), pa.scalar(now, _TIME))
+            arrival_us = np.minimum(_micros(given), read_us)  # nothing has arrived later than now
             break
     found = np.zeros(table.num_rows, np.bool_)
     for name in TIMES:
@@ -101,7 +104,7 @@ def without_future(
     most_ahead_s
         Bound, seconds.
     now
-        The arrival of rows that do not tell theirs; by default this moment.
+        The arrival of rows that do not tell theirs, and the latest one of all; by default this moment.
     """
     found = ahead_rows(table, most_ahead_s, now or datetime.now(UTC))
     left_out = int(found.sum())

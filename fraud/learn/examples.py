@@ -14,6 +14,7 @@ from fraud.features import FEATURE_NAMES
 from fraud.features.batch import compute_features
 from fraud.learn.settings import TrainSettings
 from fraud.learn.tables import Tables
+from fraud.log.labels import order_labels
 from fraud.model.card import Floats
 
 Bools = npt.NDArray[np.bool_]
@@ -85,12 +86,12 @@ def build_examples(
     Vectors that were served are taken where every transaction has one (or ``vectors`` is ``served``:
     then the others are left out); else they are computed, as they would have been served at the time.
 
-    Of two verdicts on a transaction the later one holds; ``verdicts`` are further ones, which change no
-    vector.
+    Of several verdicts on a transaction the last that arrived holds (``fraud.log.labels``), as in the
+    features; ``verdicts`` are further ones, which change no vector.
     """
     transactions = tables.transactions
     found, keep = _vectors(tables, vectors)
-    labels = _newest(tables.labels, verdicts)
+    labels = _standing(tables.labels, verdicts)
     rows = pc.index_in(transactions["transaction_id"], labels["transaction_id"].combine_chunks())
     has_verdict = rows.is_valid().to_numpy()
     label_row = pc.fill_null(rows, 0).to_numpy()
@@ -269,16 +270,20 @@ def _vectors(tables: Tables, source: str) -> tuple[Floats, Bools]:
     return features.vectors, ~features.is_duplicate
 
 
-def _newest(labels: pa.Table, verdicts: pa.Table | None) -> pa.Table:
+def _standing(labels: pa.Table, verdicts: pa.Table | None) -> pa.Table:
     """Keep of several verdicts on a transaction the last, with the time since when it holds unchanged."""
-    found = labels.select(["transaction_id", "label_time", "is_fraud"])
+    found = labels
     if verdicts is not None:
-        found = pa.concat_tables([found, verdicts.select(found.column_names).cast(found.schema)])
+        names = ["transaction_id", "label_time", "is_fraud", "received_at"]
+        if "received_at" not in labels.column_names:
+            labels = labels.append_column("received_at", labels["label_time"])
+        found = labels.select(names)
+        found = pa.concat_tables([found, verdicts.select(names).cast(found.schema)])
     if pc.count_distinct(found["transaction_id"]).as_py() == found.num_rows:
         return found
-    code, is_fraud = _codes(found, "transaction_id")[0], found["is_fraud"].to_numpy()
-    order = np.lexsort([_micros(found["label_time"]), code])
-    code, is_fraud = code[order], is_fraud[order]
+    arrived = order_labels(found)
+    order = arrived[np.argsort(_codes(found, "transaction_id")[0][arrived], kind="stable")]
+    code, is_fraud = _codes(found, "transaction_id")[0][order], found["is_fraud"].to_numpy()[order]
     changes = (code[1:] != code[:-1]) | (is_fraud[1:] != is_fraud[:-1])
     begins = np.flatnonzero(np.concatenate([[True], changes]))
     is_last = np.concatenate([code[begins[1:]] != code[begins[:-1]], [True]])

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from fraud.contracts.future import MOST_AHEAD_S, MostAhead
 from fraud.settings.base import Settings
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -38,6 +39,9 @@ class SourceSettings(Settings):
     """How long verdicts take, days. Transactions younger than this at ``as_of`` are not trained on;
     an older one without a verdict counts as honest. Where a table has no ``label_time``, verdicts are
     taken to come so many days after their transaction."""
+    most_ahead_s: MostAhead = MOST_AHEAD_S
+    """How far a row may be dated ahead of its arrival (its ``received_at``, else the moment of reading),
+    seconds; one further ahead is left out, with a warning."""
 
     review_cost: Cost = 5.0
     """An analyst's review, currency units."""

@@ -5,6 +5,7 @@ archive (``transactions``, ``labels`` and the served ``features``). The archive'
 order in which the stream took them, so that vectors computed anew equal the served ones.
 """
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,11 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
+from fraud.contracts import without_future
 from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.learn.settings import SourceSettings
 from fraud.learn.source import LABEL, TIME, TRANSACTION, cast, find_table, read_any
 
+log = logging.getLogger(__name__)
 SMALLEST_AMOUNT: Final = 0.01
 """What an amount of zero (a check of the card) counts as: the contract wants a positive one."""
 PAIRS: Final = (("latitude", "longitude"), ("home_latitude", "home_longitude"))
@@ -60,6 +63,9 @@ def read_tables(settings: SourceSettings) -> Tables:
         raise BadInput(f"{path} has no table `features` beside it; set vectors to computed or auto")
     if all(set(LOG) <= set(table.column_names) for table in (transactions, labels)):
         transactions, labels = in_order_of_arrival(transactions, labels)
+    else:
+        transactions = _arriving(transactions, "arrival_time", "event_time")
+        labels = _arriving(labels, "arrival", "label_time")
     return Tables(transactions, labels, fingerprint(transactions, labels), served)
 
 
@@ -73,11 +79,37 @@ def read_raw(settings: SourceSettings) -> tuple[pa.Table, pa.Table]:
     """
     path, labels_path, _ = _locate(settings)
     raw = read_any(path, settings.delta_options, settings.columns)
-    transactions = cast(raw, TRANSACTION, path)
+    transactions = _of_the_past(cast(raw, TRANSACTION, path), path, settings)
     if labels_path:
-        found = read_any(labels_path, settings.delta_options, settings.columns)
-        return transactions, cast(found, LABEL, labels_path)
-    return transactions, _verdicts_within(raw, path, settings.label_gap_days)
+        found = cast(read_any(labels_path, settings.delta_options, settings.columns), LABEL, labels_path)
+        return transactions, _of_the_past(found, labels_path, settings)
+    labels = _verdicts_within(raw, path, settings.label_gap_days)
+    is_given = "label_time" in raw.column_names  # else made up, and not due yet for what is young
+    return transactions, _of_the_past(labels, path, settings) if is_given else labels
+
+
+def _of_the_past(table: pa.Table, name: str, settings: SourceSettings) -> pa.Table:
+    """Leave out, and say so, what is dated into the future (``fraud.contracts.future``).
+
+    Raises
+    ------
+    BadInput
+        When nothing is left.
+    """
+    kept, left_out = without_future(table, settings.most_ahead_s)
+    if left_out and not kept.num_rows:
+        raise BadInput(
+            f"{name}: all {left_out:,} rows are dated more than {settings.most_ahead_s:g} s ahead of their "
+            "arrival; correct the times, or raise the bound (most_ahead_s)"
+        )
+    if left_out:
+        log.warning(
+            "%s: %s rows are dated more than %g s ahead of their arrival and left out (most_ahead_s)",
+            name,
+            f"{left_out:,}",
+            settings.most_ahead_s,
+        )
+    return kept
 
 
 def known_at(tables: Tables, end: datetime) -> Tables:
@@ -152,6 +184,13 @@ def in_order_of_arrival(transactions: pa.Table, labels: pa.Table) -> tuple[pa.Ta
         transactions.append_column("arrival_time", ranks[labels.num_rows :]),
         labels.append_column("arrival", ranks[: labels.num_rows]),
     )
+
+
+def _arriving(table: pa.Table, name: str, time: str) -> pa.Table:
+    """Let rows arrive at their ``received_at`` where a table has it, else at their own time."""
+    if "received_at" not in table.column_names:
+        return table
+    return table.append_column(name, pc.coalesce(table["received_at"], table[time]))
 
 
 def fingerprint(*tables: pa.Table) -> str:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import dataset
 
-from fraud.contracts import LABELS, TRANSACTIONS
+from fraud.contracts import LABELS, MOST_AHEAD_S, TRANSACTIONS, without_future
 from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
 from fraud.features.batch import fold_both
@@ -48,12 +48,19 @@ class Backfilled:
     transactions: int
     labels: int
     duplicates: int
+    left_out: int
+    """Rows of both tables that are dated into the future; see ``fraud.contracts.future``."""
     users: int
     merchants: int
 
 
 def backfill(
-    transactions: pa.Table, labels: pa.Table, settings: LogSettings, rows_at_once: int = SLICE_ROWS
+    transactions: pa.Table,
+    labels: pa.Table,
+    settings: LogSettings,
+    rows_at_once: int = SLICE_ROWS,
+    *,
+    most_ahead_s: float = MOST_AHEAD_S,
 ) -> Backfilled:
     """Fold history; running it again before the stream's first micro-batch changes nothing.
 
@@ -61,11 +68,14 @@ def backfill(
     ----------
     transactions, labels
         Fields of the contracts as columns; transactions arrive at their event_time, labels at their
-        label_time.
+        label_time. What is dated into the future, against a column ``received_at`` or ``arrival_time`` if
+        there is one, else against now, is left out.
     settings
         Of the streaming job that will go on from here.
     rows_at_once
         Records whose vectors are in memory at a time; the tables and the states are there all the time.
+    most_ahead_s
+        How far a row may be dated ahead of its arrival, seconds.
 
     Raises
     ------
@@ -75,6 +85,16 @@ def backfill(
     BadInput
         When a required column is absent; names it.
     """
+    transactions, ahead = without_future(transactions, most_ahead_s)
+    labels, labels_ahead = without_future(labels, most_ahead_s)
+    if ahead or labels_ahead:
+        log.warning(
+            "left out, as dated more than %g s into the future (FRAUD_STREAM_MOST_AHEAD_S): %d transactions, "
+            "%d labels",
+            most_ahead_s,
+            ahead,
+            labels_ahead,
+        )
     events = np.concatenate([events_of_labels(labels), events_of_transactions(transactions)])
     arrivals = np.concatenate(
         [microseconds_of(labels, "label_time"), microseconds_of(transactions, "event_time")]
@@ -108,12 +128,15 @@ def backfill(
         transactions.num_rows - duplicates,
         labels.num_rows,
         duplicates,
+        ahead + labels_ahead,
         len(states[Kind.USER]),
         len(states[Kind.MERCHANT]),
     )
 
 
-def run(settings: BackfillSettings, stream: LogSettings) -> Backfilled | None:
+def run(
+    settings: BackfillSettings, stream: LogSettings, most_ahead_s: float = MOST_AHEAD_S
+) -> Backfilled | None:
     """Fold the tables of a folder, unless the streaming job has begun; then returns None.
 
     Raises
@@ -125,7 +148,8 @@ def run(settings: BackfillSettings, stream: LogSettings) -> Backfilled | None:
         return None
     give_up = time.monotonic() + settings.wait_s
     transactions = _read(settings, "transactions", "event_time", give_up)
-    return backfill(transactions, _read(settings, "labels", "label_time", give_up), stream)
+    labels = _read(settings, "labels", "label_time", give_up)
+    return backfill(transactions, labels, stream, most_ahead_s=most_ahead_s)
 
 
 def _read(settings: BackfillSettings, name: str, column: str, give_up: float) -> pa.Table:

@@ -5,7 +5,7 @@ import sys
 
 from fraud.errors import FraudError
 from fraud.runtime.telemetry import configure_logging
-from fraud.settings.stream import LogSettings
+from fraud.settings.stream import GuardSettings, LogSettings
 from jobs.backfill.backfill import run
 from jobs.backfill.settings import BackfillSettings
 
@@ -16,7 +16,7 @@ def main() -> None:
     """Read the settings and fold."""
     configure_logging()
     try:
-        done = run(BackfillSettings(), LogSettings())
+        done = run(BackfillSettings(), LogSettings(), GuardSettings().most_ahead_s)
     except FraudError as error:
         sys.exit(f"error: {error}")
     log.info("the streaming job has begun: nothing to do" if done is None else f"folded {done}")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fraud.contracts import Outcome
 from fraud.decide.experiment import Experiment, Metric
 from fraud.errors import BadInput
+from fraud.log.labels import columns_for_order, in_order_of_arrival
 from fraud.log.tables import find_table, floats_of, micros_of
 
 Floats = NDArray[np.float64]
@@ -80,7 +81,7 @@ def read_outcomes(delta: str, options: Mapping[str, str], experiment: Experiment
         raise BadInput(f"no decision under {delta} was part of the experiment {experiment.id} yet")
     labels = find_table(delta, "labels", options)
     verdicts = (
-        labels.rows(("transaction_id", "is_fraud", "label_time"), pc.scalar(value=True))
+        labels.rows(("transaction_id", "is_fraud", *columns_for_order(labels.columns)), pc.scalar(value=True))
         if labels
         else pa.table({"transaction_id": [], "is_fraud": [], "label_time": []})
     )
@@ -96,14 +97,9 @@ def match(decisions: pa.Table, verdicts: pa.Table, experiment: Experiment) -> Ou
     newest = min(int(times[-1]), int(datetime.now(UTC).timestamp() * 1e6))
     maturity_us = round(experiment.maturity_days * DAY_US)
     newest = max(newest, int(label_times[label_times <= newest + maturity_us].max(initial=0)))
+    arrived = in_order_of_arrival(verdicts)
     newest_verdict = dict(
-        zip(
-            verdicts.column("transaction_id")
-            .take(pa.array(np.argsort(label_times, kind="stable")))
-            .to_pylist(),
-            np.array(verdicts.column("is_fraud").to_pylist(), bool)[np.argsort(label_times, kind="stable")],
-            strict=True,
-        )
+        zip(arrived["transaction_id"].to_pylist(), arrived["is_fraud"].to_pylist(), strict=True)
     )
     _, first_seen = np.unique(
         np.array(decisions.column("transaction_id").to_pylist(), object), return_index=True

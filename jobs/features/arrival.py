@@ -7,6 +7,8 @@ transaction_id where a table has no order (Delta without the log's columns).
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import numpy as np
@@ -15,13 +17,45 @@ from numpy.typing import NDArray
 from pyspark.sql import Column
 from pyspark.sql import functions as F  # noqa: N812  (the name that everybody knows it by)
 
-from fraud.features.events import microseconds_of
+from fraud.contracts.future import ARRIVALS, TIMES, is_ahead
+from fraud.features.events import microseconds_of, to_microseconds
 from fraud.log.arrival import COLUMNS
 from jobs.features.source import Format, Source
 
 LOG: Final = COLUMNS
 KEYS: Final = ("generation", "epoch", "arrival_us", "is_transaction", "file", "row", "tie")
 """Columns to sort by; all but the texts ``file`` and ``tie`` are whole numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The rule of ``fraud.contracts.future`` for the tables of one build.
+
+    Parameters
+    ----------
+    most_ahead_s
+        How far a row may be dated ahead of its arrival, seconds.
+    now
+        The arrival of rows that do not tell theirs.
+    """
+
+    most_ahead_s: float
+    now: datetime
+
+    def ahead(self, source: Source) -> Column:
+        """Tell the rows that are left out, as a Spark column."""
+        now_us = F.lit(to_microseconds(self.now))
+        known = [name for name in ARRIVALS if name in source.columns][:1]
+        arrival_us = F.least(*(_micros(name) for name in known), now_us) if known else now_us
+        found = F.expr("false")
+        for name in (name for name in TIMES if name in source.columns):
+            is_late = is_ahead(_micros(name), arrival_us, round(self.most_ahead_s * 1e6))
+            found |= F.coalesce(is_late, F.expr("false"))
+        return found
+
+
+def _micros(name: str) -> Column:
+    return F.unix_micros(F.col(name).cast("timestamp"))
 
 
 def is_log(sources: Sequence[Source]) -> bool:

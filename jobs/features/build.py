@@ -8,21 +8,24 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
+from fraud.contracts import MOST_AHEAD_S
 from fraud.errors import BadInput
+from jobs.features.arrival import Guard
 from jobs.features.engines import Engine
 from jobs.features.local import build_local
-from jobs.features.parallel import build_parallel, in_our_words
+from jobs.features.parallel import build_parallel, count_left_out, in_our_words
 from jobs.features.source import Format, Source, is_delta, open_source, stage
 
 Tell = Callable[[str], None]
-Folding = tuple[DataFrame, list[int]]
-"""The vectors, and how many records each source had."""
+Folding = tuple[DataFrame, list[int], int]
+"""The vectors, how many records of each source were folded, and how many were left out."""
 LOCAL_ROWS: Final = 2_000_000
 """Up to so many records one process takes less time than Spark (41 s against 55 s for a million on two
 cores), at 2 kB of memory for each."""
@@ -39,6 +42,8 @@ class Built:
     labels: int
     duplicates: int
     """Transactions whose id had come before; they have no vector."""
+    left_out: int
+    """Rows of both tables that are dated into the future; see ``fraud.contracts.future``."""
     elapsed_s: float
 
 
@@ -50,6 +55,7 @@ def build(
     *,
     engine: Engine = Engine.AUTO,
     overwrite: bool = False,
+    most_ahead_s: float = MOST_AHEAD_S,
     tell: Tell = print,
 ) -> Built:
     """Compute the vectors that each transaction would have been served with, and write them.
@@ -67,6 +73,9 @@ def build(
         the byte. ``auto`` chooses by the number of records.
     overwrite
         Whether a table that is there is replaced (readers of its old version keep it).
+    most_ahead_s
+        How far a row may be dated ahead of its arrival, seconds; one further ahead is left out and counted.
+        It arrives at ``received_at``, else at ``arrival_time``, else now.
     tell
         Takes words of progress.
 
@@ -88,7 +97,8 @@ def build(
     shutil.rmtree(staging, ignore_errors=True)
     try:
         fold = _fold_locally if chosen is Engine.LOCAL else _fold_in_parallel
-        frame, counts = fold(sources, spark, staging, tell)
+        guard = Guard(most_ahead_s, datetime.now(UTC))
+        frame, counts, left_out = fold(sources, spark, staging, guard, tell)
         tell(f"writing {out}")
         writer = frame.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
         in_our_words(lambda: writer.save(str(out)))
@@ -97,7 +107,7 @@ def build(
         shutil.rmtree(staging, ignore_errors=True)
     written = spark.read.format("delta").load(str(out)).count()
     elapsed_s = time.perf_counter() - started
-    return Built(chosen, written, sum(counts[1:]), counts[0] - written, elapsed_s)
+    return Built(chosen, written, sum(counts[1:]), counts[0] - written, left_out, elapsed_s)
 
 
 def count_rows(source: Source, spark: SparkSession) -> int:
@@ -115,18 +125,23 @@ def _choose(sources: Sequence[Source], spark: SparkSession) -> Engine:
     return Engine.LOCAL if is_small and not is_submitted else Engine.SPARK
 
 
-def _fold_locally(sources: Sequence[Source], spark: SparkSession, staging: Path, tell: Tell) -> Folding:
-    table, counts = build_local(sources, spark, tell)
+def _fold_locally(
+    sources: Sequence[Source], spark: SparkSession, staging: Path, guard: Guard, tell: Tell
+) -> Folding:
+    table, counts, left_out = build_local(sources, spark, guard, tell)
     staging.mkdir(parents=True)
     pq.write_table(table, staging / "vectors.parquet", compression="lz4")
-    return spark.read.parquet(str(staging / "vectors.parquet")).coalesce(1), counts
+    return spark.read.parquet(str(staging / "vectors.parquet")).coalesce(1), counts, left_out
 
 
-def _fold_in_parallel(sources: Sequence[Source], spark: SparkSession, staging: Path, tell: Tell) -> Folding:
+def _fold_in_parallel(
+    sources: Sequence[Source], spark: SparkSession, staging: Path, guard: Guard, tell: Tell
+) -> Folding:
     ready = []
     for source in sources:
         if source.needs_staging:
             tell(f"laying {source.path} down as Parquet")
         ready.append(stage(source, staging) if source.needs_staging else source)
-    counts = [count_rows(source, spark) for source in ready]
-    return build_parallel(ready, spark, sum(counts), tell), counts
+    left_out = [count_left_out(source, spark, guard) for source in ready]
+    counts = [count_rows(source, spark) - ahead for source, ahead in zip(ready, left_out, strict=True)]
+    return build_parallel(ready, spark, sum(counts), guard, tell), counts, sum(left_out)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from fraud.contracts import MOST_AHEAD_S
 from fraud.features import commands
 from jobs.features.engines import Engine
 
@@ -34,6 +35,9 @@ def build(
         Engine, typer.Option(help="Fold in this process or by Spark; auto: by size.")
     ] = Engine.AUTO,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the table at OUT.")] = False,
+    most_ahead_s: Annotated[
+        float, typer.Option(help="Seconds that a row may be dated ahead of its arrival; others are left out.")
+    ] = MOST_AHEAD_S,
     partitions: Annotated[int | None, typer.Option(help="Cores for Spark; default: all.", min=1)] = None,
 ) -> None:
     """Compute the feature vectors of a table, as the stream would have served them."""
@@ -45,10 +49,20 @@ def build(
     spark = open_session("fraud-features-build", f"local[{cores}]", cores)
     try:
         with show_progress(spark) as tell:
-            built = job.build(transactions, labels, out, spark, engine=engine, overwrite=overwrite, tell=tell)
+            built = job.build(
+                transactions,
+                labels,
+                out,
+                spark,
+                engine=engine,
+                overwrite=overwrite,
+                most_ahead_s=most_ahead_s,
+                tell=tell,
+            )
     finally:
         spark.stop()
     typer.echo(
         f"Wrote {built.transactions:,} vectors to {out} in {built.elapsed_s:.1f} s (engine {built.engine}; "
-        f"{built.labels:,} labels, {built.duplicates:,} duplicates left out)."
+        f"{built.labels:,} labels). "
+        f"Left out: {built.duplicates:,} duplicates, {built.left_out:,} rows from the future."
     )

@@ -6,16 +6,17 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
+from fraud.contracts import without_future
 from fraud.features import kernel
 from fraud.features.batch import fold_both
-from jobs.features.arrival import is_log, order_of, time_column
+from jobs.features.arrival import Guard, is_log, order_of, time_column
 from jobs.features.layout import events_of, result_columns
 from jobs.features.source import Format, Source, read_table
 
 
 def build_local(
-    sources: Sequence[Source], spark: SparkSession, tell: Callable[[str], None]
-) -> tuple[pa.Table, list[int]]:
+    sources: Sequence[Source], spark: SparkSession, guard: Guard, tell: Callable[[str], None]
+) -> tuple[pa.Table, list[int], int]:
     """Compute the vectors of a table.
 
     Parameters
@@ -24,23 +25,28 @@ def build_local(
         The transactions first, then the labels if there are any.
     spark
         Reads Delta tables.
+    guard
+        Says which rows are left out.
     tell
         Takes words of progress.
 
     Returns
     -------
     tuple
-        Rows of ``layout.RESULT`` in the order of arrival, and how many records each source had.
+        Rows of ``layout.RESULT`` in the order of arrival, how many records of each source were folded, and
+        how many were left out.
 
     Raises
     ------
     BadInput
         When a value is missing or outside the contract; names the column.
     """
-    tables = []
+    tables, left_out = [], 0
     for source in sources:
         tell(f"reading {source.path}")
-        tables.append((source, _read(source, spark)))
+        table, ahead = without_future(_read(source, spark), guard.most_ahead_s, guard.now)
+        tables.append((source, table))
+        left_out += ahead
     events = np.concatenate([events_of(source.what, table, time_column(source)) for source, table in tables])
     tell(f"ordering {len(events):,} records by arrival")
     order = order_of(tables, of_log=is_log(sources))
@@ -52,7 +58,7 @@ def build_local(
     sequence = np.flatnonzero(kept)
     found = _columns(sources[0], transactions.take(pa.array(order[kept])), sequence)
     vectors = np.hstack([user.vectors[kept], merchant.vectors[kept]])
-    return result_columns(found, vectors), [table.num_rows for _, table in tables]
+    return result_columns(found, vectors), [table.num_rows for _, table in tables], left_out
 
 
 def _read(source: Source, spark: SparkSession) -> pa.Table:

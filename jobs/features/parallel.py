@@ -26,7 +26,7 @@ from fraud.features.definitions import MERCHANT, USER, USER_FEATURES, Entity
 from fraud.features.engine import Folded, fold_events
 from fraud.features.plan import EVENT_COLUMN
 from jobs.features import layout
-from jobs.features.arrival import KEYS, is_log, key_columns, time_column
+from jobs.features.arrival import KEYS, Guard, is_log, key_columns, time_column
 from jobs.features.source import Format, Source
 
 PARTITION_ROWS: Final = 500_000
@@ -37,7 +37,7 @@ Batches = Iterator[pa.RecordBatch]
 
 
 def build_parallel(
-    sources: Sequence[Source], spark: SparkSession, rows: int, tell: Callable[[str], None]
+    sources: Sequence[Source], spark: SparkSession, rows: int, guard: Guard, tell: Callable[[str], None]
 ) -> DataFrame:
     """Plan the computation of the vectors of a table; it runs when the frame is written.
 
@@ -49,6 +49,8 @@ def build_parallel(
         The session.
     rows
         About how many records there are.
+    guard
+        Says which rows are left out.
     tell
         Takes words of progress.
 
@@ -64,7 +66,7 @@ def build_parallel(
     """
     width = max(spark.sparkContext.defaultParallelism, math.ceil(rows / PARTITION_ROWS))
     tell(f"ordering about {rows:,} records by arrival")
-    arrived = _arrived(sources, spark, width).persist(StorageLevel.DISK_ONLY)
+    arrived = _arrived(sources, spark, width, guard).persist(StorageLevel.DISK_ONLY)
     counts = in_our_words(arrived.mapInArrow(_count, _COUNTED).collect)
     firsts, total = {}, 0
     for row in sorted(counts, key=lambda row: int(row.partition)):
@@ -102,14 +104,23 @@ def in_our_words(act: Callable[[], Any]) -> Any:
         raise BadInput(found.group(1).strip()) from error
 
 
-def _arrived(sources: Sequence[Source], spark: SparkSession, width: int) -> DataFrame:
+def count_left_out(source: Source, spark: SparkSession, guard: Guard) -> int:
+    """Count the rows that the guard leaves out."""
+    return _read(source, spark).where(guard.ahead(source)).count()
+
+
+def _read(source: Source, spark: SparkSession) -> DataFrame:
+    if source.format is Format.DELTA:
+        return spark.read.format("delta").load(str(source.path))
+    return spark.read.format("parquet").load([str(file) for file in source.files])
+
+
+def _arrived(sources: Sequence[Source], spark: SparkSession, width: int, guard: Guard) -> DataFrame:
     """Read every record, sorted by arrival, as rows of ``layout.ARRIVED``."""
     of_log = is_log(sources)
     frames = []
     for source in sources:
-        form = "delta" if source.format is Format.DELTA else "parquet"
-        paths = [str(source.path)] if form == "delta" else [str(file) for file in source.files]
-        frame = spark.read.format(form).load(paths if form == "parquet" else paths[0])
+        frame = _read(source, spark).where(~guard.ahead(source))
         # The names of a transaction's and a label's columns must not meet: some are of other types.
         columns = [F.col(name).alias(f"{source.what}_{name}") for name in source.columns]
         frames.append(frame.select(*key_columns(source, of_log=of_log), *columns))

@@ -6,21 +6,30 @@ that is killed takes the same ones again, and none twice.
 
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaException, Message, TopicPartition
 
-from fraud.contracts import LABELS, Label
+from fraud.contracts import LABELS, Label, check_future
 from fraud.contracts.wire import parse_record
 from fraud.errors import BadRecord, Unavailable
 from fraud.learn.source import TIME
 from jobs.online.settings import OnlineSettings
 
+Arrived = tuple[Label, datetime]
 VERDICTS_FILE: Final = "verdicts.parquet"
-SCHEMA: Final = pa.schema([("transaction_id", pa.string()), ("label_time", TIME), ("is_fraud", pa.bool_())])
+SCHEMA: Final = pa.schema(
+    [
+        ("transaction_id", pa.string()),
+        ("label_time", TIME),
+        ("is_fraud", pa.bool_()),
+        ("received_at", TIME),  # when the broker took it, as in the tables
+    ]
+)
 _OFFSETS: Final = b"offsets"
 _POLL_S: Final = 0.5
 _MOST: Final = 5_000
@@ -33,7 +42,8 @@ def take_labels(settings: OnlineSettings) -> tuple[pa.Table, int]:
     -------
     tuple[pyarrow.Table, int]
         All verdicts taken so far (``SCHEMA``), in the order of each partition, and how many are new.
-        Records that no contract accepts are left to the stream, which makes them dead letters.
+        Records that no contract accepts, or that are dated into the future, are left to the stream, which
+        makes them dead letters.
 
     Raises
     ------
@@ -41,7 +51,7 @@ def take_labels(settings: OnlineSettings) -> tuple[pa.Table, int]:
         When the brokers do not hand over what they have within ``patience_s``.
     """
     path = settings.work / VERDICTS_FILE
-    before = pq.read_table(path) if path.exists() else SCHEMA.empty_table()
+    before = _read(path) if path.exists() else SCHEMA.empty_table()
     offsets = _offsets_of(before)
     consumer = Consumer(
         {
@@ -53,7 +63,7 @@ def take_labels(settings: OnlineSettings) -> tuple[pa.Table, int]:
         }
     )
     try:
-        found = _read_to_end(consumer, offsets, settings.patience_s)
+        found = _read_to_end(consumer, offsets, settings)
     except KafkaException as error:
         raise Unavailable(
             f"the brokers at {settings.kafka_bootstrap} failed: {error.args[0].str()}; "
@@ -61,14 +71,16 @@ def take_labels(settings: OnlineSettings) -> tuple[pa.Table, int]:
         ) from error
     finally:
         consumer.close()
-    rows = {name: [getattr(label, name) for label in found] for name in SCHEMA.names}
+    rows = {name: [getattr(label, name) for label, _ in found] for name in SCHEMA.names[:-1]}
+    rows["received_at"] = [arrival for _, arrival in found]
     after = pa.concat_tables([before.replace_schema_metadata(None), pa.table(rows, SCHEMA)])
     _write(after.replace_schema_metadata({_OFFSETS: json.dumps(offsets).encode()}), path)
     return after, len(found)
 
 
-def _read_to_end(consumer: Consumer, offsets: dict[str, int], patience_s: float) -> list[Label]:
+def _read_to_end(consumer: Consumer, offsets: dict[str, int], settings: OnlineSettings) -> list[Arrived]:
     """Read each partition at least up to where it ended at the start, and move the offsets along."""
+    patience_s = settings.patience_s
     give_up = time.monotonic() + patience_s
     topic = consumer.list_topics(LABELS, timeout=patience_s).topics[LABELS]
     ends: dict[int, int] = {}
@@ -79,23 +91,40 @@ def _read_to_end(consumer: Consumer, offsets: dict[str, int], patience_s: float)
         if start < high:
             ends[partition] = high
     consumer.assign([TopicPartition(LABELS, partition, offsets[str(partition)]) for partition in ends])
-    found: list[Label] = []
+    found: list[Arrived] = []
     while any(offsets[str(partition)] < end for partition, end in ends.items()):
         if time.monotonic() > give_up:
             raise Unavailable(f"topic {LABELS} could not be read to its end within {patience_s:g} s")
         for message in consumer.consume(_MOST, _POLL_S):
-            found += _label_of(message)
+            found += _label_of(message, settings.most_ahead_s)
             offsets[str(message.partition())] = (message.offset() or 0) + 1
     return found
 
 
-def _label_of(message: Message) -> list[Label]:
+def _label_of(message: Message, most_ahead_s: float) -> list[Arrived]:
     if message.error():
         raise KafkaException(message.error())
     try:
-        return [parse_record(Label, message.value())]
+        label, arrival = parse_record(Label, message.value()), _arrival_of(message)
+        check_future(label, arrival, most_ahead_s)
     except BadRecord:
         return []
+    return [(label, arrival)]
+
+
+def _arrival_of(message: Message) -> datetime:
+    """Tell the broker's append time; where it gives none, this moment."""
+    kind, time_ms = message.timestamp()
+    now = datetime.now(UTC)
+    return datetime.fromtimestamp(time_ms / 1000.0, UTC) if kind == TIMESTAMP_LOG_APPEND_TIME else now
+
+
+def _read(path: Path) -> pa.Table:
+    """Read the verdicts; in a file of an older build they arrived when they became known."""
+    table = pq.read_table(path)
+    if "received_at" not in table.column_names:
+        table = table.append_column("received_at", table["label_time"])
+    return table
 
 
 def _offsets_of(verdicts: pa.Table) -> dict[str, int]:

@@ -2,7 +2,8 @@
 
 Reads the Delta tables ``decisions`` and ``labels``, without Spark. A verdict counts from its ``label_time``
 on, the business's own clock, so that a replayed history gives what it gave live; of several in a window
-the newest counts, and a transaction without one counts as honest, as in training.
+the last that arrived counts (``fraud.log.labels``), and a transaction without one counts as honest, as in
+training.
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from fraud.contracts import Outcome
 from fraud.errors import BadInput
+from fraud.log.labels import columns_for_order, in_order_of_arrival
 from fraud.log.tables import TIME, find_table, floats_of, micros_of, open_table
 from fraud.watch.profile import DAY_US
 
@@ -27,7 +29,7 @@ Bools = NDArray[np.bool_]
 NO_MODEL: Final = "none"
 """Version of a decision that the fallback took."""
 _DECISION: Final = ("transaction_id", "user_id", "event_time", "amount", "outcome", "score", "model_version")
-_LABEL: Final = ("transaction_id", "label_time", "is_fraud")
+_LABEL: Final = ("transaction_id", "is_fraud")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Decided:
     version: NDArray[np.str_]
     """Of the model; ``none`` where the fallback decided."""
     label_row: Ints
-    """Decision that a verdict is on, [labels], in the order of the verdicts' time."""
+    """Decision that a verdict is on, [labels], in the order in which the verdicts arrived."""
     label_us: Ints
     label_is_fraud: Bools
     as_of_us: int
@@ -95,7 +97,8 @@ def read_decided(
         raise BadInput(f"no decision under {delta} in the {days} days before {moment:%Y-%m-%d %H:%M} UTC")
     label_time = ds.field("label_time")
     known = inside & (label_time <= pa.scalar(moment, TIME))
-    verdicts = labels.rows(_LABEL, known) if labels else _NO_LABELS
+    names = [*_LABEL, *columns_for_order(labels.columns)] if labels else []
+    verdicts = labels.rows(names, known) if labels else _NO_LABELS
     return join(found, verdicts, as_of_us=int(moment.timestamp() * 1e6))
 
 
@@ -105,7 +108,7 @@ def join(decisions: pa.Table, labels: pa.Table, *, as_of_us: int) -> Decided:
     ids = decisions.column("transaction_id").combine_chunks().dictionary_encode()
     _, first = np.unique(ids.indices.to_numpy(), return_index=True)
     kept = decisions.take(pa.array(np.sort(first)))
-    labels = labels.sort_by("label_time")
+    labels = in_order_of_arrival(labels)
     decided = kept.column("transaction_id").combine_chunks()
     row = pc.index_in(labels.column("transaction_id"), value_set=decided)
     is_ours = pc.is_valid(row)

@@ -16,6 +16,8 @@ import pyarrow.compute as pc
 from fraud.contracts import Outcome
 from fraud.decide.rules import FIELDS, RuleSet, overrule
 from fraud.features import FEATURE_NAMES
+from fraud.log.arrival import COLUMNS
+from fraud.log.labels import in_order_of_arrival
 from fraud.log.tables import NO_OPTIONS, Options, find_table, open_table
 
 ROWS: Final = 20_000
@@ -154,8 +156,8 @@ def _history(delta: str, options: Options) -> pa.Table:
     whole = whole.join(decisions, list(_IDENTITY), join_type="inner")
     if find_table(delta, "labels", options) is None:
         return whole.append_column("is_fraud", pa.nulls(whole.num_rows, pa.bool_()))
-    labels = _table(delta, "labels", ["transaction_id", "label_time", "is_fraud"], options)
-    last = labels.sort_by("label_time").group_by("transaction_id", use_threads=False)
+    labels = _table(delta, "labels", ["transaction_id", "label_time", "is_fraud", *COLUMNS], options)
+    last = in_order_of_arrival(labels).group_by("transaction_id", use_threads=False)
     verdicts = last.aggregate([("is_fraud", "last")]).rename_columns(["transaction_id", "is_fraud"])
     return whole.join(verdicts, "transaction_id", join_type="left outer")
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fraud.contracts import SCORED, ScoredTransaction, parse_record
 from fraud.contracts.future import ahead_rows, future_words
-from fraud.contracts.wire import EARLIEST
+from fraud.contracts.wire import LATEST
 from fraud.features import kernel
 from fraud.features.definitions import USER
 from fraud.features.engine import Folded
@@ -90,7 +90,7 @@ def _future_of(
     if not len(recounted):
         return recounted
     times = table.select(["event_time", "received_at"]).take(pa.array(recounted))
-    return recounted[ahead_rows(times, context.most_ahead_s, EARLIEST)]
+    return recounted[ahead_rows(times, context.most_ahead_s, LATEST)]
 
 
 def _with_letters(

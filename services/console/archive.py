@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from prometheus_client.parser import text_string_to_metric_families
 
 from fraud.contracts import Decision
+from fraud.log.arrival import COLUMNS
+from fraud.log.labels import in_order_of_arrival
 from fraud.log.tables import Table, find_table
 
 _TRANSACTION: Final = (
@@ -97,11 +100,9 @@ class ConsoleArchive:
             row["transaction_id"]: row
             for row in self._rows("decisions", ("transaction_id", "outcome", "score"), is_near)
         }
-        labels = self._rows("labels", ("transaction_id", "is_fraud", "label_time"), is_near)
-        verdicts = {
-            row["transaction_id"]: row["is_fraud"]
-            for row in sorted(labels, key=lambda row: row["label_time"])
-        }
+        labels = self._table("labels", ("transaction_id", "is_fraud", "label_time", *COLUMNS), is_near)
+        arrived = in_order_of_arrival(labels).to_pylist() if labels else []
+        verdicts = {row["transaction_id"]: row["is_fraud"] for row in arrived}
         events: dict[str, Event] = {}
         for row in sorted(transactions, key=lambda row: row["event_time"])[-MOST:]:
             id_ = row["transaction_id"]
@@ -127,12 +128,15 @@ class ConsoleArchive:
         ]
 
     def _rows(self, table: str, columns: Sequence[str], where: pc.Expression) -> list[dict[str, Any]]:
+        found = self._table(table, columns, where)
+        rows: list[dict[str, Any]] = found.to_pylist() if found else []
+        return rows
+
+    def _table(self, table: str, columns: Sequence[str], where: pc.Expression) -> pa.Table | None:
         found: Table | None = find_table(self._delta, table, self._options) if self._delta else None
         if found is None:
-            return []
-        there = [name for name in columns if name in found.columns]
-        rows: list[dict[str, Any]] = found.rows(there, where).to_pylist()
-        return rows
+            return None
+        return found.rows([name for name in columns if name in found.columns], where)
 
 
 _NULLABLE: Final = frozenset({"score", "model_version"})

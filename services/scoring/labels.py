@@ -2,15 +2,14 @@
 
 import logging
 import threading
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
-from fraud.contracts import LABELS, Label
-from fraud.contracts.future import MOST_AHEAD_S, future_words, is_ahead
+from fraud.contracts import LABELS, MOST_AHEAD_S, Label, check_future
 from fraud.contracts.wire import EventTime, Identifier
 from fraud.errors import BadRecord, Unavailable
 from fraud.http.access import ANYONE
@@ -143,11 +142,11 @@ class Labels:
         return sent
 
     def _refuse_future(self, request: LabelRequest) -> None:
-        """Refuse, also a verdict that would be kept, by the rule of :func:`fraud.contracts.check_future`."""
-        time, arrival = request.label_time, now()
-        if time is not None and is_ahead(time, arrival, timedelta(seconds=self._most_ahead_s)):
-            words = future_words("label_time", time, arrival, self._most_ahead_s)
-            raise of_record(BadRecord("future_label_time", words))
+        """Refuse, also where it would be kept, a verdict that carries a time of the future."""
+        try:
+            check_future(request, now(), self._most_ahead_s)
+        except BadRecord as error:
+            raise of_record(error) from error
 
     def _keep(self, file: Path, request: LabelRequest) -> None:
         timed = request.model_copy(update={"label_time": request.label_time or now()})

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from fraud.contracts import without_future
 from fraud.errors import BadConfig, BadInput
 from fraud.kafka.counting import ProducerSettings
 from fraud.settings import base as settings
@@ -89,6 +90,7 @@ def simulate(
     transactions = stream.select(read_table(data, "transactions"), "event_time", *window)
     labels = None if no_labels else stream.select(read_table(data, "labels"), "label_time", *window)
     total = transactions.num_rows + (0 if labels is None else labels.num_rows)
+    ahead = sum(without_future(table)[1] for table in (transactions, labels) if table is not None)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -96,6 +98,13 @@ def simulate(
         TimeElapsedColumn(),
     )
     console = Console()
+    if ahead:
+        console.print(
+            f"warning: {ahead:,} records are dated ahead of this machine's clock. A platform refuses them "
+            "unless FRAUD_STREAM_MOST_AHEAD_S gives it a greater bound; `fraud generate --start` begins a "
+            "world earlier.",
+            style="yellow",
+        )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("connecting", total=total)
 

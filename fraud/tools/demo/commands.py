@@ -1,5 +1,6 @@
 """The command ``fraud demo``."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from fraud.local import platform
 from fraud.local.settings import LocalSettings
 from fraud.settings.base import given
 from fraud.synthetic.settings import GeneratorSettings
-from fraud.tools.demo.run import Size, run
+from fraud.tools.demo.run import Size, past_start, run
 
 
 def demo(
@@ -30,9 +31,12 @@ def demo(
     """Run the whole platform on this machine: generate, train, stream, check, report."""
     console = Console()
     settings = LocalSettings(**given(home=home))
-    size = Size(GeneratorSettings(transactions=8_000, users=800, merchants=400, seed=seed), rate or 300.0)
+    start = past_start(datetime.now(UTC))
+    size = Size(
+        GeneratorSettings(transactions=8_000, users=800, merchants=400, seed=seed, start=start), rate or 300.0
+    )
     if not small:
-        size = Size(GeneratorSettings(seed=seed), rate or 600.0)
+        size = Size(GeneratorSettings(seed=seed, start=start), rate or 600.0)
     try:
         errors = run(settings, size, console, has_experiment=experiment)
     finally:

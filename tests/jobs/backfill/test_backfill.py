@@ -150,3 +150,22 @@ def test_it_says_which_table_did_not_come(tmp_path: Path) -> None:
     settings = BackfillSettings(data=str(tmp_path / "never"), wait_s=0.1)
     with pytest.raises(BadInput, match=r"never/transactions\.parquet cannot be read"):
         run(settings, StreamSettings(home=tmp_path / "stream"))
+
+
+def test_what_is_from_the_future_is_left_out_and_changes_no_state(
+    history: tuple[DataSet, BackfillSettings], tmp_path: Path
+) -> None:
+    data, _ = history
+    far = pa.repeat(pa.scalar(datetime(2099, 6, 1, tzinfo=UTC), pa.timestamp("us", tz="UTC")), 3)
+    future = []
+    for table, time in ((data.transactions, "event_time"), (data.labels, "label_time")):
+        late = table.slice(0, 3).set_column(table.column_names.index(time), time, far)
+        future.append(pa.concat_tables([late, table]))
+    states = []
+    for name, tables in (("plain", (data.transactions, data.labels)), ("future", future)):
+        stream = StreamSettings(home=tmp_path / name)
+        done = backfill(*tables, stream)
+        assert done.left_out == (6 if name == "future" else 0)
+        with open_store(stream.store) as store:
+            states.append({kind: dict(store.scan(kind)) for kind in Kind})
+    assert states[0] == states[1]

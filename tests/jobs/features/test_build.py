@@ -1,11 +1,13 @@
 """A build over every kind of table, by both engines, over a real Spark session and real Delta tables."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
@@ -214,3 +216,28 @@ def test_a_folder_with_something_in_it_is_not_overwritten_unasked(
     with pytest.raises(BadInput, match="--overwrite"):
         build(tmp_path / "t.parquet", None, out, spark)
     assert build(tmp_path / "t.parquet", None, out, spark, overwrite=True).transactions == 10
+
+
+@BOTH
+@pytest.mark.parametrize("kind", ["csv", "parquet", "delta"])
+def test_rows_from_the_future_are_left_out_and_counted(
+    engine: Engine, kind: str, spark: SparkSession, tables: tuple[pa.Table, pa.Table], tmp_path: Path
+) -> None:
+    """Against the arrival column where there is one, else against now; the others' vectors do not change."""
+    far = pa.scalar(datetime(2099, 6, 1, tzinfo=UTC), pa.timestamp("us", "UTC"))
+    late = tables[0].slice(0, 5)
+    place = late.column_names.index("event_time")
+    late = late.set_column(place, "event_time", pc.add(late["arrival_time"], timedelta(days=33)))
+    late = late.set_column(0, "transaction_id", pa.array([f"late-{i}" for i in range(5)]))
+    future = tables[1].slice(0, 7)
+    place = future.column_names.index("label_time")
+    future = future.set_column(place, "label_time", pa.repeat(far, 7))
+    whole = (pa.concat_tables([tables[0], late]), pa.concat_tables([tables[1], future]))
+    found = []
+    for name, both, left_out in (("plain", tables, 0), ("whole", whole, 12)):
+        (tmp_path / name).mkdir()
+        transactions, labels = write_tables(kind, spark, both, tmp_path / name)
+        built = build(transactions, labels, tmp_path / f"{name}-out", spark, engine=engine)
+        assert (built.transactions, built.duplicates, built.left_out) == (3_000, 50, left_out)
+        found.append(vectors_of(read(spark, tmp_path / f"{name}-out")).tobytes())
+    assert found[0] == found[1]

@@ -554,6 +554,9 @@ def test_a_label_from_the_future_is_refused_also_where_it_would_be_kept(tmp_path
     answer = kept.call("POST", "/v1/labels", json=label)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "label_time")
     assert "future_label_time" in answer.json()["detail"]
+    keys = {"user_id": "u", "merchant_id": "m", "event_time": "2099-06-01T00:00:00Z"}
+    named = kept.call("POST", "/v1/labels", json={**openapi.LABEL, **keys})
+    assert (named.status_code, named.json()["errors"][0]["field"]) == (422, "event_time")
     assert not (tmp_path / "pending.jsonl").exists()
     assert kept.call("POST", "/v1/labels", json={**label, "label_time": at(200.0)}).status_code == 200
     kept.service.store.close()
