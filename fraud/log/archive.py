@@ -23,6 +23,7 @@ from pydantic import BaseModel
 from fraud.features import FEATURE_NAMES
 from fraud.log import rows
 from fraud.log.arrival import COLUMNS, SEQUENCES, Reach
+from fraud.log.checkpoint import offsets_of
 
 log = logging.getLogger(__name__)
 CHECKPOINT_COMMITS: Final = "100"
@@ -70,6 +71,8 @@ class Plan(BaseModel):
     number: int
     folders: list[str]
     is_done: bool
+    offsets: str = ""
+    """Where its newest micro-batch ends in Kafka; empty where that is not known."""
 
 
 class Archive:
@@ -89,7 +92,7 @@ class Archive:
 
     def __init__(self, spool: Path, checkpoint: Path, delta: str, options: dict[str, str]) -> None:
         self._spool = spool
-        self._commits = checkpoint / "commits"
+        self._checkpoint = checkpoint
         self._delta = delta.rstrip("/")
         self._options = options
         self._plan_file = spool / "plan.json"
@@ -108,7 +111,10 @@ class Archive:
             folders = self._finished(generation)
             if not folders:
                 return 0
-            plan = Plan(writer=plan.writer, number=plan.number + 1, folders=folders, is_done=False)
+            ends = self._ends_of(folders[-1], generation)
+            plan = Plan(
+                writer=plan.writer, number=plan.number + 1, folders=folders, is_done=False, offsets=ends
+            )
             self._write_plan(plan)
         self._commit(plan)
         try:
@@ -122,7 +128,7 @@ class Archive:
         return len(plan.folders)
 
     def _finished(self, generation: int) -> list[str]:
-        committed = max((int(file.name) for file in self._commits.glob("[0-9]*")), default=-1)
+        committed = max((int(file.name) for file in self._checkpoint.glob("commits/[0-9]*")), default=-1)
         folders = sorted(folder.name for folder in self._spool.glob("[0-9]*-[0-9]*"))
         finished = []
         for name in folders:
@@ -130,6 +136,11 @@ class Archive:
             if of < generation or (of == generation and batch <= committed):
                 finished.append(name)
         return finished
+
+    def _ends_of(self, folder: str, generation: int) -> str:
+        """Tell where a micro-batch ends in Kafka; only the running query's checkpoint knows."""
+        of, batch = (int(part) for part in folder.split("-"))
+        return offsets_of(self._checkpoint, batch) if of == generation else ""
 
     def _commit(self, plan: Plan) -> None:
         files = [
@@ -189,7 +200,7 @@ class Archive:
 def _reach_of(plan: Plan) -> str:
     """Name the newest micro-batch of a plan, as ``fraud.log`` reads it."""
     generation, epoch = (int(part) for part in plan.folders[-1].split("-"))
-    return Reach(generation=generation, epoch=epoch).model_dump_json()
+    return Reach(generation=generation, epoch=epoch, offsets=plan.offsets).model_dump_json()
 
 
 def read_summaries(collected: Sequence[Any]) -> list[dict[str, Any]]:

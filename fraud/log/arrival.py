@@ -37,6 +37,8 @@ class Reach(BaseModel):
 
     generation: int
     epoch: int
+    offsets: str = ""
+    """Where it ends in Kafka, as Spark writes it; empty where the archive could not tell."""
 
 
 def order_within(

@@ -184,8 +184,9 @@ class Log:
 
     def __init__(self, delta: str, options: Options = NO_OPTIONS) -> None:
         # Opened first, as it is committed last: the others have at least as much.
-        last = find_table(delta, "dead_letters", options)
-        self.reach = _reach_of(last.delta) if last else None
+        self.end = log_end(delta, options)
+        """The commit that says so; it may also tell where that is in Kafka."""
+        self.reach = Epoch(self.end.generation, self.end.epoch) if self.end else None
         """The newest micro-batch that all tables have; None for tables that no archive of ours wrote."""
         self._labels = find_table(delta, "labels", options)
         self.features = find_table(delta, "features", options)
@@ -334,15 +335,26 @@ def floats_of(column: Any) -> Floats:
     return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
 
 
-def _reach_of(table: DeltaTable) -> Epoch | None:
+def log_end(delta: str, options: Options = NO_OPTIONS) -> Reach | None:
+    """Read the newest micro-batch that all tables have; None where no archive of ours has written.
+
+    Raises
+    ------
+    Unavailable
+        When the place does not answer.
+    """
+    last = find_table(delta, "dead_letters", options)
+    return _reach_of(last.delta) if last else None
+
+
+def _reach_of(table: DeltaTable) -> Reach | None:
     """Find the newest micro-batch of a table; None when no commit says so."""
     for limit in (_RECENT_COMMITS, None):
         for commit in table.history(limit):
             try:
-                found = Reach.model_validate_json(commit.get("userMetadata") or "")
+                return Reach.model_validate_json(commit.get("userMetadata") or "")
             except ValidationError:
                 continue  # a commit of somebody else, e.g. OPTIMIZE
-            return Epoch(found.generation, found.epoch)
     return None
 
 

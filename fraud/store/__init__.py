@@ -2,6 +2,7 @@
 
 from fraud.store.answers import Answer, Answers, Change, Claim, Found
 from fraud.store.base import LATEST, Entry, Epoch, FeatureStore, Kind, open_store
+from fraud.store.watermark import Watermark
 
 __all__ = [
     "LATEST",
@@ -14,5 +15,6 @@ __all__ = [
     "FeatureStore",
     "Found",
     "Kind",
+    "Watermark",
     "open_store",
 ]

@@ -91,6 +91,12 @@ class Answers(Protocol):
     def claim(self, transaction_ids: Sequence[str], epoch: Epoch, keep_s: float) -> list[Claim]:
         """Claim records for a micro-batch; their answers may go ``keep_s`` seconds later."""
 
+    def release(self, after: Epoch) -> int:
+        """Take back the claims of micro-batches after ``after``, which the log lacks; returns how many.
+
+        Only while nobody else uses the store: it is being rebuilt.
+        """
+
     def expire(self, now_s: float) -> int:
         """Forget the claimed answers whose time (Unix, seconds) is over; returns how many."""
 

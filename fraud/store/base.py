@@ -15,6 +15,7 @@ from fraud.errors import BadConfig
 
 if TYPE_CHECKING:
     from fraud.store.answers import Answers
+    from fraud.store.watermark import Watermark
 
 BATCH_BITS: Final = 40
 """Low bits of an epoch's number, which count the micro-batches of a generation."""
@@ -86,6 +87,33 @@ class FeatureStore(Protocol):
         ------
         Fenced
             When somebody has, naming who.
+        BadState
+            When the store is not the one that gave the token: it was emptied, or an older copy replaced it.
+        """
+
+    def instance(self) -> str:
+        """Name what holds the store at this moment: the file (LMDB) or the server's run (Redis).
+
+        Under another name writes may be lost: the file was replaced, the server restarted or failed over.
+
+        Raises
+        ------
+        BadState
+            When the file was deleted or replaced since it was opened.
+        """
+
+    def watermark(self) -> "Watermark | None":
+        """Tell the newest micro-batch that the store holds whole; None where no stream has run."""
+
+    def advance(self, watermark: "Watermark", before: "Watermark | None", token: int) -> None:
+        """Write a watermark over the one ``before`` it; all states of its micro-batch must be written.
+
+        Raises
+        ------
+        Fenced
+            When ``token`` is no longer the newest.
+        BadState
+            When the store has another watermark than ``before``: it was emptied, or set back.
         """
 
     def read(self, kind: Kind, keys: Sequence[float], epoch: Epoch) -> list[bytes | None]:
@@ -190,6 +218,15 @@ class FeatureStore(Protocol):
         token
             Of the writer; None (a person's command) deletes beside the present writer, without
             taking over from it.
+
+        Raises
+        ------
+        Fenced
+            When ``token`` is no longer the newest.
+        """
+
+    def clear(self, kind: Kind, token: int) -> None:
+        """Delete all entities of a kind, also those whose states cannot be read.
 
         Raises
         ------

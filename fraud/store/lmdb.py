@@ -1,5 +1,6 @@
 """The embedded store: LMDB, one folder, many reading and writing processes on one machine."""
 
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any, Final, Self, TypeVar
 
 import lmdb
 
-from fraud.errors import Unavailable
+from fraud.errors import BadState, Unavailable
 from fraud.store.base import Entry, Epoch, Kind
 from fraud.store.lmdb_answers import IDENTITY, TABLES, LmdbAnswers
 from fraud.store.value import (
@@ -22,6 +23,7 @@ from fraud.store.value import (
     taken_over,
     version_of,
 )
+from fraud.store.watermark import Watermark, set_back
 
 MAP_BYTES: Final = 1 << 38
 """Address space set aside (256 GiB); the file grows only with what is stored."""
@@ -33,6 +35,7 @@ PAUSE_S: Final = 5e-5
 """Between two such transactions: LMDB's lock knows no turn, who has just let go of it would take it again."""
 _KEY: Final = Struct(">d")
 _TOKEN: Final = b"token"
+_WATERMARK: Final = b"watermark"
 T = TypeVar("T")
 
 
@@ -57,6 +60,7 @@ class LmdbStore:
             self._env = lmdb.open(str(folder), map_size=MAP_BYTES, max_dbs=8, max_readers=512, sync=False)
         except (OSError, lmdb.Error) as error:
             raise Unavailable(f"the feature store in {folder} cannot be opened: {error}") from error
+        self._file = self._file_there()
         self._env.reader_check()
         self._meta = self._env.open_db(b"meta")
         self._states = {kind: self._env.open_db(kind.value.encode()) for kind in Kind}
@@ -96,8 +100,32 @@ class LmdbStore:
 
     def hold(self, token: int) -> None:
         """See :class:`~fraud.store.FeatureStore`."""
+        self.instance()
         with self._begin() as txn:
             self._check(txn, token)
+
+    def instance(self) -> str:
+        """See :class:`~fraud.store.FeatureStore`."""
+        if self._file_there() != self._file:
+            raise BadState(
+                f"the feature store in {self._folder} was deleted or replaced while it was open; put it back "
+                "and start again, or run `fraud replay rebuild-store --replace`"
+            )
+        return self._file
+
+    def watermark(self) -> Watermark | None:
+        """See :class:`~fraud.store.FeatureStore`."""
+        with self._begin(db=self._meta) as txn:
+            return Watermark.decode(txn.get(_WATERMARK))
+
+    def advance(self, watermark: Watermark, before: Watermark | None, token: int) -> None:
+        """See :class:`~fraud.store.FeatureStore`."""
+        with self._begin(write=True, db=self._meta) as txn:
+            self._check(txn, token)
+            found = Watermark.decode(txn.get(_WATERMARK))
+            if found != before:
+                raise set_back(found, before)
+            txn.put(_WATERMARK, watermark.encode())
 
     def read(self, kind: Kind, keys: Sequence[float], epoch: Epoch) -> list[bytes | None]:
         """See :class:`~fraud.store.FeatureStore`."""
@@ -187,6 +215,12 @@ class LmdbStore:
                         deleted += txn.delete(packed)
         return deleted
 
+    def clear(self, kind: Kind, token: int) -> None:
+        """See :class:`~fraud.store.FeatureStore`."""
+        with self._begin(write=True) as txn:
+            self._check(txn, token)
+            txn.drop(self._states[kind], delete=False)
+
     def close(self) -> None:
         """Release the folder."""
         self._env.close()
@@ -211,6 +245,13 @@ class LmdbStore:
                 yield txn
         except lmdb.Error as error:
             raise self._failed(error) from error
+
+    def _file_there(self) -> str:
+        try:
+            found = os.stat(Path(self._folder) / "data.mdb")  # noqa: PTH116  five times a second
+        except OSError:
+            return ""
+        return f"{found.st_dev}:{found.st_ino}"
 
     def _is_named(self) -> bool:
         with self._begin(db=self._meta) as txn:

@@ -146,6 +146,20 @@ class LmdbAnswers:
                 claims.append(Claim.MINE if holder in {UNCLAIMED, epoch.number} else Claim.TAKEN)
         return claims
 
+    def release(self, after: Epoch) -> int:
+        """See :class:`~fraud.store.answers.Answers`."""
+        released = 0
+        with self._begin(write=True, db=self._ending) as txn:
+            with txn.cursor() as cursor:
+                ending = list(cursor.iternext(values=False))
+            for key in ending:
+                stored = txn.get(key[8:], db=self._answers)
+                if stored is not None and claimed_by(stored) > after.number:
+                    free = _EPOCH.pack(UNCLAIMED) + stored[_EPOCH.size :]
+                    txn.put(key[8:], free, db=self._answers)
+                    released += txn.delete(key)
+        return released
+
     def expire(self, now_s: float) -> int:
         """See :class:`~fraud.store.answers.Answers`."""
         bound, deleted = _NUMBER.pack(int(now_s * 1e6)), 0

@@ -6,12 +6,15 @@ Keys, under the prefix that the URL's query names (``?prefix=fraud``, the defaul
 - ``fraud:newest:user``, ``fraud:newest:merchant``: sorted sets of the entities by the event time of
   their newest event, so that ``expire`` finds the idle ones without looking at the others (the
   server's own expiry goes by its clock, not by event time)
-- ``fraud:meta``: a hash with the fencing token, its owner, the generations, and the content's identity
+- ``fraud:meta``: a hash with the fencing token, its owner, the generations, the content's identity, and
+  the watermark
 - those of ``fraud.store.redis_answers``
 """
 
+import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, Self
 
 from fraud.errors import Unavailable
@@ -27,6 +30,7 @@ from fraud.store.value import (
     taken_over,
     written_later,
 )
+from fraud.store.watermark import Watermark, set_back
 
 GROUP: Final = 500
 """States in one atomic step; the server answers nobody else meanwhile (about 15 ms)."""
@@ -86,9 +90,29 @@ class RedisStore:
         """See :class:`~fraud.store.FeatureStore`."""
         with self._server.answering():
             found: Any = self._client.hmget(self._meta, ["token", "owner"])
-        newest, owner = found
-        if newest is not None and int(newest) != token:
-            raise taken_over(owner.decode(), int(newest), token)
+        newest, owner = int(found[0] or 0), (found[1] or b"unknown").decode()
+        if newest != token:
+            raise taken_over(owner, newest, token)
+
+    def instance(self) -> str:
+        """See :class:`~fraud.store.FeatureStore`."""
+        with self._server.answering():
+            found: Any = self._client.info("server")
+        return str(found["run_id"])
+
+    def watermark(self) -> Watermark | None:
+        """See :class:`~fraud.store.FeatureStore`."""
+        with self._server.answering():
+            found: Any = self._client.hget(self._meta, "watermark")
+        return Watermark.decode(found)
+
+    def advance(self, watermark: Watermark, before: Watermark | None, token: int) -> None:
+        """See :class:`~fraud.store.FeatureStore`."""
+        expected = before.encode() if before else ""
+        answer = self._run(scripts.ADVANCE, [self._meta], [token, expected, watermark.encode()])
+        _check_token(answer, token)
+        if answer[0] == b"set back":
+            raise set_back(Watermark.decode(answer[1] or None), before)
 
     def read(self, kind: Kind, keys: Sequence[float], epoch: Epoch) -> list[bytes | None]:
         """See :class:`~fraud.store.FeatureStore`."""
@@ -202,6 +226,15 @@ class RedisStore:
             deleted += int(answer[1])
             if answer[1] < GROUP:
                 return deleted
+
+    def clear(self, kind: Kind, token: int) -> None:
+        """See :class:`~fraud.store.FeatureStore`."""
+        self.hold(token)
+        with self._server.answering():
+            names = self._client.scan_iter(f"{re.escape(self._name(kind))}*", count=GROUP)
+            while found := list(islice(names, GROUP)):
+                self._client.unlink(*found)
+            self._client.unlink(self._newest[kind])
 
     def close(self) -> None:
         """Close the connections."""

@@ -130,6 +130,19 @@ class RedisAnswers:
             claims += map(Claim, self._run(answer_scripts.CLAIM, names, arguments)[1])
         return claims
 
+    def release(self, after: Epoch) -> int:
+        """See :class:`~fraud.store.answers.Answers`."""
+        released = 0
+        with self._answering():
+            entries = [entry.decode() for entry, _ in self._client.zscan_iter(self._ending, count=GROUP)]
+            for entry in entries:
+                name = self._answer(entry)
+                holder = self._client.getrange(name, 0, _EPOCH.size - 1)
+                if holder and _EPOCH.unpack(holder)[0] > after.number:
+                    self._client.setrange(name, 0, _EPOCH.pack(UNCLAIMED))
+                    released += int(self._client.zrem(self._ending, entry))
+        return released
+
     def expire(self, now_s: float) -> int:
         """See :class:`~fraud.store.answers.Answers`."""
         deleted = 0

@@ -85,4 +85,15 @@ return {'ok', #idle}
 )
 """Keys: meta, newest event times. Arguments: token or nothing, time, how many at most, the states' prefix."""
 
-ALL: Final = (GENERATION_OF, ACQUIRE, WRITE, EXPIRE)
+ADVANCE: Final = (
+    _FENCE
+    + """
+local found = redis.call('HGET', KEYS[1], 'watermark') or ''
+if found ~= ARGV[2] then return {'set back', found} end
+redis.call('HSET', KEYS[1], 'watermark', ARGV[3])
+return {'ok', 1}
+"""
+)
+"""Keys: meta. Arguments: token, the watermark before or nothing, the new one."""
+
+ALL: Final = (GENERATION_OF, ACQUIRE, WRITE, EXPIRE, ADVANCE)

@@ -7,7 +7,6 @@ carries them into the Delta tables ``transactions``, ``features`` and ``labels``
 """
 
 import logging
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -120,7 +119,7 @@ def backfill(
             spool.write(first, taken[kept], np.hstack([user.vectors[kept], merchant.vectors[kept]]))
             log.info("folded %d of %d records", first + len(taken), len(order))
         for kind, found in states.items():
-            store.expire(kind, math.inf, token)
+            store.clear(kind, token)
             store.write(kind, found, EPOCH, token)
         store.renew(is_whole=True)
         store.flush()

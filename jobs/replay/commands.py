@@ -98,7 +98,9 @@ def rebuild_store(
         f"Folded {found.transactions:,} transactions into {found.users:,} users and {found.merchants:,} "
         f"merchants; the stream goes on with micro-batch {found.next_epoch} of generation {found.generation}."
     )
-    if found.next_epoch == 0 and found.generation > 1:
+    if found.next_epoch == 0 and found.generation > 1 and found.has_offsets:
+        console.print("The stream's checkpoint is gone: a new one reads Kafka from where the log ends.")
+    elif found.next_epoch == 0 and found.generation > 1:
         console.print(
             "The stream's checkpoint is gone: it would read Kafka from the earliest offset again. "
             "Transactions that the users' states still know become dead letters of reason duplicate."

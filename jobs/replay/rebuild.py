@@ -4,18 +4,19 @@ Reads the Delta tables ``transactions`` and ``labels``, the stream's checkpoint 
 feature store. The stream must be stopped: one that still runs is fenced off.
 """
 
-import math
+import shutil
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from fraud.errors import BadConfig, BadState
 from fraud.log.archive import Archive
+from fraud.log.checkpoint import Checkpoint
 from fraud.log.refold import Refolder, scratch_store
 from fraud.log.tables import SLICE_ROWS, Log
 from fraud.settings.stream import LogSettings
-from fraud.store import Epoch, FeatureStore, Kind, open_store
+from fraud.store import Epoch, FeatureStore, Kind, Watermark, open_store
 
 _COPIED_AT_ONCE: Final = 2_000
 
@@ -31,6 +32,8 @@ class Rebuilt:
     """Of the stream's checkpoint over this store."""
     next_epoch: int
     """The stream's next micro-batch."""
+    has_offsets: bool
+    """Whether it is known where the log ends in Kafka."""
 
 
 def rebuild(
@@ -67,8 +70,10 @@ def rebuild(
         When another writer takes the store over meanwhile.
     """
     url = store_url or settings.store
-    checkpoint = Checkpoint.of(settings)
-    archive_rest(settings, checkpoint)
+    checkpoint = Checkpoint.of(settings.checkpoint_path)
+    with open_store(url) as target:
+        known = target.watermark()
+    archive_rest(settings, checkpoint, known)
     log = Log(settings.delta_path, settings.delta_options)
     slices = log.slices(rows)
     newest = slices[-1].epoch if slices else Epoch(0, 0)
@@ -97,39 +102,40 @@ def rebuild(
         if mark:
             mark.touch()
         for kind in Kind:
-            target.expire(kind, math.inf, token)
+            target.clear(kind, token)
             _copy(copy, target, kind, stamp, token)
         for part in last:
             arrivals = log.read(part)
             transactions += len(arrivals.transactions)
             refolder.take(arrivals, target, token, newest, is_last=True)
+        watermark = _watermark_of(log, newest, checkpoint, generation, known)
+        if checkpoint.committed < 0:
+            target.answers().release(watermark.epoch)  # the new checkpoint claims them
+        target.advance(watermark, target.watermark(), token)
         target.renew(is_whole=True)
         target.flush()
         if mark:
             mark.unlink()
         users, merchants = (sum(1 for _ in target.scan(kind)) for kind in Kind)
-    return Rebuilt(transactions, users, merchants, generation, checkpoint.committed + 1)
+    return Rebuilt(
+        transactions,
+        users,
+        merchants,
+        generation,
+        checkpoint.committed + 1,
+        has_offsets=bool(watermark.offsets),
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """What Spark's checkpoint says about the stream."""
-
-    query_id: str
-    """Empty where there is none yet."""
-    committed: int
-    """The last finished micro-batch; -1: none."""
-
-    @classmethod
-    def of(cls, settings: LogSettings) -> Self:
-        """Read it; there may be none."""
-        file = settings.checkpoint_path / "query-id"
-        commits = (int(found.name) for found in settings.checkpoint_path.glob("commits/[0-9]*"))
-        return cls(file.read_text() if file.exists() else "", max(commits, default=-1))
-
-
-def archive_rest(settings: LogSettings, checkpoint: Checkpoint) -> int:
+def archive_rest(settings: LogSettings, checkpoint: Checkpoint, known: Watermark | None = None) -> int:
     """Carry finished micro-batches that a stopped stream left in its spool into the tables, if any.
+
+    Parameters
+    ----------
+    settings, checkpoint
+        Of the stream.
+    known
+        The store's watermark: where the checkpoint is lost, it alone tells what was finished.
 
     Returns
     -------
@@ -143,12 +149,37 @@ def archive_rest(settings: LogSettings, checkpoint: Checkpoint) -> int:
     if not found:
         return 0
     newest = found[-1][0]
-    if not any(generation < newest or batch <= checkpoint.committed for generation, batch in found):
-        return 0  # one that did not finish: the stream runs it again
     archive = Archive(
         settings.spool_path, settings.checkpoint_path, settings.delta_path, settings.delta_options
     )
+    if checkpoint.committed < 0 and newest:
+        archived = archive.run(newest)  # a round that was cut off, or older generations
+        _drop_unfinished(settings.spool_path, newest, known)
+        return archived + archive.run(newest + 1)
+    if not any(generation < newest or batch <= checkpoint.committed for generation, batch in found):
+        return 0  # one that did not finish: the stream runs it again
     return archive.run(newest)
+
+
+def _drop_unfinished(spool: Path, generation: int, known: Watermark | None) -> None:
+    """Drop what a lost checkpoint's query may not have finished: the new one reads it from Kafka again."""
+    for folder in spool.glob(f"{generation:06d}-*"):
+        epoch = Epoch(generation, int(folder.name.split("-")[1]))
+        if known is None or known.epoch.generation != generation or epoch > known.epoch:
+            shutil.rmtree(folder)
+
+
+def _watermark_of(
+    log: Log, newest: Epoch, checkpoint: Checkpoint, generation: int, known: Watermark | None
+) -> Watermark:
+    """Tell what the rebuilt store knows: all of its checkpoint, or all of the log where that is lost."""
+    if checkpoint.committed >= 0:
+        ends = checkpoint.offsets(checkpoint.committed)
+        return Watermark(checkpoint.query_id, Epoch(generation, checkpoint.committed), ends)
+    reach = log.reach or newest
+    if known is not None and known.epoch == reach:
+        return Watermark("", reach, known.offsets)
+    return Watermark("", reach, log.end.offsets if log.end else "")
 
 
 def _generation_after(log: Log, newest: Epoch, checkpoint: Checkpoint) -> int:
@@ -182,7 +213,7 @@ def _settle_generation(
     if found < generation or (checkpoint.committed >= 0 and found != generation):
         raise BadConfig(
             f"the store counts the checkpoint as generation {found}, the log as {generation}: "
-            "this store did not belong to this log; rebuild into a new one (--store)"
+            "this store did not belong to this log; rebuild into a new one (--store), or delete this one"
         )
     return found
 

@@ -13,10 +13,8 @@ import socket
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import REGISTRY
@@ -24,9 +22,8 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from fraud.contracts import LABELS, SCORED, TRANSACTIONS
 from fraud.decide.experiment import Experiment, open_experiment
-from fraud.errors import BadConfig, BadState, FraudError, Unavailable
+from fraud.errors import BadState, FraudError, Unavailable
 from fraud.log import rows
 from fraud.log.archive import Archive, read_summaries
 from fraud.runtime.telemetry import configure_logging, serve_metrics
@@ -39,6 +36,7 @@ from jobs.stream.context import TaskContext
 from jobs.stream.expiry import Expiry
 from jobs.stream.java_client import java_options
 from jobs.stream.parcels import PARCELS
+from jobs.stream.progress import TOPICS, Progress
 from jobs.stream.settings import StreamSettings
 from jobs.stream.warm_up import warm_up
 
@@ -68,14 +66,11 @@ class StreamJob:
         self._settings = settings
         self._experiment = open_experiment(settings.experiment_file)
         self._store = open_store(settings.store)
-        query_id, commits = _query_id(settings.checkpoint_path), settings.checkpoint_path / "commits"
-        if any(commits.glob("[0-9]*")) and not self._store.knows(query_id):
-            raise BadState(
-                "the feature store has never seen this checkpoint, which has finished micro-batches: its "
-                "states are lost, or FRAUD_STREAM_STORE_URL names another; run `fraud replay rebuild-store`"
-            )
+        self._progress = Progress(self._store, settings)
+        query_id = self._progress.check().named()
         self._generation = self._store.generation_of(query_id)
         self._token = self._store.acquire(f"{socket.gethostname()}:{os.getpid()}")
+        self._progress.begin(query_id, self._generation, self._token)
         self._expiry = Expiry(self._store, self._token)
         self._spark = open_session(
             "fraud-stream",
@@ -138,8 +133,8 @@ class StreamJob:
         source = (
             self._spark.readStream.format("kafka")
             .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
-            .option("subscribe", f"{TRANSACTIONS},{LABELS},{SCORED}")
-            .option("startingOffsets", "earliest")
+            .option("subscribe", ",".join(TOPICS))
+            .option("startingOffsets", self._progress.starting_offsets())
             .option("maxOffsetsPerTrigger", settings.max_records_per_batch)
             .options(**KAFKA_SOURCE)
             .options(**security)
@@ -156,11 +151,12 @@ class StreamJob:
                 raise Unavailable("the job ends; the micro-batch runs at its next start")
         try:
             started = time.perf_counter()
+            self._progress.before()
             context = self._context(batch)
             # A run that was cut off may have had more tasks than this one: their files would count twice.
             shutil.rmtree(context.spool_folder, ignore_errors=True)
             collected = _summaries(frame.selectExpr(*validate_pass.SELECTED).coalesce(context.tasks), context)
-            self._store.flush()
+            self._progress.after(batch)
             summaries = read_summaries(collected)
             self._expiry.see(summaries)
             metrics.record(summaries, batch, time.perf_counter() - started)
@@ -238,17 +234,6 @@ def _summaries(source: DataFrame, context: TaskContext) -> Sequence[Any]:
         .mapInArrow(merchant_pass.mapped(context), summary)
         .collect()
     )
-
-
-def _query_id(checkpoint: Path) -> str:
-    """Identity of a checkpoint, made with it and gone with it."""
-    file = checkpoint / "query-id"
-    if not file.exists():
-        if any(checkpoint.glob("commits/*")):
-            raise BadConfig(f"{checkpoint} was not made by this job; choose another FRAUD_STREAM_HOME")
-        checkpoint.mkdir(parents=True, exist_ok=True)
-        file.write_text(str(uuid.uuid4()))
-    return file.read_text()
 
 
 def _cause(text: str) -> str:

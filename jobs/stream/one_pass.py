@@ -5,12 +5,12 @@ How much a micro-batch holds stands in Spark's offset log before it runs (DECISI
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
+from fraud.log.checkpoint import offsets_of
 from jobs.stream.context import TaskContext
 from jobs.stream.merchant_pass import run_merchant_pass
 from jobs.stream.user_pass import run_user_pass
@@ -30,13 +30,13 @@ def mapped(context: TaskContext) -> partial[Iterator[pa.RecordBatch]]:
 
 def records_of(checkpoint: Path, batch: int) -> int | None:
     """Count a micro-batch's records by Spark's offset log; None where it does not tell (the first one)."""
-    with suppress(OSError):
-        before, after = (_offsets(checkpoint / "offsets" / str(number)) for number in (batch - 1, batch))
-        return sum(end - before[at] for at, end in after.items()) if before.keys() == after.keys() else None
-    return None
+    before, after = (_read(offsets_of(checkpoint, number)) for number in (batch - 1, batch))
+    if not after or before.keys() != after.keys():
+        return None
+    return sum(end - before[at] for at, end in after.items())
 
 
-def _offsets(file: Path) -> dict[tuple[str, str], int]:
-    """Read where each topic's partitions stand: the line of the one source, after version and settings."""
-    topics = json.loads(file.read_text().splitlines()[2])
+def _read(offsets: str) -> dict[tuple[str, str], int]:
+    """Read where each topic's partitions stand."""
+    topics = json.loads(offsets or "{}")
     return {(topic, number): offset for topic, ends in topics.items() for number, offset in ends.items()}

@@ -3,6 +3,7 @@
 Reads the answers in the feature store, and claims them for the micro-batch.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -10,10 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from fraud.contracts import ScoredTransaction, parse_record
+from fraud.errors import BadState
 from fraud.features import FEATURE_NAMES
 from fraud.features.kernel import Floats
 from fraud.log import rows
 from fraud.store import Claim, Epoch, FeatureStore
+from fraud.store.watermark import REBUILD
 
 KEEP_S: Final = 7 * 86_400.0
 """How long an answer is kept once its transaction is in the log, seconds."""
@@ -28,6 +31,11 @@ def kinds_of(store: FeatureStore, records: Sequence[ScoredTransaction], epoch: E
         ``rows.SCORED``: counted already, to be archived; ``rows.RECOUNTED``: counted in another store
         than this one, to be counted unless its user's state knows it; ``rows.DEAD_LETTER``: archived
         before, a repeated delivery.
+
+    Raises
+    ------
+    BadState
+        When this store has given an answer that it does not know any more: an older copy has replaced it.
     """
     if not records:
         return []
@@ -37,6 +45,13 @@ def kinds_of(store: FeatureStore, records: Sequence[ScoredTransaction], epoch: E
     kinds = []
     for record, claim in zip(records, claims, strict=True):
         is_ours = record.store == identity
+        if is_ours and claim is Claim.UNKNOWN and time.time() - record.scored_at.timestamp() < KEEP_S:
+            store.renew(is_whole=False)  # the scoring service must not count in it either
+            raise BadState(
+                f"the feature store does not know transaction {record.transaction_id!r} any more, which was "
+                "counted in it and is in the log: an older copy has replaced it; put the newest store back, "
+                f"or {REBUILD}"
+            )
         is_repeated = claim is Claim.TAKEN or record.transaction_id in seen
         seen.add(record.transaction_id)
         if is_repeated or (claim is Claim.UNKNOWN and is_ours):

@@ -18,7 +18,7 @@ from deltalake.exceptions import CommitFailedError
 
 from fraud.contracts import TRANSACTIONS
 from fraud.decide.experiment import TRIAL_FIELDS
-from fraud.errors import BadState, Unavailable
+from fraud.errors import Unavailable
 from fraud.log import archive, rows
 from fraud.log.archive import Archive
 from fraud.log.tables import Log, find_table
@@ -105,24 +105,6 @@ def test_a_commit_that_meets_another_one_is_made_again(
     play(context, 0)
     assert archive_up_to(settings, 0) == 1
     assert compare(settings.delta_path).transactions == 20
-
-
-def test_a_store_that_has_lost_the_checkpoints_states_stops_the_start(
-    settings: StreamSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def go_on(*_: object, **__: object) -> None:
-        raise Unavailable("it would have started")
-
-    monkeypatch.setattr(main, "open_session", go_on)
-    with pytest.raises(Unavailable):
-        main.StreamJob(settings)
-    (settings.checkpoint_path / "commits").mkdir()
-    (settings.checkpoint_path / "commits" / "57").touch()
-    with pytest.raises(Unavailable):
-        main.StreamJob(settings)
-    another = settings.model_copy(update={"store_url": f"lmdb://{settings.home / 'another'}"})
-    with pytest.raises(BadState, match="rebuild-store"):
-        main.StreamJob(another)
 
 
 def test_a_micro_batch_that_begins_while_the_job_ends_holds_nothing_up() -> None:

@@ -244,3 +244,15 @@ def test_a_micro_batch_run_again_reads_what_it_started_from(
                 before = state_before(stored, Epoch(1, batch))
                 assert (struct.unpack_from("<d", before, 16)[0] if before else 0.0) == started
         assert counted(store.stored(Kind.USER, [1.0])[0]) == total
+
+
+def test_claims_of_micro_batches_that_the_log_lacks_are_released(store: FeatureStore) -> None:
+    answers = store.answers()
+    for name in ("a", "b", "c"):
+        assert commit(store, name)
+    answers.claim(["a"], Epoch(1, 7), 60.0)
+    answers.claim(["b"], Epoch(1, 8), 60.0)
+    assert answers.release(Epoch(1, 7)) == 1
+    claims = answers.claim(["a", "b", "c"], Epoch(2, 0), 60.0)
+    assert claims == [Claim.TAKEN, Claim.MINE, Claim.MINE]
+    assert answers.expire(time.time() + 120.0) == 3

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fraud.errors import BadConfig, Fenced
-from fraud.store import LATEST, Entry, Epoch, FeatureStore, Kind, open_store
+from fraud.errors import BadConfig, BadState, Fenced
+from fraud.store import LATEST, Entry, Epoch, FeatureStore, Kind, Watermark, open_store
 
 
 def state(newest_us: float, *rest: float) -> bytes:
@@ -170,6 +170,50 @@ def test_what_was_written_is_there_when_opened_again(url: str) -> None:
         store.flush()
     with open_store(url) as store:
         assert list(store.scan(Kind.USER)) == [(0.5, state(1))]
+
+
+def test_a_watermark_is_written_over_the_one_before_it_by_the_newest_writer_alone(
+    store: FeatureStore,
+) -> None:
+    token = store.acquire("test")
+    first, second = Watermark("q", Epoch(1, 0), "{}"), Watermark("q", Epoch(1, 1), "{}")
+    assert store.watermark() is None
+    store.advance(first, None, token)
+    store.advance(second, first, token)
+    with pytest.raises(
+        BadState, match=r"knows micro-batch 1 of generation 1, not micro-batch 0 .*rebuild-store"
+    ):
+        store.advance(second, first, token)
+    with pytest.raises(BadState, match="not no micro-batch"):
+        store.advance(second, None, token)
+    store.acquire("newer")
+    with pytest.raises(Fenced, match="newer"):
+        store.advance(first, second, token)
+    assert store.watermark() == second
+
+
+def test_a_store_that_gave_no_such_token_was_set_back(store: FeatureStore) -> None:
+    token = store.acquire("test") + 1
+    for act in (
+        lambda: store.hold(token),
+        lambda: store.write(Kind.USER, {1.0: state(1)}, Epoch(1, 0), token),
+        lambda: store.advance(Watermark("q", Epoch(1, 0)), None, token),
+    ):
+        with pytest.raises(BadState, match=r"older copy .*`fraud replay rebuild-store --replace`"):
+            act()
+
+
+def test_all_entities_of_a_kind_are_cleared_also_those_that_cannot_be_read(store: FeatureStore) -> None:
+    token = store.acquire("test")
+    for kind in Kind:
+        store.write(kind, {1.0: state(math.inf), 2.0: state(1)}, Epoch(1, 0), token)
+    store.clear(Kind.USER, token)
+    assert store.stored(Kind.USER, [1.0, 2.0]) == [None, None]
+    assert list(store.entries(Kind.USER)) == []
+    assert all(store.stored(Kind.MERCHANT, [1.0, 2.0]))
+    store.acquire("newer")
+    with pytest.raises(Fenced, match="newer"):
+        store.clear(Kind.MERCHANT, token)
 
 
 def _write_in_process(url: str, key: float, token: int) -> None:
