@@ -200,6 +200,9 @@ class FeatureStore(Protocol):
         No snapshot: what is written meanwhile may come in either form, or twice.
         """
 
+    def values(self, kind: Kind) -> Iterator[tuple[float, bytes]]:
+        """Go through all entities as ``scan`` does, with their stored values as they are."""
+
     def entries(self, kind: Kind) -> Iterator[Entry]:
         """Go through all entities as ``scan`` does, without reading their states."""
 

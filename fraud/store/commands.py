@@ -1,4 +1,4 @@
-"""The commands ``fraud store inspect``, ``fraud store stats`` and ``fraud store expire``."""
+"""The commands ``fraud store inspect``, ``stats``, ``check`` and ``expire``."""
 
 import json
 import math
@@ -14,13 +14,15 @@ from fraud.errors import BadConfig, BadInput
 from fraud.settings.stream import StoreSettings
 from fraud.store import report
 from fraud.store.base import FeatureStore, Kind, open_store
+from fraud.store.check import check
 from fraud.store.retention import EXACT_AFTER_DAYS, expire_before_us
+from fraud.store.watermark import REBUILD
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
-    help="Look into the feature store, and forget idle entities.",
+    help="Look into the feature store, check it, and forget idle entities.",
 )
 
 StoreOption = Annotated[
@@ -90,6 +92,22 @@ def expire(
         counts = {kind: opened.expire(kind, before_us) for kind in Kind}
         opened.flush()
     typer.echo(f"deleted {counts[Kind.USER]:,} users and {counts[Kind.MERCHANT]:,} merchants")
+
+
+@app.command("check")
+def check_(store: StoreOption = "", as_json: JsonOption = False) -> None:
+    """Read every state; exit with 1 where some are corrupt, of another layout or in the future."""
+    with _open(store) as opened:
+        found = check(opened, time.time() * 1e6)
+    if as_json:
+        typer.echo(json.dumps(report.checked_json(found), indent=2))
+    else:
+        Console(highlight=False).print(report.checked_table(found))
+        for kind, fault, key, detail in found.named:
+            typer.echo(f"{kind} {key} (hash): {fault}: {detail}")
+    if not found.is_good:
+        typer.echo(f"the store must be rebuilt: stop the stream, then {REBUILD}", err=True)
+        raise typer.Exit(1)
 
 
 def _open(url: str) -> FeatureStore:

@@ -32,7 +32,7 @@ GROUP: Final = 1_000
 REPLACED_AT_ONCE: Final = 128
 """States that one transaction replaces at most: the scoring service waits for it, a few milliseconds."""
 PAUSE_S: Final = 5e-5
-"""Between two such transactions: LMDB's lock knows no turn, who has just let go of it would take it again."""
+"""Between two such transactions. LMDB's write lock is unfair: the same process would get it again."""
 _KEY: Final = Struct(">d")
 _TOKEN: Final = b"token"
 _WATERMARK: Final = b"watermark"
@@ -195,6 +195,10 @@ class LmdbStore:
     def scan(self, kind: Kind) -> Iterator[tuple[float, bytes]]:
         """See :class:`~fraud.store.FeatureStore`."""
         return self._walk(kind, lambda stored: bytes(newest_state(stored)))
+
+    def values(self, kind: Kind) -> Iterator[tuple[float, bytes]]:
+        """See :class:`~fraud.store.FeatureStore`."""
+        return self._walk(kind, bytes)
 
     def entries(self, kind: Kind) -> Iterator[Entry]:
         """See :class:`~fraud.store.FeatureStore`."""

@@ -200,11 +200,15 @@ class RedisStore:
 
     def scan(self, kind: Kind) -> Iterator[tuple[float, bytes]]:
         """See :class:`~fraud.store.FeatureStore`."""
+        return ((key, newest_state(stored)) for key, stored in self.values(kind))
+
+    def values(self, kind: Kind) -> Iterator[tuple[float, bytes]]:
+        """See :class:`~fraud.store.FeatureStore`."""
         for page in self._pages(kind):
             keys = [key for key, _ in page]
             for key, stored in zip(keys, self.stored(kind, keys), strict=True):
                 if stored is not None:  # deleted meanwhile
-                    yield key, newest_state(stored)
+                    yield key, stored
 
     def entries(self, kind: Kind) -> Iterator[Entry]:
         """See :class:`~fraud.store.FeatureStore`."""

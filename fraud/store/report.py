@@ -16,6 +16,7 @@ from fraud.features.definitions import ENTITIES
 from fraud.features.events import hash_text
 from fraud.features.snapshot import Snapshot, read_snapshot
 from fraud.store.base import FeatureStore, Kind
+from fraud.store.check import Checked, Fault
 from fraud.store.value import epoch_of, newest_state
 
 _DAY_US: Final = 86_400e6
@@ -154,6 +155,36 @@ def stats_table(found: list[Stats]) -> Table:
         ages = (f"{stats.age_days[name]:,.1f}" if stats.age_days else "-" for stats in found)
         table.add_row(f"{name}, days before the newest event", *ages)
     return table
+
+
+def checked_table(found: Checked) -> Table:
+    """Show what a check has found, a column a kind."""
+    mark = found.watermark
+    reached = f"micro-batch {mark.epoch.batch} of generation {mark.epoch.generation}" if mark else "none"
+    title = f"watermark: {reached}" + ("" if found.identity else "; the store is NOT WHOLE: rebuild it")
+    table = Table("", *(f"{kind}s" for kind in Kind), box=SIMPLE_HEAD, title=title, title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    table.add_row("entities", *(f"{found.entities[kind]:,}" for kind in Kind))
+    for fault in Fault:
+        table.add_row(fault, *(f"{found.faults[kind, fault]:,}" for kind in Kind))
+    return table
+
+
+def checked_json(found: Checked) -> dict[str, Any]:
+    """Tell the same as plain JSON values."""
+    mark = found.watermark
+    return {
+        "is_good": found.is_good,
+        "is_whole": bool(found.identity),
+        "watermark": {"query_id": mark.query_id, **mark.epoch._asdict()} if mark else None,
+        "entities": {kind: found.entities[kind] for kind in Kind},
+        "faults": {fault: {kind: found.faults[kind, fault] for kind in Kind} for fault in Fault},
+        "first": [
+            {"kind": kind, "fault": fault, "key": key, "detail": detail}
+            for kind, fault, key, detail in found.named
+        ],
+    }
 
 
 def _stats(kind: Kind, size: int, newest: np.ndarray[Any, Any], latest: float) -> Stats:

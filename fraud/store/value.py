@@ -66,9 +66,10 @@ def state_before(stored: bytes | None, epoch: Epoch) -> bytes | None:
     """Take the state as it was before ``epoch`` out of a stored value."""
     if stored is None:
         return None
+    newest = newest_state(stored)
     written, length = _HEADER.unpack_from(stored)
     if written < epoch.number:
-        return stored[_HEADER.size + length :]
+        return newest
     if written > epoch.number:
         raise written_later(written, epoch)
     return stored[_HEADER.size : _HEADER.size + length] or None
@@ -90,8 +91,29 @@ def replace_newest(stored: bytes | memoryview | None, state: bytes) -> bytes:
 
 
 def newest_state(stored: Raw) -> Raw:
-    """Take the newest state out of a stored value; a view's is a view."""
-    return stored[_HEADER.size + _HEADER.unpack_from(stored)[1] :]
+    """Take the newest state out of a stored value; a view's is a view.
+
+    Raises
+    ------
+    BadState
+        When the value is shorter than its header says.
+    """
+    if len(stored) < _HEADER.size:
+        raise _too_short(stored)
+    at = _HEADER.size + _HEADER.unpack_from(stored)[1]
+    if at + _COUNTED_OFFSET > len(stored):
+        raise _too_short(stored)
+    return stored[at:]
+
+
+def _too_short(stored: bytes | memoryview) -> BadState:
+    needed = _HEADER.size
+    if len(stored) >= needed:
+        needed += _HEADER.unpack_from(stored)[1] + _COUNTED_OFFSET
+    return BadState(
+        f"a stored value is corrupt: it has {len(stored):,} bytes and needs at least {needed:,}; run "
+        "`fraud store check`"
+    )
 
 
 def newest_event_us(state: bytes | memoryview) -> float:

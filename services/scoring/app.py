@@ -168,7 +168,9 @@ class App:
         if path == "/ready":
             self._service.see_that_it_takes_requests()
             self._service.see_that_all_threads_live()
-            return path, [JSON], b'{"status":"ready"}'
+            problem = self._service.states.problem
+            found = {"status": "degraded", "detail": problem} if problem else {"status": "ready"}
+            return path, [JSON], orjson.dumps(found)
         if path == "/metrics":
             return path, [(b"content-type", CONTENT_TYPE_LATEST.encode())], generate_latest()
         return path, [JSON], self._openapi

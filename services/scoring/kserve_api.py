@@ -106,9 +106,8 @@ class Endpoints:
 
     def _whole(self) -> bytes:
         if not self._service.is_whole():
-            raise Problem(
-                503, "no model is loaded, or the feature store is away: answers are degraded", (), 1
-            )
+            away = "no model is loaded, or the feature store is away"
+            raise Problem(503, f"{self._service.states.problem or away}: answers are degraded", (), 1)
         return orjson.dumps({"name": self._name, "ready": True})
 
     async def _score(self, reads: list[Callable[[], Transaction]]) -> list[bytes]:

@@ -39,6 +39,14 @@ CONFLICTS: Final = Counter(
     "fraud_scoring_conflicts_total", "Transactions folded again, another came between."
 )
 DEGRADED: Final = Counter("fraud_scoring_degraded_total", "Decisions taken without a part.", ["part"])
+BAD_STATES: Final = Counter(
+    "fraud_scoring_bad_states_total",
+    "Transactions refused because a state is corrupt, by entity.",
+    ["entity"],
+)
+STORE_REFUSED: Final = Gauge(
+    "fraud_scoring_store_refused", "1 while the store is not used: another layout, set back or deleted."
+)
 SHED: Final = Counter("fraud_scoring_shed_total", "Requests refused to keep the others fast.", ["reason"])
 OUTBOX: Final = Gauge("fraud_scoring_outbox_records", "Transactions that Kafka does not have yet.")
 PUBLISHED: Final = Counter("fraud_scoring_published_total", "Transactions that Kafka has taken.")

@@ -11,7 +11,7 @@ import orjson
 from fraud.contracts import Transaction, check_future
 from fraud.decide.experiment import Alias, ExperimentFile
 from fraud.decide.rules import RuleFile
-from fraud.errors import BadRecord, Unavailable
+from fraud.errors import BadRecord, BadState, Unavailable
 from fraud.http.problems import Problem, of_record
 from fraud.kafka.delivery import Kafka
 from fraud.model.breaker import CircuitBreaker
@@ -27,6 +27,7 @@ from services.scoring.outbox import Outbox, hand_to_stream
 from services.scoring.records import TransactionRequest, now, write_answer
 from services.scoring.scorer import Busy, Conflict, Scorer
 from services.scoring.settings import ScoringSettings
+from services.scoring.states import States
 
 MOST_ID: Final = 64
 """Characters of an id, as of the contract."""
@@ -66,11 +67,14 @@ class Service:
         self._breaker = CircuitBreaker(failures=3, cooldown_s=1.0)
         self._kafka_breaker = CircuitBreaker(failures=3, cooldown_s=2.0 * settings.kafka_timeout_s)
         self._salt = settings.log_salt or secrets.token_hex()
+        self.states = States(self.store, self._mask)
+        self.states.look()
         every_s = settings.rules_look_s
         self._watches = (
             Watch("rules", self._look_at_rules, every_s),
             Watch("experiment", self._look_at_experiment, every_s),
             Watch("labels", self._look_at_labels, every_s),
+            Watch("store", self.states.look, every_s),
         )
         metrics.RULES_INFO.labels(self.rules.rules.version).set(1.0)
 
@@ -136,7 +140,7 @@ class Service:
         except Problem:
             metrics.SHED.labels("outbox").inc()
             raise
-        if not self._breaker.allows():
+        if self.states.problem or not self._breaker.allows():
             return b""
         try:
             is_log_away = self.outbox.is_away
@@ -148,6 +152,10 @@ class Service:
             self._breaker.record(is_success=True)
             metrics.SHED.labels("busy").inc()
             raise Problem(429, str(error), (), 1) from error
+        except BadState as error:
+            self._breaker.record(is_success=True)
+            self.states.meet(record, error)
+            return b""
         except Unavailable as error:
             self._breaker.record(is_success=False)
             log.warning("transaction %s without the store: %s", self._mask(record.transaction_id), error)
@@ -207,7 +215,7 @@ class Service:
     def is_whole(self) -> bool:
         """Whether answers would be whole: the model is loaded and the store answers."""
         try:
-            return self.model.is_ready() and bool(self.store.identity())
+            return self.model.is_ready() and bool(self.store.identity()) and not self.states.problem
         except Unavailable:
             return False
 

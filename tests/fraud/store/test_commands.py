@@ -17,8 +17,9 @@ from fraud.features.engine import fold_events
 from fraud.features.events import event_of_label, event_of_transaction, hash_text, stack_events
 from fraud.features.snapshot import read_snapshot
 from fraud.settings.stream import StoreSettings
-from fraud.store import LATEST, Epoch, Kind, open_store
+from fraud.store import LATEST, Epoch, Kind, Watermark, open_store
 from fraud.store.commands import app
+from fraud.store.lmdb import _KEY
 from jobs.stream.settings import StreamSettings
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -190,3 +191,63 @@ def test_the_commands_look_where_the_stream_keeps_its_store(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert StoreSettings().store == StreamSettings().store
+
+
+def fold_one(entity: Any, when: datetime) -> bytes:
+    record = Transaction(transaction_id="t", event_time=when, user_id="u", merchant_id="m", amount=1.0)
+    (state,) = fold_events(entity, stack_events([event_of_transaction(record)]), {}).states.values()
+    return state
+
+
+def check(url: str, exit_code: int) -> Any:
+    result = CliRunner().invoke(app, ["check", "--store", url, "--json"], catch_exceptions=False)
+    assert result.exit_code == exit_code, result.output
+    if exit_code:
+        assert "`fraud replay rebuild-store --replace`" in result.stderr
+    return json.loads(result.stdout)
+
+
+def test_check_finds_nothing_in_a_store_as_the_fold_leaves_it(filled: str) -> None:
+    with open_store(filled) as store:
+        store.advance(Watermark("q", Epoch(2, 17)), None, store.acquire("test"))
+    found = check(filled, 0)
+    assert found["watermark"] == {"query_id": "q", "generation": 2, "batch": 17}
+    assert found["entities"] == {"user": 2, "merchant": 2}
+    assert found["first"] == []
+    assert "micro-batch 17 of generation 2" in run("check", "--store", filled)
+
+
+def test_check_finds_corrupt_foreign_and_future_states_among_good_ones(filled: str) -> None:
+    good, ahead = fold_one(USER, START), fold_one(USER, datetime.now(UTC) + timedelta(days=400))
+    bad = {11.0: good[:-8], 12.0: good[:-3], 13.0: fold_one(MERCHANT, START), 14.0: ahead}
+    with open_store(filled) as store:
+        store.write(Kind.USER, {10.0: good, **bad}, Epoch(2, 18), store.acquire("test"))
+    found = check(filled, 1)
+    assert {name: counts["user"] for name, counts in found["faults"].items()} == {
+        "corrupt": 2,
+        "another layout": 1,
+        "newest event in the future": 1,
+    }
+    assert sum(counts["merchant"] for counts in found["faults"].values()) == 0
+    assert {one["key"] for one in found["first"]} == {11, 12, 13, 14}
+    result = CliRunner().invoke(app, ["check", "--store", filled], env={"COLUMNS": "120"})
+    assert result.exit_code == 1
+    assert "user 11 (hash): corrupt" in result.stdout
+
+
+@pytest.mark.parametrize("damage", [b"", b"\1\2\3", bytes(8) + b"\xff\xff\xff\x7f" + bytes(100)])
+def test_check_finds_values_that_are_not_even_whole(filled: str, damage: bytes) -> None:
+    with open_store(filled) as store:
+        key = float(hash_text("ben"))
+        if filled.startswith("lmdb:"):
+            with store._begin(write=True, db=store._states[Kind.USER]) as txn:  # type: ignore[attr-defined]
+                txn.put(_KEY.pack(key), damage)
+        else:
+            store._client.set(store._name(Kind.USER, key), damage)  # type: ignore[attr-defined]
+    assert check(filled, 1)["faults"]["corrupt"] == {"user": 1, "merchant": 0}
+
+
+def test_check_finds_a_store_that_is_not_whole(filled: str) -> None:
+    with open_store(filled) as store:
+        store.renew(is_whole=False)
+    assert check(filled, 1)["is_whole"] is False

@@ -1,0 +1,126 @@
+"""Goes through a store and tells what is wrong: states that cannot be read, or that lie in the future."""
+
+import math
+import struct
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from itertools import islice
+from typing import Final
+
+import numpy as np
+
+from fraud.errors import BadState
+from fraud.features import kernel
+from fraud.features.definitions import ENTITIES
+from fraud.features.engine import fold_events
+from fraud.features.plan import EVENT_COLUMN, compile_plan
+from fraud.store.base import FeatureStore, Kind
+from fraud.store.value import newest_event_us, newest_state
+from fraud.store.watermark import Watermark
+
+AHEAD_US: Final = 5 * 60e6
+"""How far an event may lie ahead of the clock, microseconds."""
+AT_ONCE: Final = 500
+MOST_NAMED: Final = 20
+"""Entities that are named of each kind of finding."""
+_ENTITY: Final = {Kind(entity.name): entity for entity in ENTITIES}
+
+
+class Fault(StrEnum):
+    """What is wrong with a stored state."""
+
+    CORRUPT = "corrupt"
+    LAYOUT = "another layout"
+    FUTURE = "newest event in the future"
+
+
+@dataclass(slots=True)
+class Checked:
+    """What a check has found."""
+
+    watermark: Watermark | None
+    identity: str
+    """Empty while the store is not whole."""
+    entities: Counter[Kind] = field(default_factory=Counter)
+    faults: Counter[tuple[Kind, Fault]] = field(default_factory=Counter)
+    named: list[tuple[Kind, Fault, int, str]] = field(default_factory=list)
+    """Kind, fault, key (the hash of its name) and detail of the first ones."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing needs mending."""
+        return not self.faults and bool(self.identity)
+
+
+def check(store: FeatureStore, now_us: float) -> Checked:
+    """Read every state of a store; the stream and the scoring service may go on meanwhile.
+
+    Parameters
+    ----------
+    store
+        Of any backend.
+    now_us
+        The clock, microseconds.
+    """
+    found = Checked(store.watermark(), store.identity())
+    for kind in Kind:
+        values = store.values(kind)
+        while group := dict(islice(values, AT_ONCE)):
+            found.entities[kind] += len(group)
+            for key, fault, detail in faults_of(kind, group, now_us):
+                found.faults[kind, fault] += 1
+                if found.faults[kind, fault] <= MOST_NAMED:
+                    found.named.append((kind, fault, int(key), detail))
+    return found
+
+
+def faults_of(
+    kind: Kind, stored: Mapping[float, bytes], now_us: float = math.inf
+) -> Iterator[tuple[float, Fault, str]]:
+    """Find what is wrong among stored values: entity, fault and detail."""
+    states, layout = {}, compile_plan(_ENTITY[kind]).layout
+    for key, value in stored.items():
+        try:
+            states[key] = newest_state(value)
+        except BadState as error:
+            yield key, Fault.CORRUPT, str(error)
+    for key, detail in _unreadable(kind, states):
+        state = states.pop(key)
+        is_other = len(state) >= 8 and struct.unpack_from("<d", state)[0] != layout
+        yield key, Fault.LAYOUT if is_other else Fault.CORRUPT, detail
+    for key, state in states.items():
+        newest = newest_event_us(state)
+        if math.isnan(newest):
+            yield key, Fault.CORRUPT, "its newest event has no time"
+        elif newest > now_us + AHEAD_US:
+            yield key, Fault.FUTURE, f"its newest event is of {_words(newest)}"
+
+
+def _unreadable(kind: Kind, states: Mapping[float, bytes]) -> Iterable[tuple[float, str]]:
+    """Let the fold read states, all at once, and one by one where it refuses one."""
+    if _refusal(kind, states):
+        for key, state in list(states.items()):
+            if detail := _refusal(kind, {key: state}):
+                yield key, detail
+
+
+def _refusal(kind: Kind, states: Mapping[float, bytes]) -> str:
+    entity = _ENTITY[kind]
+    probes = np.zeros((len(states), kernel.EVENT_COLUMNS))
+    probes[:, EVENT_COLUMN[entity.name]] = list(states)
+    try:
+        features = compile_plan(entity).features[:1]
+        fold_events(entity, probes, states, keep_states=False, features=features)
+    except BadState as error:
+        return str(error)
+    return "" if all(states.values()) else "it is empty"
+
+
+def _words(time_us: float) -> str:
+    try:
+        return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="seconds")
+    except (OverflowError, ValueError, OSError):
+        return f"{time_us:.3g} microseconds"

@@ -1,0 +1,122 @@
+"""Whether the states of the feature store can be used: as a whole, and of one entity.
+
+A store whose states have another layout, that was set back, or that was deleted under the service is treated
+as away until it has been rebuilt. A corrupt state of one entity is a problem of that entity's transactions.
+"""
+
+import logging
+from collections.abc import Callable
+from itertools import islice
+from typing import Final
+
+from fraud.contracts import Transaction
+from fraud.errors import BadState, Unavailable
+from fraud.features.events import hash_text
+from fraud.http.problems import Problem
+from fraud.store import FeatureStore, Kind, Watermark
+from fraud.store.check import Fault, faults_of
+from fraud.store.watermark import REBUILD
+from services.scoring import metrics
+
+SAMPLE: Final = 200
+"""States of each kind that are looked at to judge the whole store."""
+log = logging.getLogger(__name__)
+
+
+class States:
+    """Watches a store beside the requests.
+
+    Parameters
+    ----------
+    store
+        The stream's.
+    mask
+        Hides an id in the log.
+    """
+
+    def __init__(self, store: FeatureStore, mask: Callable[[str], str]) -> None:
+        self._store, self._mask = store, mask
+        self._known: tuple[str, Watermark | None] = "", None
+        self.problem = ""
+        """Why no transaction may be counted in the store, and what mends it; empty while all may."""
+
+    def look(self, *, is_thorough: bool = False) -> None:
+        """Judge the whole store anew; one that does not answer stays as it was judged.
+
+        Parameters
+        ----------
+        is_thorough
+            Read a sample of the states even where the store is known and was good.
+        """
+        try:
+            found = self._find(is_thorough=is_thorough or bool(self.problem))
+        except Unavailable:
+            return
+        if found and found != self.problem:
+            log.error("the feature store is not used: %s", found)
+        self.problem = found
+        metrics.STORE_REFUSED.set(bool(found))
+
+    def meet(self, record: Transaction, error: BadState) -> None:
+        """Take in that a transaction's states cannot be read; returns where the whole store cannot.
+
+        Raises
+        ------
+        Problem
+            503, where it is a state of this user or this merchant alone.
+        """
+        self.look(is_thorough=True)
+        if self.problem:
+            return
+        try:
+            kinds = [kind for kind, name in _ids(record).items() if self._is_bad(kind, name)]
+        except Unavailable:
+            return
+        for kind in kinds:
+            metrics.BAD_STATES.labels(kind).inc()
+        names = " and ".join(kinds) or "user or merchant"
+        log.error("transaction %s is refused: %s", self._mask(record.transaction_id), error)
+        raise Problem(
+            503,
+            f"the stored state of this {names} is corrupt; nothing was counted; `fraud store check` lists "
+            f"such states; to mend them stop the stream, {REBUILD}, and send this again",
+        ) from error
+
+    def _is_bad(self, kind: Kind, name: str) -> bool:
+        key = float(hash_text(name))
+        (stored,) = self._store.stored(kind, [key])
+        return stored is not None and any(faults_of(kind, {key: stored}))
+
+    def _find(self, *, is_thorough: bool) -> str:
+        try:
+            self._store.instance()
+            identity, mark = self._store.identity(), self._store.watermark()
+        except BadState as error:
+            return f"{error}; then restart the scoring service"
+        before_identity, before = self._known
+        if identity and identity == before_identity and before is not None and _is_behind(mark, before):
+            return (
+                "the feature store was emptied or replaced by an older copy; put the newest back, or "
+                f"{REBUILD}"
+            )
+        self._known = identity, mark
+        return self._other_layout() if is_thorough or identity != before_identity else ""
+
+    def _other_layout(self) -> str:
+        for kind in Kind:
+            sample = dict(islice(self._store.values(kind), SAMPLE))
+            faults = [fault for _, fault, _ in faults_of(kind, sample)]
+            if 2 * faults.count(Fault.LAYOUT) > len(sample):
+                return (
+                    f"the states of {kind}s in the feature store were written with another layout, by "
+                    f"another release; run that release again, or stop the stream and {REBUILD}"
+                )
+        return ""
+
+
+def _ids(record: Transaction) -> dict[Kind, str]:
+    return {Kind.USER: record.user_id, Kind.MERCHANT: record.merchant_id}
+
+
+def _is_behind(mark: Watermark | None, before: Watermark) -> bool:
+    return mark is None or mark.epoch < before.epoch
