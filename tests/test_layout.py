@@ -3,12 +3,13 @@
 import ast
 import re
 import subprocess
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 from fraud.cli import COMMANDS
-from tests.edges import edges, imports_of, modules, room_of
+from tests.edges import edges, imports_of, modules, our_imports, room_of
 
 ROOT = Path(__file__).parent.parent
 TOP_LEVEL = {
@@ -93,6 +94,13 @@ def test_a_program_imports_only_the_library_and_itself() -> None:
         for one in found
     ]
     assert wrong == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    order = TopologicalSorter[str]()
+    for one in our_imports():
+        order.add(one.module, one.imported)
+    order.prepare()  # raises CycleError, which names the circle
 
 
 @pytest.mark.parametrize(("engine", "rooms"), ENGINES.items())

@@ -27,7 +27,7 @@ from fraud.features.events import events_of_labels, events_of_transactions, hash
 from fraud.features.kernel import Floats
 from fraud.log.arrival import COLUMNS, SEQUENCES, Ints, Reach, order_between
 from fraud.store import Epoch
-from fraud.store.base import BATCH_BITS
+from fraud.store.records import BATCH_BITS
 
 Options = Mapping[str, str]
 NO_OPTIONS: Final[Options] = {}

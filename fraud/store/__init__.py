@@ -1,7 +1,9 @@
 """The feature store: one state per user and per merchant, exactly once under replay."""
 
 from fraud.store.answers import Answer, Answers, Change, Claim, Found
-from fraud.store.base import LATEST, Entry, Epoch, FeatureStore, Kind, open_store
+from fraud.store.base import FeatureStore
+from fraud.store.open import open_store
+from fraud.store.records import LATEST, Entry, Epoch, Kind
 from fraud.store.watermark import Watermark
 
 __all__ = [

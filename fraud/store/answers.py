@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple, Protocol
 
-from fraud.store.base import Epoch, Kind
+from fraud.store.records import Epoch, Kind
 
 _HEAD: Final = struct.Struct("<q16sI")
 UNCLAIMED: Final = -1

@@ -1,4 +1,4 @@
-"""What a feature store promises, whatever holds it, and how one is opened by URL.
+"""What a feature store promises, whatever holds it.
 
 A stored state carries the epoch that wrote it and the state before (``fraud.store.value``): the
 micro-batch of that epoch, run again, starts from the state before, so that every transaction counts
@@ -7,65 +7,11 @@ writes by compare-and-set (``FeatureStore.replace``).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
-from urllib.parse import urlsplit
+from typing import Protocol, Self
 
-from fraud.errors import BadConfig
-
-if TYPE_CHECKING:
-    from fraud.store.answers import Answers
-    from fraud.store.watermark import Watermark
-
-BATCH_BITS: Final = 40
-"""Low bits of an epoch's number, which count the micro-batches of a generation."""
-
-
-class Kind(StrEnum):
-    """Whose states."""
-
-    USER = "user"
-    MERCHANT = "merchant"
-
-
-class Epoch(NamedTuple):
-    """Which micro-batch writes: the run of a query (its checkpoint) and the number of its batch.
-
-    A new checkpoint gets the next generation, so that its first batch is newer than all before.
-    """
-
-    generation: int
-    batch: int
-
-    @property
-    def number(self) -> int:
-        """One growing number for both."""
-        return (self.generation << BATCH_BITS) + self.batch
-
-    @classmethod
-    def of(cls, number: int) -> Self:
-        """Read the growing number back.
-
-        Examples
-        --------
-        >>> Epoch.of(Epoch(3, 8).number)
-        Epoch(generation=3, batch=8)
-        """
-        return cls(number >> BATCH_BITS, number & ((1 << BATCH_BITS) - 1))
-
-
-LATEST: Final = Epoch(1 << 22, 0)
-"""Later than every micro-batch: who reads with it gets the newest states, whoever wrote them."""
-
-
-class Entry(NamedTuple):
-    """One entity of a store, without its state."""
-
-    key: float
-    newest_event_us: float
-    """Event time of its newest event, microseconds; minus infinity when it has had none."""
-    stored_bytes: int
-    """Size of its stored value: the newest state and the one before it."""
+from fraud.store.answers import Answers
+from fraud.store.records import Entry, Epoch, Kind
+from fraud.store.watermark import Watermark
 
 
 class FeatureStore(Protocol):
@@ -102,10 +48,10 @@ class FeatureStore(Protocol):
             When the file was deleted or replaced since it was opened.
         """
 
-    def watermark(self) -> "Watermark | None":
+    def watermark(self) -> Watermark | None:
         """Tell the newest micro-batch that the store holds whole; None where no stream has run."""
 
-    def advance(self, watermark: "Watermark", before: "Watermark | None", token: int) -> None:
+    def advance(self, watermark: Watermark, before: Watermark | None, token: int) -> None:
         """Write a watermark over the one ``before`` it; all states of its micro-batch must be written.
 
         Raises
@@ -180,7 +126,7 @@ class FeatureStore(Protocol):
             False at the beginning: until the end nobody may score from it. True at the end.
         """
 
-    def answers(self) -> "Answers":
+    def answers(self) -> Answers:
         """Open what the scoring service keeps beside the states."""
 
     def flush(self) -> None:
@@ -245,25 +191,3 @@ class FeatureStore(Protocol):
 
     def __exit__(self, *exc: object) -> None:
         """Close."""
-
-
-def open_store(url: str) -> FeatureStore:
-    """Open a store: ``lmdb:///folder`` on this machine, ``redis://host:6379/0`` (also Valkey) in a cluster.
-
-    Raises
-    ------
-    BadConfig
-        When the URL names no known kind of store, or the server is not set up to hold one.
-    Unavailable
-        When the store cannot be reached.
-    """
-    parts = urlsplit(url)
-    if parts.scheme == "lmdb" and parts.path and not parts.netloc:  # lmdb://a/b would mean /b
-        from fraud.store.lmdb import LmdbStore  # noqa: PLC0415  a backend is loaded when it is named
-
-        return LmdbStore(parts.path)
-    if parts.scheme in {"redis", "rediss", "unix"}:
-        from fraud.store.redis import RedisStore  # noqa: PLC0415
-
-        return RedisStore(url)
-    raise BadConfig(f"store URL {url!r}: write lmdb:///folder or redis://host:port/database")

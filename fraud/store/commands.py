@@ -13,8 +13,10 @@ from rich.console import Console
 from fraud.errors import BadConfig, BadInput
 from fraud.settings.stream import StoreSettings
 from fraud.store import report
-from fraud.store.base import FeatureStore, Kind, open_store
+from fraud.store.base import FeatureStore
 from fraud.store.check import check
+from fraud.store.open import open_store
+from fraud.store.records import Kind
 from fraud.store.retention import EXACT_AFTER_DAYS, expire_before_us
 from fraud.store.watermark import REBUILD
 

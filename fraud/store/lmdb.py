@@ -13,8 +13,8 @@ from typing import Any, Final, Self, TypeVar
 import lmdb
 
 from fraud.errors import BadState, Unavailable
-from fraud.store.base import Entry, Epoch, Kind
 from fraud.store.lmdb_answers import IDENTITY, TABLES, LmdbAnswers
+from fraud.store.records import Entry, Epoch, Kind
 from fraud.store.value import (
     encode_value,
     newest_event_us,

@@ -22,7 +22,7 @@ from fraud.store.answers import (
     encode_answer,
     record_of,
 )
-from fraud.store.base import Epoch, Kind
+from fraud.store.records import Epoch, Kind
 from fraud.store.value import replace_newest, version_of
 
 IDENTITY: Final = b"identity"

@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 
 from fraud.errors import Unavailable
 from fraud.store import answer_scripts, scripts
-from fraud.store.base import Entry, Epoch, Kind
+from fraud.store.records import Entry, Epoch, Kind
 from fraud.store.redis_answers import RedisAnswers
 from fraud.store.redis_server import connect
 from fraud.store.value import (

@@ -20,7 +20,7 @@ from fraud.store.answers import (
     encode_answer,
     record_of,
 )
-from fraud.store.base import Epoch, Kind
+from fraud.store.records import Epoch, Kind
 from fraud.store.value import FIRST_SEEN, header_of, newest_event_us
 
 GROUP: Final = 500

@@ -15,8 +15,9 @@ from fraud.errors import BadInput
 from fraud.features.definitions import ENTITIES
 from fraud.features.events import hash_text
 from fraud.features.snapshot import Snapshot, read_snapshot
-from fraud.store.base import FeatureStore, Kind
+from fraud.store.base import FeatureStore
 from fraud.store.check import Checked, Fault
+from fraud.store.records import Kind
 from fraud.store.value import epoch_of, newest_state
 
 _DAY_US: Final = 86_400e6

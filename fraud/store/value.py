@@ -12,7 +12,7 @@ import struct
 from typing import Final, TypeVar
 
 from fraud.errors import BadState, Fenced
-from fraud.store.base import Epoch
+from fraud.store.records import Epoch
 
 _HEADER: Final = struct.Struct("<qI")
 _NEWEST: Final = struct.Struct("<d")

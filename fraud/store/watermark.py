@@ -8,7 +8,7 @@ import json
 from typing import NamedTuple, Self
 
 from fraud.errors import BadState
-from fraud.store.base import Epoch
+from fraud.store.records import Epoch
 
 REBUILD = "run `fraud replay rebuild-store --replace`"
 

@@ -26,7 +26,7 @@ from fraud.log.matching import match
 from fraud.log.refold import Refolded, refold, scratch_store
 from fraud.log.tables import NO_OPTIONS, SLICE_ROWS, Log, Options, Table
 from fraud.store import Epoch
-from fraud.store.base import BATCH_BITS
+from fraud.store.records import BATCH_BITS
 
 _IDENTITY: Final = tuple(name for name in COLUMNS if name != "received_at")
 
