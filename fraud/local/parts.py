@@ -199,6 +199,7 @@ def _scoring_environment(place: Place) -> dict[str, str]:
         "FRAUD_SCORING_HOST": place.settings.host,
         "FRAUD_SCORING_PORT": str(place.ports["scoring"]),
         "FRAUD_SCORING_STORE_URL": f"lmdb://{place.folder('stream') / 'store'}",
+        "FRAUD_SCORING_DELTA": str(place.folder("stream") / "delta"),
         "FRAUD_SCORING_KAFKA_BOOTSTRAP": place.address("kafka"),
         "FRAUD_SCORING_MLFLOW_URI": place.url("mlflow"),
         "FRAUD_SCORING_MODEL": f"models:/{MODEL_NAME}@{MODEL_ALIAS}",

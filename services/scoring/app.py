@@ -5,6 +5,7 @@
 (``services.scoring.kserve_api``). No framework stands between: it would cost as much as all else together.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -32,6 +33,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 JSON: Final = (b"content-type", b"application/json")
 BESIDE: Final = 4
 """Threads for all but scores."""
+UNKNOWN: Final = 8
+"""Labels that may wait for a look into the tables."""
 DETAILED: Final = 20
 """Wrong transactions of one batch whose fields are named; the others are said to be wrong."""
 _OPEN: Final = frozenset({"/health", "/ready", "/metrics", "/openapi.json"})
@@ -63,6 +66,8 @@ class App:
         self._turns = Turns(settings.max_waiting, settings.threads or (0 if service.is_local else POOL))
         # Lookups, labels and probes wait for the store and Kafka: beside the scores, not among them.
         self._beside = Turns(settings.max_waiting, BESIDE)
+        self._unknown = Turns(UNKNOWN, 1) if settings.delta else self._beside
+        """Looks into the tables: one at a time, beside everything else."""
         self._batches = Batches(settings, self._turns, self._limit)
         self._kserve = kserve_api.Endpoints(
             service, partial(self._score, is_of_batch=True), self._batches, self._turns, self._beside
@@ -126,7 +131,7 @@ class App:
             )
         if path == "/v1/labels":
             body = await self._bodies.read(headers, receive, MOST_RECORD)
-            return path, [JSON], await self._beside.run(partial(self._take_label, body, client.name))
+            return path, [JSON], await self._take_label(body, client.name)
         if path.startswith(_DECISIONS):
             transaction_id = path.removeprefix(_DECISIONS)  # decoded by the server
             found = await self._beside.run(lambda: orjson.dumps(self._service.find(transaction_id)))
@@ -190,12 +195,19 @@ class App:
                     found.append(_WRONG if is_wrong and wrong > DETAILED else problem.body())
         return b'{"answers":[' + b",".join(found) + b"]}"
 
-    def _take_label(self, raw: bytes, client: str) -> bytes:
+    async def _take_label(self, raw: bytes, client: str) -> bytes:
         request = bodies.parse(LabelRequest, raw)
+        labels, wait_s = self._service.labels, self._settings.delta_timeout_s
         try:
-            status = self._service.labels.take(request, client)
+            status = await self._beside.run(partial(labels.take, request, client))
+            if status is None:
+                async with asyncio.timeout(wait_s if self._settings.delta else None):
+                    status = await self._unknown.run(partial(labels.take_unknown, request, client))
         except Unavailable as error:
             raise Problem(503, str(error), (), 2) from error
+        except TimeoutError as error:
+            words = "send the label again, or user_id, merchant_id and event_time of the transaction with it"
+            raise Problem(503, f"the tables did not answer in {wait_s:g} s: {words}", (), 2) from error
         return orjson.dumps({"transaction_id": request.transaction_id, "status": status})
 
     async def _live(self, receive: Receive, send: Send) -> None:

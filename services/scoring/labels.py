@@ -1,26 +1,39 @@
-"""Verdicts by transaction_id: looked up among the answers, and sent on to the topic ``labels``."""
+"""Verdicts by transaction_id: looked up among the answers and in the tables, and sent on.
 
+Reads the store and the Delta table ``transactions``; writes the topics ``labels`` and ``dead-letters``
+(a kept label whose transaction never became known).
+"""
+
+import base64
 import logging
 import threading
-from datetime import datetime
-from pathlib import Path
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
-from fraud.contracts import LABELS, MOST_AHEAD_S, Label, check_future
+from fraud.contracts import DEAD_LETTERS, LABELS, DeadLetter, Label, check_future
 from fraud.contracts.wire import EventTime, Identifier
 from fraud.errors import BadRecord, Unavailable
 from fraud.http.access import ANYONE
 from fraud.http.problems import Problem, of_record
 from fraud.kafka.delivery import Kafka
+from services.scoring import metrics
+from services.scoring.pending import PendingLabel, PendingLabels
 from services.scoring.records import now
 from services.scoring.scorer import Scorer
+from services.scoring.settings import ScoringSettings
+from services.scoring.tables import KEYS, Tables
 
 SOURCE: Final = "api:"
 """Before the client's name, in a label's source; the console's labels begin with another word."""
-_KEYS: Final = ("user_id", "merchant_id", "event_time")
+MOST_A_LOOK: Final = 500
+"""Transactions whose kept labels are looked at together."""
+_SEND_KEYS: Final = "send its user_id, merchant_id and event_time with the label"
+Keys = Mapping[str, Any]
 Detail = Annotated[str, Field(min_length=1, max_length=27)]
 log = logging.getLogger(__name__)
 
@@ -64,21 +77,28 @@ class Labels:
         Knows the transactions.
     kafka
         Takes the labels.
-    pending
-        File for the verdicts on transactions that are not known yet; None: they are refused.
-    most_ahead_s
-        How far a verdict may be dated ahead of the present, seconds.
+    settings
+        Of the service: where it looks transactions up, and which labels it keeps.
     """
 
-    def __init__(
-        self, scorer: Scorer, kafka: Kafka, pending: Path | None, most_ahead_s: float = MOST_AHEAD_S
-    ) -> None:
-        self._scorer, self._kafka, self._pending = scorer, kafka, pending
-        self._most_ahead_s = most_ahead_s
+    def __init__(self, scorer: Scorer, kafka: Kafka, settings: ScoringSettings) -> None:
+        self._scorer, self._kafka, self._most_ahead_s = scorer, kafka, settings.most_ahead_s
+        self._keep_s = settings.pending_days * 86_400.0
+        self._tables = (
+            Tables(settings.delta, settings.delta_options, settings.delta_timeout_s)
+            if settings.delta
+            else None
+        )
+        self._pending = (
+            PendingLabels(settings.pending_file, settings.max_pending, time.time())
+            if settings.labels_pending
+            else None
+        )
         self._lock = threading.Lock()
+        """Held while labels are sent: those of one transaction go in order."""
 
-    def take(self, request: LabelRequest, client: str = ANYONE.name) -> str:
-        """Send a verdict on; returns ``accepted`` or ``pending``.
+    def take(self, request: LabelRequest, client: str = ANYONE.name) -> str | None:
+        """Send a verdict on; returns ``accepted``, or None: call :meth:`take_unknown`, which takes longer.
 
         Parameters
         ----------
@@ -88,58 +108,131 @@ class Labels:
         Raises
         ------
         Problem
-            422, when it is dated into the future, or its keys are not the transaction's; 404, when the
-            transaction is not known, the label has no keys, and labels are not kept.
+            422, when it is dated into the future, or its keys are not the transaction's.
         Unavailable
-            When Kafka does not take it; send it again.
+            When Kafka or the store does not answer; send it again.
         """
         self._refuse_future(request)
-        request = _Named(**request.model_dump() | {"source": source_of(client, request.source)})
-        label = self._label_of(request)
-        if label is None:
-            if self._pending is None:
-                raise Problem(
-                    404,
-                    "no transaction of this id was scored here, or its answer is not kept any more: send its "
-                    "user_id, merchant_id and event_time with the label",
-                )
-            self._keep(self._pending, request)
-            return "pending"
-        self.resolve()  # an older verdict on it may be kept: the last one that is sent holds
-        self._send(label)
+        keys = self._keys_of(request)
+        if keys is None:
+            return None
+        self._send_after_kept(_named(request, client), keys)
         return "accepted"
 
-    def resolve(self) -> int:
-        """Send on the kept verdicts whose transactions have become known; returns how many.
+    def take_unknown(self, request: LabelRequest, client: str = ANYONE.name) -> str:
+        """Take a verdict on a transaction that the store does not know; returns ``accepted`` or ``pending``.
 
-        Lines that a crash has torn go to a file beside (``.torn``).
+        Raises
+        ------
+        Problem
+            404, when the tables do not know it either, and labels are not kept; 409, when they know several.
+        Unavailable
+            When the tables or Kafka do not answer, or too many labels are kept.
         """
-        if self._pending is None or not self._pending.exists():
+        found = self._tables.keys_of([request.transaction_id]) if self._tables else {}
+        known = found.get(request.transaction_id, [])
+        if len(known) > 1:
+            raise Problem(409, f"{len(known)} transactions have this id: {_SEND_KEYS}")
+        if known:
+            self._send_after_kept(_named(request, client), known[0])
+            return "accepted"
+        if self._pending is None:
+            where = "it is not in the tables either" if self._tables else "its answer is not kept any more"
+            raise Problem(404, f"no transaction of this id was scored here, or {where}: {_SEND_KEYS}")
+        timed = _named(request, client)
+        self._pending.keep(request.transaction_id, timed.model_dump_json().encode(), time.time())
+        metrics.LABELS_PENDING.set(len(self._pending))
+        return "pending"
+
+    def resolve(self, at_s: float | None = None) -> int:
+        """Send on the kept verdicts that are due and whose transactions have become known; returns how many.
+
+        Parameters
+        ----------
+        at_s
+            Unix time, seconds; now by default.
+        """
+        if self._pending is None:
             return 0
-        with self._lock:
-            left, torn, sent = [], [], 0
-            for line in filter(None, self._pending.read_bytes().splitlines()):
-                try:
-                    request = _Named.model_validate_json(line)
-                except ValidationError:
-                    torn.append(line)
-                    continue
-                label = self._label_of(request)
-                if label is None:
-                    left.append(line)
-                    continue
-                self._send(label)
-                sent += 1
-            if torn:
-                aside = self._pending.with_suffix(".torn")
-                log.error("%d kept labels are torn and cannot be sent: they lie in %s", len(torn), aside)
-                with aside.open("ab") as opened:
-                    opened.writelines(line + b"\n" for line in torn)
-            if sent or torn:
-                partial = self._pending.with_suffix(".partial")
-                partial.write_bytes(b"".join(line + b"\n" for line in left))
-                partial.replace(self._pending)
+        at_s = time.time() if at_s is None else at_s
+        due = self._pending.due(at_s, MOST_A_LOOK)
+        known = self._look_up(due)
+        sent = 0
+        for transaction_id, keys in known.items():
+            with self._lock:
+                sent += self._send_kept(transaction_id, keys)
+        unknown = [one for one in due if one not in known]
+        for transaction_id in unknown:
+            with self._lock:
+                self._expire(transaction_id, at_s)
+        self._pending.put_off(unknown, at_s)
+        metrics.LABELS_PENDING.set(len(self._pending))
         return sent
+
+    def close(self) -> None:
+        """Close the file of the kept labels."""
+        if self._pending is not None:
+            self._pending.close()
+
+    def _look_up(self, transaction_ids: list[str]) -> dict[str, Keys]:
+        """Find the keys of transactions: in the store, and of the rest at once in the tables."""
+        known = {one: keys for one in transaction_ids if (keys := self._keys_of_answer(one)) is not None}
+        rest = [one for one in transaction_ids if one not in known]
+        if not rest or self._tables is None:
+            return known
+        try:
+            found = self._tables.keys_of(rest)
+        except Unavailable as error:
+            log.warning("kept labels wait on: %s", error)
+            return known
+        return known | {one: keys[0] for one, keys in found.items() if len(keys) == 1}
+
+    def _send_after_kept(self, request: LabelRequest, keys: Keys) -> None:
+        """Send a label; an older one of its transaction may be kept, and the last one that is sent holds."""
+        with self._lock:
+            self._send_kept(request.transaction_id, keys)
+            self._send(_label(request, keys))
+
+    def _send_kept(self, transaction_id: str, keys: Keys) -> int:
+        if self._pending is None:
+            return 0
+        kept = self._pending.of(transaction_id)
+        for one in kept:
+            try:
+                label = _label(_Named.model_validate_json(one.request), keys)
+            except ValidationError as error:  # of an older version
+                self._bury(one, "invalid_label", f"the label does not fit its contract: {error}")
+                continue
+            self._send(label)
+            self._pending.remove(one)
+        return len(kept)
+
+    def _expire(self, transaction_id: str, at_s: float) -> None:
+        for one in self._pending.of(transaction_id) if self._pending else ():
+            if one.kept_at_s + self._keep_s <= at_s:
+                days = self._keep_s / 86_400.0
+                words = f"no single transaction of the id {transaction_id} became known in {days:g} days"
+                self._bury(one, "unknown_transaction", words)
+
+    def _bury(self, one: PendingLabel, reason: str, detail: str) -> None:
+        """Make a dead letter of a kept label."""
+        letter = DeadLetter(
+            topic=LABELS,
+            partition=-1,
+            offset=one.id,
+            received_at=datetime.fromtimestamp(one.kept_at_s, UTC),
+            reason=reason,
+            detail=detail,
+            raw=base64.b64encode(one.request),
+            processed_at=now(),
+            epoch=-1,
+        )
+        message = (DEAD_LETTERS, f"{LABELS}--1-{one.id}", letter.model_dump_json().encode())
+        if not all(self._kafka.send([message])):
+            raise Unavailable("Kafka did not take the dead letter of a kept label")
+        metrics.LABELS_EXPIRED.labels(reason).inc()
+        if self._pending is not None:
+            self._pending.remove(one)
 
     def _refuse_future(self, request: LabelRequest) -> None:
         """Refuse, also where it would be kept, a verdict that carries a time of the future."""
@@ -148,24 +241,7 @@ class Labels:
         except BadRecord as error:
             raise of_record(error) from error
 
-    def _keep(self, file: Path, request: LabelRequest) -> None:
-        timed = request.model_copy(update={"label_time": request.label_time or now()})
-        with self._lock, file.open("ab") as opened:
-            opened.write(b"\n" + timed.model_dump_json().encode())  # the line before may be torn
-
-    def _label_of(self, request: LabelRequest) -> Label | None:
-        keys = self._keys_of(request)
-        if keys is None:
-            return None
-        return Label(
-            transaction_id=request.transaction_id,
-            **keys,
-            label_time=request.label_time or now(),
-            is_fraud=request.is_fraud,
-            source=request.source,
-        )
-
-    def _keys_of(self, request: LabelRequest) -> dict[str, Any] | None:
+    def _keys_of(self, request: LabelRequest) -> Keys | None:
         """Find the keys of a transaction: those of its answer, else those of the request.
 
         Raises
@@ -173,18 +249,25 @@ class Labels:
         Problem
             422, when the request names others than the answer.
         """
-        given = {name: getattr(request, name) for name in _KEYS} if request.user_id is not None else None
-        found = self._scorer.find(request.transaction_id)
-        if found is None:
+        given = {name: getattr(request, name) for name in KEYS} if request.user_id is not None else None
+        keys = self._keys_of_answer(request.transaction_id)
+        if keys is None:
             return given
-        scored = orjson.loads(found.record)
-        keys = {name: scored[name] for name in _KEYS}
-        keys["event_time"] = datetime.fromisoformat(scored["event_time"])
         for name, value in (given or {}).items():
             if value != keys[name]:
                 words = "the transaction that was scored here has another one"
                 raise Problem(422, f"{name}: {words}", [{"field": name, "message": words}])
         return keys
+
+    def _keys_of_answer(self, transaction_id: str) -> Keys | None:
+        found = self._scorer.find(transaction_id)
+        if found is None:
+            return None
+        scored = orjson.loads(found.record)
+        return {
+            **{name: scored[name] for name in KEYS},
+            "event_time": datetime.fromisoformat(scored["event_time"]),
+        }
 
     def _send(self, label: Label) -> None:
         if not all(self._kafka.send([(LABELS, label.user_id, label.model_dump_json().encode())])):
@@ -200,3 +283,19 @@ def source_of(client: str, detail: str | None = None) -> str:
     ('api:gateway:chargeback', 'api:gateway')
     """
     return f"{SOURCE}{client}" + (f":{detail}" if detail else "")
+
+
+def _named(request: LabelRequest, client: str) -> _Named:
+    """Give a request its whole source, and the time of now where it has none."""
+    source, time_ = source_of(client, request.source), request.label_time or now()
+    return _Named(**request.model_dump() | {"source": source, "label_time": time_})
+
+
+def _label(request: LabelRequest, keys: Keys) -> Label:
+    return Label(
+        transaction_id=request.transaction_id,
+        **keys,
+        label_time=request.label_time or now(),
+        is_fraud=request.is_fraud,
+        source=request.source,
+    )

@@ -55,6 +55,10 @@ RULES_INFO: Final = Gauge("fraud_scoring_rules_info", "1 for the rules in force.
 RULES_REFUSED: Final = Gauge("fraud_scoring_rules_refused", "1 while the file of rules is wrong.")
 RULE_HITS: Final = Counter("fraud_scoring_rule_hits_total", "Decisions that a rule held for.", ["rule"])
 ARMS: Final = Counter("fraud_scoring_arms_total", "Transactions decided in an experiment, by arm.", ["arm"])
+LABELS_PENDING: Final = Gauge("fraud_scoring_labels_pending", "Labels that wait for their transactions.")
+LABELS_EXPIRED: Final = Counter(
+    "fraud_scoring_labels_expired_total", "Kept labels that became dead letters, by reason.", ["reason"]
+)
 MODEL_INFO: Final = Gauge(
     "fraud_scoring_model_info", "1 for the model in use.", ["model", "version", "is_fast"]
 )

@@ -39,6 +39,10 @@ ANSWER: Final = {
 }
 ACCEPTED: Final = {"transaction_id": "t-0001", "status": "accepted"}
 LABEL: Final = {"transaction_id": "t-0001", "is_fraud": True, "source": "chargeback"}
+LABEL_WITH_KEYS: Final = {
+    **LABEL,
+    **{name: TRANSACTION[name] for name in ("user_id", "merchant_id", "event_time")},
+}
 DECISION: Final = {
     **TRANSACTION,
     **{name: value for name, value in ANSWER.items() if name != "transaction_id"},
@@ -76,14 +80,23 @@ def document(name: str = "fraud", most: int = 500) -> dict[str, Any]:
             "(Inference-Header-Content-Length).",
         },
         "paths": {
-            "/v1/score": _post("Decide one transaction", "TransactionRequest", TRANSACTION, "Answer", ANSWER),
-            "/v1/score/batch": _many("Decide many, one after another", "transactions", "answers", most),
+            "/v1/score": _post(
+                "Decide one transaction (scope score)", "TransactionRequest", TRANSACTION, "Answer", ANSWER
+            ),
+            "/v1/score/batch": _many(
+                "Decide many, one after another (scope score)", "transactions", "answers", most
+            ),
             "/v1/labels": _post(
-                "Take the verdict on a transaction", "LabelRequest", LABEL, "Accepted", ACCEPTED
+                "Take the verdict on a transaction; with its user_id, merchant_id and event_time also where "
+                "the service does not know it (scope label)",
+                "LabelRequest",
+                LABEL_WITH_KEYS,
+                "Accepted",
+                ACCEPTED,
             ),
             "/v1/decisions/{transaction_id}": {
                 "get": {
-                    "summary": "What was answered, with the features that it was made of",
+                    "summary": "What was answered, with the features that it was made of (scope read)",
                     "operationId": "decision",
                     "parameters": [
                         {
@@ -93,7 +106,7 @@ def document(name: str = "fraud", most: int = 500) -> dict[str, Any]:
                             "schema": {"type": "string", "minLength": 1, "maxLength": 64},
                         }
                     ],
-                    "responses": _responses(_ref("ScoredTransaction"), DECISION, (401, 404, 429, 503)),
+                    "responses": _responses(_ref("ScoredTransaction"), DECISION, (401, 403, 404, 429, 503)),
                 }
             },
             **kserve_paths(name, most),
@@ -179,7 +192,7 @@ def _call(
             "summary": summary,
             "operationId": operation,
             "requestBody": {"required": True, "content": body},
-            "responses": _responses(*answer, (400, 401, 404, 409, 413, 415, 422, 429, 503)),
+            "responses": _responses(*answer, (400, 401, 403, 404, 409, 413, 415, 422, 429, 503)),
         }
     }
 
@@ -208,10 +221,10 @@ def kserve_paths(name: str, most: int) -> dict[str, Any]:
     words = "Whether answers are whole: the model is loaded and the store answers"
     return {
         f"/v1/models/{name}:predict": _many(
-            "Decide many (KServe v1)", "instances", "predictions", most, with_problems=False
+            "Decide many (KServe v1; scope score)", "instances", "predictions", most, with_problems=False
         ),
         f"/v2/models/{name}/infer": _call(
-            "Decide many (KServe v2); the tensor holds transactions as JSON; tensors may also be binary",
+            "Decide many (KServe v2; scope score); the tensor holds transactions as JSON, and may be binary",
             "infer",
             (inputs, infer),
             (outputs, inferred),

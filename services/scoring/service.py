@@ -62,8 +62,7 @@ class Service:
         self.decider = Decider(self.model, self.rules, with_reasons=settings.reasons, lab=self.lab)
         self.scorer = Scorer(self.store, self.decider, settings.attempts)
         self.outbox = Outbox(settings, self.store, self.kafka)
-        pending = settings.pending_file if settings.labels_pending else None
-        self.labels = Labels(self.scorer, self.kafka, pending, settings.most_ahead_s)
+        self.labels = Labels(self.scorer, self.kafka, settings)
         self._breaker = CircuitBreaker(failures=3, cooldown_s=1.0)
         self._kafka_breaker = CircuitBreaker(failures=3, cooldown_s=2.0 * settings.kafka_timeout_s)
         self._salt = settings.log_salt or secrets.token_hex()
@@ -103,6 +102,7 @@ class Service:
         self.model.stop()
         if self.lab:
             self.lab.stop()
+        self.labels.close()
         self.store.close()
 
     def read_transaction(self, raw: bytes, prefix: str = "") -> TransactionRequest:

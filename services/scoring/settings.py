@@ -96,10 +96,21 @@ class ScoringSettings(Settings):
     """Mixed into the hashes of ids in logs, so that they cannot be looked up; empty: a new one at each start,
     so that an id reads the same in one process only."""
 
+    delta: str = ""
+    """Path or URI of the Delta tables, in which labels without keys find transactions that the store does not
+    know; empty: the store alone is asked."""
+    delta_options: dict[str, str] = Field(default_factory=dict)
+    """Access to the tables' object store, under delta-rs' names."""
+    delta_timeout_s: float = Field(default=5.0, gt=0.0)
+    """How long a look into the tables may take before the label is refused (503), seconds; one at a time."""
     labels_pending: bool = False
     """Whether a label of a transaction that is not known yet is kept (``pending_file``) or refused."""
-    pending_file: Path = Path("pending-labels.jsonl")
-    """Where such labels wait for their transactions."""
+    pending_file: Path = Path("pending-labels.sqlite")
+    """Where such labels wait for their transactions, of one replica; ``.jsonl`` beside it is taken over."""
+    max_pending: int = Field(default=100_000, ge=1)
+    """Labels that may wait; more are refused (503)."""
+    pending_days: float = Field(default=30.0, gt=0.0)
+    """How long a label waits before it becomes a dead letter, days."""
     outbox_limit: int = Field(default=1_000_000, ge=1)
     """Transactions that may wait for Kafka, in the store, before new ones are refused (503)."""
     drain_poll_s: float = Field(default=0.05, gt=0.0)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ from services.scoring.app import App
 from services.scoring.fast_model import FastModel
 from services.scoring.models import Verdict
 from services.scoring.outbox import messages_of
+from services.scoring.pending import PendingLabels
 from services.scoring.service import Service
 from services.scoring.settings import ScoringSettings
 from tests.services.predictor.conftest import make_model, wait_until
@@ -384,51 +386,6 @@ def test_a_label_s_source_begins_with_the_client_whatever_it_says(tmp_path: Path
     assert orjson.loads(sent[0][2])["source"] == "api:gateway" + (f":{said}" if said else "")
 
 
-def test_a_label_may_come_before_its_transaction_where_it_is_so_configured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    api = Api(tmp_path, labels_pending=True, pending_file=tmp_path / "pending.jsonl")
-    sent: list[Any] = []
-    monkeypatch.setattr(api.service.kafka, "send", lambda messages: sent.extend(messages) or [True])
-    assert api.call("POST", "/v1/labels", json=openapi.LABEL).json()["status"] == "pending"
-    assert api.service.labels.resolve() == 0
-    api.score()
-    assert (api.service.labels.resolve(), api.service.labels.resolve()) == (1, 0)
-    assert len(sent) == 1
-
-
-def test_a_kept_label_goes_before_a_newer_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    api = Api(tmp_path, labels_pending=True, pending_file=tmp_path / "pending.jsonl")
-    sent: list[bool] = []
-
-    def send(messages: list[tuple[str, str, bytes]]) -> list[bool]:
-        sent.extend(orjson.loads(value)["is_fraud"] for _, _, value in messages)
-        return [True] * len(messages)
-
-    monkeypatch.setattr(api.service.kafka, "send", send)
-    label = {**openapi.LABEL, "is_fraud": True}
-    assert api.call("POST", "/v1/labels", json=label).json()["status"] == "pending"
-    api.score(transaction_id=label["transaction_id"])
-    assert api.call("POST", "/v1/labels", json={**label, "is_fraud": False}).json()["status"] == "accepted"
-    assert api.service.labels.resolve() == 0
-    assert sent == [True, False]
-
-
-def test_a_kept_label_that_a_crash_has_torn_holds_nothing_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "pending.jsonl"
-    api = Api(tmp_path, labels_pending=True, pending_file=file)
-    sent: list[Any] = []
-    monkeypatch.setattr(api.service.kafka, "send", lambda messages: sent.extend(messages) or [True])
-    file.write_text('{"transaction_id": "t-9", "is_fra')
-    assert api.call("POST", "/v1/labels", json=openapi.LABEL).json()["status"] == "pending"
-    api.score()
-    assert (api.service.labels.resolve(), api.service.labels.resolve()) == (1, 0)
-    assert len(sent) == 1
-    assert (tmp_path / "pending.torn").read_text() == '{"transaction_id": "t-9", "is_fra\n'
-
-
 def test_the_watcher_outlives_a_look_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     api = Api(tmp_path, rules_look_s=0.01)
     looks: list[int] = []
@@ -549,7 +506,7 @@ def test_how_far_ahead_is_a_setting(tmp_path: Path) -> None:
 
 
 def test_a_label_from_the_future_is_refused_also_where_it_would_be_kept(tmp_path: Path) -> None:
-    kept = Api(tmp_path, labels_pending=True, pending_file=tmp_path / "pending.jsonl")
+    kept = Api(tmp_path, labels_pending=True, pending_file=tmp_path / "pending.sqlite")
     label = {**openapi.LABEL, "label_time": "2099-06-01T00:00:00Z"}
     answer = kept.call("POST", "/v1/labels", json=label)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "label_time")
@@ -557,6 +514,7 @@ def test_a_label_from_the_future_is_refused_also_where_it_would_be_kept(tmp_path
     keys = {"user_id": "u", "merchant_id": "m", "event_time": "2099-06-01T00:00:00Z"}
     named = kept.call("POST", "/v1/labels", json={**openapi.LABEL, **keys})
     assert (named.status_code, named.json()["errors"][0]["field"]) == (422, "event_time")
-    assert not (tmp_path / "pending.jsonl").exists()
+    assert kept.service.labels.resolve(time.time() + 100.0) == 0
+    assert len(PendingLabels(tmp_path / "pending.sqlite", 9, 0.0)) == 0
     assert kept.call("POST", "/v1/labels", json={**label, "label_time": at(200.0)}).status_code == 200
     kept.service.store.close()

@@ -1,9 +1,11 @@
 """The document holds: whatever is generated from it gets an answer that it names, and no failure."""
 
+import hashlib
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -58,6 +60,22 @@ def test_the_examples_of_the_document_are_answered_with_200(url: str) -> None:  
             body = content.get("application/json", {}).get("example")
             answer = httpx.request(method, url + path.replace("{transaction_id}", "t-0001"), json=body)
             assert answer.status_code == 200, (path, answer.text)
+
+
+def test_every_call_that_needs_a_scope_says_that_it_may_be_refused(tmp_path: Path) -> None:
+    file = tmp_path / "keys.yaml"
+    file.write_text(f"none: {{sha256: {hashlib.sha256(b'k').hexdigest()}, scopes: [rules]}}\n")
+    api = Api(tmp_path, keys_file=file)
+    for path, methods in document()["paths"].items():
+        for method, operation in methods.items():
+            answer = api.call(method.upper(), path, headers={"authorization": "Bearer k"})
+            assert (answer.status_code == 403) == ("403" in operation["responses"]), path
+            assert (answer.status_code == 403) == ("scope " in operation["summary"]), path
+
+
+def test_the_example_of_a_label_shows_its_keys() -> None:
+    content = document()["paths"]["/v1/labels"]["post"]["requestBody"]["content"]
+    assert {"user_id", "merchant_id", "event_time"} <= set(content["application/json"]["example"])
 
 
 @SCHEMA.parametrize()

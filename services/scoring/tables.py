@@ -1,0 +1,64 @@
+"""Finds transactions that the store does not know (any more) in the Delta table ``transactions``."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from deltalake.exceptions import DeltaError
+
+from fraud.errors import Unavailable
+from fraud.log.tables import find_table
+
+KEYS: Final = ("user_id", "merchant_id", "event_time")
+"""Of a transaction: where a label of it belongs."""
+
+
+class Tables:
+    """Looks transactions up by their id, one scan of the column of ids at a time, on one core.
+
+    Parameters
+    ----------
+    delta
+        Path or URI of the tables.
+    options
+        Access to the object store, under delta-rs' names.
+    timeout_s
+        How long a scan may take, seconds.
+    """
+
+    def __init__(self, delta: str, options: Mapping[str, str], timeout_s: float) -> None:
+        self._delta, self._options, self._timeout_s = delta, options, timeout_s
+
+    def keys_of(self, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        """Find the keys of the transactions of some ids; several, where transactions share an id.
+
+        Raises
+        ------
+        Unavailable
+            When the tables do not answer, or the scan takes too long.
+        """
+        until = time.monotonic() + self._timeout_s
+        table = find_table(self._delta, "transactions", self._options)
+        found: dict[str, list[dict[str, Any]]] = {}
+        if table is None:
+            return found
+        try:
+            batches = table.dataset.to_batches(
+                columns=["transaction_id", *KEYS],
+                filter=ds.field("transaction_id").isin(list(ids)),
+                batch_readahead=1,
+                fragment_readahead=1,
+                use_threads=False,
+            )
+            for batch in batches:
+                for row in batch.to_pylist():
+                    known, keys = found.setdefault(row["transaction_id"], []), {one: row[one] for one in KEYS}
+                    if keys not in known:
+                        known.append(keys)
+                if time.monotonic() > until:
+                    raise Unavailable(f"{table.uri} was not searched to its end in {self._timeout_s:g} s")
+        except (OSError, DeltaError, pa.ArrowException) as error:
+            raise Unavailable(f"the Delta table {table.uri} cannot be read: {error}") from error
+        return found
