@@ -24,7 +24,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import StreamingResponse
 
 from fraud.contracts import Decision
-from fraud.errors import Unavailable
+from fraud.errors import BadRecord, Unavailable
 from fraud.http.access import Client
 from fraud.kafka.delivery import Kafka
 from fraud.model.overview import Registry
@@ -154,15 +154,13 @@ class Console:
 
     async def case(self, request: Request, transaction_id: str) -> Response:
         """Show one case with its user's history."""
-        decision, trouble = await self._find(transaction_id)
+        decision, trouble, status = await self._find(transaction_id)
         if decision is None:
             words = trouble or (
                 "It is neither among the newest decisions nor in the archive. A new decision reaches "
                 "the archive within seconds."
             )
-            return self._page(
-                request, "missing.html", {"id": transaction_id, "words": words}, 503 if trouble else 404
-            )
+            return self._page(request, "missing.html", {"id": transaction_id, "words": words}, status)
         try:
             history = await run_in_threadpool(
                 self.archive.history,
@@ -182,10 +180,10 @@ class Console:
         session: Session = request.state.session
         if refused := self._refuse_label(session, form):
             return self._page(request, "error.html", {"words": refused[0]}, refused[1])
-        decision, trouble = await self._find(transaction_id)
+        decision, trouble, status = await self._find(transaction_id)
         if decision is None:
             words = trouble or "There is no such transaction any more."
-            return self._page(request, "error.html", {"words": words}, 503 if trouble else 404)
+            return self._page(request, "error.html", {"words": words}, status)
         is_fraud = form["verdict"] == "fraud"
         try:
             await run_in_threadpool(self.verdicts.give, decision, session.client, is_fraud=is_fraud)
@@ -315,14 +313,19 @@ class Console:
             return "A verdict is fraud or honest.", 422
         return None
 
-    async def _find(self, transaction_id: str) -> tuple[Decision | None, str]:
+    async def _find(self, transaction_id: str) -> tuple[Decision | None, str, int]:
+        """Find a decision; where there is none, with words why, if it is more than that, and the status."""
         found = self.live.find(transaction_id)
         if found is not None:
-            return found, ""
+            return found, "", 200
         try:
-            return await run_in_threadpool(self.archive.find, transaction_id), ""
+            found = await run_in_threadpool(self.archive.find, transaction_id)
         except Unavailable as error:
-            return None, str(error)
+            return None, str(error), 503
+        except BadRecord as error:
+            words = f"The archive's row of this transaction is not a decision that can be shown: {error}."
+            return None, words, 404
+        return found, "", 200 if found else 404
 
     def _page(self, request: Request, name: str, context: dict[str, Any], status: int = 200) -> HTMLResponse:
         session: Session | None = request.state.session

@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import ValidationError
 
 from fraud.contracts import Decision
+from fraud.errors import BadRecord
 from fraud.log.arrival import COLUMNS
 from fraud.log.labels import in_order_of_arrival
 from fraud.log.tables import Table, find_table
@@ -82,13 +84,25 @@ class ConsoleArchive:
         self._delta, self._options = delta, options
 
     def find(self, transaction_id: str) -> Decision | None:
-        """Find a decision."""
+        """Find a decision.
+
+        Raises
+        ------
+        BadRecord
+            When the table holds one that is none.
+        """
         found = self._rows("decisions", _DECISION, ds.field("transaction_id") == transaction_id)
         if not found:
             return None
         row = {name: value for name, value in found[0].items() if value is not None or name in _NULLABLE}
-        row["reasons"] = json.loads(row.get("reasons") or "[]")
-        return Decision.model_validate(row)
+        try:
+            row["reasons"] = json.loads(row.get("reasons") or "[]")
+            return Decision.model_validate(row)
+        except ValidationError as error:
+            fields = ", ".join(sorted({".".join(map(str, one["loc"])) for one in error.errors()}))
+            raise BadRecord("invalid_decision", f"wrong or missing: {fields}") from error
+        except ValueError as error:
+            raise BadRecord("invalid_decision", f"reasons: {error}") from error
 
     def history(self, user_id: str, until: datetime, days: float, transaction_id: str) -> list[Event]:
         """List a user's transactions of the days before (and the day after) a case, the oldest first."""
