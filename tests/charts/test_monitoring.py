@@ -14,6 +14,7 @@ import yaml
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
+from fraud.model import metrics as _model  # noqa: F401  registers
 from fraud.tools.dashboards.boards import BOARDS
 from fraud.tools.dashboards.main import FOLDER, render
 from jobs.drift import report as drift
@@ -22,7 +23,7 @@ from jobs.parity import report as parity
 from jobs.parity.compare import Parity
 from jobs.performance import account as performance
 from jobs.performance import figures as performance_figures
-from jobs.stream import metrics as _stream  # noqa: F401  registers
+from jobs.stream import metrics as _stream  # noqa: F401
 from services.console import metrics as _console  # noqa: F401
 from services.predictor import metrics as _predictor  # noqa: F401
 from services.scoring import metrics as _scoring  # noqa: F401

@@ -8,7 +8,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from fraud.tools.dashboards.boards import BOARDS
 from fraud.tools.dashboards.panels import build
 
-FOLDER: Final = Path(__file__).parents[2] / "charts" / "monitoring" / "dashboards"
+FOLDER: Final = Path(__file__).parents[3] / "charts" / "monitoring" / "dashboards"
 
 
 def render() -> dict[str, str]:

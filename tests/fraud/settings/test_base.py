@@ -55,7 +55,7 @@ def test_what_is_given_precedes_the_environment(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("program", "variable"),
     [
-        ("jobs.backfill.main", "FRAUD_STREAM_METRICS_PORT"),
+        ("jobs.backfill.main", "FRAUD_STREAM_MOST_AHEAD_S"),
         ("jobs.compact.main", "FRAUD_COMPACT_TARGET_MB"),
         ("jobs.experiment.main", "FRAUD_EXPERIMENT_PUBLISHES"),
         ("fraud.tools.smoke.main", "FRAUD_SMOKE_TRANSACTIONS"),
