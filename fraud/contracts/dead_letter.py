@@ -1,4 +1,4 @@
-"""Topic ``dead-letters``: a record that could not be used, whole, with the reason and its origin."""
+"""Topic ``dead-letters``: a record that could not be used, with the reason and its origin."""
 
 from pydantic import Base64Bytes
 
@@ -8,8 +8,8 @@ from fraud.contracts.wire import EventTime, Record
 class DeadLetter(Record):
     """A refused record; ``raw`` holds its bytes, so that it can be replayed after a fix.
 
-    Where these are too many for a message they are in the Delta table ``dead_letters`` alone, from which
-    ``fraud replay dead-letters`` takes them, and ``raw`` is empty.
+    A letter that would be too long for Kafka is cut: ``raw`` is empty, key and detail are shortened. The
+    Delta table ``dead_letters``, from which ``fraud replay dead-letters`` sends, has key and record whole.
     """
 
     topic: str

@@ -15,6 +15,7 @@ KAFKA_SOURCE: Final = {
     # over one connection, so that the answer takes as long as that fetch may wait: 500 ms by default.
     "kafka.fetch.max.wait.ms": "0",
     "kafka.max.poll.records": "20000",  # it asks after every poll
+    "kafka.isolation.level": "read_committed",  # what a producer takes back is not decided
 }
 """Options of the streaming source (DECISIONS.md, 42)."""
 

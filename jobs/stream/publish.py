@@ -4,7 +4,6 @@ A micro-batch run again after a crash publishes its records again, under the sam
 them by transaction_id (dead letters by topic, partition and offset).
 """
 
-import base64
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -19,9 +18,11 @@ from fraud.log import rows
 FLUSH_S: Final = 30.0
 """How long the brokers may take to accept a micro-batch, seconds."""
 MOST_LETTER: Final = 900_000
-"""Characters of a dead letter; Kafka takes messages of about a million bytes, if nobody says otherwise."""
+"""Bytes of a dead letter as it is sent; brokers and clients refuse messages above about a million bytes."""
 MOST_TEXT: Final = 1_000
-"""Characters of a dead letter's detail and key, where it would be too long."""
+"""Characters of a dead letter's detail and key, where it would be too long; JSON makes six bytes of one."""
+_LETTERS: Final = 100
+"""Dead letters encoded at a time."""
 _DECISION_COLUMNS: Final = (
     "transaction_id",
     "user_id",
@@ -67,9 +68,7 @@ def publish(producer: Any, table: pa.Table) -> None:
         )
 
 
-def _send(
-    producer: Any, topic: str, key: str, value: str | bytes, delivered: Callable[[Any, Any], None]
-) -> None:
+def _send(producer: Any, topic: str, key: str, value: bytes, delivered: Callable[[Any, Any], None]) -> None:
     while True:
         try:
             producer.produce(topic, value, key, on_delivery=delivered)
@@ -79,7 +78,7 @@ def _send(
             return
 
 
-def _messages(table: pa.Table) -> Iterator[tuple[str, str, str | bytes]]:
+def _messages(table: pa.Table) -> Iterator[tuple[str, str, bytes]]:
     """Make the records as (topic, key, value)."""
     kinds = table.column("kind").to_numpy()
     decided = table.filter(kinds == rows.TRANSACTION)
@@ -90,9 +89,7 @@ def _messages(table: pa.Table) -> Iterator[tuple[str, str, str | bytes]]:
         if alerts:
             yield ALERTS, user, value
     for letter in _dead_letters(table.filter(kinds == rows.DEAD_LETTER)):
-        whole = letter.model_dump_json()
-        kept = whole if len(whole) <= MOST_LETTER else _without_raw(letter).model_dump_json()
-        yield DEAD_LETTERS, f"{letter.topic}-{letter.partition}-{letter.offset}", kept
+        yield DEAD_LETTERS, f"{letter.topic}-{letter.partition}-{letter.offset}", _encoded(letter)
 
 
 def decisions(table: pa.Table) -> list[bytes]:
@@ -100,30 +97,39 @@ def decisions(table: pa.Table) -> list[bytes]:
     return encode_rows(table, _DECISION_COLUMNS, ready=("reasons",), writes_nulls=True)
 
 
-def _without_raw(letter: DeadLetter) -> DeadLetter:
-    """Leave the refused record out: in base64 it would be longer than what Kafka takes."""
-    words = (
-        f"{letter.detail[:MOST_TEXT]}; the record's {len(letter.raw):,} bytes are in the Delta table alone"
-    )
+def _encoded(letter: DeadLetter) -> bytes:
+    """Encode a letter, cut where Kafka would refuse it."""
+    if len(letter.raw) <= MOST_LETTER:  # base64 only adds to it
+        whole = letter.model_dump_json().encode()
+        if len(whole) <= MOST_LETTER:
+            return whole
+    return _cut(letter).model_dump_json().encode()
+
+
+def _cut(letter: DeadLetter) -> DeadLetter:
+    """Leave the refused record out, and shorten its key and the detail."""
     key = letter.key[:MOST_TEXT] if letter.key else letter.key
-    return letter.model_copy(update={"raw": b"", "detail": words, "key": key})
+    detail = (
+        f"{letter.detail[:MOST_TEXT]}; key and record ({len(letter.raw):,} bytes) are whole only in the "
+        "Delta table dead_letters"
+    )
+    return letter.model_copy(update={"raw": b"", "detail": detail, "key": key})
 
 
-def _dead_letters(table: pa.Table) -> list[DeadLetter]:
-    return [
-        DeadLetter(
-            topic=row["topic"],
-            partition=row["source_partition"],
-            offset=row["source_offset"],
-            received_at=row["received_at"],
-            reason=row["reason"],
-            detail=row["detail"],
-            key=row["key"],
-            raw=base64.b64encode(row["raw"]),
-            processed_at=row["processed_at"],
-            epoch=row["epoch"],
-        )
-        for row in table.select(
-            [f.name for f in (*rows.ORIGIN, *rows.DEAD_LETTER_FIELDS, *rows.STAMP)]
-        ).to_pylist()
-    ]
+def _dead_letters(table: pa.Table) -> Iterator[DeadLetter]:
+    """Make the letters one by one: together they may be as large as the micro-batch."""
+    names = [field.name for field in (*rows.ORIGIN, *rows.DEAD_LETTER_FIELDS, *rows.STAMP)]
+    for batch in table.select(names).to_batches(max_chunksize=_LETTERS):
+        for row in batch.to_pylist():
+            yield DeadLetter.model_construct(  # not validated: nothing of it may end the query
+                topic=row["topic"],
+                partition=row["source_partition"],
+                offset=row["source_offset"],
+                received_at=row["received_at"],
+                reason=row["reason"],
+                detail=row["detail"],
+                key=row["key"],
+                raw=row["raw"] or b"",
+                processed_at=row["processed_at"],
+                epoch=row["epoch"],
+            )
