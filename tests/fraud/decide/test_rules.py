@@ -41,7 +41,7 @@ def names(values: dict[str, object], now_s: float = BEFORE) -> list[str]:
 
 
 def test_the_example_that_ships_compiles_and_has_a_rule_of_each_kind() -> None:
-    rules = read_rules(Path(__file__).parents[2] / "services/scoring/rules.example.yaml")
+    rules = read_rules(Path(__file__).parents[3] / "services/scoring/rules.example.yaml")
     held = rules.holding({"device_id": "device-reported-1", "count_1h_by_user": 8.0, "amount": 1.0}, BEFORE)
     assert [rule.name for rule in held] == ["stolen_device", "burst_of_small_amounts"]
     assert {rule.outcome for rule in rules.rules} == set(Outcome)
