@@ -110,8 +110,7 @@ def _cut(letter: DeadLetter) -> DeadLetter:
     """Leave the refused record out, and shorten its key and the detail."""
     key = letter.key[:MOST_TEXT] if letter.key else letter.key
     detail = (
-        f"{letter.detail[:MOST_TEXT]}; key and record ({len(letter.raw):,} bytes) are whole only in the "
-        "Delta table dead_letters"
+        f"{letter.detail[:MOST_TEXT]}; the record's {len(letter.raw):,} bytes are in the Delta table alone"
     )
     return letter.model_copy(update={"raw": b"", "detail": detail, "key": key})
 
