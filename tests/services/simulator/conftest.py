@@ -1,24 +1,11 @@
-"""A data set, drawn once, and a broker inside this process (librdkafka's mock cluster)."""
+"""A broker inside this process (librdkafka's mock cluster)."""
 
 from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition
 
-from fraud.synthetic.generate import DataSet, generate
-from fraud.synthetic.settings import GeneratorSettings
-
-SETTINGS = GeneratorSettings(transactions=50_000, users=5_000, merchants=2_500, seed=5)
-
-
-@pytest.fixture(scope="session")
-def settings() -> GeneratorSettings:
-    return SETTINGS
-
-
-@pytest.fixture(scope="session")
-def data_set(settings) -> DataSet:
-    return generate(settings)
+from tests.fraud.synthetic.conftest import data_set, settings  # noqa: F401  fixtures
 
 
 class Broker:
