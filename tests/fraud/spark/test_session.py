@@ -13,7 +13,7 @@ from tests.flow.conftest import platform_free_port, wait_until
 ROOT = Path(__file__).parents[3]
 JOB = textwrap.dedent("""
     import sys
-    from jobs.stream.session import open_session
+    from fraud.spark.session import open_session
 
     spark = open_session("fraud-stream", "local[1]", 1, delta=False, spark_port=int(sys.argv[1]))
     rows = spark.readStream.format("rate").option("rowsPerSecond", 50).load()
