@@ -43,10 +43,10 @@ def test_an_alias_that_need_not_be_there_is_no_error(tmp_path: Path, tools: Simp
     settings = PredictorSettings(mlflow_uri=registry.uri, model="models:/fraud@challenger")
     published: list[object] = []
     watcher = ModelWatcher(ModelSource(settings, is_required=False), published.append, 10.0, 30.0)
-    assert watcher.look() == 10.0
+    assert watcher.watch.look() == 10.0
     registry.register(tools.make_model(2), "challenger")
-    assert watcher.look() == 10.0
+    assert watcher.watch.look() == 10.0
     with open_registry(registry.uri, "test"):
         mlflow.MlflowClient().delete_registered_model_alias("fraud", "challenger")
-    assert watcher.look() == 10.0
+    assert watcher.watch.look() == 10.0
     assert [one is None for one in published] == [False, True]
