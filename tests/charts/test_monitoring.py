@@ -14,6 +14,7 @@ import yaml
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
+from fraud.http import server as _server  # noqa: F401  registers
 from fraud.model import metrics as _model  # noqa: F401  registers
 from fraud.tools.dashboards.boards import BOARDS
 from fraud.tools.dashboards.main import FOLDER, render
@@ -102,7 +103,7 @@ def test_labels_have_few_values() -> None:
 
 def test_metrics_are_named_by_their_part() -> None:
     parts = {"console", "drift", "parity", "performance", "predictor", "scoring", "simulator", "stream"}
-    parts.add("thread")  # of every service: fraud.runtime.threads
+    parts |= {"thread", "http"}  # of every service: fraud.runtime.threads, fraud.http.server
     ours = [name for name in exported() if name.startswith("fraud_") and "experiment" not in name]
     assert {name.split("_")[1] for name in ours} <= parts
 
