@@ -25,7 +25,9 @@ TOP_LEVEL = {
 }
 LAYERS = (
     {"fraud.errors"},
-    {"fraud.contracts", "fraud.programs", "fraud.settings", "fraud.runtime"},
+    {"fraud.programs", "fraud.settings", "fraud.runtime"},
+    {"fraud.schema"},
+    {"fraud.contracts"},
     {"fraud.features", "fraud.kafka", "fraud.http", "fraud.synthetic", "fraud.local"},
     {"fraud.store", "fraud.spark", "fraud.model"},
     {"fraud.log", "fraud.decide"},

@@ -9,10 +9,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fraud.features import kernel
-from fraud.features.definitions import MERCHANT, USER
 from fraud.features.engine import Folded, fold_events
 from fraud.features.events import events_of_labels, events_of_transactions, microseconds_of
 from fraud.features.kernel import Floats
+from fraud.schema.features import MERCHANT, USER
 
 NO_STATES: Final[Mapping[float, bytes | None]] = {}
 

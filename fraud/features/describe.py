@@ -6,7 +6,8 @@ from difflib import get_close_matches
 from typing import Final
 
 from fraud.errors import BadInput
-from fraud.features.definitions import (
+from fraud.features.plan import compile_plan
+from fraud.schema.features import (
     ENTITIES,
     FEATURE_NAMES,
     FEATURES,
@@ -17,7 +18,6 @@ from fraud.features.definitions import (
     Feature,
     Op,
 )
-from fraud.features.plan import compile_plan
 
 HOUR_US: Final = 3_600_000_000
 
@@ -123,7 +123,7 @@ def as_markdown() -> str:
 _HEAD: Final = """\
 # Features
 
-<!-- Written by `fraud features docs`; a test holds it to fraud/features/definitions.py. -->
+<!-- Written by `fraud features docs`; a test holds it to fraud/schema/features.py. -->
 
 Table version `{version}`: {count} features, in the vector's order by `fraud features list`.
 

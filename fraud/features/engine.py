@@ -7,13 +7,13 @@ from typing import Final
 import numpy as np
 
 from fraud.features.codec import join_states, refusal, split_states
-from fraud.features.definitions import Entity, Feature
 from fraud.features.kernel import layout
 from fraud.features.kernel.fold import fold
 from fraud.features.kernel.grouping import group_rows
 from fraud.features.kernel.layout import Floats, Ints
 from fraud.features.kernel.state import READABLE
 from fraud.features.plan import EVENT_COLUMN, Plan, compile_plan
+from fraud.schema.features import Entity, Feature
 
 CHUNK_EVENTS: Final = 200_000
 """Events folded in one call of the kernel at most (one entity's are never parted)."""

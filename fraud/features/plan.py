@@ -9,7 +9,10 @@ from typing import Final
 import numpy as np
 
 from fraud.errors import BadConfig
-from fraud.features.definitions import (
+from fraud.features.kernel import layout as kernel
+from fraud.features.kernel.layout import Floats, Ints
+from fraud.features.kernel.records import Program, pack, work_floats
+from fraud.schema.features import (
     IDLE_US,
     LATENESS_US,
     MERCHANT_FEATURES,
@@ -25,9 +28,6 @@ from fraud.features.definitions import (
     Feature,
     Op,
 )
-from fraud.features.kernel import layout as kernel
-from fraud.features.kernel.layout import Floats, Ints
-from fraud.features.kernel.records import Program, pack, work_floats
 
 EVENT_COLUMN: Final = {
     "user": kernel.E_USER,
@@ -121,7 +121,7 @@ def compile_plan(entity: Entity, features: tuple[Feature, ...] | None = None) ->
 
     Examples
     --------
-    >>> from fraud.features.definitions import MERCHANT
+    >>> from fraud.schema.features import MERCHANT
     >>> compile_plan(MERCHANT).features[0].name
     'count_1h_by_merchant'
     """

@@ -8,12 +8,12 @@ from typing import Final
 import numpy as np
 
 from fraud.features.codec import newest_us, read_content
-from fraud.features.definitions import TILES_US, Entity, Op
 from fraud.features.engine import fold_events
 from fraud.features.events import EPOCH
 from fraud.features.kernel import layout
 from fraud.features.kernel.layout import Floats
 from fraud.features.plan import compile_plan
+from fraud.schema.features import TILES_US, Entity, Op
 
 _OF_WINDOWS: Final = (
     Op.COUNT,

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 
 from fraud.features import FEATURE_NAMES
-from fraud.features.definitions import WINDOWS_US
 from fraud.learn.examples import Bools, Examples, Micros, Split
 from fraud.learn.fit import Validation
 from fraud.model.card import Floats, ScoringModel
+from fraud.schema.features import WINDOWS_US
 from fraud.watch.profile import (
     DAY_US,
     FIELDS,

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from fraud.features import kernel
 from fraud.features.batch import merchant_events
-from fraud.features.definitions import MERCHANT, USER, USER_FEATURES
 from fraud.features.engine import Folded
 from fraud.features.kernel import Floats
 from fraud.features.plan import compile_plan
 from fraud.log.arrival import Ints
 from fraud.log.sequencing import Sequenced, Waiting
 from fraud.log.tables import SLICE_ROWS, Arrivals, Log, Slice
+from fraud.schema.features import MERCHANT, USER, USER_FEATURES
 from fraud.store import Epoch, FeatureStore, Kind, open_store
 
 MOST_AHEAD: Final = 20

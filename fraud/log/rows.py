@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from fraud.features import FEATURE_NAMES, kernel
-from fraud.features.definitions import USER_FEATURES
 from fraud.features.kernel import Floats
 from fraud.log.arrival import SEQUENCES
+from fraud.schema.features import USER_FEATURES
 
 TRANSACTION: Final = 0
 LABEL: Final = 1

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from fraud.features import kernel
 from fraud.features.codec import counted_of, newest_us
-from fraud.features.definitions import IDLE_US, Entity
 from fraud.features.engine import Folded, fold_events
 from fraud.features.kernel import Floats
 from fraud.features.plan import EVENT_COLUMN
 from fraud.log.arrival import Ints
+from fraud.schema.features import IDLE_US, Entity
 
 _NO_EVENTS: Final = np.zeros((0, kernel.EVENT_COLUMNS))
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from fraud.errors import BadState
 from fraud.features import kernel
-from fraud.features.definitions import ENTITIES
 from fraud.features.engine import fold_events
 from fraud.features.plan import EVENT_COLUMN, compile_plan
+from fraud.schema.features import ENTITIES
 from fraud.store.base import FeatureStore
 from fraud.store.records import Kind
 from fraud.store.value import newest_event_us, newest_state

@@ -12,9 +12,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from fraud.errors import BadInput
-from fraud.features.definitions import ENTITIES
 from fraud.features.events import hash_text
 from fraud.features.snapshot import Snapshot, read_snapshot
+from fraud.schema.features import ENTITIES
 from fraud.store.base import FeatureStore
 from fraud.store.check import Checked, Fault
 from fraud.store.records import Kind

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from fraud.features.definitions import IDLE_US
 from fraud.features.plan import RETENTION_US
+from fraud.schema.features import IDLE_US
 
 _DAY_US: Final = 86_400e6
 EXACT_AFTER_DAYS: Final = (IDLE_US + RETENTION_US) / _DAY_US

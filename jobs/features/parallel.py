@@ -22,9 +22,9 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES, kernel
 from fraud.features.batch import merchant_events
-from fraud.features.definitions import MERCHANT, USER, USER_FEATURES, Entity
 from fraud.features.engine import Folded, fold_events
 from fraud.features.plan import EVENT_COLUMN
+from fraud.schema.features import MERCHANT, USER, USER_FEATURES, Entity
 from jobs.features import layout
 from jobs.features.arrival import KEYS, Guard, is_log, key_columns, time_column
 from jobs.features.source import Format, Source

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fraud.features.definitions import ENTITIES, Feature
 from fraud.runtime.telemetry import AGE_BUCKETS_S
+from fraud.schema.features import ENTITIES, Feature
 from jobs.stream.counted import CountedHistogram, count
 
 _FEATURES: Final = {entity.name: Feature("since_last", entity).name for entity in ENTITIES}

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from fraud.contracts import Outcome, Reason
 from fraud.decide.experiment import TRIAL_FIELDS
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
-from fraud.features.definitions import MERCHANT, USER_FEATURES
 from fraud.log import rows
 from fraud.runtime.telemetry import EVENT_BUCKETS_S, LATENCY_BUCKETS_S
+from fraud.schema.features import MERCHANT, USER_FEATURES
 from jobs.stream.ages import count_ages
 from jobs.stream.context import TaskContext, model_of, producer_of, store_of
 from jobs.stream.counted import count

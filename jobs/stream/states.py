@@ -14,10 +14,10 @@ from typing import Final
 import numpy as np
 
 from fraud.errors import Unavailable
-from fraud.features.definitions import Entity
 from fraud.features.engine import Folded, fold_events
 from fraud.features.kernel import Floats
 from fraud.features.plan import EVENT_COLUMN
+from fraud.schema.features import Entity
 from fraud.store import Epoch, FeatureStore, Kind
 from fraud.store.value import epoch_of, state_before, version_of
 from jobs.stream.stopwatch import Stopwatch

@@ -17,9 +17,9 @@ from fraud.contracts import SCORED, ScoredTransaction, parse_record
 from fraud.contracts.future import ahead_rows, future_words
 from fraud.contracts.wire import LATEST
 from fraud.features import kernel
-from fraud.features.definitions import USER
 from fraud.features.engine import Folded
 from fraud.log import rows
+from fraud.schema.features import USER
 from jobs.stream.context import TaskContext, settle, store_of
 from jobs.stream.parcels import receive, send
 from jobs.stream.scored import kinds_of

@@ -4,10 +4,10 @@ import numpy as np
 
 from fraud.features import kernel
 from fraud.features.codec import counted, read_numbers
-from fraud.features.definitions import Entity
 from fraud.features.engine import Runner
 from fraud.features.kernel import Floats
 from fraud.features.plan import compile_plan
+from fraud.schema.features import Entity
 
 __all__ = ["SingleFold", "counted"]
 
@@ -22,7 +22,7 @@ class SingleFold:
 
     Examples
     --------
-    >>> from fraud.features.definitions import USER
+    >>> from fraud.schema.features import USER
     >>> event, vector = np.ones((1, kernel.EVENT_COLUMNS)), np.empty((1, 80))
     >>> event[0, kernel.E_KIND] = kernel.KIND_TRANSACTION
     >>> is_new, state = SingleFold(USER).fold(event, None, vector, 0)

@@ -17,9 +17,9 @@ import uvicorn
 
 from fraud.errors import FraudError
 from fraud.features import kernel
-from fraud.features.definitions import MERCHANT, USER
 from fraud.http.server import Bounds, bounded
 from fraud.runtime.telemetry import configure_logging
+from fraud.schema.features import MERCHANT, USER
 from services.scoring.app import App
 from services.scoring.fold import SingleFold
 from services.scoring.service import Service

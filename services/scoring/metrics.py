@@ -6,9 +6,9 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from fraud.contracts import Outcome
 from fraud.features import FEATURE_NAMES
-from fraud.features.definitions import ENTITIES, Feature
 from fraud.features.kernel import Floats
 from fraud.runtime.telemetry import AGE_BUCKETS_S, STORE_BUCKETS_S
+from fraud.schema.features import ENTITIES, Feature
 
 _FAST_SECONDS: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 

@@ -16,9 +16,9 @@ import numpy as np
 from fraud.contracts import Transaction
 from fraud.errors import FraudError, Unavailable
 from fraud.features import FEATURE_NAMES, kernel
-from fraud.features.definitions import MERCHANT, USER, USER_FEATURES
 from fraud.features.events import event_of_transaction
 from fraud.features.kernel import Floats
+from fraud.schema.features import MERCHANT, USER, USER_FEATURES
 from fraud.store import Answer, Change, FeatureStore, Kind
 from fraud.store.value import newest_state, version_of
 from services.scoring import metrics

@@ -25,11 +25,11 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.streaming.stateful_processor import StatefulProcessor, StatefulProcessorHandle
 
 from fraud.contracts import TRANSACTIONS, Transaction, parse_record
-from fraud.features.definitions import USER
 from fraud.features.engine import fold_events
 from fraud.features.events import event_of_transaction, hash_text, stack_events
 from fraud.features.kernel import Floats
 from fraud.log import rows
+from fraud.schema.features import USER
 from fraud.spark.session import KAFKA_SOURCE, open_session
 from fraud.store import Epoch, open_store
 from fraud.tools.bench.plain import PlainFold

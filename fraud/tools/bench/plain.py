@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from fraud.features.definitions import FEATURES, WINDOWS_US, Entity, Feature
 from fraud.features.plan import EVENT_COLUMN
+from fraud.schema.features import FEATURES, WINDOWS_US, Entity, Feature
 
 __all__ = ["PlainFold"]
 
@@ -104,7 +104,7 @@ class PlainFold:
 
     Examples
     --------
-    >>> from fraud.features.definitions import MERCHANT
+    >>> from fraud.schema.features import MERCHANT
     >>> event = (0.0, 1.77e15, 1000.0, 1.0, *(math.nan,) * 4, 1.0, 2.0, 0.0, 0.0, 0.0, 0.0)
     >>> PlainFold(MERCHANT).fold(event)[0]
     0

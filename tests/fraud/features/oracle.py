@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from fraud.contracts import Label, Transaction
-from fraud.features.definitions import (
+from fraud.features.events import hash_text, to_microseconds
+from fraud.schema.features import (
     FEATURES,
     RIPE_TILE_LEVEL,
     RIPE_US,
@@ -16,7 +17,6 @@ from fraud.features.definitions import (
     Entity,
     Feature,
 )
-from fraud.features.events import hash_text, to_microseconds
 
 NONE = math.nan
 HOUR, DAY = 3_600_000_000, 86_400_000_000

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fraud.features import FEATURE_NAMES, FEATURES, kernel
-from fraud.features.definitions import (
+from fraud.features.engine import fold_events
+from fraud.schema.features import (
     IDLE_US,
     LATENESS_US,
     MERCHANT,
@@ -16,7 +17,6 @@ from fraud.features.definitions import (
     WINDOWS_US,
     Family,
 )
-from fraud.features.engine import fold_events
 from tests.fraud.features.streams import events_of, fold_stream, label, long_stream, transaction
 
 T = datetime(2026, 3, 2, 12, 0, 0, 0, UTC)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from fraud.errors import BadState
-from fraud.features.definitions import MERCHANT, USER
 from fraud.features.engine import fold_events
 from fraud.features.kernel import grouping, layout, native
 from fraud.features.kernel.fold import fold
+from fraud.schema.features import MERCHANT, USER
 from services.scoring.fold import SingleFold
 from tests.fraud.features.streams import SMALL_MERCHANT, SMALL_USER, events_of, long_stream
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from fraud.contracts import Label, Transaction
 from fraud.features import FEATURES, kernel
-from fraud.features.definitions import MERCHANT, USER, Family
 from fraud.features.engine import fold_events
+from fraud.schema.features import MERCHANT, USER, Family
 from tests.fraud.features.oracle import replay
 from tests.fraud.features.streams import (
     ENTITIES,

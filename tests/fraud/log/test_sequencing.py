@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraud.features import kernel
-from fraud.features.definitions import IDLE_US, USER
 from fraud.features.engine import fold_events
 from fraud.log.sequencing import Waiting
+from fraud.schema.features import IDLE_US, USER
 
 NO = np.zeros(1, np.bool_)
 

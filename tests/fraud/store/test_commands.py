@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from fraud.contracts import Label, Transaction
 from fraud.errors import BadInput
 from fraud.features.batch import fold_both
-from fraud.features.definitions import MERCHANT, USER
 from fraud.features.engine import fold_events
 from fraud.features.events import event_of_label, event_of_transaction, hash_text, stack_events
 from fraud.features.snapshot import read_snapshot
+from fraud.schema.features import MERCHANT, USER
 from fraud.settings.stream import StoreSettings
 from fraud.store import LATEST, Epoch, Kind, Watermark, open_store
 from fraud.store.commands import app

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from fraud.contracts import ALERTS, DECISIONS, SCORED
 from fraud.errors import BadState, Unavailable
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
-from fraud.features.definitions import MERCHANT, USER, Entity
 from fraud.features.engine import fold_events
+from fraud.schema.features import MERCHANT, USER, Entity
 from services.scoring.fast_model import TOLERANCE, FastModel
 from services.scoring.fold import SingleFold, counted
 from services.scoring.main import given as given_by
