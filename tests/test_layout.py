@@ -28,7 +28,7 @@ LAYERS = (
     {"fraud.programs", "fraud.settings", "fraud.runtime"},
     {"fraud.schema"},
     {"fraud.contracts"},
-    {"fraud.features", "fraud.kafka", "fraud.http", "fraud.synthetic", "fraud.local"},
+    {"fraud.features", "fraud.kafka", "fraud.http", "fraud.synthetic", "fraud.local", "fraud.tables"},
     {"fraud.store", "fraud.spark", "fraud.model"},
     {"fraud.log", "fraud.decide"},
     {"fraud.watch", "fraud.rollout"},

@@ -54,7 +54,7 @@ def evaluate(settings: EvaluateSettings, on_step: Callable[[str], None] = lambda
         on_step(f"loading {settings.model_name} version {version}")
         model, tags = versions.load(version), versions.tags(version)
         on_step("reading the table and computing features")
-        tables = read_tables(settings)
+        tables = read_tables(settings, on_step)
         start = settings.test_from or (parse_time(tags["as_of"]) if "as_of" in tags else None)
         period = labelled(
             build_examples(tables, vectors=settings.vectors, gap_days=settings.label_gap_days),

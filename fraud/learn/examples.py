@@ -13,7 +13,7 @@ from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES
 from fraud.features.batch import compute_features
 from fraud.learn.settings import TrainSettings
-from fraud.learn.tables import Tables
+from fraud.learn.tables import Tables, keys_of
 from fraud.log.labels import order_labels
 from fraud.model.card import Floats
 
@@ -91,10 +91,10 @@ def build_examples(
     """
     transactions = tables.transactions
     found, keep = _vectors(tables, vectors)
-    labels = _standing(tables.labels, verdicts)
-    rows = pc.index_in(transactions["transaction_id"], labels["transaction_id"].combine_chunks())
-    has_verdict = rows.is_valid().to_numpy()
-    label_row = pc.fill_null(rows, 0).to_numpy()
+    labels = _standing(tables.labels, None if verdicts is None else _with_users(verdicts, transactions))
+    rows = pc.index_in(*keys_of(transactions, labels))
+    has_verdict = rows.is_valid().to_numpy(zero_copy_only=False)
+    label_row = pc.fill_null(rows, 0).to_numpy(zero_copy_only=False)
     is_fraud = labels["is_fraud"].to_numpy()[label_row]
     label_us = _micros(labels["label_time"])[label_row]
     event_us = _micros(transactions["event_time"])
@@ -253,12 +253,12 @@ def in_words(micros: int) -> str:
 
 def _vectors(tables: Tables, source: str) -> tuple[Floats, Bools]:
     """Vectors in the order of the transactions, and which rows to keep."""
-    ids = tables.transactions["transaction_id"]
     if tables.served is not None:
-        rows = pc.index_in(ids, tables.served["transaction_id"].combine_chunks())
-        there = rows.is_valid().to_numpy()
+        keys, served = keys_of(tables.transactions, tables.served)
+        rows = pc.index_in(keys, served)
+        there = rows.is_valid().to_numpy(zero_copy_only=False)
         is_first = np.zeros(len(there), bool)
-        is_first[np.unique(_codes(tables.transactions, "transaction_id")[0], return_index=True)[1]] = True
+        is_first[np.unique(_codes_of(keys)[0], return_index=True)[1]] = True
         if source == "served" or (there | ~is_first).all():
             columns = [tables.served[name].take(rows).to_numpy() for name in FEATURE_NAMES]
             return np.column_stack(columns).astype(np.float64, copy=False), there & is_first
@@ -274,25 +274,37 @@ def _standing(labels: pa.Table, verdicts: pa.Table | None) -> pa.Table:
     """Keep of several verdicts on a transaction the last, with the time since when it holds unchanged."""
     found = labels
     if verdicts is not None:
-        names = ["transaction_id", "label_time", "is_fraud", "received_at"]
+        names = ["transaction_id", "user_id", "label_time", "is_fraud", "received_at"]
         if "received_at" not in labels.column_names:
-            labels = labels.append_column("received_at", labels["label_time"])
+            arrival = "arrival_time" if "arrival_time" in labels.column_names else "label_time"
+            labels = labels.append_column("received_at", labels[arrival])
         found = labels.select(names)
         found = pa.concat_tables([found, verdicts.select(names).cast(found.schema)])
-    if pc.count_distinct(found["transaction_id"]).as_py() == found.num_rows:
+    keys = keys_of(found, found)[0]
+    if pc.count_distinct(keys).as_py() == found.num_rows:
         return found
     arrived = order_labels(found)
-    order = arrived[np.argsort(_codes(found, "transaction_id")[0][arrived], kind="stable")]
-    code, is_fraud = _codes(found, "transaction_id")[0][order], found["is_fraud"].to_numpy()[order]
+    order = arrived[np.argsort(_codes_of(keys)[0][arrived], kind="stable")]
+    code, is_fraud = _codes_of(keys)[0][order], found["is_fraud"].to_numpy()[order]
     changes = (code[1:] != code[:-1]) | (is_fraud[1:] != is_fraud[:-1])
     begins = np.flatnonzero(np.concatenate([[True], changes]))
     is_last = np.concatenate([code[begins[1:]] != code[begins[:-1]], [True]])
     return found.take(pa.array(order[begins[is_last]]))
 
 
+def _with_users(verdicts: pa.Table, transactions: pa.Table) -> pa.Table:
+    """Give the verdicts that name no user the user of their transaction."""
+    rows = pc.index_in(verdicts["transaction_id"], transactions["transaction_id"].combine_chunks())
+    users = transactions["user_id"].take(rows)
+    if "user_id" in verdicts.column_names:
+        users = pc.coalesce(verdicts["user_id"], users)
+        verdicts = verdicts.drop_columns(["user_id"])
+    return verdicts.append_column("user_id", users)
+
+
 def _that_change_something(labels: pa.Table) -> pa.Table:
     """Leave out the honest verdicts where no transaction has two: they change no feature."""
-    if pc.count_distinct(labels["transaction_id"]).as_py() < labels.num_rows:
+    if pc.count_distinct(keys_of(labels, labels)[0]).as_py() < labels.num_rows:
         return labels
     return labels.filter(labels["is_fraud"])
 
@@ -300,7 +312,11 @@ def _that_change_something(labels: pa.Table) -> pa.Table:
 def _codes(table: pa.Table, name: str) -> tuple[Codes, tuple[str, ...]]:
     if name not in table.column_names:
         return np.zeros(table.num_rows, np.int64), ("not given",)
-    encoded = pc.fill_null(table[name], "not given").combine_chunks().dictionary_encode()
+    return _codes_of(pc.fill_null(table[name], "not given").combine_chunks())
+
+
+def _codes_of(column: pa.Array) -> tuple[Codes, tuple[str, ...]]:
+    encoded = column.dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
     return encoded.indices.to_numpy().astype(np.int64), tuple(encoded.dictionary.to_pylist())

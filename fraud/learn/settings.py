@@ -8,6 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from fraud.contracts.future import MOST_AHEAD_S, MostAhead
 from fraud.settings.base import Settings
+from fraud.tables.reading import Reading
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Cost = Annotated[float, Field(ge=0.0)]
@@ -30,6 +31,8 @@ class SourceSettings(Settings):
     """A table of verdicts; not needed where the transactions have a column ``is_fraud``."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Our name: the tables' name of a column, where they differ, e.g. ``{"user_id": "card"}``."""
+    reading: Reading = Reading()
+    """What the tables' texts mean where a guess would be wrong, e.g. ``{"decimal": "comma"}``."""
     delta_options: dict[str, str] = Field(default_factory=dict)
     """Access to the tables' object store, under delta-rs' names."""
     vectors: Literal["auto", "served", "computed"] = "auto"

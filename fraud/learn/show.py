@@ -1,34 +1,17 @@
 """What the commands of training and evaluation take from, and show on, a terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 from rich.table import Table
 
-from fraud.errors import BadInput
 from fraud.learn.settings import TrainSettings
 from fraud.learn.training import TrainedModel
 from fraud.settings.base import parse_time
 from fraud.watch.bootstrap import Interval
 
 MOMENTS: Final = ("as_of", "test_until", "train_from", "train_until")
-
-
-def parse_columns(pairs: Sequence[str] | None) -> dict[str, str] | None:
-    """Read ``ours=theirs`` pairs.
-
-    Examples
-    --------
-    >>> parse_columns(["user_id=card"])
-    {'user_id': 'card'}
-    """
-    if pairs is None:
-        return None
-    for pair in pairs:
-        if "=" not in pair:
-            raise BadInput(f"--column takes OURS=THEIRS, e.g. user_id=card; got {pair!r}")
-    return {ours: theirs for ours, _, theirs in (pair.partition("=") for pair in pairs)}
 
 
 def parse_settings(given: Mapping[str, Any]) -> TrainSettings:

@@ -6,8 +6,10 @@ order in which the stream took them, so that vectors computed anew equal the ser
 """
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -15,18 +17,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from fraud.contracts import without_future
+from fraud.contracts.future import ARRIVALS, ahead_rows
 from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.learn.settings import SourceSettings
-from fraud.learn.source import LABEL, TIME, TRANSACTION, cast, find_table, read_any
+from fraud.tables import LABEL, TIME, Source, check_mapping, find_table, open_source
+from fraud.tables.files import format_of, open_dataset
 
 log = logging.getLogger(__name__)
-SMALLEST_AMOUNT: Final = 0.01
-"""What an amount of zero (a check of the card) counts as: the contract wants a positive one."""
-PAIRS: Final = (("latitude", "longitude"), ("home_latitude", "home_longitude"))
 LOG: Final = ("generation", "epoch", "received_at", "source_partition", "source_offset")
 """Columns of the platform's archive that say in which order its rows arrived."""
+_WITHIN: Final = {name: LABEL[name] for name in ("is_fraud", "label_time")}
+_LABEL: Final = ("transaction_id", "label_time", "is_fraud")
+
+Tell = Callable[[str], None]
+
+
+def _quiet(_: str) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +50,8 @@ class Tables:
     """transaction_id and the served vectors of this build's feature table."""
 
 
-def read_tables(settings: SourceSettings) -> Tables:
-    """Read the tables that the settings name.
+def read_tables(settings: SourceSettings, tell: Tell = _quiet) -> Tables:
+    """Read the tables that the settings name; ``tell`` is told what was guessed, left out and matched.
 
     Raises
     ------
@@ -51,15 +59,12 @@ def read_tables(settings: SourceSettings) -> Tables:
         When a table, a column or a value is missing or wrong; names it.
     """
     path, _, features_path = _locate(settings)
-    transactions, labels = read_raw(settings)
-    transactions = mend(transactions)
-    labels = with_keys(labels, transactions)
+    transactions, labels = read_raw(settings, tell)
+    labels = with_keys(labels, transactions, tell)
     served = None
     if features_path and settings.vectors != "computed":
-        same_version = pc.field("features_version") == FEATURES_VERSION
-        served = read_any(features_path, settings.delta_options, {}, same_version)
-        served = served.select(["transaction_id", *FEATURE_NAMES])
-    if settings.vectors == "served" and served is None:
+        served = read_served(features_path, settings, tell)
+    elif settings.vectors == "served":
         raise BadInput(f"{path} has no table `features` beside it; set vectors to computed or auto")
     if all(set(LOG) <= set(table.column_names) for table in (transactions, labels)):
         transactions, labels = in_order_of_arrival(transactions, labels)
@@ -69,47 +74,110 @@ def read_tables(settings: SourceSettings) -> Tables:
     return Tables(transactions, labels, fingerprint(transactions, labels), served)
 
 
-def read_raw(settings: SourceSettings) -> tuple[pa.Table, pa.Table]:
-    """Read transactions and labels with the right types, and otherwise as they are.
+def read_raw(
+    settings: SourceSettings, tell: Tell = _quiet, *, is_checked: bool = True
+) -> tuple[pa.Table, pa.Table]:
+    """Read transactions and labels with our names and types, checked against the contract or not.
 
     Raises
     ------
     BadInput
-        When a table or a column is missing, or holds another kind of values; names it.
+        When a table or a column is missing, or holds what the wire would refuse; names it.
     """
     path, labels_path, _ = _locate(settings)
-    raw = read_any(path, settings.delta_options, settings.columns)
-    transactions = _of_the_past(cast(raw, TRANSACTION, path), path, settings)
+    opened = partial(
+        open_source,
+        columns=settings.columns,
+        reading=settings.reading,
+        options=settings.delta_options,
+        tell=tell,
+    )
     if labels_path:
-        found = cast(read_any(labels_path, settings.delta_options, settings.columns), LABEL, labels_path)
-        return transactions, _of_the_past(found, labels_path, settings)
-    labels = _verdicts_within(raw, path, settings.label_gap_days)
-    is_given = "label_time" in raw.column_names  # else made up, and not due yet for what is young
-    return transactions, _of_the_past(labels, path, settings) if is_given else labels
+        source, verdicts = opened("transactions", path), opened("labels", labels_path, required=_LABEL)
+        check_mapping(settings.columns, [source, verdicts])
+        return (
+            _of_the_past(source.table(tell, is_checked=is_checked), path, settings),
+            _of_the_past(verdicts.table(tell, is_checked=is_checked), labels_path, settings),
+        )
+    source = opened("transactions", path, also=_WITHIN)
+    check_mapping(settings.columns, [source])
+    if "is_fraud" not in source.columns:
+        raise BadInput(
+            f"{path} lacks the column is_fraud, and no table of labels is given; it has "
+            f"{', '.join(source.header)}. Name it with --column is_fraud=THEIRS, or give --labels"
+        )
+    table = _of_the_past(source.table(tell, is_checked=is_checked), path, settings, ["label_time"])
+    transactions, labels = _verdicts_within(table, source, settings.label_gap_days, tell)
+    is_told = "label_time" in source.columns  # else made up, and not due yet for what is young
+    return transactions, _of_the_past(labels, path, settings) if is_told else labels
 
 
-def _of_the_past(table: pa.Table, name: str, settings: SourceSettings) -> pa.Table:
+def _of_the_past(
+    table: pa.Table, name: str, settings: SourceSettings, ignored: Sequence[str] = ()
+) -> pa.Table:
     """Leave out, and say so, what is dated into the future (``fraud.contracts.future``).
+
+    Columns in ``ignored`` are not looked at.
 
     Raises
     ------
     BadInput
         When nothing is left.
     """
-    kept, left_out = without_future(table, settings.most_ahead_s)
-    if left_out and not kept.num_rows:
+    looked_at = table.drop_columns([column for column in ignored if column in table.column_names])
+    is_ahead = ahead_rows(looked_at, settings.most_ahead_s, datetime.now(UTC))
+    left_out = int(is_ahead.sum())
+    if not left_out:
+        return table
+    if left_out == table.num_rows:
         raise BadInput(
             f"{name}: all {left_out:,} rows are dated more than {settings.most_ahead_s:g} s ahead of their "
             "arrival; correct the times, or raise the bound (most_ahead_s)"
         )
-    if left_out:
-        log.warning(
-            "%s: %s rows are dated more than %g s ahead of their arrival and left out (most_ahead_s)",
-            name,
-            f"{left_out:,}",
-            settings.most_ahead_s,
+    log.warning(
+        "%s: %s rows are dated more than %g s ahead of their arrival and left out (most_ahead_s)",
+        name,
+        f"{left_out:,}",
+        settings.most_ahead_s,
+    )
+    return table.filter(pa.array(~is_ahead))
+
+
+def read_served(path: str, settings: SourceSettings, tell: Tell = _quiet) -> pa.Table | None:
+    """Read the vectors that were served with this build's feature table; None where it lacks a feature.
+
+    Raises
+    ------
+    BadInput
+        When served vectors are asked for and the table lacks a feature; names the command that fills it.
+    """
+    found = open_dataset(path, format_of(path), settings.delta_options)
+    names = set(found.schema.names)
+    missing = [name for name in FEATURE_NAMES if name not in names]
+    if missing:
+        words = (
+            f"the table {path} was written before {', '.join(missing[:3])}"
+            f"{f' and {len(missing) - 3} more' if len(missing) > 3 else ''} came to the feature table; "
+            "`fraud replay backfill-features` fills them"
         )
-    return kept
+        if settings.vectors == "served":
+            raise BadInput(f"{words}; or set vectors to computed or auto")
+        tell(f"{words}; until then all vectors are computed from the transactions")
+        return None
+    keys = [name for name in ("transaction_id", "user_id") if name in names]
+    same_version = pc.field("features_version") == FEATURES_VERSION
+    return found.to_table(columns=[*keys, *FEATURE_NAMES], filter=same_version)
+
+
+def keys_of(table: pa.Table, other: pa.Table) -> tuple[pa.Array, pa.Array]:
+    """Make keys by which rows of two tables belong together: user and transaction, where both have the user.
+
+    One id may stand with two users; they are two transactions, and nothing of one goes to the other.
+    """
+    names = ["transaction_id"]
+    if all("user_id" in one.column_names for one in (table, other)):
+        names.append("user_id")
+    return _keys(table, names), _keys(other, names)
 
 
 def known_at(tables: Tables, end: datetime) -> Tables:
@@ -122,48 +190,33 @@ def known_at(tables: Tables, end: datetime) -> Tables:
     return Tables(transactions, labels, fingerprint(transactions, labels), tables.served)
 
 
-def mend(transactions: pa.Table) -> pa.Table:
-    """Take zero amounts as the smallest one, and half a place as none.
+def with_keys(labels: pa.Table, transactions: pa.Table, tell: Tell = _quiet) -> pa.Table:
+    """Give each verdict its transaction's merchant, time and user; drop those of unknown transactions.
 
-    Raises
-    ------
-    BadInput
-        When an amount is negative: a refund is no payment; leave refunds out.
+    A verdict that names no user, on an id that two users have, belongs to nobody and is dropped, too.
     """
-    amount = transactions["amount"].to_numpy()
-    wrong = ~np.isfinite(amount) | (amount < 0.0)
-    if wrong.any():
-        raise BadInput(
-            f"column amount: {int(wrong.sum()):,} values are negative or not finite, the first in row "
-            f"{int(np.argmax(wrong)):,}; leave refunds out"
+    shared = _shared_ids(transactions)
+    if len(shared):
+        tell(
+            f"{len(shared):,} transaction ids stand with more than one user, e.g. {shared[0].as_py()}: each "
+            "user's is a transaction of its own, and a verdict goes to the user that it names"
         )
-    place = transactions.column_names.index("amount")
-    transactions = transactions.set_column(
-        place, "amount", pa.array(np.where(amount < SMALLEST_AMOUNT, SMALLEST_AMOUNT, amount))
-    )
-    for pair in PAIRS:
-        there = [name for name in pair if name in transactions.column_names]
-        if len(there) == 1:
-            transactions = transactions.drop_columns(there)
-        elif there:
-            both = pc.and_(transactions[pair[0]].is_valid(), transactions[pair[1]].is_valid())
-            for name in pair:
-                whole = pc.if_else(both, transactions[name], pa.scalar(None, pa.float64()))
-                transactions = transactions.set_column(transactions.column_names.index(name), name, whole)
-    return transactions
-
-
-def with_keys(labels: pa.Table, transactions: pa.Table) -> pa.Table:
-    """Give each verdict its transaction's user, merchant and time; drop those of unknown transactions."""
-    rows = pc.index_in(labels["transaction_id"], transactions["transaction_id"].combine_chunks())
+    if len(shared) and "user_id" not in labels.column_names:
+        is_shared = pc.is_in(labels["transaction_id"], value_set=shared)
+        tell(f"{pc.sum(is_shared).as_py() or 0:,} labels name such an id and no user; left out")
+        labels = labels.filter(pc.invert(is_shared))
+    mine, theirs = keys_of(labels, transactions)
+    rows = pc.index_in(mine, theirs)
     known = rows.is_valid()
     kept, rows = labels.filter(known), rows.filter(known)
+    if kept.num_rows < labels.num_rows:
+        tell(f"{kept.num_rows:,} of {labels.num_rows:,} labels name a transaction of the table")
     for name in ("user_id", "merchant_id", "event_time"):
         if name in kept.column_names:
             kept = kept.drop_columns([name])
         kept = kept.append_column(name, transactions[name].take(rows))
     if kept.num_rows == 0:
-        raise BadInput("no label names a transaction of the table (column transaction_id)")
+        raise BadInput("no label names a transaction of the table (columns transaction_id, user_id)")
     return kept
 
 
@@ -187,10 +240,13 @@ def in_order_of_arrival(transactions: pa.Table, labels: pa.Table) -> tuple[pa.Ta
 
 
 def _arriving(table: pa.Table, name: str, time: str) -> pa.Table:
-    """Let rows arrive at their ``received_at`` where a table has it, else at their own time."""
-    if "received_at" not in table.column_names:
+    """Write when rows arrived: at the first of ``ARRIVALS`` that is there, else at their own time."""
+    told = next((column for column in ARRIVALS if column in table.column_names), None)
+    if told is None:
         return table
-    return table.append_column(name, pc.coalesce(table["received_at"], table[time]))
+    arrival = pc.coalesce(table[told], table[time])
+    rest = table.drop_columns([name]) if name in table.column_names else table
+    return rest.append_column(name, arrival)
 
 
 def fingerprint(*tables: pa.Table) -> str:
@@ -217,22 +273,60 @@ def _locate(settings: SourceSettings) -> tuple[str, str, str]:
     return settings.transactions, settings.labels, ""
 
 
-def _verdicts_within(table: pa.Table, name: str, gap_days: float) -> pa.Table:
-    """Take the verdicts from the transactions' own column ``is_fraud``; null is no verdict yet."""
-    wanted = {key: kind for key, kind in {**TRANSACTION, **LABEL}.items() if key in table.column_names}
-    if "is_fraud" not in wanted:
-        raise BadInput(
-            f"{name} lacks the column is_fraud, and no table of labels is given; it has "
-            f"{', '.join(table.column_names)}"
+def _verdicts_within(
+    table: pa.Table, source: Source, gap_days: float, tell: Tell
+) -> tuple[pa.Table, pa.Table]:
+    """Part a table with the column ``is_fraud`` into transactions and verdicts; missing is no verdict yet.
+
+    Where the time of a verdict is not told, it is taken to come so many days after its transaction. In a
+    table with missing verdicts those that would come after its end are no verdicts yet either: of the
+    young ones only frauds are known, and a test on them would be one of frauds alone.
+    """
+    is_fraud = table["is_fraud"]
+    gap = pa.scalar(timedelta(days=gap_days), pa.duration("us"))
+    is_told = "label_time" in table.column_names
+    label_time = table["label_time"] if is_told else pc.add(table["event_time"], gap)
+    is_known = pc.and_(is_fraud.is_valid(), label_time.is_valid())
+    if not is_told and is_fraud.null_count:
+        is_young = pc.greater(label_time, pc.max(table["event_time"]))
+        left = pc.sum(pc.and_(is_young, is_known)).as_py() or 0
+        tell(
+            f"{source.path}: {left:,} verdicts on transactions of the last {gap_days:g} days are not used: "
+            "others of that time have none yet (--label-gap-days; a column label_time would tell)"
         )
-    found = cast(table, {"transaction_id": pa.string(), "event_time": TIME}, name)
-    is_fraud = cast(table, {"is_fraud": pa.bool_()}, name, nullable="is_fraud")["is_fraud"]
-    if "label_time" in wanted:
-        label_time = cast(table, {"label_time": TIME}, name, nullable="label_time")["label_time"]
-    else:
-        gap = pa.scalar(timedelta(days=gap_days), pa.duration("us"))
-        label_time = pc.add(found["event_time"], gap)
+        is_known = pc.and_(is_known, pc.invert(is_young))
+    if not pc.any(is_known).as_py():
+        raise BadInput(
+            f"{source.path}: no verdict (column is_fraud) is older than {gap_days:g} days at the newest "
+            "transaction: bring older data, give a smaller --label-gap-days, or a column label_time"
+        )
     labels = pa.table(
-        {"transaction_id": found["transaction_id"], "label_time": label_time, "is_fraud": is_fraud}
+        {
+            "transaction_id": table["transaction_id"],
+            "user_id": table["user_id"],
+            "label_time": label_time,
+            "is_fraud": is_fraud,
+        }
     )
-    return labels.filter(pc.and_(is_fraud.is_valid(), label_time.is_valid()))
+    transactions = table.drop_columns([name for name in _WITHIN if name in table.column_names])
+    return transactions, labels.filter(is_known)
+
+
+def _shared_ids(transactions: pa.Table) -> pa.Array:
+    """Find the ids that stand with more than one user."""
+    pairs = (
+        transactions.select(["transaction_id", "user_id"])
+        .group_by(["transaction_id", "user_id"])
+        .aggregate([])
+    )
+    if pairs.num_rows == pc.count_distinct(pairs["transaction_id"]).as_py():
+        return pa.array([], pa.string())
+    counts = pairs.group_by("transaction_id").aggregate([("user_id", "count")])
+    return counts.filter(pc.greater(counts["user_id_count"], 1))["transaction_id"].combine_chunks()
+
+
+def _keys(table: pa.Table, names: list[str]) -> pa.Array:
+    if len(names) == 1:
+        return table[names[0]].combine_chunks()
+    joined = pc.binary_join_element_wise(*(table[name] for name in names), "\x00")
+    return joined.combine_chunks() if isinstance(joined, pa.ChunkedArray) else joined

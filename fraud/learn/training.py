@@ -100,7 +100,7 @@ def train(
     started = perf_counter()
     with open_registry(settings.mlflow_uri, settings.experiment, settings.registry_uri):
         on_step("reading the tables")
-        tables = read_tables(settings)
+        tables = read_tables(settings, on_step)
         on_step(f"computing {len(FEATURE_NAMES)} features of {tables.transactions.num_rows:,} transactions")
         examples = build_examples(tables, vectors=settings.vectors, gap_days=settings.label_gap_days)
         split = divide(examples, settings)

@@ -49,6 +49,20 @@ class LakeSettings(HomeSettings):
         return self.delta or str(self.home.absolute() / "delta")
 
 
+def report_folder(delta: str, name: str) -> Path:
+    """Name the folder of a job's report: in the home that the Delta tables belong to.
+
+    Examples
+    --------
+    >>> str(report_folder("/srv/home/stream/delta", "drift"))
+    '/srv/home/drift'
+    """
+    if "://" in delta:
+        return Path(".fraud") / name
+    folder = Path(delta).absolute().parent
+    return (folder.parent if folder.name == "stream" else folder) / name
+
+
 class StoreSettings(HomeSettings):
     """Where the feature store is."""
 

@@ -8,7 +8,7 @@ carries them into the Delta tables ``transactions``, ``features`` and ``labels``
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,11 +16,10 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow import dataset
 
 from fraud.contracts import LABELS, MOST_AHEAD_S, TRANSACTIONS, without_future
-from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
 from fraud.features.batch import fold_both
 from fraud.features.events import events_of_labels, events_of_transactions, microseconds_of
@@ -29,6 +28,7 @@ from fraud.log.arrival import Ints
 from fraud.settings.stream import LogSettings
 from fraud.store import Epoch, FeatureStore, Kind, open_store
 from fraud.store.value import FIRST_SEEN, state_before
+from fraud.tables import Source, Unreadable, check, find_table, open_source
 from jobs.backfill.settings import BackfillSettings
 
 log = logging.getLogger("jobs.backfill")
@@ -141,28 +141,39 @@ def run(
     Raises
     ------
     BadInput
-        When a table is not there (yet), or no Parquet; names it.
+        When a table is not there (yet), or holds what the wire would refuse; names it.
     """
     if any(stream.checkpoint_path.glob("*")):
         return None
     give_up = time.monotonic() + settings.wait_s
-    transactions = _read(settings, "transactions", "event_time", give_up)
-    labels = _read(settings, "labels", "label_time", give_up)
+    transactions = _read(settings, stream, "transactions", "event_time", give_up)
+    labels = _read(settings, stream, "labels", "label_time", give_up)
     return backfill(transactions, labels, stream, most_ahead_s=most_ahead_s)
 
 
-def _read(settings: BackfillSettings, name: str, column: str, give_up: float) -> pa.Table:
+def _read(
+    settings: BackfillSettings, stream: LogSettings, name: str, column: str, give_up: float
+) -> pa.Table:
     """Read what came before ``until``; waits until ``give_up`` for a table that nobody has finished yet."""
     file = f"{settings.data.rstrip('/')}/{name}.parquet"
-    before = None if settings.until is None else dataset.field(column) < pa.scalar(settings.until)
     while True:
+        path = file if "://" in file else find_table(settings.data, name) or file
         try:
-            return dataset.dataset(file, format="parquet").to_table(filter=before)
-        except (OSError, pa.ArrowInvalid) as error:
+            source = open_source(name, path, options=stream.delta_options, tell=log.info)
+            table = pa.Table.from_batches(_until(source, column, settings.until), source.schema)
+        except Unreadable as error:
             if time.monotonic() >= give_up:
-                raise BadInput(f"{file} cannot be read: {error}") from error
-        log.info("waiting for %s", file)
-        time.sleep(POLL_S)
+                raise
+            log.info("waiting for %s: %s", path, error)
+            time.sleep(POLL_S)
+        else:
+            check(table, name, path)
+            return table
+
+
+def _until(source: Source, column: str, until: datetime | None) -> Iterator[pa.RecordBatch]:
+    for batch in source.batches():
+        yield batch if until is None else batch.filter(pc.less(batch[column], pa.scalar(until)))
 
 
 def _refuse_live(store: FeatureStore, kind: Kind, keys: Sequence[float]) -> None:

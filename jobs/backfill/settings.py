@@ -14,7 +14,7 @@ class BackfillSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="FRAUD_BACKFILL_", frozen=True, extra="forbid")
 
     data: str = "/history"
-    """Folder (or URI) with the tables ``transactions`` and ``labels``, as Parquet."""
+    """Folder (or URI) with the tables ``transactions`` and ``labels``: Parquet; in a folder CSV, too."""
     wait_s: Annotated[float, Field(ge=0.0)] = 0.0
     """How long to wait for tables that are not there yet, or not yet whole, seconds."""
     until: AwareDatetime | None = None

@@ -15,6 +15,13 @@ def evaluate(  # noqa: PLR0917  (typer passes by name)
     labels: Annotated[str | None, typer.Option(help="Table of verdicts, where it is another one.")] = None,
     test_from: Annotated[str | None, typer.Option(help="Beginning; default: the model's as_of.")] = None,
     test_until: Annotated[str | None, typer.Option(help="End; default: the data's.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="OURS=THEIRS where a column has another name; repeatable.")
+    ] = None,
+    read: Annotated[
+        list[str] | None,
+        typer.Option(help="How texts are meant, e.g. times=day-first, decimal=comma; repeatable."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
     label_gap_days: Annotated[float | None, typer.Option(help="How long verdicts take, days.")] = None,
     mlflow_uri: _Uri = None,
@@ -27,6 +34,7 @@ def evaluate(  # noqa: PLR0917  (typer passes by name)
     from fraud.learn.evaluation_settings import EvaluateSettings  # noqa: PLC0415
     from fraud.learn.show import comparison_table  # noqa: PLC0415
     from fraud.settings.base import given, parse_time  # noqa: PLC0415
+    from fraud.tables import parse_columns, parse_reading  # noqa: PLC0415
 
     console = Console()
     settings = EvaluateSettings(
@@ -36,6 +44,8 @@ def evaluate(  # noqa: PLR0917  (typer passes by name)
             labels=labels,
             test_from=None if test_from is None else parse_time(test_from),
             test_until=None if test_until is None else parse_time(test_until),
+            columns=parse_columns(column),
+            reading=parse_reading(read),
             out=out,
             label_gap_days=label_gap_days,
             mlflow_uri=mlflow_uri,

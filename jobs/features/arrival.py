@@ -20,7 +20,8 @@ from pyspark.sql import functions as F  # noqa: N812  (the name that everybody k
 from fraud.contracts.future import ARRIVALS, TIMES, is_ahead
 from fraud.features.events import microseconds_of, to_microseconds
 from fraud.log.arrival import COLUMNS
-from jobs.features.source import Format, Source
+from fraud.tables import Source
+from fraud.tables.files import Format
 
 LOG: Final = COLUMNS
 KEYS: Final = ("generation", "epoch", "arrival_us", "is_transaction", "file", "row", "tie")
@@ -60,7 +61,7 @@ def _micros(name: str) -> Column:
 
 def is_log(sources: Sequence[Source]) -> bool:
     """Whether every table carries the log's own arrival order."""
-    return all(set(LOG) <= set(source.schema.names) for source in sources)
+    return all(set(LOG) <= set(source.columns) for source in sources)
 
 
 def time_column(source: Source) -> str:

@@ -6,22 +6,24 @@ Reads a table of transactions, and one of labels if there is one; writes ``layou
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
 from fraud.contracts import MOST_AHEAD_S
 from fraud.errors import BadInput
+from fraud.tables import Reading, Source, check_mapping, keep_valid, open_source
+from fraud.tables.files import Format
 from jobs.features.arrival import Guard
 from jobs.features.engines import Engine
 from jobs.features.local import build_local
 from jobs.features.parallel import build_parallel, count_left_out, in_our_words
-from jobs.features.source import Format, Source, is_delta, open_source, stage
 
 Tell = Callable[[str], None]
 Folding = tuple[DataFrame, list[int], int]
@@ -56,6 +58,8 @@ def build(
     engine: Engine = Engine.AUTO,
     overwrite: bool = False,
     most_ahead_s: float = MOST_AHEAD_S,
+    columns: Mapping[str, str] | None = None,
+    reading: Reading | None = None,
     tell: Tell = print,
 ) -> Built:
     """Compute the vectors that each transaction would have been served with, and write them.
@@ -76,6 +80,10 @@ def build(
     most_ahead_s
         How far a row may be dated ahead of its arrival, seconds; one further ahead is left out and counted.
         It arrives at ``received_at``, else at ``arrival_time``, else now.
+    columns
+        Our name: the tables' name of a column, where they differ.
+    reading
+        What the tables' texts mean, where a guess would be wrong.
     tell
         Takes words of progress.
 
@@ -85,13 +93,15 @@ def build(
         When a table cannot be read, lacks a column or holds wrong values, or ``out`` is taken.
     """
     started = time.perf_counter()
-    if out.exists() and any(out.iterdir()) and not (overwrite and is_delta(out)):
+    if out.exists() and any(out.iterdir()) and not (overwrite and (out / "_delta_log").is_dir()):
         raise BadInput(
             f"{out} is not empty; choose another folder, or replace a Delta table with --overwrite"
         )
-    sources = [open_source("transactions", transactions, spark)]
-    if labels is not None:
-        sources.append(open_source("labels", labels, spark))
+    paths = {"transactions": transactions} | ({"labels": labels} if labels else {})
+    sources = [
+        open_source(what, path, columns=columns, reading=reading, tell=tell) for what, path in paths.items()
+    ]
+    check_mapping(columns or {}, sources)
     chosen = _choose(sources, spark) if engine is Engine.AUTO else engine
     staging = out.parent / f".{out.name}.staging"
     shutil.rmtree(staging, ignore_errors=True)
@@ -128,7 +138,7 @@ def _choose(sources: Sequence[Source], spark: SparkSession) -> Engine:
 def _fold_locally(
     sources: Sequence[Source], spark: SparkSession, staging: Path, guard: Guard, tell: Tell
 ) -> Folding:
-    table, counts, left_out = build_local(sources, spark, guard, tell)
+    table, counts, left_out = build_local(sources, guard, tell)
     staging.mkdir(parents=True)
     pq.write_table(table, staging / "vectors.parquet", compression="lz4")
     return spark.read.parquet(str(staging / "vectors.parquet")).coalesce(1), counts, left_out
@@ -139,9 +149,45 @@ def _fold_in_parallel(
 ) -> Folding:
     ready = []
     for source in sources:
-        if source.needs_staging:
+        if needs_staging(source):
             tell(f"laying {source.path} down as Parquet")
-        ready.append(stage(source, staging) if source.needs_staging else source)
+        ready.append(stage(source, staging, tell) if needs_staging(source) else source)
     left_out = [count_left_out(source, spark, guard) for source in ready]
     counts = [count_rows(source, spark) - ahead for source, ahead in zip(ready, left_out, strict=True)]
     return build_parallel(ready, spark, sum(counts), guard, tell), counts, sum(left_out)
+
+
+def needs_staging(source: Source) -> bool:
+    """Whether Spark cannot read a table as it lies: CSV, other names or types, or rows to leave out."""
+    if source.format is Format.CSV or source.reading.invalid == "skip":
+        return True
+    types = source.types()
+    has_types = all(
+        types[name] == kind or _widens(types[name], kind) for name, kind in source.columns.items()
+    )
+    return not has_types or any(our != their for our, their in source.names.items())
+
+
+def stage(source: Source, folder: Path, tell: Tell) -> Source:
+    """Write a table down as Parquet that Spark reads, row by row in the same order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{source.what}.parquet"
+    with pq.ParquetWriter(target, source.schema, compression="zstd") as writer:
+        for batch in source.batches():
+            table = pa.Table.from_batches([batch])
+            if source.reading.invalid == "skip":
+                table = keep_valid(table, source.what, source.path, tell)
+            writer.write_table(table)
+    return open_source(source.what, target)
+
+
+def _widens(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether Spark reads a type as ours without a loss."""
+    if pa.types.is_timestamp(wanted):
+        return bool(pa.types.is_timestamp(found) and found.unit != "ns")
+    is_number = pa.types.is_integer(found) or pa.types.is_floating(found)
+    return (
+        is_number
+        if pa.types.is_floating(wanted)
+        else bool(pa.types.is_integer(found) and pa.types.is_integer(wanted))
+    )

@@ -31,6 +31,13 @@ def build(
     out: Annotated[Path, typer.Option(help="Folder of the Delta table to write.")],
     *,
     labels: Annotated[Path | None, typer.Option(help="Table of labels: CSV, Parquet or Delta.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="OURS=THEIRS where a column has another name; repeatable.")
+    ] = None,
+    read: Annotated[
+        list[str] | None,
+        typer.Option(help="How texts are meant, e.g. times=day-first, decimal=comma; repeatable."),
+    ] = None,
     engine: Annotated[
         Engine, typer.Option(help="Fold in this process or by Spark; auto: by size.")
     ] = Engine.AUTO,
@@ -42,9 +49,11 @@ def build(
 ) -> None:
     """Compute the feature vectors of a table, as the stream would have served them."""
     from fraud.spark.session import open_session  # noqa: PLC0415
+    from fraud.tables import parse_columns, parse_reading  # noqa: PLC0415
     from jobs.features import build as job  # noqa: PLC0415  (`--help` must not wait for Spark)
     from jobs.features.progress import show_progress  # noqa: PLC0415
 
+    columns, reading = parse_columns(column), parse_reading(read)
     cores = partitions or os.cpu_count() or 1
     spark = open_session("fraud-features-build", f"local[{cores}]", cores)
     try:
@@ -57,6 +66,8 @@ def build(
                 engine=engine,
                 overwrite=overwrite,
                 most_ahead_s=most_ahead_s,
+                columns=columns,
+                reading=reading,
                 tell=tell,
             )
     finally:

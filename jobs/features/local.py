@@ -4,18 +4,17 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import SparkSession
 
 from fraud.contracts import without_future
 from fraud.features import kernel
 from fraud.features.batch import fold_both
+from fraud.tables import Source
 from jobs.features.arrival import Guard, is_log, order_of, time_column
 from jobs.features.layout import events_of, result_columns
-from jobs.features.source import Format, Source, read_table
 
 
 def build_local(
-    sources: Sequence[Source], spark: SparkSession, guard: Guard, tell: Callable[[str], None]
+    sources: Sequence[Source], guard: Guard, tell: Callable[[str], None]
 ) -> tuple[pa.Table, list[int], int]:
     """Compute the vectors of a table.
 
@@ -23,8 +22,6 @@ def build_local(
     ----------
     sources
         The transactions first, then the labels if there are any.
-    spark
-        Reads Delta tables.
     guard
         Says which rows are left out.
     tell
@@ -44,7 +41,7 @@ def build_local(
     tables, left_out = [], 0
     for source in sources:
         tell(f"reading {source.path}")
-        table, ahead = without_future(_read(source, spark), guard.most_ahead_s, guard.now)
+        table, ahead = without_future(source.table(tell), guard.most_ahead_s, guard.now)
         tables.append((source, table))
         left_out += ahead
     events = np.concatenate([events_of(source.what, table, time_column(source)) for source, table in tables])
@@ -59,13 +56,6 @@ def build_local(
     found = _columns(sources[0], transactions.take(pa.array(order[kept])), sequence)
     vectors = np.hstack([user.vectors[kept], merchant.vectors[kept]])
     return result_columns(found, vectors), [table.num_rows for _, table in tables], left_out
-
-
-def _read(source: Source, spark: SparkSession) -> pa.Table:
-    if source.format is not Format.DELTA:
-        return read_table(source)
-    frame = spark.read.format("delta").load(str(source.path)).select(*source.columns)
-    return frame.toArrow().cast(pa.schema(list(source.columns.items())))
 
 
 def _columns(

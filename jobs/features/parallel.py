@@ -25,9 +25,10 @@ from fraud.features.batch import merchant_events
 from fraud.features.engine import Folded, fold_events
 from fraud.features.plan import EVENT_COLUMN
 from fraud.schema.features import MERCHANT, USER, USER_FEATURES, Entity
+from fraud.tables import LABEL, TRANSACTION, Source, check
+from fraud.tables.files import Format
 from jobs.features import layout
 from jobs.features.arrival import KEYS, Guard, is_log, key_columns, time_column
-from jobs.features.source import Format, Source
 
 PARTITION_ROWS: Final = 500_000
 _COUNTS: Final = pa.schema([pa.field("partition", pa.int32()), pa.field("records", pa.int64())])
@@ -151,6 +152,7 @@ def _make_events(reads: dict[str, tuple[tuple[str, ...], str]], batches: Batches
 
 
 def _arrived_rows(what: str, table: pa.Table, arrival: str) -> pa.Table:
+    check(_typed(what, table), what, f"the {what}")
     events = layout.events_of(what, table, arrival)
     zone = table.schema.field(arrival).type.tz
     arrival_us = table.column(arrival).cast(pa.timestamp("us", tz=zone)).cast(pa.int64())
@@ -163,6 +165,13 @@ def _arrived_rows(what: str, table: pa.Table, arrival: str) -> pa.Table:
     }
     columns = {name: _as(column, layout.ARRIVED.field(name).type) for name, column in columns.items()}
     return pa.table(columns, schema=layout.ARRIVED)
+
+
+def _typed(what: str, table: pa.Table) -> pa.Table:
+    kinds = TRANSACTION if what == "transactions" else LABEL
+    return pa.table(
+        {name: _as(table[name], kind) for name, kind in kinds.items() if name in table.column_names}
+    )
 
 
 def _as(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:

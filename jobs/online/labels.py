@@ -17,7 +17,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaException,
 from fraud.contracts import LABELS, Label, check_future
 from fraud.contracts.wire import parse_record
 from fraud.errors import BadRecord, Unavailable
-from fraud.learn.source import TIME
+from fraud.tables import TIME
 from jobs.online.settings import OnlineSettings
 
 Arrived = tuple[Label, datetime]
@@ -28,6 +28,7 @@ SCHEMA: Final = pa.schema(
         ("label_time", TIME),
         ("is_fraud", pa.bool_()),
         ("received_at", TIME),  # when the broker took it, as in the tables
+        ("user_id", pa.string()),  # missing in what was kept by releases before it
     ]
 )
 _OFFSETS: Final = b"offsets"
@@ -71,9 +72,13 @@ def take_labels(settings: OnlineSettings) -> tuple[pa.Table, int]:
         ) from error
     finally:
         consumer.close()
-    rows = {name: [getattr(label, name) for label, _ in found] for name in SCHEMA.names[:-1]}
+    rows = {
+        name: [getattr(label, name) for label, _ in found] for name in SCHEMA.names if name != "received_at"
+    }
     rows["received_at"] = [arrival for _, arrival in found]
-    after = pa.concat_tables([before.replace_schema_metadata(None), pa.table(rows, SCHEMA)])
+    kept = before.replace_schema_metadata(None)
+    new = pa.table({name: rows[name] for name in SCHEMA.names}, SCHEMA)
+    after = pa.concat_tables([kept, new], promote_options="default")
     _write(after.replace_schema_metadata({_OFFSETS: json.dumps(offsets).encode()}), path)
     return after, len(found)
 

@@ -88,7 +88,7 @@ class Context:
 
 def validate_data(context: Context) -> dict[str, Any]:
     """Check the interval's data; a bad day stops here, with every reason."""
-    transactions, labels = read_raw(context.train)
+    transactions, labels = read_raw(context.train, is_checked=False)
     found = validate(transactions, labels, context.interval, context.gap, context.retrain)
     record = {"failures": list(found.failures), "figures": found.figures}
     if not found.is_good:

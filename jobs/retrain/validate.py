@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-import pandas as pd
-import pandera.pandas as pa_checks
 import pyarrow as pa
 import pyarrow.compute as pc
-from pandera.errors import SchemaErrors
 
-from fraud.learn.source import OPTIONAL
+from fraud.tables import TRANSACTION
+from fraud.tables.contract import Violation, violations
 from jobs.retrain.settings import Interval, RetrainSettings
 
 BEFORE: Final = timedelta(days=28)
@@ -43,7 +41,7 @@ def validate(
     Parameters
     ----------
     transactions, labels
-        With the types of ``fraud.learn.source``, as they came: duplicates and odd values still there.
+        With the types of ``fraud.tables``; duplicates still there.
     interval
         Whose transactions are checked; the newest matured ones, which are older by ``gap``, for verdicts.
     gap
@@ -60,7 +58,7 @@ def validate(
         )
         return Validated((words,), figures)
     failures = [
-        *_schema_failures(day.to_pandas(), settings),
+        *_schema_failures(day, settings),
         *_volume_failures(day, before, interval, settings, figures),
         *_missing_failures(day, before, settings, figures),
         *_verdict_failures(transactions, labels, interval, gap, settings=settings, figures=figures),
@@ -68,44 +66,21 @@ def validate(
     return Validated(tuple(failures), figures)
 
 
-def make_schema(settings: RetrainSettings) -> pa_checks.DataFrameSchema:
-    """State what a transaction may be, as a pandera schema."""
-
-    def degrees(limit: float) -> pa_checks.Column:
-        return pa_checks.Column(float, pa_checks.Check.in_range(-limit, limit), nullable=True, required=False)
-
-    def text() -> pa_checks.Column:
-        return pa_checks.Column(str, pa_checks.Check.str_length(1, 256))
-
-    return pa_checks.DataFrameSchema(
-        {
-            "transaction_id": text(),
-            "user_id": text(),
-            "merchant_id": text(),
-            "event_time": pa_checks.Column(pd.DatetimeTZDtype("us", "UTC")),
-            "amount": pa_checks.Column(
-                float, [pa_checks.Check.ge(0.0), pa_checks.Check.le(settings.max_amount)]
-            ),
-            "latitude": degrees(90.0),
-            "longitude": degrees(180.0),
-            "home_latitude": degrees(90.0),
-            "home_longitude": degrees(180.0),
-        }
-    )
-
-
-def _schema_failures(frame: pd.DataFrame, settings: RetrainSettings) -> Iterator[str]:
-    try:
-        make_schema(settings).validate(frame, lazy=True)
-    except SchemaErrors as error:
-        cases: pd.DataFrame = error.failure_cases
-        for (column, check), group in cases.groupby(["column", "check"], dropna=False, sort=True):
-            shown = ", ".join(str(value) for value in group["failure_case"].head(LISTED))
-            yield f"range: column {column}: {len(group):,} values fail {check}, e.g. {shown}"
-    repeated = int(frame["transaction_id"].duplicated().sum())
-    if repeated > settings.max_duplicates * len(frame):
+def _schema_failures(day: pa.Table, settings: RetrainSettings) -> Iterator[str]:
+    """Check values by the wire's contract, and amounts by a limit of their own."""
+    broken = list(violations(day, "transactions"))
+    too_much = pc.greater(day["amount"], settings.max_amount).to_numpy()
+    for one in broken:
+        too_much = too_much & ~one.rows
+    if too_much.any():
+        broken.append(Violation("amount", too_much, f"at most {settings.max_amount:,g} (max_amount)"))
+    for found in broken:
+        values = day[found.column].filter(pa.array(found.rows)).slice(0, LISTED)
+        yield f"range: {found}, e.g. {', '.join(str(value) for value in values.to_pylist())}"
+    repeated = day.num_rows - pc.count_distinct(day["transaction_id"]).as_py()
+    if repeated > settings.max_duplicates * day.num_rows:
         yield (
-            f"duplicates: column transaction_id: {repeated:,} of {len(frame):,} are repeated, above "
+            f"duplicates: column transaction_id: {repeated:,} of {day.num_rows:,} are repeated, above "
             f"{settings.max_duplicates:.2%}"
         )
 
@@ -129,7 +104,7 @@ def _volume_failures(
 def _missing_failures(
     day: pa.Table, before: pa.Table, settings: RetrainSettings, figures: dict[str, float]
 ) -> Iterator[str]:
-    for name in OPTIONAL:
+    for name in TRANSACTION:
         if name not in day.column_names or before.num_rows == 0:
             continue
         now, usual = (table[name].null_count / table.num_rows for table in (day, before))

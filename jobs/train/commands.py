@@ -22,6 +22,10 @@ def train(  # noqa: PLR0917  (typer passes by name)
     column: Annotated[
         list[str] | None, typer.Option(help="OURS=THEIRS where a column has another name; repeatable.")
     ] = None,
+    read: Annotated[
+        list[str] | None,
+        typer.Option(help="How texts are meant, e.g. times=day-first, decimal=comma; repeatable."),
+    ] = None,
     trials: Annotated[int | None, typer.Option(help="Budget of the search for parameters.")] = None,
     baselines: Annotated[
         bool | None, typer.Option("--baselines/--no-baselines", help="Compare with other models.")
@@ -34,8 +38,9 @@ def train(  # noqa: PLR0917  (typer passes by name)
     """Train, compare, report and register a model; FRAUD_TRAIN_* or defaults for what is not given."""
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
 
-    from fraud.learn.show import comparison_table, metrics_table, parse_columns, parse_settings  # noqa: PLC0415
+    from fraud.learn.show import comparison_table, metrics_table, parse_settings  # noqa: PLC0415
     from fraud.learn.training import train as run  # noqa: PLC0415
+    from fraud.tables import parse_columns, parse_reading  # noqa: PLC0415
 
     given: dict[str, Any] = {
         "transactions": transactions,
@@ -49,6 +54,7 @@ def train(  # noqa: PLR0917  (typer passes by name)
         "train_from": train_from,
         "train_until": train_until,
         "columns": parse_columns(column),
+        "reading": parse_reading(read),
         "trials": trials,
         "baselines": baselines,
         "mlflow_uri": mlflow_uri,

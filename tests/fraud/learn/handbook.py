@@ -72,7 +72,7 @@ def draw_handbook(
             "event_time": pa.array(event_us, stamp),
             "user_id": customer,  # numbers, as in the original
             "merchant_id": terminal,
-            "amount": amount,
+            "amount": np.maximum(amount, 0.01),  # the contract wants a positive one
             "is_fraud": is_fraud.astype(np.int64),
             "label_time": pa.array(event_us + LABEL_DELAY_DAYS * DAY_US, stamp),
         }

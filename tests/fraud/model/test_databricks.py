@@ -6,10 +6,10 @@ import mlflow
 import pytest
 
 from fraud.errors import BadConfig
-from fraud.learn.source import find_table
 from fraud.model.aliases import CHALLENGER, CHAMPION
 from fraud.model.publish import Report, publish
 from fraud.model.registry import ModelVersions, open_registry
+from fraud.tables import find_table
 from jobs.online.settings import OnlineSettings
 from services.predictor.settings import PredictorSettings
 from tests.services.predictor.conftest import make_model, make_vectors

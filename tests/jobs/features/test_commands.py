@@ -34,3 +34,31 @@ def test_the_family_lists_its_commands() -> None:
     printed = CliRunner().invoke(app, ["features", "--help"]).output
     for name in ("list", "explain", "docs", "build"):
         assert f" {name} " in printed
+
+
+def test_build_takes_other_names_and_forms_with_both_engines(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "id;when;card;shop;eur\nt0;01/02/2025 10:00;u0;NA;1.234,50\nt1;03/02/2025 10:00;u0;m;7,5\n"
+    )
+    names = {
+        "transaction_id": "id",
+        "event_time": "when",
+        "user_id": "card",
+        "merchant_id": "shop",
+        "amount": "eur",
+    }
+    columns = [word for our, their in names.items() for word in ("--column", f"{our}={their}")]
+    given = ["features", "build", "--partitions", "2", "--transactions", str(tmp_path / "t.csv"), *columns]
+    refused = CliRunner().invoke(app, [*given, "--out", str(tmp_path / "no")])
+    assert refused.exit_code == 1
+    assert "--read times=day-first" in " ".join(refused.output.split())
+    for engine in ("local", "spark"):
+        out = tmp_path / engine
+        done = CliRunner().invoke(
+            app, [*given, "--read", "times=day-first", "--engine", engine, "--out", str(out)]
+        )
+        assert done.exit_code == 0, done.output
+        table = pq.read_table([str(file) for file in sorted(out.glob("*.parquet"))]).sort_by("event_time")
+        assert table["transaction_amount"].to_pylist() == [1234.5, 7.5]
+        assert [time.month for time in table["event_time"].to_pylist()] == [2, 2]
+        assert table["merchant_id"].to_pylist() == ["NA", "m"]

@@ -1,0 +1,24 @@
+"""Tables that people bring: CSV, Parquet or Delta, read as meant, checked against the wire's contract."""
+
+from fraud.tables.columns import ARRIVAL, LABEL, TIME, TRANSACTION
+from fraud.tables.contract import check, keep_valid
+from fraud.tables.files import Unreadable, find_table
+from fraud.tables.reading import Reading, parse_columns, parse_reading
+from fraud.tables.source import Source, check_mapping, open_source
+
+__all__ = [
+    "ARRIVAL",
+    "LABEL",
+    "TIME",
+    "TRANSACTION",
+    "Reading",
+    "Source",
+    "Unreadable",
+    "check",
+    "check_mapping",
+    "find_table",
+    "keep_valid",
+    "open_source",
+    "parse_columns",
+    "parse_reading",
+]

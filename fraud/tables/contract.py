@@ -1,0 +1,116 @@
+"""The wire's contract, checked column by column: a table may hold exactly what a record may.
+
+Bounds, lengths and patterns come from the JSON schema of the pydantic models, so that there is one contract.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from fraud.contracts import Label, Transaction
+from fraud.contracts.wire import EARLIEST, LATEST
+from fraud.errors import BadInput
+from fraud.tables.columns import PAIRS, TIME, rules_of
+
+_RULES: Final = {"transactions": rules_of(Transaction), "labels": rules_of(Label)}
+Bools = NDArray[np.bool_]
+Check = Callable[..., Any]
+_BOUNDS: Final = {
+    "exclusiveMinimum": (pc.greater, "above {}"),
+    "minimum": (pc.greater_equal, "at least {}"),
+    "maximum": (pc.less_equal, "at most {}"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """Rows that break one rule of the contract."""
+
+    column: str
+    rows: Bools
+    words: str
+
+    def __str__(self) -> str:
+        """Name the column, the number of rows and the rule."""
+        return f"column {self.column}: {int(self.rows.sum()):,} values are not {self.words}"
+
+
+def violations(table: pa.Table, what: str) -> Iterator[Violation]:
+    """Find what the contract refuses in a table of our columns and types; missing values aside."""
+    for name, rule in _RULES[what].items():
+        if name in table.column_names:
+            column = table[name]
+            for holds, words in _checks(rule):
+                wrong = pc.fill_null(pc.invert(holds(column)), fill_value=False).to_numpy()
+                if wrong.any():
+                    yield Violation(name, wrong, words)
+    for one, other in PAIRS:
+        if one in table.column_names and other in table.column_names:
+            half = pc.xor(table[one].is_valid(), table[other].is_valid()).to_numpy()
+            if half.any():
+                yield Violation(one, half, f"given together with {other}")
+
+
+def check(table: pa.Table, what: str, name: str) -> None:
+    """Refuse a table that holds what the wire refuses.
+
+    Raises
+    ------
+    BadInput
+        Naming the column, how many values, the first one, and the flag that leaves such rows out.
+    """
+    found = list(violations(table, what))
+    if found:
+        first = found[0]
+        row = int(np.argmax(first.rows))
+        value = table[first.column][row].as_py()
+        raise BadInput(
+            f"{name}: {'; '.join(map(str, found))}. The first is {value!r} in row {row + 1:,}. The wire "
+            "refuses such rows too: mend the table, or leave them out with --read invalid=skip"
+        )
+
+
+def keep_valid(table: pa.Table, what: str, name: str, tell: Callable[[str], None]) -> pa.Table:
+    """Leave out the rows that the wire refuses, and say how many."""
+    keep = np.ones(table.num_rows, bool)
+    for found in violations(table, what):
+        tell(f"{name}: {found}; left out")
+        keep &= ~found.rows
+    if not keep.any():
+        raise BadInput(f"{name}: no row is left of {table.num_rows:,} that the wire would take")
+    return table if keep.all() else table.filter(pa.array(keep))
+
+
+def _checks(rule: Mapping[str, Any]) -> Iterator[tuple[Check, str]]:
+    for keyword, (compare, words) in _BOUNDS.items():
+        if keyword in rule:
+            limit = float(rule[keyword])
+            yield partial(_compare, compare, limit), words.format(f"{limit:,g}")
+    if "minLength" in rule or "maxLength" in rule:
+        low, high = rule.get("minLength", 0), rule.get("maxLength", 2**31)
+        yield partial(_is_long, low, high), f"{low} to {high} characters long"
+    if "pattern" in rule:
+        pattern = rule["pattern"].removesuffix("$") + r"\z"  # RE2's $ would take a line break, too
+        yield partial(pc.match_substring_regex, pattern=pattern), f"of the form {rule['pattern']}"
+    if rule.get("format") == "date-time":
+        yield _is_in_range, "in the years 2000 to 2099"
+
+
+def _is_long(low: int, high: int, column: pa.ChunkedArray) -> Any:
+    length = pc.utf8_length(column)
+    return pc.and_(pc.greater_equal(length, low), pc.less_equal(length, high))
+
+
+def _is_in_range(column: pa.ChunkedArray) -> Any:
+    first, last = pa.scalar(EARLIEST, TIME), pa.scalar(LATEST, TIME)
+    return pc.and_(pc.greater_equal(column, first), pc.less(column, last))
+
+
+def _compare(compare: Check, limit: float, column: pa.ChunkedArray) -> Any:
+    return compare(column, limit)

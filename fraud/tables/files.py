@@ -1,0 +1,164 @@
+"""What lies at a path: its format, its files, its header, and its rows as they are written there."""
+
+import codecs
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.dataset as pa_dataset
+import pyarrow.parquet as pq
+
+from fraud.errors import BadInput
+from fraud.tables.reading import Reading
+
+SUFFIXES: Final = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".tsv": "csv"}
+BLOCK_BYTES: Final = 32 << 20
+_SEPARATORS: Final = (",", ";", "\t", "|")
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+class Unreadable(BadInput):
+    """Nothing is at a path, or it is not (yet) a whole table."""
+
+
+class Format(StrEnum):
+    """How a table lies on disk."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+    DELTA = "delta"
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a CSV file is written."""
+
+    encoding: str = "utf-8"
+    separator: str = ","
+
+
+def find_table(folder: str, name: str) -> str:
+    """Find a table of a folder, whatever it is written as; empty when there is none."""
+    if "://" in folder:
+        return f"{folder.rstrip('/')}/{name}"
+    for suffix in (*SUFFIXES, ""):
+        path = Path(folder) / f"{name}{suffix}"
+        if path.exists():
+            return str(path)
+    return ""
+
+
+def format_of(path: str) -> Format:
+    """Tell the format of a table.
+
+    Raises
+    ------
+    Unreadable
+        When nothing is there.
+    BadInput
+        When it is nothing that can be read.
+    """
+    if "://" in path:
+        return Format.PARQUET if path.endswith((".parquet", ".pq")) else Format.DELTA
+    if not Path(path).exists():
+        raise Unreadable(f"{path} does not exist; `fraud generate --out DIR` writes a data set")
+    if (Path(path) / "_delta_log").is_dir():
+        return Format.DELTA
+    kinds = {SUFFIXES.get(file.suffix.lower()) for file in files_of(path)}
+    if len(kinds) != 1 or None in kinds:
+        raise BadInput(
+            f"{path} is no .csv or .parquet file, no folder of such files of one kind, and no Delta table"
+        )
+    return Format(str(kinds.pop()))
+
+
+def files_of(path: str) -> list[Path]:
+    """List a table's files in the order of the table."""
+    root = Path(path)
+    if "://" in path or root.is_file():
+        return [root]
+    inside = (file for file in root.rglob("*") if file.is_file())
+    return sorted(
+        file for file in inside if not any(part[0] in "._" for part in file.relative_to(root).parts)
+    )
+
+
+def open_dataset(path: str, found: Format, options: Mapping[str, str]) -> Any:
+    """Open a Delta table, or Parquet at a URI."""
+    if found is Format.PARQUET:
+        return pa_dataset.dataset(path, format="parquet")
+    from deltalake import DeltaTable  # noqa: PLC0415  (not every image that reads files has it)
+
+    return DeltaTable(path, storage_options=dict(options) or None).to_pyarrow_dataset()
+
+
+def dialect_of(file: Path, reading: Reading) -> tuple[Dialect, str]:
+    """Find out how a CSV file is written; the second value tells a guess in words."""
+    notes = []
+    encoding = reading.encoding or _encoding_of(file)
+    if encoding == "cp1252" and not reading.encoding:
+        notes.append("not UTF-8, read as Windows-1252 (latin-1); --read encoding=NAME says otherwise")
+    try:
+        with file.open(encoding=encoding, newline="") as lines:
+            head = next(csv.reader([lines.readline()], delimiter="\n"), [""])
+    except (LookupError, UnicodeError) as error:
+        raise BadInput(f"{file}: --read encoding={encoding}: {error}") from error
+    line = head[0] if head else ""
+    counts = {sign: len(next(csv.reader([line], delimiter=sign), [])) for sign in _SEPARATORS}
+    separator = reading.separator or max(_SEPARATORS, key=lambda sign: counts[sign])
+    if separator != "," and not reading.separator:
+        notes.append(f"columns are parted by {separator!r}, by a guess; --read separator=X says otherwise")
+    return Dialect(encoding, separator), "; ".join(notes)
+
+
+def header_of(file: Path, found: Format, dialect: Dialect) -> list[str]:
+    """Read the names of a file's columns."""
+    if found is Format.CSV:
+        with file.open(encoding=dialect.encoding, newline="") as lines:
+            return next(csv.reader(lines, delimiter=dialect.separator), [])
+    return list(pq.read_schema(file).names)
+
+
+def csv_batches(file: Path, dialect: Dialect, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Read columns of a CSV file as texts; an empty field alone is missing."""
+    encoding = "utf-8" if dialect.encoding == "utf-8-sig" else dialect.encoding
+    reader = pa_csv.open_csv(
+        file,
+        pa_csv.ReadOptions(block_size=BLOCK_BYTES, encoding=encoding),
+        pa_csv.ParseOptions(delimiter=dialect.separator, newlines_in_values=True),
+        pa_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            include_columns=list(names),
+            null_values=[""],
+            strings_can_be_null=True,
+        ),
+    )
+    with reader:
+        yield from reader
+
+
+def _encoding_of(file: Path) -> str:
+    """Read the whole file once: the first bytes do not tell."""
+    with file.open("rb") as raw:
+        start = raw.read(4)
+        marked = next((name for mark, name in _MARKS if start.startswith(mark)), None)
+        if marked:
+            return marked
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        raw.seek(0)
+        try:
+            while block := raw.read(1 << 20):
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "cp1252"
+    return "utf-8"
