@@ -127,3 +127,36 @@ def test_the_currency_reaches_the_profile(tmp_path: Path) -> None:
     )
     pq.write_table(table, tmp_path / "transactions.parquet")
     assert read_tables(TrainSettings(data=tmp_path)).transactions["currency"].to_pylist() == ["EUR", "USD"]
+
+
+def one_file(folder: Path, days: list[float | None], is_fraud: list[bool | None]) -> Path:
+    """Write a table of transactions with their verdicts; None: a transaction of 2099."""
+    far = datetime(2099, 6, 1, tzinfo=UTC)
+    n = len(days)
+    columns = {
+        "transaction_id": [f"t{i}" for i in range(n)],
+        "event_time": [far if day is None else START + timedelta(days=day) for day in days],
+        "user_id": ["u"] * n,
+        "merchant_id": ["m"] * n,
+        "amount": [10.0 + i for i in range(n)],
+        "is_fraud": is_fraud,
+    }
+    pq.write_table(pa.table(columns), folder / "one.parquet")
+    return folder / "one.parquet"
+
+
+def test_a_row_from_the_future_makes_no_young_verdict_old(tmp_path: Path) -> None:
+    path = one_file(tmp_path, [0, 60, 61, None], [False, True, None, True])
+    tables = read_tables(TrainSettings(transactions=path, label_gap_days=21))
+    assert tables.transactions["transaction_id"].to_pylist() == ["t0", "t1", "t2"]
+    assert tables.labels["transaction_id"].to_pylist() == ["t0"]
+
+
+def test_a_verdict_from_the_future_is_left_out_and_its_transaction_stays(tmp_path: Path) -> None:
+    path = one_file(tmp_path, [0, 1], [False, True])
+    table = pq.read_table(path)
+    told = pa.array([START + timedelta(days=3), datetime(2099, 1, 1, tzinfo=UTC)], pa.timestamp("us", "UTC"))
+    pq.write_table(table.append_column("label_time", told), path)
+    tables = read_tables(TrainSettings(transactions=path))
+    assert tables.transactions.num_rows == 2
+    assert tables.labels["transaction_id"].to_pylist() == ["t0"]

@@ -148,7 +148,7 @@ def test_it_waits_for_tables_that_are_still_being_written(
 
 def test_it_says_which_table_did_not_come(tmp_path: Path) -> None:
     settings = BackfillSettings(data=str(tmp_path / "never"), wait_s=0.1)
-    with pytest.raises(BadInput, match=r"never/transactions\.parquet cannot be read"):
+    with pytest.raises(BadInput, match=r"never/transactions\.parquet does not exist"):
         run(settings, StreamSettings(home=tmp_path / "stream"))
 
 
