@@ -1,5 +1,7 @@
 """The ``fraud`` command: a table of names; each one's module is imported only when it is called."""
 
+import signal
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final
 
@@ -8,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from fraud.errors import FraudError
+from fraud.runtime.surroundings import settle_own
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": (
@@ -85,12 +88,22 @@ class LazyGroup(TyperGroup):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run; an error of the platform ends with its message and exit code 1."""
+        """Run; an error of the platform ends with its message and exit code 1.
+
+        A request to end (SIGTERM) unwinds as Ctrl-C does, so that what a command has started is ended.
+        """
+        settle_own()
+        with suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGTERM, _interrupt)
         try:
             return super().main(*args, **kwargs)
         except FraudError as error:
             click.secho(f"error: {error}", fg="red", err=True)
             raise SystemExit(1) from error
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, rich_markup_mode=None)

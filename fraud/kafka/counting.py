@@ -75,7 +75,7 @@ class Outbox:
             raise Unavailable(f"no Kafka broker answers at {where}: {reason}") from error
 
     def send(self, topic: str, key: bytes | None, value: bytes) -> None:
-        """Queue a record; waits while the queue is full."""
+        """Queue a record; waits while the queue is full, by polling, which alone empties it."""
         on_delivery = self._on_delivery.get(topic) or self._counter(topic)
         while True:
             try:

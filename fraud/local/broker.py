@@ -20,6 +20,7 @@ from fraud.contracts import TOPICS
 from fraud.errors import BadConfig, Unavailable
 from fraud.local.jars import Tell, broker_classpath
 from fraud.local.java import java_home
+from fraud.runtime.surroundings import settle
 
 _TIMEOUT_S: Final = 30.0
 _TOPIC: Final = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1", "retention.bytes": "-1"}
@@ -139,7 +140,9 @@ def create_topics(bootstrap: str, partitions: int) -> None:
 
 def broker_environment() -> dict[str, str]:
     """Return the environment of the broker: the jars travel in it, for the command to stay readable."""
-    return {**os.environ, "JAVA_HOME": str(java_home()), "CLASSPATH": broker_classpath()}
+    environment = {**os.environ, "JAVA_HOME": str(java_home()), "CLASSPATH": broker_classpath()}
+    settle(environment)
+    return environment
 
 
 def _finish(future: Any) -> None:

@@ -13,6 +13,18 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "fraud"
 
 
+def is_locked(file: Path) -> bool:
+    """Whether a process holds the lock."""
+    if not file.exists():
+        return False
+    with file.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 @contextmanager
 def locked(file: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Hold a lock that other processes wait for; it ends with the process, whatever happens to it.

@@ -131,7 +131,7 @@ def _resolve(packages: Sequence[str], ivy: Path, tell: Tell) -> None:
         *("--master", "local[1]"),
         *("--packages", ",".join(packages)),
         *("--conf", f"spark.jars.ivy={ivy}"),
-        *_trust_options(ivy / "trusted.jks"),
+        *_trust_options(ivy / "trusted.p12"),
         str(program),
     ]
     environment = {
@@ -162,7 +162,7 @@ def _trust_options(file: Path) -> list[str]:
     if not is_packaged(java_home()) or not write_trust_store(file):
         return []
     store = f'-Djavax.net.ssl.trustStore="{file}" -Djavax.net.ssl.trustStorePassword={PASSWORD}'
-    return ["--driver-java-options", f"{store} -Djavax.net.ssl.trustStoreType=JKS"]
+    return ["--driver-java-options", f"{store} -Djavax.net.ssl.trustStoreType=PKCS12"]
 
 
 def _follow(process: "subprocess.Popen[bytes]", jars: Path, downloads: Path, tell: Tell) -> None:

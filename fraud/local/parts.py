@@ -16,6 +16,7 @@ from fraud.local.jars import Tell, spark_jars
 from fraud.local.java import java_home
 from fraud.local.settings import LocalSettings
 from fraud.programs import PROGRAMS
+from fraud.runtime.surroundings import settle
 
 MODEL_NAME: Final = "fraud"
 MODEL_ALIAS: Final = "champion"
@@ -68,6 +69,8 @@ class Part:
     """When it is ready, again at every `up`."""
     stop_timeout_s: float = 30.0
     """How long it may take to end by itself."""
+    kept_ports: tuple[str, ...] = ()
+    """Names of ports that are chosen at its start, and that another program listens on later."""
     metrics_port: str = ""
     """Name of the port on which it answers ``/metrics``; empty: nowhere."""
 
@@ -132,6 +135,7 @@ def _inherited() -> dict[str, str]:
             environment[name] = str(Path.cwd() / value)  # a part runs in a folder of its own
     if environment.pop("PYTHONDONTWRITEBYTECODE", None):
         environment.setdefault("PYTHONPYCACHEPREFIX", str(cache_folder() / "bytecode"))
+    settle(environment)
     return environment
 
 
@@ -165,9 +169,10 @@ def _predictor_environment(place: Place) -> dict[str, str]:
     return {
         **_inherited(),
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "FRAUD_PREDICTOR_HOST": place.settings.host,
         "FRAUD_PREDICTOR_PORT": str(place.ports["predictor"]),
         "FRAUD_PREDICTOR_MLFLOW_URI": place.url("mlflow"),
-        "FRAUD_PREDICTOR_CANARY_URL": f"http://{place.settings.host}:{place.settings.canary_port}",
+        "FRAUD_PREDICTOR_CANARY_URL": place.url("canary"),
         "FRAUD_PREDICTOR_MODEL": f"models:/{MODEL_NAME}@{MODEL_ALIAS}",
     }
 
@@ -262,6 +267,7 @@ PARTS: Final = (
         environment=_predictor_environment,
         is_ready=lambda place: _answers(f"{place.url('predictor')}/v2/models/{MODEL_NAME}/ready"),
         url=lambda place: place.url("predictor"),
+        kept_ports=("canary",),
         metrics_port="predictor",
     ),
     Part(

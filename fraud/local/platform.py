@@ -6,7 +6,7 @@ repeated; parts outlive the command.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -16,17 +16,19 @@ from pydantic import BaseModel, ConfigDict
 
 from fraud.errors import BadConfig, Unavailable
 from fraud.local import process
-from fraud.local.cache import locked
+from fraud.local.cache import is_locked, locked
 from fraud.local.jars import Tell
+from fraud.local.limits import raise_open_files
 from fraud.local.parts import PARTS, Part, Place, has_champion
 from fraud.local.ports import check_ports, choose_ports, is_free
 from fraud.local.process import ProcessRecord
 from fraud.local.prometheus import write_config
 from fraud.local.settings import LocalSettings
+from fraud.runtime.waiting import wait_until
+from fraud.settings.home import MARK
 
 PART_NAMES: Final = tuple(part.name for part in PARTS)
-OURS: Final = ".fraud-home"
-"""File in a home folder that was empty when it became one: what lies beside it is ours to delete."""
+OURS: Final = MARK
 NO_CHAMPION: Final = (
     "the registry has no champion yet: `fraud train` makes one, then `fraud up` again starts the rest"
 )
@@ -86,19 +88,28 @@ def up(
     Raises
     ------
     BadConfig
-        When a port is taken (before anything is started), a part is unknown, or Java is missing.
+        When a port is taken (before anything is started), a part is unknown, Java is missing, or too few
+        files may be open.
     Unavailable
-        When a part ends while starting or is not ready in time (with the tail of its log), or jars
-        cannot be fetched. What was started goes on running.
+        When a part ends while starting or is not ready in time (with the tail of its log), jars cannot be
+        fetched, or `down` asks for the end. What was started goes on running.
+    KeyboardInterrupt
+        After what this call has started has been stopped.
     """
     wanted = _with_needs(parts)
+    raise_open_files()
     with _alone(settings, tell):
         missing = [part for part in wanted if not _is_running(settings, part)]
         for part in missing:
             _sweep(settings, part)
         place = Place(settings, _settle_ports(settings, missing))
         write_config(place)
-        _start_all(wanted, missing, place, tell)
+        try:
+            _start_all(wanted, missing, place, tell)
+        except KeyboardInterrupt:
+            for part in reversed(missing):
+                _stop(settings, part, tell)
+            raise
     return status(settings)
 
 
@@ -114,17 +125,12 @@ def down(settings: LocalSettings, tell: Tell = lambda _text: None) -> None:
     """
     if not settings.home_path.exists():
         return
-    with _alone(settings, tell):
-        for part in reversed(PARTS):
-            record = _record_file(settings, part)
-            found = process.load(record)
-            if found is None:
-                continue
-            if process.is_alive(found):
-                tell(f"stopping {part.name}")
-            if not process.stop(found, part.stop_timeout_s):
-                tell(f"{part.name} did not end within {part.stop_timeout_s:.0f} s and was killed")
-            record.unlink()
+    with ExitStack() as asking:
+        asking.enter_context(locked(_stop_file(settings)))  # an `up` under way sees it and gives up
+        with _alone(settings, tell):
+            asking.close()
+            for part in reversed(PARTS):
+                _stop(settings, part, tell)
 
 
 def status(settings: LocalSettings) -> list[PartStatus]:
@@ -176,6 +182,23 @@ def _alone(settings: LocalSettings, tell: Tell) -> Iterator[None]:
         yield
 
 
+def _stop(settings: LocalSettings, part: Part, tell: Tell) -> None:
+    record = _record_file(settings, part)
+    found = process.load(record)
+    if found is None:
+        return
+    if process.is_alive(found):
+        tell(f"stopping {part.name}")
+    if not process.stop(found, part.stop_timeout_s):
+        tell(f"{part.name} did not end within {part.stop_timeout_s:.0f} s and was killed")
+    record.unlink()
+
+
+def _check_wanted(settings: LocalSettings, part: Part) -> None:
+    if is_locked(_stop_file(settings)):
+        raise Unavailable(f"`fraud down` was called before {part.name} was ready")
+
+
 def _sweep(settings: LocalSettings, part: Part) -> None:
     """End what a crashed part left behind, e.g. a child that holds its port."""
     found = process.load(_record_file(settings, part))
@@ -187,9 +210,10 @@ def _settle_ports(settings: LocalSettings, missing: Sequence[Part]) -> dict[str,
     """Fix every port: a running part keeps its own, a missing one gets a free one of its choice."""
     known = _ports(_records(settings))
     names = [name for part in missing for name in part.ports]
-    wanted = {name: _port_setting(settings, name) for name in names}
+    kept = [name for part in missing for name in part.kept_ports]
+    wanted = {name: _port_setting(settings, name) for name in (*names, *kept)}
     for name, port in wanted.items():
-        if port == 0 and name in known and is_free(settings.host, known[name]):
+        if port == 0 and name in known and (name in kept or is_free(settings.host, known[name])):
             wanted[name] = known[name]  # clients of a crashed part know this one
     chosen = choose_ports(settings.host, wanted)
     owner = {name: part.name for part in missing for name in part.ports}
@@ -221,6 +245,7 @@ def _start_all(wanted: Sequence[Part], missing: Sequence[Part], place: Place, te
 
 
 def _start(part: Part, place: Place, tell: Tell) -> None:
+    _check_wanted(place.settings, part)
     folder = place.folder(part.name)
     folder.mkdir(parents=True, exist_ok=True)
     part.prepare(place, tell)
@@ -230,7 +255,7 @@ def _start(part: Part, place: Place, tell: Tell) -> None:
         environment=part.environment(place),
         log=place.settings.home_path / "logs" / f"{part.name}.log",
         record=_record_file(place.settings, part),
-        ports={name: place.ports[name] for name in part.ports},
+        ports={name: place.ports[name] for name in (*part.ports, *part.kept_ports)},
     )
 
 
@@ -249,9 +274,12 @@ def _finish_starts(parts: Sequence[Part], missing: Sequence[Part], place: Place,
 
 def _wait_ready(part: Part, place: Place, found: ProcessRecord) -> None:
     timeout_s = place.settings.ready_timeout_s
-    is_over = process.wait_until(
-        lambda: not process.is_alive(found) or part.is_ready(place), timeout_s, _POLL_S
-    )
+
+    def is_decided() -> bool:
+        _check_wanted(place.settings, part)
+        return not process.is_alive(found) or part.is_ready(place)
+
+    is_over = wait_until(is_decided, timeout_s, _POLL_S)
     if not process.is_alive(found):
         raise Unavailable(f"{part.name} {_last_words(found)}")
     if not is_over:
@@ -303,6 +331,11 @@ def _ports(records: Mapping[str, ProcessRecord]) -> dict[str, int]:
 def _port_setting(settings: LocalSettings, name: str) -> int:
     values: Mapping[str, int] = settings.model_dump()
     return values[f"{name}_port"]
+
+
+def _stop_file(settings: LocalSettings) -> Path:
+    """Return the lock that `down` holds while it waits for an `up` to give up."""
+    return settings.home_path / "stop.lock"
 
 
 def _record_file(settings: LocalSettings, part: Part) -> Path:

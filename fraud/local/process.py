@@ -1,25 +1,29 @@
 """One detached process: start it, know it again, read its last words, end it and nothing else.
 
 A record of the running process lies in a file, so that any later command finds it. The record holds the
-process's birth beside its number, because numbers are given again.
+process's time of birth and a mark beside its number, because numbers are given again. All that a start
+brings forth carries the mark in its environment.
 """
 
 import os
 import signal
 import subprocess
-import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fraud.local.proctable import MARK, birth_of, family_of
+from fraud.runtime.waiting import wait_until
 
-_POLL_S: Final = 0.05
+MARK: Final = "FRAUD_PART_MARK"
+"""Environment variable whose value is unique to one start."""
+_CLOCK_S: Final = 1.0
+"""How far two readings of one birth may differ: psutil reckons it from the system's clock."""
 _GRACE_S: Final = 5.0
 """How long what a part left behind may take to end after SIGTERM, and anything after SIGKILL."""
 
@@ -33,10 +37,10 @@ class ProcessRecord(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     pid: int
-    birth: str
-    """From :func:`~fraud.local.proctable.birth_of`; empty when it died at once."""
+    born: float = 0.0
+    """When the system says that it began, seconds of the epoch; 0 when it died at once."""
     mark: str
-    """Unique to this start."""
+    """Value of ``MARK``."""
     started_at: datetime
     ports: dict[str, int]
     """Port's name: number."""
@@ -83,16 +87,21 @@ def start(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    try:
+        made = ProcessRecord(
+            pid=child.pid,
+            born=_born(child.pid),
+            mark=mark,
+            started_at=datetime.now(UTC),
+            ports=dict(ports),
+            log=log,
+        )
+        _save(made, record)
+    except BaseException:  # nobody would find it again
+        child.kill()
+        child.wait()
+        raise
     _children[child.pid] = child
-    made = ProcessRecord(
-        pid=child.pid,
-        birth=birth_of(child.pid) or "",
-        mark=mark,
-        started_at=datetime.now(UTC),
-        ports=dict(ports),
-        log=log,
-    )
-    _save(made, record)
     return made
 
 
@@ -106,8 +115,7 @@ def load(record: Path) -> ProcessRecord | None:
 
 def is_alive(process: ProcessRecord) -> bool:
     """Whether the process that was started still runs; a stranger with its number does not count."""
-    _collect(process.pid)
-    return bool(process.birth) and birth_of(process.pid) == process.birth
+    return _find(process) is not None
 
 
 def exit_words(process: ProcessRecord) -> str:
@@ -136,22 +144,30 @@ def stop(process: ProcessRecord, timeout_s: float) -> bool:
     bool
         True when it ended in time, or was dead; False when it had to be killed.
     """
-    was_alive = is_alive(process)
-    family = family_of(process.pid, process.mark, is_leader_alive=was_alive)
-    if was_alive:
-        _signal(process.pid, process.birth, signal.SIGTERM)
+    family = family_of(process)
+    leader = _find(process)
+    if leader:
+        _send(leader, signal.SIGTERM)
     ended = wait_until(lambda: not is_alive(process), timeout_s)
-    if not ended:
-        _signal(process.pid, process.birth, signal.SIGKILL)
+    if not ended and leader:
+        _send(leader, signal.SIGKILL)
         wait_until(lambda: not is_alive(process), _GRACE_S)
-    family |= family_of(process.pid, process.mark, is_leader_alive=False)
-    family.pop(process.pid, None)
+    family |= family_of(process)
     for number in (signal.SIGTERM, signal.SIGKILL):
-        for pid, birth in family.items():
-            _signal(pid, birth, number)
-        if wait_until(lambda: all(birth_of(pid) != birth for pid, birth in family.items()), _GRACE_S):
+        for one in family:
+            _send(one, number)
+        if wait_until(lambda: not any(map(_lives, family)), _GRACE_S):
             break
     return ended
+
+
+def family_of(process: ProcessRecord) -> set[psutil.Process]:
+    """Find the living processes that a start of a part has brought forth, beside the one that it started."""
+    found = set()
+    for one in psutil.process_iter():
+        if one.pid != process.pid and _mark_of(one) == process.mark and _lives(one):
+            found.add(one)
+    return found
 
 
 def tail(log: Path, lines: int = 20) -> str:
@@ -163,16 +179,6 @@ def tail(log: Path, lines: int = 20) -> str:
     except FileNotFoundError:
         return ""
     return "\n".join(text.splitlines()[-lines:])
-
-
-def wait_until(is_met: Callable[[], bool], timeout_s: float, poll_s: float = _POLL_S) -> bool:
-    """Ask for a condition until it holds; False when it does not by the deadline."""
-    deadline = time.monotonic() + timeout_s
-    while not is_met():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(poll_s)
-    return True
 
 
 def _save(process: ProcessRecord, record: Path) -> None:
@@ -187,7 +193,39 @@ def _collect(pid: int) -> None:
         _children[pid].poll()
 
 
-def _signal(pid: int, birth: str, number: signal.Signals) -> None:
-    if birth_of(pid) == birth:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
+def _born(pid: int) -> float:
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).create_time()
+    return 0.0
+
+
+def _find(process: ProcessRecord) -> psutil.Process | None:
+    """Find the process that was started; its mark tells it where the clock has been set since."""
+    _collect(process.pid)
+    try:
+        found = psutil.Process(process.pid)
+        is_same = abs(found.create_time() - process.born) < _CLOCK_S or _mark_of(found) == process.mark
+    except psutil.NoSuchProcess:
+        return None
+    return found if is_same and _lives(found) else None
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:  # the other threads of one whose main thread has ended hold its ports until they end
+        return process.is_running() and (
+            process.status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD} or process.num_threads() > 1
+        )
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _mark_of(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get(MARK)
+    except (psutil.Error, OSError):  # gone, or another user's
+        return None
+
+
+def _send(process: psutil.Process, number: signal.Signals) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(number)

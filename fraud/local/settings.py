@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from fraud.settings.base import Settings
+from fraud.settings.base import Settings, StateFolder
 
 
 class LocalSettings(Settings):
@@ -13,7 +13,7 @@ class LocalSettings(Settings):
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_LOCAL_", frozen=True, extra="forbid")
 
-    home: Path = Path(".fraud")
+    home: StateFolder = Path(".fraud")
     """Folder of the whole state: data, logs, what runs. A relative one lies in the current folder."""
     host: str = "127.0.0.1"
     """Address that the parts listen on and are reached at."""
@@ -29,9 +29,9 @@ class LocalSettings(Settings):
     """Of the tracking server and model registry."""
     predictor_port: int = Field(default=8080, ge=0, le=65535)
     """Of the model server, for scores and for ``/metrics``."""
-    canary_port: int = Field(default=8081, ge=1, le=65535)
-    """Of the model server of a version that `fraud rollout` tries, while it does; not 0, as others ask for it
-    before it is there."""
+    canary_port: int = Field(default=8081, ge=0, le=65535)
+    """Of the model server of a version that `fraud rollout` tries, while it does. The predictor chooses it at
+    its start, and names it to the rollout."""
     stream_metrics_port: int = Field(default=9404, ge=0, le=65535)
     """Of the streaming job's ``/metrics`` and ``/ready``."""
     scoring_port: int = Field(default=8090, ge=0, le=65535)

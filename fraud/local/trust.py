@@ -3,20 +3,22 @@
 A Java that comes as a package brings its own list, which knows nothing of them.
 """
 
-import hashlib
 import ssl
-import struct
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
+from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificate, serialize_java_truststore
+from cryptography.utils import CryptographyDeprecationWarning
+
 PASSWORD: Final = "changeit"  # noqa: S105  Java's default; it protects nothing, the certificates are public
-_MAGIC: Final = 0xFEEDFEED
-_SALT: Final = b"Mighty Aphrodite"
 
 
 def write_trust_store(file: Path) -> int:
-    """Write the certificates that Python trusts by default as a Java key store (format JKS, version 2).
+    """Write the certificates that Python trusts by default as a PKCS#12 trust store of Java.
 
     Parameters
     ----------
@@ -28,13 +30,15 @@ def write_trust_store(file: Path) -> int:
     int
         How many certificates there are.
     """
-    certificates = _trusted()
+    certificates = trusted()
     if certificates:
-        file.write_bytes(_key_store(certificates))
+        named = [PKCS12Certificate(one, f"machine-{at}".encode()) for at, one in enumerate(certificates)]
+        file.write_bytes(serialize_java_truststore(named, BestAvailableEncryption(PASSWORD.encode())))
     return len(certificates)
 
 
-def _trusted() -> list[bytes]:
+def trusted() -> list[x509.Certificate]:
+    """Read the certificates that Python trusts by default; what is no certificate is left out."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_default_certs()
     folder = ssl.get_default_verify_paths().capath
@@ -43,17 +47,9 @@ def _trusted() -> list[bytes]:
     ):  # OpenSSL reads these one by one, on demand
         with suppress(ssl.SSLError, OSError):
             context.load_verify_locations(file)
-    return context.get_ca_certs(binary_form=True)
-
-
-def _key_store(certificates: list[bytes]) -> bytes:
-    body = struct.pack(">III", _MAGIC, 2, len(certificates))
-    for number, certificate in enumerate(certificates):
-        alias = f"machine-{number}"
-        body += struct.pack(">I", 2) + _text(alias) + struct.pack(">Q", 0)
-        body += _text("X.509") + struct.pack(">I", len(certificate)) + certificate
-    return body + hashlib.sha1(PASSWORD.encode("utf-16-be") + _SALT + body, usedforsecurity=False).digest()
-
-
-def _text(text: str) -> bytes:
-    return struct.pack(">H", len(text)) + text.encode()
+    found = []
+    with warnings.catch_warnings(category=CryptographyDeprecationWarning, action="ignore"):
+        for encoded in context.get_ca_certs(binary_form=True):
+            with suppress(ValueError):  # older than the rules that cryptography holds certificates to
+                found.append(x509.load_der_x509_certificate(encoded))
+    return found

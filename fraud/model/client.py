@@ -129,7 +129,9 @@ class ModelClient:
         self._features_version = features_version
         self._clock, self._sleep, self._draw = clock, sleep, draw
         self._path = f"/v2/models/{settings.name}/infer"
-        self._http = httpx.Client(base_url=settings.url, transport=transport, timeout=settings.timeout_s)
+        self._http = httpx.Client(
+            base_url=settings.url, transport=transport, timeout=settings.timeout_s, trust_env=False
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -4,7 +4,6 @@ KServe splits traffic between revisions on Knative alone; in Standard mode an In
 Deployment (DECISIONS.md). Reads and writes InferenceServices, reads pods.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -15,6 +14,7 @@ from kubernetes.client.exceptions import ApiException
 from fraud.errors import BadConfig, Unavailable
 from fraud.rollout.settings import RolloutSettings
 from fraud.runtime.cluster import answering, connect
+from fraud.runtime.waiting import wait_until
 
 KIND: Final = ("serving.kserve.io", "v1beta1")
 PLURAL: Final = "inferenceservices"
@@ -102,11 +102,8 @@ class KServe:
         self._wait(lambda: self._get(name) is None, f"InferenceService {name} is gone")
 
     def _wait(self, condition: Callable[[], bool], what: str) -> None:
-        give_up = time.monotonic() + self._settings.ready_s
-        while not condition():
-            if time.monotonic() >= give_up:
-                raise Unavailable(f"never came true in {self._settings.ready_s:g} s: {what}")
-            time.sleep(PAUSE_S)
+        if not wait_until(condition, self._settings.ready_s, PAUSE_S):
+            raise Unavailable(f"timed out after {self._settings.ready_s:g} s waiting: {what}")
 
 
 def derive(champion: dict[str, Any], name: str, model: str) -> dict[str, Any]:

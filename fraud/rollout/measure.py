@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
-from fraud.errors import Unavailable
+from fraud.errors import BadConfig, Unavailable
 from fraud.rollout.settings import RolloutSettings
 
 TIMEOUT_S: Final = 10.0
@@ -98,12 +98,35 @@ def read(urls: Iterable[str]) -> tuple[Looked, float]:
     found: Looked = {}
     percent = 0.0
     for url in urls:
-        try:
-            answer = httpx.get(f"{url}/metrics", timeout=TIMEOUT_S, trust_env=False).raise_for_status()
-        except httpx.HTTPError as error:
-            raise Unavailable(f"the metrics of {url} cannot be read: {error}") from error
-        percent = max(percent, _take(answer.text, found.setdefault(url, {})))
+        percent = max(percent, _take(_metrics(url), found.setdefault(url, {})))
     return found, percent
+
+
+def canary_port(server: str) -> int:
+    """Ask a model server on which port of this machine it expects a canary.
+
+    Raises
+    ------
+    Unavailable
+        When it does not answer.
+    BadConfig
+        When it expects none.
+    """
+    for family in text_string_to_metric_families(_metrics(server)):
+        for sample in family.samples:
+            port = httpx.URL(sample.labels.get("url", "")).port
+            if sample.name == f"{_PREFIX}canary_info" and port:
+                return port
+    raise BadConfig(
+        f"the model server at {server} asks no canary (FRAUD_PREDICTOR_CANARY_URL); start it with `fraud up`"
+    )
+
+
+def _metrics(url: str) -> str:
+    try:
+        return httpx.get(f"{url}/metrics", timeout=TIMEOUT_S, trust_env=False).raise_for_status().text
+    except httpx.HTTPError as error:
+        raise Unavailable(f"the metrics of {url} cannot be read: {error}") from error
 
 
 class Account:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
 from fraud.errors import FraudError, Unavailable
 from fraud.model.aliases import CANARY, CHAMPION, GATE, GATE_REASONS
 from fraud.model.canary import PERCENT, UNTIL
@@ -18,6 +20,7 @@ from fraud.rollout.measure import Account, Judgement, Looked, judge, read
 from fraud.rollout.places import Place
 from fraud.rollout.settings import RolloutSettings
 from fraud.rollout.watch import await_version
+from fraud.runtime.waiting import wait_until
 
 Tell = Callable[[str], None]
 EXIT: Final = {"promoted": 0, "rolled back": 1, "refused": 3}
@@ -165,14 +168,15 @@ class _Rollout:
         self.versions.tag(version, {PERCENT: "0", UNTIL: "0"})
         if self.versions.at(CANARY) is not None:
             self.versions.unname(CANARY)
-        give_up = time.monotonic() + self._settings.lease_s
-        while time.monotonic() < give_up:
+
+        def has_none() -> bool:
             try:
-                if read(self._place.servers())[1] == 0.0:
-                    return
+                return read(self._place.servers())[1] == 0.0
             except Unavailable as error:
                 self._tell(str(error))
-            time.sleep(min(self._settings.poll_s, 1.0))
+                return False
+
+        wait_until(has_none, self._settings.lease_s, min(self._settings.poll_s, 1.0))
 
     def _watch(self, version: str) -> Outcome:
         """See every model server take the champion up, and answer with it."""
@@ -199,15 +203,14 @@ class _Rollout:
 
     def _servers(self) -> list[str]:
         """Name the model servers, when they can be named."""
-        give_up = time.monotonic() + self._settings.ready_s
-        while True:
-            try:
-                return self._place.servers()
-            except Unavailable as error:
-                if time.monotonic() >= give_up:
-                    raise
-                self._tell(str(error))
-            time.sleep(min(self._settings.poll_s, 1.0))
+        asking = Retrying(
+            retry=retry_if_exception_type(Unavailable),
+            stop=stop_after_delay(self._settings.ready_s),
+            wait=wait_fixed(min(self._settings.poll_s, 1.0)),
+            before_sleep=lambda state: self._tell(str(state.outcome and state.outcome.exception())),
+            reraise=True,
+        )
+        return asking(self._place.servers)
 
     def _look(self) -> Looked:
         """Read the model servers' counts; nothing while one of them comes or goes."""

@@ -1,15 +1,24 @@
 """Where a canary runs, and which model servers the requests pass through."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, Protocol
 
-from fraud.errors import BadConfig
+from fraud.errors import BadConfig, Unavailable
+from fraud.local import process
+from fraud.local.ports import is_free
+from fraud.local.process import ProcessRecord
+from fraud.rollout.measure import canary_port
 from fraud.rollout.settings import RolloutSettings
 from fraud.rollout.watch import await_version
+
+HOST: Final = "127.0.0.1"
+STOP_S: Final = 30.0
+"""How long a canary may take to end by itself, seconds."""
 
 
 class Place(Protocol):
@@ -30,7 +39,7 @@ class Place(Protocol):
         Raises
         ------
         Unavailable
-            When it does not become ready in time.
+            When it ends before it is ready, or is not ready in time.
         """
 
 
@@ -69,24 +78,44 @@ class Local:
 
     @contextmanager
     def canary(self, version: str) -> Iterator[None]:
-        """See :class:`Place`."""
+        """See :class:`Place`; it has ended after the block, however that ends."""
         settings = self._settings
-        environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("FRAUD_PREDICTOR_")},
-            "FRAUD_PREDICTOR_PORT": str(settings.canary_port),
-            "FRAUD_PREDICTOR_MLFLOW_URI": settings.mlflow_uri,
-            "FRAUD_PREDICTOR_REGISTRY_URI": settings.registry_uri,
-            "FRAUD_PREDICTOR_MODEL": f"models:/{settings.model_name}/{version}",
-            "FRAUD_PREDICTOR_NAME": settings.served_name,
-            "FRAUD_PREDICTOR_CHALLENGER": "",
-        }
-        url = f"http://127.0.0.1:{settings.canary_port}"
-        process = subprocess.Popen([sys.executable, "-m", "services.predictor.main"], env=environment)
-        try:
-            await_version(f"{url}/v2/models/{settings.served_name}", version, settings.ready_s)
-            if process.poll() is not None:
-                raise BadConfig(f"port {settings.canary_port} belongs to another program (canary_port)")
-            yield
-        finally:
-            process.terminate()
-            process.wait(30.0)
+        port = settings.canary_port or canary_port(settings.predictor_url)
+        if not is_free(HOST, port):
+            raise BadConfig(f"port {port} of the canary is in use by another program (canary_port)")
+        with TemporaryDirectory(prefix="canary-") as folder:
+            started = process.start(
+                [sys.executable, "-m", "services.predictor.main"],
+                folder=Path.cwd(),
+                environment=_environment(settings, version, port),
+                log=Path(folder) / "canary.log",
+                record=Path(folder) / "canary.json",
+                ports={"canary": port},
+            )
+            url = f"http://{HOST}:{port}/v2/models/{settings.served_name}"
+            try:
+                await_version(url, version, settings.ready_s, lambda: _check_alive(started))
+                yield
+            finally:
+                process.stop(started, STOP_S)
+
+
+def _environment(settings: RolloutSettings, version: str, port: int) -> dict[str, str]:
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("FRAUD_PREDICTOR_")},
+        "FRAUD_PREDICTOR_HOST": HOST,
+        "FRAUD_PREDICTOR_PORT": str(port),
+        "FRAUD_PREDICTOR_MLFLOW_URI": settings.mlflow_uri,
+        "FRAUD_PREDICTOR_REGISTRY_URI": settings.registry_uri,
+        "FRAUD_PREDICTOR_MODEL": f"models:/{settings.model_name}/{version}",
+        "FRAUD_PREDICTOR_NAME": settings.served_name,
+        "FRAUD_PREDICTOR_CHALLENGER": "",
+    }
+
+
+def _check_alive(canary: ProcessRecord) -> None:
+    if not process.is_alive(canary):
+        raise Unavailable(
+            f"the canary {process.exit_words(canary)} before it was ready; the end of its log:\n"
+            f"{process.tail(canary.log) or '(empty)'}"
+        )

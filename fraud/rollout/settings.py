@@ -29,8 +29,8 @@ class RolloutSettings(Settings):
     where the registry is a file (``sqlite:///``), else ``local``."""
     predictor_url: str = "http://127.0.0.1:8080"
     """The embedded platform's model server."""
-    canary_port: int = Field(default=8081, ge=1, le=65535)
-    """Port of the canary's process: that of the model server's setting ``canary_url``."""
+    canary_port: int = Field(default=0, ge=0, le=65535)
+    """Port of the canary's process; 0: the one at which the model server asks for it (``canary_url``)."""
     namespace: str = ""
     """Of the InferenceService; empty: the one that the rollout's own pod runs in."""
     service: str = "fraud"

@@ -1,7 +1,8 @@
 """Threads that live as long as their program: each looks, waits, and looks again, whatever fails.
 
 A look that fails is counted (``fraud_thread_failures_total``), logged, and tried again after a wait that
-doubles. ``gone`` tells readiness of the threads that have ended although nobody stopped them.
+doubles. This is our own code rather than tenacity, because a stop must end the wait. ``gone`` tells readiness
+of the threads that have ended although nobody stopped them.
 """
 
 import logging

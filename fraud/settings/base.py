@@ -1,12 +1,31 @@
 """Settings of the programs: from the environment, or given; what is wrong is said in words."""
 
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Final
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, ValidationError
 from pydantic_settings import BaseSettings, SettingsError
 
 from fraud.errors import BadConfig, BadInput, FraudError
+
+_SPECIAL: Final = frozenset('#?%,:;\\*[]{}"')
+
+
+def _check_folder(folder: Path) -> Path:
+    """Refuse what Spark, Delta and the stores would read as part of a URL, of a list or of a pattern."""
+    found = sorted({sign for sign in str(folder.expanduser().absolute()) if sign in _SPECIAL or sign < " "})
+    if found:
+        signs = " ".join(sign if sign >= " " else repr(sign) for sign in found)
+        raise ValueError(
+            f"the path {str(folder.expanduser().absolute())!r} contains {signs}, which Spark or Delta would "
+            "misread; choose a folder without it (spaces and letters of any alphabet are fine)"
+        )
+    return folder
+
+
+StateFolder = Annotated[Path, AfterValidator(_check_folder)]
+"""A folder whose path is given to every part, Spark among them."""
 
 
 class Settings(BaseSettings):

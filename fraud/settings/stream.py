@@ -8,7 +8,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from fraud.settings.base import Settings
+from fraud.settings.base import Settings, StateFolder
+from fraud.settings.home import in_home
 
 
 class HomeSettings(Settings):
@@ -16,7 +17,7 @@ class HomeSettings(Settings):
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_STREAM_", frozen=True, extra="forbid")
 
-    home: Path = Path(".fraud/stream")
+    home: StateFolder = Field(default_factory=lambda: in_home("stream"))
     """Folder on a volume that outlives the driver: checkpoint, spool, and what Delta and store default to."""
 
     @property
@@ -47,20 +48,6 @@ class LakeSettings(HomeSettings):
     def delta_path(self) -> str:
         """Folder or URI of the Delta tables."""
         return self.delta or str(self.home.absolute() / "delta")
-
-
-def report_folder(delta: str, name: str) -> Path:
-    """Name the folder of a job's report: in the home that the Delta tables belong to.
-
-    Examples
-    --------
-    >>> str(report_folder("/srv/home/stream/delta", "drift"))
-    '/srv/home/drift'
-    """
-    if "://" in delta:
-        return Path(".fraud") / name
-    folder = Path(delta).absolute().parent
-    return (folder.parent if folder.name == "stream" else folder) / name
 
 
 class StoreSettings(HomeSettings):

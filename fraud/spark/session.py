@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 
 from fraud.local.jars import spark_jars
 from fraud.local.java import java_home
+from fraud.runtime.surroundings import settle_own
 
 KAFKA_SOURCE: Final = {
     # Spark asks where a partition ends while the consumer's next fetch still waits for records. Both go
@@ -74,6 +75,8 @@ def open_session(
     for key, value in {**_CONF, **(_DELTA if delta else {}), **metrics}.items():
         builder = builder.config(key, value)
     if "SPARK_ENV_LOADED" not in os.environ:
+        settle_own()
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # its web page listens on every address else
         os.environ["JAVA_HOME"] = str(java_home())
         os.environ["PYSPARK_PYTHON"] = sys.executable
         classpath = os.pathsep.join(str(jar) for jar in spark_jars())

@@ -43,6 +43,6 @@ def drift(  # noqa: PLR0917  (typer passes by name)
         for one in day.findings:
             if one.is_flagged:
                 typer.echo(f"  {one.name}: PSI {one.psi:.3f}; {one.cause}")
-    typer.echo(f"drifted for days: {', '.join(account.alarms) or 'none'}; report in {settings.folder}")
+    typer.echo(f"drifted for days: {', '.join(account.alarms) or 'none'}; report in {settings.out}")
     if account.alarms and settings.is_strict:
         raise typer.Exit(3)

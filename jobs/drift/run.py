@@ -43,7 +43,7 @@ def run(settings: DriftSettings, tell: Callable[[str], None] = lambda _: None) -
         "Scores over the days": draw_scores(judge),
     }
     pictures = {title: as_image(figure) for title, figure in figures.items() if figure is not None}
-    write_report(account, settings.folder, pictures)
+    write_report(account, settings.out, pictures)
     if settings.publishes:
         try:
             publish_figures(delta, options, "drift", as_gauges(account))

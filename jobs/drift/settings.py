@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
 from fraud.settings.base import Settings
-from fraud.settings.stream import LakeSettings, report_folder
+from fraud.settings.home import in_home
 
 
 class Limits(BaseModel):
@@ -52,14 +52,9 @@ class DriftSettings(Settings):
     """MLflow registry where it is another one; empty: ``mlflow_uri``'s own."""
     limits: Limits = Limits()
     """What counts as drift; one by one as ``FRAUD_DRIFT_LIMITS__GATE`` and so on."""
-    out: Path | None = None
-    """Folder for drift.json and report.html; None: ``drift`` in the tables' home."""
+    out: Path = Field(default_factory=lambda known: in_home("drift", known["delta"]))
+    """Default: ``drift`` in the home of the tables. Folder for drift.json and report.html."""
     publishes: bool = True
     """Whether the figures go to the Delta table ``figures``, which the stream shows to Prometheus."""
     is_strict: bool = False
     """Whether drift ends the command with exit code 3; else 0, whatever was found."""
-
-    @property
-    def folder(self) -> Path:
-        """Folder of the report."""
-        return self.out or report_folder(self.delta or LakeSettings().delta_path, "drift")

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from fraud.settings.base import Settings
+from fraud.settings.home import in_home
 
 
 class ExperimentSettings(Settings):
@@ -12,14 +14,14 @@ class ExperimentSettings(Settings):
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_EXPERIMENT_", frozen=True, extra="forbid")
 
-    file: Path = Path(".fraud/experiment.yaml")
+    file: Path = Field(default_factory=lambda: in_home("experiment.yaml"))
     """The definition (``fraud.decide.experiment``), as stream and scoring service read it; the stop record is
     written beside it, or into ``config_map``."""
     config_map: str = ""
     """On a cluster: name of the ConfigMap that ``file`` is mounted from, which takes the stop record."""
     delta: str = ""
     """Path or URI under which the Delta tables lie; default: where the stream writes (FRAUD_STREAM_*)."""
-    out: Path = Path(".fraud/experiment")
+    out: Path = Field(default_factory=lambda known: in_home("experiment", known["delta"]))
     """Folder for ``report.html`` and ``state.json``, which the console shows."""
     publishes: bool = True
     """Whether the figures go to the Delta table ``figures``, which the stream shows to Prometheus."""

@@ -7,6 +7,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from fraud.learn.settings import Days, SourceSettings
+from fraud.settings.home import in_home
 
 
 class OnlineSettings(SourceSettings):
@@ -18,7 +19,7 @@ class OnlineSettings(SourceSettings):
     """Host and port of the brokers, comma separated; empty: no topic, the tables' labels alone."""
     kafka_options: dict[str, str] = Field(default_factory=dict)
     """Further client options under Kafka's names, e.g. ``{"security.protocol": "SSL"}``."""
-    work: Path = Path(".fraud/online")
+    work: Path = Field(default_factory=lambda: in_home("online"))
     """Folder with the verdicts taken from the topic and the offsets up to which they were taken."""
     patience_s: Annotated[float, Field(gt=0.0)] = 30.0
     """How long the brokers may take to hand over what they have, seconds."""

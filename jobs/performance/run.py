@@ -26,7 +26,7 @@ def run(settings: PerformanceSettings, tell: Callable[[str], None] = lambda _: N
     delta, options = settings.delta or stream.delta_path, stream.delta_options
     days = max(settings.windows_days) + settings.period_days + settings.earlier_days
     account = make_account(read_decided(delta, options, as_of=settings.as_of, days=days), settings)
-    write_report(account, settings.folder)
+    write_report(account, settings.out)
     if settings.publishes:
         try:
             publish_figures(delta, options, "performance", as_gauges(account))

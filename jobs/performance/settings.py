@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, Field
 from pydantic_settings import SettingsConfigDict
 
 from fraud.settings.base import Settings
-from fraud.settings.stream import LakeSettings, report_folder
+from fraud.settings.home import in_home
 
 Days = Annotated[int, Field(ge=1, le=365)]
 
@@ -37,14 +37,10 @@ class PerformanceSettings(Settings):
     """Random draws behind each estimate and each bound."""
     seed: int = 7
     """Of the draws."""
-    out: Path | None = None
-    """Folder for performance.json, performance.png and report.html; None: in the tables' home."""
+    out: Path = Field(default_factory=lambda known: in_home("performance", known["delta"]))
+    """Folder for performance.json, performance.png and report.html; default ``performance`` in the home
+    of the tables."""
     publishes: bool = True
     """Whether the figures go to the Delta table ``figures``, which the stream shows to Prometheus."""
     is_strict: bool = False
     """Whether a fall ends the command with exit code 3; else 0, whatever was found."""
-
-    @property
-    def folder(self) -> Path:
-        """Folder of the report."""
-        return self.out or report_folder(self.delta or LakeSettings().delta_path, "performance")

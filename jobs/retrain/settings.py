@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 from fraud.errors import BadInput
 from fraud.learn.settings import Share
 from fraud.settings.base import Settings, parse_time
+from fraud.settings.home import in_home
 
 Limit = Annotated[float, Field(ge=0.0)]
 
@@ -19,7 +20,7 @@ class RetrainSettings(Settings):
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_RETRAIN_", frozen=True, extra="forbid")
 
-    work: Path = Path(".fraud/retrain")
+    work: Path = Field(default_factory=lambda: in_home("retrain"))
     """Folder that the steps share (a volume, where they are containers): one folder an interval."""
     result: Path | None = None
     """File for the last record as JSON, for whoever runs the steps one by one (Airflow's XCom)."""

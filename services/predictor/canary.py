@@ -52,6 +52,7 @@ class Canary:
 
     def start(self) -> None:
         """Follow the alias in a thread of its own that ends with the process."""
+        metrics.CANARY_INFO.labels(self._settings.canary_url).set(1.0)
         self._watch.start()
 
     def stop(self) -> None:

@@ -123,21 +123,27 @@ def read_request(body: bytes, json_length: str | None, model_name: str) -> kserv
     )
 
 
-class BoundedServer(kserve.ModelServer):  # type: ignore[misc]
-    """The SDK's server, with bounds on what clients may hold; it has no way to give uvicorn's settings.
+class Server(kserve.ModelServer):  # type: ignore[misc]
+    """The SDK's server, on one address and with bounds on what clients may hold.
+
+    The SDK has no way to give uvicorn's settings: it listens on every address, without bounds.
 
     Parameters
     ----------
-    bounds
-        Of its HTTP connections.
+    settings
+        Address, port, and bounds of its HTTP connections.
     """
 
-    def __init__(self, bounds: Bounds, **given: Any) -> None:
-        super().__init__(**given)
-        self._bounds = bounds
+    def __init__(self, settings: PredictorSettings) -> None:
+        super().__init__(http_port=settings.port, workers=1, enable_grpc=False)
+        self._host = settings.host
+        self._bounds = Bounds(
+            message_bytes=settings.max_body_bytes, head_s=settings.head_s, body_s=settings.body_s
+        )
 
     async def _serve(self) -> None:
-        self._rest_server.config.http = bounded(self._bounds)  # read when the server starts, below
+        config = self._rest_server.config  # read when the server starts, below
+        config.host, config.http = self._host, bounded(self._bounds)
         await super()._serve()
 
 
@@ -148,8 +154,7 @@ def serve(settings: PredictorSettings) -> None:
     started anew for ever where importing takes longer than 5 s, outlive a killed parent, and would
     each show their own part of the metrics.
     """
-    bounds = Bounds(message_bytes=settings.max_body_bytes, head_s=settings.head_s, body_s=settings.body_s)
-    server = BoundedServer(bounds, http_port=settings.port, workers=1, enable_grpc=False)
+    server = Server(settings)
     server.dataplane = BinaryDataPlane(model_registry=server.registered_models)
     server.model_repository_extension = RegistryDecides(model_registry=server.registered_models)
     models = [Predictor(settings)]

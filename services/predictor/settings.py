@@ -11,8 +11,11 @@ class PredictorSettings(RegistrySettings):
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_PREDICTOR_", frozen=True, extra="forbid")
 
+    host: str = "127.0.0.1"
+    """Address to listen on. The model server knows no keys: any other than loopback needs a network that
+    lets only its clients in, as the charts' network policies do."""
     port: int = Field(default=8080, ge=1, le=65535)
-    """HTTP port, on all interfaces."""
+    """HTTP port."""
     name: str = "fraud"
     """The model's name in the path ``/v2/models/<name>``; the challenger's is ``<name>-challenger``."""
     challenger: str = Field(default="models:/fraud@challenger", pattern=r"^(models:/[^/@]+(@[^/@]+|/\d+))?$")

@@ -128,6 +128,7 @@ class Parts:
     data: DataSet
     history: pa.Table
     folder: Path
+    settings: LocalSettings
 
     def job(self, name: str, **options: str) -> Job:
         home = self.folder / name
@@ -139,7 +140,7 @@ class Parts:
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     """Broker, MLflow and model server, with a model of small data."""
     folder = tmp_path_factory.mktemp("flow")
-    home = folder / "platform"
+    home = folder / "plätform 1"  # a name that is not plain ASCII, and has a space
     settings = LocalSettings(
         home=home,
         kafka_port=0,
@@ -148,6 +149,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
         predictor_port=0,
         scoring_port=0,
         console_port=0,
+        canary_port=0,
         stream_metrics_port=0,
         kafka_heap_mb=384,
     )
@@ -164,6 +166,6 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
         history = data.transactions.filter(
             pc.less(data.transactions.column("event_time"), pa.scalar(go_live))
         )
-        yield Parts(urls["broker"], urls["predictor"], data, history, folder)
+        yield Parts(urls["broker"], urls["predictor"], data, history, folder, settings)
     finally:
         platform.down(settings)

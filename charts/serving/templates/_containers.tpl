@@ -6,6 +6,7 @@
   imagePullPolicy: {{ $.Values.image.pullPolicy }}
   args: {{- include "serving.args" (dict "root" $ "arguments" (list "predictor")) | nindent 4 }}
   env:
+    - {name: FRAUD_PREDICTOR_HOST, value: 0.0.0.0}
     - {name: FRAUD_PREDICTOR_MLFLOW_URI, value: {{ $.Values.mlflow.url | quote }}}
     - {name: FRAUD_PREDICTOR_MODEL, value: {{ .model | quote }}}
     # jobs/rollout makes it and says in the registry which share of the requests it gets.

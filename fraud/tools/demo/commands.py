@@ -39,6 +39,10 @@ def demo(
         size = Size(GeneratorSettings(seed=seed, start=start), rate or 600.0)
     try:
         errors = run(settings, size, console, has_experiment=experiment)
+    except KeyboardInterrupt:
+        console.print("interrupted; stopping the platform")
+        platform.down(settings)
+        raise
     finally:
         if down:
             platform.down(settings)

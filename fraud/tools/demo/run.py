@@ -311,7 +311,7 @@ def _archive_is_complete(settings: StreamSettings) -> bool:
 def _model_call_ms(metrics_url: str) -> dict[str, float]:
     """Mean time of the batched model call, from the stream's own histogram."""
     total = count = 0.0
-    for family in text_string_to_metric_families(httpx.get(metrics_url).text):
+    for family in text_string_to_metric_families(httpx.get(metrics_url, trust_env=False).text):
         for sample in family.samples:
             if sample.labels.get("stage") == "model_call":
                 total += sample.value if sample.name.endswith("_sum") else 0.0

@@ -9,9 +9,10 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
 from fraud.contracts import TOPICS, TRANSACTIONS
-from fraud.local import platform, process
+from fraud.local import platform
 from fraud.local.platform import State
 from fraud.local.settings import LocalSettings
+from fraud.runtime.waiting import wait_until
 
 pytestmark = pytest.mark.flow
 
@@ -59,7 +60,7 @@ def _consume(bootstrap: str, count: int) -> list[bytes]:
         return len(found) >= count
 
     try:
-        assert process.wait_until(has_all, 60)
+        assert wait_until(has_all, 60)
     finally:
         consumer.close()
     return sorted(found)
@@ -74,7 +75,7 @@ def test_the_broker_keeps_its_records_through_a_crash(settings):
     assert _state(settings, "broker") == first
 
     os.kill(first.pid, signal.SIGKILL)
-    assert process.wait_until(lambda: _state(settings, "broker").state is State.CRASHED, 10)
+    assert wait_until(lambda: _state(settings, "broker").state is State.CRASHED, 10)
     assert "Kafka Server started" in _state(settings, "broker").detail
 
     platform.up(settings, ["broker"])

@@ -103,11 +103,11 @@ def test_a_jar_s_name_is_cut_before_its_version(jar, artifact):
 
 
 def test_java_reads_the_trust_store_that_holds_what_python_trusts(tmp_path):
-    count = trust.write_trust_store(tmp_path / "trusted.jks")
-    assert count == len(trust._trusted()) >= len(ssl.create_default_context().get_ca_certs())
+    count = trust.write_trust_store(tmp_path / "trusted.p12")
+    assert count == len(trust.trusted()) >= len(ssl.create_default_context().get_ca_certs())
     keytool = java_home() / "bin" / "keytool"
     if not count or not keytool.exists():
         pytest.skip("no certificates, or a Java without keytool")
-    command = [keytool, "-list", "-keystore", tmp_path / "trusted.jks", "-storepass", trust.PASSWORD]
+    command = [keytool, "-list", "-keystore", tmp_path / "trusted.p12", "-storepass", trust.PASSWORD]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert f"contains {count} entries" in listed

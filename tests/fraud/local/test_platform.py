@@ -19,6 +19,7 @@ from fraud.local import commands, platform, process
 from fraud.local.parts import Part, _inherited
 from fraud.local.platform import State
 from fraud.local.settings import LocalSettings
+from fraud.runtime.waiting import wait_until
 from fraud.tools.demo.run import _begin_with_nothing
 
 SERVER = """
@@ -92,7 +93,7 @@ def _up(settings, *parts):
 def _kill(part):
     os.kill(part.pid, signal.SIGKILL)
     record = process.load(part.log.parents[1] / "run" / f"{part.name}.json")
-    assert process.wait_until(lambda: not process.is_alive(record), 10)
+    assert wait_until(lambda: not process.is_alive(record), 10)
 
 
 def test_before_the_first_up_everything_is_stopped(settings):
@@ -264,3 +265,63 @@ def test_a_wrong_setting_is_named(monkeypatch):
     monkeypatch.setenv("FRAUD_LOCAL_KAFKA_PORT", "a lot")
     with pytest.raises(BadConfig, match="FRAUD_LOCAL_KAFKA_PORT"):
         commands.status()
+
+
+SLEEPER = "print('thinking', flush=True)\nimport time\ntime.sleep(600)"
+
+
+def _is_started(settings, name):
+    record = process.load(settings.home_path / "run" / f"{name}.json")
+    return record is not None and process.is_alive(record)
+
+
+def test_down_during_a_start_ends_the_start_and_leaves_nothing(settings, use_parts):
+    use_parts(_part("broker"), _part("mlflow", SLEEPER))
+    failed = []
+
+    def start():
+        try:
+            platform.up(settings, ["broker", "mlflow"])
+        except Unavailable as error:
+            failed.append(str(error))
+
+    caller = threading.Thread(target=start)
+    caller.start()
+    assert wait_until(lambda: _is_started(settings, "mlflow"), 30)
+    records = [process.load(settings.home_path / "run" / f"{name}.json") for name in ("broker", "mlflow")]
+    platform.down(settings)
+    caller.join(10)
+    assert failed
+    assert "`fraud down` was called before" in failed[0]
+    assert not any(map(process.is_alive, records))
+    use_parts(_part("broker"), _part("mlflow"))
+    assert {part.state for part in _up(settings, "broker", "mlflow").values()} == {State.READY}
+
+
+def test_ctrl_c_during_a_start_stops_what_it_has_started_and_nothing_else(settings, use_parts):
+    use_parts(_part("broker"), _part("mlflow", SLEEPER))
+    before = _up(settings, "broker")["broker"]
+
+    def interrupt():
+        wait_until(lambda: _is_started(settings, "mlflow"), 30)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    caller = threading.Thread(target=interrupt)
+    caller.start()
+    with pytest.raises(KeyboardInterrupt):
+        platform.up(settings, ["broker", "mlflow"])
+    caller.join()
+    assert [part.state for part in platform.status(settings)] == [State.READY, State.STOPPED]
+    assert platform.status(settings)[0].pid == before.pid
+
+
+def test_a_kept_port_is_chosen_with_its_part_and_stays(settings, use_parts):
+    use_parts(_part("mlflow"), _part("predictor", kept_ports=("canary",)))
+    free = settings.model_copy(update={"canary_port": 0})
+    _up(free, "predictor")
+    chosen = process.load(settings.home_path / "run" / "predictor.json").ports
+    assert chosen["canary"] not in {0, chosen["predictor"]}
+    _kill(_up(free, "predictor")["predictor"])
+    with socket.create_server(("127.0.0.1", chosen["canary"])):  # a rollout is under way
+        _up(free, "predictor")
+    assert process.load(settings.home_path / "run" / "predictor.json").ports == chosen

@@ -7,11 +7,12 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fraud.local import process
 from fraud.local.process import ProcessRecord
-from fraud.local.proctable import birth_of, family_of
+from fraud.runtime.waiting import wait_until
 
 OBEDIENT = "print('up', flush=True)\nimport time\ntime.sleep(600)"
 STUBBORN = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{OBEDIENT}"
@@ -43,7 +44,7 @@ def started(tmp_path):
         )
         records.append(record)
         if words is not None:
-            assert process.wait_until(lambda: words in process.tail(record.log), 30)
+            assert wait_until(lambda: words in process.tail(record.log), 30)
         return record
 
     yield run
@@ -62,12 +63,12 @@ def test_a_record_is_read_as_it_was_written(started, tmp_path):
 def test_a_process_lives_until_its_last_thread_has_ended(started):
     made = started(HEADLESS)
     threads = Path("/proc") / str(made.pid) / "task"
-    assert process.wait_until(
+    assert wait_until(
         lambda: (threads / str(made.pid) / "stat").read_text().rpartition(")")[2].split()[0] == "Z", 10
     )
     assert process.is_alive(made)
     os.kill(made.pid, signal.SIGKILL)
-    assert process.wait_until(lambda: not process.is_alive(made), 10)
+    assert wait_until(lambda: not process.is_alive(made), 10)
 
 
 def test_an_obedient_process_ends_by_itself(started):
@@ -91,7 +92,7 @@ def test_a_stranger_with_the_same_number_is_neither_alive_nor_ended():
         stranger.stdout.readline()
         record = ProcessRecord(
             pid=stranger.pid,
-            birth="another",
+            born=1.0,
             mark="none",
             started_at=datetime.now(UTC),
             ports={},
@@ -108,18 +109,24 @@ def test_a_stranger_with_the_same_number_is_neither_alive_nor_ended():
 def test_what_a_killed_process_left_behind_is_ended_too(started):
     made = started(PARENT, words="child")
     child = int(process.tail(made.log).split()[1])
-    assert set(family_of(made.pid, made.mark, is_leader_alive=True)) == {made.pid, child}
+    assert {one.pid for one in process.family_of(made)} == {child}
     os.kill(made.pid, signal.SIGKILL)
-    assert process.wait_until(lambda: not process.is_alive(made), 10)
-    assert birth_of(child) is not None
+    assert wait_until(lambda: not process.is_alive(made), 10)
+    assert psutil.Process(child).status() != psutil.STATUS_ZOMBIE
     process.stop(made, 1.0)
-    assert birth_of(child) is None
+    assert process.family_of(made) == set()
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_process_that_ended_has_no_birth(started):
+def test_a_process_is_known_by_its_mark_after_the_clock_was_set(started):
+    made = started(OBEDIENT)
+    assert process.is_alive(made.model_copy(update={"born": made.born - 3_600.0}))
+    assert not process.is_alive(made.model_copy(update={"born": made.born - 3_600.0, "mark": "another"}))
+
+
+def test_a_process_that_ended_is_told_by_its_exit_code(started):
     made = started("raise SystemExit(3)", words=None)
-    assert process.wait_until(lambda: not process.is_alive(made), 30)
-    assert birth_of(made.pid) is None
+    assert wait_until(lambda: not process.is_alive(made), 30)
     assert process.exit_words(made) == "ended with exit code 3"
 
 
@@ -136,9 +143,3 @@ def test_the_tail_is_the_last_lines(tmp_path):
     log.write_text("".join(f"line {number} {'x' * 1000}\n" for number in range(1000)))
     assert [line.split()[1] for line in process.tail(log, 3).splitlines()] == ["997", "998", "999"]
     assert process.tail(tmp_path / "none.log") == ""
-
-
-def test_waiting_ends_with_the_condition_or_the_deadline():
-    answers = iter([False, False, True])
-    assert process.wait_until(lambda: next(answers), 10, poll_s=0.001)
-    assert not process.wait_until(lambda: False, 0.01, poll_s=0.001)

@@ -7,7 +7,9 @@ from collections import Counter
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
+import httpx
 import mlflow
+import psutil
 import pytest
 
 from fraud.errors import Unavailable
@@ -88,7 +90,6 @@ def stage(tmp_path_factory):
         settings = RolloutSettings(
             mlflow_uri=registry.uri,
             predictor_url=server.url,
-            canary_port=port,
             percents=(30.0, 60.0),
             stage_s=0.0,
             stage_rows=100,
@@ -182,3 +183,18 @@ def test_while_one_version_is_rolled_out_no_other_is_and_a_dead_rollout_ends(sta
         roll_out(second, stage.settings, Broken(stage.settings))
     with open_registry(stage.registry.uri):
         assert (versions.at("champion"), versions.at(ALIAS)) == (before, None)
+
+
+def test_a_canary_that_dies_at_its_start_is_told_at_once_and_leaves_nothing(stage):
+    before = set(psutil.Process().children(recursive=True))
+    place = Local(stage.settings.model_copy(update={"mlflow_uri": "nonsense://"}))
+    words = r"(?s)the canary ended .* the end of its log:.*nonsense"
+    with pytest.raises(Unavailable, match=words), place.canary("1"):
+        pytest.fail("it is not ready")
+    assert set(psutil.Process().children(recursive=True)) <= before
+
+
+def test_a_model_server_listens_on_loopback_alone(stage):
+    port = httpx.URL(stage.url).port
+    listening = [one for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+    assert {one.laddr.ip for one in listening if one.laddr.port == port} == {"127.0.0.1"}

@@ -1,6 +1,7 @@
 """Settings say in words what is wrong with them, and never show a value: it may be a secret."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from fraud.errors import BadConfig
+from fraud.local.settings import LocalSettings
 from fraud.settings.base import Settings, given
+from fraud.settings.stream import HomeSettings
 
 
 class Some(Settings):
@@ -80,3 +83,18 @@ def test_a_program_ends_by_naming_its_wrong_setting(program: str, variable: str,
     assert done.returncode == 1
     assert variable in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["a#b", "a?b", "a%20b", "a,b"])
+@pytest.mark.parametrize(("made", "variable"), [(LocalSettings, "LOCAL"), (HomeSettings, "STREAM")])
+def test_a_folder_that_spark_would_misread_is_refused_in_words(
+    made: type[LocalSettings | HomeSettings], variable: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"FRAUD_{variable}_HOME", name)
+    with pytest.raises(BadConfig, match=rf"FRAUD_{variable}_HOME.*{re.escape(name)}.*choose a folder"):
+        made()
+
+
+def test_spaces_and_other_alphabets_are_fine_in_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAUD_LOCAL_HOME", "Größe 漢字 (1)")
+    assert LocalSettings().home.name == "Größe 漢字 (1)"
