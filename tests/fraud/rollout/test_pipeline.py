@@ -187,8 +187,8 @@ def test_while_one_version_is_rolled_out_no_other_is_and_a_dead_rollout_ends(sta
 
 def test_a_canary_that_dies_at_its_start_is_told_at_once_and_leaves_nothing(stage):
     before = set(psutil.Process().children(recursive=True))
-    place = Local(stage.settings.model_copy(update={"mlflow_uri": "nonsense://"}))
-    words = r"(?s)the canary ended .* the end of its log:.*nonsense"
+    place = Local(stage.settings.model_copy(update={"model_name": "no@name"}))
+    words = r"(?s)the canary ended .* the end of its log:.*FRAUD_PREDICTOR_MODEL"
     with pytest.raises(Unavailable, match=words), place.canary("1"):
         pytest.fail("it is not ready")
     assert set(psutil.Process().children(recursive=True)) <= before
