@@ -21,6 +21,7 @@ from fraud.errors import BadInput, BadModel, Unavailable
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.model.aliases import ABSENT, CHALLENGER, CHAMPION, PREVIOUS
 from fraud.model.card import ScoringModel, check_fits, read_model
+from fraud.runtime.surroundings import settle_own
 
 MOST_TAG: Final = 2_000
 """Characters that a tag may have, with room to the strictest registry's limit."""
@@ -52,6 +53,7 @@ def open_registry(uri: str, experiment: str = "", registry_uri: str = "") -> Ite
     Unavailable
         When it does not answer: start it or mend ``mlflow_uri``.
     """
+    settle_own()
     os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # the folder we run in is not the model's project
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")

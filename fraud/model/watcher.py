@@ -23,6 +23,7 @@ from fraud.model.aliases import ABSENT, CANARY
 from fraud.model.canary import PERCENT, UNTIL, Share
 from fraud.model.card import ScoringModel, check_fits, read_model
 from fraud.model.settings import RegistrySettings
+from fraud.runtime.surroundings import settle_own
 from fraud.runtime.threads import Watch
 
 FIRST_RETRY_S: Final = 0.5
@@ -50,6 +51,7 @@ class ModelSource:
     """
 
     def __init__(self, settings: RegistrySettings, *, is_required: bool = True) -> None:
+        settle_own()
         # The watcher has its own patience; without these, one call may take minutes to fail.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
