@@ -38,6 +38,7 @@ BOUNDED = {
     *("arm", "bin", "entity", "event", "is_fast", "model", "operation", "outcome", "part", "path", "reason"),
     *("rule", "stage", "status", "version", "features_version", "page", "topic", "verdict"),
     "thread",  # the names that the code gives its threads
+    "url",  # of the one canary that a machine has
 }
 """Labels whose values are few: of the code, of the configuration, or of the models served by one process."""
 
