@@ -59,8 +59,6 @@ def performance(  # noqa: PLR0917  (typer passes by name)
     for one in account.fallen:
         words = f"by {one.basis} figures: {one.now:.3f}, was {one.earlier:.3f}"
         console.print(f"[red]{WORDS[one.metric]} has fallen[/], {words}")
-    console.print(
-        f"as known on {account.as_of:%Y-%m-%d %H:%M} UTC; report in {settings.out}", soft_wrap=True
-    )
+    console.print(f"as known on {account.as_of:%Y-%m-%d %H:%M} UTC; report in {settings.out}", soft_wrap=True)
     if account.fallen and settings.is_strict:
         raise typer.Exit(3)
