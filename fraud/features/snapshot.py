@@ -12,8 +12,8 @@ from fraud.features.engine import fold_events
 from fraud.features.events import EPOCH
 from fraud.features.kernel import layout
 from fraud.features.kernel.layout import Floats
-from fraud.features.plan import compile_plan
-from fraud.schema.features import TILES_US, Entity, Op
+from fraud.features.plan import EVENT_COLUMN, compile_plan
+from fraud.schema.features import TILES_US, Entity, Feature, Op
 
 _OF_WINDOWS: Final = (
     Op.COUNT,
@@ -67,23 +67,26 @@ class Snapshot:
     """Features of the entity as of its newest event, that event included; NaN: missing."""
 
 
-def read_snapshot(entity: Entity, state: bytes) -> Snapshot:
+def read_snapshot(entity: Entity, state: bytes, features: tuple[Feature, ...] | None = None) -> Snapshot:
     """Read a state.
 
     Parameters
     ----------
     entity
-        USER or MERCHANT.
+        Whose state.
     state
         As the fold left it.
+    features
+        Of the entity, which are shown as of its newest event; all of the table by default.
 
     Raises
     ------
     BadState
         When it was written with another layout; rebuild it by replay.
     """
-    windows = _windows(entity, state)  # first: it refuses a state that cannot be read
-    content = read_content(compile_plan(entity), state)
+    shown = _shown(entity, compile_plan(entity).features if features is None else features)
+    windows = _windows(entity, state, shown)  # first: it refuses a state that cannot be read
+    content = read_content(compile_plan(entity, shown), state)
     kept = content.kept[[layout.C_TIME, layout.C_CENTS, layout.C_FRAUD]]
     return Snapshot(
         newest_event=_time(content.newest_us) if math.isfinite(content.newest_us) else None,
@@ -101,16 +104,17 @@ def read_snapshot(entity: Entity, state: bytes) -> Snapshot:
     )
 
 
-def _windows(entity: Entity, state: bytes) -> dict[str, float]:
+def _shown(entity: Entity, features: tuple[Feature, ...]) -> tuple[Feature, ...]:
+    return tuple(f for f in features if f.entity == entity and f.kind.op in _OF_WINDOWS)
+
+
+def _windows(entity: Entity, state: bytes, features: tuple[Feature, ...]) -> dict[str, float]:
     """Fold one more transaction, at the time of the newest, and look at what it would be served."""
-    features = tuple(
-        f for f in compile_plan(entity).features if f.entity == entity and f.kind.op in _OF_WINDOWS
-    )
     probe = np.zeros((1, layout.EVENT_COLUMNS))
     probe[0, layout.E_TIME] = newest = newest_us(state)
     probe[0, layout.E_ID] = _NOBODY
     probe[0, layout.E_LAT : layout.E_HOME_LON + 1] = math.nan
-    probe[0, [layout.E_USER, layout.E_MERCHANT]] = 1.0
+    probe[0, EVENT_COLUMN[entity.name]] = 1.0
     if not math.isfinite(newest):
         probe[0, layout.E_TIME] = 0.0
     folded = fold_events(entity, probe, {1.0: state}, keep_states=False, features=features)

@@ -20,7 +20,7 @@ from fraud.log.arrival import Ints
 from fraud.log.sequencing import Sequenced, Waiting
 from fraud.log.tables import SLICE_ROWS, Arrivals, Log, Slice
 from fraud.schema.features import MERCHANT, USER, USER_FEATURES
-from fraud.store import Epoch, FeatureStore, Kind, open_store
+from fraud.store import Epoch, FeatureStore, open_store
 
 MOST_AHEAD: Final = 20
 """Slices read beyond one whose transactions wait for others at most; then it is given as it is."""
@@ -89,7 +89,7 @@ class Refolder:
         rows = np.arange(self._rows, self._rows + n)
         self._rows += n
         self.users.add(arrivals.events, arrivals.sequences[:, 0], rows, np.zeros(n, np.bool_))
-        users = _fold(self.users, Kind.USER, store, token, epoch, is_last=is_last)
+        users = _fold(self.users, "user", store, token, epoch, is_last=is_last)
         outcomes = np.full(n, np.nan)
         for found in users:
             is_label = found.events[:, kernel.E_KIND] == kernel.KIND_LABEL
@@ -97,7 +97,7 @@ class Refolder:
             is_new = found.rows >= self._rows - n
             outcomes[found.rows[is_new] - (self._rows - n)] = found.folded.outcomes[is_new]
         self._hand_on(arrivals, rows, outcomes)
-        merchants = _fold(self.merchants, Kind.MERCHANT, store, token, epoch, is_last=is_last)
+        merchants = _fold(self.merchants, "merchant", store, token, epoch, is_last=is_last)
         return users, merchants
 
     def _hand_on(self, arrivals: Arrivals, rows: Ints, outcomes: Floats) -> None:
@@ -205,7 +205,7 @@ _PASSES: Final = 2
 
 
 def _fold(
-    waiting: Waiting, kind: Kind, store: FeatureStore, token: int, epoch: Epoch, *, is_last: bool
+    waiting: Waiting, kind: str, store: FeatureStore, token: int, epoch: Epoch, *, is_last: bool
 ) -> list[Sequenced]:
     keys = waiting.keys
     states = dict(zip(keys, store.read(kind, keys, epoch), strict=True))

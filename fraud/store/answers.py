@@ -1,17 +1,17 @@
 """What the scoring service keeps beside the states: its answers, and what the log has yet to hear of.
 
-One commit counts a transaction in its user's and its merchant's state, keeps the answer under its id,
+One commit counts a transaction in the state of each entity that it names, keeps the answer under its id,
 and puts the record for the topic ``scored`` into the outbox: all of it, or nothing. Whoever holds the
 lease carries the outbox to Kafka, at least once; the stream *claims* each record, so that it archives it
 exactly once and never counts it again.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple, Protocol
 
-from fraud.store.records import Epoch, Kind
+from fraud.store.records import Epoch
 
 _HEAD: Final = struct.Struct("<q16sI")
 UNCLAIMED: Final = -1
@@ -31,7 +31,7 @@ class Answer(NamedTuple):
 class Change(NamedTuple):
     """One entity's state with the transaction counted."""
 
-    kind: Kind
+    entity: str
     key: float
     state: bytes
     version: bytes
@@ -42,8 +42,8 @@ class Found(NamedTuple):
     """What there is before a transaction is scored; the stored values are as in ``fraud.store.value``."""
 
     answer: Answer | None
-    user: bytes | None
-    merchant: bytes | None
+    stored: dict[str, bytes | None]
+    """By entity, of the keys that were asked for."""
 
 
 class Claim(IntEnum):
@@ -60,14 +60,25 @@ class Claim(IntEnum):
 class Answers(Protocol):
     """Answers by transaction_id; every method may raise ``Unavailable``."""
 
-    def look(self, transaction_id: str, user: float, merchant: float) -> Found:
-        """Read, at one instant, an answer and the two stored values."""
+    def look(self, transaction_id: str, keys: Mapping[str, float]) -> Found:
+        """Read, at one instant, an answer and the stored values.
+
+        Parameters
+        ----------
+        keys
+            By entity; those that the transaction does not name are left out.
+        """
 
     def find(self, transaction_id: str) -> Answer | None:
         """Read an answer; None where there is none, or no longer."""
 
     def commit(self, transaction_id: str, answer: Answer, changes: Sequence[Change], identity: str) -> bool:
         """Write the states, the answer and the outbox's entry in one step.
+
+        Parameters
+        ----------
+        changes
+            One of each entity that the transaction names.
 
         Returns
         -------

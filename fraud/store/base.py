@@ -10,12 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, Self
 
 from fraud.store.answers import Answers
-from fraud.store.records import Entry, Epoch, Kind
+from fraud.store.records import Entry, Epoch
 from fraud.store.watermark import Watermark
 
 
 class FeatureStore(Protocol):
-    """States by entity; every method may raise ``Unavailable`` when the store does not answer."""
+    """States by entity and key; every method may raise ``Unavailable`` when the store does not answer.
+
+    ``entity`` is a name out of ``entities``; a key is the hash of what a record calls it.
+    """
+
+    entities: tuple[str, ...]
+    """Whose states it keeps, as it was opened."""
 
     def generation_of(self, query_id: str) -> int:
         """Return the generation (from 1) of a query's checkpoint; one not seen before gets the next."""
@@ -62,7 +68,7 @@ class FeatureStore(Protocol):
             When the store has another watermark than ``before``: it was emptied, or set back.
         """
 
-    def read(self, kind: Kind, keys: Sequence[float], epoch: Epoch) -> list[bytes | None]:
+    def read(self, entity: str, keys: Sequence[float], epoch: Epoch) -> list[bytes | None]:
         """Read the states as they were before ``epoch``, in the order of ``keys``; None where new.
 
         Raises
@@ -71,7 +77,7 @@ class FeatureStore(Protocol):
             When a state was already written by a newer epoch.
         """
 
-    def write(self, kind: Kind, states: Mapping[float, bytes], epoch: Epoch, token: int) -> None:
+    def write(self, entity: str, states: Mapping[float, bytes], epoch: Epoch, token: int) -> None:
         """Write the states after ``epoch``, keeping those before it.
 
         The states go in groups (LMDB: one; Redis: a few hundred states each). A group is written
@@ -88,7 +94,7 @@ class FeatureStore(Protocol):
 
     def replace(
         self,
-        kind: Kind,
+        entity: str,
         states: Mapping[float, bytes],
         versions: Mapping[float, bytes],
         epoch: Epoch,
@@ -137,22 +143,22 @@ class FeatureStore(Protocol):
         replicas have it.
         """
 
-    def stored(self, kind: Kind, keys: Sequence[float]) -> list[bytes | None]:
+    def stored(self, entity: str, keys: Sequence[float]) -> list[bytes | None]:
         """Read the stored values as they are, in the order of ``keys``; None where there is none."""
 
-    def scan(self, kind: Kind) -> Iterator[tuple[float, bytes]]:
+    def scan(self, entity: str) -> Iterator[tuple[float, bytes]]:
         """Go through all entities with their newest states, in no promised order.
 
         No snapshot: what is written meanwhile may come in either form, or twice.
         """
 
-    def values(self, kind: Kind) -> Iterator[tuple[float, bytes]]:
+    def values(self, entity: str) -> Iterator[tuple[float, bytes]]:
         """Go through all entities as ``scan`` does, with their stored values as they are."""
 
-    def entries(self, kind: Kind) -> Iterator[Entry]:
+    def entries(self, entity: str) -> Iterator[Entry]:
         """Go through all entities as ``scan`` does, without reading their states."""
 
-    def expire(self, kind: Kind, before_us: float, token: int | None = None) -> int:
+    def expire(self, entity: str, before_us: float, token: int | None = None) -> int:
         """Delete the entities whose newest event is older than ``before_us``; returns how many.
 
         In small groups, so that writers wait a few milliseconds at most. An entity that gets a newer
@@ -160,7 +166,7 @@ class FeatureStore(Protocol):
 
         Parameters
         ----------
-        kind
+        entity
             Whose states.
         before_us
             Event time, microseconds.
@@ -174,8 +180,8 @@ class FeatureStore(Protocol):
             When ``token`` is no longer the newest.
         """
 
-    def clear(self, kind: Kind, token: int) -> None:
-        """Delete all entities of a kind, also those whose states cannot be read.
+    def clear(self, entity: str, token: int) -> None:
+        """Delete all states of an entity, also those whose states cannot be read.
 
         Raises
         ------

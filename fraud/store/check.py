@@ -15,10 +15,10 @@ import numpy as np
 from fraud.errors import BadState
 from fraud.features import kernel
 from fraud.features.engine import fold_events
+from fraud.features.passes import PASSES, Passes
 from fraud.features.plan import EVENT_COLUMN, compile_plan
-from fraud.schema.features import ENTITIES
+from fraud.schema.features import Entity
 from fraud.store.base import FeatureStore
-from fraud.store.records import Kind
 from fraud.store.value import newest_event_us, newest_state
 from fraud.store.watermark import Watermark
 
@@ -27,7 +27,6 @@ AHEAD_US: Final = 5 * 60e6
 AT_ONCE: Final = 500
 MOST_NAMED: Final = 20
 """Entities that are named of each kind of finding."""
-_ENTITY: Final = {Kind(entity.name): entity for entity in ENTITIES}
 
 
 class Fault(StrEnum):
@@ -45,10 +44,10 @@ class Checked:
     watermark: Watermark | None
     identity: str
     """Empty while the store is not whole."""
-    entities: Counter[Kind] = field(default_factory=Counter)
-    faults: Counter[tuple[Kind, Fault]] = field(default_factory=Counter)
-    named: list[tuple[Kind, Fault, int, str]] = field(default_factory=list)
-    """Kind, fault, key (the hash of its name) and detail of the first ones."""
+    entities: Counter[str] = field(default_factory=Counter)
+    faults: Counter[tuple[str, Fault]] = field(default_factory=Counter)
+    named: list[tuple[str, Fault, int, str]] = field(default_factory=list)
+    """Entity, fault, key (the hash of its name) and detail of the first ones."""
 
     @property
     def is_good(self) -> bool:
@@ -56,7 +55,7 @@ class Checked:
         return not self.faults and bool(self.identity)
 
 
-def check(store: FeatureStore, now_us: float) -> Checked:
+def check(store: FeatureStore, now_us: float, passes: Passes = PASSES) -> Checked:
     """Read every state of a store; the stream and the scoring service may go on meanwhile.
 
     Parameters
@@ -65,30 +64,33 @@ def check(store: FeatureStore, now_us: float) -> Checked:
         Of any backend.
     now_us
         The clock, microseconds.
+    passes
+        Whose states it holds.
     """
     found = Checked(store.watermark(), store.identity())
-    for kind in Kind:
-        values = store.values(kind)
+    for entity in (one.entity for one in passes):
+        name, values = entity.name, store.values(entity.name)
+        found.entities[name] = 0
         while group := dict(islice(values, AT_ONCE)):
-            found.entities[kind] += len(group)
-            for key, fault, detail in faults_of(kind, group, now_us):
-                found.faults[kind, fault] += 1
-                if found.faults[kind, fault] <= MOST_NAMED:
-                    found.named.append((kind, fault, int(key), detail))
+            found.entities[name] += len(group)
+            for key, fault, detail in faults_of(entity, group, now_us):
+                found.faults[name, fault] += 1
+                if found.faults[name, fault] <= MOST_NAMED:
+                    found.named.append((name, fault, int(key), detail))
     return found
 
 
 def faults_of(
-    kind: Kind, stored: Mapping[float, bytes], now_us: float = math.inf
+    entity: Entity, stored: Mapping[float, bytes], now_us: float = math.inf
 ) -> Iterator[tuple[float, Fault, str]]:
-    """Find what is wrong among stored values: entity, fault and detail."""
-    states, layout = {}, compile_plan(_ENTITY[kind]).layout
+    """Find what is wrong among stored values: key, fault and detail."""
+    states, layout = {}, compile_plan(entity, ()).layout
     for key, value in stored.items():
         try:
             states[key] = newest_state(value)
         except BadState as error:
             yield key, Fault.CORRUPT, str(error)
-    for key, detail in _unreadable(kind, states):
+    for key, detail in _unreadable(entity, states):
         state = states.pop(key)
         is_other = len(state) >= 8 and struct.unpack_from("<d", state)[0] != layout
         yield key, Fault.LAYOUT if is_other else Fault.CORRUPT, detail
@@ -100,21 +102,19 @@ def faults_of(
             yield key, Fault.FUTURE, f"its newest event is of {_words(newest)}"
 
 
-def _unreadable(kind: Kind, states: Mapping[float, bytes]) -> Iterable[tuple[float, str]]:
+def _unreadable(entity: Entity, states: Mapping[float, bytes]) -> Iterable[tuple[float, str]]:
     """Let the fold read states, all at once, and one by one where it refuses one."""
-    if _refusal(kind, states):
+    if _refusal(entity, states):
         for key, state in list(states.items()):
-            if detail := _refusal(kind, {key: state}):
+            if detail := _refusal(entity, {key: state}):
                 yield key, detail
 
 
-def _refusal(kind: Kind, states: Mapping[float, bytes]) -> str:
-    entity = _ENTITY[kind]
+def _refusal(entity: Entity, states: Mapping[float, bytes]) -> str:
     probes = np.zeros((len(states), kernel.EVENT_COLUMNS))
     probes[:, EVENT_COLUMN[entity.name]] = list(states)
     try:
-        features = compile_plan(entity).features[:1]
-        fold_events(entity, probes, states, keep_states=False, features=features)
+        fold_events(entity, probes, states, keep_states=False, features=())
     except BadState as error:
         return str(error)
     return "" if all(states.values()) else "it is empty"

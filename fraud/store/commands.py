@@ -11,12 +11,12 @@ import typer
 from rich.console import Console
 
 from fraud.errors import BadConfig, BadInput
+from fraud.features.passes import PASSES, EntityPass, entity_names
 from fraud.settings.stream import StoreSettings
 from fraud.store import report
 from fraud.store.base import FeatureStore
 from fraud.store.check import check
 from fraud.store.open import open_store
-from fraud.store.records import Kind
 from fraud.store.retention import EXACT_AFTER_DAYS, expire_before_us
 from fraud.store.watermark import REBUILD
 
@@ -40,16 +40,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 
 @app.command("inspect")
 def inspect(
-    user: Annotated[str, typer.Option(help="user_id, as it stands in the transactions.")] = "",
-    merchant: Annotated[str, typer.Option(help="merchant_id, likewise.")] = "",
+    key: Annotated[str, typer.Option(help="What the transactions call it, e.g. a user_id.")],
+    entity: Annotated[str, typer.Option(help="user, merchant, ...; the first is the default.")] = "",
     store: StoreOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Show what the store knows of one user or one merchant."""
-    if bool(user) == bool(merchant):
-        raise BadInput("name one entity: --user ID or --merchant ID")
+    """Show what the store knows of one user, one merchant, ..."""
+    of = _pass_of(entity)
     with _open(store) as opened:
-        found = report.inspect(opened, Kind.USER if user else Kind.MERCHANT, user or merchant)
+        found = report.inspect(opened, of, key)
     if as_json:
         typer.echo(json.dumps(report.as_json(found), indent=2))
         return
@@ -91,9 +90,9 @@ def expire(
             typer.echo("the store is empty")
             return
         before_us = expire_before_us(newest_us, time.time() * 1e6, older_than_days)
-        counts = {kind: opened.expire(kind, before_us) for kind in Kind}
+        counts = {entity: opened.expire(entity, before_us) for entity in opened.entities}
         opened.flush()
-    typer.echo(f"deleted {counts[Kind.USER]:,} users and {counts[Kind.MERCHANT]:,} merchants")
+    typer.echo("deleted " + " and ".join(f"{count:,} {entity}s" for entity, count in counts.items()))
 
 
 @app.command("check")
@@ -105,11 +104,19 @@ def check_(store: StoreOption = "", as_json: JsonOption = False) -> None:
         typer.echo(json.dumps(report.checked_json(found), indent=2))
     else:
         Console(highlight=False).print(report.checked_table(found))
-        for kind, fault, key, detail in found.named:
-            typer.echo(f"{kind} {key} (hash): {fault}: {detail}")
+        for entity, fault, key, detail in found.named:
+            typer.echo(f"{entity} {key} (hash): {fault}: {detail}")
     if not found.is_good:
         typer.echo(f"the store must be rebuilt: stop the stream, then {REBUILD}", err=True)
         raise typer.Exit(1)
+
+
+def _pass_of(entity: str) -> EntityPass:
+    """Find an entity by its name; the primary by default."""
+    for one in PASSES:
+        if one.name == (entity or PASSES[0].name):
+            return one
+    raise BadInput(f"there is no entity {entity!r}; --entity is one of {', '.join(entity_names(PASSES))}")
 
 
 def _open(url: str) -> FeatureStore:

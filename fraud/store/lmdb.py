@@ -14,7 +14,7 @@ import lmdb
 
 from fraud.errors import BadState, Unavailable
 from fraud.store.lmdb_answers import IDENTITY, TABLES, LmdbAnswers
-from fraud.store.records import Entry, Epoch, Kind
+from fraud.store.records import DEFAULT_ENTITIES, MOST_ENTITIES, Entry, Epoch
 from fraud.store.value import (
     encode_value,
     newest_event_us,
@@ -36,6 +36,7 @@ PAUSE_S: Final = 5e-5
 _KEY: Final = Struct(">d")
 _TOKEN: Final = b"token"
 _WATERMARK: Final = b"watermark"
+_MOST_DATABASES: Final = MOST_ENTITIES + len(TABLES) + 1
 T = TypeVar("T")
 
 
@@ -46,6 +47,8 @@ class LmdbStore:
     ----------
     folder
         Created when absent. Open it once a process (and not across a fork).
+    entities
+        Whose states it keeps: one database each, of that name.
 
     Raises
     ------
@@ -53,17 +56,20 @@ class LmdbStore:
         When the folder cannot be opened.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, entities: Sequence[str] = DEFAULT_ENTITIES) -> None:
         self._folder = folder
+        self.entities = tuple(entities)
         try:
             Path(folder).mkdir(parents=True, exist_ok=True)
-            self._env = lmdb.open(str(folder), map_size=MAP_BYTES, max_dbs=8, max_readers=512, sync=False)
+            self._env = lmdb.open(
+                str(folder), map_size=MAP_BYTES, max_dbs=_MOST_DATABASES, max_readers=512, sync=False
+            )
         except (OSError, lmdb.Error) as error:
             raise Unavailable(f"the feature store in {folder} cannot be opened: {error}") from error
         self._file = self._file_there()
         self._env.reader_check()
         self._meta = self._env.open_db(b"meta")
-        self._states = {kind: self._env.open_db(kind.value.encode()) for kind in Kind}
+        self._states = {entity: self._env.open_db(entity.encode()) for entity in self.entities}
         self._tables = {name: self._env.open_db(name.encode()) for name in TABLES}
         if not self._is_named():
             self.renew(is_whole=True)
@@ -127,13 +133,13 @@ class LmdbStore:
                 raise set_back(found, before)
             txn.put(_WATERMARK, watermark.encode())
 
-    def read(self, kind: Kind, keys: Sequence[float], epoch: Epoch) -> list[bytes | None]:
+    def read(self, entity: str, keys: Sequence[float], epoch: Epoch) -> list[bytes | None]:
         """See :class:`~fraud.store.FeatureStore`."""
-        return [state_before(stored, epoch) for stored in self.stored(kind, keys)]
+        return [state_before(stored, epoch) for stored in self.stored(entity, keys)]
 
-    def write(self, kind: Kind, states: Mapping[float, bytes], epoch: Epoch, token: int) -> None:
+    def write(self, entity: str, states: Mapping[float, bytes], epoch: Epoch, token: int) -> None:
         """See :class:`~fraud.store.FeatureStore`."""
-        db = self._states[kind]
+        db = self._states[entity]
         with self._begin(write=True) as txn:
             self._check(txn, token)
             for key in sorted(states):
@@ -142,14 +148,14 @@ class LmdbStore:
 
     def replace(
         self,
-        kind: Kind,
+        entity: str,
         states: Mapping[float, bytes],
         versions: Mapping[float, bytes],
         epoch: Epoch,
         token: int,
     ) -> list[float]:
         """See :class:`~fraud.store.FeatureStore`."""
-        db, changed, keys = self._states[kind], [], sorted(states)
+        db, changed, keys = self._states[entity], [], sorted(states)
         for first in range(0, len(keys), REPLACED_AT_ONCE):
             if first:
                 time.sleep(PAUSE_S)
@@ -187,30 +193,30 @@ class LmdbStore:
         except lmdb.Error as error:
             raise self._failed(error) from error
 
-    def stored(self, kind: Kind, keys: Sequence[float]) -> list[bytes | None]:
+    def stored(self, entity: str, keys: Sequence[float]) -> list[bytes | None]:
         """See :class:`~fraud.store.FeatureStore`."""
-        with self._begin(db=self._states[kind]) as txn:
+        with self._begin(db=self._states[entity]) as txn:
             return [txn.get(_KEY.pack(key)) for key in keys]
 
-    def scan(self, kind: Kind) -> Iterator[tuple[float, bytes]]:
+    def scan(self, entity: str) -> Iterator[tuple[float, bytes]]:
         """See :class:`~fraud.store.FeatureStore`."""
-        return self._walk(kind, lambda stored: bytes(newest_state(stored)))
+        return self._walk(entity, lambda stored: bytes(newest_state(stored)))
 
-    def values(self, kind: Kind) -> Iterator[tuple[float, bytes]]:
+    def values(self, entity: str) -> Iterator[tuple[float, bytes]]:
         """See :class:`~fraud.store.FeatureStore`."""
-        return self._walk(kind, bytes)
+        return self._walk(entity, bytes)
 
-    def entries(self, kind: Kind) -> Iterator[Entry]:
+    def entries(self, entity: str) -> Iterator[Entry]:
         """See :class:`~fraud.store.FeatureStore`."""
-        found = self._walk(kind, lambda stored: (newest_event_us(newest_state(stored)), len(stored)))
+        found = self._walk(entity, lambda stored: (newest_event_us(newest_state(stored)), len(stored)))
         return (Entry(key, *taken) for key, taken in found)
 
-    def expire(self, kind: Kind, before_us: float, token: int | None = None) -> int:
+    def expire(self, entity: str, before_us: float, token: int | None = None) -> int:
         """See :class:`~fraud.store.FeatureStore`."""
-        idle = (entry.key for entry in self.entries(kind) if entry.newest_event_us < before_us)
+        idle = (entry.key for entry in self.entries(entity) if entry.newest_event_us < before_us)
         deleted = 0
         while keys := list(islice(idle, GROUP)):
-            with self._begin(write=True, db=self._states[kind]) as txn:
+            with self._begin(write=True, db=self._states[entity]) as txn:
                 if token is not None:
                     self._check(txn, token)
                 for packed in map(_KEY.pack, keys):
@@ -219,22 +225,22 @@ class LmdbStore:
                         deleted += txn.delete(packed)
         return deleted
 
-    def clear(self, kind: Kind, token: int) -> None:
+    def clear(self, entity: str, token: int) -> None:
         """See :class:`~fraud.store.FeatureStore`."""
         with self._begin(write=True) as txn:
             self._check(txn, token)
-            txn.drop(self._states[kind], delete=False)
+            txn.drop(self._states[entity], delete=False)
 
     def close(self) -> None:
         """Release the folder."""
         self._env.close()
 
-    def _walk(self, kind: Kind, take: Callable[[memoryview], T]) -> Iterator[tuple[float, T]]:
+    def _walk(self, entity: str, take: Callable[[memoryview], T]) -> Iterator[tuple[float, T]]:
         """Go through all entities, some a transaction: a long one keeps freed pages from new use."""
         after = b"\0"
         while True:
             found: list[tuple[bytes, T]] = []
-            with self._begin(db=self._states[kind], buffers=True) as txn, txn.cursor() as cursor:
+            with self._begin(db=self._states[entity], buffers=True) as txn, txn.cursor() as cursor:
                 if cursor.set_range(after):
                     found += [(bytes(key), take(stored)) for key, stored in islice(cursor, GROUP)]
             if not found:

@@ -22,7 +22,7 @@ from fraud.store.answers import (
     encode_answer,
     record_of,
 )
-from fraud.store.records import Epoch, Kind
+from fraud.store.records import Epoch
 from fraud.store.value import replace_newest, version_of
 
 IDENTITY: Final = b"identity"
@@ -50,7 +50,7 @@ class LmdbAnswers:
         self,
         begin: Callable[..., AbstractContextManager[Any]],
         meta: Any,
-        states: Mapping[Kind, Any],
+        states: Mapping[str, Any],
         tables: Mapping[str, Any],
     ) -> None:
         self._begin = begin
@@ -58,14 +58,13 @@ class LmdbAnswers:
         self._states = states
         self._answers, self._outbox, self._ending = (tables[name] for name in TABLES)
 
-    def look(self, transaction_id: str, user: float, merchant: float) -> Found:
+    def look(self, transaction_id: str, keys: Mapping[str, float]) -> Found:
         """See :class:`~fraud.store.answers.Answers`."""
         with self._begin() as txn:
-            stored = txn.get(transaction_id.encode(), db=self._answers)
+            answer = txn.get(transaction_id.encode(), db=self._answers)
             return Found(
-                decode_answer(stored) if stored else None,
-                txn.get(_KEY.pack(user), db=self._states[Kind.USER]),
-                txn.get(_KEY.pack(merchant), db=self._states[Kind.MERCHANT]),
+                decode_answer(answer) if answer else None,
+                {entity: txn.get(_KEY.pack(key), db=self._states[entity]) for entity, key in keys.items()},
             )
 
     def find(self, transaction_id: str) -> Answer | None:
@@ -84,12 +83,12 @@ class LmdbAnswers:
                 return False
             values = []
             for change in changes:
-                stored = txn.get(_KEY.pack(change.key), db=self._states[change.kind])
+                stored = txn.get(_KEY.pack(change.key), db=self._states[change.entity])
                 if version_of(stored) != change.version:
                     return False
                 values.append(replace_newest(stored, change.state))
             for change, value in zip(changes, values, strict=True):
-                txn.put(_KEY.pack(change.key), value, db=self._states[change.kind])
+                txn.put(_KEY.pack(change.key), value, db=self._states[change.entity])
             txn.put(name, encode_answer(answer), db=self._answers)
             with txn.cursor(db=self._outbox) as cursor:
                 last = _NUMBER.unpack(cursor.key())[0] if cursor.last() else -1

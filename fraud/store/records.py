@@ -1,17 +1,49 @@
 """Of whom a store keeps states, which micro-batch wrote one, and what is told of an entity."""
 
-from enum import StrEnum
+import re
+from collections.abc import Iterable
 from typing import Final, NamedTuple, Self
+
+from fraud.errors import BadConfig
+from fraud.schema.features import ENTITIES
 
 BATCH_BITS: Final = 40
 """Low bits of an epoch's number, which count the micro-batches of a generation."""
 
 
-class Kind(StrEnum):
-    """Whose states."""
+DEFAULT_ENTITIES: Final = tuple(entity.name for entity in ENTITIES)
+MOST_ENTITIES: Final = 64
+RESERVED: Final = frozenset({"answer", "answers", "drainer", "ending", "meta", "newest", "outbox"})
+"""Names under which the backends keep other things than states."""
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
-    USER = "user"
-    MERCHANT = "merchant"
+
+def check_names(entities: Iterable[str]) -> tuple[str, ...]:
+    """Make sure that a store can keep states under these names of entities.
+
+    Raises
+    ------
+    BadConfig
+        When a name is not made of lower-case letters, digits and underscores, is taken by the store itself
+        or given twice, or when there are none or more than ``MOST_ENTITIES``.
+
+    Examples
+    --------
+    >>> check_names(["card", "device"])
+    ('card', 'device')
+    """
+    names = tuple(entities)
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise BadConfig(
+                f"the entity's name {name!r} is not 1 to 32 lower-case letters, digits and underscores"
+            )
+        if name in RESERVED or names.count(name) > 1:
+            why = "is taken by the feature store itself" if name in RESERVED else "is given twice"
+            raise BadConfig(f"the name of the entity {name!r} {why}; choose another one")
+    if not 1 <= len(names) <= MOST_ENTITIES:
+        raise BadConfig(f"{len(names)} entities; a feature store keeps 1 to {MOST_ENTITIES}")
+    return names
 
 
 class Epoch(NamedTuple):

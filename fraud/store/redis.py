@@ -2,10 +2,10 @@
 
 Keys, under the prefix that the URL's query names (``?prefix=fraud``, the default):
 
-- ``fraud:user:<entity>``, ``fraud:merchant:<entity>``: the stored values, as in ``fraud.store.value``
-- ``fraud:newest:user``, ``fraud:newest:merchant``: sorted sets of the entities by the event time of
-  their newest event, so that ``expire`` finds the idle ones without looking at the others (the
-  server's own expiry goes by its clock, not by event time)
+- ``fraud:<entity>:<key>``, e.g. ``fraud:user:17``: the stored values, as in ``fraud.store.value``
+- ``fraud:newest:<entity>``: a sorted set of the entity's keys by the event time of their newest event, so
+  that ``expire`` finds the idle ones without looking at the others (the server's own expiry goes by its
+  clock, not by event time)
 - ``fraud:meta``: a hash with the fencing token, its owner, the generations, the content's identity, and
   the watermark
 - those of ``fraud.store.redis_answers``
@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 
 from fraud.errors import Unavailable
 from fraud.store import answer_scripts, scripts
-from fraud.store.records import Entry, Epoch, Kind
+from fraud.store.records import DEFAULT_ENTITIES, Entry, Epoch
 from fraud.store.redis_answers import RedisAnswers
 from fraud.store.redis_server import connect
 from fraud.store.value import (
@@ -49,6 +49,8 @@ class RedisStore:
         ``redis://user:password@host:6379/0``, ``rediss://...`` (TLS) or ``unix:///socket``. In the
         query: ``prefix`` of all keys, ``replicas`` that must have what ``flush`` confirms, and any
         option of the client under its own name, e.g. ``socket_timeout=2`` (seconds).
+    entities
+        Whose states it keeps.
 
     Raises
     ------
@@ -58,11 +60,12 @@ class RedisStore:
         When the server does not answer.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, entities: Sequence[str] = DEFAULT_ENTITIES) -> None:
+        self.entities = tuple(entities)
         self._server = connect(url)
         self._client = self._server.client
         self._meta = f"{self._server.prefix}:meta"
-        self._newest = {kind: f"{self._server.prefix}:newest:{kind}" for kind in Kind}
+        self._newest = {entity: f"{self._server.prefix}:newest:{entity}" for entity in self.entities}
         self._scripts = {text: self._client.register_script(text) for text in ALL_SCRIPTS}
         with self._server.answering():
             self._client.hsetnx(self._meta, "identity", uuid.uuid4().hex)
@@ -114,24 +117,24 @@ class RedisStore:
         if answer[0] == b"set back":
             raise set_back(Watermark.decode(answer[1] or None), before)
 
-    def read(self, kind: Kind, keys: Sequence[float], epoch: Epoch) -> list[bytes | None]:
+    def read(self, entity: str, keys: Sequence[float], epoch: Epoch) -> list[bytes | None]:
         """See :class:`~fraud.store.FeatureStore`."""
-        return [state_before(stored, epoch) for stored in self.stored(kind, keys)]
+        return [state_before(stored, epoch) for stored in self.stored(entity, keys)]
 
-    def write(self, kind: Kind, states: Mapping[float, bytes], epoch: Epoch, token: int) -> None:
+    def write(self, entity: str, states: Mapping[float, bytes], epoch: Epoch, token: int) -> None:
         """See :class:`~fraud.store.FeatureStore`."""
         written_by = header_of(epoch, 0)[:8]
         for keys in _groups(sorted(states)):
             arguments: list[Any] = [token, written_by]
             for key in keys:
                 arguments += (_member(key), repr(newest_event_us(states[key])), states[key])
-            names = [self._meta, self._newest[kind], *(self._name(kind, key) for key in keys)]
+            names = [self._meta, self._newest[entity], *(self._name(entity, key) for key in keys)]
             answer = self._run(scripts.WRITE, names, arguments)
             _check_written(answer, epoch, token)
 
     def replace(
         self,
-        kind: Kind,
+        entity: str,
         states: Mapping[float, bytes],
         versions: Mapping[float, bytes],
         epoch: Epoch,
@@ -144,7 +147,7 @@ class RedisStore:
             for key in keys:
                 newest = repr(newest_event_us(states[key]))
                 arguments += (_member(key), newest, states[key], versions[key])
-            names = [self._meta, self._newest[kind], *(self._name(kind, key) for key in keys)]
+            names = [self._meta, self._newest[entity], *(self._name(entity, key) for key in keys)]
             answer = self._run(answer_scripts.REPLACE, names, arguments)
             _check_written(answer, epoch, token)
             changed += map(float, answer[1])
@@ -190,69 +193,69 @@ class RedisStore:
                 f"have what was written {FLUSH_MS} ms ago; bring them back, or lower `replicas` in its URL"
             )
 
-    def stored(self, kind: Kind, keys: Sequence[float]) -> list[bytes | None]:
+    def stored(self, entity: str, keys: Sequence[float]) -> list[bytes | None]:
         """See :class:`~fraud.store.FeatureStore`."""
         found: list[Any] = []
         for group in _groups(keys):
             with self._server.answering():
-                found += self._client.mget([self._name(kind, key) for key in group])
+                found += self._client.mget([self._name(entity, key) for key in group])
         return found
 
-    def scan(self, kind: Kind) -> Iterator[tuple[float, bytes]]:
+    def scan(self, entity: str) -> Iterator[tuple[float, bytes]]:
         """See :class:`~fraud.store.FeatureStore`."""
-        return ((key, newest_state(stored)) for key, stored in self.values(kind))
+        return ((key, newest_state(stored)) for key, stored in self.values(entity))
 
-    def values(self, kind: Kind) -> Iterator[tuple[float, bytes]]:
+    def values(self, entity: str) -> Iterator[tuple[float, bytes]]:
         """See :class:`~fraud.store.FeatureStore`."""
-        for page in self._pages(kind):
+        for page in self._pages(entity):
             keys = [key for key, _ in page]
-            for key, stored in zip(keys, self.stored(kind, keys), strict=True):
+            for key, stored in zip(keys, self.stored(entity, keys), strict=True):
                 if stored is not None:  # deleted meanwhile
                     yield key, stored
 
-    def entries(self, kind: Kind) -> Iterator[Entry]:
+    def entries(self, entity: str) -> Iterator[Entry]:
         """See :class:`~fraud.store.FeatureStore`."""
-        for page in self._pages(kind):
+        for page in self._pages(entity):
             with self._server.answering(), self._client.pipeline(transaction=False) as pipe:
                 for key, _ in page:
-                    pipe.strlen(self._name(kind, key))
+                    pipe.strlen(self._name(entity, key))
                 sizes = pipe.execute()
             for (key, newest_us), size in zip(page, sizes, strict=True):
                 yield Entry(key, newest_us, size)
 
-    def expire(self, kind: Kind, before_us: float, token: int | None = None) -> int:
+    def expire(self, entity: str, before_us: float, token: int | None = None) -> int:
         """See :class:`~fraud.store.FeatureStore`."""
-        arguments = ["" if token is None else token, repr(before_us), GROUP, self._name(kind)]
+        arguments = ["" if token is None else token, repr(before_us), GROUP, self._name(entity)]
         deleted = 0
         while True:
-            answer = self._run(scripts.EXPIRE, [self._meta, self._newest[kind]], arguments)
+            answer = self._run(scripts.EXPIRE, [self._meta, self._newest[entity]], arguments)
             _check_token(answer, token or 0)
             deleted += int(answer[1])
             if answer[1] < GROUP:
                 return deleted
 
-    def clear(self, kind: Kind, token: int) -> None:
+    def clear(self, entity: str, token: int) -> None:
         """See :class:`~fraud.store.FeatureStore`."""
         self.hold(token)
         with self._server.answering():
-            names = self._client.scan_iter(f"{re.escape(self._name(kind))}*", count=GROUP)
+            names = self._client.scan_iter(f"{re.escape(self._name(entity))}*", count=GROUP)
             while found := list(islice(names, GROUP)):
                 self._client.unlink(*found)
-            self._client.unlink(self._newest[kind])
+            self._client.unlink(self._newest[entity])
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def _name(self, kind: Kind, key: float | None = None) -> str:
+    def _name(self, entity: str, key: float | None = None) -> str:
         """Key of a state, or the beginning of all of them."""
-        return f"{self._server.prefix}:{kind}:{'' if key is None else _member(key)}"
+        return f"{self._server.prefix}:{entity}:{'' if key is None else _member(key)}"
 
-    def _pages(self, kind: Kind) -> Iterator[list[tuple[float, float]]]:
+    def _pages(self, entity: str) -> Iterator[list[tuple[float, float]]]:
         cursor: int | None = None
         while cursor != 0:
             with self._server.answering():
-                found: Any = self._client.zscan(self._newest[kind], cursor or 0, count=GROUP)
+                found: Any = self._client.zscan(self._newest[entity], cursor or 0, count=GROUP)
             cursor = int(found[0])
             yield [(float(member), newest_us) for member, newest_us in found[1]]
 

@@ -4,7 +4,7 @@ Keys, under the store's prefix: ``answer:<transaction_id>``; ``outbox``, a sorte
 a growing number (``outbox:number``); ``ending``, one by the time when their answers may go; ``drainer``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from struct import Struct
 from typing import Any, Final
@@ -20,7 +20,7 @@ from fraud.store.answers import (
     encode_answer,
     record_of,
 )
-from fraud.store.records import Epoch, Kind
+from fraud.store.records import Epoch
 from fraud.store.value import FIRST_SEEN, header_of, newest_event_us
 
 GROUP: Final = 500
@@ -53,24 +53,20 @@ class RedisAnswers:
         *,
         answering: Callable[[], AbstractContextManager[None]],
         run: Run,
-        name: Callable[[Kind, float], str],
-        newest: dict[Kind, str],
+        name: Callable[[str, float], str],
+        newest: dict[str, str],
         prefix: str,
     ) -> None:
         self._client, self._answering, self._run = client, answering, run
         self._name, self._newest, self._prefix = name, newest, prefix
         self._outbox, self._ending = f"{prefix}:outbox", f"{prefix}:ending"
 
-    def look(self, transaction_id: str, user: float, merchant: float) -> Found:
+    def look(self, transaction_id: str, keys: Mapping[str, float]) -> Found:
         """See :class:`~fraud.store.answers.Answers`."""
-        names = [
-            self._answer(transaction_id),
-            self._name(Kind.USER, user),
-            self._name(Kind.MERCHANT, merchant),
-        ]
+        names = [self._answer(transaction_id), *map(self._name, keys.keys(), keys.values())]
         with self._answering():
-            stored, of_user, of_merchant = self._client.mget(names)
-        return Found(decode_answer(stored) if stored else None, of_user, of_merchant)
+            answer, *stored = self._client.mget(names)
+        return Found(decode_answer(answer) if answer else None, dict(zip(keys, stored, strict=True)))
 
     def find(self, transaction_id: str) -> Answer | None:
         """See :class:`~fraud.store.answers.Answers`."""
@@ -88,7 +84,7 @@ class RedisAnswers:
         ]
         arguments: list[Any] = [identity, transaction_id, encode_answer(answer), "", header_of(FIRST_SEEN, 0)]
         for change in changes:
-            names += (self._name(change.kind, change.key), self._newest[change.kind])
+            names += (self._name(change.entity, change.key), self._newest[change.entity])
             newest = repr(newest_event_us(change.state))
             arguments += (f"{change.key:.17g}", newest, change.state, change.version)
         answered: bytes = self._run(answer_scripts.COMMIT, names, arguments)[0]

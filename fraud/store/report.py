@@ -13,11 +13,10 @@ from rich.table import Table
 
 from fraud.errors import BadInput
 from fraud.features.events import hash_text
+from fraud.features.passes import EntityPass
 from fraud.features.snapshot import Snapshot, read_snapshot
-from fraud.schema.features import ENTITIES
 from fraud.store.base import FeatureStore
 from fraud.store.check import Checked, Fault
-from fraud.store.records import Kind
 from fraud.store.value import epoch_of, newest_state
 
 _DAY_US: Final = 86_400e6
@@ -28,9 +27,9 @@ _SHOWN_VALUES: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """One entity of a store."""
+    """One state of a store."""
 
-    kind: Kind
+    entity: str
     name: str
     key: int
     """Hash of its name, under which the store knows it."""
@@ -44,9 +43,9 @@ class Inspected:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """All entities of one kind."""
+    """All states of one entity."""
 
-    kind: Kind
+    entity: str
     entities: int
     stored_bytes: int
     without_events: int
@@ -57,8 +56,8 @@ class Stats:
     """Percentiles of the time from an entity's newest event to the newest of the whole store."""
 
 
-def inspect(store: FeatureStore, kind: Kind, name: str) -> Inspected:
-    """Look one entity up.
+def inspect(store: FeatureStore, of: EntityPass, name: str) -> Inspected:
+    """Look one state up.
 
     Raises
     ------
@@ -68,34 +67,35 @@ def inspect(store: FeatureStore, kind: Kind, name: str) -> Inspected:
         When its state was written with another layout.
     """
     key = hash_text(name)
-    (stored,) = store.stored(kind, [key])
+    (stored,) = store.stored(of.name, [key])
     if stored is None:
         raise BadInput(
-            f"the feature store knows no {kind} {name!r}: it has had no transaction yet, was idle so long "
+            f"the feature store knows no {of.name} {name!r}: it has had no transaction yet, was idle so long "
             "that it was forgotten, or is written differently (names are case-sensitive)"
         )
     state = newest_state(stored)
-    (entity,) = (entity for entity in ENTITIES if entity.name == kind)
     epoch = epoch_of(stored)
-    snapshot = read_snapshot(entity, state)
-    return Inspected(kind, name, int(key), epoch.generation, epoch.batch, len(stored), len(state), snapshot)
+    snapshot = read_snapshot(of.entity, state, of.features)
+    sizes = len(stored), len(state)
+    return Inspected(of.name, name, int(key), epoch.generation, epoch.batch, *sizes, snapshot)
 
 
 def measure(store: FeatureStore) -> list[Stats]:
     """Go through the whole store without reading its states."""
-    sizes = dict.fromkeys(Kind, 0)
-    newest = {kind: array("d") for kind in Kind}
-    for kind in Kind:
-        for entry in store.entries(kind):
-            sizes[kind] += entry.stored_bytes
-            newest[kind].append(entry.newest_event_us)
+    sizes = dict.fromkeys(store.entities, 0)
+    newest = {entity: array("d") for entity in store.entities}
+    for entity in store.entities:
+        for entry in store.entries(entity):
+            sizes[entity] += entry.stored_bytes
+            newest[entity].append(entry.newest_event_us)
     latest = max((max(times) for times in newest.values() if times), default=-math.inf)
-    return [_stats(kind, sizes[kind], np.frombuffer(newest[kind]), latest) for kind in Kind]
+    return [_stats(name, sizes[name], np.frombuffer(newest[name]), latest) for name in store.entities]
 
 
 def newest_event_us(store: FeatureStore) -> float:
     """Event time of the newest event that a store knows, microseconds; minus infinity when it is empty."""
-    return max((e.newest_event_us for kind in Kind for e in store.entries(kind)), default=-math.inf)
+    times = (one.newest_event_us for entity in store.entities for one in store.entries(entity))
+    return max(times, default=-math.inf)
 
 
 def as_json(found: Any) -> Any:
@@ -115,7 +115,7 @@ def inspected_tables(found: Inspected) -> Iterator[Table]:
     """Show one entity: the state, then what its windows hold."""
     state = found.state
     table = Table(
-        box=SIMPLE_HEAD, title=f"{found.kind} {found.name}", title_justify="left", show_header=False
+        box=SIMPLE_HEAD, title=f"{found.entity} {found.name}", title_justify="left", show_header=False
     )
     kept = f"{len(state.kept)} kept (at most {state.kept_at_most})"
     rows = {
@@ -144,8 +144,8 @@ def inspected_tables(found: Inspected) -> Iterator[Table]:
 
 
 def stats_table(found: list[Stats]) -> Table:
-    """Show the whole store, a column a kind."""
-    table = Table("", *(f"{stats.kind}s" for stats in found), box=SIMPLE_HEAD)
+    """Show the whole store, a column an entity."""
+    table = Table("", *(f"{stats.entity}s" for stats in found), box=SIMPLE_HEAD)
     for column in table.columns[1:]:
         column.justify = "right"
     table.add_row("entities", *(f"{stats.entities:,}" for stats in found))
@@ -159,16 +159,17 @@ def stats_table(found: list[Stats]) -> Table:
 
 
 def checked_table(found: Checked) -> Table:
-    """Show what a check has found, a column a kind."""
+    """Show what a check has found, a column an entity."""
     mark = found.watermark
     reached = f"micro-batch {mark.epoch.batch} of generation {mark.epoch.generation}" if mark else "none"
     title = f"watermark: {reached}" + ("" if found.identity else "; the store is NOT WHOLE: rebuild it")
-    table = Table("", *(f"{kind}s" for kind in Kind), box=SIMPLE_HEAD, title=title, title_justify="left")
+    columns = (f"{entity}s" for entity in found.entities)
+    table = Table("", *columns, box=SIMPLE_HEAD, title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
-    table.add_row("entities", *(f"{found.entities[kind]:,}" for kind in Kind))
+    table.add_row("entities", *(f"{count:,}" for count in found.entities.values()))
     for fault in Fault:
-        table.add_row(fault, *(f"{found.faults[kind, fault]:,}" for kind in Kind))
+        table.add_row(fault, *(f"{found.faults[entity, fault]:,}" for entity in found.entities))
     return table
 
 
@@ -179,23 +180,25 @@ def checked_json(found: Checked) -> dict[str, Any]:
         "is_good": found.is_good,
         "is_whole": bool(found.identity),
         "watermark": {"query_id": mark.query_id, **mark.epoch._asdict()} if mark else None,
-        "entities": {kind: found.entities[kind] for kind in Kind},
-        "faults": {fault: {kind: found.faults[kind, fault] for kind in Kind} for fault in Fault},
+        "entities": dict(found.entities),
+        "faults": {
+            fault: {entity: found.faults[entity, fault] for entity in found.entities} for fault in Fault
+        },
         "first": [
-            {"kind": kind, "fault": fault, "key": key, "detail": detail}
-            for kind, fault, key, detail in found.named
+            {"entity": entity, "fault": fault, "key": key, "detail": detail}
+            for entity, fault, key, detail in found.named
         ],
     }
 
 
-def _stats(kind: Kind, size: int, newest: np.ndarray[Any, Any], latest: float) -> Stats:
+def _stats(entity: str, size: int, newest: np.ndarray[Any, Any], latest: float) -> Stats:
     timed = newest[np.isfinite(newest)]
     without = len(newest) - len(timed)
     if not len(timed):
-        return Stats(kind, len(newest), size, without, None, {})
+        return Stats(entity, len(newest), size, without, None, {})
     ages = np.percentile((latest - timed) / _DAY_US, (*_PERCENTILES, 100)).tolist()
     oldest = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=float(timed.min()))
-    return Stats(kind, len(newest), size, without, oldest, dict(zip(_age_names(), ages, strict=True)))
+    return Stats(entity, len(newest), size, without, oldest, dict(zip(_age_names(), ages, strict=True)))
 
 
 def _age_names() -> list[str]:

@@ -26,7 +26,7 @@ from fraud.features.events import events_of_labels, events_of_transactions, micr
 from fraud.log import rows
 from fraud.log.arrival import Ints
 from fraud.settings.stream import LogSettings
-from fraud.store import Epoch, FeatureStore, Kind, open_store
+from fraud.store import Epoch, FeatureStore, open_store
 from fraud.store.value import FIRST_SEEN, state_before
 from fraud.tables import Source, Unreadable, check, find_table, open_source
 from jobs.backfill.settings import BackfillSettings
@@ -99,9 +99,9 @@ def backfill(
         [microseconds_of(labels, "label_time"), microseconds_of(transactions, "event_time")]
     )
     order = np.argsort(arrivals, kind="stable")
-    states: dict[Kind, dict[float, bytes]] = {Kind.USER: {}, Kind.MERCHANT: {}}
+    states: dict[str, dict[float, bytes]] = {"user": {}, "merchant": {}}
     with open_store(settings.store) as store:
-        for kind, column in ((Kind.USER, kernel.E_USER), (Kind.MERCHANT, kernel.E_MERCHANT)):
+        for kind, column in (("user", kernel.E_USER), ("merchant", kernel.E_MERCHANT)):
             _refuse_live(store, kind, np.unique(events[:, column]).tolist())
         token = store.acquire("backfill")
         # Nobody scores from it meanwhile; what the scoring service has counted, the stream counts anew.
@@ -110,9 +110,9 @@ def backfill(
         duplicates = 0
         for first in range(0, len(order), rows_at_once):
             taken = order[first : first + rows_at_once]
-            user, merchant = fold_both(events[taken], states[Kind.USER], states[Kind.MERCHANT])
-            states[Kind.USER].update(user.states)
-            states[Kind.MERCHANT].update(merchant.states)
+            user, merchant = fold_both(events[taken], states["user"], states["merchant"])
+            states["user"].update(user.states)
+            states["merchant"].update(merchant.states)
             is_duplicate = (taken >= labels.num_rows) & (user.outcomes == kernel.DUPLICATE)
             duplicates += int(is_duplicate.sum())
             kept = ~is_duplicate
@@ -128,8 +128,8 @@ def backfill(
         labels.num_rows,
         duplicates,
         ahead + labels_ahead,
-        len(states[Kind.USER]),
-        len(states[Kind.MERCHANT]),
+        len(states["user"]),
+        len(states["merchant"]),
     )
 
 
@@ -176,7 +176,7 @@ def _until(source: Source, column: str, until: datetime | None) -> Iterator[pa.R
         yield batch if until is None else batch.filter(pc.less(batch[column], pa.scalar(until)))
 
 
-def _refuse_live(store: FeatureStore, kind: Kind, keys: Sequence[float]) -> None:
+def _refuse_live(store: FeatureStore, kind: str, keys: Sequence[float]) -> None:
     """Make sure that no micro-batch has written the states; the scoring service and a backfill may have."""
     for first in range(0, len(keys), KEYS_AT_ONCE):
         for stored in store.stored(kind, keys[first : first + KEYS_AT_ONCE]):

@@ -16,7 +16,7 @@ from fraud.log.checkpoint import Checkpoint
 from fraud.log.refold import Refolder, scratch_store
 from fraud.log.tables import SLICE_ROWS, Log
 from fraud.settings.stream import LogSettings
-from fraud.store import Epoch, FeatureStore, Kind, Watermark, open_store
+from fraud.store import Epoch, FeatureStore, Watermark, open_store
 
 _COPIED_AT_ONCE: Final = 2_000
 
@@ -85,7 +85,7 @@ def rebuild(
     stamp = Epoch(newest.generation, newest.batch - 1) if last else newest
     mark = settings.rebuild_mark if url == settings.store else None
     with open_store(url) as target, scratch_store(scratch) as copy:
-        is_empty = all(next(iter(target.scan(kind)), None) is None for kind in Kind)
+        is_empty = all(next(iter(target.scan(entity)), None) is None for entity in target.entities)
         if not is_empty and not replace:
             raise BadConfig("the store holds states; give --replace, or another --store")
         token = copy.acquire("rebuild")
@@ -101,9 +101,9 @@ def rebuild(
         generation = _settle_generation(target, checkpoint, generation, is_empty=is_empty)
         if mark:
             mark.touch()
-        for kind in Kind:
-            target.clear(kind, token)
-            _copy(copy, target, kind, stamp, token)
+        for entity in target.entities:
+            target.clear(entity, token)
+            _copy(copy, target, entity, stamp, token)
         for part in last:
             arrivals = log.read(part)
             transactions += len(arrivals.transactions)
@@ -116,7 +116,7 @@ def rebuild(
         target.flush()
         if mark:
             mark.unlink()
-        users, merchants = (sum(1 for _ in target.scan(kind)) for kind in Kind)
+        users, merchants = (sum(1 for _ in target.scan(entity)) for entity in target.entities)
     return Rebuilt(
         transactions,
         users,
@@ -218,7 +218,7 @@ def _settle_generation(
     return found
 
 
-def _copy(source: FeatureStore, target: FeatureStore, kind: Kind, epoch: Epoch, token: int) -> None:
-    states = source.scan(kind)
+def _copy(source: FeatureStore, target: FeatureStore, entity: str, epoch: Epoch, token: int) -> None:
+    states = source.scan(entity)
     while found := dict(islice(states, _COPIED_AT_ONCE)):
-        target.write(kind, found, epoch, token)
+        target.write(entity, found, epoch, token)

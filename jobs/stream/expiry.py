@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fraud.errors import Unavailable
-from fraud.store import FeatureStore, Kind
+from fraud.store import FeatureStore
 from fraud.store.retention import expire_before_us
 from jobs.stream import metrics
 
@@ -53,9 +53,9 @@ class Expiry:
         before_us = expire_before_us(self._newest_us, time.time() * 1e6)
         deleted = 0
         try:
-            for kind in Kind:
-                found = self._store.expire(kind, before_us, self._token)
-                metrics.EXPIRED.labels(kind.value).inc(found)
+            for entity in self._store.entities:
+                found = self._store.expire(entity, before_us, self._token)
+                metrics.EXPIRED.labels(entity).inc(found)
                 deleted += found
             self._store.answers().expire(time.time())
         except Unavailable as error:

@@ -18,7 +18,7 @@ from fraud.features.engine import Folded, fold_events
 from fraud.features.kernel import Floats
 from fraud.features.plan import EVENT_COLUMN
 from fraud.schema.features import Entity
-from fraud.store import Epoch, FeatureStore, Kind
+from fraud.store import Epoch, FeatureStore
 from fraud.store.value import epoch_of, state_before, version_of
 from jobs.stream.stopwatch import Stopwatch
 
@@ -83,13 +83,13 @@ def _attempt(
     *,
     watch: Stopwatch,
 ) -> tuple[Folded, list[float]]:
-    kind, (epoch, token) = Kind(entity.name), by
+    epoch, token = by
     with watch.time("store_read"):
-        stored = dict(zip(keys, store.stored(kind, keys), strict=True))
+        stored = dict(zip(keys, store.stored(entity.name, keys), strict=True))
     folded = fold_events(entity, events, {key: state_before(value, epoch) for key, value in stored.items()})
     versions = {
         key: version_of(value) for key, value in stored.items() if value is None or epoch_of(value) != epoch
     }
     with watch.time("store_write"):
         states = {key: folded.states[key] for key in versions}
-        return folded, store.replace(kind, states, versions, epoch, token)
+        return folded, store.replace(entity.name, states, versions, epoch, token)

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +21,7 @@ from services.scoring.lab import Lab
 from services.scoring.models import Model, Verdict
 from services.scoring.records import Decided, Part
 
-AMOUNT: Final = FEATURE_NAMES.index("transaction_amount")
+AMOUNT: Final = "transaction_amount"
 log = logging.getLogger(__name__)
 
 
@@ -37,13 +38,24 @@ class Decider:
         Whether to ask the model why, for what is not approved.
     lab
         The experiment, where there may be one.
+    names
+        Of the features, in the vector's order.
     """
 
-    def __init__(self, model: Model, rules: RuleFile, *, with_reasons: bool, lab: Lab | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        rules: RuleFile,
+        *,
+        with_reasons: bool,
+        lab: Lab | None = None,
+        names: Sequence[str] = FEATURE_NAMES,
+    ) -> None:
         self._model = model
         self._rules = rules
         self._with_reasons = with_reasons
         self._lab = lab
+        self._names = tuple(names)
         self._breaker = CircuitBreaker(failures=3, cooldown_s=1.0)
 
     def decide(self, record: Transaction, vector: Floats, away: tuple[Part, ...] = ()) -> Decided:
@@ -63,7 +75,7 @@ class Decider:
             reasons = self._explain(verdict, vector) if outcome is not Outcome.APPROVE else []
         rules = self._rules.rules
         if rules.rules:
-            values: dict[str, Any] = dict(zip(FEATURE_NAMES, vector[0].tolist(), strict=True))
+            values: dict[str, Any] = dict(zip(self._names, vector[0].tolist(), strict=True))
             values.update((name, getattr(record, name)) for name in FIELDS)
             values["score"] = verdict.probability if verdict else None
             holding = rules.holding(values, time.time())
@@ -124,7 +136,7 @@ class Decider:
         except Unavailable as error:
             log.warning("a decision stays without reasons: %s", error)
             return []
-        names = [(FEATURE_NAMES[i], float(vector[0, i])) for i in found]
+        names = [(self._names[i], float(vector[0, i])) for i in found]
         return [Reason(code=name, text=reason_text(name, value)) for name, value in names]
 
 
@@ -135,8 +147,9 @@ def by_thresholds(probability: float, thresholds: Thresholds) -> Outcome:
     return Outcome.REVIEW if probability >= thresholds.review else Outcome.APPROVE
 
 
-def vector_without_store(record: Transaction) -> Floats:
+def vector_without_store(record: Transaction, names: Sequence[str] = FEATURE_NAMES) -> Floats:
     """Make the vector of a transaction of which nothing is known but itself."""
-    vector = np.full((1, len(FEATURE_NAMES)), np.nan)
-    vector[0, AMOUNT] = round(record.amount * 100.0) / 100.0
+    vector = np.full((1, len(names)), np.nan)
+    if AMOUNT in names:
+        vector[0, names.index(AMOUNT)] = round(record.amount * 100.0) / 100.0
     return vector

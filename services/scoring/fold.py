@@ -7,7 +7,7 @@ from fraud.features.codec import counted, read_numbers
 from fraud.features.engine import Runner
 from fraud.features.kernel import Floats
 from fraud.features.plan import compile_plan
-from fraud.schema.features import Entity
+from fraud.schema.features import Entity, Feature
 
 __all__ = ["SingleFold", "counted"]
 
@@ -18,7 +18,9 @@ class SingleFold:
     Parameters
     ----------
     entity
-        USER or MERCHANT.
+        Whose state it folds.
+    features
+        What it computes; all of the entity's in the table by default.
 
     Examples
     --------
@@ -30,8 +32,8 @@ class SingleFold:
     (True, False)
     """
 
-    def __init__(self, entity: Entity) -> None:
-        plan = compile_plan(entity)
+    def __init__(self, entity: Entity, features: tuple[Feature, ...] | None = None) -> None:
+        plan = compile_plan(entity, features)
         self._runner = Runner(plan)
         self._row = np.zeros(1, np.int64)
         self._group = np.array([0, 1], np.int64)

@@ -17,9 +17,9 @@ import uvicorn
 
 from fraud.errors import FraudError
 from fraud.features import kernel
+from fraud.features.passes import PASSES
 from fraud.http.server import Bounds, bounded
 from fraud.runtime.telemetry import configure_logging
-from fraud.schema.features import MERCHANT, USER
 from services.scoring.app import App
 from services.scoring.fold import SingleFold
 from services.scoring.service import Service
@@ -95,10 +95,10 @@ def given(arguments: Sequence[str] | None) -> dict[str, Any]:
 def warm_up() -> None:
     """Load the compiled fold before the first request needs it."""
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    event, vector = np.ones((1, kernel.EVENT_COLUMNS)), np.empty((1, 200))
+    event, vector = np.ones((1, kernel.EVENT_COLUMNS)), np.empty((1, PASSES[-1].end))
     event[0, kernel.E_KIND] = kernel.KIND_TRANSACTION
-    for entity in (USER, MERCHANT):
-        SingleFold(entity).fold(event, None, vector, 0)
+    for one in PASSES:
+        SingleFold(one.entity, one.features).fold(event, None, vector, one.first)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """What the scoring service counts, on ``GET /metrics``; no ids, clients by their configured names."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from fraud.contracts import Outcome
-from fraud.features import FEATURE_NAMES
 from fraud.features.kernel import Floats
 from fraud.runtime.telemetry import AGE_BUCKETS_S, STORE_BUCKETS_S
-from fraud.schema.features import ENTITIES, Feature
 
 _FAST_SECONDS: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
@@ -65,17 +64,24 @@ MODEL_INFO: Final = Gauge(
 
 _OF_OUTCOME: Final = {outcome: OUTCOMES.labels(str(outcome)) for outcome in Outcome}
 _OF_TENTH: Final = [SCORES.labels(f"{tenth / 10:.1f}") for tenth in range(10)]
-_AGE_OF: Final = [
-    (AGES.labels(entity.name), FEATURE_NAMES.index(Feature("since_last", entity).name)) for entity in ENTITIES
-]
 
 
-def count_decision(outcome: Outcome, score: float | None, vector: Floats) -> None:
-    """Count a transaction that was decided here for the first time, with its vector, [1, features]."""
+def count_decision(
+    outcome: Outcome, score: float | None, vector: Floats, age_columns: Mapping[str, int]
+) -> None:
+    """Count a transaction that was decided here for the first time.
+
+    Parameters
+    ----------
+    vector
+        [1, features].
+    age_columns
+        ``fraud.features.passes.age_columns`` of the vector.
+    """
     _OF_OUTCOME[outcome].inc()
     if score is not None:
         _OF_TENTH[min(int(score * 10.0), 9)].inc()
-    for histogram, column in _AGE_OF:
+    for entity, column in age_columns.items():
         age_s = float(vector[0, column])
         if age_s == age_s:  # noqa: PLR0124  not missing
-            histogram.observe(max(age_s, 0.0))
+            AGES.labels(entity).observe(max(age_s, 0.0))

@@ -1,5 +1,6 @@
 """The records of one decision: the request, the answer, and what goes to the log."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -10,8 +11,9 @@ from xxhash import xxh3_128_digest
 
 from fraud.contracts import Outcome, Reason, Transaction
 from fraud.decide.experiment import TRIAL_FIELDS, Trial
-from fraud.features import FEATURE_NAMES, FEATURES_VERSION
+from fraud.features import FEATURES_VERSION
 from fraud.features.kernel import Floats
+from fraud.features.passes import sequence_name
 
 Part = Literal["store", "model", "log"]
 _FIELDS: Final = tuple(Transaction.model_fields)
@@ -63,19 +65,28 @@ def write_record(
     decided: Decided,
     at: datetime,
     *,
-    vector: Floats,
-    sequences: tuple[int, int],
+    features: Mapping[str, float],
+    sequences: Mapping[str, int],
     store: str,
 ) -> bytes:
-    """Write the record of the topic ``scored``."""
+    """Write the record of the topic ``scored``.
+
+    Parameters
+    ----------
+    features
+        The vector by name; NaN becomes null.
+    sequences
+        By entity that the transaction names, how many it has counted with this one.
+    store
+        Identity of the store that has counted it.
+    """
     content: dict[str, Any] = {name: getattr(record, name) for name in _FIELDS}
     content.update(
         _decision(decided),
         features_version=FEATURES_VERSION,
-        features=dict(zip(FEATURE_NAMES, vector[0].tolist(), strict=True)),  # NaN becomes null
+        features=features,
         scored_at=at,
-        user_sequence=sequences[0],
-        merchant_sequence=sequences[1],
+        **{sequence_name(entity): count for entity, count in sequences.items()},
         store=store,
     )
     if decided.trial is not None:

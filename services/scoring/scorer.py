@@ -1,6 +1,6 @@
 """One transaction counted, decided and answered, in one atomic step of the feature store.
 
-Reads and writes the states of its user and its merchant, its answer, and the outbox. Whoever else counts
+Reads and writes the states of the entities that it names, its answer, and the outbox. Whoever else counts
 (another replica, the stream) makes the step fail; then it is read and folded again, so that the vector is
 always the one of the order in which the store has counted.
 """
@@ -8,6 +8,7 @@ always the one of the order in which the store has counted.
 import random
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,11 +16,17 @@ import numpy as np
 
 from fraud.contracts import Transaction
 from fraud.errors import FraudError, Unavailable
-from fraud.features import FEATURE_NAMES, kernel
 from fraud.features.events import event_of_transaction
 from fraud.features.kernel import Floats
-from fraud.schema.features import MERCHANT, USER, USER_FEATURES
-from fraud.store import Answer, Change, FeatureStore, Kind
+from fraud.features.passes import (
+    PASSES,
+    Passes,
+    age_columns,
+    entity_names,
+    feature_names,
+    key_by_entity,
+)
+from fraud.store import Answer, Change, FeatureStore
 from fraud.store.value import newest_state, version_of
 from services.scoring import metrics
 from services.scoring.decide import Decider
@@ -28,7 +35,6 @@ from services.scoring.records import Decided, Part, fingerprint_of, now, write_a
 
 PAUSE_S: Final = 0.002
 """Longest wait before a transaction is folded again."""
-WIDTH: Final = len(FEATURE_NAMES)
 _READ: Final = metrics.STORE.labels("read")
 _WRITE: Final = metrics.STORE.labels("write")
 
@@ -38,7 +44,7 @@ class Conflict(FraudError):
 
 
 class Busy(FraudError):
-    """Its user or merchant changes too fast at this moment; send it again."""
+    """One of its entities changes too fast at this moment; send it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +67,18 @@ class Scorer:
         Decides by the vector.
     attempts
         How often a transaction is folded again because another one came between.
+    passes
+        Whose states it folds, and what it computes.
     """
 
-    def __init__(self, store: FeatureStore, decider: Decider, attempts: int) -> None:
+    def __init__(self, store: FeatureStore, decider: Decider, attempts: int, passes: Passes = PASSES) -> None:
         self._store = store
         self._answers = store.answers()
         self._decider = decider
         self._attempts = attempts
+        self._passes = passes
+        self._names = feature_names(passes)
+        self._ages = age_columns(passes)
         self._identity = store.identity()
         self._local = threading.local()
 
@@ -84,62 +95,66 @@ class Scorer:
         Conflict
             When the id belongs to another transaction, or its answer is not kept any more.
         Busy
-            When others of the same user or merchant came between at every attempt.
+            When others of the same user, merchant, ... came between at every attempt.
         Unavailable
             When the store does not answer, or is being rebuilt.
         """
         event = np.array([event_of_transaction(record)])
         fingerprint = fingerprint_of(event, record)
-        user, merchant = float(event[0, kernel.E_USER]), float(event[0, kernel.E_MERCHANT])
+        keys = key_by_entity(self._passes, event[0])
         for attempt in range(self._attempts):
             # Read once: another thread may set it meanwhile, and the record must name the store it goes to.
             identity = self._identity
             with _READ.time():
-                found = self._answers.look(record.transaction_id, user, merchant)
+                found = self._answers.look(record.transaction_id, keys)
             if found.answer is not None:
                 return _replay(found.answer, fingerprint)
-            vector, states = self._fold(event, found.user, found.merchant)
+            vector, states = self._fold(event, found.stored)
             if states is None:
                 raise Conflict(
                     "this transaction_id was counted before, by the stream or so long ago that its answer is "
                     "not kept; its decision is in the log"
                 )
             decided, answer = self._decide(record, vector, states, (fingerprint, identity), away)
-            changes = (
-                Change(Kind.USER, user, states[0], version_of(found.user)),
-                Change(Kind.MERCHANT, merchant, states[1], version_of(found.merchant)),
-            )
+            changes = [
+                Change(name, key, states[name], version_of(found.stored[name])) for name, key in keys.items()
+            ]
             with _WRITE.time():
                 is_counted = self._answers.commit(record.transaction_id, answer, changes, identity)
             if is_counted:
-                metrics.count_decision(decided.outcome, decided.score, vector)
+                metrics.count_decision(decided.outcome, decided.score, vector, self._ages)
                 return Scored(answer.body, is_replay=False)
             metrics.CONFLICTS.inc()
             self._look_again(attempt)
-        raise Busy("other transactions of this user or merchant come without end; send it again")
+        whose = " or ".join(entity_names(self._passes))
+        raise Busy(f"other transactions of this {whose} come without end; send it again")
 
     def find(self, transaction_id: str) -> Answer | None:
         """Look up what was answered."""
         return self._answers.find(transaction_id)
 
     def _fold(
-        self, event: Floats, user: bytes | None, merchant: bytes | None
-    ) -> tuple[Floats, tuple[bytes, bytes] | None]:
-        folds: tuple[SingleFold, SingleFold] | None = getattr(self._local, "folds", None)
+        self, event: Floats, stored: Mapping[str, bytes | None]
+    ) -> tuple[Floats, dict[str, bytes] | None]:
+        """Fold the primary, then each further entity whose key the transaction has; None: counted before."""
+        folds: list[SingleFold] | None = getattr(self._local, "folds", None)
         if folds is None:
-            folds = self._local.folds = SingleFold(USER), SingleFold(MERCHANT)
-        vector = np.empty((1, WIDTH))
-        is_new, of_user = folds[0].fold(event, _state_of(user), vector, 0)
-        if not is_new:
-            return vector, None
-        _, of_merchant = folds[1].fold(event, _state_of(merchant), vector, len(USER_FEATURES))
-        return vector, (of_user, of_merchant)
+            folds = self._local.folds = [SingleFold(one.entity, one.features) for one in self._passes]
+        vector = np.full((1, len(self._names)), np.nan)
+        states = {}
+        for one, single in zip(self._passes, folds, strict=True):
+            if one.name in stored:
+                state = _state_of(stored[one.name])
+                is_new, states[one.name] = single.fold(event, state, vector, one.first)
+                if one.entity.deduplicates and not is_new:
+                    return vector, None
+        return vector, states
 
     def _decide(
         self,
         record: Transaction,
         vector: Floats,
-        states: tuple[bytes, bytes],
+        states: Mapping[str, bytes],
         names: tuple[bytes, str],
         away: tuple[Part, ...],
     ) -> tuple[Decided, Answer]:
@@ -149,8 +164,8 @@ class Scorer:
             record,
             decided,
             at,
-            vector=vector,
-            sequences=(counted(states[0]), counted(states[1])),
+            features=dict(zip(self._names, vector[0].tolist(), strict=True)),
+            sequences={name: counted(state) for name, state in states.items()},
             store=identity,
         )
         return decided, Answer(fingerprint, write_answer(record, decided, at), log_record)

@@ -12,6 +12,7 @@ from fraud.contracts import Transaction, check_future
 from fraud.decide.experiment import Alias, ExperimentFile
 from fraud.decide.rules import RuleFile
 from fraud.errors import BadRecord, BadState, Unavailable
+from fraud.features.passes import PASSES, Passes, age_columns, entity_names, feature_names
 from fraud.http.problems import Problem, of_record
 from fraud.kafka.delivery import Kafka
 from fraud.model.breaker import CircuitBreaker
@@ -43,6 +44,8 @@ class Service:
         Of the service.
     model, challenger
         By default those of the settings.
+    passes
+        Whose states it folds, and what it computes.
 
     Raises
     ------
@@ -51,22 +54,31 @@ class Service:
     """
 
     def __init__(
-        self, settings: ScoringSettings, model: Model | None = None, challenger: Model | None = None
+        self,
+        settings: ScoringSettings,
+        model: Model | None = None,
+        challenger: Model | None = None,
+        passes: Passes = PASSES,
     ) -> None:
         self.settings = settings
+        self._names, self._ages = feature_names(passes), age_columns(passes)
         self.model = model or open_model(settings)
         self.rules = RuleFile(settings.rules_file)
-        self.store: FeatureStore = open_store(hurried(settings.store_url, settings.store_timeout_s))
+        self.store: FeatureStore = open_store(
+            hurried(settings.store_url, settings.store_timeout_s), entity_names(passes)
+        )
         self.kafka = Kafka(settings.kafka_bootstrap, settings.kafka_options, settings.kafka_timeout_s)
         self.lab = open_lab(settings, challenger)
-        self.decider = Decider(self.model, self.rules, with_reasons=settings.reasons, lab=self.lab)
-        self.scorer = Scorer(self.store, self.decider, settings.attempts)
+        self.decider = Decider(
+            self.model, self.rules, with_reasons=settings.reasons, lab=self.lab, names=self._names
+        )
+        self.scorer = Scorer(self.store, self.decider, settings.attempts, passes)
         self.outbox = Outbox(settings, self.store, self.kafka)
         self.labels = Labels(self.scorer, self.kafka, settings)
         self._breaker = CircuitBreaker(failures=3, cooldown_s=1.0)
         self._kafka_breaker = CircuitBreaker(failures=3, cooldown_s=2.0 * settings.kafka_timeout_s)
         self._salt = settings.log_salt or secrets.token_hex()
-        self.states = States(self.store, self._mask)
+        self.states = States(self.store, self._mask, passes)
         self.states.look()
         every_s = settings.rules_look_s
         self._watches = (
@@ -185,9 +197,9 @@ class Service:
             raise Problem(503, str(error), (), 2) from error
         self._kafka_breaker.record(is_success=True)
         metrics.DEGRADED.labels("store").inc()
-        vector = vector_without_store(record)
+        vector = vector_without_store(record, self._names)
         decided = self.decider.decide(record, vector, ("store",))
-        metrics.count_decision(decided.outcome, decided.score, vector)
+        metrics.count_decision(decided.outcome, decided.score, vector, self._ages)
         return write_answer(record, decided, now())
 
     def find(self, transaction_id: str) -> dict[str, Any]:

@@ -11,15 +11,16 @@ from typing import Final
 
 from fraud.contracts import Transaction
 from fraud.errors import BadState, Unavailable
-from fraud.features.events import hash_text
+from fraud.features.events import event_of_transaction
+from fraud.features.passes import PASSES, EntityPass, Passes, key_by_entity
 from fraud.http.problems import Problem
-from fraud.store import FeatureStore, Kind, Watermark
+from fraud.store import FeatureStore, Watermark
 from fraud.store.check import Fault, faults_of
 from fraud.store.watermark import REBUILD
 from services.scoring import metrics
 
 SAMPLE: Final = 200
-"""States of each kind that are looked at to judge the whole store."""
+"""States of each entity that are looked at to judge the whole store."""
 log = logging.getLogger(__name__)
 
 
@@ -32,10 +33,12 @@ class States:
         The stream's.
     mask
         Hides an id in the log.
+    passes
+        Whose states it holds.
     """
 
-    def __init__(self, store: FeatureStore, mask: Callable[[str], str]) -> None:
-        self._store, self._mask = store, mask
+    def __init__(self, store: FeatureStore, mask: Callable[[str], str], passes: Passes = PASSES) -> None:
+        self._store, self._mask, self._passes = store, mask, passes
         self._known: tuple[str, Watermark | None] = "", None
         self.problem = ""
         """Why no transaction may be counted in the store, and what mends it; empty while all may."""
@@ -63,18 +66,19 @@ class States:
         Raises
         ------
         Problem
-            503, where it is a state of this user or this merchant alone.
+            503, where it is a state of this user, this merchant, ... alone.
         """
         self.look(is_thorough=True)
         if self.problem:
             return
         try:
-            kinds = [kind for kind, name in _ids(record).items() if self._is_bad(kind, name)]
+            keys = key_by_entity(self._passes, event_of_transaction(record))
+            bad = [one.name for one in self._passes if one.name in keys and self._is_bad(one, keys[one.name])]
         except Unavailable:
             return
-        for kind in kinds:
-            metrics.BAD_STATES.labels(kind).inc()
-        names = " and ".join(kinds) or "user or merchant"
+        for name in bad:
+            metrics.BAD_STATES.labels(name).inc()
+        names = " and ".join(bad) or " or ".join(keys)
         log.error("transaction %s is refused: %s", self._mask(record.transaction_id), error)
         raise Problem(
             503,
@@ -82,10 +86,9 @@ class States:
             f"such states; to mend them stop the stream, {REBUILD}, and send this again",
         ) from error
 
-    def _is_bad(self, kind: Kind, name: str) -> bool:
-        key = float(hash_text(name))
-        (stored,) = self._store.stored(kind, [key])
-        return stored is not None and any(faults_of(kind, {key: stored}))
+    def _is_bad(self, of: EntityPass, key: float) -> bool:
+        (stored,) = self._store.stored(of.name, [key])
+        return stored is not None and any(faults_of(of.entity, {key: stored}))
 
     def _find(self, *, is_thorough: bool) -> str:
         try:
@@ -103,19 +106,15 @@ class States:
         return self._other_layout() if is_thorough or identity != before_identity else ""
 
     def _other_layout(self) -> str:
-        for kind in Kind:
-            sample = dict(islice(self._store.values(kind), SAMPLE))
-            faults = [fault for _, fault, _ in faults_of(kind, sample)]
+        for one in self._passes:
+            sample = dict(islice(self._store.values(one.name), SAMPLE))
+            faults = [fault for _, fault, _ in faults_of(one.entity, sample)]
             if 2 * faults.count(Fault.LAYOUT) > len(sample):
                 return (
-                    f"the states of {kind}s in the feature store were written with another layout, by "
+                    f"the states of {one.name}s in the feature store were written with another layout, by "
                     f"another release; run that release again, or stop the stream and {REBUILD}"
                 )
         return ""
-
-
-def _ids(record: Transaction) -> dict[Kind, str]:
-    return {Kind.USER: record.user_id, Kind.MERCHANT: record.merchant_id}
 
 
 def _is_behind(mark: Watermark | None, before: Watermark) -> bool:

@@ -20,7 +20,7 @@ from deltalake import DeltaTable
 
 from fraud.contracts import DEAD_LETTERS, DECISIONS, DeadLetter, Decision
 from fraud.kafka.counting import ProducerSettings
-from fraud.store import Kind, open_store
+from fraud.store import DEFAULT_ENTITIES, open_store
 from jobs.stream.one_pass import records_of
 from services.simulator import stream
 from tests.flow.conftest import Job, Parts, wait_until
@@ -103,9 +103,9 @@ def consumed(job: Job) -> int:
     return sum(offset for topic in found.values() for offset in topic.values())
 
 
-def states(job: Job) -> dict[tuple[Kind, float], bytes]:
+def states(job: Job) -> dict[tuple[str, float], bytes]:
     with open_store(job.settings.store) as store:
-        return {(kind, key): state for kind in Kind for key, state in store.scan(kind)}
+        return {(kind, key): state for kind in DEFAULT_ENTITIES for key, state in store.scan(kind)}
 
 
 def table(job: Job, name: str) -> pa.Table:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from fraud.store import FeatureStore, open_store
+from fraud.store import DEFAULT_ENTITIES, FeatureStore, open_store
 
 
 @dataclass
@@ -109,7 +109,12 @@ def url(new_url: Callable[[], str]) -> str:
     return new_url()
 
 
-@pytest.fixture
-def store(url: str) -> Iterator[FeatureStore]:
-    with open_store(url) as opened:
+EIGHT = ("card", "merchant", "device", "ip", "email", "account", "terminal", "user")
+ENTITIES = {1: EIGHT[:1], 2: DEFAULT_ENTITIES, 3: EIGHT[:3], 8: EIGHT}
+
+
+@pytest.fixture(params=ENTITIES, ids=[f"{n} entities" for n in ENTITIES])
+def store(url: str, request: pytest.FixtureRequest) -> Iterator[FeatureStore]:
+    """An empty store of 1, 2, 3 and 8 entities."""
+    with open_store(url, ENTITIES[request.param]) as opened:
         yield opened

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fraud.errors import Fenced
-from fraud.store import Answer, Change, Claim, Epoch, FeatureStore, Kind, open_store
+from fraud.store import Answer, Change, Claim, Epoch, FeatureStore, open_store
 from fraud.store.value import ABSENT, FIRST_SEEN, epoch_of, newest_state, state_before, version_of
 
 ANSWER = Answer(b"f" * 16, b'{"outcome":"approve"}', b'{"record":1}')
@@ -23,11 +23,13 @@ def counted(stored: bytes | None) -> float:
     return struct.unpack_from("<d", newest_state(stored), 16)[0] if stored else 0.0
 
 
-def changes(store: FeatureStore, user: float = 1.0, merchant: float = 2.0) -> list[Change]:
-    found = store.answers().look("nobody", user, merchant)
+def changes(store: FeatureStore, primary: float = 1.0, other: float = 2.0) -> list[Change]:
+    """Count a transaction of these keys in all states that the store has."""
+    keys = {entity: primary if at == 0 else other for at, entity in enumerate(store.entities)}
+    found = store.answers().look("nobody", keys)
     return [
-        Change(Kind.USER, user, state(counted(found.user) + 1), version_of(found.user)),
-        Change(Kind.MERCHANT, merchant, state(counted(found.merchant) + 1), version_of(found.merchant)),
+        Change(entity, keys[entity], state(counted(stored) + 1), version_of(stored))
+        for entity, stored in found.stored.items()
     ]
 
 
@@ -35,16 +37,29 @@ def commit(store: FeatureStore, name: str, of: list[Change] | None = None) -> bo
     return store.answers().commit(name, ANSWER, of or changes(store), store.identity())
 
 
-def test_a_commit_counts_in_both_states_and_is_found_whole(store: FeatureStore) -> None:
+def test_a_commit_counts_in_all_states_and_is_found_whole(store: FeatureStore) -> None:
     assert commit(store, "tä")
-    found = store.answers().look("tä", 1.0, 2.0)
+    keys = {change.entity: change.key for change in changes(store)}
+    found = store.answers().look("tä", keys)
     assert found.answer == store.answers().find("tä") == ANSWER
-    assert (counted(found.user), counted(found.merchant)) == (1.0, 1.0)
-    assert found.user is not None
-    assert epoch_of(found.user) == FIRST_SEEN
+    assert list(map(counted, found.stored.values())) == [1.0] * len(store.entities)
+    assert [epoch_of(stored) for stored in found.stored.values() if stored] == [FIRST_SEEN] * len(keys)
     assert [record for _, record in store.answers().waiting(10)] == [ANSWER.record]
-    assert dict(store.scan(Kind.USER)) == {1.0: state(1)}
-    assert store.expire(Kind.USER, 6.0) == 1
+    for entity, key in keys.items():
+        assert dict(store.scan(entity)) == {key: state(1)}
+        assert store.expire(entity, 6.0) == 1
+
+
+def test_a_transaction_without_a_key_leaves_that_entity_alone(store: FeatureStore) -> None:
+    answers = store.answers()
+    for at, without in enumerate(store.entities[1:]):
+        before = {entity: list(store.values(entity)) for entity in store.entities}
+        keys = {entity: 1.0 for entity in store.entities if entity != without}
+        found = answers.look(f"t{at}", keys)
+        assert found.stored.keys() == keys.keys()
+        assert commit(store, f"t{at}", [one for one in changes(store, 1.0, 1.0) if one.entity in keys])
+        changed = {entity for entity in store.entities if list(store.values(entity)) != before[entity]}
+        assert changed == keys.keys()
 
 
 def test_of_two_commits_over_the_same_states_one_writes_nothing(store: FeatureStore) -> None:
@@ -54,14 +69,16 @@ def test_of_two_commits_over_the_same_states_one_writes_nothing(store: FeatureSt
     assert store.answers().find("b") is None
     assert store.answers().backlog() == 1
     assert commit(store, "b")
-    assert counted(store.stored(Kind.USER, [1.0])[0]) == 2.0
+    assert counted(store.stored(store.entities[0], [1.0])[0]) == 2.0
 
 
-def test_a_commit_over_one_changed_state_leaves_the_other(store: FeatureStore) -> None:
-    old = changes(store, 1.0, 2.0)
-    assert commit(store, "a", changes(store, 3.0, 2.0))
-    assert not commit(store, "b", old)
-    assert store.stored(Kind.USER, [1.0]) == [None]
+def test_a_commit_over_one_changed_state_leaves_the_others(store: FeatureStore) -> None:
+    for at, entity in enumerate(store.entities):
+        old = changes(store, 10.0 + at, 10.0 + at)
+        assert commit(store, f"a{at}", [change for change in old if change.entity == entity])
+        assert not commit(store, f"b{at}", old)
+        for other in store.entities:
+            assert counted(store.stored(other, [10.0 + at])[0]) == (1.0 if other == entity else 0.0)
 
 
 def test_a_drainer_that_comes_late_removes_nothing_that_came_after(store: FeatureStore) -> None:
@@ -76,19 +93,19 @@ def test_a_drainer_that_comes_late_removes_nothing_that_came_after(store: Featur
 
 def test_a_replace_that_one_newer_state_forbids_writes_none(store: FeatureStore) -> None:
     token = store.acquire("driver")
-    store.write(Kind.USER, {2.0: state(1)}, Epoch(2, 0), token)
-    newer = store.stored(Kind.USER, [2.0])
+    store.write(store.entities[0], {2.0: state(1)}, Epoch(2, 0), token)
+    newer = store.stored(store.entities[0], [2.0])
     versions = {1.0: ABSENT, 2.0: version_of(newer[0])}
     with pytest.raises(Fenced):
-        store.replace(Kind.USER, {1.0: state(5), 2.0: state(6)}, versions, Epoch(1, 0), token)
-    assert store.stored(Kind.USER, [1.0, 2.0]) == [None, *newer]
-    assert [key for key, _ in store.scan(Kind.USER)] == [2.0]
+        store.replace(store.entities[0], {1.0: state(5), 2.0: state(6)}, versions, Epoch(1, 0), token)
+    assert store.stored(store.entities[0], [1.0, 2.0]) == [None, *newer]
+    assert [key for key, _ in store.scan(store.entities[0])] == [2.0]
 
 
 def test_the_same_id_is_committed_once(store: FeatureStore) -> None:
     assert commit(store, "a")
     assert not commit(store, "a")
-    assert counted(store.stored(Kind.USER, [1.0])[0]) == 1.0
+    assert counted(store.stored(store.entities[0], [1.0])[0]) == 1.0
 
 
 def test_a_store_that_is_made_anew_takes_no_commit_of_before(store: FeatureStore) -> None:
@@ -108,10 +125,10 @@ def test_the_identity_outlives_the_process(url: str) -> None:
 
 def test_a_commit_keeps_the_epoch_and_the_state_before(store: FeatureStore) -> None:
     token = store.acquire("stream")
-    store.write(Kind.USER, {1.0: state(3)}, Epoch(1, 0), token)
-    store.write(Kind.USER, {1.0: state(4)}, Epoch(1, 1), token)
+    store.write(store.entities[0], {1.0: state(3)}, Epoch(1, 0), token)
+    store.write(store.entities[0], {1.0: state(4)}, Epoch(1, 1), token)
     assert commit(store, "a")
-    (stored,) = store.stored(Kind.USER, [1.0])
+    (stored,) = store.stored(store.entities[0], [1.0])
     assert stored is not None
     assert epoch_of(stored) == Epoch(1, 1)
     assert state_before(stored, Epoch(1, 1)) == state(3)
@@ -120,27 +137,27 @@ def test_a_commit_keeps_the_epoch_and_the_state_before(store: FeatureStore) -> N
 
 def test_replace_writes_what_has_not_changed_and_names_what_has(store: FeatureStore) -> None:
     token = store.acquire("stream")
-    store.write(Kind.USER, {1.0: state(1), 2.0: state(1)}, Epoch(1, 0), token)
+    store.write(store.entities[0], {1.0: state(1), 2.0: state(1)}, Epoch(1, 0), token)
     keys = [1.0, 2.0, 3.0, 4.0]
-    versions = dict(zip(keys, map(version_of, store.stored(Kind.USER, keys)), strict=True))
+    versions = dict(zip(keys, map(version_of, store.stored(store.entities[0], keys)), strict=True))
     assert versions[3.0] == ABSENT
     assert commit(store, "a", changes(store, 2.0, 9.0))
     assert commit(store, "b", changes(store, 3.0, 9.0))
     new = {key: state(7) for key in keys}
-    assert sorted(store.replace(Kind.USER, new, versions, Epoch(1, 1), token)) == [2.0, 3.0]
-    assert list(map(counted, store.stored(Kind.USER, keys))) == [7.0, 2.0, 1.0, 7.0]
-    assert store.read(Kind.USER, [1.0, 4.0], Epoch(1, 1)) == [state(1), None]
-    assert store.replace(Kind.USER, {}, {}, Epoch(1, 1), token) == []
+    assert sorted(store.replace(store.entities[0], new, versions, Epoch(1, 1), token)) == [2.0, 3.0]
+    assert list(map(counted, store.stored(store.entities[0], keys))) == [7.0, 2.0, 1.0, 7.0]
+    assert store.read(store.entities[0], [1.0, 4.0], Epoch(1, 1)) == [state(1), None]
+    assert store.replace(store.entities[0], {}, {}, Epoch(1, 1), token) == []
 
 
 def test_replace_is_fenced_as_write_is(store: FeatureStore) -> None:
     old, new = store.acquire("old"), store.acquire("new driver")
     with pytest.raises(Fenced, match="new driver"):
-        store.replace(Kind.USER, {1.0: state(1)}, {1.0: ABSENT}, Epoch(1, 0), old)
-    store.write(Kind.USER, {1.0: state(1)}, Epoch(1, 7), new)
-    version = version_of(store.stored(Kind.USER, [1.0])[0])
+        store.replace(store.entities[0], {1.0: state(1)}, {1.0: ABSENT}, Epoch(1, 0), old)
+    store.write(store.entities[0], {1.0: state(1)}, Epoch(1, 7), new)
+    version = version_of(store.stored(store.entities[0], [1.0])[0])
     with pytest.raises(Fenced, match="newer"):
-        store.replace(Kind.USER, {1.0: state(2)}, {1.0: version}, Epoch(1, 6), new)
+        store.replace(store.entities[0], {1.0: state(2)}, {1.0: version}, Epoch(1, 6), new)
 
 
 def test_a_claim_belongs_to_one_micro_batch_also_when_it_runs_again(store: FeatureStore) -> None:
@@ -208,18 +225,18 @@ def test_replicas_and_the_stream_count_every_transaction_once(url: str) -> None:
             for _ in range(2):
                 pending = [0.0, 1.0]
                 while pending:
-                    stored = dict(zip(pending, store.stored(Kind.USER, pending), strict=True))
+                    stored = dict(zip(pending, store.stored("user", pending), strict=True))
                     fresh = {k: v for k, v in stored.items() if v is None or epoch_of(v) != Epoch(1, batches)}
                     new = {k: state(counted(v) + 1) for k, v in fresh.items()}
                     versions = {k: version_of(v) for k, v in fresh.items()}
-                    pending = store.replace(Kind.USER, new, versions, Epoch(1, batches), token)
+                    pending = store.replace("user", new, versions, Epoch(1, batches), token)
             batches += 1
         for replica in replicas:
             replica.join()
             assert replica.exitcode == 0
-        users = store.stored(Kind.USER, [0.0, 1.0])
+        users = store.stored("user", [0.0, 1.0])
         assert sum(map(counted, users)) == 120 + 2 * batches
-        assert counted(store.stored(Kind.MERCHANT, [2.0])[0]) == 120
+        assert counted(store.stored("merchant", [2.0])[0]) == 120
         assert store.answers().backlog() == 120
 
 
@@ -231,19 +248,19 @@ def test_a_micro_batch_run_again_reads_what_it_started_from(
     with open_store(f"lmdb://{tmp_path_factory.mktemp('again')}") as store:
         token, batch, total, started = store.acquire("stream"), 0, 0.0, 0.0
         for i, step in enumerate(steps):
-            (stored,) = store.stored(Kind.USER, [1.0])
+            (stored,) = store.stored("user", [1.0])
             if step == "api":
                 assert commit(store, f"t{i}")
                 total += 1
             elif step == "stream":
                 batch, started = batch + 1, total
                 new = {1.0: state(counted(stored) + 10)}
-                assert store.replace(Kind.USER, new, {1.0: version_of(stored)}, Epoch(1, batch), token) == []
+                assert store.replace("user", new, {1.0: version_of(stored)}, Epoch(1, batch), token) == []
                 total += 10
             elif batch:
                 before = state_before(stored, Epoch(1, batch))
                 assert (struct.unpack_from("<d", before, 16)[0] if before else 0.0) == started
-        assert counted(store.stored(Kind.USER, [1.0])[0]) == total
+        assert counted(store.stored("user", [1.0])[0]) == total
 
 
 def test_claims_of_micro_batches_that_the_log_lacks_are_released(store: FeatureStore) -> None:

@@ -17,7 +17,7 @@ from fraud.features.events import event_of_label, event_of_transaction, hash_tex
 from fraud.features.snapshot import read_snapshot
 from fraud.schema.features import MERCHANT, USER
 from fraud.settings.stream import StoreSettings
-from fraud.store import LATEST, Epoch, Kind, Watermark, open_store
+from fraud.store import DEFAULT_ENTITIES, LATEST, Epoch, Watermark, open_store
 from fraud.store.commands import app
 from fraud.store.lmdb import _KEY
 from jobs.stream.settings import StreamSettings
@@ -41,8 +41,8 @@ def write(url: str, records: list[Transaction], labelled: Transaction | None = N
     user, merchant = fold_both(stack_events(events))
     with open_store(url) as store:
         token = store.acquire("test")
-        for kind, folded in ((Kind.USER, user), (Kind.MERCHANT, merchant)):
-            store.write(kind, folded.states, Epoch(2, 17), token)
+        for entity, folded in (("user", user), ("merchant", merchant)):
+            store.write(entity, folded.states, Epoch(2, 17), token)
 
 
 def run(*arguments: str) -> str:
@@ -63,8 +63,8 @@ def filled(url: str) -> str:
 
 
 def test_inspect_shows_a_user_as_the_fold_has_left_it(filled: str) -> None:
-    found = run_json("inspect", "--user", "anna", "--store", filled)
-    assert (found["kind"], found["name"], found["key"]) == ("user", "anna", int(hash_text("anna")))
+    found = run_json("inspect", "--key", "anna", "--store", filled)
+    assert (found["entity"], found["name"], found["key"]) == ("user", "anna", int(hash_text("anna")))
     assert (found["generation"], found["batch"]) == (2, 17)
     state = found["state"]
     assert state["newest_event"] == "2026-03-01T01:45:00+00:00"
@@ -81,7 +81,7 @@ def test_inspect_shows_a_user_as_the_fold_has_left_it(filled: str) -> None:
 
 
 def test_inspect_shows_a_merchant_in_words(filled: str) -> None:
-    shown = run("inspect", "--merchant", "shop 1", "--store", filled)
+    shown = run("inspect", "--entity", "merchant", "--key", "shop 1", "--store", filled)
     for text in ("merchant shop 1", "2026-03-01 01:45:00 UTC", "4 folded", "generation 2, micro-batch 17"):
         assert text in shown
     assert "amount_max_24h_by_merchant" in shown
@@ -91,31 +91,30 @@ def test_inspect_shows_a_merchant_in_words(filled: str) -> None:
 def test_inspect_changes_nothing(filled: str) -> None:
     def content() -> list[Any]:
         with open_store(filled) as store:
-            return [sorted(store.scan(kind)) for kind in Kind]
+            return [sorted(store.scan(kind)) for kind in DEFAULT_ENTITIES]
 
     before = content()
-    run("inspect", "--user", "anna", "--store", filled)
+    run("inspect", "--key", "anna", "--store", filled)
     run("stats", "--store", filled)
     assert content() == before
 
 
-@pytest.mark.parametrize("arguments", [("--user", "carl"), ("--merchant", "anna"), ("--user", "Anna")])
-def test_an_unknown_entity_is_an_error_that_says_why_it_may_be_missing(
-    filled: str, arguments: tuple[str, str]
+@pytest.mark.parametrize(("entity", "key"), [("user", "carl"), ("merchant", "anna"), ("user", "Anna")])
+def test_an_unknown_key_is_an_error_that_says_why_it_may_be_missing(
+    filled: str, entity: str, key: str
 ) -> None:
-    with pytest.raises(BadInput, match=f"knows no {arguments[0][2:]} '{arguments[1]}'"):
-        run("inspect", *arguments, "--store", filled)
+    with pytest.raises(BadInput, match=f"knows no {entity} '{key}'"):
+        run("inspect", "--entity", entity, "--key", key, "--store", filled)
 
 
-@pytest.mark.parametrize("arguments", [(), ("--user", "anna", "--merchant", "shop 0")])
-def test_inspect_wants_exactly_one_entity(filled: str, arguments: tuple[str, ...]) -> None:
-    with pytest.raises(BadInput, match="--user ID or --merchant ID"):
-        run("inspect", *arguments, "--store", filled)
+def test_inspect_names_the_entities_where_there_is_no_such_one(filled: str) -> None:
+    with pytest.raises(BadInput, match="no entity 'card'; --entity is one of user, merchant"):
+        run("inspect", "--entity", "card", "--key", "anna", "--store", filled)
 
 
 def test_stats_count_and_tell_the_ages(filled: str) -> None:
     users, merchants = run_json("stats", "--store", filled)
-    assert (users["kind"], users["entities"], merchants["entities"]) == ("user", 2, 2)
+    assert (users["entity"], users["entities"], merchants["entities"]) == ("user", 2, 2)
     assert users["oldest"] == merchants["oldest"] == "2026-03-01T01:45:00+00:00"
     assert users["age_days"]["age max"] == pytest.approx(230 - 1.75 / 24)
     assert users["stored_bytes"] > users["entities"] * 12 * 8
@@ -135,8 +134,8 @@ def test_expire_deletes_the_idle_beside_a_running_writer(filled: str) -> None:
         token = store.acquire("stream")
     assert "deleted 1 users and 1 merchants" in run("expire", "--store", filled)
     with open_store(filled) as store:
-        assert store.read(Kind.USER, [hash_text("anna")], LATEST) == [None]
-        store.write(Kind.USER, {1.0: bytes(96)}, Epoch(2, 18), token)
+        assert store.read("user", [hash_text("anna")], LATEST) == [None]
+        store.write("user", {1.0: bytes(96)}, Epoch(2, 18), token)
 
 
 def test_expire_refuses_what_features_would_show_unless_told(filled: str) -> None:
@@ -221,7 +220,7 @@ def test_check_finds_corrupt_foreign_and_future_states_among_good_ones(filled: s
     good, ahead = fold_one(USER, START), fold_one(USER, datetime.now(UTC) + timedelta(days=400))
     bad = {11.0: good[:-8], 12.0: good[:-3], 13.0: fold_one(MERCHANT, START), 14.0: ahead}
     with open_store(filled) as store:
-        store.write(Kind.USER, {10.0: good, **bad}, Epoch(2, 18), store.acquire("test"))
+        store.write("user", {10.0: good, **bad}, Epoch(2, 18), store.acquire("test"))
     found = check(filled, 1)
     assert {name: counts["user"] for name, counts in found["faults"].items()} == {
         "corrupt": 2,
@@ -240,10 +239,10 @@ def test_check_finds_values_that_are_not_even_whole(filled: str, damage: bytes) 
     with open_store(filled) as store:
         key = float(hash_text("ben"))
         if filled.startswith("lmdb:"):
-            with store._begin(write=True, db=store._states[Kind.USER]) as txn:  # type: ignore[attr-defined]
+            with store._begin(write=True, db=store._states["user"]) as txn:  # type: ignore[attr-defined]
                 txn.put(_KEY.pack(key), damage)
         else:
-            store._client.set(store._name(Kind.USER, key), damage)  # type: ignore[attr-defined]
+            store._client.set(store._name("user", key), damage)  # type: ignore[attr-defined]
     assert check(filled, 1)["faults"]["corrupt"] == {"user": 1, "merchant": 0}
 
 

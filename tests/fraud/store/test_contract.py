@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fraud.errors import BadConfig, BadState, Fenced
-from fraud.store import LATEST, Entry, Epoch, FeatureStore, Kind, Watermark, open_store
+from fraud.store import LATEST, Entry, Epoch, FeatureStore, Watermark, open_store
 
 
 def state(newest_us: float, *rest: float) -> bytes:
@@ -22,31 +22,62 @@ def state(newest_us: float, *rest: float) -> bytes:
 
 def test_an_epoch_that_runs_again_starts_from_the_state_before_it(store: FeatureStore) -> None:
     token = store.acquire("test")
-    store.write(Kind.USER, {1.0: state(1)}, Epoch(1, 0), token)
+    store.write(store.entities[0], {1.0: state(1)}, Epoch(1, 0), token)
     for attempt in (2, 3):
-        assert store.read(Kind.USER, [1.0], Epoch(1, 1)) == [state(1)]
-        store.write(Kind.USER, {1.0: state(attempt)}, Epoch(1, 1), token)
-    assert store.read(Kind.USER, [1.0], Epoch(1, 2)) == [state(3)]
+        assert store.read(store.entities[0], [1.0], Epoch(1, 1)) == [state(1)]
+        store.write(store.entities[0], {1.0: state(attempt)}, Epoch(1, 1), token)
+    assert store.read(store.entities[0], [1.0], Epoch(1, 2)) == [state(3)]
 
 
 def test_an_entity_first_written_in_the_epoch_is_new_to_its_second_run(store: FeatureStore) -> None:
     token = store.acquire("test")
-    store.write(Kind.MERCHANT, {1.0: state(1)}, Epoch(1, 5), token)
-    assert store.read(Kind.MERCHANT, [1.0], Epoch(1, 5)) == [None]
+    store.write(store.entities[-1], {1.0: state(1)}, Epoch(1, 5), token)
+    assert store.read(store.entities[-1], [1.0], Epoch(1, 5)) == [None]
 
 
-def test_users_and_merchants_with_the_same_key_are_apart(store: FeatureStore) -> None:
+def test_the_same_key_of_several_entities_is_apart(store: FeatureStore) -> None:
     token = store.acquire("test")
-    store.write(Kind.USER, {1.0: state(1)}, Epoch(1, 0), token)
-    assert store.read(Kind.MERCHANT, [1.0], Epoch(1, 1)) == [None]
+    for written, entity in enumerate(store.entities):
+        assert store.read(entity, [1.0], Epoch(1, 1)) == [None]
+        store.write(entity, {1.0: state(written)}, Epoch(1, 0), token)
+    found = [list(store.scan(entity)) for entity in store.entities]
+    assert found == [[(1.0, state(written))] for written in range(len(store.entities))]
+
+
+def test_a_store_of_the_default_entities_is_read_beside_new_ones(new_url: Callable[[], str]) -> None:
+    url = new_url()
+    with open_store(url) as store:
+        assert store.entities == ("user", "merchant")
+        store.write("user", {1.0: state(1)}, Epoch(1, 0), store.acquire("test"))
+    with open_store(url, ("user", "merchant", "device")) as store:
+        assert store.read("user", [1.0], LATEST) == [state(1)]
+        assert list(store.scan("device")) == []
+
+
+@pytest.mark.parametrize(
+    ("entities", "words"),
+    [
+        (("user", "outbox"), "taken by the feature store"),
+        (("user", "user"), "given twice"),
+        (("Card",), "lower-case letters"),
+        (("card:x",), "lower-case letters"),
+        ((), "0 entities"),
+        (tuple(f"e{i}" for i in range(65)), "65 entities"),
+    ],
+)
+def test_names_that_a_store_cannot_keep_apart_are_refused(
+    url: str, entities: tuple[str, ...], words: str
+) -> None:
+    with pytest.raises(BadConfig, match=words):
+        open_store(url, entities)
 
 
 def test_the_older_of_two_writers_is_fenced_and_writes_nothing(store: FeatureStore) -> None:
     old, new = store.acquire("old"), store.acquire("new driver")
     with pytest.raises(Fenced, match="new driver"):
-        store.write(Kind.USER, {1.0: state(1)}, Epoch(1, 0), old)
-    assert store.read(Kind.USER, [1.0], Epoch(1, 1)) == [None]
-    store.write(Kind.USER, {1.0: state(2)}, Epoch(1, 0), new)
+        store.write(store.entities[0], {1.0: state(1)}, Epoch(1, 0), old)
+    assert store.read(store.entities[0], [1.0], Epoch(1, 1)) == [None]
+    store.write(store.entities[0], {1.0: state(2)}, Epoch(1, 0), new)
 
 
 def test_a_token_holds_until_the_next_is_given(store: FeatureStore) -> None:
@@ -59,94 +90,98 @@ def test_a_token_holds_until_the_next_is_given(store: FeatureStore) -> None:
 
 
 def test_a_reader_whose_epoch_is_behind_the_state_is_fenced(store: FeatureStore) -> None:
-    store.write(Kind.USER, {1.0: state(1)}, Epoch(1, 7), store.acquire("test"))
+    store.write(store.entities[0], {1.0: state(1)}, Epoch(1, 7), store.acquire("test"))
     with pytest.raises(Fenced, match="newer"):
-        store.read(Kind.USER, [1.0], Epoch(1, 6))
+        store.read(store.entities[0], [1.0], Epoch(1, 6))
 
 
 def test_a_new_checkpoint_is_newer_than_every_batch_of_the_old_one(store: FeatureStore) -> None:
     first, second = store.generation_of("first"), store.generation_of("second")
     assert (store.generation_of("first"), store.generation_of("second")) == (first, second)
-    store.write(Kind.USER, {1.0: state(1)}, Epoch(first, 1_000_000), store.acquire("test"))
-    assert store.read(Kind.USER, [1.0], Epoch(second, 0)) == [state(1)]
+    store.write(store.entities[0], {1.0: state(1)}, Epoch(first, 1_000_000), store.acquire("test"))
+    assert store.read(store.entities[0], [1.0], Epoch(second, 0)) == [state(1)]
 
 
 def test_epochs_beyond_what_a_float_holds_are_told_apart(store: FeatureStore) -> None:
     token = store.acquire("test")
     for batch in range(3):
-        store.write(Kind.USER, {1.0: state(batch)}, Epoch(1_000_000, batch), token)
-    assert store.read(Kind.USER, [1.0], Epoch(1_000_000, 2)) == [state(1)]
+        store.write(store.entities[0], {1.0: state(batch)}, Epoch(1_000_000, batch), token)
+    assert store.read(store.entities[0], [1.0], Epoch(1_000_000, 2)) == [state(1)]
     with pytest.raises(Fenced, match=str(Epoch(1_000_000, 2).number)):
-        store.write(Kind.USER, {1.0: state(9)}, Epoch(1_000_000, 1), token)
+        store.write(store.entities[0], {1.0: state(9)}, Epoch(1_000_000, 1), token)
 
 
 def test_expire_deletes_exactly_the_entities_idle_since_before_the_time(store: FeatureStore) -> None:
     token = store.acquire("test")
-    store.write(Kind.USER, {float(k): state(k) for k in range(10)}, Epoch(1, 0), token)
-    assert store.expire(Kind.USER, 4.0, token) == 4
-    assert sorted(key for key, _ in store.scan(Kind.USER)) == [4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
+    store.write(store.entities[0], {float(k): state(k) for k in range(10)}, Epoch(1, 0), token)
+    assert store.expire(store.entities[0], 4.0, token) == 4
+    assert sorted(key for key, _ in store.scan(store.entities[0])) == [4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
 
 
 def test_an_entity_without_any_event_is_idle_since_ever(store: FeatureStore) -> None:
     token = store.acquire("test")
-    store.write(Kind.USER, {1.0: state(-math.inf), 2.0: state(1)}, Epoch(1, 0), token)
-    assert store.expire(Kind.USER, 1.0, token) == 1
-    assert [key for key, _ in store.scan(Kind.USER)] == [2.0]
+    store.write(store.entities[0], {1.0: state(-math.inf), 2.0: state(1)}, Epoch(1, 0), token)
+    assert store.expire(store.entities[0], 1.0, token) == 1
+    assert [key for key, _ in store.scan(store.entities[0])] == [2.0]
 
 
 def test_the_newest_event_decides_even_when_an_older_one_was_written_last(store: FeatureStore) -> None:
     token = store.acquire("test")
-    store.write(Kind.USER, {1.0: state(1)}, Epoch(1, 0), token)
-    store.write(Kind.USER, {1.0: state(9)}, Epoch(1, 1), token)
-    assert store.expire(Kind.USER, 5.0, token) == 0
-    assert store.read(Kind.USER, [1.0], LATEST) == [state(9)]
+    store.write(store.entities[0], {1.0: state(1)}, Epoch(1, 0), token)
+    store.write(store.entities[0], {1.0: state(9)}, Epoch(1, 1), token)
+    assert store.expire(store.entities[0], 5.0, token) == 0
+    assert store.read(store.entities[0], [1.0], LATEST) == [state(9)]
 
 
 def test_expiry_of_one_kind_leaves_the_other(store: FeatureStore) -> None:
     token = store.acquire("test")
-    for kind in Kind:
-        store.write(kind, {1.0: state(1)}, Epoch(1, 0), token)
-    store.expire(Kind.USER, 5.0, token)
-    assert (list(store.scan(Kind.USER)), list(store.scan(Kind.MERCHANT))) == ([], [(1.0, state(1))])
+    for entity in store.entities:
+        store.write(entity, {1.0: state(1)}, Epoch(1, 0), token)
+    store.expire(store.entities[0], 5.0, token)
+    others = [list(store.scan(entity)) for entity in store.entities[1:]]
+    assert (list(store.scan(store.entities[0])), others) == ([], [[(1.0, state(1))]] * len(others))
 
 
 def test_an_expired_entity_starts_anew(store: FeatureStore) -> None:
     token = store.acquire("test")
-    store.write(Kind.USER, {1.0: state(1)}, Epoch(1, 0), token)
-    store.expire(Kind.USER, 5.0, token)
-    assert store.read(Kind.USER, [1.0], Epoch(1, 1)) == [None]
-    store.write(Kind.USER, {1.0: state(7)}, Epoch(1, 1), token)
-    assert store.read(Kind.USER, [1.0], Epoch(1, 1)) == [None]
-    assert store.read(Kind.USER, [1.0], LATEST) == [state(7)]
+    store.write(store.entities[0], {1.0: state(1)}, Epoch(1, 0), token)
+    store.expire(store.entities[0], 5.0, token)
+    assert store.read(store.entities[0], [1.0], Epoch(1, 1)) == [None]
+    store.write(store.entities[0], {1.0: state(7)}, Epoch(1, 1), token)
+    assert store.read(store.entities[0], [1.0], Epoch(1, 1)) == [None]
+    assert store.read(store.entities[0], [1.0], LATEST) == [state(7)]
 
 
 def test_a_writer_that_was_taken_over_expires_nothing_but_a_person_may(store: FeatureStore) -> None:
     old, new = store.acquire("old"), store.acquire("new driver")
-    store.write(Kind.USER, {1.0: state(1)}, Epoch(1, 0), new)
+    store.write(store.entities[0], {1.0: state(1)}, Epoch(1, 0), new)
     with pytest.raises(Fenced, match="new driver"):
-        store.expire(Kind.USER, 5.0, old)
-    assert store.expire(Kind.USER, 5.0) == 1
-    store.write(Kind.USER, {1.0: state(2)}, Epoch(1, 1), new)  # and takes over from nobody
+        store.expire(store.entities[0], 5.0, old)
+    assert store.expire(store.entities[0], 5.0) == 1
+    store.write(store.entities[0], {1.0: state(2)}, Epoch(1, 1), new)  # and takes over from nobody
 
 
 def test_entries_tell_of_every_entity_its_newest_event_and_size(store: FeatureStore) -> None:
     token = store.acquire("test")
-    store.write(Kind.MERCHANT, {1.0: state(5), 2.0: state(-math.inf)}, Epoch(1, 0), token)
-    store.write(Kind.MERCHANT, {1.0: state(6)}, Epoch(1, 1), token)
-    assert sorted(store.entries(Kind.MERCHANT)) == [Entry(1.0, 6.0, 12 + 16 + 16), Entry(2.0, -math.inf, 28)]
+    store.write(store.entities[-1], {1.0: state(5), 2.0: state(-math.inf)}, Epoch(1, 0), token)
+    store.write(store.entities[-1], {1.0: state(6)}, Epoch(1, 1), token)
+    assert sorted(store.entries(store.entities[-1])) == [
+        Entry(1.0, 6.0, 12 + 16 + 16),
+        Entry(2.0, -math.inf, 28),
+    ]
 
 
 def test_the_latest_epoch_reads_what_was_written_last_by_whomever(store: FeatureStore) -> None:
-    store.write(Kind.USER, {1.0: state(1)}, Epoch(4_000, 1 << 39), store.acquire("test"))
-    assert store.read(Kind.USER, [1.0, 2.0], LATEST) == [state(1), None]
+    store.write(store.entities[0], {1.0: state(1)}, Epoch(4_000, 1 << 39), store.acquire("test"))
+    assert store.read(store.entities[0], [1.0, 2.0], LATEST) == [state(1), None]
 
 
 def test_a_writer_whose_epoch_is_behind_a_state_is_fenced_and_changes_none(store: FeatureStore) -> None:
     token = store.acquire("test")
-    store.write(Kind.USER, {2.0: state(1)}, Epoch(1, 7), token)
+    store.write(store.entities[0], {2.0: state(1)}, Epoch(1, 7), token)
     with pytest.raises(Fenced, match=r"newer than this one .* `fraud replay rebuild-store`"):
-        store.write(Kind.USER, {1.0: state(2), 2.0: state(2)}, Epoch(1, 6), token)
-    assert store.read(Kind.USER, [1.0, 2.0], LATEST) == [None, state(1)]
+        store.write(store.entities[0], {1.0: state(2), 2.0: state(2)}, Epoch(1, 6), token)
+    assert store.read(store.entities[0], [1.0, 2.0], LATEST) == [None, state(1)]
 
 
 def test_ten_thousand_states_are_written_read_gone_through_and_expired(store: FeatureStore) -> None:
@@ -154,22 +189,22 @@ def test_ten_thousand_states_are_written_read_gone_through_and_expired(store: Fe
     numbers = range(10_000)
     states = {float(7919 * k + 1): state(k, *([k / 7] * 380)) for k in numbers}  # 3 KB each
     for epoch in (Epoch(1, 0), Epoch(1, 1), Epoch(1, 1)):
-        store.write(Kind.USER, states, epoch, token)
+        store.write(store.entities[0], states, epoch, token)
     store.flush()
     keys = list(states)
-    assert store.read(Kind.USER, keys, Epoch(1, 1)) == list(states.values())
-    assert dict(store.scan(Kind.USER)) == states
-    assert sum(1 for _ in store.entries(Kind.USER)) == 10_000
-    assert store.expire(Kind.USER, 9_000.0, token) == 9_000
-    assert sum(1 for _ in store.entries(Kind.USER)) == 1_000
+    assert store.read(store.entities[0], keys, Epoch(1, 1)) == list(states.values())
+    assert dict(store.scan(store.entities[0])) == states
+    assert sum(1 for _ in store.entries(store.entities[0])) == 10_000
+    assert store.expire(store.entities[0], 9_000.0, token) == 9_000
+    assert sum(1 for _ in store.entries(store.entities[0])) == 1_000
 
 
 def test_what_was_written_is_there_when_opened_again(url: str) -> None:
     with open_store(url) as store:
-        store.write(Kind.USER, {0.5: state(1)}, Epoch(1, 0), store.acquire("test"))
+        store.write("user", {0.5: state(1)}, Epoch(1, 0), store.acquire("test"))
         store.flush()
     with open_store(url) as store:
-        assert list(store.scan(Kind.USER)) == [(0.5, state(1))]
+        assert list(store.scan("user")) == [(0.5, state(1))]
 
 
 def test_a_watermark_is_written_over_the_one_before_it_by_the_newest_writer_alone(
@@ -196,32 +231,33 @@ def test_a_store_that_gave_no_such_token_was_set_back(store: FeatureStore) -> No
     token = store.acquire("test") + 1
     for act in (
         lambda: store.hold(token),
-        lambda: store.write(Kind.USER, {1.0: state(1)}, Epoch(1, 0), token),
+        lambda: store.write(store.entities[0], {1.0: state(1)}, Epoch(1, 0), token),
         lambda: store.advance(Watermark("q", Epoch(1, 0)), None, token),
     ):
         with pytest.raises(BadState, match=r"older copy .*`fraud replay rebuild-store --replace`"):
             act()
 
 
-def test_all_entities_of_a_kind_are_cleared_also_those_that_cannot_be_read(store: FeatureStore) -> None:
+def test_all_states_of_an_entity_are_cleared_also_those_that_cannot_be_read(store: FeatureStore) -> None:
     token = store.acquire("test")
-    for kind in Kind:
-        store.write(kind, {1.0: state(math.inf), 2.0: state(1)}, Epoch(1, 0), token)
-    store.clear(Kind.USER, token)
-    assert store.stored(Kind.USER, [1.0, 2.0]) == [None, None]
-    assert list(store.entries(Kind.USER)) == []
-    assert all(store.stored(Kind.MERCHANT, [1.0, 2.0]))
+    for entity in store.entities:
+        store.write(entity, {1.0: state(math.inf), 2.0: state(1)}, Epoch(1, 0), token)
+    store.clear(store.entities[0], token)
+    assert store.stored(store.entities[0], [1.0, 2.0]) == [None, None]
+    assert list(store.entries(store.entities[0])) == []
+    for entity in store.entities[1:]:
+        assert all(store.stored(entity, [1.0, 2.0]))
     store.acquire("newer")
     with pytest.raises(Fenced, match="newer"):
-        store.clear(Kind.MERCHANT, token)
+        store.clear(store.entities[-1], token)
 
 
 def _write_in_process(url: str, key: float, token: int) -> None:
     with open_store(url) as store:
         for batch in range(20):
-            before = store.read(Kind.USER, [key], Epoch(1, batch))[0]
+            before = store.read("user", [key], Epoch(1, batch))[0]
             count = struct.unpack_from("<d", before, 16)[0] if before else 0.0
-            store.write(Kind.USER, {key: state(1, count + 1)}, Epoch(1, batch), token)
+            store.write("user", {key: state(1, count + 1)}, Epoch(1, batch), token)
 
 
 def test_processes_write_different_entities_side_by_side(url: str) -> None:
@@ -235,7 +271,7 @@ def test_processes_write_different_entities_side_by_side(url: str) -> None:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     with open_store(url) as store:
-        assert dict(store.scan(Kind.USER)) == {float(k): state(1, 20.0) for k in range(3)}
+        assert dict(store.scan("user")) == {float(k): state(1, 20.0) for k in range(3)}
 
 
 def _write_until_fenced(url: str, token: int, has_written: Event) -> None:
@@ -244,7 +280,7 @@ def _write_until_fenced(url: str, token: int, has_written: Event) -> None:
         for batch in range(1_000_000):
             states = {float(key): state(batch) for key in range(1, 2_001)}
             try:
-                store.write(Kind.USER, states, Epoch(1, batch), token)
+                store.write("user", states, Epoch(1, batch), token)
             except Fenced:
                 os._exit(7)
             has_written.set()
@@ -258,19 +294,22 @@ def test_a_process_that_is_taken_over_while_it_writes_ends_and_writes_nothing_af
         old.start()
         assert has_written.wait(60)
         token = store.acquire("new")
-        found = store.stored(Kind.USER, [float(key) for key in range(1, 2_001)])  # whatever it got to
+        found = store.stored("user", [float(key) for key in range(1, 2_001)])  # whatever it got to
         old.join(60)
         assert old.exitcode == 7
-        assert store.stored(Kind.USER, [float(key) for key in range(1, 2_001)]) == found
-        store.write(Kind.USER, {1.0: state(0)}, Epoch(2, 0), token)
+        assert store.stored("user", [float(key) for key in range(1, 2_001)]) == found
+        store.write("user", {1.0: state(0)}, Epoch(2, 0), token)
 
 
 def _count_up(store: FeatureStore, keys: list[float], epoch: Epoch, token: int) -> None:
     """One micro-batch: add one to the counter of each entity."""
-    befores = store.read(Kind.USER, keys, epoch)
+    befores = store.read(store.entities[0], keys, epoch)
     counts = [struct.unpack_from("<d", before, 16)[0] if before else 0.0 for before in befores]
     store.write(
-        Kind.USER, {key: state(1, count + 1) for key, count in zip(keys, counts, strict=True)}, epoch, token
+        store.entities[0],
+        {key: state(1, count + 1) for key, count in zip(keys, counts, strict=True)},
+        epoch,
+        token,
     )
 
 
@@ -300,7 +339,7 @@ def test_a_writer_killed_at_any_moment_leaves_what_the_epoch_run_again_makes_exa
         os.kill(writer.pid, signal.SIGKILL)
         writer.join()
         _count_up(store, keys, Epoch(1, 1), token)
-        assert store.read(Kind.USER, keys, LATEST) == [state(1, 2.0)] * len(keys)
+        assert store.read("user", keys, LATEST) == [state(1, 2.0)] * len(keys)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -315,10 +354,10 @@ def test_crashes_between_runs_of_an_epoch_never_show(
         for batch, (key, is_run_twice) in enumerate(steps):
             expected[key] += 1
             for _ in range(1 + is_run_twice):
-                before = store.read(Kind.USER, [float(key)], Epoch(1, batch))[0]
+                before = store.read("user", [float(key)], Epoch(1, batch))[0]
                 count = struct.unpack_from("<d", before, 16)[0] if before else 0.0
-                store.write(Kind.USER, {float(key): state(1, count + 1)}, Epoch(1, batch), token)
-        counts = {int(key): struct.unpack_from("<d", found, 16)[0] for key, found in store.scan(Kind.USER)}
+                store.write("user", {float(key): state(1, count + 1)}, Epoch(1, batch), token)
+        counts = {int(key): struct.unpack_from("<d", found, 16)[0] for key, found in store.scan("user")}
         assert counts == {key: n for key, n in expected.items() if n}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fraud.errors import BadConfig, Unavailable
-from fraud.store import LATEST, Epoch, Kind, open_store
+from fraud.store import LATEST, Epoch, open_store
 
 
 def state(newest_us: float, *rest: float) -> bytes:
@@ -44,36 +44,36 @@ def test_a_server_killed_under_a_writer_is_unavailable_and_has_kept_all_when_it_
 ) -> None:
     with open_store(own_server.url(prefix="killed")) as store:
         token = store.acquire("test")
-        store.write(Kind.USER, {1.0: state(1)}, Epoch(1, 0), token)
+        store.write("user", {1.0: state(1)}, Epoch(1, 0), token)
         own_server.kill()
         for act in (
-            lambda: store.write(Kind.USER, {1.0: state(2)}, Epoch(1, 1), token),
-            lambda: store.read(Kind.USER, [1.0], LATEST),
-            lambda: list(store.entries(Kind.USER)),
-            lambda: store.expire(Kind.USER, 9.0, token),
+            lambda: store.write("user", {1.0: state(2)}, Epoch(1, 1), token),
+            lambda: store.read("user", [1.0], LATEST),
+            lambda: list(store.entries("user")),
+            lambda: store.expire("user", 9.0, token),
             lambda: store.acquire("other"),
         ):
             with pytest.raises(Unavailable, match="does not answer"):
                 act()
         own_server.start()
-        assert store.read(Kind.USER, [1.0], Epoch(1, 1)) == [state(1)]
-        store.write(Kind.USER, {1.0: state(2)}, Epoch(1, 1), token)
-        assert store.read(Kind.USER, [1.0], LATEST) == [state(2)]
+        assert store.read("user", [1.0], Epoch(1, 1)) == [state(1)]
+        store.write("user", {1.0: state(2)}, Epoch(1, 1), token)
+        assert store.read("user", [1.0], LATEST) == [state(2)]
 
 
 def test_a_server_that_has_forgotten_the_scripts_is_told_them_again(own_server: Any) -> None:
     with open_store(own_server.url(prefix="scripts")) as store, own_server.client() as client:
         token = store.acquire("test")
-        store.write(Kind.USER, {1.0: state(1)}, Epoch(1, 0), token)
+        store.write("user", {1.0: state(1)}, Epoch(1, 0), token)
         client.script_flush()
-        store.write(Kind.USER, {1.0: state(2)}, Epoch(1, 1), token)
-        assert store.read(Kind.USER, [1.0], LATEST) == [state(2)]
+        store.write("user", {1.0: state(2)}, Epoch(1, 1), token)
+        assert store.read("user", [1.0], LATEST) == [state(2)]
 
 
 def test_prefixes_are_apart(own_server: Any) -> None:
     with open_store(own_server.url(prefix="a")) as a, open_store(own_server.url(prefix="b")) as b:
-        a.write(Kind.USER, {1.0: state(1)}, Epoch(1, 0), a.acquire("test"))
-        assert list(b.scan(Kind.USER)) == []
+        a.write("user", {1.0: state(1)}, Epoch(1, 0), a.acquire("test"))
+        assert list(b.scan("user")) == []
         assert b.acquire("first of b") == 1
 
 
@@ -83,14 +83,14 @@ def test_a_stored_value_is_the_same_bytes_in_both_backends(own_server: Any, tmp_
         with open_store(url) as store:
             token = store.acquire("test")
             for batch in (0, 1, 1):
-                store.write(Kind.USER, {1e15: state(batch)}, Epoch(3, batch), token)
-            found.append(store.stored(Kind.USER, [1e15]))
+                store.write("user", {1e15: state(batch)}, Epoch(3, batch), token)
+            found.append(store.stored("user", [1e15]))
     assert found[0] == found[1]
 
 
 def test_a_key_reads_as_its_entity(own_server: Any) -> None:
     with open_store(own_server.url(prefix="named")) as store, own_server.client() as client:
-        store.write(Kind.USER, {9007199254740991.0: state(1)}, Epoch(1, 0), store.acquire("test"))
+        store.write("user", {9007199254740991.0: state(1)}, Epoch(1, 0), store.acquire("test"))
         assert client.exists("named:user:9007199254740991") == 1
 
 
@@ -100,10 +100,10 @@ def test_a_full_server_is_unavailable_and_the_group_is_whole_or_absent(own_serve
         client.config_set("maxmemory", 1)
         try:
             with pytest.raises(Unavailable, match=r"is full.*maxmemory"):
-                store.write(Kind.USER, {1.0: state(1), 2.0: state(1)}, Epoch(1, 0), token)
+                store.write("user", {1.0: state(1), 2.0: state(1)}, Epoch(1, 0), token)
         finally:
             client.config_set("maxmemory", 0)
-        assert store.read(Kind.USER, [1.0, 2.0], LATEST) == [None, None]
+        assert store.read("user", [1.0, 2.0], LATEST) == [None, None]
 
 
 def test_a_server_that_would_forget_states_is_refused(own_server: Any) -> None:
@@ -157,7 +157,7 @@ def test_flush_returns_when_the_replica_has_all(
         with start_redis("--replicaof", "127.0.0.1", str(port)) as replica, replica.client() as copy:
             wait(lambda: copy.info("replication")["master_link_status"] == "up", "the replica follows")
             with open_store(own_server.url(prefix="copied", replicas=1)) as store:
-                store.write(Kind.USER, {1.0: state(1)}, Epoch(1, 0), store.acquire("test"))
+                store.write("user", {1.0: state(1)}, Epoch(1, 0), store.acquire("test"))
                 store.flush()
                 assert copy.get("copied:user:1") is not None
             with pytest.raises(Unavailable, match="is a replica"), open_store(replica.url()) as store:

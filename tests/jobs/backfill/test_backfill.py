@@ -12,7 +12,7 @@ from pyarrow import dataset
 
 from fraud.errors import BadInput, Fenced
 from fraud.features.events import hash_text
-from fraud.store import Answer, Change, Epoch, Kind, open_store
+from fraud.store import DEFAULT_ENTITIES, Answer, Change, Epoch, open_store
 from fraud.store.value import version_of
 from fraud.synthetic import files
 from fraud.synthetic.generate import DataSet, generate
@@ -57,7 +57,7 @@ def test_again_before_the_stream_it_changes_nothing(
     for _ in range(2):
         assert run(history[1], stream) is not None
         with open_store(stream.store) as store:
-            states.append({kind: dict(store.scan(kind)) for kind in Kind})
+            states.append({kind: dict(store.scan(kind)) for kind in DEFAULT_ENTITIES})
     assert states[0] == states[1]
     assert all(states[0].values())
 
@@ -73,7 +73,7 @@ def test_a_slice_at_a_time_makes_the_same_states_and_rows(
         done = backfill(twice, data.labels, stream, rows_at_once)
         assert done.duplicates == 9
         with open_store(stream.store) as store:
-            states = {kind: dict(store.scan(kind)) for kind in Kind}
+            states = {kind: dict(store.scan(kind)) for kind in DEFAULT_ENTITIES}
         spooled = dataset.dataset(stream.spool_path).to_table().drop_columns(["processed_at"]).to_pandas()
         found.append((done, states, spooled.sort_values(["kind", "source_offset"], ignore_index=True)))
     assert found[0][:2] == found[1][:2]
@@ -91,14 +91,14 @@ def test_what_the_scoring_service_counts_meanwhile_is_left_to_the_stream(
         run(history[1], stream)
     user = hash_text(history[0].transactions["user_id"][0].as_py())
     with open_store(stream.store) as store:
-        before, stored = store.identity(), store.stored(Kind.USER, [user])[0]
-        change = Change(Kind.USER, user, b"\0" * 96, version_of(stored))
+        before, stored = store.identity(), store.stored("user", [user])[0]
+        change = Change("user", user, b"\0" * 96, version_of(stored))
         assert store.answers().commit("t-scored", Answer(b"f" * 16, b"{}", b"{}"), [change], before)
     run(history[1], stream)
     with open_store(stream.store) as store, open_store(plain.store) as expected:
         assert store.identity() not in {"", before}  # so the stream counts it
         assert store.answers().backlog() == 1
-        for kind in Kind:
+        for kind in DEFAULT_ENTITIES:
             assert dict(store.scan(kind)) == dict(expected.scan(kind))
 
 
@@ -109,7 +109,7 @@ def test_a_store_that_a_micro_batch_has_written_is_refused(
     user = hash_text(history[0].transactions["user_id"][0].as_py())
     with open_store(stream.store) as store:
         token = store.acquire("driver")
-        store.write(Kind.USER, {user: b"\0" * 96}, Epoch(1, 0), token)
+        store.write("user", {user: b"\0" * 96}, Epoch(1, 0), token)
     with pytest.raises(Fenced):
         run(history[1], stream)
     with open_store(stream.store) as store:
@@ -167,5 +167,5 @@ def test_what_is_from_the_future_is_left_out_and_changes_no_state(
         done = backfill(*tables, stream)
         assert done.left_out == (6 if name == "future" else 0)
         with open_store(stream.store) as store:
-            states.append({kind: dict(store.scan(kind)) for kind in Kind})
+            states.append({kind: dict(store.scan(kind)) for kind in DEFAULT_ENTITIES})
     assert states[0] == states[1]

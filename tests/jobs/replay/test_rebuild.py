@@ -9,19 +9,19 @@ from deltalake import DeltaTable
 
 from fraud.contracts import TRANSACTIONS
 from fraud.errors import BadConfig, BadState, Fenced
-from fraud.store import Epoch, Kind, open_store
+from fraud.store import DEFAULT_ENTITIES, Epoch, open_store
 from fraud.synthetic.encoding import encode_transactions
 from jobs.replay.rebuild import rebuild
 from jobs.stream.context import TaskContext, store_of
 from jobs.stream.settings import StreamSettings
 from tests.load.parity import KAFKA, Played, run_batch
 
-States = dict[Kind, dict[float, bytes]]
+States = dict[str, dict[float, bytes]]
 
 
 def states_of(url: str) -> States:
     store = store_of(url)
-    return {kind: dict(store.scan(kind)) for kind in Kind}
+    return {kind: dict(store.scan(kind)) for kind in DEFAULT_ENTITIES}
 
 
 def next_batch(settings: StreamSettings) -> pa.Table:
@@ -57,7 +57,7 @@ def test_a_store_rebuilt_from_the_log_equals_the_stream_s_to_the_byte(
     found = rebuild(played.settings, url, rows=rows)
     expected = states_of(played.settings.store)
     assert states_of(url) == expected
-    assert (found.users, found.merchants) == tuple(len(expected[kind]) for kind in Kind)
+    assert (found.users, found.merchants) == tuple(len(expected[kind]) for kind in DEFAULT_ENTITIES)
     assert (found.generation, found.next_epoch) == (1, played.batches)
 
 
@@ -86,17 +86,17 @@ def test_a_micro_batch_from_before_the_log_s_end_is_fenced_off_a_rebuilt_store(
 def test_a_store_with_states_is_given_up_only_when_asked(log_copy: StreamSettings) -> None:
     with open_store(log_copy.store) as store:
         token, epoch = store.acquire("test"), Epoch(1, 1_000)
-        before = {kind: dict(store.scan(kind)) for kind in Kind}
-        store.write(Kind.USER, {1.0: next(iter(before[Kind.USER].values()))}, epoch, token)
-        store.expire(Kind.MERCHANT, float("inf"), token)
+        before = {kind: dict(store.scan(kind)) for kind in DEFAULT_ENTITIES}
+        store.write("user", {1.0: next(iter(before["user"].values()))}, epoch, token)
+        store.expire("merchant", float("inf"), token)
     with pytest.raises(BadConfig, match="--replace"):
         rebuild(log_copy)
     rebuild(log_copy, replace=True)
     assert not log_copy.rebuild_mark.exists()
     with open_store(log_copy.store) as store:
-        assert {kind: dict(store.scan(kind)) for kind in Kind} == before
+        assert {kind: dict(store.scan(kind)) for kind in DEFAULT_ENTITIES} == before
         with pytest.raises(Fenced):
-            store.write(Kind.USER, {}, Epoch(1, 2_000), token)
+            store.write("user", {}, Epoch(1, 2_000), token)
 
 
 def test_a_log_that_lacks_what_the_checkpoint_committed_is_refused(log_copy: StreamSettings) -> None:

@@ -24,7 +24,7 @@ from fraud.features.batch import compute_features
 from fraud.features.events import hash_text
 from fraud.log import rows
 from fraud.log.archive import Archive
-from fraud.store import Answer, Change, Epoch, Kind
+from fraud.store import DEFAULT_ENTITIES, Answer, Change, Epoch
 from fraud.store.value import version_of
 from jobs.parity.compare import compare
 from jobs.replay.dead_letters import Choice, resend
@@ -126,8 +126,8 @@ def stream(home: Path, sent: list[Sent], batches: int = 3, **given: Any) -> tupl
     return of, pa.concat_tables(done)
 
 
-def states_of(url: str) -> dict[Kind, dict[float, bytes]]:
-    return {kind: dict(store_of(url).scan(kind)) for kind in Kind}
+def states_of(url: str) -> dict[str, dict[float, bytes]]:
+    return {kind: dict(store_of(url).scan(kind)) for kind in DEFAULT_ENTITIES}
 
 
 def read(of: StreamSettings, table: str) -> pa.Table:
@@ -283,11 +283,10 @@ def test_what_the_scoring_service_has_counted_is_archived_whatever_the_clocks_sa
 
 def count(store: Any, record: dict[str, Any], raw: bytes) -> None:
     """Count a transaction as the scoring service does."""
-    keys = hash_text(record["user_id"]), hash_text(record["merchant_id"])
-    found = store.answers().look(record["transaction_id"], *keys)
+    keys = {"user": hash_text(record["user_id"]), "merchant": hash_text(record["merchant_id"])}
+    found = store.answers().look(record["transaction_id"], keys)
     changes = [
-        Change(kind, key, b"\0" * 8, version_of(stored))
-        for kind, key, stored in zip(Kind, keys, (found.user, found.merchant), strict=True)
+        Change(entity, keys[entity], b"\0" * 8, version_of(stored)) for entity, stored in found.stored.items()
     ]
     answer = Answer(b"f" * 16, b"{}", raw)
     assert store.answers().commit(record["transaction_id"], answer, changes, store.identity())

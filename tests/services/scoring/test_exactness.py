@@ -29,7 +29,7 @@ from fraud.contracts import LABELS, SCORED, TRANSACTIONS
 from fraud.features.events import hash_text
 from fraud.log import rows
 from fraud.log.archive import Archive
-from fraud.store import Epoch, FeatureStore, Kind
+from fraud.store import DEFAULT_ENTITIES, Epoch, FeatureStore
 from jobs.parity.compare import compare
 from jobs.stream.context import TaskContext, store_of
 from jobs.stream.settings import StreamSettings
@@ -270,7 +270,7 @@ def test_what_four_clients_were_served_is_what_the_log_gives(
 
 
 def _check_counts(store: FeatureStore, expected: int) -> None:
-    for kind in Kind:
+    for kind in DEFAULT_ENTITIES:
         assert sum(np.frombuffer(state)[2] for _, state in store.scan(kind)) == expected
 
 

@@ -10,7 +10,7 @@ import redis
 from fraud.contracts import Transaction
 from fraud.features.engine import fold_events
 from fraud.features.events import event_of_transaction, hash_text, stack_events
-from fraud.store import LATEST, Epoch, Kind, Watermark
+from fraud.store import DEFAULT_ENTITIES, LATEST, Epoch, Watermark
 from services.scoring import openapi
 from tests.fraud.features.streams import SMALL_MERCHANT, SMALL_USER
 from tests.fraud.store.conftest import RedisServer, run_redis
@@ -33,16 +33,16 @@ def api(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Api]:
     made.service.store.close()
 
 
-def overwrite(api: Api, kind: Kind, states: dict[float, bytes]) -> None:
+def overwrite(api: Api, kind: str, states: dict[float, bytes]) -> None:
     store = api.service.store
     store.write(kind, states, Epoch(1, 1), store.acquire("test"))
 
 
 def test_a_corrupt_state_is_a_problem_of_its_entity_alone_and_counted(api: Api) -> None:
     key = float(hash_text(USERS[0]))
-    (state,) = api.service.store.read(Kind.USER, [key], LATEST)
+    (state,) = api.service.store.read("user", [key], LATEST)
     assert state is not None
-    overwrite(api, Kind.USER, {key: state[:-8]})
+    overwrite(api, "user", {key: state[:-8]})
     name, before = new(), api.service.store.answers().backlog()
     refused = api.score(transaction_id=name, user_id=USERS[0])
     assert refused.status_code == 503
@@ -52,16 +52,16 @@ def test_a_corrupt_state_is_a_problem_of_its_entity_alone_and_counted(api: Api) 
     assert 'fraud_scoring_bad_states_total{entity="user"}' in api.call("GET", "/metrics").text
     assert api.score(transaction_id=new(), user_id=USERS[1]).status_code == 200
     assert api.call("GET", "/ready").json() == {"status": "ready"}
-    overwrite(api, Kind.USER, {key: state})
+    overwrite(api, "user", {key: state})
     assert api.score(transaction_id=name, user_id=USERS[0]).status_code == 200
 
 
-def of_another_release() -> dict[Kind, dict[float, bytes]]:
+def of_another_release() -> dict[str, dict[float, bytes]]:
     records = [Transaction(**{**openapi.TRANSACTION, "transaction_id": new(), "user_id": u}) for u in USERS]
     events = stack_events([event_of_transaction(record) for record in records])
     return {
-        Kind.USER: fold_events(SMALL_USER, events, {}).states,
-        Kind.MERCHANT: fold_events(SMALL_MERCHANT, events, {}).states,
+        "user": fold_events(SMALL_USER, events, {}).states,
+        "merchant": fold_events(SMALL_MERCHANT, events, {}).states,
     }
 
 
@@ -84,7 +84,7 @@ def test_states_of_another_release_are_no_500_and_readiness_says_what_to_do(
         assert MENDS in found.json()["detail"]
     assert "fraud_scoring_store_refused 1.0" in served.call("GET", "/metrics").text
     store = served.service.store
-    for kind in Kind:
+    for kind in DEFAULT_ENTITIES:
         store.clear(kind, store.acquire("a rebuild"))
     store.renew(is_whole=True)
     served.service.states.look()

@@ -1,0 +1,180 @@
+"""The passes that a transaction goes through: one an entity, the primary first, each with its features.
+
+The primary pass finds duplicates and the transactions that labels speak of; the others see what it hands on.
+The vector is what the passes compute, one behind the other. A transaction without an entity's key skips that
+pass: its features are missing, and no state changes.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fraud.errors import BadConfig
+from fraud.features import kernel
+from fraud.features.kernel import Floats
+from fraud.features.plan import EVENT_COLUMN
+from fraud.schema.features import ENTITIES, FEATURES, Entity, Feature, Op
+
+NO_KEY: Final = 0.0
+"""Key of a transaction that does not name the entity."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntityPass:
+    """One entity, and its part of the vector.
+
+    Parameters
+    ----------
+    entity
+        Whose states the pass folds.
+    features
+        What it computes; of the primary also what looks at the transaction alone.
+    first
+        Its first column in the vector.
+    """
+
+    entity: Entity
+    features: tuple[Feature, ...]
+    first: int
+
+    @property
+    def name(self) -> str:
+        """Of the entity."""
+        return self.entity.name
+
+    @property
+    def end(self) -> int:
+        """Column behind its last one."""
+        return self.first + len(self.features)
+
+    @property
+    def sequence(self) -> str:
+        """Name of the column that says how many transactions the entity has counted."""
+        return sequence_name(self.entity.name)
+
+    @property
+    def key_column(self) -> int:
+        """Column of an event that holds the entity's key."""
+        return EVENT_COLUMN[self.entity.name]
+
+    def keys_of(self, events: Floats) -> Floats:
+        """Take the keys of events, [n]; ``NO_KEY`` where there is none."""
+        keys: Floats = events[:, self.key_column]
+        return keys
+
+
+Passes = tuple[EntityPass, ...]
+
+
+def passes_of(entities: Sequence[Entity] = ENTITIES, features: Iterable[Feature] = FEATURES) -> Passes:
+    """Lay out the passes of some entities.
+
+    Parameters
+    ----------
+    entities
+        The primary first, which alone deduplicates.
+    features
+        What to compute; the order within an entity stays.
+
+    Raises
+    ------
+    BadConfig
+        When the entities have no single primary in the first place, two have one name, or a feature is of
+        none of them.
+
+    Examples
+    --------
+    >>> [(one.name, one.first, one.end) for one in passes_of()]
+    [('user', 0, 52), ('merchant', 52, 82)]
+    """
+    names = [entity.name for entity in entities]
+    if len(set(names)) != len(names):
+        raise BadConfig(f"two entities have one name: {', '.join(names)}")
+    if [entity.deduplicates for entity in entities] != [True] + [False] * (len(names) - 1):
+        raise BadConfig(
+            f"of the entities {', '.join(names)} the first, and no other, must be the primary (deduplicates)"
+        )
+    of_each: dict[str, list[Feature]] = {name: [] for name in names}
+    for feature in features:
+        name = feature.entity.name if feature.entity else names[0]
+        if name not in of_each:
+            raise BadConfig(f"{feature.name} is of the entity {name}; there are {', '.join(names)}")
+        of_each[name].append(feature)
+    passes, first = [], 0
+    for entity in entities:
+        passes.append(EntityPass(entity, tuple(of_each[entity.name]), first))
+        first = passes[-1].end
+    return tuple(passes)
+
+
+def feature_names(passes: Passes) -> tuple[str, ...]:
+    """Name the features in the vector's order."""
+    return tuple(feature.name for one in passes for feature in one.features)
+
+
+def entity_names(passes: Passes) -> tuple[str, ...]:
+    """Name the entities, the primary first."""
+    return tuple(one.name for one in passes)
+
+
+def age_columns(passes: Passes) -> dict[str, int]:
+    """Find, by entity, the column of the feature that tells how old the newest thing known of it is."""
+    return {
+        one.name: one.first + at
+        for one in passes
+        for at, feature in enumerate(one.features)
+        if feature.kind.op is Op.SECONDS_SINCE_LAST
+    }
+
+
+def sequence_name(entity: str) -> str:
+    """Name the column that says how many transactions an entity has counted.
+
+    Examples
+    --------
+    >>> sequence_name("user")
+    'user_sequence'
+    """
+    return f"{entity}_sequence"
+
+
+def sequence_names(passes: Passes) -> tuple[str, ...]:
+    """Name these columns in the order of the passes."""
+    return tuple(one.sequence for one in passes)
+
+
+def handed_on(events: Floats, outcomes: Floats) -> NDArray[np.bool_]:
+    """Tell what the passes after the primary one see: new transactions, and labels that changed a verdict.
+
+    Parameters
+    ----------
+    events
+        [n, EVENT_COLUMNS].
+    outcomes
+        [n], of the primary pass; NaN where it is not known.
+    """
+    is_label = events[:, kernel.E_KIND] == kernel.KIND_LABEL
+    is_known = ~np.isnan(outcomes)
+    found: NDArray[np.bool_] = is_known & np.where(is_label, outcomes != 0.0, outcomes == kernel.NEW)
+    return found
+
+
+def as_handed_on(events: Floats, outcomes: Floats) -> Floats:
+    """Copy events as the passes after the primary one see them: a label carries its change of verdict."""
+    events = events.copy()
+    is_label = events[:, kernel.E_KIND] == kernel.KIND_LABEL
+    events[is_label, kernel.E_CENTS] = outcomes[is_label]
+    return events
+
+
+def key_by_entity(passes: Passes, event: Sequence[float] | Floats) -> dict[str, float]:
+    """Find the keys that one event has, [EVENT_COLUMNS], in the order of the passes."""
+    keys = ((one.name, float(event[one.key_column])) for one in passes)
+    return {name: key for name, key in keys if key != NO_KEY}
+
+
+PASSES: Final = passes_of()
+"""Of the default entities and features."""
