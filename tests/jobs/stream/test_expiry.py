@@ -90,6 +90,8 @@ def test_a_driver_that_was_taken_over_is_told_so(store: FeatureStore, expiry: Ex
 
 def test_a_store_that_does_not_answer_is_left_for_the_next_time() -> None:
     class Away:
+        entities = DEFAULT_ENTITIES
+
         def expire(self, *_: object) -> int:
             raise Unavailable("the feature store does not answer")
 
