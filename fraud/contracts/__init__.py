@@ -3,7 +3,7 @@
 from fraud.contracts.dead_letter import DeadLetter
 from fraud.contracts.decision import Decision, Outcome, Reason
 from fraud.contracts.future import MOST_AHEAD_S, check_future, without_future
-from fraud.contracts.inputs import CONTRACTS
+from fraud.contracts.inputs import CONTRACTS, MOST_RECORD, TOO_LARGE, parse_input
 from fraud.contracts.label import Label
 from fraud.contracts.score import FeatureVector, Score, Thresholds
 from fraud.contracts.scored import ScoredTransaction
@@ -18,8 +18,10 @@ __all__ = [
     "DECISIONS",
     "LABELS",
     "MOST_AHEAD_S",
+    "MOST_RECORD",
     "SCHEMA_VERSION",
     "SCORED",
+    "TOO_LARGE",
     "TOPICS",
     "TRANSACTIONS",
     "DeadLetter",
@@ -33,6 +35,7 @@ __all__ = [
     "Thresholds",
     "Transaction",
     "check_future",
+    "parse_input",
     "parse_record",
     "without_future",
 ]

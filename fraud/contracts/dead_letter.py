@@ -9,7 +9,8 @@ class DeadLetter(Record):
     """A refused record; ``raw`` holds its bytes, so that it can be replayed after a fix.
 
     A letter that would be too long for Kafka is cut: ``raw`` is empty, key and detail are shortened. The
-    Delta table ``dead_letters``, from which ``fraud replay dead-letters`` sends, has key and record whole.
+    Delta table ``dead_letters``, from which ``fraud replay dead-letters`` sends, has key and record, up to
+    1 MiB each.
     """
 
     topic: str

@@ -6,6 +6,8 @@ from fraud.contracts.label import Label
 from fraud.contracts.scored import ScoredTransaction
 from fraud.contracts.topics import LABELS, SCORED, TRANSACTIONS
 from fraud.contracts.transaction import Transaction
+from fraud.contracts.wire import parse_record
+from fraud.errors import BadRecord
 
 CONTRACTS: Final[dict[str, type[Label | Transaction]]] = {
     TRANSACTIONS: Transaction,
@@ -13,3 +15,31 @@ CONTRACTS: Final[dict[str, type[Label | Transaction]]] = {
     SCORED: ScoredTransaction,
 }
 """By topic."""
+TOO_LARGE: Final = "too_large"
+"""Reason of the dead letters of such records."""
+MOST_RECORD: Final = 32_768
+"""Bytes of an input record with its key; what our own parts write has about 5,000."""
+
+
+def parse_input(topic: str, raw: bytes | None, record_bytes: int) -> Label | Transaction:
+    """Read a record that the stream takes, by the contract of its topic.
+
+    Parameters
+    ----------
+    topic
+        Where it lies.
+    raw
+        The Kafka value.
+    record_bytes
+        Length of key and value.
+
+    Raises
+    ------
+    BadRecord
+        With reason ``too_large``, or see :func:`~fraud.contracts.parse_record`.
+    """
+    if record_bytes > MOST_RECORD:
+        raise BadRecord(
+            TOO_LARGE, f"key and value have {record_bytes:,} bytes; the stream takes {MOST_RECORD:,} at most"
+        )
+    return parse_record(CONTRACTS.get(topic, Transaction), raw)

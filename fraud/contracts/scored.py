@@ -9,7 +9,7 @@ from fraud.contracts.score import Probability
 from fraud.contracts.transaction import Transaction
 from fraud.contracts.wire import EventTime
 
-Sequence = Annotated[int, Field(ge=1)]
+Sequence = Annotated[int, Field(ge=1, le=2**53)]
 
 
 class ScoredTransaction(Transaction):

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from pydantic import BaseModel, ConfigDict, Field
 
-from fraud.errors import BadConfig, Unavailable
+from fraud.errors import BadConfig, BadInput, Unavailable
 
 __all__ = ["Outbox", "ProducerSettings"]
 
@@ -75,7 +75,13 @@ class Outbox:
             raise Unavailable(f"no Kafka broker answers at {where}: {reason}") from error
 
     def send(self, topic: str, key: bytes | None, value: bytes) -> None:
-        """Queue a record; waits while the queue is full, by polling, which alone empties it."""
+        """Queue a record; waits while the queue is full, by polling, which alone empties it.
+
+        Raises
+        ------
+        BadInput
+            When the record is larger than Kafka takes; the message names it.
+        """
         on_delivery = self._on_delivery.get(topic) or self._counter(topic)
         while True:
             try:
@@ -83,6 +89,11 @@ class Outbox:
             except BufferError:
                 self.serve(0.1)
             except KafkaException as error:
+                if error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                    raise BadInput(
+                        f"the record of {topic} with key {(key or b'')[:64]!r} has {len(value):,} bytes, "
+                        "more than Kafka takes; shorten its longest field"
+                    ) from error
                 raise Unavailable(f"the producer gave up: {error.args[0].str()}") from error
             else:
                 return

@@ -20,6 +20,7 @@ from deltalake.exceptions import CommitFailedError
 from pyarrow import dataset
 from pydantic import BaseModel
 
+from fraud.errors import Unavailable
 from fraud.features import FEATURE_NAMES
 from fraud.log import rows
 from fraud.log.arrival import COLUMNS, SEQUENCES, Reach
@@ -32,8 +33,12 @@ TOMBSTONES: Final = {"delta.deletedFileRetentionDuration": "interval 60 days"}
 """How long a table's log names files that were replaced: longer than ``fraud compact`` keeps them."""
 ATTEMPTS: Final = 3
 """Of a commit that meets another one."""
+MOST_FOLDERS: Final = 200
+"""Micro-batches of one commit, where many wait."""
 LAST: Final = "dead_letters"
 """The table that is committed last, and always: its newest commit says how far all of them are complete."""
+_LITTLE_AT_A_TIME: Final = {"batch_readahead": 1, "fragment_readahead": 1}
+"""Of the spool's files, which may be large."""
 _ORIGIN: Final = COLUMNS
 _IDS: Final = ("transaction_id", "user_id", "merchant_id", "event_time")
 TABLES: Final[dict[str, tuple[int, tuple[str, ...]]]] = {
@@ -105,12 +110,21 @@ class Archive:
         ----------
         generation
             Of the running query; folders of older generations are finished.
+
+        Raises
+        ------
+        Unavailable
+            When a table is gone. This, and whatever the tables' place or the disk raises, leaves the
+            micro-batches in the spool; try again.
         """
         plan = self._read_plan()
         if plan.is_done:
             folders = self._finished(generation)
             if not folders:
                 return 0
+            if plan.number:
+                self._check_tables()
+            folders = folders[:MOST_FOLDERS]
             ends = self._ends_of(folders[-1], generation)
             plan = Plan(
                 writer=plan.writer, number=plan.number + 1, folders=folders, is_done=False, offsets=ends
@@ -126,6 +140,16 @@ class Archive:
             return 0
         self._write_plan(plan.model_copy(update={"is_done": True}))
         return len(plan.folders)
+
+    def _check_tables(self) -> None:
+        """Make sure that no table is gone: a new one in its place would hide that rows are lost."""
+        for table in TABLES:
+            if not DeltaTable.is_deltatable(f"{self._delta}/{table}", self._options):
+                raise Unavailable(
+                    f"the Delta table {self._delta}/{table} is gone: restore it from a backup or from the "
+                    "object store's versions. To begin it anew without its old rows, stop the stream and "
+                    f"delete {self._plan_file}"
+                )
 
     def _finished(self, generation: int) -> list[str]:
         committed = max((int(file.name) for file in self._checkpoint.glob("commits/[0-9]*")), default=-1)
@@ -153,7 +177,8 @@ class Archive:
             taken = dataset.field("kind") == kind
             if table == "decisions":  # history from before go-live was decided elsewhere
                 taken &= dataset.field("outcome").is_valid()
-            self._append(table, found.scanner(columns=list(columns), filter=taken), plan)
+            scanner = found.scanner(columns=list(columns), filter=taken, **_LITTLE_AT_A_TIME)
+            self._append(table, scanner, plan)
 
     def _append(self, table: str, found: dataset.Scanner, plan: Plan) -> None:
         uri = f"{self._delta}/{table}"

@@ -15,7 +15,8 @@ KAFKA_SOURCE: Final = {
     # Spark asks where a partition ends while the consumer's next fetch still waits for records. Both go
     # over one connection, so that the answer takes as long as that fetch may wait: 500 ms by default.
     "kafka.fetch.max.wait.ms": "0",
-    "kafka.max.poll.records": "20000",  # it asks after every poll
+    # It asks after every poll, which holds this many records decompressed in the driver's heap.
+    "kafka.max.poll.records": "200",
     "kafka.isolation.level": "read_committed",  # what a producer takes back is not decided
 }
 """Options of the streaming source (DECISIONS.md, 42)."""
@@ -30,6 +31,9 @@ _CONF: Final = {
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.streaming.noDataMicroBatches.enabled": "false",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "10000",
+    "spark.sql.execution.arrow.maxBytesPerBatch": "16000000",
+    # A task that runs out of memory fails alone, and its micro-batch is read carefully.
+    "spark.executor.killOnFatalError.depth": "0",
     # A checkpoint is two files a micro-batch; Hadoop's own file system starts chmod twice for each, 70 ms.
     "spark.hadoop.fs.file.impl": "com.globalmentor.apache.hadoop.fs.BareLocalFileSystem",
     "spark.sql.streaming.checkpointFileManagerClass": (

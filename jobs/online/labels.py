@@ -12,7 +12,14 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    TIMESTAMP_LOG_APPEND_TIME,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from fraud.contracts import LABELS, Label, check_future
 from fraud.contracts.wire import parse_record
@@ -59,8 +66,10 @@ def take_labels(settings: OnlineSettings) -> tuple[pa.Table, int]:
             "bootstrap.servers": settings.kafka_bootstrap,
             "group.id": "fraud-online",
             "enable.auto.commit": False,
+            "enable.partition.eof": True,
             "log_level": 0,
             **settings.kafka_options,
+            "isolation.level": "read_committed",
         }
     )
     try:
@@ -84,7 +93,10 @@ def take_labels(settings: OnlineSettings) -> tuple[pa.Table, int]:
 
 
 def _read_to_end(consumer: Consumer, offsets: dict[str, int], settings: OnlineSettings) -> list[Arrived]:
-    """Read each partition at least up to where it ended at the start, and move the offsets along."""
+    """Read each partition at least up to where it ended at the start, and move the offsets along.
+
+    A partition may end before: by records that a producer has not committed, or by a transaction's mark.
+    """
     patience_s = settings.patience_s
     give_up = time.monotonic() + patience_s
     topic = consumer.list_topics(LABELS, timeout=patience_s).topics[LABELS]
@@ -101,9 +113,19 @@ def _read_to_end(consumer: Consumer, offsets: dict[str, int], settings: OnlineSe
         if time.monotonic() > give_up:
             raise Unavailable(f"topic {LABELS} could not be read to its end within {patience_s:g} s")
         for message in consumer.consume(_MOST, _POLL_S):
-            found += _label_of(message, settings.most_ahead_s)
-            offsets[str(message.partition())] = (message.offset() or 0) + 1
+            partition, offset = message.partition() or 0, message.offset() or 0
+            if _is_end(message):
+                offsets[str(partition)] = offset
+                ends.pop(partition, None)
+            else:
+                found += _label_of(message, settings.most_ahead_s)
+                offsets[str(partition)] = offset + 1
     return found
+
+
+def _is_end(message: Message) -> bool:
+    error = message.error()
+    return error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001  its public name
 
 
 def _label_of(message: Message, most_ahead_s: float) -> list[Arrived]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer
 
-from fraud.contracts import CONTRACTS, MOST_AHEAD_S, Transaction, check_future, parse_record
+from fraud.contracts import MOST_AHEAD_S, TOO_LARGE, check_future, parse_input
 from fraud.errors import BadConfig, BadRecord, Unavailable
 from fraud.log.arrival import COLUMNS
 from fraud.log.tables import NO_OPTIONS, Options, Table, open_table, slices_of
@@ -37,8 +37,8 @@ class Choice:
     until: datetime | None = None
     """Received before."""
     even_bad: bool = False
-    """Also those that the contracts still refuse, or that are still dated into the future; they would only
-    become dead letters again."""
+    """Also those that the contracts still refuse, or that are still dated into the future, but not those
+    that are too large; they would only become dead letters again."""
     unconfirmed: bool = False
     """Also those that an interrupted run may have sent."""
     most_ahead_s: float = MOST_AHEAD_S
@@ -155,13 +155,13 @@ def _why_not(letter: _Letter, choice: Choice, ledger: Ledger, account: Account) 
         return account.already_sent
     if letter.origin in ledger.unconfirmed and not choice.unconfirmed:
         return account.unconfirmed
-    if choice.even_bad:
-        return None
+    key_bytes = len(letter.key.encode()) if letter.key else 0
     try:
-        record = parse_record(CONTRACTS.get(letter.origin.topic, Transaction), letter.raw)
+        record = parse_input(letter.origin.topic, letter.raw, key_bytes + len(letter.raw))
         check_future(record, datetime.now(UTC), choice.most_ahead_s)
-    except BadRecord:
-        return account.still_bad
+    except BadRecord as error:
+        is_sent = choice.even_bad and error.reason != TOO_LARGE  # Kafka may refuse them for ever
+        return None if is_sent else account.still_bad
     return None
 
 

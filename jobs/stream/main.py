@@ -1,7 +1,8 @@
 """The driver: reads its settings, opens its parts, runs the query until it is told to stop.
 
 Ends with exit code 0 after SIGTERM or SIGINT (the running micro-batch is finished and archived), and
-non-zero with one clear line when the query fails or a newer driver takes over.
+non-zero with one clear line when the query fails or a newer driver takes over. A query that fails because a
+disk, the store or Kafka is away is started again (``jobs.stream.passing``).
 """
 
 import json
@@ -15,27 +16,30 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from prometheus_client import REGISTRY
-from pyspark.errors import StreamingQueryException
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
-from pyspark.sql.pandas.types import from_arrow_schema
 
 from fraud.decide.experiment import Experiment, open_experiment
-from fraud.errors import BadState, FraudError, Unavailable
-from fraud.log import rows
+from fraud.errors import BadState, Fenced, FraudError, Unavailable
 from fraud.log.archive import Archive, read_summaries
 from fraud.runtime.telemetry import configure_logging, serve_metrics
 from fraud.spark.session import KAFKA_SOURCE, open_session
 from fraud.store import Epoch, open_store
 from fraud.watch.figures import Figures
-from jobs.stream import merchant_pass, metrics, one_pass, user_pass, validate_pass
+from jobs.stream import metrics
+from jobs.stream.archiving import Archiving
 from jobs.stream.cluster import check_cluster, cluster_of
 from jobs.stream.context import TaskContext
 from jobs.stream.expiry import Expiry
 from jobs.stream.java_client import java_options
-from jobs.stream.parcels import PARCELS
+from jobs.stream.offsets import ranges_of, records_of, unfinished_of
+from jobs.stream.passes import run_carefully, run_passes
+from jobs.stream.passing import cause_of, is_passing, wait_s
 from jobs.stream.progress import TOPICS, Progress
 from jobs.stream.settings import StreamSettings
 from jobs.stream.warm_up import warm_up
@@ -79,20 +83,33 @@ class StreamJob:
             delta=False,
             spark_port=settings.spark_port,
         )
-        self._archive = Archive(
+        archive = Archive(
             settings.spool_path, settings.checkpoint_path, settings.delta_path, settings.delta_options
         )
+        self._archiving = Archiving(archive, settings.spool_path, settings.spool_limit_mb << 20)
         self._figures = Figures(settings.delta_path, settings.delta_options)
         REGISTRY.register(self._figures)
+        self._unfinished = unfinished_of(settings.checkpoint_path)
+        """The micro-batch that the last run began and did not finish, perhaps because it could not."""
         self._stop = threading.Event()
         self._batch = threading.Lock()
         self._failure: BaseException | None = None
         self._query: Any = None
+        self._failures = 0
+        """Of the query, since a micro-batch or a look for data succeeded."""
 
     def is_ready(self) -> bool:
-        """Whether the query has looked for data at least once."""
+        """Whether the query has looked for data, goes on, and may take more."""
         query = self._query
-        return query is not None and query.isActive and "nitializing" not in query.status["message"]
+        if query is None or self._stop.is_set() or self._failure is not None or self._archiving.is_full:
+            return False
+        try:
+            message = query.status["message"] if query.isActive else ""
+        except Py4JError:  # Spark's JVM is gone
+            return False
+        if message.startswith("Waiting for"):
+            self._failures = 0
+        return bool(message) and "nitializing" not in message and not self._failures
 
     def stop(self, *_signal: object) -> None:
         """Ask the run to end after its micro-batch."""
@@ -101,7 +118,6 @@ class StreamJob:
     def run(self) -> None:
         """Run until stopped; raises what ended the query."""
         warm_up(self._spark, self._settings.partitions)
-        self._query = self._start()
         helpers = [
             threading.Thread(target=self._regularly, args=(every_s, act), name=act.__qualname__)
             for every_s, act in (
@@ -113,19 +129,34 @@ class StreamJob:
         for helper in helpers:
             helper.start()
         try:
-            while not self._stop.is_set() and not self._query.awaitTermination(0.2):
-                with suppress(Unavailable):  # a task that needs the store says so itself
-                    self._store.hold(self._token)  # a newer driver finds nobody at the checkpoint
-            with self._batch:  # between two micro-batches
-                self._query.stop()
+            while not self._stop.is_set():
+                self._run_query()
         finally:
             self._stop.set()
             for helper in helpers:
                 helper.join()
         if self._failure is not None:
             raise self._failure
-        self._archive.run(self._generation)
+        self._archiving.run(self._generation, is_last=True)
         self._store.close()
+
+    def _run_query(self) -> None:
+        """Run the query until it fails or the job is to stop; after what passes, wait and return."""
+        try:
+            self._query = self._start()
+            while not self._stop.is_set() and not self._query.awaitTermination(0.2):
+                with suppress(Unavailable):  # a task that needs the store says so itself
+                    self._store.hold(self._token)  # a newer driver finds nobody at the checkpoint
+            with self._batch:  # between two micro-batches
+                self._query.stop()
+        except (PySparkException, Py4JError) as error:
+            if not is_passing(str(error)):
+                raise
+            self._failures += 1
+            metrics.QUERY_FAILURES.inc()
+            pause_s = wait_s(self._failures)
+            log.warning("the query failed and starts again in %.0f s: %s", pause_s, cause_of(str(error)))
+            self._stop.wait(pause_s)
 
     def _start(self) -> Any:
         settings = self._settings
@@ -146,26 +177,44 @@ class StreamJob:
         return writer.option("checkpointLocation", str(settings.checkpoint_path)).start()
 
     def _process(self, frame: DataFrame, batch: int) -> None:
-        while not self._batch.acquire(timeout=0.2):
-            if self._stop.is_set():  # `stop` waits for this call, which must not wait for it
+        while self._archiving.is_full or not self._batch.acquire(timeout=0.2):
+            if self._stop.wait(0.2):  # `stop` waits for this call, which must not wait for it
                 raise Unavailable("the job ends; the micro-batch runs at its next start")
         try:
             started = time.perf_counter()
             self._progress.before()
             context = self._context(batch)
             # A run that was cut off may have had more tasks than this one: their files would count twice.
-            shutil.rmtree(context.spool_folder, ignore_errors=True)
-            collected = _summaries(frame.selectExpr(*validate_pass.SELECTED).coalesce(context.tasks), context)
+            if context.spool_folder.exists():
+                shutil.rmtree(context.spool_folder)
+            collected = self._run_passes(frame, context)
             self._progress.after(batch)
             summaries = read_summaries(collected)
             self._expiry.see(summaries)
             metrics.record(summaries, batch, time.perf_counter() - started)
+            self._failures = 0
         finally:
             self._batch.release()
 
+    def _run_passes(self, frame: DataFrame, context: TaskContext) -> Sequence[Any]:
+        """Run the passes over Spark's source, or carefully where that may run, or ran, out of memory."""
+        if context.epoch.batch != self._unfinished:
+            try:
+                return run_passes(frame, context)
+            except Py4JError as error:
+                if "java.lang.OutOfMemoryError" not in str(error):
+                    raise
+                log.warning(
+                    "a micro-batch ran out of memory, and is read carefully: %s", cause_of(str(error))
+                )
+                shutil.rmtree(context.spool_folder, ignore_errors=True)
+        ranges = ranges_of(self._settings.checkpoint_path, context.epoch.batch)
+        kafka = {**self._settings.kafka_options, "bootstrap.servers": self._settings.kafka_bootstrap}
+        return run_carefully(self._spark, replace(context, tasks=1), tuple(kafka.items()), ranges)
+
     def _context(self, batch: int) -> TaskContext:
         settings = self._settings
-        records = one_pass.records_of(settings.checkpoint_path, batch)
+        records = records_of(settings.checkpoint_path, batch)
         is_small = records is not None and records <= settings.one_task_records
         kafka = {**_PRODUCER, **settings.kafka_options, "bootstrap.servers": settings.kafka_bootstrap}
         return TaskContext(
@@ -188,8 +237,8 @@ class StreamJob:
         return self._experiment.running()
 
     def _archive_once(self) -> None:
-        metrics.ARCHIVED.inc(self._archive.run(self._generation))
-        progress = self._query.lastProgress
+        self._archiving.run(self._generation)
+        progress = self._query.lastProgress if self._query is not None else None
         if progress is not None:
             metrics.record_progress(json.loads(progress.json))
 
@@ -197,9 +246,12 @@ class StreamJob:
         while not self._stop.wait(every_s):
             try:
                 act()
-            except Exception as error:  # noqa: BLE001  whatever it is ends the job, not only this thread
+            except Fenced as error:
                 self._failure = error
                 self._stop.set()
+            except Exception:  # the next time may succeed; its end would be noticed by nobody
+                log.exception("%s failed and goes on", threading.current_thread().name)
+                metrics.HELPER_ERRORS.inc()
 
 
 def main() -> None:
@@ -213,33 +265,13 @@ def main() -> None:
         signal.signal(signal.SIGINT, job.stop)
         serve_metrics(settings.host, settings.metrics_port, job.is_ready)
         job.run()
-    except StreamingQueryException as error:
+    except (PySparkException, Py4JError) as error:
         log.exception("the query failed")
-        sys.exit(f"error: {_cause(str(error))}")
+        sys.exit(f"error: {cause_of(str(error))}")
     except FraudError as error:
         sys.exit(f"error: {error}")
 
 
-def _summaries(source: DataFrame, context: TaskContext) -> Sequence[Any]:
-    """Run the passes over a micro-batch."""
-    summary = from_arrow_schema(rows.SUMMARY)
-    if context.tasks == 1:
-        return source.mapInArrow(one_pass.mapped(context), summary).collect()
-    parcels = from_arrow_schema(PARCELS)
-    return (
-        source.mapInArrow(validate_pass.mapped(context), parcels)
-        .repartitionById(context.tasks, "to")
-        .mapInArrow(user_pass.mapped(context), parcels)
-        .repartitionById(context.tasks, "to")
-        .mapInArrow(merchant_pass.mapped(context), summary)
-        .collect()
-    )
-
-
-def _cause(text: str) -> str:
-    """Find the line that names an error of ours in Spark's report."""
-    ours = [line.strip() for line in text.splitlines() if line.strip().startswith("fraud.errors.")]
-    return ours[-1] if ours else text.splitlines()[0]
 
 
 if __name__ == "__main__":

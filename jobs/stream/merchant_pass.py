@@ -27,6 +27,7 @@ from fraud.schema.features import MERCHANT, USER_FEATURES
 from jobs.stream.ages import count_ages
 from jobs.stream.context import TaskContext, model_of, producer_of, store_of
 from jobs.stream.counted import count
+from jobs.stream.large import without_written
 from jobs.stream.parcels import receive
 from jobs.stream.publish import publish
 from jobs.stream.score import Verdicts, score, score_in_trial
@@ -55,7 +56,7 @@ def run_merchant_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -
     with watch.time("publish"):
         publish(producer_of(context), spooled)
     with watch.time("spool"):
-        _write_spool(context, as_archived(spooled))
+        _write_spool(context, as_archived(without_written(spooled)))
     summary = _summary(spooled, verdicts, [*stages, watch.seconds])
     yield pa.RecordBatch.from_pylist([{"summary": json.dumps(summary)}], rows.SUMMARY)
 

@@ -44,6 +44,18 @@ BATCH: Final = Histogram("fraud_stream_batch_seconds", "Time of a micro-batch.",
 SCORES: Final = Counter("fraud_stream_scores_total", "Scores by tenth.", ["bin"])
 EPOCH: Final = Gauge("fraud_stream_epoch", "Newest micro-batch that was processed.")
 ARCHIVED: Final = Counter("fraud_stream_archived_batches_total", "Micro-batches committed to Delta.")
+ARCHIVE_ERRORS: Final = Counter(
+    "fraud_stream_archive_errors_total", "Attempts to commit to Delta that failed; they are made again."
+)
+SPOOL_BYTES: Final = Gauge("fraud_stream_spool_bytes", "Results of micro-batches that wait for Delta.")
+SPOOL_AGE: Final = Gauge("fraud_stream_spool_age_seconds", "Since when the oldest of them waits.")
+SPOOL_FULL: Final = Gauge("fraud_stream_spool_full", "1: no micro-batch begins until the spool has room.")
+QUERY_FAILURES: Final = Counter(
+    "fraud_stream_query_failures_total", "Failures after which the query was started again."
+)
+HELPER_ERRORS: Final = Counter(
+    "fraud_stream_helper_errors_total", "Unexpected errors of the threads beside the query, which go on."
+)
 EXPIRED: Final = Counter("fraud_stream_expired_entities_total", "Idle entities forgotten.", ["entity"])
 AGES: Final = age_histogram()
 for _counted in (LATENCY, EVENT_LATENCY, AGES):

@@ -23,7 +23,9 @@ PARCELS: Final = pa.schema(
     ]
 )
 ROWS: Final = 20_000
-"""Rows of a parcel at most: an Arrow value holds no more than 2 GB."""
+"""Rows of a parcel at most."""
+BYTES: Final = 16_000_000
+"""Bytes of a parcel, about: a value is held by Spark's JVM, whole."""
 
 Stages = list[dict[str, float]]
 
@@ -43,8 +45,9 @@ def send(table: pa.Table, to: NDArray[Any], stages: Stages) -> Iterator[pa.Recor
     said: str | None = json.dumps(stages)
     for task in np.unique(to).tolist():
         part = table.take(pa.array(np.flatnonzero(to == task)))
-        for first in range(0, part.num_rows, ROWS):
-            parcel = _to_bytes(part.slice(first, ROWS))
+        step = min(ROWS, max(1, part.num_rows * BYTES // max(part.nbytes, 1)))
+        for first in range(0, part.num_rows, step):
+            parcel = _to_bytes(part.slice(first, step))
             yield pa.RecordBatch.from_pylist([{"to": task, "stages": said, "parcel": parcel}], PARCELS)
             said = None
 

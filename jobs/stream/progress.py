@@ -43,6 +43,8 @@ class Progress:
     def __init__(self, store: FeatureStore, settings: StreamSettings) -> None:
         self._store, self._settings = store, settings
         self._mark: Watermark | None = None
+        self._sent: Watermark | None = None
+        """The last one that was sent to the store, which may have it although it did not say so."""
         self._generation = self._token = 0
         self._query_id = self._instance = self._resume = ""
 
@@ -103,6 +105,8 @@ class Progress:
         self._store.hold(self._token)
         self._instance = self._store.instance()
         found = self._store.watermark()
+        if found == self._sent:
+            self._mark = found
         if found != self._mark:
             raise set_back(found, self._mark)
 
@@ -143,6 +147,7 @@ class Progress:
         return json.dumps(found)
 
     def _advance(self, mark: Watermark) -> None:
+        self._sent = mark
         self._store.advance(mark, self._mark, self._token)
         self._mark = mark
 

@@ -24,12 +24,16 @@ class StreamSettings(LogSettings, KafkaSettings, GuardSettings):
     """Tasks of each pass of a micro-batch; about the number of cores."""
     trigger_s: float = Field(default=0.0, ge=0.0)
     """Least time between the starts of two micro-batches, seconds; 0: at once."""
-    max_records_per_batch: int = Field(default=20_000, ge=1)
-    """Records that one micro-batch takes from Kafka at most."""
+    max_records_per_batch: int = Field(default=20_000, ge=1, le=60_000)
+    """Records that one micro-batch takes from Kafka at most; each counts 32,768 bytes at most, as larger
+    ones are set aside (``jobs.stream.large``)."""
     one_task_records: int = Field(default=10_000, ge=0)
     """Records up to which one task does all of a micro-batch, which is sooner done; 0: always all tasks."""
     archive_s: float = Field(default=5.0, gt=0.0)
     """Time between two commits to the Delta tables, seconds."""
+    spool_limit_mb: int = Field(default=4_096, ge=1)
+    """Results that may wait for the Delta tables, MiB; at the bound no micro-batch begins and ``/ready`` is
+    503: transactions wait in Kafka until the tables can be written again."""
     expire_s: float = Field(default=3600.0, gt=0.0)
     """Time between two looks for entities idle for more than 212 days of event time, which are forgotten;
     seconds."""

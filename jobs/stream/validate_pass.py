@@ -13,8 +13,9 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from fraud.contracts import CONTRACTS, MOST_AHEAD_S, SCORED, Label, Transaction, check_future, parse_record
+from fraud.contracts import MOST_AHEAD_S, SCORED, TOO_LARGE, Label, Transaction, check_future, parse_input
 from fraud.contracts.future import latest_of
 from fraud.contracts.wire import EARLIEST
 from fraud.errors import BadRecord
@@ -23,6 +24,7 @@ from fraud.features.events import events_of_labels, events_of_transactions
 from fraud.log import rows
 from fraud.log.arrival import raise_times
 from jobs.stream.context import TaskContext
+from jobs.stream.large import LargeRecords, sizes_of
 from jobs.stream.parcels import in_arrival_order, send
 from jobs.stream.stopwatch import Stopwatch
 
@@ -56,12 +58,13 @@ def run_validate_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -
     RecordBatch
         Parcels of ``rows.VALIDATED``, by user.
     """
-    parts = list(batches)
-    if not parts:
-        return
     watch = Stopwatch()
+    with watch.time("set_aside"):
+        taken, sizes = _take(context, batches)
+    if taken is None:
+        return
     with watch.time("validate"):
-        table = validate(pa.Table.from_batches(parts), context.most_ahead_s)
+        table = validate(taken, context.most_ahead_s, sizes)
     yield from send(table, tasks_of(table, kernel.E_USER, context.tasks), [watch.seconds])
 
 
@@ -70,7 +73,9 @@ def mapped(context: TaskContext) -> partial[Iterator[pa.RecordBatch]]:
     return partial(run_validate_pass, context)
 
 
-def validate(table: pa.Table, most_ahead_s: float = MOST_AHEAD_S) -> pa.Table:
+def validate(
+    table: pa.Table, most_ahead_s: float = MOST_AHEAD_S, sizes: NDArray[np.int64] | None = None
+) -> pa.Table:
     """Make rows of ``rows.VALIDATED``, in arrival order, of rows of the Kafka source.
 
     Offset order within a partition always wins: a time that falls behind is raised to the one before it.
@@ -81,8 +86,11 @@ def validate(table: pa.Table, most_ahead_s: float = MOST_AHEAD_S) -> pa.Table:
         ``COLUMNS``; the timestamp is null where the broker has not given it.
     most_ahead_s
         How far a record may be dated ahead of its append time, seconds.
+    sizes
+        Bytes of each record as it lay in Kafka, where large ones were set aside.
     """
     arrivals = _Arrivals(table, most_ahead_s)
+    found_sizes = (sizes_of(table) if sizes is None else sizes).tolist()
     raws = table.column("value").to_pylist()
     transactions: list[Transaction] = []
     labels: list[Label] = []
@@ -91,11 +99,12 @@ def validate(table: pa.Table, most_ahead_s: float = MOST_AHEAD_S) -> pa.Table:
     keys = table.column("key")
     for i, (topic, raw) in enumerate(zip(table.column("topic").to_pylist(), raws, strict=True)):
         try:
-            record = parse_record(CONTRACTS.get(topic, Transaction), raw)
+            record = parse_input(topic, raw, found_sizes[i])
             if topic != SCORED:  # counted already: the scoring service looked when it came
                 arrivals.check(i, record)
         except BadRecord as error:
-            letters.append((error.reason, error.detail, text_of(keys[i].as_py()), raw or b""))
+            kept = raw if raw is not None or error.reason == TOO_LARGE else b""
+            letters.append((error.reason, error.detail, text_of(keys[i].as_py()), kept))
             where[rows.DEAD_LETTER].append(i)
         else:
             if isinstance(record, Label):
@@ -146,6 +155,25 @@ def tasks_of(table: pa.Table, column: int, tasks: int) -> np.ndarray[Any, Any]:
     keys = rows.matrix_of(table.column("event"))[:, column].astype(np.int64)
     is_letter = table.column("kind").to_numpy() == rows.DEAD_LETTER
     return np.where(is_letter, np.arange(len(keys)), keys) % tasks
+
+
+def _take(
+    context: TaskContext, batches: Iterator[pa.RecordBatch]
+) -> tuple[pa.Table | None, NDArray[np.int64]]:
+    """Take a task's records, large ones as stubs; None where there are none."""
+    from pyspark import TaskContext as SparkTask  # noqa: PLC0415  known only inside a task
+
+    task = SparkTask.get()
+    large = LargeRecords(context, task.partitionId() if task else 0)
+    parts, sizes = [], []
+    for batch in batches:
+        part, found = large.set_aside(batch)
+        parts.append(part)
+        sizes.append(found)
+    large.close()
+    if not parts:
+        return None, np.zeros(0, np.int64)
+    return pa.Table.from_batches(parts), np.concatenate(sizes)
 
 
 def text_of(key: bytes | None) -> str | None:

@@ -202,6 +202,7 @@ class Follower:
                 "bootstrap.servers": self._settings.kafka_bootstrap,
                 "group.id": "fraud-console",  # never joined: partitions are assigned, offsets not committed
                 "enable.auto.commit": False,
+                "isolation.level": "read_committed",
                 "auto.offset.reset": "earliest",
                 "error_cb": self._hear,
                 "log_level": 2,

@@ -16,6 +16,8 @@ from fraud.features.kernel import Floats
 from fraud.features.passes import sequence_name
 
 Part = Literal["store", "model", "log"]
+MOST_REASONS: Final = 16
+"""Of a decision; so its record stays below what the stream takes (``fraud.contracts.MOST_RECORD``)."""
 _FIELDS: Final = tuple(Transaction.model_fields)
 
 
@@ -135,7 +137,7 @@ def _decision(decided: Decided) -> dict[str, Any]:
     return {
         "outcome": str(decided.outcome),
         "score": decided.score,
-        "reasons": [{"code": reason.code, "text": reason.text} for reason in decided.reasons],
+        "reasons": [{"code": reason.code, "text": reason.text} for reason in decided.reasons[:MOST_REASONS]],
         "model_version": decided.model_version,
         "policy_version": decided.policy_version,
         "is_fallback": decided.is_fallback,

@@ -21,7 +21,7 @@ from deltalake import DeltaTable
 from fraud.contracts import DEAD_LETTERS, DECISIONS, DeadLetter, Decision
 from fraud.kafka.counting import ProducerSettings
 from fraud.store import DEFAULT_ENTITIES, open_store
-from jobs.stream.one_pass import records_of
+from jobs.stream.offsets import records_of
 from services.simulator import stream
 from tests.flow.conftest import Job, Parts, wait_until
 

@@ -168,7 +168,12 @@ class Decisions:
 
     def __init__(self, bootstrap: str) -> None:
         self._consumer = Consumer(
-            {"bootstrap.servers": bootstrap, "group.id": "fraud-bench", "enable.auto.commit": False}
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": "fraud-bench",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+            }
         )
         partitions = self._consumer.list_topics(DECISIONS, timeout=10.0).topics[DECISIONS].partitions
         self._positions = {number: self._end(number) for number in partitions}

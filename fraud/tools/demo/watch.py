@@ -52,6 +52,7 @@ class Watcher:
                 "bootstrap.servers": bootstrap,
                 "group.id": "fraud-demo",
                 "enable.auto.commit": False,
+                "isolation.level": "read_committed",
                 "auto.offset.reset": "latest",
             }
         )

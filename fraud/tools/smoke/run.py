@@ -66,6 +66,7 @@ def open_at_end(settings: SmokeSettings) -> Any:
             "bootstrap.servers": settings.kafka_bootstrap,
             "group.id": "fraud-smoke",
             "enable.auto.commit": False,
+            "isolation.level": "read_committed",
             "auto.offset.reset": "latest",
         }
     )

@@ -25,6 +25,7 @@ from fraud.log.tables import Log, find_table
 from fraud.store import Epoch, open_store
 from jobs.parity.compare import compare
 from jobs.stream import main
+from jobs.stream.archiving import Archiving
 from jobs.stream.context import TaskContext
 from jobs.stream.publish import _messages
 from jobs.stream.settings import StreamSettings
@@ -54,6 +55,11 @@ def play(context: TaskContext, batch: int, *, is_good: bool = True) -> Path:
         records = [(TRANSACTIONS, 0, b"{")] * 20
     spool(at, run_batch(at, kafka(records, first), np.random.default_rng(batch)))
     return at.spool_folder / "part-00000.parquet"
+
+
+def archiving_of(settings: StreamSettings, limit_bytes: int = 1 << 30) -> Archiving:
+    where = settings.spool_path, settings.checkpoint_path, settings.delta_path
+    return Archiving(Archive(*where, {}), settings.spool_path, limit_bytes)
 
 
 def archive_up_to(settings: StreamSettings, batch: int) -> int:
@@ -107,9 +113,10 @@ def test_a_commit_that_meets_another_one_is_made_again(
     assert compare(settings.delta_path).transactions == 20
 
 
-def test_a_micro_batch_that_begins_while_the_job_ends_holds_nothing_up() -> None:
+def test_a_micro_batch_that_begins_while_the_job_ends_holds_nothing_up(settings: StreamSettings) -> None:
     job = object.__new__(main.StreamJob)
     job._stop, job._batch = threading.Event(), threading.Lock()
+    job._archiving = archiving_of(settings)
     found: list[BaseException] = []
 
     def process() -> None:
@@ -195,3 +202,46 @@ def test_decisions_from_before_experiments_stay_readable_beside_those_of_one(
     assert decisions is not None
     found = decisions.rows(("transaction_id", "arm"), pc.scalar(value=True)).column("arm").to_pylist()
     assert sorted(found, key=str) == [None] * 20 + ["control"] * 20
+
+
+def test_a_place_that_is_away_is_tried_again_and_what_waits_is_archived_once(
+    settings: StreamSettings, context: TaskContext
+) -> None:
+    def commit(batch: int) -> None:
+        play(context, batch)
+        commits = settings.checkpoint_path / "commits"
+        commits.mkdir(parents=True, exist_ok=True)
+        (commits / str(batch)).touch()
+
+    Path(settings.delta_path).touch()  # a file where the tables' folder should be
+    archiving = archiving_of(settings, limit_bytes=1)
+    assert not archiving.is_full
+    for batch in range(3):
+        commit(batch)
+        archiving.run(1, is_last=True)
+        assert "the Delta tables cannot be written" in archiving.trouble
+        assert archiving.is_full
+    assert len(list(settings.spool_path.glob("0*"))) == 3
+    Path(settings.delta_path).unlink()
+    archiving.run(1, is_last=True)
+    archiving.run(1, is_last=True)
+    assert (archiving.trouble, archiving.is_full, archiving.spool_bytes) == ("", False, 0)
+    found = compare(settings.delta_path)
+    assert (found.transactions, found.errors()) == (60, [])
+
+
+@pytest.mark.parametrize("table", archive.TABLES)
+def test_a_table_that_is_gone_is_not_made_anew_and_goes_on_when_it_is_back(
+    settings: StreamSettings, context: TaskContext, tmp_path: Path, table: str
+) -> None:
+    play(context, 0)
+    archive_up_to(settings, 0)
+    shutil.move(f"{settings.delta_path}/{table}", tmp_path / "moved")
+    play(context, 1)
+    with pytest.raises(Unavailable, match=f"{table} is gone"):
+        archive_up_to(settings, 1)
+    assert not Path(settings.delta_path, table).exists()
+    shutil.move(tmp_path / "moved", f"{settings.delta_path}/{table}")
+    assert archive_up_to(settings, 1) == 1
+    found = compare(settings.delta_path)
+    assert (found.transactions, found.errors()) == (40, [])

@@ -18,8 +18,9 @@ from fraud.features.batch import compute_features
 from fraud.features.events import hash_text
 from fraud.log import rows
 from fraud.store import Epoch, open_store
-from jobs.stream import merchant_pass, one_pass, parcels, user_pass, validate_pass
+from jobs.stream import merchant_pass, parcels, user_pass, validate_pass
 from jobs.stream.context import TaskContext
+from jobs.stream.offsets import records_of
 from jobs.stream.parcels import receive
 from jobs.stream.score import Verdicts
 from jobs.stream.scored import Decided
@@ -225,6 +226,6 @@ def test_the_offset_log_tells_how_much_a_micro_batch_holds(tmp_path: Path) -> No
     offsets(tmp_path, 0, {TRANSACTIONS: {"0": 10, "1": 5}, LABELS: {"0": 0}})
     offsets(tmp_path, 1, {TRANSACTIONS: {"0": 10, "1": 9}, LABELS: {"0": 3}})
     offsets(tmp_path, 2, {TRANSACTIONS: {"0": 10, "1": 9, "2": 4}, LABELS: {"0": 3}})
-    assert one_pass.records_of(tmp_path, 1) == 7
-    assert one_pass.records_of(tmp_path, 0) is None
-    assert one_pass.records_of(tmp_path, 2) is None, "where a new partition starts is not told"
+    assert records_of(tmp_path, 1) == 7
+    assert records_of(tmp_path, 0) is None
+    assert records_of(tmp_path, 2) is None, "where a new partition starts is not told"

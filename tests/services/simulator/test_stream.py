@@ -103,6 +103,11 @@ def test_raw_values_are_injected_as_they_are(broker):
     assert sorted(message.value() or b"" for message in broker.read(TRANSACTIONS, 4)) == sorted(values)
 
 
+def test_a_record_larger_than_kafka_takes_is_named(broker):
+    with pytest.raises(BadInput, match="key b'u7' has 2,000,000 bytes"):
+        inject([b"x" * 2_000_000], ProducerSettings(bootstrap=broker.address), b"u7")
+
+
 def test_no_broker_is_told_with_its_address(parts):
     with pytest.raises(Unavailable, match="localhost:1 "):
         play(*parts, ProducerSettings(bootstrap="localhost:1", connect_timeout_s=0.5))

@@ -1,0 +1,132 @@
+"""Records that are too large to be taken, on their way past the passes.
+
+Writes them to the spool as they come, so that a task never holds many of them: whole up to ``MOST_RAW``, the
+beginning of longer ones. A stub without the value goes on, and becomes the letter on Kafka.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from fraud.contracts import MOST_RECORD, parse_input
+from fraud.contracts.wire import EARLIEST
+from fraud.errors import BadRecord
+from fraud.log import rows
+from jobs.stream.context import TaskContext
+
+MOST_RAW: Final = 1_048_576
+"""Bytes of a refused record and of its key that are kept; only compressed ones can be longer."""
+MOST_UNPACKED: Final = 100_000_000
+"""Bytes to which a zstd batch of Kafka may unpack where it is read carefully; see DECISIONS.md, 50."""
+SIZE: Final = pa.field("size", pa.int64())
+"""Column of batches that were read carefully: bytes of key and value."""
+KEY_STUB: Final = 1_000
+"""Bytes of a large record's key that go on."""
+
+
+class LargeRecords:
+    """Sets large records aside, into one spool file of the task.
+
+    Parameters
+    ----------
+    context
+        Of the micro-batch.
+    part
+        Number of the task.
+    """
+
+    def __init__(self, context: TaskContext, part: int) -> None:
+        self._context = context
+        self._target = context.spool_folder / f"large-{part:05d}.parquet"
+        self._writer: pq.ParquetWriter | None = None
+
+    def set_aside(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, NDArray[np.int64]]:
+        """Write the large ones; returns the batch with stubs in their place, and all records' sizes."""
+        sizes = sizes_of(batch)
+        if SIZE.name in batch.schema.names:
+            sizes = batch.column(SIZE.name).to_numpy()
+            batch = batch.drop_columns([SIZE.name])
+        where = np.flatnonzero(sizes > MOST_RECORD)
+        if not len(where):
+            return batch, sizes
+        self._write(batch.take(pa.array(where)), sizes[where])
+        is_large = pa.array(sizes > MOST_RECORD)
+        for name, kept in (("key", KEY_STUB), ("value", None)):
+            column = batch.column(name)
+            stub = pc.binary_slice(column, 0, kept) if kept else pa.scalar(None, column.type)
+            at = batch.schema.get_field_index(name)
+            batch = batch.set_column(at, batch.schema.field(name), pc.if_else(is_large, stub, column))
+        return batch, sizes
+
+    def close(self) -> None:
+        """Finish the file, if there is one."""
+        if self._writer is not None:
+            self._writer.close()
+            self._partial.replace(self._target)
+
+    @property
+    def _partial(self) -> Path:
+        return self._target.with_suffix(".partial")
+
+    def _write(self, batch: pa.RecordBatch, sizes: NDArray[np.int64]) -> None:
+        if self._writer is None:
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = pq.ParquetWriter(
+                self._partial, rows.SPOOLED, compression="lz4", use_dictionary=False, write_statistics=False
+            )
+        now = datetime.now(UTC)
+        letters = [
+            self._letter(row, size, now) for row, size in zip(batch.to_pylist(), sizes.tolist(), strict=True)
+        ]
+        self._writer.write_table(pa.Table.from_pylist(letters, rows.SPOOLED))
+
+    def _letter(self, row: dict[str, Any], size: int, now: datetime) -> dict[str, Any]:
+        reason, detail = refusal_of(row["topic"], size)
+        raw, key = row["value"] or b"", row["key"]
+        if size > MOST_UNPACKED and not raw:
+            detail = f"it would unpack to over {MOST_UNPACKED:,} bytes and lies in Kafka alone"
+        if len(raw) > MOST_RAW:
+            detail += f"; the first {MOST_RAW:,} bytes are kept"
+        return {
+            "kind": rows.DEAD_LETTER,
+            "topic": row["topic"],
+            "source_partition": row["partition"],
+            "source_offset": row["offset"],
+            "received_at": row["timestamp"] or EARLIEST,  # the broker has not said when
+            "reason": reason,
+            "detail": detail,
+            "key": None if key is None else key[:MOST_RAW].decode(errors="replace"),
+            "raw": raw[:MOST_RAW],
+            "processed_at": now,
+            "generation": self._context.epoch.generation,
+            "epoch": self._context.epoch.batch,
+        }
+
+
+def sizes_of(table: pa.Table | pa.RecordBatch) -> NDArray[np.int64]:
+    """Count the bytes of key and value of each record."""
+    columns = (table.column(name).cast(pa.binary()) for name in ("key", "value"))
+    lengths = (pc.fill_null(pc.binary_length(column), 0) for column in columns)
+    key, value = (np.asarray(length, np.int64) for length in lengths)
+    return key + value
+
+
+def without_written(table: pa.Table) -> pa.Table:
+    """Leave out the stubs: their records are in the spool already."""
+    is_stub = pc.and_(pc.equal(table.column("kind"), rows.DEAD_LETTER), pc.is_null(table.column("raw")))
+    return table.filter(pc.invert(is_stub))
+
+
+def refusal_of(topic: str, size: int) -> tuple[str, str]:
+    """Say why a large record is refused: reason and detail."""
+    try:
+        parse_input(topic, None, size)
+    except BadRecord as error:
+        return error.reason, error.detail
+    raise ValueError(f"a record of {size} bytes is not large")

@@ -1,0 +1,38 @@
+"""How Spark runs the passes of a micro-batch: in one task, in several, or over what a task reads itself."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from fraud.log import rows
+from jobs.stream import merchant_pass, one_pass, user_pass, validate_pass
+from jobs.stream.context import TaskContext
+from jobs.stream.offsets import Range
+from jobs.stream.parcels import PARCELS
+
+
+def run_passes(frame: DataFrame, context: TaskContext) -> Sequence[Any]:
+    """Run the passes over a micro-batch of Spark's source; returns the tasks' summaries."""
+    source = frame.selectExpr(*validate_pass.SELECTED).coalesce(context.tasks)
+    summary = from_arrow_schema(rows.SUMMARY)
+    if context.tasks == 1:
+        return source.mapInArrow(one_pass.mapped(context), summary).collect()
+    parcels = from_arrow_schema(PARCELS)
+    return (
+        source.mapInArrow(validate_pass.mapped(context), parcels)
+        .repartitionById(context.tasks, "to")
+        .mapInArrow(user_pass.mapped(context), parcels)
+        .repartitionById(context.tasks, "to")
+        .mapInArrow(merchant_pass.mapped(context), summary)
+        .collect()
+    )
+
+
+def run_carefully(
+    spark: SparkSession, context: TaskContext, kafka: tuple[tuple[str, str], ...], ranges: Sequence[Range]
+) -> Sequence[Any]:
+    """Run the passes in one task that reads the records itself (``jobs.stream.careful``)."""
+    passes = one_pass.mapped_carefully(context, kafka, ranges)
+    return spark.range(0, 1, 1, 1).mapInArrow(passes, from_arrow_schema(rows.SUMMARY)).collect()

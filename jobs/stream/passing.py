@@ -1,0 +1,43 @@
+"""Which failures of the query pass by themselves: a disk, the feature store or Kafka is away for a while.
+
+The query is started again after them, in the same process; every other failure ends the job.
+"""
+
+from typing import Final
+
+LONGEST_WAIT_S: Final = 30.0
+_PASSING: Final = (
+    "fraud.errors.Unavailable",
+    "No space left on device",
+    "Read-only file system",
+    "Input/output error",
+    "Disk quota exceeded",
+    "Stale file handle",
+    "org.apache.kafka.common.errors.TimeoutException",
+    "org.apache.kafka.common.errors.DisconnectException",
+)
+_FINAL: Final = (
+    "fraud.errors.Fenced",
+    "fraud.errors.BadState",
+    "fraud.errors.BadConfig",
+    "fraud.errors.BadModel",
+    "java.lang.OutOfMemoryError",
+)
+
+
+def is_passing(text: str) -> bool:
+    """Whether a failure, by Spark's report, may be gone at the next start."""
+    return any(word in text for word in _PASSING) and not any(word in text for word in _FINAL)
+
+
+def wait_s(failures: int) -> float:
+    """Say how long to wait after so many failures in a row, seconds."""
+    return min(2.0 ** min(failures - 1, 10), LONGEST_WAIT_S)
+
+
+def cause_of(text: str) -> str:
+    """Find the line that names an error of ours, or of the disk, in Spark's report."""
+    lines = [line.strip() for line in text.splitlines()]
+    ours = [line for line in lines if line.startswith("fraud.errors.")]
+    theirs = [line for line in lines if any(word in line for word in _PASSING)]
+    return (ours or theirs or lines or [""])[-1 if ours or theirs else 0]

@@ -1,0 +1,90 @@
+"""The job's disk full, and its Delta tables away, under a real query."""
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.flow.conftest import Job, wait_until
+from tests.jobs.stream.test_live_input import decided, good, send
+
+pytestmark = pytest.mark.flow
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 100 MB."""
+    where = tmp_path / "disk"
+    where.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(where)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("a file system can only be mounted by root")
+    yield where
+    subprocess.run(["umount", "-l", str(where)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Take all room that is left."""
+    file = disk / "ballast"
+    with file.open("wb", buffering=0) as ballast:
+        try:
+            while True:
+                ballast.write(b"x" * 4096)
+        except OSError:
+            return file
+
+
+def metric(job: Job, name: str) -> float:
+    text = httpx.get(f"http://127.0.0.1:{job.port}/metrics", timeout=5).text
+    return next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(f"{name} "))
+
+
+def is_decided_or_full(job: Job, sent: int) -> bool:
+    is_decided = metric(job, "fraud_stream_transactions_total") == sent
+    return is_decided or metric(job, "fraud_stream_spool_full") == 1
+
+
+def test_a_full_disk_is_not_ready_and_the_job_goes_on_once_there_is_room(
+    kafka: str, make_job: Callable[..., Job], small_disk: Path
+) -> None:
+    job = make_job(small_disk / "stream")
+    job.start()
+    send(kafka, [good(1)])
+    wait_until(lambda: decided(job) == {"t1"} and job.is_ready(), job.check)
+    ballast = fill(small_disk)
+    send(kafka, [good(number) for number in range(2, 200)])
+    wait_until(lambda: not job.is_ready(), job.check)
+    wait_until(lambda: metric(job, "fraud_stream_query_failures_total") >= 2, job.check)
+    ballast.unlink()
+    wait_until(lambda: len(decided(job)) == 199 and job.is_ready(), job.check)
+    job.stop()
+
+
+def test_delta_tables_that_are_away_do_not_end_decisions_and_a_full_spool_holds_them_back(
+    kafka: str, make_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    job = make_job(FRAUD_STREAM_SPOOL_LIMIT_MB="1", FRAUD_STREAM_TRIGGER_S="1")
+    job.start()
+    send(kafka, [good(1)])
+    wait_until(lambda: decided(job) == {"t1"}, job.check)
+    delta = Path(job.settings.delta_path)
+    shutil.move(delta, tmp_path / "away")
+    delta.touch()  # a file where the folder should be
+    send(kafka, [good(2)])
+    wait_until(lambda: metric(job, "fraud_stream_transactions_total") == 2, job.check)
+    assert job.is_ready()
+    sent = 2
+    while metric(job, "fraud_stream_spool_full") == 0:
+        send(kafka, [good(number) for number in range(sent + 1, sent + 1_001)])
+        sent += 1_000
+        wait_until(partial(is_decided_or_full, job, sent), job.check)
+    assert not job.is_ready()
+    assert metric(job, "fraud_stream_archive_errors_total") > 0
+    delta.unlink()
+    shutil.move(tmp_path / "away", delta)
+    wait_until(lambda: len(decided(job)) == sent and job.is_ready(), job.check)
+    job.stop()
