@@ -16,7 +16,7 @@ from confluent_kafka import TopicPartition as Position
 from fraud.contracts import SCORED
 from fraud.contracts.wire import EARLIEST
 from fraud.errors import Unavailable
-from jobs.stream.large import MOST_UNPACKED, SIZE
+from jobs.stream.large import MOST_UNPACKED, SIZE, UNKNOWN_SIZE
 from jobs.stream.offsets import Range
 
 PATIENCE_S: Final = 30.0
@@ -162,7 +162,7 @@ def _unreadable(wanted: Range, offset: int, time: datetime) -> dict[str, Any]:
         "partition": wanted.partition,
         "offset": offset,
         "timestamp": time,
-        SIZE.name: MOST_UNPACKED + 1,
+        SIZE.name: UNKNOWN_SIZE,
     }
 
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fraud.contracts import MOST_RECORD, parse_input
+from fraud.contracts import MOST_RECORD, TOO_LARGE, parse_input
 from fraud.contracts.wire import EARLIEST
 from fraud.errors import BadRecord
 from fraud.log import rows
@@ -24,6 +24,8 @@ MOST_RAW: Final = 1_048_576
 """Bytes of a refused record and of its key that are kept; only compressed ones can be longer."""
 MOST_UNPACKED: Final = 100_000_000
 """Bytes to which a zstd batch of Kafka may unpack where it is read carefully; see DECISIONS.md, 50."""
+UNKNOWN_SIZE: Final = 2**62
+"""Size of a record that would unpack to more than that."""
 SIZE: Final = pa.field("size", pa.int64())
 """Column of batches that were read carefully: bytes of key and value."""
 KEY_STUB: Final = 1_000
@@ -89,8 +91,6 @@ class LargeRecords:
     def _letter(self, row: dict[str, Any], size: int, now: datetime) -> dict[str, Any]:
         reason, detail = refusal_of(row["topic"], size)
         raw, key = row["value"] or b"", row["key"]
-        if size > MOST_UNPACKED and not raw:
-            detail = f"it would unpack to over {MOST_UNPACKED:,} bytes and lies in Kafka alone"
         if len(raw) > MOST_RAW:
             detail += f"; the first {MOST_RAW:,} bytes are kept"
         return {
@@ -125,6 +125,8 @@ def without_written(table: pa.Table) -> pa.Table:
 
 def refusal_of(topic: str, size: int) -> tuple[str, str]:
     """Say why a large record is refused: reason and detail."""
+    if size == UNKNOWN_SIZE:
+        return TOO_LARGE, f"it would unpack to over {MOST_UNPACKED:,} bytes and lies in Kafka alone"
     try:
         parse_input(topic, None, size)
     except BadRecord as error:

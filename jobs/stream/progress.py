@@ -81,7 +81,8 @@ class Progress:
         """Take the store on for a checkpoint; who held it before is fenced off by now."""
         checkpoint = self.check()
         found = self._store.watermark()
-        self._query_id, self._generation, self._token, self._mark = query_id, generation, token, found
+        self._query_id, self._generation, self._token = query_id, generation, token
+        self._mark = self._sent = found
         if found is None and checkpoint.committed >= 0:
             log.warning(
                 "the feature store has no watermark, as one of an earlier release: it is taken to be as new "

@@ -24,7 +24,7 @@ from fraud.features.events import events_of_labels, events_of_transactions
 from fraud.log import rows
 from fraud.log.arrival import raise_times
 from jobs.stream.context import TaskContext
-from jobs.stream.large import LargeRecords, sizes_of
+from jobs.stream.large import LargeRecords, refusal_of, sizes_of
 from jobs.stream.parcels import in_arrival_order, send
 from jobs.stream.stopwatch import Stopwatch
 
@@ -103,8 +103,11 @@ def validate(
             if topic != SCORED:  # counted already: the scoring service looked when it came
                 arrivals.check(i, record)
         except BadRecord as error:
+            reason, detail = error.reason, error.detail
+            if reason == TOO_LARGE:
+                reason, detail = refusal_of(topic, found_sizes[i])
             kept = raw if raw is not None or error.reason == TOO_LARGE else b""
-            letters.append((error.reason, error.detail, text_of(keys[i].as_py()), kept))
+            letters.append((reason, detail, text_of(keys[i].as_py()), kept))
             where[rows.DEAD_LETTER].append(i)
         else:
             if isinstance(record, Label):
