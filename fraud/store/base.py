@@ -65,7 +65,8 @@ class FeatureStore(Protocol):
         Fenced
             When ``token`` is no longer the newest.
         BadState
-            When the store has another watermark than ``before``: it was emptied, or set back.
+            When the store has another watermark than ``before``, or than the new one, which an attempt
+            whose answer was lost may have written: it was emptied, or set back.
         """
 
     def read(self, entity: str, keys: Sequence[float], epoch: Epoch) -> list[bytes | None]:

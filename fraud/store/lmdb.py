@@ -129,7 +129,7 @@ class LmdbStore:
         with self._begin(write=True, db=self._meta) as txn:
             self._check(txn, token)
             found = Watermark.decode(txn.get(_WATERMARK))
-            if found != before:
+            if found not in (before, watermark):
                 raise set_back(found, before)
             txn.put(_WATERMARK, watermark.encode())
 

@@ -89,7 +89,7 @@ ADVANCE: Final = (
     _FENCE
     + """
 local found = redis.call('HGET', KEYS[1], 'watermark') or ''
-if found ~= ARGV[2] then return {'set back', found} end
+if found ~= ARGV[2] and found ~= ARGV[3] then return {'set back', found} end
 redis.call('HSET', KEYS[1], 'watermark', ARGV[3])
 return {'ok', 1}
 """

@@ -272,7 +272,5 @@ def main() -> None:
         sys.exit(f"error: {error}")
 
 
-
-
 if __name__ == "__main__":
     main()

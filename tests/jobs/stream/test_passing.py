@@ -32,6 +32,7 @@ def test_what_a_disk_or_a_part_causes_passes(cause: str) -> None:
         "ValueError: a defect",
         "java.lang.OutOfMemoryError: Java heap space",
         "fraud.errors.BadState: written with another layout",
+        "fraud.errors.Unavailable: away\nfraud.errors.BadState: the feature store was emptied",
     ],
 )
 def test_everything_else_ends_the_job(cause: str) -> None:

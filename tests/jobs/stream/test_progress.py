@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -214,6 +215,52 @@ def test_a_store_that_is_emptied_while_the_stream_runs_stops_it(stream: Stream, 
         progress.after(1)
     with pytest.raises(Fenced):
         progress.before()
+
+
+class Losing:
+    """A store whose answer to the next watermark is lost on its way, after or before it was written."""
+
+    def __init__(self, store: FeatureStore) -> None:
+        self._store = store
+        self.loses: str = ""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def advance(self, mark: Watermark, before: Watermark | None, token: int) -> None:
+        loses, self.loses = self.loses, ""
+        if loses != "before":
+            self._store.advance(mark, before, token)
+        if loses:
+            raise Unavailable("the feature store does not answer")
+
+
+@pytest.mark.parametrize("loses", ["before", "after"])
+def test_a_watermark_whose_answer_was_lost_lets_the_micro_batch_run_again(
+    stream: Stream, store: FeatureStore, loses: str
+) -> None:
+    losing: Any = Losing(store)
+    progress = stream.start(losing)
+    stream.run(progress, 0)
+    losing.loses = loses
+    with pytest.raises(Unavailable):
+        stream.run(progress, 1)
+    stream.run(progress, 1, 2)
+    mark = store.watermark()
+    assert mark is not None
+    assert mark.epoch == Epoch(1, 2)
+
+
+def test_a_watermark_sent_twice_is_written_once(stream: Stream, store: FeatureStore) -> None:
+    """As a client does that got no answer to the first try."""
+    stream.run(stream.start(store), 0)
+    before, token = store.watermark(), store.acquire("test")
+    mark = Watermark(stream.query, Epoch(1, 1))
+    store.advance(mark, before, token)
+    store.advance(mark, before, token)
+    assert store.watermark() == mark
+    with pytest.raises(BadState, match="emptied or replaced"):
+        store.advance(Watermark(stream.query, Epoch(1, 3)), Watermark(stream.query, Epoch(1, 2)), token)
 
 
 def test_a_store_that_another_driver_took_is_not_marked(stream: Stream, store: FeatureStore) -> None:
