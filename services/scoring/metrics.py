@@ -58,6 +58,8 @@ LABELS_PENDING: Final = Gauge("fraud_scoring_labels_pending", "Labels that wait 
 LABELS_EXPIRED: Final = Counter(
     "fraud_scoring_labels_expired_total", "Kept labels that became dead letters, by reason.", ["reason"]
 )
+for _reason in ("unknown_transaction", "invalid_label"):
+    LABELS_EXPIRED.labels(_reason)  # it begins at 0: Prometheus does not see the step of one that begins at 1
 MODEL_INFO: Final = Gauge(
     "fraud_scoring_model_info", "1 for the model in use.", ["model", "version", "is_fast"]
 )

@@ -16,6 +16,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from fraud.http import server as _server  # noqa: F401  registers
 from fraud.model import metrics as _model  # noqa: F401  registers
+from fraud.runtime import threads as _threads  # noqa: F401
 from fraud.tools.dashboards.boards import BOARDS
 from fraud.tools.dashboards.main import FOLDER, render
 from jobs.drift import report as drift
@@ -89,6 +90,13 @@ def test_no_rule_and_no_panel_looks_at_what_nothing_exports() -> None:
     used = [(where, name) for where, expression in expressions() for name in NAMES.findall(expression)]
     assert len(used) > 50
     assert [(where, name) for where, name in used if name not in known] == []
+
+
+def test_a_rare_event_has_its_series_before_it_happens() -> None:
+    """The step from nothing to 1 is no increase."""
+    for reason in ("unknown_transaction", "invalid_label"):
+        found = REGISTRY.get_sample_value("fraud_scoring_labels_expired_total", {"reason": reason})
+        assert found is not None
 
 
 def test_labels_have_few_values() -> None:
