@@ -33,7 +33,16 @@ from tests.load.clients import ApiClients, KafkaClient, Load
 from tests.services.predictor.conftest import Registry, make_model
 
 TARGETS: Final = ("broker", "stream", "scoring", "predictor", "mlflow", "console")
-PORTS: Final = "kafka kafka_controller mlflow predictor canary scoring console stream_metrics".split()
+PORTS: Final = [
+    "kafka",
+    "kafka_controller",
+    "mlflow",
+    "predictor",
+    "canary",
+    "scoring",
+    "console",
+    "stream_metrics",
+]
 PAUSE_S: Final = (1.0, 8.0)
 CALM_S: Final = (3.0, 12.0)
 """Between two strikes, once all parts are ready again."""

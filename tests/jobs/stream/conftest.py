@@ -12,7 +12,7 @@ from tests.fraud.store.conftest import new_url, redis_server, url
 
 __all__ = ["new_url", "redis_server", "url"]
 
-PORTS = "kafka kafka_controller mlflow predictor canary scoring console stream_metrics".split()
+PORTS = ["kafka", "kafka_controller", "mlflow", "predictor", "canary", "scoring", "console", "stream_metrics"]
 
 
 @pytest.fixture
