@@ -17,12 +17,12 @@ from confluent_kafka import Consumer
 from confluent_kafka import TopicPartition as Position
 from deltalake import DeltaTable
 
-from fraud.store import Kind, open_store
+from fraud.features.codec import counted
+from fraud.store import DEFAULT_ENTITIES, open_store
 from fraud.tools.demo.ledger import count_delta
 from jobs.parity.compare import compare
 from jobs.replay.rebuild import rebuild
 from jobs.stream.settings import StreamSettings
-from services.scoring.fold import counted
 
 EXAMPLES: Final = 3
 _MOMENTS: Final = ("processed_at", "epoch")
@@ -175,10 +175,10 @@ def _compare_store(stream: StreamSettings, scratch: Path) -> tuple[int, int]:
     rebuild(stream, url)
     differing = transactions = 0
     with open_store(stream.store) as live, open_store(url) as made:
-        for kind in Kind:
-            states, wanted = ({key: bytes(of) for key, of in one.scan(kind)} for one in (live, made))
+        for entity in DEFAULT_ENTITIES:
+            states, wanted = ({key: bytes(of) for key, of in one.scan(entity)} for one in (live, made))
             differing += sum(states.get(key) != wanted.get(key) for key in states.keys() | wanted.keys())
-            if kind is Kind.USER:
+            if entity == DEFAULT_ENTITIES[0]:
                 transactions = sum(counted(state) for state in states.values())
     return differing, transactions
 

@@ -33,16 +33,7 @@ from tests.load.clients import ApiClients, KafkaClient, Load
 from tests.services.predictor.conftest import Registry, make_model
 
 TARGETS: Final = ("broker", "stream", "scoring", "predictor", "mlflow", "console")
-PORTS: Final = [
-    "kafka",
-    "kafka_controller",
-    "mlflow",
-    "predictor",
-    "canary",
-    "scoring",
-    "console",
-    "stream_metrics",
-]
+PORTS: Final = ("kafka", "kafka_controller", "mlflow", "predictor", "scoring", "console", "stream_metrics")
 PAUSE_S: Final = (1.0, 8.0)
 CALM_S: Final = (3.0, 12.0)
 """Between two strikes, once all parts are ready again."""
@@ -126,6 +117,7 @@ def begin(home: Path) -> tuple[LocalSettings, dict[str, str]]:
     shutil.rmtree(home, ignore_errors=True)
     settings = LocalSettings(
         home=home,
+        canary_port=0,
         kafka_heap_mb=384,
         **dict.fromkeys([f"{name}_port" for name in PORTS], 0),
     )
