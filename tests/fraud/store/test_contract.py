@@ -211,16 +211,17 @@ def test_a_watermark_is_written_over_the_one_before_it_by_the_newest_writer_alon
     store: FeatureStore,
 ) -> None:
     token = store.acquire("test")
-    first, second = Watermark("q", Epoch(1, 0), "{}"), Watermark("q", Epoch(1, 1), "{}")
+    first, second, third = (Watermark("q", Epoch(1, batch), "{}") for batch in range(3))
     assert store.watermark() is None
     store.advance(first, None, token)
     store.advance(second, first, token)
+    store.advance(second, first, token)  # a client that got no answer to its first try
     with pytest.raises(
         BadState, match=r"knows micro-batch 1 of generation 1, not micro-batch 0 .*rebuild-store"
     ):
-        store.advance(second, first, token)
+        store.advance(third, first, token)
     with pytest.raises(BadState, match="not no micro-batch"):
-        store.advance(second, None, token)
+        store.advance(third, None, token)
     store.acquire("newer")
     with pytest.raises(Fenced, match="newer"):
         store.advance(first, second, token)

@@ -251,18 +251,6 @@ def test_a_watermark_whose_answer_was_lost_lets_the_micro_batch_run_again(
     assert mark.epoch == Epoch(1, 2)
 
 
-def test_a_watermark_sent_twice_is_written_once(stream: Stream, store: FeatureStore) -> None:
-    """As a client does that got no answer to the first try."""
-    stream.run(stream.start(store), 0)
-    before, token = store.watermark(), store.acquire("test")
-    mark = Watermark(stream.query, Epoch(1, 1))
-    store.advance(mark, before, token)
-    store.advance(mark, before, token)
-    assert store.watermark() == mark
-    with pytest.raises(BadState, match="emptied or replaced"):
-        store.advance(Watermark(stream.query, Epoch(1, 3)), Watermark(stream.query, Epoch(1, 2)), token)
-
-
 def test_a_store_that_another_driver_took_is_not_marked(stream: Stream, store: FeatureStore) -> None:
     progress = stream.start(store)
     stream.plan(0)
