@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fraud.cli import COMMANDS
-from tests.edges import edges, imports_of, modules, our_imports, room_of
+from tests.edges import OURS, edges, imports_of, modules, our_imports, room_of
 
 ROOT = Path(__file__).parent.parent
 TOP_LEVEL = {
@@ -46,6 +46,10 @@ ENGINES = {
     "airflow": set[str](),
 }
 """Heavy libraries, and the rooms that may import them: an image without one must not need it."""
+PATCHED: dict[str, str] = {
+    "tests/fraud/log/test_archive.py": "the driver's lock of a micro-batch is tried without a Spark session",
+}
+"""Test files that replace a part of the code under test, and why they cannot be given it instead."""
 FORBIDDEN = {"utils", "helpers", "common", "misc", "manager"}
 
 
@@ -145,6 +149,71 @@ def test_the_architecture_names_every_room_of_the_library() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     rooms = {room.removeprefix("fraud.") for room in LAYER} - {"__main__"}
     assert [room for room in rooms if f"`{room}`" not in text] == []
+
+
+def patches_of(tree: ast.AST) -> list[str]:
+    """List what replaces a part of the code under test behind its back; the environment may be set."""
+    found = []
+    ours = {
+        alias.asname or alias.name.split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+        if (getattr(node, "module", None) or alias.name).split(".")[0] in OURS
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
+            is_patch = any(name.split(".")[0] == "mock" or name == "unittest.mock" for name in names)
+        elif isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            is_patch = name in {"setattr", "delattr", "__setattr__", "patch"}
+        elif isinstance(node, ast.arg):
+            is_patch = node.arg == "mocker"
+        else:
+            is_stored = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del)
+            owner = ast.unparse(node.value) if is_stored else "self"
+            is_private = is_stored and node.attr.startswith("_") and owner not in {"self", "cls"}
+            is_patch = is_private or owner.split(".")[0] in ours
+        if is_patch:
+            found.append(f"line {getattr(node, 'lineno', 0)}: {ast.unparse(node)}")
+    return found
+
+
+@pytest.mark.parametrize("path", python_files("tests"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_test_gives_the_code_its_parts_and_patches_none(path: Path) -> None:
+    found = patches_of(ast.parse(path.read_text()))
+    assert bool(found) == (str(path.relative_to(ROOT)) in PATCHED), found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "monkeypatch.setattr(module, 'NAME', 1)",
+        "monkeypatch.delattr('module.name')",
+        "setattr(module, 'NAME', 1)",
+        "from unittest import mock",
+        "from unittest.mock import patch",
+        "import unittest.mock as m",
+        "def test(mocker): ...",
+        "service._kafka = 1",
+        "service.a._b, x = 1, 2",
+        "del service._kafka",
+        "from fraud.local import platform\nplatform.PARTS = ()",
+        "from services.scoring.scorer import Scorer\nScorer.score = None",
+        "object.__setattr__(service, 'kafka', 1)",
+    ],
+)
+def test_a_patch_is_found(text: str) -> None:
+    assert patches_of(ast.parse(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["monkeypatch.setenv('A', '1')", "monkeypatch.chdir(path)", "self._calls = []", "server.fails = True"],
+)
+def test_what_is_no_patch_is_allowed(text: str) -> None:
+    assert patches_of(ast.parse(text)) == []
 
 
 def test_no_file_over_five_megabytes_is_tracked() -> None:

@@ -1,9 +1,16 @@
 """Sending to Kafka with an answer: whether the brokers have each record."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from confluent_kafka import KafkaException, Producer
+
+
+class Sender(Protocol):
+    """Takes messages and says which ones are safe."""
+
+    def send(self, messages: Sequence[tuple[str, str, bytes]]) -> list[bool]:
+        """Send (topic, key, value); returns, for each, whether the brokers have it."""
 
 
 class Kafka:

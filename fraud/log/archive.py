@@ -11,7 +11,7 @@ import json
 import logging
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,13 +93,25 @@ class Archive:
         Path or URI under which the tables lie.
     options
         Access to the object store, under delta-rs' names.
+    write, remove
+        Append to a table; remove the folder of a micro-batch.
     """
 
-    def __init__(self, spool: Path, checkpoint: Path, delta: str, options: dict[str, str]) -> None:
+    def __init__(
+        self,
+        spool: Path,
+        checkpoint: Path,
+        delta: str,
+        options: dict[str, str],
+        *,
+        write: Callable[..., None] = write_deltalake,
+        remove: Callable[[Path], None] = shutil.rmtree,
+    ) -> None:
         self._spool = spool
         self._checkpoint = checkpoint
         self._delta = delta.rstrip("/")
         self._options = options
+        self._write_table, self._remove = write, remove
         self._plan_file = spool / "plan.json"
         spool.mkdir(parents=True, exist_ok=True)
 
@@ -134,7 +146,7 @@ class Archive:
         try:
             for folder in plan.folders:
                 if (self._spool / folder).exists():
-                    shutil.rmtree(self._spool / folder)
+                    self._remove(self._spool / folder)
         except OSError as error:  # the plan stays open: what is still there must not be archived by another
             log.warning("an archived micro-batch cannot be removed from the spool yet: %s", error)
             return 0
@@ -198,7 +210,7 @@ class Archive:
                 return
 
     def _write(self, uri: str, found: dataset.Scanner, plan: Plan) -> None:
-        write_deltalake(
+        self._write_table(
             uri,
             found.to_reader(),
             mode="append",

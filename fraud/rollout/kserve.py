@@ -30,6 +30,8 @@ class KServe:
     ----------
     settings
         Which service, in which namespace.
+    api
+        Client of the cluster's API; default: that of :func:`fraud.runtime.cluster.connect`.
 
     Raises
     ------
@@ -37,11 +39,11 @@ class KServe:
         When there is no cluster to speak to.
     """
 
-    def __init__(self, settings: RolloutSettings) -> None:
+    def __init__(self, settings: RolloutSettings, api: client.ApiClient | None = None) -> None:
         self._settings = settings
-        self._namespace = connect(settings.namespace)
-        self._services = client.CustomObjectsApi()
-        self._pods = client.CoreV1Api()
+        self._namespace = settings.namespace if api else connect(settings.namespace)
+        self._services = client.CustomObjectsApi(api)
+        self._pods = client.CoreV1Api(api)
 
     def servers(self) -> list[str]:
         """See :class:`fraud.rollout.places.Place`."""

@@ -39,6 +39,8 @@ class Watch:
         Wait after a look, seconds.
     first_retry_s, backoff_max_s
         Wait after the first of several failures, which doubles, and the longest.
+    stopping
+        Set when it is to end.
     """
 
     def __init__(
@@ -49,10 +51,11 @@ class Watch:
         *,
         first_retry_s: float = 0.5,
         backoff_max_s: float = 30.0,
+        stopping: threading.Event | None = None,
     ) -> None:
         self._name, self._act, self._every_s = name, look, every_s
         self._first_retry_s, self._backoff_max_s = first_retry_s, backoff_max_s
-        self._stopping = threading.Event()
+        self._stopping = stopping or threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._count = FAILURES.labels(name)
         self._row = FAILED_IN_A_ROW.labels(name)

@@ -35,7 +35,6 @@ from fraud.store.watermark import Watermark, set_back
 GROUP: Final = 500
 """States in one atomic step; the server answers nobody else meanwhile (about 15 ms)."""
 FLUSH_MS: Final = 3_000
-"""How long replicas may take to have all that was written, milliseconds."""
 
 ALL_SCRIPTS: Final = (*scripts.ALL, *answer_scripts.ALL)
 
@@ -51,6 +50,8 @@ class RedisStore:
         option of the client under its own name, e.g. ``socket_timeout=2`` (seconds).
     entities
         Whose states it keeps.
+    flush_ms
+        How long replicas may take to have all that was written, milliseconds.
 
     Raises
     ------
@@ -60,9 +61,12 @@ class RedisStore:
         When the server does not answer.
     """
 
-    def __init__(self, url: str, entities: Sequence[str] = DEFAULT_ENTITIES) -> None:
+    def __init__(
+        self, url: str, entities: Sequence[str] = DEFAULT_ENTITIES, flush_ms: int = FLUSH_MS
+    ) -> None:
         self.entities = tuple(entities)
         self._server = connect(url)
+        self._flush_ms = flush_ms
         self._client = self._server.client
         self._meta = f"{self._server.prefix}:meta"
         self._newest = {entity: f"{self._server.prefix}:newest:{entity}" for entity in self.entities}
@@ -185,12 +189,13 @@ class RedisStore:
         with self._server.answering(), self._client.pipeline(transaction=False) as pipe:
             # WAIT speaks of its own connection's writes; this one comes after all others.
             pipe.hincrby(self._meta, "flushes", 1)
-            pipe.wait(self._server.replicas, FLUSH_MS)
+            pipe.wait(self._server.replicas, self._flush_ms)
             reached = pipe.execute()[1]
         if reached < self._server.replicas:
             raise Unavailable(
                 f"{reached} of {self._server.replicas} replicas of the feature store at {self._server.where} "
-                f"have what was written {FLUSH_MS} ms ago; bring them back, or lower `replicas` in its URL"
+                f"have what was written {self._flush_ms} ms ago; bring them back, or lower `replicas` in "
+                "its URL"
             )
 
     def stored(self, entity: str, keys: Sequence[float]) -> list[bytes | None]:

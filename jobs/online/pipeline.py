@@ -19,7 +19,7 @@ from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.learn.calibrate import calibrate
 from fraud.learn.evaluation_settings import GateSettings
-from fraud.learn.examples import Examples, build_examples, forward_folds, in_words
+from fraud.learn.examples import Bools, Examples, build_examples, forward_folds, in_words
 from fraud.learn.fit import margins
 from fraud.learn.gate import Verdict, judge
 from fraud.learn.measure import measure
@@ -29,7 +29,7 @@ from fraud.learn.thresholds import choose_thresholds, costs_of
 from fraud.learn.training import EXAMPLE_ROWS, describe_distribution
 from fraud.model import flavor
 from fraud.model.aliases import CHALLENGER, CHAMPION, GATE, GATE_REASONS, TRAINED_UNTIL
-from fraud.model.card import ModelCard, ScoringModel
+from fraud.model.card import Floats, Isotonic, ModelCard, ScoringModel, Sigmoid
 from fraud.model.publish import Report, publish
 from fraud.model.registry import ModelVersions, open_registry
 from jobs.online.labels import take_labels
@@ -132,7 +132,13 @@ def moments(examples: Examples, settings: OnlineSettings) -> tuple[int, Examples
     return learnt_us, examples.take(rows)
 
 
-def grow(champion: ScoringModel, known: Examples, learnt_us: int, settings: OnlineSettings) -> ScoringModel:
+def grow(
+    champion: ScoringModel,
+    known: Examples,
+    learnt_us: int,
+    settings: OnlineSettings,
+    calibrated: Callable[[Floats, Bools], Sigmoid | Isotonic] = calibrate,
+) -> ScoringModel:
     """Make the challenger: the champion's trees and new ones, calibrated, with thresholds.
 
     Calibration and thresholds come from the newest part of the window that is ripe at ``learnt_us`` (of the
@@ -148,7 +154,7 @@ def grow(champion: ScoringModel, known: Examples, learnt_us: int, settings: Onli
     fold = forward_folds(ripe, 1, HELD)[0]
     held = ripe.take(fold.held)
     unseen = margins(learner.learn(ripe.take(fold.fit)), held.vectors, settings.threads)
-    calibration = calibrate(unseen, held.is_fraud)
+    calibration = calibrated(unseen, held.is_fraud)
     probability = calibration.apply(unseen)
     card = ModelCard(
         features_version=FEATURES_VERSION,

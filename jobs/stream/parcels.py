@@ -30,7 +30,7 @@ BYTES: Final = 16_000_000
 Stages = list[dict[str, float]]
 
 
-def send(table: pa.Table, to: NDArray[Any], stages: Stages) -> Iterator[pa.RecordBatch]:
+def send(table: pa.Table, to: NDArray[Any], stages: Stages, most: int = ROWS) -> Iterator[pa.RecordBatch]:
     """Pack a table by the tasks that its rows go to.
 
     Parameters
@@ -41,11 +41,13 @@ def send(table: pa.Table, to: NDArray[Any], stages: Stages) -> Iterator[pa.Recor
         [rows] number of the task.
     stages
         Seconds by stage, of the tasks that these rows have been through.
+    most
+        Rows of a parcel.
     """
     said: str | None = json.dumps(stages)
     for task in np.unique(to).tolist():
         part = table.take(pa.array(np.flatnonzero(to == task)))
-        step = min(ROWS, max(1, part.num_rows * BYTES // max(part.nbytes, 1)))
+        step = min(most, max(1, part.num_rows * BYTES // max(part.nbytes, 1)))
         for first in range(0, part.num_rows, step):
             parcel = _to_bytes(part.slice(first, step))
             yield pa.RecordBatch.from_pylist([{"to": task, "stages": said, "parcel": parcel}], PARCELS)

@@ -4,7 +4,7 @@ from typing import Final
 
 from fraud.contracts import LABELS, Decision, Label
 from fraud.errors import Unavailable
-from fraud.kafka.delivery import Kafka
+from fraud.kafka.delivery import Sender
 from services.console import metrics
 from services.console.live import Live, now
 
@@ -23,7 +23,7 @@ class Verdicts:
         Shows them at once.
     """
 
-    def __init__(self, kafka: Kafka, live: Live) -> None:
+    def __init__(self, kafka: Sender, live: Live) -> None:
         self._kafka, self._live = kafka, live
 
     def give(self, decision: Decision, client: str, *, is_fraud: bool) -> Label:

@@ -37,15 +37,22 @@ class Canary:
     ----------
     settings
         Of this model server; ``model`` names the registered model.
+    transport
+        The way to the other model server; default: a network.
     """
 
-    def __init__(self, settings: PredictorSettings) -> None:
+    def __init__(
+        self, settings: PredictorSettings, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         self.share: Share | None = None
         self._registered = settings.model.removeprefix("models:/").partition("@")[0]
         self._settings = settings
         self._breaker = CircuitBreaker(FAILURES, COOLDOWN_S)
         self._http = httpx.AsyncClient(
-            base_url=settings.canary_url, timeout=settings.canary_timeout_s, trust_env=False
+            base_url=settings.canary_url,
+            timeout=settings.canary_timeout_s,
+            trust_env=False,
+            transport=transport,
         )
         self._path = f"/v2/models/{settings.name}/infer"
         self._watch = Watch("canary", self.look, settings.reload_s)

@@ -20,7 +20,7 @@ from fraud.contracts.wire import EventTime, Identifier
 from fraud.errors import BadRecord, Unavailable
 from fraud.http.access import ANYONE
 from fraud.http.problems import Problem, of_record
-from fraud.kafka.delivery import Kafka
+from fraud.kafka.delivery import Sender
 from services.scoring import metrics
 from services.scoring.pending import PendingLabel, PendingLabels
 from services.scoring.records import now
@@ -81,7 +81,7 @@ class Labels:
         Of the service: where it looks transactions up, and which labels it keeps.
     """
 
-    def __init__(self, scorer: Scorer, kafka: Kafka, settings: ScoringSettings) -> None:
+    def __init__(self, scorer: Scorer, kafka: Sender, settings: ScoringSettings) -> None:
         self._scorer, self._kafka, self._most_ahead_s = scorer, kafka, settings.most_ahead_s
         self._keep_s = settings.pending_days * 86_400.0
         self._tables = (

@@ -15,7 +15,7 @@ import orjson
 
 from fraud.contracts import ALERTS, DECISIONS, SCORED, TRANSACTIONS, Outcome
 from fraud.errors import Unavailable
-from fraud.kafka.delivery import Kafka
+from fraud.kafka.delivery import Sender
 from fraud.runtime.threads import Watch
 from fraud.store import FeatureStore
 from services.scoring import metrics
@@ -40,7 +40,7 @@ class Outbox:
         Takes the records.
     """
 
-    def __init__(self, settings: ScoringSettings, store: FeatureStore, kafka: Kafka) -> None:
+    def __init__(self, settings: ScoringSettings, store: FeatureStore, kafka: Sender) -> None:
         self._settings = settings
         self._store = store
         self._answers = store.answers()
@@ -124,7 +124,7 @@ def messages_of(record: bytes) -> list[tuple[str, str, bytes]]:
     return found
 
 
-def hand_to_stream(kafka: Kafka, user_id: str, raw: bytes) -> None:
+def hand_to_stream(kafka: Sender, user_id: str, raw: bytes) -> None:
     """Let the stream count a transaction that the store could not take.
 
     Raises

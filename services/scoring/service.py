@@ -14,7 +14,7 @@ from fraud.decide.rules import RuleFile
 from fraud.errors import BadRecord, BadState, Unavailable
 from fraud.features.passes import PASSES, Passes, age_columns, entity_names, feature_names
 from fraud.http.problems import Problem, of_record
-from fraud.kafka.delivery import Kafka
+from fraud.kafka.delivery import Kafka, Sender
 from fraud.model.breaker import CircuitBreaker
 from fraud.runtime.threads import Watch, gone
 from fraud.store import FeatureStore, open_store
@@ -42,7 +42,7 @@ class Service:
     ----------
     settings
         Of the service.
-    model, challenger
+    model, challenger, kafka, rules
         By default those of the settings.
     passes
         Whose states it folds, and what it computes.
@@ -59,15 +59,20 @@ class Service:
         model: Model | None = None,
         challenger: Model | None = None,
         passes: Passes = PASSES,
+        *,
+        kafka: Sender | None = None,
+        rules: RuleFile | None = None,
     ) -> None:
         self.settings = settings
         self._names, self._ages = feature_names(passes), age_columns(passes)
         self.model = model or open_model(settings)
-        self.rules = RuleFile(settings.rules_file)
+        self.rules = rules or RuleFile(settings.rules_file)
         self.store: FeatureStore = open_store(
             hurried(settings.store_url, settings.store_timeout_s), entity_names(passes)
         )
-        self.kafka = Kafka(settings.kafka_bootstrap, settings.kafka_options, settings.kafka_timeout_s)
+        self.kafka = kafka or Kafka(
+            settings.kafka_bootstrap, settings.kafka_options, settings.kafka_timeout_s
+        )
         self.lab = open_lab(settings, challenger)
         self.decider = Decider(
             self.model, self.rules, with_reasons=settings.reasons, lab=self.lab, names=self._names

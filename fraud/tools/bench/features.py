@@ -8,6 +8,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -45,6 +46,8 @@ class Sizes:
     growth: tuple[int, ...]
     """Numbers of users whose states are there."""
     repeats: int
+    micro_batch: int = MICRO_BATCH
+    """Rows of a micro-batch."""
 
 
 QUICK: Final = Sizes(200_000, 20_000, 4_000, 100_000, (10_000, 30_000, 100_000), 3)
@@ -109,12 +112,13 @@ def measure_features(sizes: Sizes, tell: Callable[[str], None]) -> FoldReport:
         "user": ("bursts of 200 in minutes", draw_bursts(stream, BURST)),
         "merchant": ("one merchant, a week", draw_busy_merchant(stream)),
     }
+    fold_micro_batches = partial(_fold_micro_batches, rows=sizes.micro_batch)
     for entity in (USER, MERCHANT):
         fold_events(entity, stream[:1000], {})  # compiles
         works: list[tuple[str, Floats, Callable[[Entity, Floats], None]]] = [
             ("stream, new states", stream, _fold_vectors),
             ("stream, states stored", stream, _fold_and_store),
-            ("micro-batches, states loaded and stored", stream, _fold_micro_batches),
+            ("micro-batches, states loaded and stored", stream, fold_micro_batches),
             ("stream with labels, new states", traffic.with_labels, _fold_vectors),
             (f"{extremes[entity.name][0]}, new states", extremes[entity.name][1], _fold_vectors),
         ]
@@ -128,7 +132,7 @@ def measure_features(sizes: Sizes, tell: Callable[[str], None]) -> FoldReport:
         report.checked[entity.name] = checked
     for users in sizes.growth:
         tell(f"growth: {users:,} users")
-        report.growth.append(_measure_growth(users))
+        report.growth.append(_measure_growth(users, sizes.micro_batch))
     return report
 
 
@@ -166,10 +170,10 @@ def _fold_and_store(entity: Entity, events: Floats) -> None:
     fold_events(entity, events, {})
 
 
-def _fold_micro_batches(entity: Entity, events: Floats) -> None:
+def _fold_micro_batches(entity: Entity, events: Floats, rows: int) -> None:
     states: dict[float, bytes | None] = {}
-    for first in range(0, len(events), MICRO_BATCH):
-        states |= fold_events(entity, events[first : first + MICRO_BATCH], states).states
+    for first in range(0, len(events), rows):
+        states |= fold_events(entity, events[first : first + rows], states).states
 
 
 def _measure_plain(entity: Entity, events: Floats) -> tuple[Rate, int]:
@@ -205,19 +209,19 @@ def _ranks(keys: Floats) -> Iterator[int]:
         yield seen[key]
 
 
-def _measure_growth(users: int) -> Rate:
+def _measure_growth(users: int, rows: int) -> Rate:
     """Fold micro-batches of the simulator's traffic where each of so many users has a state already."""
-    traffic = draw_traffic(5 * MICRO_BATCH, users, 10_000, days=14)
+    traffic = draw_traffic(5 * rows, users, 10_000, days=14)
     states: dict[float, bytes | None] = {}
-    for part in draw_history(traffic, PAST, 10 * MICRO_BATCH):
+    for part in draw_history(traffic, PAST, 10 * rows):
         states |= fold_events(USER, part, states).states
     stream = traffic.transactions
     seconds = []
-    for first in range(0, len(stream), MICRO_BATCH):
+    for first in range(0, len(stream), rows):
         gc.collect()
         started = time.process_time()
-        states |= fold_events(USER, stream[first : first + MICRO_BATCH], states).states
+        states |= fold_events(USER, stream[first : first + rows], states).states
         seconds.append(time.process_time() - started)
     work = "micro-batches, states loaded and stored"
-    rate = _make_rate(USER, work, "fold", stream[:MICRO_BATCH], seconds)
+    rate = _make_rate(USER, work, "fold", stream[:rows], seconds)
     return replace(rate, entities=len(states), touched=rate.entities)

@@ -12,66 +12,64 @@ from fraud.local import jars, trust
 from fraud.local.java import java_home
 
 
-@pytest.fixture
-def fake_resolver(monkeypatch, tmp_path):
-    """The resolver replaced by one that writes three jars; returns the list of its calls."""
-    calls = []
+class Resolver:
+    def __init__(self):
+        self.calls = []
 
-    def resolve(packages, ivy, _tell):
-        calls.append(tuple(packages))
+    def __call__(self, packages, ivy, _tell):
+        self.calls.append(tuple(packages))
         (ivy / "jars").mkdir()
         for name in ("a.group_some-thing_2.13-1.0.jar", "com.x_jackson-core-2.13.5.jar", "org.y_z-1.jar"):
             (ivy / "jars" / name).write_text("jar")
 
+
+@pytest.fixture
+def fake_resolver(monkeypatch, tmp_path):
+    """A resolver that writes three jars, and keeps the list of its calls."""
     monkeypatch.delenv("FRAUD_JARS", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "my cache"))
-    monkeypatch.setattr(jars, "_resolve", resolve)
-    return calls
+    return Resolver()
 
 
 def test_jars_are_resolved_once_and_kept(fake_resolver):
-    first = jars.spark_jars(lambda _text: None)
-    assert jars.spark_jars(lambda _text: pytest.fail("nothing is left to tell")) == first
-    assert len(fake_resolver) == 1
+    first = jars.spark_jars(lambda _text: None, fake_resolver)
+    assert jars.spark_jars(lambda _text: pytest.fail("nothing is left to tell"), fake_resolver) == first
+    assert len(fake_resolver.calls) == 1
 
 
 def test_jars_that_spark_brings_are_left_out_of_its_class_path_alone(fake_resolver):
-    names = {jar.name for jar in jars.spark_jars(lambda _text: None)}
+    names = {jar.name for jar in jars.spark_jars(lambda _text: None, fake_resolver)}
     assert names == {"a.group_some-thing_2.13-1.0.jar", "org.y_z-1.jar"}
-    classpath = jars.broker_classpath(lambda _text: None).split(os.pathsep)
+    classpath = jars.broker_classpath(lambda _text: None, fake_resolver).split(os.pathsep)
     assert {path.rsplit("/")[-1].split("-2")[0] for path in classpath} >= {
         "com.x_jackson-core",
         "scala-library",
     }
-    assert len(fake_resolver) == 2
+    assert len(fake_resolver.calls) == 2
 
 
 def test_callers_at_once_resolve_once_and_get_the_same(fake_resolver):
     found = []
     callers = [
-        threading.Thread(target=lambda: found.append(jars.spark_jars(lambda _t: None))) for _ in range(8)
+        threading.Thread(target=lambda: found.append(jars.spark_jars(lambda _t: None, fake_resolver)))
+        for _ in range(8)
     ]
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join()
-    assert len(fake_resolver) == 1
+    assert len(fake_resolver.calls) == 1
     assert len(found) == 8
     assert all(each == found[0] for each in found)
 
 
-@pytest.mark.usefixtures("fake_resolver")
-def test_a_failed_resolution_leaves_nothing_that_passes_for_jars(monkeypatch):
-    good = jars._resolve
-
+def test_a_failed_resolution_leaves_nothing_that_passes_for_jars(fake_resolver):
     def fail(_packages, _ivy, _tell):
         raise Unavailable("no network")
 
-    monkeypatch.setattr(jars, "_resolve", fail)
     with pytest.raises(Unavailable):
-        jars.spark_jars(lambda _text: None)
-    monkeypatch.setattr(jars, "_resolve", good)
-    assert jars.spark_jars(lambda _text: None)
+        jars.spark_jars(lambda _text: None, fail)
+    assert jars.spark_jars(lambda _text: None, fake_resolver)
 
 
 def test_an_unknown_package_is_unavailable_with_the_resolver_s_words(tmp_path):

@@ -1,15 +1,17 @@
 """What is enough to judge, what is bad, and what chance alone must not make bad."""
 
 from collections import Counter
+from http.server import BaseHTTPRequestHandler
 
 import numpy as np
 import pytest
-from kubernetes.client.exceptions import ApiException
+from kubernetes.client import ApiClient, Configuration
 
 from fraud.errors import Unavailable
 from fraud.rollout.kserve import KServe, derive
 from fraud.rollout.measure import Account, Seen, judge, psi
 from fraud.rollout.settings import RolloutSettings
+from tests.fraud.rollout.serving import serving
 
 SETTINGS = RolloutSettings(stage_rows=500)
 INF = float("inf")
@@ -71,16 +73,19 @@ def test_a_server_that_comes_goes_or_starts_anew_takes_nothing_from_the_sums():
     assert min(account.of("1").scores.values()) >= 0
 
 
-def test_a_cluster_that_does_not_answer_is_unavailable(monkeypatch):
-    monkeypatch.setattr("fraud.rollout.kserve.connect", lambda _: "fraud")
-    place = KServe(SETTINGS)
+class Refusing(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_error(500, "etcd is away")
 
-    def refuse(*_, **__):
-        raise ApiException(status=500, reason="etcd is away")
+    def log_message(self, *_):
+        pass
 
-    monkeypatch.setattr(place._pods, "list_namespaced_pod", refuse)
-    with pytest.raises(Unavailable, match="etcd is away"):
-        place.servers()
+
+def test_a_cluster_that_does_not_answer_is_unavailable():
+    with serving(Refusing) as url:
+        place = KServe(SETTINGS.model_copy(update={"namespace": "fraud"}), ApiClient(Configuration(url)))
+        with pytest.raises(Unavailable, match="etcd is away"):
+            place.servers()
 
 
 def test_up_to_the_floor_nothing_is_slow():

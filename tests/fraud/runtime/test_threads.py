@@ -23,6 +23,17 @@ class Looks:
         self.succeeded.set()
 
 
+class Failing(threading.Event):
+    """What no look can do: the loop itself fails."""
+
+    fails = False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if self.fails:
+            raise RuntimeError
+        return super().wait(timeout)
+
+
 @pytest.mark.parametrize(
     "error", [ValueError("x"), MemoryError(), Unavailable("away"), SystemExit(1), GeneratorExit()]
 )
@@ -47,12 +58,14 @@ def test_waits_grow_while_looks_fail_and_shrink_after() -> None:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_thread_that_has_ended_by_itself_is_named_and_one_that_was_stopped_is_not() -> None:
-    lost, stopped = Watch("lost", lambda: None, 0.01), Watch("stopped", lambda: None, 0.01)
+    stopping = Failing()
+    lost = Watch("lost", lambda: None, 0.01, stopping=stopping)
+    stopped = Watch("stopped", lambda: None, 0.01)
     lost.start()
     stopped.start()
     assert gone() == []
     stopped.stop()
-    lost._stopping.wait = None  # type: ignore[method-assign,assignment]  what no look can do: the loop itself fails
+    stopping.fails = True
     wait_until(lambda: gone() == ["lost"], "it is named")
     lost.stop()
     assert gone() == []

@@ -10,6 +10,7 @@ import pytest
 
 from fraud.errors import BadConfig, Unavailable
 from fraud.store import LATEST, Epoch, open_store
+from fraud.store.redis import RedisStore
 
 
 def state(newest_us: float, *rest: float) -> bytes:
@@ -136,11 +137,11 @@ def test_a_wrong_url_is_a_matter_of_configuration(bad: str) -> None:
         open_store(bad)
 
 
-def test_flush_fails_without_the_replicas_that_were_asked_for(
-    own_server: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fraud.store.redis.FLUSH_MS", 50)
-    with open_store(own_server.url(replicas=1)) as store, pytest.raises(Unavailable, match="0 of 1 replicas"):
+def test_flush_fails_without_the_replicas_that_were_asked_for(own_server: Any) -> None:
+    with (
+        RedisStore(own_server.url(replicas=1), flush_ms=50) as store,
+        pytest.raises(Unavailable, match="0 of 1 replicas"),
+    ):
         store.flush()
 
 

@@ -77,19 +77,16 @@ def test_what_is_known_at_a_moment_holds_nothing_that_came_later(examples, setti
     assert (known.event_us[~known.is_fraud] < now_us - settings.ripe_days * DAY_US).all()
 
 
-def test_calibration_comes_from_days_of_which_the_honest_are_known_too(
-    examples, settings, champion, monkeypatch
-):
+def test_calibration_comes_from_days_of_which_the_honest_are_known_too(examples, settings, champion):
     held = []
 
     def calibrate_and_tell(margin, is_fraud):
         held.append(is_fraud.mean())
         return calibrate(margin, is_fraud)
 
-    monkeypatch.setattr(pipeline, "calibrate", calibrate_and_tell)
     now_us = to_micros(GO_LIVE)
     known = known_at(examples, now_us, settings)
-    pipeline.grow(Frozen(champion), known, now_us, settings)
+    pipeline.grow(Frozen(champion), known, now_us, settings, calibrate_and_tell)
     window = (examples.event_us >= now_us - 30 * DAY_US) & (examples.event_us < now_us)
     assert held[0] < 1.2 * examples.is_fraud[window].mean()
 

@@ -201,9 +201,7 @@ def test_a_record_goes_to_the_task_of_the_user_that_was_read(context: TaskContex
 def test_parcels_bring_every_row_once_and_in_arrival_order(to: list[int], first: int) -> None:
     """However a table is cut up, and whatever order the parcels come in."""
     table = validate_pass.validate(kafka(values([transaction(i) for i in range(len(to))])))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parcels, "ROWS", first)
-        batches = list(parcels.send(table, np.array(to, np.int64), [{"validate": 0.5}]))
+    batches = list(parcels.send(table, np.array(to, np.int64), [{"validate": 0.5}], most=first))
     found = []
     for task in set(to):
         theirs = [batch for batch in reversed(batches) if batch.column("to")[0].as_py() == task]

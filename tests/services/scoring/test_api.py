@@ -7,11 +7,12 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
+from weakref import finalize
 
 import httpx
 import numpy as np
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 
 from fraud.contracts import SCORED, TRANSACTIONS, Decision, ScoredTransaction, parse_record
 from fraud.decide.policy import decide
+from fraud.decide.rules import RuleFile
 from fraud.errors import BadConfig, Unavailable
 from fraud.features import FEATURE_NAMES
 from fraud.store import DEFAULT_ENTITIES
@@ -36,6 +38,7 @@ from services.scoring.settings import ScoringSettings
 from tests.services.predictor.conftest import make_model, wait_until
 
 SCORING = make_model(3)
+T = TypeVar("T")
 
 
 class Always:
@@ -74,22 +77,28 @@ class Taking:
 class Api:
     """The application, called without a network."""
 
-    def __init__(self, folder: Path, **given: Any) -> None:
+    def __init__(
+        self, folder: Path, kafka: Any = None, rules: Any = None, challenger: Any = None, **given: Any
+    ) -> None:
         at_hand = {"store_url": f"lmdb://{folder / 'store'}", "kafka_bootstrap": "127.0.0.1:9"}
         self.settings = ScoringSettings(**{**at_hand, "kafka_timeout_s": 0.2, **given})
         self.model = Always()
-        self.service = Service(self.settings, self.model)
+        self.service = Service(self.settings, self.model, challenger, kafka=kafka, rules=rules)
         self.app = App(self.service)
+        self._loop = asyncio.Runner()
+        finalize(self, self._loop.close)
+
+    def run(self, asking: Coroutine[Any, Any, T]) -> T:
+        """Run in the application's event loop."""
+        return self._loop.run(asking)
 
     def call(self, method: str, path: str, **options: Any) -> httpx.Response:
         async def ask() -> httpx.Response:
             transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=transport, base_url="http://api") as http:
-                answer = await http.request(method, path, **options)
-            self.app._turns._task = None  # of this event loop
-            return answer
+                return await http.request(method, path, **options)
 
-        return asyncio.run(ask())
+        return self.run(ask())
 
     def score(self, **fields: Any) -> httpx.Response:
         return self.call("POST", "/v1/score", json={**openapi.TRANSACTION, **fields})
@@ -187,11 +196,9 @@ def test_without_the_model_the_fallback_decides_and_says_so_and_the_model_comes_
     assert api.score(transaction_id=new()).json()["is_fallback"] is False
 
 
-def test_without_the_store_the_transaction_alone_decides_and_the_stream_counts_it(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_store_the_transaction_alone_decides_and_the_stream_counts_it(tmp_path: Path) -> None:
     sent: list[tuple[str, str, bytes]] = []
-    monkeypatch.setattr(api.service.kafka, "send", lambda messages: sent.extend(messages) or [True])
+    api = Api(tmp_path, Taking(sent))
     name = api.service.store.renew(is_whole=False)
     assert name == ""
     answer = api.score(transaction_id="away").json()
@@ -203,15 +210,16 @@ def test_without_the_store_the_transaction_alone_decides_and_the_stream_counts_i
     assert api.score(transaction_id=new()).json()["degraded"] == []
 
 
-def test_while_one_waits_for_kafka_the_others_are_answered(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_one_waits_for_kafka_the_others_are_answered(tmp_path: Path) -> None:
     asked, answered, in_time = threading.Event(), threading.Event(), []
 
-    def send(messages: list[Any]) -> list[bool]:
-        asked.set()
-        in_time.append(answered.wait(20.0))
-        return [True] * len(messages)
+    class Waiting:
+        def send(self, messages: list[Any]) -> list[bool]:
+            asked.set()
+            in_time.append(answered.wait(20.0))
+            return [True] * len(messages)
 
-    monkeypatch.setattr(api.service.kafka, "send", send)
+    api = Api(tmp_path, Waiting())
     api.service.store.renew(is_whole=False)
 
     async def ask() -> httpx.Response:
@@ -223,7 +231,7 @@ def test_while_one_waits_for_kafka_the_others_are_answered(api: Api, monkeypatch
             answered.set()
             return await waits
 
-    assert asyncio.run(ask()).json()["degraded"] == ["store"]
+    assert api.run(ask()).json()["degraded"] == ["store"]
     assert in_time == [True]
 
 
@@ -258,7 +266,7 @@ def test_more_than_may_wait_are_refused_at_once_and_the_others_answered(tmp_path
             answers = await asyncio.gather(*(http.post("/v1/score", json=body) for body in bodies))
         return [answer.status_code for answer in answers]
 
-    statuses = asyncio.run(ask())
+    statuses = api.run(ask())
     assert set(statuses) == {200, 429}
 
 
@@ -333,9 +341,9 @@ def test_kserve_s_protocols_answer_for_raw_transactions(api: Api) -> None:
     assert api.call("POST", "/v2/models/fraud/infer", json={"inputs": [1]}).status_code == 422
 
 
-def test_a_label_finds_its_transaction_by_id(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_label_finds_its_transaction_by_id(tmp_path: Path) -> None:
     sent: list[tuple[str, str, bytes]] = []
-    monkeypatch.setattr(api.service.kafka, "send", lambda messages: sent.extend(messages) or [True])
+    api = Api(tmp_path, Taking(sent))
     api.score()
     assert api.call("POST", "/v1/labels", json=openapi.LABEL).json()["status"] == "accepted"
     label = orjson.loads(sent[0][2])
@@ -345,9 +353,9 @@ def test_a_label_finds_its_transaction_by_id(api: Api, monkeypatch: pytest.Monke
 KEYS = {"user_id": "u-1", "merchant_id": "m-1", "event_time": "2026-03-01T12:00:00Z"}
 
 
-def test_a_label_with_its_keys_needs_no_answer_that_is_kept(api: Api) -> None:
+def test_a_label_with_its_keys_needs_no_answer_that_is_kept(tmp_path: Path) -> None:
     sent: list[tuple[str, str, bytes]] = []
-    api.service.labels._kafka = Taking(sent)  # type: ignore[assignment]
+    api = Api(tmp_path, Taking(sent))
     label = {**openapi.LABEL, "transaction_id": "of-the-stream"}
     without = api.call("POST", "/v1/labels", json=label)
     assert (without.status_code, "merchant_id" in without.json()["detail"]) == (404, True)
@@ -363,9 +371,9 @@ def test_the_keys_of_a_label_come_together(api: Api, left: str) -> None:
     assert (refused.status_code, "or none of them" in refused.json()["detail"]) == (422, True)
 
 
-def test_the_keys_of_a_label_must_be_those_of_what_was_scored(api: Api) -> None:
+def test_the_keys_of_a_label_must_be_those_of_what_was_scored(tmp_path: Path) -> None:
     sent: list[tuple[str, str, bytes]] = []
-    api.service.labels._kafka = Taking(sent)  # type: ignore[assignment]
+    api = Api(tmp_path, Taking(sent))
     api.score()
     right = {name: openapi.TRANSACTION[name] for name in KEYS}
     refused = api.call("POST", "/v1/labels", json={**openapi.LABEL, **right, "merchant_id": "other"})
@@ -378,23 +386,22 @@ def test_the_keys_of_a_label_must_be_those_of_what_was_scored(api: Api) -> None:
 def test_a_label_s_source_begins_with_the_client_whatever_it_says(tmp_path: Path, said: str | None) -> None:
     keys = tmp_path / "keys.yaml"
     keys.write_text(f"gateway: {{sha256: {hashlib.sha256(b'secret').hexdigest()}, scopes: [label]}}\n")
-    api = Api(tmp_path, keys_file=keys, host="0.0.0.0")  # noqa: S104
     sent: list[tuple[str, str, bytes]] = []
-    api.service.labels._kafka = Taking(sent)  # type: ignore[assignment]
+    api = Api(tmp_path, Taking(sent), keys_file=keys, host="0.0.0.0")  # noqa: S104
     label = {**openapi.LABEL, **KEYS, "source": said}
     api.call("POST", "/v1/labels", json=label, headers={"authorization": "Bearer secret"})
     assert orjson.loads(sent[0][2])["source"] == "api:gateway" + (f":{said}" if said else "")
 
 
-def test_the_watcher_outlives_a_look_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    api = Api(tmp_path, rules_look_s=0.01)
+def test_the_watcher_outlives_a_look_that_fails(tmp_path: Path) -> None:
     looks: list[int] = []
 
-    def fail() -> bool:
-        looks.append(1)
-        raise ZeroDivisionError
+    class Failing(RuleFile):
+        def look(self) -> bool:
+            looks.append(1)
+            raise ZeroDivisionError
 
-    monkeypatch.setattr(api.service.rules, "look", fail)
+    api = Api(tmp_path, rules=Failing(None), rules_look_s=0.01)
     api.service.start()
     wait_until(lambda: len(looks) > 2, "it looks again")
     api.service.stop()

@@ -106,7 +106,7 @@ def test_between_the_transactions_of_a_batch_others_are_answered(api: Api) -> No
                 await send(f"single {at}", "/v1/score", orjson.dumps(one()))
             await batch
 
-    asyncio.run(ask())
+    api.run(ask())
     assert order[-1] == "batch", order
 
 
@@ -121,7 +121,7 @@ def test_batches_under_way_take_places_by_their_size(tmp_path: Path) -> None:
             single = await http.post("/v1/score", json=one())
         return [*(answer.status_code for answer in answers), single.status_code]
 
-    statuses = asyncio.run(ask())
+    statuses = api.run(ask())
     assert sorted(statuses[:6]) == [200, 200, 429, 429, 429, 429]
     assert statuses[6] == 200
 

@@ -14,7 +14,6 @@ from fraud.errors import Unavailable
 from services.scoring.fast_model import FastModel
 from services.scoring.models import Verdict
 from services.scoring.outbox import messages_of
-from services.scoring.service import Service
 from tests.fraud.decide.test_experiment import write
 from tests.services.predictor.conftest import make_model
 from tests.services.scoring.test_api import Always, Api, new
@@ -43,11 +42,8 @@ class LabApi(Api):
 
     def __init__(self, folder: Path) -> None:
         self.file = write(folder)
-        super().__init__(folder, experiment_file=self.file)
-        self.service.store.close()
         self.challenger = Challenger()
-        self.service = Service(self.settings, self.model, self.challenger)
-        self.app = type(self.app)(self.service)
+        super().__init__(folder, challenger=self.challenger, experiment_file=self.file)
 
     def record(self, **fields: Any) -> dict[str, Any]:
         id_ = new()

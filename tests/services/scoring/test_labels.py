@@ -33,15 +33,9 @@ class Away:
         return [False] * len(messages)
 
 
-def api_of(folder: Path, kafka: Any, **given: Any) -> Api:
-    api = Api(folder, **given)
-    api.service.labels._kafka = kafka
-    return api
-
-
 @contextmanager
 def keeping(folder: Path, kafka: Any, **given: Any) -> Iterator[Api]:
-    api = api_of(folder, kafka, labels_pending=True, pending_file=folder / "pending.sqlite", **given)
+    api = Api(folder, kafka, labels_pending=True, pending_file=folder / "pending.sqlite", **given)
     yield api
     api.service.labels.close()
     api.service.store.close()
@@ -69,7 +63,7 @@ def labels_of(sent: Sent) -> list[Label]:
 
 def test_a_label_of_a_transaction_that_only_the_tables_know_needs_no_keys(tmp_path: Path) -> None:
     sent: Sent = []
-    api = api_of(tmp_path, Taking(sent), delta=write(tmp_path, ("old", "u-9"), ("other", "u-8")))
+    api = Api(tmp_path, Taking(sent), delta=write(tmp_path, ("old", "u-9"), ("other", "u-8")))
     assert post(api, transaction_id="old").json()["status"] == "accepted"
     (label,) = labels_of(sent)
     assert (label.user_id, label.merchant_id, label.event_time) == ("u-9", "m-1", AT)
@@ -79,14 +73,14 @@ def test_a_label_of_a_transaction_that_only_the_tables_know_needs_no_keys(tmp_pa
 
 def test_an_id_of_two_transactions_of_the_tables_needs_keys(tmp_path: Path) -> None:
     sent: Sent = []
-    api = api_of(tmp_path, Taking(sent), delta=write(tmp_path, ("one", "u-1"), ("one", "u-2")))
+    api = Api(tmp_path, Taking(sent), delta=write(tmp_path, ("one", "u-1"), ("one", "u-2")))
     refused = post(api, transaction_id="one")
     assert (refused.status_code, "send its user_id" in refused.json()["detail"], sent) == (409, True, [])
 
 
 def test_tables_that_cannot_be_searched_in_time_refuse_the_label_with_words(tmp_path: Path) -> None:
     delta = write(tmp_path, ("old", "u-9"))
-    api = api_of(tmp_path, Taking([]), delta=delta, delta_timeout_s=1e-9)
+    api = Api(tmp_path, Taking([]), delta=delta, delta_timeout_s=1e-9)
     refused = post(api, transaction_id="old")
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
 
@@ -95,7 +89,7 @@ def test_tables_that_are_damaged_refuse_the_label_with_words(tmp_path: Path) -> 
     delta = write(tmp_path, ("old", "u-9"))
     for file in Path(delta, "transactions").glob("*.parquet"):
         file.unlink()
-    refused = post(api_of(tmp_path, Taking([]), delta=delta), transaction_id="old")
+    refused = post(Api(tmp_path, Taking([]), delta=delta), transaction_id="old")
     assert (refused.status_code, "cannot be read" in refused.json()["detail"]) == (503, True)
 
 

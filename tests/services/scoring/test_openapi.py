@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -22,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from services.scoring.openapi import document
-from tests.services.scoring.test_api import Api
+from tests.services.scoring.test_api import Api, Taking
 
 CHECKS = [
     not_a_server_error,
@@ -37,9 +36,7 @@ SCHEMA = schemathesis.openapi.from_dict(document())
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The service behind its HTTP server; Kafka takes everything."""
-    api = Api(tmp_path_factory.mktemp("fuzzed"))
-    kafka: Any = api.service.kafka
-    kafka.send = lambda messages: [True] * len(messages)
+    api = Api(tmp_path_factory.mktemp("fuzzed"), Taking([]))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

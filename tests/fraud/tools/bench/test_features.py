@@ -16,7 +16,7 @@ from fraud.tools.bench.fold_report import tables_of, write_report
 from fraud.tools.bench.plain import PlainFold
 from fraud.tools.bench.workloads import draw_bursts, draw_busy_merchant, draw_history, draw_traffic
 
-TINY = Sizes(3_000, 100, 60, 1_000, (500,), 1)
+TINY = Sizes(3_000, 100, 60, 1_000, (500,), 1, micro_batch=500)
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +68,7 @@ def test_every_user_has_a_history(traffic):
     assert len(np.unique(parts[:, kernel.E_ID])) == 200
 
 
-def test_the_report_is_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "MICRO_BATCH", 500)
+def test_the_report_is_whole(tmp_path):
     report = measure_features(TINY, lambda _: None)
     data, plot = write_report(report, tmp_path / "out")
     found = json.loads(data.read_text())
