@@ -5,6 +5,7 @@ said, ``<part>/`` holds its data; ``prometheus.yml`` lets a Prometheus scrape th
 repeated; parts outlive the command.
 """
 
+import errno
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -34,6 +35,7 @@ NO_CHAMPION: Final = (
 )
 
 _POLL_S: Final = 0.25
+_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 class State(StrEnum):
@@ -169,8 +171,23 @@ def _alone(settings: LocalSettings, tell: Tell) -> Iterator[None]:
         raise BadConfig(
             f"the home folder {home} cannot be made ({error.strerror}); set FRAUD_LOCAL_HOME"
         ) from error
-    with locked(home / "lock", lambda: tell("waiting for another `fraud up` or `fraud down` to finish")):
+    waiting = "waiting for another `fraud up` or `fraud down` to finish"
+    with _writing(home), locked(home / "lock", lambda: tell(waiting)):
         yield
+
+
+@contextmanager
+def _writing(home: Path) -> Iterator[None]:
+    """Say in words that the home folder's disk is full or read-only."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        raise Unavailable(
+            f"the home folder {home} cannot be written ({error.strerror}): make room, or make it writable, "
+            "then run the command again; what runs already goes on"
+        ) from error
 
 
 def _stop(settings: LocalSettings, part: Part, tell: Tell) -> None:

@@ -67,6 +67,7 @@ class Service:
         self._names, self._ages = feature_names(passes), age_columns(passes)
         self.model = model or open_model(settings)
         self.rules = rules or RuleFile(settings.rules_file)
+        self._refused = ""
         self.store: FeatureStore = open_store(
             hurried(settings.store_url, settings.store_timeout_s), entity_names(passes)
         )
@@ -265,9 +266,11 @@ class Service:
             metrics.RULES_INFO.clear()
             metrics.RULES_INFO.labels(self.rules.rules.version).set(1.0)
             log.info("rules %s are in force", self.rules.rules.version)
-        if self.rules.refused and not metrics.RULES_REFUSED._value.get():  # noqa: SLF001
-            log.error("the rules stay as they were: %s", self.rules.refused)
-        metrics.RULES_REFUSED.set(bool(self.rules.refused))
+        refused = self.rules.refused
+        if refused and refused != self._refused:
+            log.error("the rules stay as they were: %s", refused)
+        self._refused = refused
+        metrics.RULES_REFUSED.set(bool(refused))
 
     def _look_at_experiment(self) -> None:
         if self.lab:

@@ -23,6 +23,9 @@ from fraud.contracts import TRANSACTIONS
 TIMEOUT_S: Final = 5.0
 PATIENCE_S: Final = 180.0
 """How long the last answers may take, seconds."""
+MOST_AT_ONCE: Final = 32
+"""Requests under way; httpx's pool takes long over many that wait in it."""
+LONGEST_RETRY_S: Final = 2.0
 REPEAT_EVERY: Final = 100
 """One of so many transactions is sent to Kafka twice."""
 
@@ -150,34 +153,35 @@ class ApiClients:
 
     async def _run(self) -> None:
         due, tasks = time.monotonic(), set[asyncio.Task[None]]()
-        limits = httpx.Limits(max_connections=64)
-        async with httpx.AsyncClient(
-            base_url=self._url, timeout=TIMEOUT_S, limits=limits, trust_env=False
-        ) as client:
+        room = asyncio.Semaphore(MOST_AT_ONCE)
+        async with httpx.AsyncClient(base_url=self._url, timeout=TIMEOUT_S, trust_env=False) as client:
             while not self._stop.is_set():
                 due += self._chance.expovariate(self._load.rate / 2)
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 name = f"api-{self._load.seed}-{len(self.names)}"
                 self.names.add(name)
                 record = make_transaction(name, self._load, self._chance)
-                task = asyncio.create_task(self._send(client, record, due))
+                task = asyncio.create_task(self._send(client, room, record, due))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE_S)
 
-    async def _send(self, client: httpx.AsyncClient, record: dict[str, Any], due: float) -> None:
+    async def _send(
+        self, client: httpx.AsyncClient, room: asyncio.Semaphore, record: dict[str, Any], due: float
+    ) -> None:
         name, tries = record["transaction_id"], 0
         while True:
             tries += 1
             with suppress(httpx.HTTPError):
-                answer = await client.post("/v1/score", json=record)
+                async with room:
+                    answer = await client.post("/v1/score", json=record)
                 if answer.is_success:
                     break
                 if answer.status_code < 500 and answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
                     self.refused[name] = f"{answer.status_code}: {answer.text[:200]}"
                     return
-            await asyncio.sleep(random.uniform(0.2, 0.6))
+            await asyncio.sleep(random.uniform(0.5, 1.0) * min(0.25 * 2.0**tries, LONGEST_RETRY_S))
         self.answered[name] = answer.json()
         self.latency_ms.append((time.monotonic() - due) * 1e3)
         if tries == 1:

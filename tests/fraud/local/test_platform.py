@@ -5,8 +5,10 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import replace
 
 import httpx
@@ -126,6 +128,34 @@ def test_a_part_that_starts_while_the_others_are_looked_at_is_told_of_the_next_t
     changing = _table(replace(_part("broker"), is_ready=starts_another), _part("mlflow"))
     assert _states(settings, changing) == [State.READY, State.STOPPED]
     assert _states(settings, _table(_part("broker"), _part("mlflow"))) == [State.READY, State.READY]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MB."""
+    where = tmp_path / "disk"
+    where.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(where)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("a file system can only be mounted by root")
+    yield where
+    subprocess.run(["umount", "-l", str(where)], check=True)
+
+
+def test_a_full_disk_is_told_in_a_line_and_the_first_up_with_room_starts_all(settings, small_disk):
+    settings = settings.model_copy(update={"home": small_disk / "home"})
+    settings.home_path.mkdir()
+    ballast = small_disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+    with pytest.raises(Unavailable, match=r"cannot be written \(No space left on device\): make room"):
+        _up(settings)
+    ballast.unlink()
+    try:
+        assert [part.state for part in _up(settings).values()] == [State.READY] * 3
+    finally:
+        platform.down(settings, table=THREE)
 
 
 def test_an_unknown_part_is_refused(settings):

@@ -328,6 +328,23 @@ def test_rules_have_the_last_word(tmp_path: Path) -> None:
     assert answer["policy_version"].startswith("a+")
 
 
+def test_each_wrong_file_of_rules_is_told_once_with_its_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("version: a\nrules: []\n")
+    service = Api(tmp_path, rules_file=rules).service
+    for wrong in ("rules: [", "version: a\nrules: 3\n"):
+        rules.write_text(wrong)
+        service._look_at_rules()
+        service._look_at_rules()
+    told = [record.message for record in caplog.records if "stay as they were" in record.message]
+    assert len(told) == 2
+    assert "not YAML" in told[0]
+    assert "rules" in told[1]
+    assert service.rules.rules.version.startswith("a+")
+
+
 def test_kserve_s_protocols_answer_for_raw_transactions(api: Api) -> None:
     one = {**openapi.TRANSACTION, "transaction_id": new()}
     v1 = api.call("POST", "/v1/models/fraud:predict", json={"instances": [one]}).json()["predictions"]
