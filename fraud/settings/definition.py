@@ -88,17 +88,22 @@ def read_yaml(raw: bytes, name: str) -> tuple[Any, Any]:
 
 def line_of(node: Any, path: Sequence[str | int]) -> int:
     """Find the line of a path in a YAML tree, or of its nearest ancestor that is there."""
+    return place_of(node, path)[0]
+
+
+def place_of(node: Any, path: Sequence[str | int]) -> tuple[int, int]:
+    """Find line and column of a path in a YAML tree, or of its nearest ancestor that is there; from 1."""
     for part in path:
         if isinstance(node, yaml.MappingNode):
             below = next((value for key, value in node.value if key.value == part), None)
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
             below = node.value[part]
         else:
             below = None
         if below is None:
             break
         node = below
-    return int(node.start_mark.line) + 1 if node is not None else 1
+    return (int(node.start_mark.line) + 1, int(node.start_mark.column) + 1) if node is not None else (1, 1)
 
 
 def stamp_of(file: Path) -> Stamp | None:

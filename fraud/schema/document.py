@@ -1,0 +1,124 @@
+"""The schema's file as it is written: what may stand where, with words for editors (JSON Schema)."""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from fraud.schema.fields import FieldType
+
+FORMAT: Final = 1
+"""Of the file; a change that old files do not fit raises it."""
+MOST_FIELDS: Final = 100
+MOST_ENTITIES: Final = 8
+MOST_FEATURES: Final = 400
+MOST_FILTERS: Final = 16
+
+Name = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,39}$")]
+WindowName = Annotated[str, Field(pattern="^[1-9][0-9]{0,3}[mhd]$")]
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _of_word(value: Any) -> Any:
+    return {"statistic": value} if isinstance(value, str) else value
+
+
+Names = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
+WindowNames = Annotated[list[WindowName], BeforeValidator(_as_list), Field(min_length=1)]
+
+
+class Part(BaseModel):
+    """A part of the file: what it does not know is an error, as it may be a misspelt word."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FieldPart(Part):
+    """A field of the transactions, beside transaction_id, event_time, amount and currency."""
+
+    type: FieldType = Field(
+        description="key: an identifier; category: one of some words; number: with a fixed count of "
+        "decimals; flag: true or false; time: a moment; place: latitude and longitude; text: archived, and "
+        "read by rules"
+    )
+    required: bool = Field(False, description="Whether a transaction without it is refused.")
+    description: str = Field("", max_length=500, description="What it is, in words.")
+    scale: int = Field(0, ge=0, le=6, description="Decimals of a number; further ones are rounded.")
+    longest: int = Field(64, ge=1, le=4096, description="Most characters of a word or a text.")
+    pattern: str = Field("", max_length=200, description="Regular expression that the whole word matches.")
+    columns: list[Name] = Field(
+        default_factory=list, description="Of a place: the names of its latitude and its longitude."
+    )
+    personal: bool = Field(False, description="Whether it is personal data.")
+    examples: list[str | bool | float] = Field(default_factory=list, max_length=20)
+
+
+class EntityPart(Part):
+    """Whom or what a state is kept for: a card, an account, a device."""
+
+    key: Names = Field(description="The field, or the fields together, that name one.")
+    primary: bool = Field(
+        False, description="The one that finds duplicates and labels' transactions, and keys the topic."
+    )
+    description: str = Field("", max_length=500)
+    events: int = Field(256, ge=16, le=4096, description="How many of its latest events are kept one by one.")
+    remember: int | dict[str, Annotated[int, Field(ge=1, le=4096)]] = Field(
+        64, description="How many values of each field are remembered for 'first time'; or by field."
+    )
+    place: str | None = Field(None, description="The field of type place that is kept of its events.")
+
+
+class FeaturePart(Part):
+    """One feature, or several that differ in statistic, field or window."""
+
+    statistic: Names = Field(description="What is computed; `fraud features statistics` lists them.")
+    entity: str | None = Field(None, description="Whose history; none: of the transaction alone.")
+    window: WindowNames | None = Field(None, description="Minutes, hours or days back, e.g. 30m, 24h, 7d.")
+    base: WindowName | None = Field(None, description="The window that it is compared with.")
+    field: Names | None = Field(None, description="The field whose values are counted, compared, hashed.")
+    value: str | None = Field(None, description="A number field; none: the amount.")
+    where: str | None = Field(None, description="A filter, by its name: only events that it holds for.")
+    of: list[str] | None = Field(None, min_length=2, max_length=2, description="Two features, by name.")
+    monotone: Literal[-1, 0, 1] = Field(0, description="1: a higher value can only raise the score.")
+
+
+class FallbackPart(Part):
+    """What is sent to review while no model answers."""
+
+    feature: str
+    at_least: float
+
+
+class Document(Part):
+    """The file."""
+
+    format: Literal[1]
+    name: str = Field(min_length=1, max_length=64, description="Of the schema, for people.")
+    fields: dict[Name, FieldPart] = Field(max_length=MOST_FIELDS)
+    filters: dict[Name, str] = Field(
+        default_factory=dict,
+        max_length=MOST_FILTERS,
+        description="Conditions over a record's own fields, by name, e.g. online: channel == 'online'.",
+    )
+    entities: dict[Name, EntityPart] = Field(min_length=1, max_length=MOST_ENTITIES)
+    features: list[Annotated[FeaturePart, BeforeValidator(_of_word)]] = Field(
+        min_length=1, max_length=MOST_FEATURES
+    )
+    fallback: list[FallbackPart] = Field(default_factory=list, max_length=20)
+    new: str | None = Field(
+        None, description="A feature that is 0 for an entity that is new; reports show those apart."
+    )
+    segments: list[str] = Field(
+        default_factory=list, description="Fields of type category that reports are divided by."
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """Write the JSON Schema, with which editors complete and check the file."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Schema of a fraud detection deployment",
+        **Document.model_json_schema(),
+    }

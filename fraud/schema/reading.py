@@ -1,0 +1,339 @@
+"""Reads a schema's file; what is wrong is said with line and column, and with what to write instead."""
+
+import re
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from fraud.errors import BadConfig
+from fraud.schema.document import Document, EntityPart, FeaturePart, FieldPart, Part
+from fraud.schema.features import STATISTICS, Entity, Feature, Op
+from fraud.schema.fields import CORE, CORE_NAMES, NAMED, RESERVED, Field, FieldType
+from fraud.schema.filters import BadCondition, Filter, parse_condition
+from fraud.schema.schema import Fallback, Schema
+from fraud.settings.definition import place_of, read_yaml
+
+DEFAULT: Final = Path(__file__).with_name("default.yaml")
+_US: Final = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+LONGEST_US: Final = 90 * _US["d"]
+Where = Sequence[str | int]
+
+
+class _Wrong(Exception):
+    """A part of the file that cannot be used."""
+
+    def __init__(self, where: Where, words: str) -> None:
+        super().__init__(words)
+        self.where = where
+        self.words = words
+
+
+def default_schema() -> Schema:
+    """Read the packaged schema, once a process."""
+    return parse_schema(DEFAULT.read_bytes(), DEFAULT.name)
+
+
+def read_schema(file: Path | None) -> Schema:
+    """Read a deployment's schema; the packaged one where there is no file of its own.
+
+    Raises
+    ------
+    BadConfig
+        When the file cannot be read, or something in it is wrong: ``file:line:column: where: what``.
+    """
+    if file is None:
+        return default_schema()
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise BadConfig(f"the schema {file} cannot be read: {error.strerror}") from error
+    return parse_schema(raw, str(file))
+
+
+@lru_cache(maxsize=64)
+def parse_schema(raw: bytes, name: str) -> Schema:
+    """Read a schema's bytes; the same bytes give the same object.
+
+    Parameters
+    ----------
+    raw
+        YAML.
+    name
+        Of the file, for messages.
+
+    Raises
+    ------
+    BadConfig
+        ``file:line:column: where: what is wrong; what to write instead``.
+    """
+    content, tree = read_yaml(raw, name)
+    try:
+        return _schema(_document(content), (raw, name))
+    except _Wrong as wrong:
+        line, column = place_of(tree, wrong.where)
+        where = ".".join(map(str, wrong.where)) or "file"
+        raise BadConfig(f"{name}:{line}:{column}: {where}: {wrong.words}") from wrong
+
+
+def _document(content: Any) -> Document:
+    try:
+        return Document.model_validate(content)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        misspelt = [one for one in found if one["type"] == "extra_forbidden"]  # which may be what is missing
+        first = (misspelt or found)[0]
+        raise _Wrong(first["loc"], _in_words(first)) from error
+
+
+def _in_words(error: Any) -> str:
+    """Say pydantic's error with what may stand there."""
+    if error["type"] != "extra_forbidden":
+        return str(error["msg"])
+    parts: dict[str, type[Part]] = {"fields": FieldPart, "entities": EntityPart, "features": FeaturePart}
+    model = parts.get(str(error["loc"][0]), Document) if len(error["loc"]) > 1 else Document
+    return f"there is no such setting; {_suggest(str(error['loc'][-1]), model.model_fields)}"
+
+
+def _suggest(wrong: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = get_close_matches(wrong, names, n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else f"write one of {', '.join(names)}"
+
+
+def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
+    declared = tuple(_field(name, part) for name, part in document.fields.items())
+    _check_columns(declared)
+    fields = {field.name: field for field in (*CORE, *declared)}
+    filters = tuple(_filter(name, text, fields) for name, text in document.filters.items())
+    parts = _primary_first(document.entities)
+    keys = tuple(_key(name, part, fields) for name, part in parts.items())
+    uses = [_uses(at, part, parts, fields, filters) for at, part in enumerate(document.features)]
+    entities = {
+        name: _entity(name, part, fields, [use for at_use in uses for use in at_use if use.entity == name])
+        for name, part in parts.items()
+    }
+    order = list(parts)
+    made = [_feature(use, entities) for at_use in uses for use in at_use]
+    features = tuple(sorted(made, key=lambda f: order.index(f.entity.name) if f.entity else 0))
+    names = _check_names(document, uses, made)
+    return Schema(
+        name=document.name,
+        declared=declared,
+        keys=keys,
+        entities=tuple(entities.values()),
+        features=features,
+        filters=filters,
+        fallback=tuple(
+            Fallback(_known(one.feature, names, ("fallback", at, "feature"), "feature"), one.at_least)
+            for at, one in enumerate(document.fallback)
+        ),
+        new=_known(document.new, names, ("new",), "feature") if document.new else "",
+        segments=tuple(
+            _of_type(name, fields, NAMED, ("segments", at)).name for at, name in enumerate(document.segments)
+        ),
+        source=source,
+        remake=parse_schema,
+    )
+
+
+def _field(name: str, part: FieldPart) -> Field:
+    where = ("fields", name)
+    if name in CORE_NAMES:
+        raise _Wrong(where, "every schema has this field; leave it out")
+    if part.scale and part.type is not FieldType.NUMBER:
+        raise _Wrong((*where, "scale"), f"a {part.type} has no decimals; leave it out")
+    if part.columns and (part.type is not FieldType.PLACE or len(part.columns) != 2):
+        raise _Wrong((*where, "columns"), "a place has two columns, its latitude and its longitude")
+    try:
+        re.compile(part.pattern)
+    except re.error as error:
+        raise _Wrong((*where, "pattern"), f"no regular expression: {error}") from error
+    return Field(
+        name=name,
+        type=part.type,
+        required=part.required,
+        description=part.description,
+        scale=part.scale,
+        longest=part.longest,
+        pattern=part.pattern,
+        columns=tuple(part.columns),
+        personal=part.personal,
+        examples=tuple(part.examples),
+    )
+
+
+def _check_columns(declared: Iterable[Field]) -> None:
+    taken = dict.fromkeys(CORE_NAMES, "the core") | dict.fromkeys(RESERVED, "the platform")
+    words: dict[str, str] = {}
+    for field in declared:
+        for name in field.names:
+            if name in taken:
+                raise _Wrong(("fields", field.name), f"{name} is a column of {taken[name]}; rename the field")
+            taken[name] = field.name
+        if field.word in words:
+            raise _Wrong(
+                ("fields", field.name),
+                f"features would call it {field.word}, as {words[field.word]}; rename one of them",
+            )
+        words[field.word] = field.name
+
+
+def _filter(name: str, text: str, fields: dict[str, Field]) -> Filter:
+    try:
+        return Filter(name, text, parse_condition(text, fields))
+    except BadCondition as error:
+        raise _Wrong(("filters", name), str(error)) from error
+
+
+def _primary_first(entities: dict[str, EntityPart]) -> dict[str, EntityPart]:
+    primary = [name for name, part in entities.items() if part.primary]
+    if len(primary) != 1:
+        where = ("entities", primary[1]) if primary else ("entities",)
+        found = f"{' and '.join(primary)} are both primary" if primary else "no entity is primary"
+        raise _Wrong(where, f"{found}; write primary: true for exactly one")
+    return {name: entities[name] for name in (primary[0], *(name for name in entities if name != primary[0]))}
+
+
+def _key(name: str, part: EntityPart, fields: dict[str, Field]) -> tuple[Field, ...]:
+    where = ("entities", name, "key")
+    found = tuple(_of_type(field, fields, NAMED, where) for field in part.key)
+    if part.primary and len(found) > 1:
+        raise _Wrong(where, "the primary entity has one key field, which keys the topic")
+    if part.primary and not found[0].required:
+        raise _Wrong(where, f"{found[0].name} may be missing; write required: true in its field")
+    return found
+
+
+class _Use:
+    """One feature as the file asks for it: names only."""
+
+    def __init__(
+        self, where: Where, part: FeaturePart, statistic: str, field: Field | None, window: str
+    ) -> None:
+        self.where = where
+        self.part = part
+        self.entity = part.entity
+        self.statistic = statistic
+        self.field = field
+        self.window = window
+
+
+def _uses(
+    at: int,
+    part: FeaturePart,
+    entities: dict[str, EntityPart],
+    fields: dict[str, Field],
+    filters: Sequence[Filter],
+) -> list[_Use]:
+    where = ("features", at)
+    for statistic in part.statistic:
+        _known(statistic, STATISTICS, (*where, "statistic"), "statistic")
+        _check_words(statistic, part, where)
+    if part.entity is not None:
+        _known(part.entity, entities, (*where, "entity"), "entity")
+    for name in (*(part.window or ()), *((part.base,) if part.base else ())):
+        if window_us(name) > LONGEST_US:
+            raise _Wrong((*where, "window"), f"{name} is longer than 90d, the longest window that is kept")
+    if part.where is not None:
+        _known(part.where, [one.name for one in filters], (*where, "where"), "filter")
+    if part.value is not None:
+        _of_type(part.value, fields, {FieldType.NUMBER}, (*where, "value"))
+    counted: list[Field | None] = [
+        _of_type(name, fields, NAMED, (*where, "field")) for name in part.field or ()
+    ]
+    return [
+        _Use(where, part, statistic, field, window)
+        for statistic, field, window in product(part.statistic, counted or [None], part.window or [""])
+    ]
+
+
+def _check_words(statistic: str, part: FeaturePart, where: Where) -> None:
+    """Refuse what a statistic needs and is not there, or is there and not needed."""
+    template = STATISTICS[statistic].name + STATISTICS[statistic].text
+    for word, key in (("entity", "entity"), ("window", "window"), ("base", "base"), ("column", "field")):
+        is_needed = f"{{{word}}}" in template
+        is_given = getattr(part, key) is not None
+        if is_needed and not is_given:
+            raise _Wrong(where, f"{statistic} needs {key}; write {key}: ...")
+        if is_given and not is_needed:
+            raise _Wrong((*where, key), f"{statistic} takes no {key}; leave it out")
+
+
+def _entity(name: str, part: EntityPart, fields: dict[str, Field], uses: Sequence[_Use]) -> Entity:
+    where = ("entities", name)
+    distinct, known = [], []
+    for use in uses:
+        op = STATISTICS[use.statistic].op
+        if op is Op.DISTINCT and use.field is not None:
+            distinct.append(use.field)
+        if op is Op.IS_FIRST and use.field is not None:
+            known.append(use.field)
+    if isinstance(part.remember, dict):
+        for field in part.remember:
+            _known(field, fields, (*where, "remember", field), "field")
+    if part.place is not None:
+        _of_type(part.place, fields, {FieldType.PLACE}, (*where, "place"))
+    return Entity(
+        name=name,
+        events=part.events,
+        distinct=tuple(dict.fromkeys(field.word for field in distinct)),
+        known=tuple((field.word, _capacity(part, field)) for field in dict.fromkeys(known)),
+        places=part.place is not None,
+        deduplicates=part.primary,
+    )
+
+
+def _capacity(part: EntityPart, field: Field) -> int:
+    return part.remember.get(field.name, 64) if isinstance(part.remember, dict) else part.remember
+
+
+def _feature(use: _Use, entities: dict[str, Entity]) -> Feature:
+    return Feature(
+        use.statistic,
+        entities[use.entity] if use.entity else None,
+        use.window,
+        use.part.base or "",
+        use.field.word if use.field else "",
+        use.part.monotone,
+    )
+
+
+def _check_names(document: Document, uses: Sequence[Sequence[_Use]], made: Sequence[Feature]) -> list[str]:
+    _ = document
+    names: list[str] = []
+    for use, feature in zip((use for at_use in uses for use in at_use), made, strict=True):
+        if feature.name in names:
+            raise _Wrong(use.where, f"{feature.name} is there already; leave one out")
+        names.append(feature.name)
+    return names
+
+
+def window_us(name: str) -> int:
+    """Length of a window in microseconds.
+
+    Examples
+    --------
+    >>> window_us("30m"), window_us("7d")
+    (1800000000, 604800000000)
+    """
+    return int(name[:-1]) * _US[name[-1]]
+
+
+def _known(name: str, known: Iterable[str], where: Where, what: str) -> str:
+    names = list(known)
+    if name not in names:
+        raise _Wrong(where, f"no {what} {name!r}; {_suggest(name, names)}")
+    return name
+
+
+def _of_type(name: str, fields: dict[str, Field], types: Iterable[FieldType], where: Where) -> Field:
+    _known(name, fields, where, "field")
+    if fields[name].type not in set(types):
+        wanted = " or ".join(sorted(types))
+        raise _Wrong(where, f"{name} is a {fields[name].type}; a {wanted} must stand here")
+    return fields[name]

@@ -1,0 +1,151 @@
+"""The schema as a value: read once from a deployment's file and handed down; two can live in one process."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from fraud.errors import BadInput
+from fraud.schema.features import Entity, Feature
+from fraud.schema.fields import CORE, Field, FieldType
+from fraud.schema.filters import Filter
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """Holds where a feature is at least ``limit``; a missing feature never is."""
+
+    feature: str
+    limit: float
+
+
+@dataclass(frozen=True, eq=False)
+class Schema:
+    """What a deployment's transactions are, whose states are kept, and which features are made.
+
+    Parameters
+    ----------
+    name
+        For people.
+    declared
+        Fields beside the core, in the file's order.
+    keys
+        By entity: the fields that name one, in the entities' order.
+    entities
+        The primary one first.
+    features
+        In the order of the vector: the primary's pass (with those of the transaction alone), then each
+        further entity's.
+    filters
+        By their bits.
+    fallback
+        What is sent to review while no model answers.
+    new
+        A feature that is 0 for a new entity; empty: none.
+    segments
+        Categories that reports are divided by.
+    source
+        The file's bytes and its name, from which another process makes the same schema.
+    """
+
+    name: str
+    declared: tuple[Field, ...]
+    keys: tuple[tuple[Field, ...], ...]
+    entities: tuple[Entity, ...]
+    features: tuple[Feature, ...]
+    filters: tuple[Filter, ...]
+    fallback: tuple[Fallback, ...]
+    new: str
+    segments: tuple[str, ...]
+    source: tuple[bytes, str]
+    remake: Callable[[bytes, str], "Schema"]
+
+    def __reduce__(self) -> tuple[Callable[[bytes, str], "Schema"], tuple[bytes, str]]:
+        """Travel as the file: a process that has read it already gives the object that it has."""
+        return self.remake, self.source
+
+    @property
+    def primary(self) -> Entity:
+        """The entity that finds duplicates and labels' transactions."""
+        return self.entities[0]
+
+    @property
+    def primary_key(self) -> Field:
+        """The field that names it, and keys the topic."""
+        return self.keys[0][0]
+
+    @cached_property
+    def fields(self) -> tuple[Field, ...]:
+        """All fields: the id and the time, the entities' keys, the amount, the others as declared."""
+        keys = list(dict.fromkeys(field for fields in self.keys for field in fields))
+        others = [field for field in self.declared if field not in keys]
+        core = {field.name: field for field in CORE}
+        first = [core["transaction_id"], core["event_time"]]
+        return (*first, *keys, core["amount"], core["currency"], *others)
+
+    @cached_property
+    def by_name(self) -> dict[str, Field]:
+        """Fields by name."""
+        return {field.name: field for field in self.fields}
+
+    @cached_property
+    def key_names(self) -> tuple[str, ...]:
+        """Names of the fields that name the entities, each once, the primary's first."""
+        return tuple(dict.fromkeys(field.name for fields in self.keys for field in fields))
+
+    @cached_property
+    def feature_names(self) -> tuple[str, ...]:
+        """In the order of the vector."""
+        return tuple(feature.name for feature in self.features)
+
+    @cached_property
+    def columns(self) -> dict[str, slice]:
+        """By entity: the columns of the vector that its pass computes."""
+        found, first = {}, 0
+        for entity in self.entities:
+            last = first + len(self.features_of(entity))
+            found[entity.name] = slice(first, last)
+            first = last
+        return found
+
+    @cached_property
+    def features_version(self) -> str:
+        """Changes with any name, formula, bound or order of the features; a model fits exactly one."""
+        return _digest("\n".join(f"{f.name}|{f.description}|{f.exactness}" for f in self.features))
+
+    @cached_property
+    def version(self) -> str:
+        """Changes with anything that the records, the states or the features are made of."""
+        parts = [self.declared, [filter_.text for filter_ in self.filters], self.entities, self.keys]
+        return _digest(f"{self.features_version}\n{parts!r}")
+
+    def features_of(self, entity: Entity) -> tuple[Feature, ...]:
+        """Select what an entity's pass computes; the primary's also computes those of the transaction."""
+        is_primary = entity.name == self.primary.name
+        return tuple(
+            f
+            for f in self.features
+            if (f.entity or self.primary).name == entity.name and (f.entity is not None or is_primary)
+        )
+
+    def entity(self, name: str) -> Entity:
+        """Find an entity.
+
+        Raises
+        ------
+        BadInput
+            When there is none of that name; names those that there are.
+        """
+        for entity in self.entities:
+            if entity.name == name:
+                return entity
+        raise BadInput(f"no entity {name!r}; there are {', '.join(e.name for e in self.entities)}")
+
+    def named(self, *types: FieldType) -> tuple[Field, ...]:
+        """Select the fields of some types."""
+        return tuple(field for field in self.fields if field.type in types)
+
+
+def _digest(text: Any) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
