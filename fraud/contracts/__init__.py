@@ -3,8 +3,9 @@
 from fraud.contracts.dead_letter import DeadLetter
 from fraud.contracts.decision import Decision, Outcome, Reason
 from fraud.contracts.future import MOST_AHEAD_S, check_future, without_future
-from fraud.contracts.inputs import CONTRACTS, MOST_RECORD, TOO_LARGE, parse_input
+from fraud.contracts.inputs import MOST_RECORD, TOO_LARGE, parse_input
 from fraud.contracts.label import Label
+from fraud.contracts.models import Contracts, contracts_of
 from fraud.contracts.score import FeatureVector, Score, Thresholds
 from fraud.contracts.scored import ScoredTransaction
 from fraud.contracts.topics import ALERTS, DEAD_LETTERS, DECISIONS, LABELS, SCORED, TOPICS, TRANSACTIONS
@@ -13,7 +14,6 @@ from fraud.contracts.wire import SCHEMA_VERSION, parse_record
 
 __all__ = [
     "ALERTS",
-    "CONTRACTS",
     "DEAD_LETTERS",
     "DECISIONS",
     "LABELS",
@@ -24,6 +24,7 @@ __all__ = [
     "TOO_LARGE",
     "TOPICS",
     "TRANSACTIONS",
+    "Contracts",
     "DeadLetter",
     "Decision",
     "FeatureVector",
@@ -36,6 +37,7 @@ __all__ = [
     "Transaction",
     "check_future",
     "parse_input",
+    "contracts_of",
     "parse_record",
     "without_future",
 ]

@@ -27,11 +27,9 @@ class Reason(Record):
 
 
 class Decision(Record):
-    """The decision on one transaction."""
+    """The decision on one transaction; a schema adds the transaction's keys."""
 
     transaction_id: Identifier
-    user_id: Identifier
-    merchant_id: Identifier
     event_time: EventTime
     amount: float
     outcome: Outcome

@@ -3,29 +3,24 @@
 from typing import Final
 
 from fraud.contracts.label import Label
-from fraud.contracts.scored import ScoredTransaction
-from fraud.contracts.topics import LABELS, SCORED, TRANSACTIONS
+from fraud.contracts.models import Contracts
 from fraud.contracts.transaction import Transaction
 from fraud.contracts.wire import parse_record
 from fraud.errors import BadRecord
 
-CONTRACTS: Final[dict[str, type[Label | Transaction]]] = {
-    TRANSACTIONS: Transaction,
-    LABELS: Label,
-    SCORED: ScoredTransaction,
-}
-"""By topic."""
 TOO_LARGE: Final = "too_large"
 """Reason of the dead letters of such records."""
 MOST_RECORD: Final = 32_768
 """Bytes of an input record with its key; what our own parts write has about 5,000."""
 
 
-def parse_input(topic: str, raw: bytes | None, record_bytes: int) -> Label | Transaction:
+def parse_input(contracts: Contracts, topic: str, raw: bytes | None, record_bytes: int) -> Label | Transaction:
     """Read a record that the stream takes, by the contract of its topic.
 
     Parameters
     ----------
+    contracts
+        Of the deployment's schema.
     topic
         Where it lies.
     raw
@@ -42,4 +37,4 @@ def parse_input(topic: str, raw: bytes | None, record_bytes: int) -> Label | Tra
         raise BadRecord(
             TOO_LARGE, f"key and value have {record_bytes:,} bytes; the stream takes {MOST_RECORD:,} at most"
         )
-    return parse_record(CONTRACTS.get(topic, Transaction), raw)
+    return parse_record(contracts.by_topic.get(topic, contracts.transaction), raw)

@@ -1,20 +1,30 @@
-"""Topic ``labels``: the verdict on a transaction, days after it (chargeback, analyst, customer)."""
+"""Topic ``labels``: the label of a transaction, days after it (chargeback, analyst, customer)."""
 
-from pydantic import StrictBool
+from typing import TYPE_CHECKING
 
-from fraud.contracts.wire import EventTime, Identifier, Record
+from pydantic import model_validator
+
+from fraud.contracts.wire import Record
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class Label(Record):
-    """The verdict on one transaction; it repeats the transaction's keys, so that no join is needed."""
+    """Whether a transaction is fraud; it repeats the transaction's keys, so that no join is needed."""
 
-    transaction_id: Identifier
-    user_id: Identifier
-    merchant_id: Identifier
-    event_time: EventTime
-    """Of the transaction."""
-    label_time: EventTime
-    """When the verdict became known."""
-    is_fraud: StrictBool
-    source: Identifier | None = None
-    """Where the verdict comes from, e.g. ``chargeback``."""
+    if TYPE_CHECKING:  # beside the keys, which are a schema's
+        transaction_id: str
+        event_time: datetime
+        """Of the transaction."""
+        label_time: datetime
+        """When the label became known."""
+        is_fraud: bool
+        source: str | None
+        """Where it comes from, e.g. ``chargeback``."""
+
+    @model_validator(mode="after")
+    def _check_schema(self) -> "Label":
+        if type(self) is Label:
+            raise TypeError("Label has no fields of its own: use contracts_of(schema).label")
+        return self

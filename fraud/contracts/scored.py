@@ -13,7 +13,10 @@ Sequence = Annotated[int, Field(ge=1, le=2**53)]
 
 
 class ScoredTransaction(Transaction):
-    """A transaction with its decision; the stream archives it and does not count it again."""
+    """A transaction with its decision; the stream archives it and does not count it again.
+
+    A schema adds the transaction's fields, and for each entity ``<entity>_sequence``.
+    """
 
     outcome: Outcome
     score: Probability | None
@@ -27,10 +30,6 @@ class ScoredTransaction(Transaction):
     features: dict[str, float | None]
     """The vector that was served, by name; None where a feature is missing."""
     scored_at: EventTime
-    user_sequence: Sequence
-    """How many transactions its user has with this one: the order of arrival of the user's transactions."""
-    merchant_sequence: Sequence
-    """The same of its merchant."""
     store: str
     """Identity of the feature store that has counted it."""
     experiment: str | None = None

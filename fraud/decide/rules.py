@@ -35,21 +35,22 @@ from pathlib import Path
 from time import thread_time
 from typing import Any, Final, Literal
 
+import pyarrow as pa
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from fraud.contracts import Outcome, Reason, Transaction
+from fraud.contracts import Outcome, Reason
 from fraud.errors import BadConfig
 from fraud.features import FEATURE_NAMES
+from fraud.schema.arrow import TIME, transaction_columns
+from fraud.schema.reading import default_schema
 from fraud.settings.definition import Stamp, line_of, parse_definition, stamp_of
 
 log = logging.getLogger(__name__)
 
 MOST_RULES: Final = 500
-FIELDS: Final = tuple(
-    name for name in Transaction.model_fields if name not in {"schema_version", "event_time"}
-)
+FIELDS: Final = tuple(column.name for column in transaction_columns(default_schema()) if column.type != TIME)
 _TEXTS: Final = frozenset(
-    {"transaction_id", "user_id", "merchant_id", "currency", "category", "country", "channel", "device_id"}
+    column.name for column in transaction_columns(default_schema()) if pa.types.is_string(column.type)
 )
 _NAMES: Final = frozenset({*FIELDS, *FEATURE_NAMES, "score"})
 _SAMPLES: Final = (1.5, 1e9, -1e9)

@@ -1,8 +1,10 @@
 """Events as the kernel reads them: one float64 row each, made from records or from a table."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -10,26 +12,23 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from fraud.contracts import Label, Transaction
+from fraud.contracts.models import MOST_AMOUNT
 from fraud.contracts.wire import EARLIEST, LATEST
 from fraud.errors import BadInput
 from fraud.features import kernel
 from fraud.features.kernel import Floats
+from fraud.features.layout import EventLayout
+from fraud.schema.fields import MOST_UNITS, NAMED, Field, FieldType
+from fraud.schema.reading import default_schema
+from fraud.schema.schema import Schema
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_HASHED: Final = {
-    kernel.E_ID: "transaction_id",
-    kernel.E_USER: "user_id",
-    kernel.E_MERCHANT: "merchant_id",
-    kernel.E_CATEGORY: "category",
-    kernel.E_COUNTRY: "country",
-    kernel.E_DEVICE: "device_id",
-    kernel.E_CHANNEL: "channel",
-}
-MOST_AMOUNT: Final = 10_000_000.0
-"""Greatest amount of a transaction, as of the contract: its square in hundredths is still exact."""
+CENTS: Final = 100.0
+MICRODEGREES: Final = 1e6
 _EARLIEST_US: Final = round(EARLIEST.timestamp()) * 1_000_000
 _LATEST_US: Final = round(LATEST.timestamp()) * 1_000_000
-_REQUIRED: Final = ("transaction_id", "user_id", "merchant_id", "event_time")
+_PLACES: Final = ((kernel.E_LAT, kernel.E_LON), (kernel.E_HOME_LAT, kernel.E_HOME_LON))
+_NOTHING: Final = float("nan")
 
 
 def hash_text(text: str | None) -> float:
@@ -45,130 +44,239 @@ def hash_text(text: str | None) -> float:
     return float(xxh3_64_intdigest(text.encode()) >> 11 or 1)
 
 
+def hash_joined(texts: Sequence[str | None]) -> float:
+    """Hash several texts together, each with its length before it; 0 where one of them is missing.
+
+    Examples
+    --------
+    >>> hash_joined(["a", None]), hash_joined(["ab", "c"]) == hash_joined(["a", "bc"])
+    (0.0, False)
+    """
+    if None in texts:
+        return 0.0
+    return hash_text("".join(f"{len(text)}:{text}" for text in texts if text is not None))
+
+
 def to_microseconds(time: datetime) -> int:
     """Microseconds since 1970 in UTC, exactly."""
     delta = time - EPOCH
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
-def event_of_transaction(record: Transaction) -> tuple[float, ...]:
-    """Make the kernel's row of one transaction."""
-    return (
-        kernel.KIND_TRANSACTION,
-        float(to_microseconds(record.event_time)),
-        float(round(record.amount * 100.0)),
-        hash_text(record.transaction_id),
-        _microdegrees(record.latitude),
-        _microdegrees(record.longitude),
-        _microdegrees(record.home_latitude),
-        _microdegrees(record.home_longitude),
-        hash_text(record.user_id),
-        hash_text(record.merchant_id),
-        hash_text(record.category),
-        hash_text(record.country),
-        hash_text(record.device_id),
-        hash_text(record.channel),
-    )
+def joined_name(fields: Sequence[Field]) -> str:
+    """Name the column of a key: the field's word, or those of several fields together."""
+    return "+".join(field.word for field in fields)
 
 
-def event_of_label(record: Label) -> tuple[float, ...]:
-    """Make the kernel's row of one label."""
-    nothing = float("nan")
-    return (
-        kernel.KIND_LABEL,
-        float(to_microseconds(record.event_time)),
-        float(record.is_fraud),
-        hash_text(record.transaction_id),
-        nothing,
-        nothing,
-        nothing,
-        nothing,
-        hash_text(record.user_id),
-        hash_text(record.merchant_id),
-        0.0,
-        0.0,
-        0.0,
-        0.0,
-    )
+@lru_cache(maxsize=64)
+def events_of(schema: Schema) -> "EventWriter":
+    """Give what makes a schema's events, once a process."""
+    return EventWriter(schema)
 
 
-def events_of_transactions(table: pa.Table) -> Floats:
-    """Make the kernel's rows of a table of transactions, equal to those of its records.
+class EventWriter:
+    """Makes the kernel's rows of one schema's records and tables.
 
     Parameters
     ----------
-    table
-        Columns as the fields of :class:`~fraud.contracts.Transaction`; optional ones may be absent.
-
-    Returns
-    -------
-    ndarray
-        [rows, EVENT_COLUMNS].
-
-    Raises
-    ------
-    BadInput
-        When a required column is absent or has missing values, or a value is outside the contract;
-        names it.
+    schema
+        Says which fields are keys, numbers, times and places, and which filters there are.
     """
-    _check_columns(table, (*_REQUIRED, "amount"), "transactions")
-    events = _rows(table, kernel.KIND_TRANSACTION)
-    amounts = _numbers(table, "amount")
-    _refuse(
-        ~((amounts > 0.0) & (amounts <= MOST_AMOUNT)), "amount", f"not above 0 and up to {MOST_AMOUNT:,.0f}"
-    )
-    events[:, kernel.E_CENTS] = np.rint(amounts * 100.0)
-    for column, name in (
-        (kernel.E_LAT, "latitude"),
-        (kernel.E_LON, "longitude"),
-        (kernel.E_HOME_LAT, "home_latitude"),
-        (kernel.E_HOME_LON, "home_longitude"),
-    ):
-        if name in table.column_names:
-            events[:, column] = np.rint(_numbers(table, name) * 1e6) + 0.0  # no -0.0
-    for latitude, longitude, name in (
-        (kernel.E_LAT, kernel.E_LON, "latitude"),
-        (kernel.E_HOME_LAT, kernel.E_HOME_LON, "home_latitude"),
-    ):
-        is_half = np.isnan(events[:, latitude]) != np.isnan(events[:, longitude])
-        _refuse(is_half, name, "given without the longitude, or the other way round")
-    return events
+
+    def __init__(self, schema: Schema) -> None:
+        named = [field for field in schema.named(*NAMED) if field.name not in {"transaction_id", "currency"}]
+        self._joined = [fields for fields in schema.keys if len(fields) > 1]
+        self._numbers = [f for f in schema.named(FieldType.NUMBER, FieldType.FLAG) if f.name != "amount"]
+        self._times = [field for field in schema.named(FieldType.TIME) if field.name != "event_time"]
+        self._named, self._filters = named, schema.filters
+        self._places = schema.named(FieldType.PLACE)[: len(_PLACES)]
+        self._required = tuple(f.name for f in schema.fields if f.required)
+        self._label_keys = frozenset(schema.key_names)
+        self._names = tuple(field.name for field in schema.fields if field.type is not FieldType.PLACE)
+        self._keys = _values_of([field.name for field in named])
+        self._degrees = _values_of([name for field in self._places for name in field.names])
+        self.layout: Final = EventLayout(
+            keys=(*(field.word for field in named), *map(joined_name, self._joined)),
+            numbers=tuple((field.name, 10.0**field.scale) for field in self._numbers),
+            times=tuple(field.name for field in self._times),
+            filters=tuple((one.name, one.text) for one in schema.filters),
+            minor_units=CENTS,
+        )
+        self._missing_places = (_NOTHING,) * (2 * len(_PLACES) - 2 * len(self._places))
+        self._has_more = bool(self._joined or self._numbers or self._times or self._filters)
+
+    def of_transaction(self, record: Transaction) -> tuple[float, ...]:
+        """Make the row of one transaction."""
+        row = (
+            kernel.KIND_TRANSACTION,
+            float(to_microseconds(record.event_time)),
+            float(round(record.amount * CENTS)),
+            hash_text(record.transaction_id),
+            *map(_microdegrees, self._degrees(record)),
+            *self._missing_places,
+            *map(hash_text, self._keys(record)),
+        )
+        return (*row, *self._more(record)) if self._has_more else row
+
+    def of_label(self, record: Label) -> tuple[float, ...]:
+        """Make the row of one label, which has of the keys those that it names."""
+        row = np.full(self.layout.width, _NOTHING)
+        row[kernel.E_KIND] = kernel.KIND_LABEL
+        row[kernel.E_TIME] = to_microseconds(record.event_time)
+        row[kernel.E_CENTS] = float(record.is_fraud)
+        row[kernel.E_ID] = hash_text(record.transaction_id)
+        keys = {name: getattr(record, name) for name in self._label_keys}
+        row[kernel.E_USER :] = self._label_tail(keys)
+        return tuple(row.tolist())
+
+    def _label_tail(self, keys: Mapping[str, str | None]) -> list[float]:
+        tail = [hash_text(keys.get(field.name)) for field in self._named]
+        tail += [hash_joined([keys.get(field.name) for field in fields]) for fields in self._joined]
+        tail += [_NOTHING] * (len(self._numbers) + len(self._times))
+        return [*tail, 0.0] if self._filters else tail
+
+    def _more(self, record: Transaction) -> Iterator[float]:
+        """Give what only some schemas have: joined keys, numbers, times, filters."""
+        for fields in self._joined:
+            yield hash_joined([getattr(record, field.name) for field in fields])
+        for field in self._numbers:
+            value = getattr(record, field.name)
+            yield _NOTHING if value is None else float(round(value * 10.0**field.scale))
+        for field in self._times:
+            time = getattr(record, field.name)
+            yield _NOTHING if time is None else float(to_microseconds(time))
+        if self._filters:
+            values = {name: getattr(record, name) for name in self._names}
+            yield float(sum(1 << bit for bit, one in enumerate(self._filters) if one.holds(values)))
+
+    def of_transactions(self, table: pa.Table) -> Floats:
+        """Make the rows of a table of transactions, equal to those of its records.
+
+        Parameters
+        ----------
+        table
+            Columns as the fields of the schema's transactions; optional ones may be absent.
+
+        Returns
+        -------
+        ndarray
+            [rows, ``layout.width``].
+
+        Raises
+        ------
+        BadInput
+            When a required column is absent or has missing values, or a value is outside the contract;
+            names it.
+        """
+        _check_columns(table, self._required, "transactions")
+        events = self._rows(table, kernel.KIND_TRANSACTION, {field.name for field in self._named})
+        amounts = _numbers(table, "amount")
+        words = f"not above 0 and up to {MOST_AMOUNT:,.0f}"
+        _refuse(~((amounts > 0.0) & (amounts <= MOST_AMOUNT)), "amount", words)
+        events[:, kernel.E_CENTS] = np.rint(amounts * CENTS)
+        for field, columns in zip(self._places, _PLACES, strict=False):
+            _fill_place(events, table, field.names, columns)
+        self._fill_more(events, table)
+        return events
+
+    def of_labels(self, table: pa.Table) -> Floats:
+        """Make the rows of a table of labels."""
+        primary = next(name for name in self._required if name in self._label_keys)
+        _check_columns(table, ("transaction_id", primary, "event_time", "is_fraud"), "labels")
+        _check_columns(table, [name for name in self._required if name in self._label_keys], "labels")
+        events = self._rows(table, kernel.KIND_LABEL, set(self._label_keys))
+        events[:, kernel.E_CENTS] = _numbers(table, "is_fraud")
+        if self._filters:
+            events[:, self.layout.mask] = 0.0
+        return events
+
+    def _rows(self, table: pa.Table, kind: float, hashed: set[str]) -> Floats:
+        events = np.full((table.num_rows, self.layout.width), np.nan)
+        events[:, kernel.E_KIND] = kind
+        events[:, kernel.E_TIME] = microseconds_of(table, "event_time")
+        is_outside = (events[:, kernel.E_TIME] < _EARLIEST_US) | (events[:, kernel.E_TIME] >= _LATEST_US)
+        _refuse(is_outside, "event_time", "outside the years 2000 to 2099")
+        events[:, kernel.E_ID] = _hashes(table.column("transaction_id"))
+        present = {name for name in table.column_names if name in hashed}
+        for field in self._named:
+            column = self.layout.column(field.word)
+            events[:, column] = _hashes(table.column(field.name)) if field.name in present else 0.0
+        for fields in self._joined:
+            column = self.layout.column(joined_name(fields))
+            is_there = all(field.name in present for field in fields)
+            events[:, column] = _joined_hashes(table, fields) if is_there else 0.0
+        return events
+
+    def _fill_more(self, events: Floats, table: pa.Table) -> None:
+        for field in self._numbers:
+            if field.name in table.column_names:
+                unit = self.layout.unit(field.name)
+                units = np.rint(_numbers(table, field.name) * unit) + 0.0  # no -0.0
+                _refuse(np.abs(units) > MOST_UNITS, field.name, f"beyond {MOST_UNITS / unit:,.0f}")
+                events[:, self.layout.column(field.name)] = units
+        for field in self._times:
+            if field.name in table.column_names:
+                events[:, self.layout.column(field.name)] = _moments(table, field.name)
+        if self._filters:
+            bits = [one.rows(table) * float(1 << bit) for bit, one in enumerate(self._filters)]
+            events[:, self.layout.mask] = np.sum(bits, axis=0)
+
+
+def event_of_transaction(record: Transaction) -> tuple[float, ...]:
+    """Make the row of one transaction of the default schema."""
+    return events_of(default_schema()).of_transaction(record)
+
+
+def event_of_label(record: Label) -> tuple[float, ...]:
+    """Make the row of one label of the default schema."""
+    return events_of(default_schema()).of_label(record)
+
+
+def events_of_transactions(table: pa.Table) -> Floats:
+    """Make the rows of a table of transactions of the default schema."""
+    return events_of(default_schema()).of_transactions(table)
 
 
 def events_of_labels(table: pa.Table) -> Floats:
-    """Make the kernel's rows of a table of labels (fields of :class:`~fraud.contracts.Label`)."""
-    _check_columns(table, (*_REQUIRED, "is_fraud"), "labels")
-    events = _rows(table, kernel.KIND_LABEL)
-    events[:, kernel.E_CENTS] = _numbers(table, "is_fraud")
-    return events
+    """Make the rows of a table of labels of the default schema."""
+    return events_of(default_schema()).of_labels(table)
 
 
-def stack_events(rows: Sequence[tuple[float, ...]]) -> Floats:
-    """Make one array [n, EVENT_COLUMNS] of rows, also of none."""
-    return np.array(rows, np.float64).reshape(-1, kernel.EVENT_COLUMNS)
+def stack_events(rows: Sequence[tuple[float, ...]], width: int = kernel.EVENT_COLUMNS) -> Floats:
+    """Make one array [n, width] of rows, also of none."""
+    return np.array(rows, np.float64).reshape(-1, width)
 
 
 def microseconds_of(table: pa.Table, name: str) -> Floats:
     """Read a time column as microseconds since 1970 (times without zone are taken as UTC)."""
-    column = table.column(name)
+    return np.asarray(_micros(table.column(name), name).to_numpy(), np.float64)
+
+
+def _moments(table: pa.Table, name: str) -> Floats:
+    """Read a time column that may have missing values, as NaN."""
+    return np.asarray(_micros(table.column(name), name).cast(pa.float64()).to_numpy(), np.float64)
+
+
+def _micros(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     if not pa.types.is_timestamp(column.type):
         raise BadInput(f"column {name} must hold timestamps, not {column.type}")
-    zone = column.type.tz
-    micros = column.cast(pa.timestamp("us", tz=zone), safe=False).cast(pa.int64())
-    return np.asarray(micros.to_numpy(), np.float64)
+    return column.cast(pa.timestamp("us", tz=column.type.tz), safe=False).cast(pa.int64())
 
 
-def _rows(table: pa.Table, kind: float) -> Floats:
-    events = np.full((table.num_rows, kernel.EVENT_COLUMNS), np.nan)
-    events[:, kernel.E_KIND] = kind
-    events[:, kernel.E_TIME] = microseconds_of(table, "event_time")
-    is_outside = (events[:, kernel.E_TIME] < _EARLIEST_US) | (events[:, kernel.E_TIME] >= _LATEST_US)
-    _refuse(is_outside, "event_time", "outside the years 2000 to 2099")
-    is_transaction = kind == kernel.KIND_TRANSACTION
-    for column, name in _HASHED.items():
-        present = name in table.column_names and (is_transaction or name in _REQUIRED)
-        events[:, column] = _hashes(table.column(name)) if present else 0.0
-    return events
+def _values_of(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """Make what reads some attributes of a record, as a tuple whatever their number."""
+    if not names:
+        return lambda _record: ()
+    read = attrgetter(*names)
+    return read if len(names) > 1 else lambda record: (read(record),)
+
+
+def _fill_place(events: Floats, table: pa.Table, names: Sequence[str], columns: tuple[int, int]) -> None:
+    for name, column in zip(names, columns, strict=True):
+        if name in table.column_names:
+            events[:, column] = np.rint(_numbers(table, name) * MICRODEGREES) + 0.0  # no -0.0
+    is_half = np.isnan(events[:, columns[0]]) != np.isnan(events[:, columns[1]])
+    _refuse(is_half, names[0], f"given without the {names[1]}, or the other way round")
 
 
 def _hashes(column: pa.ChunkedArray) -> Floats:
@@ -182,6 +290,11 @@ def _hashes(column: pa.ChunkedArray) -> Floats:
     return np.asarray(table[codes], np.float64)
 
 
+def _joined_hashes(table: pa.Table, fields: Sequence[Field]) -> Floats:
+    columns = [table.column(field.name).cast(pa.string()).to_pylist() for field in fields]
+    return np.array([hash_joined(texts) for texts in zip(*columns, strict=True)], np.float64)
+
+
 def _numbers(table: pa.Table, name: str) -> Floats:
     column = table.column(name)
     try:
@@ -191,7 +304,7 @@ def _numbers(table: pa.Table, name: str) -> Floats:
 
 
 def _microdegrees(degrees: float | None) -> float:
-    return float("nan") if degrees is None else float(round(degrees * 1e6))
+    return _NOTHING if degrees is None else float(round(degrees * MICRODEGREES))
 
 
 def _refuse(is_wrong: NDArray[np.bool_], name: str, what: str) -> None:

@@ -25,6 +25,7 @@ from fraud.features import FEATURE_NAMES
 from fraud.log import rows
 from fraud.log.arrival import COLUMNS, SEQUENCES, Reach
 from fraud.log.checkpoint import offsets_of
+from fraud.schema.reading import default_schema
 
 log = logging.getLogger(__name__)
 CHECKPOINT_COMMITS: Final = "100"
@@ -40,7 +41,7 @@ LAST: Final = "dead_letters"
 _LITTLE_AT_A_TIME: Final = {"batch_readahead": 1, "fragment_readahead": 1}
 """Of the spool's files, which may be large."""
 _ORIGIN: Final = COLUMNS
-_IDS: Final = ("transaction_id", "user_id", "merchant_id", "event_time")
+_IDS: Final = ("transaction_id", *default_schema().key_names, "event_time")
 TABLES: Final[dict[str, tuple[int, tuple[str, ...]]]] = {
     "transactions": (
         rows.TRANSACTION,

@@ -12,7 +12,9 @@ import pyarrow as pa
 from fraud.features import FEATURE_NAMES, kernel
 from fraud.features.kernel import Floats
 from fraud.log.arrival import SEQUENCES
+from fraud.schema.arrow import TIME, transaction_columns
 from fraud.schema.features import USER_FEATURES
+from fraud.schema.reading import default_schema
 
 TRANSACTION: Final = 0
 LABEL: Final = 1
@@ -22,33 +24,17 @@ SCORED: Final = 3
 RECOUNTED: Final = 4
 """The same, but counted in a store that was lost: counted here, decided there."""
 
-_TIME: Final = pa.timestamp("us", tz="UTC")
 ORIGIN: Final = [
     pa.field("kind", pa.int8()),
     pa.field("topic", pa.string()),
     pa.field("source_partition", pa.int32()),
     pa.field("source_offset", pa.int64()),
-    pa.field("received_at", _TIME),
+    pa.field("received_at", TIME),
 ]
 """Where a record came from; ``received_at`` is the broker's append time, never falling within a partition."""
-TRANSACTION_FIELDS: Final = [
-    pa.field("transaction_id", pa.string()),
-    pa.field("event_time", _TIME),
-    pa.field("user_id", pa.string()),
-    pa.field("merchant_id", pa.string()),
-    pa.field("amount", pa.float64()),
-    pa.field("currency", pa.string()),
-    pa.field("category", pa.string()),
-    pa.field("country", pa.string()),
-    pa.field("channel", pa.string()),
-    pa.field("device_id", pa.string()),
-    pa.field("latitude", pa.float64()),
-    pa.field("longitude", pa.float64()),
-    pa.field("home_latitude", pa.float64()),
-    pa.field("home_longitude", pa.float64()),
-]
+TRANSACTION_FIELDS: Final = transaction_columns(default_schema())
 LABEL_FIELDS: Final = [
-    pa.field("label_time", _TIME),
+    pa.field("label_time", TIME),
     pa.field("is_fraud", pa.bool_()),
     pa.field("source", pa.string()),
 ]
@@ -97,7 +83,7 @@ DECISION_FIELDS: Final = [
     pa.field("shadow_version", pa.string()),
 ]
 STAMP: Final = [
-    pa.field("processed_at", _TIME),
+    pa.field("processed_at", TIME),
     pa.field("generation", pa.int64()),
     pa.field("epoch", pa.int64()),
     pa.field("features_version", pa.string()),
@@ -122,8 +108,7 @@ TRANSACTION_NAMES: Final = tuple(field.name for field in TRANSACTION_FIELDS)
 LABEL_NAMES: Final = (
     "transaction_id",
     "event_time",
-    "user_id",
-    "merchant_id",
+    *default_schema().key_names,
     *(field.name for field in LABEL_FIELDS),
 )
 DEAD_LETTER_NAMES: Final = tuple(field.name for field in DEAD_LETTER_FIELDS)

@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from pydantic import ValidationError
 
-from fraud.contracts import Transaction
 from fraud.errors import BadInput, Unavailable
 from fraud.features.events import events_of_labels, events_of_transactions, hash_text
 from fraud.features.kernel import Floats
 from fraud.log.arrival import COLUMNS, SEQUENCES, Ints, Reach, order_between
+from fraud.schema.arrow import TIME, transaction_columns
+from fraud.schema.reading import default_schema
 from fraud.store import Epoch
 from fraud.store.records import BATCH_BITS
 
@@ -33,12 +34,11 @@ Options = Mapping[str, str]
 NO_OPTIONS: Final[Options] = {}
 SLICE_ROWS: Final = 100_000
 """Records of a slice, about; one micro-batch is never parted."""
-TIME: Final = pa.timestamp("us", tz="UTC")
 _UNIX: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TRANSACTION_COLUMNS: Final = tuple(
-    name for name in Transaction.model_fields if name not in {"schema_version", "currency"}
+    column.name for column in transaction_columns(default_schema()) if column.name != "currency"
 )
-_LABEL_COLUMNS: Final = ("transaction_id", "user_id", "merchant_id", "event_time", "is_fraud")
+_LABEL_COLUMNS: Final = ("transaction_id", *default_schema().key_names, "event_time", "is_fraud")
 _RECENT_COMMITS: Final = 20
 _BATCH_ROWS: Final = 32_768
 

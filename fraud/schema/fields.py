@@ -122,7 +122,6 @@ CORE: Final = (
         FieldType.CATEGORY,
         description="ISO 4217.",
         pattern="[A-Z]{3}",
-        longest=3,
         examples=("EUR",),
     ),
 )

@@ -142,6 +142,11 @@ class Schema:
                 return entity
         raise BadInput(f"no entity {name!r}; there are {', '.join(e.name for e in self.entities)}")
 
+    def primary_of(self, record: Any) -> str:
+        """Read the primary entity's key off a transaction, a label or a decision."""
+        key: str = getattr(record, self.primary_key.name)
+        return key
+
     def named(self, *types: FieldType) -> tuple[Field, ...]:
         """Select the fields of some types."""
         return tuple(field for field in self.fields if field.type in types)

@@ -4,37 +4,21 @@ from typing import Final
 
 import pyarrow as pa
 
+from fraud.contracts import contracts_of
 from fraud.contracts.encode import encode_rows
+from fraud.contracts.models import record_names
+from fraud.schema.reading import default_schema
 
 __all__ = ["encode_labels", "encode_transactions"]
 
-TRANSACTION_FIELDS: Final = (
-    "transaction_id",
-    "event_time",
-    "user_id",
-    "merchant_id",
-    "amount",
-    "currency",
-    "category",
-    "country",
-    "channel",
-    "device_id",
-    "latitude",
-    "longitude",
-    "home_latitude",
-    "home_longitude",
-)
-LABEL_FIELDS: Final = (
-    "transaction_id",
-    "user_id",
-    "merchant_id",
-    "event_time",
-    "label_time",
-    "is_fraud",
-    "source",
-)
+_CONTRACTS: Final = contracts_of(default_schema())
+TRANSACTION_FIELDS: Final = record_names(_CONTRACTS.transaction)
+LABEL_FIELDS: Final = record_names(_CONTRACTS.label)
 REQUIRED: Final = frozenset(
-    {"transaction_id", "event_time", "user_id", "merchant_id", "amount", "label_time", "is_fraud"}
+    name
+    for model in (_CONTRACTS.transaction, _CONTRACTS.label)
+    for name, field in model.model_fields.items()
+    if field.is_required()
 )
 
 

@@ -1,6 +1,7 @@
 """Tables that people bring: CSV, Parquet or Delta, read as meant, checked against the wire's contract."""
 
-from fraud.tables.columns import ARRIVAL, LABEL, TIME, TRANSACTION
+from fraud.schema.arrow import TIME
+from fraud.tables.columns import ARRIVAL, LABEL, TRANSACTION
 from fraud.tables.contract import check, keep_valid
 from fraud.tables.files import Unreadable, find_table
 from fraud.tables.reading import Reading, parse_columns, parse_reading

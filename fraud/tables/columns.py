@@ -6,11 +6,13 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from fraud.contracts import Label, Transaction
+from fraud.contracts import contracts_of
 from fraud.contracts.wire import Record
 from fraud.errors import BadInput
+from fraud.schema.arrow import TIME
+from fraud.schema.reading import default_schema
 
-TIME: Final = pa.timestamp("us", tz="UTC")
+CONTRACTS: Final = contracts_of(default_schema())
 _TYPES: Final = {"string": pa.string(), "number": pa.float64(), "boolean": pa.bool_(), "date-time": TIME}
 
 
@@ -19,7 +21,7 @@ def rules_of(model: type[Record]) -> dict[str, dict[str, Any]]:
 
     Examples
     --------
-    >>> rules_of(Transaction)["amount"]["maximum"]
+    >>> rules_of(CONTRACTS.transaction)["amount"]["maximum"]
     10000000.0
     """
     found = {}
@@ -34,9 +36,9 @@ def _columns(model: type[Record]) -> dict[str, pa.DataType]:
     return {name: _TYPES[rule.get("format", rule["type"])] for name, rule in rules_of(model).items()}
 
 
-TRANSACTION: Final[Mapping[str, pa.DataType]] = _columns(Transaction)
+TRANSACTION: Final[Mapping[str, pa.DataType]] = _columns(CONTRACTS.transaction)
 LABEL: Final[Mapping[str, pa.DataType]] = {
-    name: kind for name, kind in _columns(Label).items() if name != "source"
+    name: kind for name, kind in _columns(CONTRACTS.label).items() if name != "source"
 }
 ARRIVAL: Final[Mapping[str, pa.DataType]] = {
     "generation": pa.int64(),
@@ -48,7 +50,7 @@ ARRIVAL: Final[Mapping[str, pa.DataType]] = {
 }
 """Columns that say in which order rows arrived, where a table has them."""
 OURS: Final = {**TRANSACTION, **LABEL, **ARRIVAL}
-PAIRS: Final = (("latitude", "longitude"), ("home_latitude", "home_longitude"))
+PAIRS: Final = CONTRACTS.transaction.places
 _GUESSES: Final = (
     {"latitude": ("lat",), "longitude": ("lon", "lng", "long")},
     {"device_id": ("device",)},

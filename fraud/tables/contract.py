@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fraud.contracts import Label, Transaction
 from fraud.contracts.wire import EARLIEST, LATEST
 from fraud.errors import BadInput
-from fraud.tables.columns import PAIRS, TIME, rules_of
+from fraud.schema.arrow import TIME
+from fraud.tables.columns import CONTRACTS, PAIRS, rules_of
 
-_RULES: Final = {"transactions": rules_of(Transaction), "labels": rules_of(Label)}
+_RULES: Final = {"transactions": rules_of(CONTRACTS.transaction), "labels": rules_of(CONTRACTS.label)}
 Bools = NDArray[np.bool_]
 Check = Callable[..., Any]
 _BOUNDS: Final = {

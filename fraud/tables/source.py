@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fraud.errors import BadInput
+from fraud.schema.arrow import TIME
 from fraud.tables import values
-from fraud.tables.columns import ARRIVAL, LABEL, TIME, TRANSACTION, check_ours, lacks, plan_names
+from fraud.tables.columns import ARRIVAL, LABEL, TRANSACTION, check_ours, lacks, plan_names
 from fraud.tables.contract import check, keep_valid
 from fraud.tables.files import (
     Dialect,

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from fraud.contracts.wire import EARLIEST, LATEST
 from fraud.errors import BadInput
-from fraud.tables.columns import TIME
+from fraud.schema.arrow import TIME
 from fraud.tables.reading import Reading
 
 TRUE: Final = ("1", "1.0", "true", "t", "yes", "y", "fraud")

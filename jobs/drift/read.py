@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from fraud.errors import BadInput
-from fraud.log.tables import TIME, Options, find_table, floats_of, micros_of, open_table
+from fraud.log.tables import Options, find_table, floats_of, micros_of, open_table
+from fraud.schema.arrow import TIME
 from fraud.watch.profile import DAY_US, SCORE, Profile, Tally
 from jobs.drift.judge import GAP_DAYS, RECENT_DAYS
 

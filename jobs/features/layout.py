@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
 from fraud.features.events import events_of_labels, events_of_transactions
-from fraud.tables import TIME
+from fraud.schema.arrow import TIME
 
 _IDS: Final = [
     pa.field("transaction_id", pa.string()),

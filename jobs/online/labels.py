@@ -21,13 +21,15 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from fraud.contracts import LABELS, Label, check_future
+from fraud.contracts import LABELS, Label, check_future, contracts_of
 from fraud.contracts.wire import parse_record
 from fraud.errors import BadRecord, Unavailable
+from fraud.schema.reading import default_schema
 from fraud.tables import TIME
 from jobs.online.settings import OnlineSettings
 
 Arrived = tuple[Label, datetime]
+_LABEL: Final = contracts_of(default_schema()).label
 VERDICTS_FILE: Final = "verdicts.parquet"
 SCHEMA: Final = pa.schema(
     [
@@ -132,7 +134,7 @@ def _label_of(message: Message, most_ahead_s: float) -> list[Arrived]:
     if message.error():
         raise KafkaException(message.error())
     try:
-        label, arrival = parse_record(Label, message.value()), _arrival_of(message)
+        label, arrival = parse_record(_LABEL, message.value()), _arrival_of(message)
         check_future(label, arrival, most_ahead_s)
     except BadRecord:
         return []

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from fraud.contracts import Outcome
 from fraud.errors import BadInput
 from fraud.log.labels import columns_for_order, in_order_of_arrival
-from fraud.log.tables import TIME, find_table, floats_of, micros_of, open_table
+from fraud.log.tables import find_table, floats_of, micros_of, open_table
+from fraud.schema.arrow import TIME
 from fraud.watch.profile import DAY_US
 
 Floats = NDArray[np.float64]

@@ -13,12 +13,14 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer
 
-from fraud.contracts import MOST_AHEAD_S, TOO_LARGE, check_future, parse_input
+from fraud.contracts import MOST_AHEAD_S, TOO_LARGE, check_future, contracts_of, parse_input
 from fraud.errors import BadConfig, BadRecord, Unavailable
 from fraud.log.arrival import COLUMNS
 from fraud.log.tables import NO_OPTIONS, Options, Table, open_table, slices_of
+from fraud.schema.reading import default_schema
 from jobs.replay.ledger import SENDING, SENT, Ledger, Origin
 
+_CONTRACTS: Final = contracts_of(default_schema())
 DUPLICATE: Final = "duplicate"
 BATCH: Final = 5_000
 """Letters written down and sent together."""
@@ -157,7 +159,7 @@ def _why_not(letter: _Letter, choice: Choice, ledger: Ledger, account: Account) 
         return account.unconfirmed
     key_bytes = len(letter.key.encode()) if letter.key else 0
     try:
-        record = parse_input(letter.origin.topic, letter.raw, key_bytes + len(letter.raw))
+        record = parse_input(_CONTRACTS, letter.origin.topic, letter.raw, key_bytes + len(letter.raw))
         check_future(record, datetime.now(UTC), choice.most_ahead_s)
     except BadRecord as error:
         is_sent = choice.even_bad and error.reason != TOO_LARGE  # Kafka may refuse them for ever

@@ -10,14 +10,17 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from fraud.contracts import ScoredTransaction, parse_record
+from fraud.contracts import ScoredTransaction, contracts_of, parse_record
+from fraud.contracts.models import sequence_of
 from fraud.errors import BadState
 from fraud.features import FEATURE_NAMES
 from fraud.features.kernel import Floats
 from fraud.log import rows
+from fraud.schema.reading import default_schema
 from fraud.store import Claim, Epoch, FeatureStore
 from fraud.store.watermark import REBUILD
 
+_SCORED: Final = contracts_of(default_schema()).scored
 KEEP_S: Final = 7 * 86_400.0
 """How long an answer is kept once its transaction is in the log, seconds."""
 
@@ -74,7 +77,7 @@ class Decided:
         kinds = table.column("kind").to_numpy()
         self.where = np.flatnonzero((kinds == rows.SCORED) | (kinds == rows.RECOUNTED))
         raws = table.column("scored").take(pa.array(self.where)).to_pylist()
-        self.records = [parse_record(ScoredTransaction, raw) for raw in raws]
+        self.records = [parse_record(_SCORED, raw) for raw in raws]
         self.was_counted = kinds[self.where] == rows.SCORED
 
     def fill_vectors(self, vectors: Floats) -> None:
@@ -95,7 +98,7 @@ class Decided:
         """Put the merchants' sequences where the scoring service has counted, [rows]."""
         for row, record, was_counted in zip(self.where.tolist(), self.records, self.was_counted, strict=True):
             if was_counted:
-                merchant[row] = record.merchant_sequence
+                merchant[row] = getattr(record, sequence_of("merchant"))
 
     def values(self, name: str) -> list[Any]:
         """Take a field of all records."""

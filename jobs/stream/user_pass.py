@@ -6,26 +6,30 @@ dead letters here. What the scoring service has counted and decided goes through
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fraud.contracts import SCORED, ScoredTransaction, parse_record
+from fraud.contracts import SCORED, contracts_of, parse_record
 from fraud.contracts.future import ahead_rows, future_words
+from fraud.contracts.models import sequence_of
 from fraud.contracts.wire import LATEST
 from fraud.features import kernel
 from fraud.features.engine import Folded
 from fraud.log import rows
 from fraud.schema.features import USER
+from fraud.schema.reading import default_schema
 from jobs.stream.context import TaskContext, settle, store_of
 from jobs.stream.parcels import receive, send
 from jobs.stream.scored import kinds_of
 from jobs.stream.states import fold_through
 from jobs.stream.stopwatch import Stopwatch
 from jobs.stream.validate_pass import tasks_of, text_of
+
+_SCORED: Final = contracts_of(default_schema()).scored
 
 
 def run_user_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -51,7 +55,7 @@ def pass_users(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.Ta
     is_scored = (table.column("topic").to_numpy(zero_copy_only=False) == SCORED) & (kinds == rows.TRANSACTION)
     scored = np.flatnonzero(is_scored)
     raws = table.column("record").take(pa.array(scored)).to_pylist()
-    records = [parse_record(ScoredTransaction, raw) for raw in raws]
+    records = [parse_record(_SCORED, raw) for raw in raws]
     kinds[scored] = kinds_of(store_of(context.store_url), records, context.epoch)
     # Counted in another store and not in this one: the guard holds as for any other record.
     future = _future_of(context, table, kinds)
@@ -68,7 +72,7 @@ def pass_users(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.Ta
     sequences = folded.sequences
     for i, record in zip(scored.tolist(), records, strict=True):
         if kinds[i] == rows.SCORED:
-            sequences[i] = record.user_sequence
+            sequences[i] = getattr(record, sequence_of("user"))
     is_letter = kinds == rows.DEAD_LETTER
     is_kept = is_scored & ~is_letter
     columns = [

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fraud.contracts import MOST_AHEAD_S, SCORED, TOO_LARGE, Label, Transaction, check_future, parse_input
+from fraud.contracts import MOST_AHEAD_S, SCORED, TOO_LARGE, Label, Transaction, check_future, contracts_of, parse_input
 from fraud.contracts.future import latest_of
 from fraud.contracts.wire import EARLIEST
 from fraud.errors import BadRecord
@@ -23,6 +23,7 @@ from fraud.features import kernel
 from fraud.features.events import events_of_labels, events_of_transactions
 from fraud.log import rows
 from fraud.log.arrival import raise_times
+from fraud.schema.reading import default_schema
 from jobs.stream.context import TaskContext
 from jobs.stream.large import LargeRecords, refusal_of, sizes_of
 from jobs.stream.parcels import in_arrival_order, send
@@ -32,6 +33,7 @@ COLUMNS: Final = ("key", "value", "topic", "partition", "offset", "timestamp")
 """Of Spark's Kafka source."""
 _BY_BROKER: Final = 1
 """Kafka's number of the timestamp type ``LogAppendTime``."""
+_CONTRACTS: Final = contracts_of(default_schema())
 SELECTED: Final = (
     *COLUMNS[:-1],
     f"if(timestampType = {_BY_BROKER} or topic = '{SCORED}', timestamp, null) as timestamp",
@@ -99,7 +101,7 @@ def validate(
     keys = table.column("key")
     for i, (topic, raw) in enumerate(zip(table.column("topic").to_pylist(), raws, strict=True)):
         try:
-            record = parse_input(topic, raw, found_sizes[i])
+            record = parse_input(_CONTRACTS, topic, raw, found_sizes[i])
             if topic != SCORED:  # counted already: the scoring service looked when it came
                 arrivals.check(i, record)
         except BadRecord as error:

@@ -12,12 +12,14 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Position
 
-from fraud.contracts import DECISIONS, LABELS, Decision, Label, Outcome, parse_record
+from fraud.contracts import DECISIONS, LABELS, Decision, Label, Outcome, contracts_of, parse_record
 from fraud.errors import BadRecord
 from fraud.runtime.threads import Watch
+from fraud.schema.reading import default_schema
 from services.console import metrics
 from services.console.settings import ConsoleSettings
 
+_CONTRACTS: Final = contracts_of(default_schema())
 POLL_S: Final = 0.2
 RETRY_MAX_S: Final = 5.0
 SLOT_S: Final = 10
@@ -258,9 +260,9 @@ class Follower:
         self._next[message.topic(), message.partition()] = message.offset() + 1
         try:
             if message.topic() == DECISIONS:
-                self._live.take_decision(parse_record(Decision, message.value()))
+                self._live.take_decision(parse_record(_CONTRACTS.decision, message.value()))
             else:
-                self._live.take_label(parse_record(Label, message.value()))
+                self._live.take_label(parse_record(_CONTRACTS.label, message.value()))
         except BadRecord as error:
             log.warning("a record of %s cannot be shown: %s", message.topic(), error)
 

@@ -2,12 +2,14 @@
 
 from typing import Final
 
-from fraud.contracts import LABELS, Decision, Label
+from fraud.contracts import LABELS, Decision, Label, contracts_of
 from fraud.errors import Unavailable
 from fraud.kafka.delivery import Sender
+from fraud.schema.reading import default_schema
 from services.console import metrics
 from services.console.live import Live, now
 
+_SCHEMA: Final = default_schema()
 SOURCE: Final = "analyst:"
 """Before the client's name, in a label's source."""
 
@@ -34,16 +36,15 @@ class Verdicts:
         Unavailable
             When Kafka does not take it; give it again.
         """
-        label = Label(
+        label = contracts_of(_SCHEMA).label(
             transaction_id=decision.transaction_id,
-            user_id=decision.user_id,
-            merchant_id=decision.merchant_id,
+            **{name: getattr(decision, name) for name in _SCHEMA.key_names},
             event_time=decision.event_time,
             label_time=now(),
             is_fraud=is_fraud,
             source=f"{SOURCE}{client}",
         )
-        if not all(self._kafka.send([(LABELS, label.user_id, label.model_dump_json().encode())])):
+        if not all(self._kafka.send([(LABELS, _SCHEMA.primary_of(label), label.model_dump_json().encode())])):
             metrics.FAILED_VERDICTS.inc()
             raise Unavailable("Kafka did not take the verdict; nothing is written. Give it again")
         metrics.VERDICTS.labels("fraud" if is_fraud else "honest").inc()

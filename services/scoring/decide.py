@@ -16,6 +16,7 @@ from fraud.features import FEATURE_NAMES
 from fraud.features.kernel import Floats
 from fraud.features.reasons import reason_text
 from fraud.model.breaker import CircuitBreaker
+from fraud.schema.reading import default_schema
 from services.scoring import metrics
 from services.scoring.lab import Lab
 from services.scoring.models import Model, Verdict
@@ -64,7 +65,9 @@ class Decider:
         Without the store there is no vector to speak of: the model is not asked, and of the rules and the
         fallback only those that look at the transaction alone can hold.
         """
-        verdict, trial = (None, None) if "store" in away else self._judge(record.user_id, vector)
+        verdict, trial = (
+            (None, None) if "store" in away else self._judge(default_schema().primary_of(record), vector)
+        )
         if verdict is None:
             outcome, reasons = decide_without_model(vector)[0]
             if "store" not in away:

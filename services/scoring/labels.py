@@ -15,12 +15,13 @@ from typing import Annotated, Any, Final, Self
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
-from fraud.contracts import DEAD_LETTERS, LABELS, DeadLetter, Label, check_future
+from fraud.contracts import DEAD_LETTERS, LABELS, DeadLetter, Label, check_future, contracts_of
 from fraud.contracts.wire import EventTime, Identifier
 from fraud.errors import BadRecord, Unavailable
 from fraud.http.access import ANYONE
 from fraud.http.problems import Problem, of_record
 from fraud.kafka.delivery import Sender
+from fraud.schema.reading import default_schema
 from services.scoring import metrics
 from services.scoring.pending import PendingLabel, PendingLabels
 from services.scoring.records import now
@@ -270,7 +271,9 @@ class Labels:
         }
 
     def _send(self, label: Label) -> None:
-        if not all(self._kafka.send([(LABELS, label.user_id, label.model_dump_json().encode())])):
+        if not all(
+            self._kafka.send([(LABELS, default_schema().primary_of(label), label.model_dump_json().encode())])
+        ):
             raise Unavailable("Kafka did not take the label; send it again")
 
 
@@ -292,7 +295,7 @@ def _named(request: LabelRequest, client: str) -> _Named:
 
 
 def _label(request: LabelRequest, keys: Keys) -> Label:
-    return Label(
+    return contracts_of(default_schema()).label(
         transaction_id=request.transaction_id,
         **keys,
         label_time=request.label_time or now(),

@@ -6,10 +6,10 @@ from typing import Any, Final
 from pydantic.json_schema import models_json_schema
 
 from fraud import __version__
-from fraud.contracts import Reason, ScoredTransaction
+from fraud.contracts import Reason, contracts_of
 from fraud.http.problems import MEDIA_TYPE, TITLES
+from fraud.schema.reading import default_schema
 from services.scoring.labels import LabelRequest
-from services.scoring.records import TransactionRequest
 
 TRANSACTION: Final = {
     "transaction_id": "t-0001",
@@ -64,8 +64,9 @@ def document(name: str = "fraud", most: int = 500) -> dict[str, Any]:
     most
         Transactions of one batch.
     """
+    contracts = contracts_of(default_schema())
     _, found = models_json_schema(
-        [(kind, "validation") for kind in (TransactionRequest, LabelRequest, Reason, ScoredTransaction)],
+        [(kind, "validation") for kind in (contracts.request, LabelRequest, Reason, contracts.scored)],
         ref_template="#/components/schemas/{model}",
     )
     schemas = {**found["$defs"], "Answer": _answer(), "Accepted": _accepted(), "Problem": _problem()}

@@ -6,25 +6,19 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 import orjson
-from pydantic import ConfigDict
 from xxhash import xxh3_128_digest
 
-from fraud.contracts import Outcome, Reason, Transaction
+from fraud.contracts import Outcome, Reason, Transaction, contracts_of
 from fraud.decide.experiment import TRIAL_FIELDS, Trial
 from fraud.features import FEATURES_VERSION
 from fraud.features.kernel import Floats
 from fraud.features.passes import sequence_name
+from fraud.schema.reading import default_schema
 
 Part = Literal["store", "model", "log"]
 MOST_REASONS: Final = 16
 """Of a decision; so its record stays below what the stream takes (``fraud.contracts.MOST_RECORD``)."""
-_FIELDS: Final = tuple(Transaction.model_fields)
-
-
-class TransactionRequest(Transaction):
-    """A transaction to be decided; a field that is not known is refused, as it may be a misspelt one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+_FIELDS: Final = tuple(contracts_of(default_schema()).transaction.model_fields)
 
 
 @dataclass(frozen=True, slots=True)

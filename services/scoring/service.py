@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from fraud.contracts import Transaction, check_future
+from fraud.contracts import Transaction, check_future, contracts_of
 from fraud.decide.experiment import Alias, ExperimentFile
 from fraud.decide.rules import RuleFile
 from fraud.errors import BadRecord, BadState, Unavailable
@@ -17,6 +17,7 @@ from fraud.http.problems import Problem, of_record
 from fraud.kafka.delivery import Kafka, Sender
 from fraud.model.breaker import CircuitBreaker
 from fraud.runtime.threads import Watch, gone
+from fraud.schema.reading import default_schema
 from fraud.store import FeatureStore, open_store
 from services.scoring import metrics
 from services.scoring.bodies import parse
@@ -25,7 +26,7 @@ from services.scoring.lab import Lab
 from services.scoring.labels import Labels
 from services.scoring.models import Model, open_model
 from services.scoring.outbox import Outbox, hand_to_stream
-from services.scoring.records import TransactionRequest, now, write_answer
+from services.scoring.records import now, write_answer
 from services.scoring.scorer import Busy, Conflict, Scorer
 from services.scoring.settings import ScoringSettings
 from services.scoring.states import States
@@ -123,7 +124,7 @@ class Service:
         self.labels.close()
         self.store.close()
 
-    def read_transaction(self, raw: bytes, prefix: str = "") -> TransactionRequest:
+    def read_transaction(self, raw: bytes, prefix: str = "") -> Transaction:
         """Read one transaction of a request; every endpoint reads its transactions here.
 
         Parameters
@@ -138,7 +139,7 @@ class Service:
         Problem
             400, 413 or 422: it is not what the contract says, or dated into the future.
         """
-        record = parse(TransactionRequest, raw, prefix)
+        record = parse(contracts_of(default_schema()).request, raw, prefix)
         try:
             check_future(record, now(), self.settings.most_ahead_s)
         except BadRecord as error:
@@ -196,7 +197,7 @@ class Service:
             metrics.SHED.labels("away").inc()
             raise Problem(503, "neither the feature store nor Kafka answers", (), 2)
         try:
-            hand_to_stream(self.kafka, record.user_id, raw)
+            hand_to_stream(self.kafka, default_schema().primary_of(record), raw)
         except Unavailable as error:
             self._kafka_breaker.record(is_success=False)
             metrics.SHED.labels("away").inc()

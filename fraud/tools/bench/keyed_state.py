@@ -24,12 +24,13 @@ from pyspark.sql import functions as F  # noqa: N812  its name everywhere
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.streaming.stateful_processor import StatefulProcessor, StatefulProcessorHandle
 
-from fraud.contracts import TRANSACTIONS, Transaction, parse_record
+from fraud.contracts import TRANSACTIONS, contracts_of, parse_record
 from fraud.features.engine import fold_events
 from fraud.features.events import event_of_transaction, hash_text, stack_events
 from fraud.features.kernel import Floats
 from fraud.log import rows
 from fraud.schema.features import USER
+from fraud.schema.reading import default_schema
 from fraud.spark.session import KAFKA_SOURCE, open_session
 from fraud.store import Epoch, open_store
 from fraud.tools.bench.plain import PlainFold
@@ -38,6 +39,7 @@ from jobs.stream.context import TaskContext
 from jobs.stream.parcels import PARCELS, receive
 from jobs.stream.warm_up import warm_up
 
+_TRANSACTION: Final = contracts_of(default_schema()).transaction
 PARTITIONS: Final = 2
 WARM_SHARE: Final = 0.2
 """First part of the records, which is not timed: workers start, code is compiled."""
@@ -162,7 +164,7 @@ class _FoldRows(StatefulProcessor):
     def _fold(self, user: str, values: list[bytes]) -> Floats:
         hashed = hash_text(user)
         found = self._state.get() if self._state.exists() else None
-        events = stack_events([event_of_transaction(parse_record(Transaction, value)) for value in values])
+        events = stack_events([event_of_transaction(parse_record(_TRANSACTION, value)) for value in values])
         folded = fold_events(USER, events, {hashed: bytes(found[0]) if found else None})
         self._state.update((folded.states[hashed],))
         return folded.vectors
@@ -223,7 +225,7 @@ def _measure_plain(bootstrap: str, transactions: int) -> tuple[int, float]:
     seen, started = 0, 0.0
     while seen < transactions:
         for message in consumer.consume(min(1_000, transactions - seen), 1.0):
-            fold.fold(event_of_transaction(parse_record(Transaction, message.value())))
+            fold.fold(event_of_transaction(parse_record(_TRANSACTION, message.value())))
             seen += 1
             if seen == warm:
                 started = time.perf_counter()

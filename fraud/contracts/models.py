@@ -1,0 +1,143 @@
+"""The records of one schema, as pydantic models: what the wire, the API and the tables hold them to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, Any, Final
+
+from pydantic import ConfigDict, Field, StrictBool, create_model
+
+from fraud.contracts.decision import Decision
+from fraud.contracts.label import Label
+from fraud.contracts.scored import ScoredTransaction, Sequence
+from fraud.contracts.topics import LABELS, SCORED, TRANSACTIONS
+from fraud.contracts.transaction import Transaction
+from fraud.contracts.wire import EventTime, Latitude, Longitude, Record
+from fraud.schema.fields import MOST_UNITS, FieldType
+from fraud.schema.fields import Field as SchemaField
+from fraud.schema.schema import Schema
+
+Definitions = dict[str, Any]
+MOST_AMOUNT: Final = 10_000_000.0
+_AMOUNT: Final = Annotated[float, Field(strict=True, gt=0.0, le=MOST_AMOUNT, allow_inf_nan=False)]
+_SOURCE: Final = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+@dataclass(frozen=True, slots=True)
+class Contracts:
+    """The models of one schema's records."""
+
+    transaction: type[Transaction]
+    request: type[Transaction]
+    """A transaction to be decided; a field that is not known is refused, as it may be a misspelt one."""
+    label: type[Label]
+    scored: type[ScoredTransaction]
+    decision: type[Decision]
+
+    @property
+    def by_topic(self) -> Mapping[str, type[Transaction | Label]]:
+        """What the records of the topics must be that the stream reads."""
+        return {TRANSACTIONS: self.transaction, LABELS: self.label, SCORED: self.scored}
+
+
+@lru_cache(maxsize=64)
+def contracts_of(schema: Schema) -> Contracts:
+    """Make the models of a schema's records.
+
+    Examples
+    --------
+    >>> from fraud.schema.reading import default_schema
+    >>> list(contracts_of(default_schema()).label.model_fields)[:4]
+    ['schema_version', 'transaction_id', 'user_id', 'merchant_id']
+    """
+    fields: Definitions = {}
+    for field in schema.fields:
+        fields |= _definitions(field)
+    keys = {name: fields[name] for name in schema.key_names}
+    transaction = _made("Transaction", Transaction, fields)
+    transaction.places = tuple(field.names for field in schema.named(FieldType.PLACE))
+    labels: Definitions = {
+        "transaction_id": fields["transaction_id"],
+        **keys,
+        "event_time": (EventTime, Field(description="Of the transaction.")),
+        "label_time": (EventTime, Field(description="When the label became known.")),
+        "is_fraud": (StrictBool, ...),
+        "source": (_SOURCE | None, Field(None, description="Where it comes from, e.g. chargeback.")),
+    }
+    scored = _made("ScoredTransaction", ScoredTransaction, {**fields, **_sequences(schema)})
+    scored.places = transaction.places
+    return Contracts(
+        transaction=transaction,
+        request=_strict("TransactionRequest", transaction),
+        label=_made("Label", Label, labels),
+        scored=scored,
+        decision=_made("Decision", Decision, keys),
+    )
+
+
+def sequence_of(entity: str) -> str:
+    """Name the column that says how many transactions an entity has with this one."""
+    return f"{entity}_sequence"
+
+
+def _made(name: str, base: type[Any], definitions: Definitions) -> Any:
+    return create_model(name, __base__=base, __doc__=base.__doc__, __module__=__name__, **definitions)
+
+
+def _strict(name: str, base: type[Any]) -> Any:
+    """Refuse fields that a model does not know."""
+    words = "A transaction to be decided; a field that is not known is refused."
+    config = ConfigDict(frozen=True, extra="forbid")
+    kind: Any = type(base)
+    return kind(name, (base,), {"__module__": __name__, "__doc__": words, "model_config": config})
+
+
+def _sequences(schema: Schema) -> Definitions:
+    """Define the entities' sequences, required where their keys are: an absent entity counts nothing."""
+    found: Definitions = {}
+    for entity, keys in zip(schema.entities, schema.keys, strict=True):
+        words = f"How many transactions its {entity.name} has with this one: the order of their arrival."
+        is_required = all(field.required for field in keys)
+        found[sequence_of(entity.name)] = (
+            (Sequence, Field(description=words))
+            if is_required
+            else (Sequence | None, Field(None, description=words))
+        )
+    return found
+
+
+def _definitions(field: SchemaField) -> Definitions:
+    """Define a field for pydantic; a place is two."""
+    words = field.description or None
+    if field.type is FieldType.PLACE:
+        kinds: list[Any] = [Latitude, Longitude]
+        return {
+            name: _optional(kind, words, is_required=field.required)
+            for name, kind in zip(field.names, kinds, strict=True)
+        }
+    return {field.name: _optional(_type_of(field), words, is_required=field.required)}
+
+
+def _optional(kind: Any, description: str | None, *, is_required: bool) -> tuple[Any, Any]:
+    if is_required:
+        return kind, Field(description=description)
+    return kind | None, Field(None, description=description)
+
+
+def _type_of(field: SchemaField) -> Any:
+    if field.name == "amount":
+        return _AMOUNT
+    if field.type is FieldType.FLAG:
+        return StrictBool
+    if field.type is FieldType.TIME:
+        return EventTime
+    if field.type is FieldType.NUMBER:
+        most = MOST_UNITS / 10**field.scale
+        return Annotated[float, Field(strict=True, ge=-most, le=most, allow_inf_nan=False)]
+    pattern = f"^{field.pattern}$" if field.pattern else None
+    return Annotated[str, Field(min_length=1, max_length=field.longest, pattern=pattern)]
+
+
+def record_names(model: type[Record]) -> tuple[str, ...]:
+    """Names of a record's fields, without the version of the wire."""
+    return tuple(name for name in model.model_fields if name != "schema_version")

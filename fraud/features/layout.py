@@ -1,0 +1,111 @@
+"""Which column of an event's row holds which field: made from the names that a schema declares.
+
+A row is a fixed prefix (kind, time, amount in minor units, id, place, home), the hashed keys and categories
+(0: missing), the numbers in whole units and the times in microseconds (NaN: missing), and, where there are
+filters, one column whose bits say which of them the record fulfils.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from fraud.errors import BadConfig
+from fraud.features.kernel import layout as kernel
+
+MOST_FILTERS: Final = 52
+"""Bits of a float64 that hold whole numbers exactly."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventLayout:
+    """The columns of an event's row.
+
+    Parameters
+    ----------
+    keys
+        Names of the hashed columns: keys and categories of the record, and the keys that are several
+        fields together (``fraud.features.events.hash_joined``).
+    numbers
+        Names of the numbers, each with how many whole units make one: 100 for two decimals. At most 1e9
+        whole units, of either sign, so that sums of squares are exact.
+    times
+        Names of the times, in microseconds since 1970.
+    filters
+        Names of the filters by their bits, each with its expression. A state that keeps a filter is of
+        another layout when the expression changes.
+    minor_units
+        How many whole units of the amount make one.
+
+    Raises
+    ------
+    BadConfig
+        When a name stands there twice, or there are more than 52 filters.
+
+    Examples
+    --------
+    >>> layout = EventLayout(("user", "device"), numbers=(("items", 1.0),), filters=(("online", "..."),))
+    >>> layout.column("device"), layout.column("items"), layout.mask, layout.width
+    (9, 10, 11, 12)
+    """
+
+    keys: tuple[str, ...]
+    numbers: tuple[tuple[str, float], ...] = ()
+    times: tuple[str, ...] = ()
+    filters: tuple[tuple[str, str], ...] = ()
+    minor_units: float = 100.0
+
+    def __post_init__(self) -> None:
+        """Refuse what a row cannot hold."""
+        names = self.names
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise BadConfig(f"an event has two columns {min(twice)!r}; rename one of the fields")
+        if len(self.filters) > MOST_FILTERS:
+            raise BadConfig(f"there are {len(self.filters)} filters; an event holds {MOST_FILTERS} at most")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns after the prefix, in their order, without the mask's."""
+        return (*self.keys, *(name for name, _ in self.numbers), *self.times)
+
+    @property
+    def mask(self) -> int:
+        """Column of the filters' bits; -1 where there are no filters."""
+        return kernel.E_USER + len(self.names) if self.filters else -1
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return kernel.E_USER + len(self.names) + bool(self.filters)
+
+    def column(self, name: str) -> int:
+        """Find a field's column.
+
+        Raises
+        ------
+        BadConfig
+            When there is no such field; names those that there are.
+        """
+        if name not in self.names:
+            raise BadConfig(f"an event has no column {name!r}; there are {', '.join(self.names)}")
+        return kernel.E_USER + self.names.index(name)
+
+    def unit(self, number: str) -> float:
+        """How many whole units of a number make one; of the amount for an empty name."""
+        return dict(self.numbers)[number] if number else self.minor_units
+
+    def bit(self, name: str) -> int:
+        """Find a filter's bit.
+
+        Raises
+        ------
+        BadConfig
+            When there is no such filter; names those that there are.
+        """
+        names = [known for known, _ in self.filters]
+        if name not in names:
+            raise BadConfig(f"there is no filter {name!r}; there are {', '.join(names) or 'none'}")
+        return names.index(name)
+
+
+DEFAULT_LAYOUT: Final = EventLayout(("user", "merchant", "category", "country", "device", "channel"))
+"""Of the default schema."""

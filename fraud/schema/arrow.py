@@ -1,0 +1,35 @@
+"""The columns of a schema's tables, as Arrow's fields."""
+
+from typing import Final
+
+import pyarrow as pa
+
+from fraud.schema.fields import Field, FieldType
+from fraud.schema.schema import Schema
+
+TIME: Final = pa.timestamp("us", tz="UTC")
+_TYPES: Final = {
+    FieldType.KEY: pa.string(),
+    FieldType.CATEGORY: pa.string(),
+    FieldType.TEXT: pa.string(),
+    FieldType.NUMBER: pa.float64(),
+    FieldType.PLACE: pa.float64(),
+    FieldType.FLAG: pa.bool_(),
+    FieldType.TIME: TIME,
+}
+
+
+def columns_of(field: Field) -> list[pa.Field]:
+    """Make the columns of one field.
+
+    Examples
+    --------
+    >>> [column.name for column in columns_of(Field("home", FieldType.PLACE))]
+    ['home_latitude', 'home_longitude']
+    """
+    return [pa.field(name, _TYPES[field.type]) for name in field.names]
+
+
+def transaction_columns(schema: Schema) -> list[pa.Field]:
+    """Make the columns of a schema's transactions, in their order."""
+    return [column for field in schema.fields for column in columns_of(field)]
