@@ -14,6 +14,7 @@ from fraud.contracts import Decision, Outcome
 from fraud.decide.experiment import read_experiment, read_stop
 from fraud.errors import BadConfig
 from fraud.model.overview import ModelVersion
+from fraud.schema.reading import default_schema
 from services.console import draw
 from services.console.archive import Event
 from services.console.live import SLOTS, Live, now
@@ -72,10 +73,11 @@ def number(value: float | None) -> str:
 def row(decision: Decision, live: Live) -> dict[str, Any]:
     """Say a decision in one row."""
     verdict = live.verdict(decision.transaction_id)
+    keys = [getattr(decision, name) for name in default_schema().key_names]
     return {
         "id": decision.transaction_id,
-        "user": decision.user_id,
-        "merchant": decision.merchant_id,
+        "user": keys[0],
+        "merchant": keys[1] if len(keys) > 1 else None,
         "amount": decision.amount,
         "outcome": str(decision.outcome),
         "score": decision.score,

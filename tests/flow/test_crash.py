@@ -18,12 +18,13 @@ from confluent_kafka import Consumer
 from confluent_kafka import TopicPartition as Position
 from deltalake import DeltaTable
 
-from fraud.contracts import DEAD_LETTERS, DECISIONS, DeadLetter, Decision
+from fraud.contracts import DEAD_LETTERS, DECISIONS, DeadLetter
 from fraud.kafka.counting import ProducerSettings
 from fraud.store import DEFAULT_ENTITIES, open_store
 from jobs.stream.offsets import records_of
 from services.simulator import stream
 from tests.flow.conftest import Job, Parts, wait_until
+from tests.wire import Decision
 
 pytestmark = pytest.mark.flow
 

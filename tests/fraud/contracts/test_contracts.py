@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraud.contracts import DeadLetter, Label, Thresholds, Transaction, parse_record
+from fraud.contracts import DeadLetter, Thresholds, parse_record
 from fraud.errors import BadRecord
+from tests.wire import Label, Transaction
 
 GOOD: dict[str, Any] = {
     "schema_version": 1,

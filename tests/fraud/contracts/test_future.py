@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraud.contracts import Label, check_future, without_future
+from fraud.contracts import check_future, without_future
 from fraud.contracts.future import MOST_AHEAD_S, ahead_rows, latest_of
 from fraud.errors import BadRecord
 from fraud.settings.stream import GuardSettings
 from jobs.stream.settings import StreamSettings
 from services.scoring.settings import ScoringSettings
 from tests.fraud.features.streams import label, transaction
+from tests.wire import Label
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TIME = pa.timestamp("us", tz="UTC")

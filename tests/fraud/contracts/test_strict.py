@@ -5,8 +5,9 @@ from typing import Any
 import orjson
 import pytest
 
-from fraud.contracts import Label, Transaction, parse_record
+from fraud.contracts import parse_record
 from fraud.errors import BadRecord
+from tests.wire import Label, Transaction
 
 TRANSACTION = {
     "transaction_id": "t",

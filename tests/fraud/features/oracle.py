@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from fraud.contracts import Label, Transaction
 from fraud.features.events import hash_text, to_microseconds
 from fraud.schema.features import (
     FEATURES,
@@ -17,6 +16,7 @@ from fraud.schema.features import (
     Entity,
     Feature,
 )
+from tests.wire import Label, Transaction
 
 NONE = math.nan
 HOUR, DAY = 3_600_000_000, 86_400_000_000

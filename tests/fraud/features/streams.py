@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from fraud.contracts import Label, Transaction
 from fraud.features import FEATURE_NAMES
 from fraud.features.batch import merchant_events
 from fraud.features.engine import fold_events
 from fraud.features.events import event_of_label, event_of_transaction, stack_events
 from fraud.schema.features import MERCHANT, USER, Entity
+from tests.wire import Label, Transaction
 
 SMALL_USER = Entity(
     "user",

@@ -6,7 +6,9 @@ from importlib import import_module
 import pytest
 
 MODULES = [
-    *(f"fraud.features.{name}" for name in ("definitions", "describe", "events", "plan", "reasons")),
+    *(f"fraud.features.{name}" for name in ("describe", "events", "layout", "passes", "plan", "reasons")),
+    *(f"fraud.schema.{name}" for name in ("arrow", "features", "fields", "filters", "reading")),
+    "fraud.contracts.models",
     "fraud.tools.bench.machine",
     "fraud.tools.bench.plain",
 ]

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fraud.contracts import Label, Transaction
 from fraud.features import FEATURES, kernel
 from fraud.features.engine import fold_events
 from fraud.schema.features import MERCHANT, USER, Family
@@ -23,6 +22,7 @@ from tests.fraud.features.streams import (
     streams,
     transaction,
 )
+from tests.wire import Label, Transaction
 
 LAW = settings(
     deadline=None,

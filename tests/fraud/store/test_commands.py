@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from fraud.contracts import Label, Transaction
 from fraud.errors import BadInput
 from fraud.features.batch import fold_both
 from fraud.features.engine import fold_events
@@ -21,6 +20,7 @@ from fraud.store import DEFAULT_ENTITIES, LATEST, Epoch, Watermark, open_store
 from fraud.store.commands import app
 from fraud.store.lmdb import _KEY
 from jobs.stream.settings import StreamSettings
+from tests.wire import Label, Transaction
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

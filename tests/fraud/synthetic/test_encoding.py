@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fraud.contracts import Label, Transaction, parse_record
+from fraud.contracts import parse_record
 from fraud.errors import BadInput
 from fraud.synthetic.encoding import LABEL_FIELDS, TRANSACTION_FIELDS, encode_labels, encode_transactions
+from tests.wire import Label, Transaction
 
 # The first text that hypothesis draws builds its tables of Unicode, which takes seconds.
 any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from fraud.contracts import Label, Transaction
 from fraud.errors import BadInput
 from fraud.synthetic.baselines import single_column_pr_auc
 from fraud.synthetic.fraud_patterns import PATTERNS
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
 from fraud.synthetic.tables import MATURITY_US
+from tests.wire import Label, Transaction
 
 SMALL = GeneratorSettings(transactions=2_000, users=200, merchants=100)
 any_settings = st.builds(

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fraud.contracts import Label, Transaction, parse_record
+from fraud.contracts import parse_record
 from fraud.errors import BadInput, BadRecord
 from fraud.tables import TRANSACTION, open_source, parse_reading
 from fraud.tables.contract import violations
+from tests.wire import Label, Transaction
 
 GOOD: dict[str, Any] = {
     "transaction_id": "t",

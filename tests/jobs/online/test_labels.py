@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 import pytest
 from confluent_kafka import Producer
 
-from fraud.contracts import LABELS, Label
+from fraud.contracts import LABELS
 from fraud.errors import Unavailable
 from jobs.online.labels import VERDICTS_FILE, take_labels
 from jobs.online.settings import OnlineSettings
+from tests.wire import Label
 
 MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
 
-from fraud.contracts import LABELS, SCORED, TRANSACTIONS, ScoredTransaction, without_future
+from fraud.contracts import LABELS, SCORED, TRANSACTIONS, without_future
 from fraud.features import FEATURE_NAMES
 from fraud.features.batch import compute_features
 from fraud.features.events import hash_text
@@ -34,6 +34,7 @@ from jobs.stream.context import TaskContext, store_of
 from jobs.stream.settings import StreamSettings
 from services.scoring.openapi import DECISION
 from tests.load.parity import KAFKA, PARTITIONS, run_batch, spool
+from tests.wire import ScoredTransaction
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 STEP = timedelta(minutes=7)

@@ -15,7 +15,6 @@ import redis
 from deltalake import CommitProperties, write_deltalake
 from pyarrow import table
 
-from fraud.contracts import ScoredTransaction
 from fraud.errors import BadState, Fenced, Unavailable
 from fraud.log import rows
 from fraud.log.arrival import Reach
@@ -25,6 +24,7 @@ from jobs.stream.progress import Progress
 from jobs.stream.scored import kinds_of
 from jobs.stream.settings import StreamSettings
 from tests.fraud.store.conftest import run_redis
+from tests.wire import ScoredTransaction
 
 MENDS = re.escape("`fraud replay rebuild-store --replace`")
 

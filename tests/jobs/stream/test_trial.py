@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fraud.contracts import Decision, Outcome, Thresholds, parse_record
+from fraud.contracts import Outcome, Thresholds, parse_record
 from fraud.decide.experiment import Alias, Experiment
 from fraud.errors import BadModel, Unavailable
 from fraud.features import FEATURE_NAMES
@@ -21,6 +21,7 @@ from jobs.stream.score import Verdicts, score, score_in_trial
 from jobs.stream.scored import Decided
 from jobs.stream.stopwatch import Stopwatch
 from tests.jobs.stream.test_passes import kafka, transaction, values
+from tests.wire import Decision
 
 USERS = [f"u{i}" for i in range(40)]
 

@@ -20,12 +20,13 @@ from deltalake import write_deltalake
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from fraud.contracts import Decision, Label, Outcome, Reason
+from fraud.contracts import Outcome, Reason
 from fraud.synthetic.generate import DataSet, generate
 from fraud.synthetic.settings import GeneratorSettings
 from services.console.app import Console
 from services.console.live import now
 from services.console.settings import ConsoleSettings
+from tests.wire import Decision, Label
 
 FLAGS = (
     "--headless",

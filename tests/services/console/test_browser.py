@@ -10,11 +10,12 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from fraud.contracts import DECISIONS, LABELS, Decision, Label, parse_record
+from fraud.contracts import DECISIONS, LABELS, parse_record
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
 from services.console.app import Console
 from tests.services.console.conftest import World, label_of, serve, settings_of
+from tests.wire import Decision, Label
 
 pytestmark = pytest.mark.flow
 PATIENCE_S = 60.0

@@ -4,10 +4,11 @@ import pytest
 from confluent_kafka import Producer
 from prometheus_client import REGISTRY
 
-from fraud.contracts import DECISIONS, LABELS, Decision
+from fraud.contracts import DECISIONS, LABELS
 from services.console.live import Follower, Live
 from tests.services.console.conftest import World, label_of, settings_of
 from tests.services.predictor.conftest import wait_until
+from tests.wire import Decision
 
 
 class Broker:

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fraud.contracts import SCORED, TRANSACTIONS, Decision, ScoredTransaction, parse_record
+from fraud.contracts import SCORED, TRANSACTIONS, parse_record
 from fraud.decide.policy import decide
 from fraud.decide.rules import RuleFile
 from fraud.errors import BadConfig, Unavailable
@@ -36,6 +36,7 @@ from services.scoring.pending import PendingLabels
 from services.scoring.service import Service
 from services.scoring.settings import ScoringSettings
 from tests.services.predictor.conftest import make_model, wait_until
+from tests.wire import Decision, ScoredTransaction
 
 SCORING = make_model(3)
 T = TypeVar("T")

@@ -16,13 +16,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fraud.contracts import contracts_of
 from fraud.http.access import RateLimit
 from fraud.http.problems import Problem
+from fraud.schema.reading import default_schema
 from services.scoring import openapi
-from services.scoring.records import Decided, TransactionRequest
+from services.scoring.records import Decided
 from services.scoring.scorer import Scorer
 from tests.services.scoring.test_api import Api, new
 
+REQUEST: Any = contracts_of(default_schema()).request
 BATCH, PREDICT, INFER = "/v1/score/batch", "/v1/models/fraud:predict", "/v2/models/fraud/infer"
 POSTS = ["/v1/score", BATCH, "/v1/labels", PREDICT, INFER]
 GETS = [path for path, found in openapi.document()["paths"].items() if "get" in found]
@@ -337,14 +340,14 @@ def test_a_record_names_the_store_that_it_was_committed_to_whatever_other_thread
             return Paused(api.service.decider.decide(*given))
 
     scorer = Scorer(store, Slow(), 4)  # type: ignore[arg-type]
-    request = TransactionRequest.model_validate_json(orjson.dumps(one()))
+    request = REQUEST.model_validate_json(orjson.dumps(one()))
     thread = threading.Thread(target=scorer.score, args=(request,), name="slow")
     thread.start()
     assert decides.wait(20.0)
     store.renew(is_whole=False)
     second = store.renew(is_whole=True)
     assert second not in {"", first}
-    other = TransactionRequest.model_validate_json(orjson.dumps(one(user_id="u-2", merchant_id="m-2")))
+    other = REQUEST.model_validate_json(orjson.dumps(one(user_id="u-2", merchant_id="m-2")))
     scorer.score(other)  # refused once, then it knows the new name
     goes_on.set()
     thread.join(20.0)

@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 import pytest
 
-from fraud.contracts import Decision, ScoredTransaction, parse_record
+from fraud.contracts import parse_record
 from fraud.decide.experiment import read_experiment, stop_experiment
 from fraud.errors import Unavailable
 from services.scoring.fast_model import FastModel
@@ -17,6 +17,7 @@ from services.scoring.outbox import messages_of
 from tests.fraud.decide.test_experiment import write
 from tests.services.predictor.conftest import make_model
 from tests.services.scoring.test_api import Always, Api, new
+from tests.wire import Decision, ScoredTransaction
 
 OTHER = make_model(5)
 

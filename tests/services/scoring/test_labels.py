@@ -14,11 +14,12 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from fraud.contracts import DEAD_LETTERS, LABELS, DeadLetter, Label
+from fraud.contracts import DEAD_LETTERS, LABELS, DeadLetter
 from fraud.errors import BadConfig
 from services.scoring import openapi
 from services.scoring.pending import LONGEST_S, PendingLabels
 from tests.services.scoring.test_api import Api, Taking
+from tests.wire import Label
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LABEL = {"transaction_id": openapi.TRANSACTION["transaction_id"], "is_fraud": True}

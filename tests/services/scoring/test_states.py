@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import redis
 
-from fraud.contracts import Transaction
 from fraud.features.engine import fold_events
 from fraud.features.events import event_of_transaction, hash_text, stack_events
 from fraud.store import DEFAULT_ENTITIES, LATEST, Epoch, Watermark
@@ -15,6 +14,7 @@ from services.scoring import openapi
 from tests.fraud.features.streams import SMALL_MERCHANT, SMALL_USER
 from tests.fraud.store.conftest import RedisServer, run_redis
 from tests.services.scoring.test_api import Api, new
+from tests.wire import Transaction
 
 MENDS = "`fraud replay rebuild-store --replace`"
 USERS = [openapi.TRANSACTION["user_id"], "u-other"]

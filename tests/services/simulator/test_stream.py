@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from fraud.contracts import LABELS, TRANSACTIONS, Label, Transaction, parse_record
+from fraud.contracts import LABELS, TRANSACTIONS, parse_record
 from fraud.errors import BadConfig, BadInput, Unavailable
 from fraud.kafka.counting import Outbox, ProducerSettings
 from fraud.synthetic.pace import Accelerated, Constant
 from services.simulator.stream import inject, play, select
+from tests.wire import Label, Transaction
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime
 
-from fraud.contracts import Decision, Outcome
+from fraud.contracts import Outcome
 from fraud.tools.smoke.account import Account
+from tests.wire import Decision
 
 
 def decision(transaction_id: str, *, is_fallback: bool = False) -> Decision:
