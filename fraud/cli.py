@@ -23,6 +23,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "generate": ("services.simulator.commands:generate", "Write a synthetic data set as Parquet."),
     "simulate": ("services.simulator.commands:simulate", "Stream a generated data set to Kafka."),
     "store": ("fraud.store.commands:app", "Look into the feature store: inspect, stats, expire."),
+    "schema": (
+        "fraud.schema.commands:app",
+        "Check, show and compare schemas: own fields, entities, features.",
+    ),
     "features": ("jobs.features.commands:app", "List, explain and compute the features."),
     "bench": ("fraud.tools.bench.commands:app", "Measure this machine."),
     "experiment": ("jobs.experiment.commands:app", "A/B and shadow: status, report, stop, simulate."),

@@ -1,0 +1,93 @@
+"""``fraud schema``: check, show, diff, json."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fraud.cli import app
+from fraud.schema.diff import Effect, compare
+from fraud.schema.reading import DEFAULT, parse_schema
+from tests.fraud.schema.test_reading import SMALL
+
+
+def run(*words: str) -> str:
+    done = CliRunner().invoke(app, ["schema", *words], env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_a_schema_is_checked_and_shown(tmp_path: Path) -> None:
+    file = tmp_path / "small.yaml"
+    file.write_text(SMALL)
+    assert "8 fields, 2 entities, 4 features" in run("check", str(file))
+    shown = run("show", str(file))
+    assert "card (primary)" in shown
+    assert "many" in shown
+    assert run("show", "--file") == DEFAULT.read_text()
+    assert "no difference" in run("diff", str(file), str(file))
+
+
+def test_the_json_schema_names_every_type(tmp_path: Path) -> None:
+    out = tmp_path / "schema.json"
+    run("json", "--out", str(out))
+    made = json.loads(out.read_text())
+    assert made["$defs"]["FieldType"]["enum"] == [
+        "key",
+        "category",
+        "number",
+        "flag",
+        "time",
+        "place",
+        "text",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "effect", "said"),
+    [
+        (
+            "  opened: {type: time}\n",
+            "  opened: {type: time}\n  ip: {type: key}\n",
+            Effect.NOTHING,
+            "field ip is new",
+        ),
+        ("  opened: {type: time}\n", "", Effect.NOTHING, "field opened is gone"),
+        (
+            "opened: {type: time}",
+            "opened: {type: text}",
+            Effect.REFUSED,
+            "field opened was a time and is a text",
+        ),
+        ("scale: 1", "scale: 2", Effect.REBUILD, "field items has 2 decimals, not 1"),
+        ("items >= 3", "items >= 4", Effect.REBUILD, "filter many is another condition"),
+        (
+            "email: {key: email}",
+            "email: {key: [email, card]}",
+            Effect.REBUILD,
+            "entity email is named by email and card",
+        ),
+        (
+            "email: {key: email}",
+            "email: {key: email, events: 64}",
+            Effect.REBUILD,
+            "entity email keeps something else",
+        ),
+        ("[1h, 7d]", "[1h, 7d, 24h]", Effect.MODEL, "feature count_24h_by_card is new"),
+        ("[1h, 7d]", "[7d]", Effect.MODEL, "feature count_1h_by_card is gone"),
+        (
+            "card: {key: card, primary: true}",
+            "card: {key: card}",
+            Effect.REFUSED,
+            "the primary entity is email, not card",
+        ),
+    ],
+)
+def test_a_change_says_what_must_follow(old: str, new: str, effect: Effect, said: str) -> None:
+    text = SMALL.replace(old, new)
+    if "primary" in said:
+        text = text.replace("{key: email}", "{key: email, primary: true}")
+        text = text.replace("email: {type: key}", "email: {type: key, required: true}")
+    found = compare(parse_schema(SMALL.encode(), "old.yaml"), parse_schema(text.encode(), "new.yaml"))
+    assert [change.effect for change in found if change.what.startswith(said)] == [effect]
