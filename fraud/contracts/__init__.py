@@ -3,7 +3,7 @@
 from fraud.contracts.dead_letter import DeadLetter
 from fraud.contracts.decision import Decision, Outcome, Reason
 from fraud.contracts.future import MOST_AHEAD_S, check_future, without_future
-from fraud.contracts.inputs import MOST_RECORD, TOO_LARGE, parse_input
+from fraud.contracts.inputs import MOST_RECORD, TOO_LARGE, check_size, parse_input
 from fraud.contracts.label import Label
 from fraud.contracts.models import Contracts, contracts_of
 from fraud.contracts.score import FeatureVector, Score, Thresholds
@@ -36,8 +36,9 @@ __all__ = [
     "Thresholds",
     "Transaction",
     "check_future",
-    "parse_input",
+    "check_size",
     "contracts_of",
+    "parse_input",
     "parse_record",
     "without_future",
 ]

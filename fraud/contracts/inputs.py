@@ -14,7 +14,9 @@ MOST_RECORD: Final = 32_768
 """Bytes of an input record with its key; what our own parts write has about 5,000."""
 
 
-def parse_input(contracts: Contracts, topic: str, raw: bytes | None, record_bytes: int) -> Label | Transaction:
+def parse_input(
+    contracts: Contracts, topic: str, raw: bytes | None, record_bytes: int
+) -> Label | Transaction:
     """Read a record that the stream takes, by the contract of its topic.
 
     Parameters
@@ -33,8 +35,18 @@ def parse_input(contracts: Contracts, topic: str, raw: bytes | None, record_byte
     BadRecord
         With reason ``too_large``, or see :func:`~fraud.contracts.parse_record`.
     """
-    if record_bytes > MOST_RECORD:
-        raise BadRecord(
-            TOO_LARGE, f"key and value have {record_bytes:,} bytes; the stream takes {MOST_RECORD:,} at most"
-        )
+    check_size(record_bytes)
     return parse_record(contracts.by_topic.get(topic, contracts.transaction), raw)
+
+
+def check_size(record_bytes: int) -> None:
+    """Refuse a record by its length.
+
+    Raises
+    ------
+    BadRecord
+        With reason ``too_large``.
+    """
+    if record_bytes > MOST_RECORD:
+        words = f"key and value have {record_bytes:,} bytes; the stream takes {MOST_RECORD:,} at most"
+        raise BadRecord(TOO_LARGE, words)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fraud.contracts import MOST_RECORD, TOO_LARGE, parse_input
+from fraud.contracts import MOST_RECORD, TOO_LARGE, check_size
 from fraud.contracts.wire import EARLIEST
 from fraud.errors import BadRecord
 from fraud.log import rows
@@ -89,7 +89,7 @@ class LargeRecords:
         self._writer.write_table(pa.Table.from_pylist(letters, rows.SPOOLED))
 
     def _letter(self, row: dict[str, Any], size: int, now: datetime) -> dict[str, Any]:
-        reason, detail = refusal_of(row["topic"], size)
+        reason, detail = refusal_of(size)
         raw, key = row["value"] or b"", row["key"]
         if len(raw) > MOST_RAW:
             detail += f"; the first {MOST_RAW:,} bytes are kept"
@@ -123,12 +123,12 @@ def without_written(table: pa.Table) -> pa.Table:
     return table.filter(pc.invert(is_stub))
 
 
-def refusal_of(topic: str, size: int) -> tuple[str, str]:
+def refusal_of(size: int) -> tuple[str, str]:
     """Say why a large record is refused: reason and detail."""
     if size == UNKNOWN_SIZE:
         return TOO_LARGE, f"it would unpack to over {MOST_UNPACKED:,} bytes and lies in Kafka alone"
     try:
-        parse_input(topic, None, size)
+        check_size(size)
     except BadRecord as error:
         return error.reason, error.detail
     raise ValueError(f"a record of {size} bytes is not large")

@@ -15,7 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fraud.contracts import MOST_AHEAD_S, SCORED, TOO_LARGE, Label, Transaction, check_future, contracts_of, parse_input
+from fraud.contracts import (
+    MOST_AHEAD_S,
+    SCORED,
+    TOO_LARGE,
+    Label,
+    Transaction,
+    check_future,
+    contracts_of,
+    parse_input,
+)
 from fraud.contracts.future import latest_of
 from fraud.contracts.wire import EARLIEST
 from fraud.errors import BadRecord
@@ -107,7 +116,7 @@ def validate(
         except BadRecord as error:
             reason, detail = error.reason, error.detail
             if reason == TOO_LARGE:
-                reason, detail = refusal_of(topic, found_sizes[i])
+                reason, detail = refusal_of(found_sizes[i])
             kept = raw if raw is not None or error.reason == TOO_LARGE else b""
             letters.append((reason, detail, text_of(keys[i].as_py()), kept))
             where[rows.DEAD_LETTER].append(i)
