@@ -1,7 +1,7 @@
 """A state's bytes, for all who read or write them: the batch engine, the scoring service, the log, people.
 
-Layout: a header of ``HEADER`` numbers, the kept events column by column, three levels of tiles, the
-remembered values column by column; all float64, little-endian.
+Layout: a header, the kept events column by column, the levels of tiles, the remembered values column by
+column; all float64, little-endian.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -107,12 +107,13 @@ def newest_us(state_bytes: bytes | memoryview) -> float:
 def read_content(plan: Plan, state_bytes: bytes) -> StateContent:
     """Part a state that the kernel has taken (others are refused by it alone)."""
     numbers = read_numbers(plan, state_bytes)
-    header, rest = numbers[: layout.HEADER], numbers[layout.HEADER :]
+    header, rest = numbers[: plan.header], numbers[plan.header :]
+    first_known = layout.H_TILES + len(plan.tiling.widths_us)
     kept, rest = _take(rest, plan.kept_columns, header[layout.H_EVENTS])
-    tile_counts = header[layout.H_TILES : layout.H_KNOWN].astype(int).tolist()
-    rest = rest[layout.TILE_COLUMNS * sum(tile_counts) :]
+    tile_counts = header[layout.H_TILES : first_known].astype(int).tolist()
+    rest = rest[plan.tile_columns * sum(tile_counts) :]
     known = []
-    for count in header[layout.H_KNOWN : layout.H_KNOWN + len(plan.entity.known)].tolist():
+    for count in header[first_known : first_known + len(plan.entity.known)].tolist():
         values, rest = _take(rest, layout.KNOWN_COLUMNS, count)
         known.append(values)
     newest, sequence = header[[layout.H_NEWEST, layout.H_SEQUENCE]].tolist()

@@ -3,15 +3,22 @@
 Writes ``NUMBA_CACHE_DIR``; a process that finds it there starts in seconds instead of half a minute.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from fraud.features import kernel
 from fraud.features.batch import fold_both
+from fraud.features.engine import fold_plan
+from fraud.features.plan import compile_plan
+from fraud.schema.features import USER
 
 
 def main() -> None:
-    """Fold one event through both entities, which compiles all that a batch needs."""
-    fold_both(np.ones((1, kernel.EVENT_COLUMNS)))
+    """Fold one event by the kernel of the default table's shape, and one by the kernel of all others."""
+    event = np.ones((1, kernel.EVENT_COLUMNS))
+    fold_both(event)
+    fold_plan(compile_plan(replace(USER, kept=("device",))), event, {})
 
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ from fraud.schema.features import (
     FEATURES,
     FEATURES_VERSION,
     IDLE_US,
-    LATENESS_US,
     Family,
     Feature,
     Op,
 )
+from fraud.schema.windows import LATENESS_US
 
 HOUR_US: Final = 3_600_000_000
 
@@ -115,6 +115,8 @@ def as_markdown() -> str:
     parts = [_HEAD.format(version=FEATURES_VERSION, count=len(FEATURES), **_bounds())]
     for family in Family:
         members = of_family(family)
+        if not members:
+            continue
         parts.append(f"\n## {family.value}\n\n{_TABLE_HEAD}")
         parts.extend(_row(describe(feature)) for feature in members)
     return "\n".join(parts) + "\n"

@@ -6,17 +6,20 @@ from typing import Final
 
 import numpy as np
 
+from fraud.errors import BadConfig
 from fraud.features.codec import join_states, refusal, split_states
 from fraud.features.kernel import layout
-from fraud.features.kernel.fold import fold
+from fraud.features.kernel.fold import fold_any, fold_plain
 from fraud.features.kernel.grouping import group_rows
 from fraud.features.kernel.layout import Floats, Ints
 from fraud.features.kernel.state import READABLE
-from fraud.features.plan import EVENT_COLUMN, Plan, compile_plan
+from fraud.features.plan import Plan, compile_plan
 from fraud.schema.features import Entity, Feature
 
 CHUNK_EVENTS: Final = 200_000
 """Events folded in one call of the kernel at most (one entity's are never parted)."""
+NO_KEY: Final = 0.0
+"""Key of an event that does not name the entity."""
 _NO_STATES: Final = np.frombuffer(b"", np.float64)
 
 
@@ -27,14 +30,17 @@ class Folded:
     Parameters
     ----------
     vectors
-        [n, features of the entity's pass], NaN where missing; rows of labels and duplicates are NaN.
+        [n, features of the entity's pass], NaN where missing; rows of labels, of duplicates and of what
+        does not name the entity are NaN.
     outcomes
-        [n], ``kernel.NEW`` or ``kernel.DUPLICATE`` for a transaction; for a label its change of verdict.
+        [n], ``kernel.NEW`` or ``kernel.DUPLICATE`` for a transaction; for a label by how much the known
+        fraud changed; NEW (0) for what does not name the entity.
     states
         State bytes by key after the events.
     sequences
         [n], how many transactions the entity has counted with this event (a label: before it), where
-        states were kept. Per entity it is the order of arrival, whoever folded.
+        states were kept; NaN for what does not name the entity. Per entity it is the order of arrival,
+        whoever folded.
     """
 
     vectors: Floats
@@ -55,6 +61,8 @@ class Runner:
     def __init__(self, plan: Plan) -> None:
         self.plan: Final = plan
         self._work = np.empty(plan.work_floats)
+        self._fold = fold_plain if plan.is_plain else fold_any
+        self._width = plan.events.width
 
     def run(
         self,
@@ -69,14 +77,18 @@ class Runner:
         new_states: Floats,
         new_offsets: Ints,
     ) -> None:
-        """Fold events; the arguments are those of ``fraud.features.kernel.fold.fold``.
+        """Fold events; the arguments are those of ``fraud.features.kernel.fold.fold_plain``.
 
         Raises
         ------
+        BadConfig
+            When the events have other columns than the plan was compiled for.
         BadState
             When a state was written with another layout, or is damaged; rebuild the store by replay.
         """
-        bad, fault = fold(
+        if events.shape[1] != self._width:
+            raise BadConfig(f"events have {events.shape[1]} columns; the plan is compiled for {self._width}")
+        bad, fault = self._fold(
             self.plan.program,
             events,
             rows,
@@ -102,18 +114,14 @@ def fold_events(
     keep_states: bool = True,
     features: tuple[Feature, ...] | None = None,
 ) -> Folded:
-    """Fold events of many entities of one kind, each from its state.
+    """Fold events of many entities of one kind, whose columns are those of the default schema.
 
     Parameters
     ----------
     entity
-        USER or MERCHANT.
-    events
-        [n, EVENT_COLUMNS] in arrival order.
-    states
-        State bytes by entity key (the hash in the events' column); absent or None: a new entity.
-    keep_states
-        False leaves the result's ``states`` empty (training needs the vectors alone).
+        USER or MERCHANT, or one of other bounds.
+    events, states, keep_states
+        As of :func:`fold_plan`.
     features
         What to compute; all features of the entity by default.
 
@@ -122,36 +130,52 @@ def fold_events(
     BadState
         When a state was written with another layout, or is damaged; rebuild the store by replay.
     """
-    return fold_into(entity, events, states, None, 0, keep_states=keep_states, features=features)
+    return fold_plan(compile_plan(entity, features), events, states, keep_states=keep_states)
 
 
-def fold_into(
-    entity: Entity,
+def fold_plan(
+    plan: Plan,
     events: Floats,
     states: Mapping[float, bytes | None],
-    table: Floats | None,
-    first: int,
     *,
+    table: Floats | None = None,
+    first: int = 0,
     keep_states: bool = True,
-    features: tuple[Feature, ...] | None = None,
 ) -> Folded:
-    """Fold as :func:`fold_events` does, and write the vectors to columns of a given table.
+    """Fold events of many entities of one kind, each from its state.
 
     Parameters
     ----------
-    entity, events, states, keep_states, features
-        As of :func:`fold_events`.
+    plan
+        Of the entity, its features and the events' columns.
+    events
+        [n, columns] in arrival order. Rows whose key is 0 are of no entity: they change no state, and their
+        vectors are NaN.
+    states
+        State bytes by entity key (the hash in the events' column); absent or None: a new entity.
     table
-        [n, columns] in C order, or None for a new one of the pass's features.
-    first
-        The first column to write.
+        [n, columns] in C order, to whose columns from ``first`` on the vectors are written; None for a new
+        one.
+    keep_states
+        False leaves the result's ``states`` empty (training needs the vectors alone).
+
+    Raises
+    ------
+    BadConfig
+        When the events have other columns than the plan was compiled for.
+    BadState
+        When a state was written with another layout, or is damaged; rebuild the store by replay.
     """
-    plan = compile_plan(entity, features)
     events = np.ascontiguousarray(events, np.float64)
     runner = Runner(plan)
-    rows, bounds, keys = group_rows(np.ascontiguousarray(events[:, EVENT_COLUMN[entity.name]]))
-    vectors = np.empty((len(events), len(plan.features))) if table is None else table
+    rows, bounds, keys = group_rows(np.ascontiguousarray(events[:, plan.key_column]))
+    width = len(plan.features)
+    vectors = np.empty((len(events), width)) if table is None else table
     outcomes = np.empty(len(events))
+    if len(rows) < len(events):
+        is_missing = events[:, plan.key_column] == NO_KEY
+        vectors[is_missing, first : first + width] = np.nan
+        outcomes[is_missing] = layout.NEW
     new_states: dict[float, bytes] = {}
     counted = np.zeros(len(keys))
     group = 0
@@ -171,7 +195,6 @@ def fold_into(
             counted[group:last] = after[ends[:-1] + layout.H_SEQUENCE]
             new_states.update(split_states(group_keys, after[: ends[-1]], ends))
         group = last
-    width = len(plan.features)
     sequences = _sequences(events, outcomes, rows, bounds, counted) if keep_states else np.zeros(0)
     return Folded(vectors[:, first : first + width], outcomes, new_states, sequences)
 
@@ -180,12 +203,12 @@ def _sequences(events: Floats, outcomes: Floats, rows: Ints, bounds: Ints, count
     """Count back from what each entity has counted in the end."""
     is_counted = (events[rows, layout.E_KIND] == layout.KIND_TRANSACTION) & (outcomes[rows] == layout.NEW)
     so_far = np.concatenate([[0], np.cumsum(is_counted)])
-    sequences = np.empty(len(events))
+    sequences = np.full(len(events), np.nan)
     sequences[rows] = np.repeat(counted - so_far[bounds[1:]], np.diff(bounds)) + so_far[1:]
     return sequences
 
 
 def _room_for(plan: Plan, sizes: Ints, events: Ints) -> int:
     """How many numbers states of these lengths can have after so many events each."""
-    longest = np.maximum(sizes, layout.HEADER) + events * plan.event_floats
+    longest = np.maximum(sizes, plan.header) + events * plan.event_floats
     return int(np.minimum(longest, plan.state_floats).sum())

@@ -70,12 +70,12 @@ class EventLayout:
     @property
     def mask(self) -> int:
         """Column of the filters' bits; -1 where there are no filters."""
-        return kernel.E_USER + len(self.names) if self.filters else -1
+        return kernel.PREFIX + len(self.names) if self.filters else -1
 
     @property
     def width(self) -> int:
         """Number of columns."""
-        return kernel.E_USER + len(self.names) + bool(self.filters)
+        return kernel.PREFIX + len(self.names) + bool(self.filters)
 
     def column(self, name: str) -> int:
         """Find a field's column.
@@ -87,11 +87,20 @@ class EventLayout:
         """
         if name not in self.names:
             raise BadConfig(f"an event has no column {name!r}; there are {', '.join(self.names)}")
-        return kernel.E_USER + self.names.index(name)
+        return kernel.PREFIX + self.names.index(name)
 
     def unit(self, number: str) -> float:
-        """How many whole units of a number make one; of the amount for an empty name."""
-        return dict(self.numbers)[number] if number else self.minor_units
+        """How many whole units of a number make one; of the amount for an empty name.
+
+        Raises
+        ------
+        BadConfig
+            When there is no such number; names those that there are.
+        """
+        units = {"": self.minor_units, **dict(self.numbers)}
+        if number not in units:
+            raise BadConfig(f"{number!r} is no number; there are {', '.join(list(units)[1:]) or 'none'}")
+        return units[number]
 
     def bit(self, name: str) -> int:
         """Find a filter's bit.

@@ -1,7 +1,7 @@
-"""The feature table compiled for the kernel: small arrays, one set an entity."""
+"""Features compiled for the kernel: small arrays, one set an entity."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -11,76 +11,29 @@ import numpy as np
 from fraud.errors import BadConfig
 from fraud.features.kernel import layout as kernel
 from fraud.features.kernel.layout import Floats, Ints
-from fraud.features.kernel.records import Program, pack, work_floats
-from fraud.schema.features import (
-    IDLE_US,
-    LATENESS_US,
-    MERCHANT_FEATURES,
-    RIPE,
-    RIPE_US,
-    TILES_US,
-    USER,
-    USER_FEATURES,
-    WINDOW_TILE_LEVEL,
-    WINDOWS,
-    WINDOWS_US,
-    Entity,
-    Feature,
-    Op,
+from fraud.features.kernel.records import (
+    PLAIN_DISTINCT,
+    PLAIN_LEVELS,
+    PLAIN_WINDOWS,
+    Program,
+    pack,
+    parts_of,
+    work_floats,
 )
+from fraud.features.layout import DEFAULT_LAYOUT, EventLayout
+from fraud.features.slots import Slotted, is_plain_feature, slot_features
+from fraud.schema.features import IDLE_US, MERCHANT_FEATURES, USER, USER_FEATURES, WINDOWS, Entity, Feature
+from fraud.schema.windows import Tiling, tile
 
-EVENT_COLUMN: Final = {
-    "user": kernel.E_USER,
-    "merchant": kernel.E_MERCHANT,
-    "category": kernel.E_CATEGORY,
-    "country": kernel.E_COUNTRY,
-    "device": kernel.E_DEVICE,
-    "channel": kernel.E_CHANNEL,
-}
-RETENTION_US: Final = max(WINDOWS_US.values()) + LATENESS_US
-"""An event this much older than its entity's newest one is forgotten."""
-_LENGTHS_US: Final = tuple(WINDOWS_US[name] for name in WINDOWS)
-_REACHES_US: Final = tuple(
-    LATENESS_US
-    + max(length for length, of in zip(_LENGTHS_US, WINDOW_TILE_LEVEL, strict=True) if of == level)
-    for level in range(kernel.LEVELS)
-)
-"""How far behind the newest event the tiles of each level are kept."""
-_MOST_TILES: Final = tuple(reach // width + 3 for reach, width in zip(_REACHES_US, TILES_US, strict=True))
-"""Most tiles of each level."""
-_BUCKETS: Final = ("category", "country", "device", "channel")
-"""Columns of the kernel's bucket slots, in their order."""
-
-
-_ROW: Final = {
-    Op.COUNT: kernel.R_COUNT,
-    Op.SUM: kernel.R_SUM,
-    Op.MEAN: kernel.R_MEAN,
-    Op.STD: kernel.R_STD,
-    Op.MAX: kernel.R_MAX,
-    Op.ZSCORE: kernel.R_ZSCORE,
-    Op.FRAUD_SHARE: kernel.R_FRAUD_SHARE,
-    Op.HOUR_DEVIATION: kernel.R_HOURS,
-    Op.SAME_MERCHANT: kernel.R_SAME_MERCHANT,
-    Op.SAME_AMOUNT: kernel.R_SAME_AMOUNT,
-    Op.DISTANCE_FROM_USUAL: kernel.R_USUAL,
-    Op.FRAUD_RUN: kernel.R_FRAUD_RUN,
-    Op.SECONDS_SINCE_FIRST_FRAUD: kernel.R_FIRST_FRAUD,
-}
-"""Row of slots of a statistic over one window."""
-_SLOT: Final = {
-    Op.AMOUNT: (kernel.R_PRESENT, 0),
-    Op.HOUR_OF_DAY: (kernel.R_PRESENT, 1),
-    Op.DAY_OF_WEEK: (kernel.R_PRESENT, 2),
-    Op.DISTANCE_FROM_HOME: (kernel.R_PRESENT, 3),
-    Op.SECONDS_SINCE_LAST: (kernel.R_LAST, 0),
-    Op.DISTANCE_FROM_LAST: (kernel.R_LAST, 1),
-    Op.SPEED_FROM_LAST: (kernel.R_LAST, 2),
-    Op.SECONDS_SINCE_FRAUD: (kernel.R_LAST, 3),
-}
-"""Slot of a statistic that there is one of."""
-_SCANNED: Final = (Op.HOUR_DEVIATION, Op.SAME_MERCHANT, Op.SAME_AMOUNT, Op.DISTANCE_FROM_USUAL)
-_PLACED: Final = (Op.DISTANCE_FROM_LAST, Op.SPEED_FROM_LAST, Op.DISTANCE_FROM_USUAL)
+EVENT_COLUMN: Final = {name: DEFAULT_LAYOUT.column(name) for name in DEFAULT_LAYOUT.keys}
+"""Columns of the default schema's events."""
+RETENTION_US: Final = tile(WINDOWS).retention_us
+"""An event this much older than its entity's newest one is forgotten, in the default windows."""
+MOST_EVENTS: Final = 4096
+MOST_DISTINCT: Final = 8
+MOST_KNOWN: Final = 8
+MOST_KEPT: Final = 16
+MOST_MEASURES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +42,19 @@ class Plan:
 
     entity: Entity
     features: tuple[Feature, ...]
+    events: EventLayout
+    """Of the rows that it folds."""
     layout: float
     """Identity of the state's layout: whole number below 2**53."""
+    tiling: Tiling
+    key_column: int
+    """Column of an event that holds the entity's key."""
     kept_columns: int
     """Numbers that a state holds of each kept event."""
+    tile_columns: int
+    """Numbers that a state holds of each tile."""
+    header: int
+    """Numbers that a state begins with."""
     state_floats: int
     """Greatest length of a state, in float64."""
     event_floats: int
@@ -101,18 +63,24 @@ class Plan:
     """Room that the kernel works in, in float64."""
     program: Floats
     """What the kernel runs; see ``fraud.features.kernel.records.Program``."""
+    is_plain: bool
+    """Whether the kernel that is compiled for the default table's shape runs it."""
 
 
 @cache
-def compile_plan(entity: Entity, features: tuple[Feature, ...] | None = None) -> Plan:
-    """Compile the features of one entity (the user pass also computes those of the transaction alone).
+def compile_plan(
+    entity: Entity, features: tuple[Feature, ...] | None = None, events: EventLayout = DEFAULT_LAYOUT
+) -> Plan:
+    """Compile the features of one entity (the primary's pass also computes those of the transaction alone).
 
     Parameters
     ----------
     entity
-        USER or MERCHANT, or one of other bounds.
+        What to keep of its events.
     features
-        What to compute; all features of the table by default. The state does not depend on it.
+        What to compute; all features of the default table by default. The state does not depend on it.
+    events
+        Which column of an event holds what.
 
     Raises
     ------
@@ -127,104 +95,161 @@ def compile_plan(entity: Entity, features: tuple[Feature, ...] | None = None) ->
     """
     if features is None:
         features = USER_FEATURES if entity.name == USER.name else MERCHANT_FEATURES
-    if len(entity.distinct) > kernel.MOST_DISTINCT or len(entity.known) > kernel.MOST_KNOWN:
-        raise BadConfig(f"the {entity.name} counts or remembers more columns than the kernel holds")
-    program = _program_of(entity, features)
-    known = sum(capacity for _, capacity in entity.known)
+    _check_bounds(entity)
+    tiling = tile(entity.windows)
+    program = _program_of(entity, features, events, tiling)
+    n_known = len(entity.known)
+    tile_columns = kernel.TILE_COLUMNS + kernel.MEASURE_COLUMNS * len(entity.measures)
+    header = max(kernel.LEAST_HEADER, kernel.H_TILES + len(tiling.widths_us) + n_known)
     return Plan(
         entity=entity,
         features=features,
+        events=events,
         layout=program.layout,
+        tiling=tiling,
+        key_column=events.column(entity.key_name),
         kept_columns=program.columns,
-        state_floats=kernel.HEADER
+        tile_columns=tile_columns,
+        header=header,
+        state_floats=header
         + entity.events * program.columns
-        + sum(_MOST_TILES) * kernel.TILE_COLUMNS
-        + known * kernel.KNOWN_COLUMNS,
-        event_floats=program.columns
-        + kernel.LEVELS * kernel.TILE_COLUMNS
-        + len(entity.known) * kernel.KNOWN_COLUMNS,
+        + sum(tiling.most_tiles) * tile_columns
+        + sum(capacity for _, capacity in entity.known) * kernel.KNOWN_COLUMNS,
+        event_floats=program.columns + len(tiling.widths_us) * tile_columns + n_known * kernel.KNOWN_COLUMNS,
         work_floats=work_floats(program),
         program=pack(program),
+        is_plain=program.is_plain,
     )
 
 
-def _program_of(entity: Entity, features: tuple[Feature, ...]) -> Program:
-    pairs = _distinct_pairs((f.window, f.base) for f in features if f.kind.op is Op.VELOCITY)
-    slots = [_slot(entity, feature, pairs) for feature in features]
-    scans = {slot for slot, f in zip(slots, features, strict=True) if f.kind.op in _SCANNED}
-    ops = {f.kind.op for f in features}
+def _check_bounds(entity: Entity) -> None:
+    asked = (
+        ("events", entity.events, MOST_EVENTS),
+        ("columns of distinct values", len(entity.distinct), MOST_DISTINCT),
+        ("columns of remembered values", len(entity.known), MOST_KNOWN),
+        ("further keys and categories", len(entity.kept), MOST_KEPT),
+        ("numbers", len(entity.all_numbers), MOST_KEPT),
+        ("measures", len(entity.measures), MOST_MEASURES),
+    )
+    for what, number, most in asked:
+        if number > most:
+            raise BadConfig(f"the {entity.name} keeps {number} {what}; {most} is the most")
+    if entity.events < 1:
+        raise BadConfig(f"the {entity.name} keeps {entity.events} events; 1 is the least")
+    for names in (entity.all_columns, entity.measures):
+        if len(set(names)) != len(names):
+            raise BadConfig(f"the {entity.name} keeps something twice: {', '.join(map(str, names))}")
+
+
+def _program_of(
+    entity: Entity, features: tuple[Feature, ...], events: EventLayout, tiling: Tiling
+) -> Program:
+    is_plain = _is_plain(entity, features, tiling)
+    n_windows = PLAIN_WINDOWS if is_plain else len(tiling.levels)
+    n_distinct = PLAIN_DISTINCT if is_plain else len(entity.distinct)
+    copies = [events.column(name) for name in (*entity.kept, *entity.all_numbers)]
+    filters = [events.bit(name) for name in entity.all_filters]
     key = kernel.C_LAT + 2 * entity.places
+    copied = key + 2 * len(entity.distinct)
+    slotted = slot_features(entity, features, events, key, copied)
+    parts = parts_of(
+        n_windows,
+        len(entity.distinct),
+        len(entity.measures),
+        len(entity.known),
+        len(slotted.pairs),
+        len(slotted.buckets),
+        len(slotted.ripe),
+        len(slotted.singles),
+    )
     return Program(
         events=entity.events,
         key=key,
-        columns=key + 2 * len(entity.distinct),
+        columns=copied + len(copies) + bool(filters),
         has_places=entity.places,
         deduplicates=entity.deduplicates,
-        layout=_layout_of(entity),
-        retention_us=float(RETENTION_US),
+        layout=_identity_of(entity, events, tiling),
+        retention_us=float(tiling.retention_us),
         idle_us=float(IDLE_US),
-        same_merchant=entity.distinct.index("merchant") if "merchant" in entity.distinct else -1,
-        needs_last_place=bool(ops & {Op.DISTANCE_FROM_LAST, Op.SPEED_FROM_LAST}),
-        needs_home=Op.DISTANCE_FROM_HOME in ops,
-        most_tiles=max(_MOST_TILES),
+        minor_units=events.minor_units,
+        needs_last_place=slotted.needs_last_place,
+        needs_home=slotted.needs_home,
+        most_tiles=max(tiling.most_tiles),
         most_values=max((capacity for _, capacity in entity.known), default=0),
-        windows=np.array(_LENGTHS_US, np.float64),
-        levels=np.array(WINDOW_TILE_LEVEL, np.int64),
-        widths=np.array(TILES_US, np.int64),
-        reaches=np.array(_REACHES_US, np.float64),
-        distinct=_columns(entity.distinct),
-        known_columns=_columns([name for name, _ in entity.known]),
-        known_capacities=np.array([capacity for _, capacity in entity.known], np.int64),
-        scans=np.array(sorted(scans), np.int64).reshape(-1, 2),
-        pairs=np.array([(WINDOWS.index(a), WINDOWS.index(b)) for a, b in pairs], np.int64).reshape(-1, 2),
-        ripe=np.array([(age, WINDOWS_US[RIPE]) for age in RIPE_US.values()], np.float64),
-        sources=np.array([kernel.SLOTS * row + at for row, at in slots], np.int64),
+        copied=copied,
+        mask=events.mask if filters else -1,
+        is_plain=is_plain,
+        n_windows=n_windows,
+        n_levels=len(tiling.widths_us),
+        n_measures=len(entity.measures),
+        sum_rows=kernel.S_DISTINCT + n_distinct,
+        windows=np.array(_fill(tiling.lengths_us, n_windows), np.float64),
+        levels=_whole(_fill(tiling.levels, n_windows)),
+        widths=_whole(tiling.widths_us),
+        reaches=np.array(tiling.reaches_us, np.float64),
+        distinct=_whole([events.column(name) for name in entity.distinct]),
+        known_columns=_whole([events.column(name) for name, _ in entity.known]),
+        known_capacities=_whole([capacity for _, capacity in entity.known]),
+        pairs=_whole(slotted.pairs).reshape(-1, 2),
+        buckets=_whole(slotted.buckets),
+        ripe=np.array(slotted.ripe, np.float64).reshape(-1, 2),
+        copies=_whole(copies),
+        filters=_whole(filters),
+        measures=_whole(slotted.measures).reshape(-1, 3),
+        measure_units=np.array([events.unit(value) for value, _ in entity.measures], np.float64),
+        singles=_whole(slotted.singles).reshape(-1, kernel.SINGLE_COLUMNS),
+        single_units=np.array(slotted.single_units, np.float64),
+        parts=_whole(parts),
+        sources=_sources_of(slotted, parts, n_windows),
     )
 
 
-def _columns(names: Iterable[str]) -> Ints:
-    return np.array([EVENT_COLUMN[name] for name in names], np.int64)
+def _is_plain(entity: Entity, features: tuple[Feature, ...], tiling: Tiling) -> bool:
+    """Tell whether the plain kernel can run it."""
+    return (
+        len(tiling.levels) <= PLAIN_WINDOWS
+        and len(tiling.widths_us) == PLAIN_LEVELS
+        and len(entity.distinct) <= PLAIN_DISTINCT
+        and not (entity.kept or entity.all_numbers or entity.all_filters or entity.measures)
+        and all(is_plain_feature(feature) for feature in features)
+    )
 
 
-def _slot(entity: Entity, feature: Feature, pairs: list[tuple[str, str]]) -> tuple[int, int]:
-    """Where the kernel leaves a feature's value: row and position of its slot."""
-    op = feature.kind.op
-    try:
-        if op in _SLOT:
-            slot = _SLOT[op]
-        elif op is Op.VELOCITY:
-            slot = kernel.R_VELOCITY, pairs.index((feature.window, feature.base))
-        elif op is Op.RIPE_FRAUD_SHARE:
-            slot = kernel.R_RIPE, list(RIPE_US).index(feature.window)
-        elif op is Op.BUCKET:
-            slot = kernel.R_BUCKET, _BUCKETS.index(feature.column)
-        elif op is Op.IS_FIRST:
-            slot = kernel.R_FIRST, [column for column, _ in entity.known].index(feature.column)
-        elif op is Op.DISTINCT:
-            slot = kernel.R_DISTINCT + entity.distinct.index(feature.column), WINDOWS.index(feature.window)
-        else:
-            slot = _ROW[op], WINDOWS.index(feature.window)
-    except ValueError as error:
-        raise BadConfig(f"{feature.name}: the {entity.name} does not keep what it needs") from error
-    needs_merchant = op is Op.SAME_MERCHANT and "merchant" not in entity.distinct
-    if slot[1] >= kernel.WINDOWS or needs_merchant or (op in _PLACED and not entity.places):
-        raise BadConfig(f"{feature.name}: the {entity.name} does not keep what it needs")
-    return slot
+def _fill(values: tuple[int, ...], length: int) -> tuple[int, ...]:
+    """Repeat the last window, where the kernel is compiled for more."""
+    return values + values[-1:] * (length - len(values))
 
 
-def _layout_of(entity: Entity) -> float:
+def _sources_of(slotted: Slotted, parts: list[int], n_windows: int) -> Ints:
+    begins = [0, *parts[:-1]]
+    return _whole(
+        [begins[part] + row * (n_windows if part == 1 else 1) + at for part, row, at in slotted.slots]
+    )
+
+
+def _whole(numbers: Sequence[object]) -> Ints:
+    return np.array(numbers, np.int64)
+
+
+def _identity_of(entity: Entity, events: EventLayout, tiling: Tiling) -> float:
+    """Digest what a state holds: two plans with the same identity read each other's states.
+
+    Columns and bits of events are not in it: a schema may give a field another place.
+    """
+    texts = dict(events.filters)
     words = (
-        kernel.LAYOUT,
-        entity,
-        _LENGTHS_US,
-        WINDOW_TILE_LEVEL,
-        TILES_US,
-        _REACHES_US,
-        RETENTION_US,
-        IDLE_US,
+        ("layout", kernel.LAYOUT),
+        ("entity", entity.name, entity.deduplicates),
+        ("events", entity.events, entity.places),
+        ("distinct", entity.distinct),
+        ("known", entity.known),
+        ("kept", entity.kept),
+        ("numbers", tuple((name, events.unit(name)) for name in entity.all_numbers)),
+        ("filters", tuple((name, texts[name]) for name in entity.all_filters)),
+        ("measures", entity.measures),
+        ("amount", events.minor_units),
+        ("windows", tiling.lengths_us, tiling.levels),
+        ("tiles", tiling.widths_us, tiling.reaches_us),
+        ("forgets", tiling.retention_us, IDLE_US),
     )
     return float(int.from_bytes(hashlib.sha256(repr(words).encode()).digest()[:8]) >> 11)
-
-
-def _distinct_pairs(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    return list(dict.fromkeys(pairs))

@@ -12,8 +12,8 @@ from fraud.features.engine import fold_events
 from fraud.features.events import EPOCH
 from fraud.features.kernel import layout
 from fraud.features.kernel.layout import Floats
-from fraud.features.plan import EVENT_COLUMN, compile_plan
-from fraud.schema.features import TILES_US, Entity, Feature, Op
+from fraud.features.plan import compile_plan
+from fraud.schema.features import Entity, Feature, Op
 
 _OF_WINDOWS: Final = (
     Op.COUNT,
@@ -84,9 +84,10 @@ def read_snapshot(entity: Entity, state: bytes, features: tuple[Feature, ...] | 
     BadState
         When it was written with another layout; rebuild it by replay.
     """
-    shown = _shown(entity, compile_plan(entity).features if features is None else features)
+    plan = compile_plan(entity, features)
+    shown = _shown(entity, plan.features)
     windows = _windows(entity, state, shown)  # first: it refuses a state that cannot be read
-    content = read_content(compile_plan(entity, shown), state)
+    content = read_content(plan, state)
     kept = content.kept[[layout.C_TIME, layout.C_CENTS, layout.C_FRAUD]]
     return Snapshot(
         newest_event=_time(content.newest_us) if math.isfinite(content.newest_us) else None,
@@ -96,7 +97,10 @@ def read_snapshot(entity: Entity, state: bytes, features: tuple[Feature, ...] | 
             for time, cents, label in kept.T.tolist()
         ),
         kept_at_most=entity.events,
-        tiles={f"{us // 60_000_000} min": n for us, n in zip(TILES_US, content.tile_counts, strict=True)},
+        tiles={
+            f"{us / 60_000_000:g} min": n
+            for us, n in zip(plan.tiling.widths_us, content.tile_counts, strict=True)
+        },
         known={
             column: _known(values) for (column, _), values in zip(entity.known, content.known, strict=True)
         },
@@ -110,11 +114,12 @@ def _shown(entity: Entity, features: tuple[Feature, ...]) -> tuple[Feature, ...]
 
 def _windows(entity: Entity, state: bytes, features: tuple[Feature, ...]) -> dict[str, float]:
     """Fold one more transaction, at the time of the newest, and look at what it would be served."""
-    probe = np.zeros((1, layout.EVENT_COLUMNS))
+    plan = compile_plan(entity, features)
+    probe = np.zeros((1, plan.events.width))
     probe[0, layout.E_TIME] = newest = newest_us(state)
     probe[0, layout.E_ID] = _NOBODY
     probe[0, layout.E_LAT : layout.E_HOME_LON + 1] = math.nan
-    probe[0, EVENT_COLUMN[entity.name]] = 1.0
+    probe[0, plan.key_column] = 1.0
     if not math.isfinite(newest):
         probe[0, layout.E_TIME] = 0.0
     folded = fold_events(entity, probe, {1.0: state}, keep_states=False, features=features)

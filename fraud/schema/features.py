@@ -10,6 +10,8 @@ from enum import IntEnum, StrEnum
 from itertools import product
 from typing import Final
 
+from fraud.schema.windows import tile, width_us, window_us
+
 HOUR_US: Final = 3_600_000_000
 WINDOWS_US: Final[dict[str, int]] = {
     "1h": HOUR_US,
@@ -19,20 +21,12 @@ WINDOWS_US: Final[dict[str, int]] = {
 }
 """Window name: its length in microseconds; a window is (t - length, t]."""
 WINDOWS: Final = tuple(WINDOWS_US)
-LATENESS_US: Final = 48 * HOUR_US
-"""An event may be this much older than the newest of its entity and still see whole windows."""
 IDLE_US: Final = 180 * 24 * HOUR_US
 """An entity silent for longer than this starts anew (its known merchants, devices ... are forgotten)."""
-TILES_US: Final = (HOUR_US // 12, HOUR_US, 24 * HOUR_US)
-"""Widths of the tiles that hold what has left the event-exact part, per level."""
-WINDOW_TILE_LEVEL: Final = (0, 1, 1, 2)
-"""Tile level that answers for each window."""
 RIPE: Final = "7d"
 """A transaction this old is taken to have its verdict; younger ones look honest for want of one."""
 RIPE_US: Final[dict[str, int]] = {"14d": 336 * HOUR_US, "30d": WINDOWS_US["30d"]}
 """Far end of a window of ripe transactions: its age in microseconds; the window is (t - age, t - RIPE]."""
-RIPE_TILE_LEVEL: Final = 2
-"""Tile level that answers for both ends of such a window."""
 BUCKETS: Final = 64
 """Hash buckets of a categorical feature."""
 
@@ -57,6 +51,20 @@ class Entity:
         Whether the places of its transactions are kept.
     deduplicates
         Whether it is the pass that finds duplicates and the transactions that labels speak of.
+    key
+        Field that names it; where its key is several fields together, the name of their hash's column. Its
+        own name where empty.
+    windows
+        What its statistics may look back over, growing; see ``fraud.schema.windows``.
+    kept
+        Further keys and categories that are kept of its events (for "same", "previous", "usual").
+    numbers
+        Numbers that are kept of its events, besides those that are measured.
+    filters
+        Filters whose outcome is kept of its events, besides those that are measured.
+    measures
+        What is summed besides the amounts of all events: pairs of a number (empty: the amount) and a filter
+        (empty: all events).
     """
 
     name: str
@@ -65,6 +73,32 @@ class Entity:
     known: tuple[tuple[str, int], ...]
     places: bool = False
     deduplicates: bool = False
+    key: str = ""
+    windows: tuple[str, ...] = WINDOWS
+    kept: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    filters: tuple[str, ...] = ()
+    measures: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def key_name(self) -> str:
+        """Name of the column of an event that holds its key."""
+        return self.key or self.name
+
+    @property
+    def all_columns(self) -> tuple[str, ...]:
+        """Keys and categories that are kept of its events."""
+        return (*self.distinct, *self.kept)
+
+    @property
+    def all_numbers(self) -> tuple[str, ...]:
+        """Numbers that are kept of its events, in the order of the state."""
+        return tuple(dict.fromkeys([*self.numbers, *(value for value, _ in self.measures if value)]))
+
+    @property
+    def all_filters(self) -> tuple[str, ...]:
+        """Filters whose outcome is kept of its events, by their bits in the state."""
+        return tuple(dict.fromkeys([*self.filters, *(where for _, where in self.measures if where)]))
 
 
 USER: Final = Entity(
@@ -104,6 +138,8 @@ class Family(StrEnum):
     """The same merchant or the same amount again."""
     RISK = "risk"
     """Share of fraud by the labels that have arrived."""
+    COMBINED = "combined"
+    """Made of other features of the same vector."""
 
 
 class Op(IntEnum):
@@ -135,6 +171,19 @@ class Op(IntEnum):
     FRAUD_RUN = 23
     RIPE_FRAUD_SHARE = 24
     SECONDS_SINCE_FIRST_FRAUD = 25
+    MIN = 26
+    SHARE = 27
+    TREND = 28
+    LAST = 29
+    PERCENTILE = 30
+    SAME = 31
+    IS_LAST = 32
+    IS_USUAL = 33
+    NUMBER = 34
+    AGE = 35
+    RATIO = 36
+    DIFFERENCE = 37
+    GREATEST = 38
 
 
 class Exactness(IntEnum):
@@ -154,7 +203,8 @@ class Exactness(IntEnum):
 class Statistic:
     """One kind of number that the kernel computes.
 
-    ``name`` and ``text`` are templates over the feature's column, window, base window and entity;
+    ``name``, ``text`` and ``missing`` are templates over the feature's column, value, window, base window,
+    entity, percent and operands (``Feature.of``);
     ``missing`` says what a missing value means, or is empty when there is always one.
     """
 
@@ -205,8 +255,8 @@ STATISTICS: Final[dict[str, Statistic]] = {
     "sum": Statistic(
         Op.SUM,
         Family.VOLUME,
-        "amount_sum_{window}_by_{entity}",
-        "sum of the {entity}'s amounts in the last {window} before this one",
+        "{value}_sum_{window}_by_{entity}",
+        "sum of the {entity}'s {values} in the last {window} before this one",
         "currency units",
         exactness=Exactness.TILES,
         default=0.0,
@@ -214,8 +264,8 @@ STATISTICS: Final[dict[str, Statistic]] = {
     "mean": Statistic(
         Op.MEAN,
         Family.VOLUME,
-        "amount_mean_{window}_by_{entity}",
-        "mean of the {entity}'s amounts in the last {window} before this one",
+        "{value}_mean_{window}_by_{entity}",
+        "mean of the {entity}'s {values} in the last {window} before this one",
         "currency units",
         _NO_HISTORY,
         Exactness.TILES,
@@ -223,8 +273,8 @@ STATISTICS: Final[dict[str, Statistic]] = {
     "std": Statistic(
         Op.STD,
         Family.VOLUME,
-        "amount_std_{window}_by_{entity}",
-        "sample standard deviation of the {entity}'s amounts in the last {window} before this one",
+        "{value}_std_{window}_by_{entity}",
+        "sample standard deviation of the {entity}'s {values} in the last {window} before this one",
         "currency units",
         "fewer than two transactions of the {entity} in the window",
         Exactness.TILES,
@@ -232,8 +282,8 @@ STATISTICS: Final[dict[str, Statistic]] = {
     "max": Statistic(
         Op.MAX,
         Family.VOLUME,
-        "amount_max_{window}_by_{entity}",
-        "greatest amount of the {entity} in the last {window} before this one",
+        "{value}_max_{window}_by_{entity}",
+        "greatest {value} of the {entity} in the last {window} before this one",
         "currency units",
         _NO_HISTORY,
         Exactness.TILES,
@@ -241,8 +291,9 @@ STATISTICS: Final[dict[str, Statistic]] = {
     "zscore": Statistic(
         Op.ZSCORE,
         Family.ZSCORE,
-        "amount_zscore_{window}_by_{entity}",
-        "(amount - mean) / max(standard deviation, 0.01) over the {entity}'s last {window} before this one",
+        "{value}_zscore_{window}_by_{entity}",
+        "({value} - mean) / max(standard deviation, {least}) over the {entity}'s last {window} before "
+        "this one",
         "standard deviations",
         "fewer than two transactions of the {entity} in the window",
         Exactness.TILES,
@@ -386,7 +437,133 @@ STATISTICS: Final[dict[str, Statistic]] = {
         exactness=Exactness.KEPT,
         default=0.0,
     ),
+    "min": Statistic(
+        Op.MIN,
+        Family.VOLUME,
+        "{value}_min_{window}_by_{entity}",
+        "least {value} of the {entity} in the last {window} before this one",
+        "currency units",
+        _NO_HISTORY,
+        Exactness.TILES,
+    ),
+    "share": Statistic(
+        Op.SHARE,
+        Family.VOLUME,
+        "share_{window}_by_{entity}",
+        "share of the {entity}'s transactions in the last {window} before this one",
+        "share",
+        _NO_HISTORY,
+        Exactness.TILES,
+    ),
+    "trend": Statistic(
+        Op.TREND,
+        Family.VELOCITY,
+        "{value}_trend_{window}_{base}_by_{entity}",
+        "mean of the {entity}'s {values} in the last {window} before this one, over that in the last {base}",
+        "ratio",
+        "no transaction of the {entity} in one of the windows, or the mean of the last {base} is 0",
+        Exactness.TILES,
+    ),
+    "last": Statistic(
+        Op.LAST,
+        Family.RECENCY,
+        "{value}_last_by_{entity}",
+        "{value} of the {entity}'s latest transaction not after this one",
+        "currency units",
+        "no earlier transaction of the {entity} is kept",
+        Exactness.KEPT,
+    ),
+    "median": Statistic(
+        Op.PERCENTILE,
+        Family.VOLUME,
+        "{value}_median_{window}_by_{entity}",
+        "least of the {entity}'s {values} in the last {window} before this one that half of them do "
+        "not exceed",
+        "currency units",
+        _NO_HISTORY,
+        Exactness.KEPT,
+    ),
+    "percentile": Statistic(
+        Op.PERCENTILE,
+        Family.VOLUME,
+        "{value}_p{percent}_{window}_by_{entity}",
+        "least of the {entity}'s {values} in the last {window} before this one that {percent} % of them do "
+        "not exceed",
+        "currency units",
+        _NO_HISTORY,
+        Exactness.KEPT,
+    ),
+    "same": Statistic(
+        Op.SAME,
+        Family.REPETITION,
+        "same_{column}_count_{window}_by_{entity}",
+        "the {entity}'s transactions with this {column} in the last {window} before this one",
+        "transactions",
+        "the transaction names no {column}",
+        Exactness.KEPT,
+        default=0.0,
+    ),
+    "is_last": Statistic(
+        Op.IS_LAST,
+        Family.REPETITION,
+        "{column}_is_last_by_{entity}",
+        "1 when the {column} is that of the {entity}'s latest transaction that names one, else 0",
+        "flag",
+        "the transaction names no {column}, or none of the {entity} that is kept does",
+        Exactness.KEPT,
+    ),
+    "is_usual": Statistic(
+        Op.IS_USUAL,
+        Family.HABIT,
+        "{column}_is_usual_{window}_by_{entity}",
+        "1 when the {entity} has no {column} more often in the last {window} before this one, else 0",
+        "flag",
+        "the transaction names no {column}, or none of the {entity} in the window that is kept does",
+        Exactness.KEPT,
+    ),
+    "number": Statistic(
+        Op.NUMBER,
+        Family.TRANSACTION,
+        "transaction_{value}",
+        "the transaction's {value}",
+        "currency units",
+        "the transaction has no {value}",
+    ),
+    "age": Statistic(
+        Op.AGE,
+        Family.TRANSACTION,
+        "{column}_age",
+        "time from {column} to the transaction",
+        "s",
+        "the transaction has no {column}",
+    ),
+    "ratio": Statistic(
+        Op.RATIO,
+        Family.COMBINED,
+        "{first}_over_{second}",
+        "{first} / {second}",
+        "ratio",
+        "one of the two is missing, or {second} is 0",
+    ),
+    "difference": Statistic(
+        Op.DIFFERENCE,
+        Family.COMBINED,
+        "{first}_minus_{second}",
+        "{first} - {second}",
+        "difference",
+        "one of the two is missing",
+    ),
+    "greatest": Statistic(
+        Op.GREATEST,
+        Family.COMBINED,
+        "greatest_of_{operands}",
+        "greatest of {operands}",
+        "as its operands",
+        "all of them are missing",
+    ),
 }
+COMBINED: Final = (Op.RATIO, Op.DIFFERENCE, Op.GREATEST)
+"""Computed last, of other features of the vector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,6 +585,16 @@ class Feature:
     column: str = ""
     monotone: int = 0
     """1: a higher value can only raise the score; -1: only lower it; 0: free."""
+    value: str = ""
+    """The number that is looked at; empty: the amount."""
+    where: str = ""
+    """The filter that an event must fulfil to count; empty: all count."""
+    percent: int = 50
+    """Of a percentile."""
+    of: tuple[str, ...] = ()
+    """Names of the features that it is made of."""
+    called: str = ""
+    """Its name, where that is not to be derived."""
 
     @property
     def kind(self) -> Statistic:
@@ -417,22 +604,25 @@ class Feature:
     @property
     def name(self) -> str:
         """Derived name, unique in the table."""
-        return self._fill(self.kind.name)
+        with_value = f"_with_{self.value}" if self.value and "{value}" not in self.kind.name else ""
+        where = f"_where_{self.where}" if self.where else ""
+        return self.called or self._fill(self.kind.name) + with_value + where
 
     @property
     def description(self) -> str:
         """Formula in words."""
-        return self._fill(self.kind.text)
+        return self._fill(self.kind.text) + self._condition
 
     @property
     def unit(self) -> str:
         """Unit of the value."""
-        return self.kind.unit
+        return self.value if self.value and self.kind.unit == "currency units" else self.kind.unit
 
     @property
     def missing(self) -> str:
         """What a missing value (NaN) means; empty when there always is a value."""
-        return self._fill(self.kind.missing)
+        missing = self._fill(self.kind.missing)
+        return missing and missing + self._condition
 
     @property
     def default(self) -> float:
@@ -463,13 +653,10 @@ class Feature:
         """
         if self.entity is None or self.kind.exactness is not Exactness.TILES:
             return {}
+        names = [name for name in (self.window, self.base) if name]
         if self.kind.op is Op.RIPE_FRAUD_SHARE:
-            return dict.fromkeys((self.window, self.base), TILES_US[RIPE_TILE_LEVEL])
-        return {
-            name: TILES_US[WINDOW_TILE_LEVEL[WINDOWS.index(name)]]
-            for name in (self.window, self.base)
-            if name
-        }
+            return dict.fromkeys(names, tile(self.entity.windows).widths_us[-1])
+        return {name: width_us(window_us(name)) for name in names}
 
     @property
     def exactness(self) -> str:
@@ -490,22 +677,40 @@ class Feature:
         if self.kind.exactness is Exactness.KEPT:
             return f"{kept}; beyond, over those alone"
         reach = (
-            f"{window} reaches up to {_duration(width)} further back ({width / _LENGTHS_US[window]:.1%})"
+            f"{window} reaches up to {_duration(width)} further back ({width / window_us(window):.1%})"
             for window, width in self.tiles_us.items()
         )
         return f"{kept}; beyond, {', '.join(reach)}"
 
+    @property
+    def _condition(self) -> str:
+        with_value = f", of those with {self.value}" if self.value and self.entity else ""
+        return with_value + (f", where {self.where}" if self.where else "")
+
     def _fill(self, template: str) -> str:
-        entity = self.entity.name if self.entity else ""
-        return template.format(column=self.column, window=self.window, base=self.base, entity=entity)
+        first, second = (*self.of, "", "")[:2]
+        return template.format(
+            column=self.column,
+            window=self.window,
+            base=self.base,
+            entity=self.entity.name if self.entity else "",
+            value=self.value or "amount",
+            values=f"values of {self.value}" if self.value else "amounts",
+            least="a whole unit" if self.value else "0.01",
+            percent=self.percent,
+            first=first,
+            second=second,
+            operands="_".join(self.of) if template.startswith("greatest_of") else ", ".join(self.of),
+        )
 
 
 def _duration(length_us: int) -> str:
     hours = length_us / HOUR_US
-    return f"{hours:g} h" if hours >= 1 else f"{60 * hours:g} min"
+    if hours >= 1:
+        return f"{hours:g} h"
+    return f"{60 * hours:g} min" if 60 * hours >= 1 else f"{3600 * hours:g} s"
 
 
-_LENGTHS_US: Final = {**WINDOWS_US, **RIPE_US}
 _AMOUNTS: Final = ("count", "sum", "mean", "std", "max")
 FEATURES: Final[tuple[Feature, ...]] = (
     Feature("amount"),

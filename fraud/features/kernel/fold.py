@@ -28,14 +28,13 @@ from fraud.features.kernel.layout import (
     E_ID,
     E_KIND,
     E_TIME,
-    EVENT_COLUMNS,
     KIND_LABEL,
     LINE,
     NEW,
-    R_FIRST,
     Floats,
     Ints,
 )
+from fraud.features.kernel.measures import sum_measures
 from fraud.features.kernel.native import SOURCES, borrow, entry, inlined, prefetch, woven
 from fraud.features.kernel.records import Batch, Cursor, Memory, Program, lay_out, unpack
 from fraud.features.kernel.reductions import last_position
@@ -51,8 +50,9 @@ AHEAD: Final = 8  # events
 def _fetch_ahead(batch: Batch, e: int, width: int) -> None:
     """Ask for the event and the vector that come some events later."""
     row = batch.rows[min(e + AHEAD, batch.rows.shape[0] - 1)]
-    for i in range(0, EVENT_COLUMNS, LINE):
-        prefetch(batch.events, row * EVENT_COLUMNS + i)
+    columns = batch.events.shape[1]
+    for i in range(0, columns, LINE):
+        prefetch(batch.events, row * columns + i)
     for i in range(0, width, LINE):
         prefetch(batch.out, row * batch.out.shape[1] + batch.out_first + i)
 
@@ -91,16 +91,20 @@ def _fold_transaction(
         sum_windows(program, memory.other, kept, start, at, t)
     windows = memory.other if is_late else memory.running
     sums = windows.sums
-    has_tiles = memory.tile_counts[0] + memory.tile_counts[1] + memory.tile_counts[2] > 0
+    sum_measures(program, memory, windows, at)
+    n_tiles = 0
+    for level in range(program.n_levels):
+        n_tiles += memory.tile_counts[level]
+    has_tiles = n_tiles > 0
     if has_tiles or end - start == program.events:
         set_horizons(program, memory, cursor.newest)
     if has_tiles:
-        drop_tiles(memory)
+        drop_tiles(program, memory)
         if not is_late:
-            copy_sums(memory.other, memory.running)
+            copy_sums(program, memory.other, memory.running)
             sums = memory.other.sums
         add_tile_sums(program, memory, sums, t, kept[C_TIME, start] if start < end else math.inf)
-    remember(program, memory, event, cursor.sequence, memory.slots[R_FIRST])
+    remember(program, memory, event, cursor.sequence, memory.slots.is_first)
     fill_vector(program, memory, cursor, windows, sums, at, event, vector)
     if t <= cursor.newest - program.retention_us:
         return cursor
@@ -148,7 +152,7 @@ def _fold_batch(program: Program, memory: Memory, batch: Batch) -> tuple[int, in
     return -1, READABLE
 
 
-def _compile(sources: int) -> Any:
+def _compile(sources: int, is_plain: bool) -> Any:
     @entry
     def fold(
         program: Floats,
@@ -177,21 +181,21 @@ def _compile(sources: int) -> Any:
             borrow(new_states),
             borrow(new_offsets),
         )
-        unpacked = unpack(borrow(program))
+        unpacked = unpack(borrow(program), is_plain)
         return _fold_batch(unpacked, lay_out(unpacked, borrow(work)), batch)
 
     return fold
 
 
-fold: Final = _compile(SOURCES)
-"""Fold the events of several entities, each from its state.
+fold_plain: Final = _compile(SOURCES, True)
+"""Fold the events of several entities, each from its state, by a program of the default table's shape.
 
 Parameters
 ----------
 program
     Packed (``records.pack``).
 events
-    [n, EVENT_COLUMNS] in arrival order.
+    [n, columns of the layout] in arrival order.
 rows
     Rows of ``events``, entity by entity, each entity's in arrival order.
 groups
@@ -214,3 +218,5 @@ tuple
     The first group whose state cannot be read, and why (``state.CUT_SHORT`` ...); nothing after it was
     folded. -1 when all could.
 """
+fold_any: Final = _compile(SOURCES, False)
+"""The same for any program."""

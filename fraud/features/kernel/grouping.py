@@ -23,7 +23,7 @@ def _position(table: Floats, key: float) -> np.int64:
 
 @inner
 def _number_groups(keys: Floats) -> tuple[Ints, Floats]:
-    """Give each row the number of its key; keys are numbered by their first rows."""
+    """Give each row the number of its key; keys are numbered by their first rows; -1 where there is none."""
     n = keys.shape[0]
     table = np.zeros(FIRST_SIZE)
     numbers = np.empty(FIRST_SIZE, np.int64)
@@ -32,6 +32,9 @@ def _number_groups(keys: Floats) -> tuple[Ints, Floats]:
     n_groups = 0
     for row in range(n):
         key = keys[row]
+        if key == 0.0:
+            group_of[row] = -1
+            continue
         i = _position(table, key)
         if table[i] == 0.0:
             table[i] = key
@@ -56,11 +59,14 @@ def _sort_by_group(group_of: Ints, n_groups: int) -> tuple[Ints, Ints]:
     starts = np.zeros(n_groups + 1, np.int64)
     for row in range(n):
         starts[group_of[row] + 1] += 1
+    starts[0] = 0  # those of no group
     starts = np.cumsum(starts)
     nexts = starts.copy()
-    rows = np.empty(n, np.int64)
+    rows = np.empty(starts[n_groups], np.int64)
     for row in range(n):
         group = group_of[row]
+        if group < 0:
+            continue
         rows[nexts[group]] = row
         nexts[group] += 1
     return rows, starts
@@ -86,18 +92,19 @@ def group_rows(keys: Floats) -> tuple[Ints, Ints, Floats]:
     Parameters
     ----------
     keys
-        [n] hashes: whole numbers from 1 to 2**53 - 1.
+        [n] hashes: whole numbers from 1 to 2**53 - 1; 0: the row is of no group.
 
     Returns
     -------
     tuple
-        The rows group by group [n], where each group begins [g + 1], and the groups' keys [g].
+        The rows group by group (without those of no group), where each group begins [g + 1], and the
+        groups' keys [g].
 
     Examples
     --------
-    >>> rows, starts, keys = group_rows(np.array([7.0, 5.0, 7.0]))
+    >>> rows, starts, keys = group_rows(np.array([7.0, 5.0, 0.0, 7.0]))
     >>> rows.tolist(), starts.tolist(), keys.tolist()
-    ([0, 2, 1], [0, 2, 3], [7.0, 5.0])
+    ([0, 3, 1], [0, 2, 3], [7.0, 5.0])
     """
     found: tuple[Ints, Ints, Floats] = _group_rows(keys)
     return found

@@ -20,9 +20,9 @@ from fraud.features.kernel.layout import (
     K_VALUE,
     LABEL_FRAUD,
     LABEL_NONE,
-    WINDOWS,
     Floats,
 )
+from fraud.features.kernel.measures import kept_mask, take_own_of_event, take_own_of_kept
 from fraud.features.kernel.native import inlined, inner, woven
 from fraud.features.kernel.records import Cursor, Memory, Program
 from fraud.features.kernel.reductions import last_position
@@ -50,9 +50,10 @@ def evict_first(program: Program, memory: Memory, cursor: Cursor) -> None:
     """Move the first kept event to the tiles, and out of the running windows."""
     kept, start = memory.kept, cursor.start
     fraud = 1.0 if kept[C_FRAUD, start] == LABEL_FRAUD else 0.0
+    take_own_of_kept(program, memory, start)
     add_to_tiles(program, memory, kept[C_TIME, start], kept[C_CENTS, start], fraud)
     if cursor.is_running:
-        for w in range(WINDOWS):
+        for w in range(program.n_windows):
             if memory.running.firsts[w] == start:
                 leave(program, memory.running, kept, w, start, cursor.end)
                 memory.running.firsts[w] = start + 1
@@ -64,8 +65,17 @@ def move_to_front(program: Program, memory: Memory, start: int, end: int) -> Non
     for column in range(program.columns + 1):
         for i in range(start, end):
             memory.kept[column, i - start] = memory.kept[column, i]
-    for w in range(WINDOWS):
+    for w in range(program.n_windows):
         memory.running.firsts[w] -= start
+
+
+@inlined
+def _copy_values(program: Program, kept: Floats, at: int, event: Floats) -> None:
+    """Keep the values that are kept as they are, and which filters the event fulfils."""
+    for i in range(program.copies.shape[0]):
+        kept[program.copied + i, at] = event[program.copies[i]]
+    if program.mask >= 0:
+        kept[program.columns - 1, at] = kept_mask(event, program.mask, program.filters)
 
 
 @inlined
@@ -83,6 +93,8 @@ def insert(program: Program, memory: Memory, start: int, at: int, end: int, even
     if program.has_places:
         kept[C_LAT, at] = event[E_LAT]
         kept[C_LON, at] = event[E_LON]
+    if not program.is_plain:
+        _copy_values(program, kept, at, event)
     kept[program.columns, at] = clock_of(t)
     for k in range(n_keys):
         value = event[program.distinct[k]]
@@ -109,6 +121,7 @@ def keep(program: Program, memory: Memory, cursor: Cursor, at: int, event: Float
     start, end = cursor.start, cursor.end
     if end - start == program.events:
         if at == start:
+            take_own_of_event(program, memory, event)
             add_to_tiles(program, memory, event[E_TIME], event[E_CENTS], 0.0)
             return cursor
         evict_first(program, memory, cursor)

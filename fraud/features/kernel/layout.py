@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-LAYOUT: Final = 2
+LAYOUT: Final = 3
 """Raise it with any change to what a state holds that the plan does not show."""
 
 # --- columns of an event -----------------------------------------------------------------------
@@ -21,7 +21,9 @@ E_LAT: Final = 4  # microdegrees
 E_LON: Final = 5
 E_HOME_LAT: Final = 6
 E_HOME_LON: Final = 7
-E_USER: Final = 8  # hashes, from here on
+PREFIX: Final = 8
+"""Columns that every event has; those of its schema follow, see ``fraud.features.layout``."""
+E_USER: Final = 8  # of the default schema alone: hashes, from here on
 E_MERCHANT: Final = 9
 E_CATEGORY: Final = 10
 E_COUNTRY: Final = 11
@@ -35,14 +37,13 @@ KIND_LABEL: Final = 1.0
 NEW: Final = 0.0
 DUPLICATE: Final = 2.0  # a label's outcome is by how much the known fraud changed: -1, 0 or 1
 
-# --- header of a state -------------------------------------------------------------------------
+# --- header of a state: after the counts of tiles by level come those of remembered values by column ---
 H_LAYOUT: Final = 0
 H_NEWEST: Final = 1  # greatest event time seen, microseconds
 H_SEQUENCE: Final = 2  # transactions folded
 H_EVENTS: Final = 3
-H_TILES: Final = 4  # three counts
-H_KNOWN: Final = 7  # up to four counts
-HEADER: Final = 12
+H_TILES: Final = 4
+LEAST_HEADER: Final = 12
 
 # --- columns of a kept event -------------------------------------------------------------------
 C_TIME: Final = 0
@@ -51,6 +52,7 @@ C_ID: Final = 2
 C_FRAUD: Final = 3  # one of the three labels
 C_LAT: Final = 4
 C_LON: Final = 5
+PLAIN_COLUMNS: Final = 4  # of a kept event without places
 LABEL_NONE: Final = 0.0
 LABEL_GENUINE: Final = 1.0
 LABEL_FRAUD: Final = 2.0
@@ -64,55 +66,81 @@ T_LOW: Final = 4
 T_MAX: Final = 5
 T_FRAUD: Final = 6
 TILE_COLUMNS: Final = 7
-LEVELS: Final = 3
 K_VALUE: Final = 0
 K_SINCE: Final = 1
 K_SEQUENCE: Final = 2
 KNOWN_COLUMNS: Final = 3
-MOST_KNOWN: Final = 4
-MOST_DISTINCT: Final = 3
+
+# --- columns of a measure: sums by value and filter, in tiles after the others' and over the windows ---
+M_COUNT: Final = 0
+M_SUM: Final = 1
+M_HIGH: Final = 2
+M_LOW: Final = 3
+M_MAX: Final = 4
+M_MIN: Final = 5
+MEASURE_COLUMNS: Final = 6
+M_MEAN: Final = 2  # rows of a measure's statistics; M_COUNT, M_SUM, M_MAX and M_MIN stand as above
+M_STD: Final = 3
+M_ZSCORE: Final = 6
+M_SHARE: Final = 7
+M_ROWS: Final = 8
 
 # --- sums over the windows: one row a sum, one column a window -----------------------------------
-WINDOWS: Final = 4
 S_COUNT: Final = 0
 S_SUM: Final = 1
 S_HIGH: Final = 2  # sum of squares = S_HIGH * 2**30 + S_LOW, both whole and below 2**53
 S_LOW: Final = 3
 S_MAX: Final = 4
 S_FRAUD: Final = 5
-S_DISTINCT: Final = 6  # and the following
-S_ROWS: Final = S_DISTINCT + MOST_DISTINCT
+S_DISTINCT: Final = 6  # and the following, one a distinct column
 
-# --- slots: where each statistic leaves its values, one row of four ------------------------------
-R_PRESENT: Final = 0  # amount, hour of day, day of week, distance from home
-R_LAST: Final = 1  # seconds since, distance from, speed from the last; seconds since the last known fraud
-R_FIRST: Final = 2  # by remembered column
-R_VELOCITY: Final = 3  # by pair of windows
-R_BUCKET: Final = 4  # by event column, from the category on
-R_COUNT: Final = 5  # from here on by window
-R_SUM: Final = 6
-R_MEAN: Final = 7
-R_STD: Final = 8
-R_MAX: Final = 9
-R_ZSCORE: Final = 10
-R_FRAUD_SHARE: Final = 11
-R_DISTINCT: Final = 12  # and the following
-R_HOURS: Final = R_DISTINCT + MOST_DISTINCT
-R_SAME_MERCHANT: Final = R_HOURS + 1
-R_SAME_AMOUNT: Final = R_HOURS + 2
-R_USUAL: Final = R_HOURS + 3
-R_FRAUD_RUN: Final = R_HOURS + 4
-R_FIRST_FRAUD: Final = R_HOURS + 5
-R_RIPE: Final = R_HOURS + 6  # by window of ripe transactions
-R_ROWS: Final = R_HOURS + 7
-SLOTS: Final = 4  # of a row
+# --- slots: where each statistic leaves its value, see ``records.Slots`` -------------------------
+P_AMOUNT: Final = 0  # of the transaction alone, and of the latest one
+P_HOUR: Final = 1
+P_WEEKDAY: Final = 2
+P_FROM_HOME: Final = 3
+P_SINCE_LAST: Final = 4
+P_FROM_LAST: Final = 5
+P_SPEED: Final = 6
+P_SINCE_FRAUD: Final = 7
+PRESENT: Final = 8
+W_COUNT: Final = 0  # rows of the statistics by window
+W_SUM: Final = 1
+W_MEAN: Final = 2
+W_STD: Final = 3
+W_MAX: Final = 4
+W_ZSCORE: Final = 5
+W_FRAUD_SHARE: Final = 6
+W_FRAUD_RUN: Final = 7
+W_FIRST_FRAUD: Final = 8
+W_DISTINCT: Final = 9  # and the following, one a distinct column; then ``M_ROWS`` a measure
+
+# --- statistics that are computed one at a time: operation and arguments -------------------------
+SINGLE_COLUMNS: Final = 6
+A_OP: Final = 0
+A_WINDOW: Final = 1
+A_KEPT: Final = 2  # column of a kept event
+A_EVENT: Final = 3  # column of an event
+A_FILTER: Final = 4  # bit of a kept event's filters, or -1
+A_NUMBER: Final = 5  # per cent, a measure, or the base window
+X_HOURS: Final = 0
+X_SAME_AMOUNT: Final = 1
+X_USUAL_PLACE: Final = 2
+X_SAME: Final = 3
+X_LAST: Final = 4
+X_PERCENTILE: Final = 5
+X_IS_LAST: Final = 6
+X_IS_USUAL: Final = 7
+X_NUMBER: Final = 8
+X_AGE: Final = 9
+X_VELOCITY: Final = 10
+X_TREND: Final = 11
 
 DAY_US: Final = 86_400_000_000.0
 HOUR_US: Final = 3_600_000_000.0
 MINUTE_US: Final = 60_000_000.0
 SECOND_US: Final = 1_000_000.0
-CENTS: Final = 100.0
-LEAST_STD: Final = 0.01  # currency units: what a z-score is divided by at least
+CENTS: Final = 100.0  # of the default table's amounts
 FIRST_WEEKDAY: Final = 3.0  # 1970-01-01 was a Thursday
 BUCKETS: Final = 64.0
 LOW_BITS: Final = 30

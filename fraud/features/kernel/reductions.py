@@ -96,6 +96,24 @@ def greatest_of(values: Floats) -> float:
     return greatest
 
 
+@inner
+def greatest_of_all(values: Floats) -> float:
+    """Greatest of numbers, or minus infinity."""
+    greatest = -np.inf
+    for i in range(values.shape[0]):
+        greatest = max(greatest, values[i])
+    return greatest
+
+
+@inner
+def least_of_all(values: Floats) -> float:
+    """Least of numbers, or infinity."""
+    least = np.inf
+    for i in range(values.shape[0]):
+        least = min(least, values[i])
+    return least
+
+
 @whole
 def count_of(values: Floats, value: float) -> float:
     """How often a value stands there."""
@@ -103,6 +121,40 @@ def count_of(values: Floats, value: float) -> float:
     for i in range(values.shape[0]):
         count += 1.0 if values[i] == value else 0.0
     return count
+
+
+@inner
+def select(values: Floats, percent: int) -> float:
+    """Least of the values that so many per cent of them do not exceed, NaN of none; orders them anew.
+
+    By Hoare's selection: the part that holds the wanted rank is halved until it is one value.
+    """
+    n = values.shape[0]
+    if n == 0:
+        return np.nan
+    rank = max((percent * n + 99) // 100, 1) - 1
+    low = 0
+    high = n - 1
+    while low < high:
+        pivot = values[(low + high) >> 1]
+        i = low
+        j = high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if rank <= j:
+            high = j
+        elif rank >= i:
+            low = i
+        else:
+            break
+    return float(values[rank])
 
 
 @whole

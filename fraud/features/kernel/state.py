@@ -12,20 +12,17 @@ from fraud.features.kernel.layout import (
     E_LABEL,
     E_TIME,
     H_EVENTS,
-    H_KNOWN,
     H_LAYOUT,
     H_NEWEST,
     H_SEQUENCE,
     H_TILES,
-    HEADER,
     KNOWN_COLUMNS,
     LABEL_FRAUD,
     LABEL_GENUINE,
-    LEVELS,
-    MOST_KNOWN,
+    LEAST_HEADER,
+    MEASURE_COLUMNS,
     S_FRAUD,
     TILE_COLUMNS,
-    WINDOWS,
     Floats,
     Ints,
 )
@@ -42,20 +39,30 @@ OTHER_LENGTH: Final = 3
 
 
 @inlined
+def header_of(program: Program) -> int:
+    """How many numbers a state begins with."""
+    n_known: int = program.known_columns.shape[0]
+    return max(LEAST_HEADER, H_TILES + program.n_levels + n_known)
+
+
+@inlined
 def fault_of(program: Program, state: Floats) -> int:
     """Say why a state cannot be read, or READABLE: the kernel would write where it must not."""
-    if state.shape[0] < HEADER:
+    header = header_of(program)
+    if state.shape[0] < header:
         return CUT_SHORT
     if state[H_LAYOUT] != program.layout:
         return OTHER_LAYOUT
     n = state[H_EVENTS]
     is_counted = 0.0 <= n <= program.events
-    length = HEADER + n * program.columns
-    for i in range(H_TILES, H_KNOWN):
+    length = header + n * program.columns
+    first_known = H_TILES + program.n_levels
+    tile_columns = TILE_COLUMNS + MEASURE_COLUMNS * program.n_measures
+    for i in range(H_TILES, first_known):
         is_counted &= 0.0 <= state[i] <= program.most_tiles
-        length += state[i] * TILE_COLUMNS
-    for i in range(H_KNOWN, HEADER):
-        k = i - H_KNOWN
+        length += state[i] * tile_columns
+    for i in range(first_known, header):
+        k = i - first_known
         most = program.known_capacities[k] if k < program.known_capacities.shape[0] else 0
         is_counted &= 0.0 <= state[i] <= most
         length += state[i] * KNOWN_COLUMNS
@@ -89,33 +96,34 @@ def _store_blocks(flat: Floats, at: int, blocks: Floats, counts: Ints, n_blocks:
 @inlined
 def forget_known(memory: Memory) -> None:
     """Forget all remembered values."""
-    for k in range(MOST_KNOWN):
+    for k in range(memory.known_counts.shape[0]):
         memory.known_counts[k] = 0
 
 
 @woven
 def load(program: Program, memory: Memory, state: Floats) -> Cursor:
     """Read a state; of length 0: the one of a new entity, whose windows are up to date."""
-    clear(memory.running)
+    clear(program, memory.running)
     forget_known(memory)
-    for level in range(LEVELS):
+    levels = program.n_levels
+    for level in range(levels):
         memory.tile_counts[level] = 0
     if state.shape[0] == 0:
         return Cursor(0, 0, -math.inf, 0.0, True, -math.inf)
     n = int(state[H_EVENTS])
-    for level in range(LEVELS):
+    for level in range(levels):
         memory.tile_counts[level] = int(state[H_TILES + level])
     n_known = program.known_columns.shape[0]
     for k in range(n_known):
-        memory.known_counts[k] = int(state[H_KNOWN + k])
-    at = HEADER
+        memory.known_counts[k] = int(state[H_TILES + levels + k])
+    at = header_of(program)
     for column in range(program.columns):
         for i in range(n):
             memory.kept[column, i] = state[at + i]
         at += n
     for i in range(n):
         memory.kept[program.columns, i] = clock_of(memory.kept[C_TIME, i])
-    at = _load_blocks(state, at, memory.tiles, memory.tile_counts, LEVELS)
+    at = _load_blocks(state, at, memory.tiles, memory.tile_counts, levels)
     _load_blocks(state, at, memory.known, memory.known_counts, n_known)
     return Cursor(0, n, state[H_NEWEST], state[H_SEQUENCE], False, -math.inf)
 
@@ -124,23 +132,24 @@ def load(program: Program, memory: Memory, state: Floats) -> Cursor:
 def store(program: Program, memory: Memory, cursor: Cursor, state: Floats) -> int:
     """Write a state; returns its length."""
     n = cursor.end - cursor.start
-    n_known = program.known_columns.shape[0]
-    for i in range(HEADER):
+    levels, n_known = program.n_levels, program.known_columns.shape[0]
+    header = header_of(program)
+    for i in range(header):
         state[i] = 0.0
     state[H_LAYOUT] = program.layout
     state[H_NEWEST] = cursor.newest
     state[H_SEQUENCE] = cursor.sequence
     state[H_EVENTS] = n
-    for level in range(LEVELS):
+    for level in range(levels):
         state[H_TILES + level] = memory.tile_counts[level]
     for k in range(n_known):
-        state[H_KNOWN + k] = memory.known_counts[k]
-    at = HEADER
+        state[H_TILES + levels + k] = memory.known_counts[k]
+    at = header
     for column in range(program.columns):
         for i in range(n):
             state[at + i] = memory.kept[column, cursor.start + i]
         at += n
-    at = _store_blocks(state, at, memory.tiles, memory.tile_counts, LEVELS)
+    at = _store_blocks(state, at, memory.tiles, memory.tile_counts, levels)
     return _store_blocks(state, at, memory.known, memory.known_counts, n_known)
 
 
@@ -163,6 +172,6 @@ def apply_label(program: Program, memory: Memory, cursor: Cursor, event: Floats)
     if is_kept:
         fraud[i] = label
         turned = (1.0 if label == LABEL_FRAUD else 0.0) - (1.0 if before == LABEL_FRAUD else 0.0)
-        for w in range(WINDOWS):
+        for w in range(program.n_windows):
             memory.running.sums[S_FRAUD, w] += turned if i >= memory.running.firsts[w] else 0.0
     return change

@@ -9,9 +9,9 @@ import math
 import numpy as np
 
 from fraud.features.kernel.layout import (
-    LEVELS,
     LOW_BITS,
     LOW_MASK,
+    MEASURE_COLUMNS,
     S_COUNT,
     S_FRAUD,
     S_HIGH,
@@ -26,9 +26,9 @@ from fraud.features.kernel.layout import (
     T_NUMBER,
     T_SUM,
     TILE_COLUMNS,
-    WINDOWS,
     Floats,
 )
+from fraud.features.kernel.measures import add_measures_of_tiles, add_own_to_tile, begin_tile
 from fraud.features.kernel.native import inlined
 from fraud.features.kernel.records import Memory, Program
 from fraud.features.kernel.reductions import first_after, greatest_of, last_position, total_of
@@ -37,16 +37,19 @@ from fraud.features.kernel.reductions import first_after, greatest_of, last_posi
 @inlined
 def set_horizons(program: Program, memory: Memory, newest: float) -> None:
     """Find the first tile of each level that is kept."""
-    for level in range(LEVELS):
+    for level in range(program.n_levels):
         memory.horizons[level] = math.floor((newest - program.reaches[level]) / program.widths[level])
 
 
 @inlined
 def add_to_tiles(program: Program, memory: Memory, time: float, cents: float, fraud: float) -> None:
-    """Add one event that leaves the kept ones to every level that still covers it."""
+    """Add one event that leaves the kept ones to every level that still covers it.
+
+    ``Memory.own`` holds what it adds to the measures.
+    """
     tiles = memory.tiles
     squares = np.int64(cents) * np.int64(cents)
-    for level in range(LEVELS):
+    for level in range(program.n_levels):
         number = math.floor(time / program.widths[level])
         if number < memory.horizons[level]:
             continue
@@ -55,11 +58,12 @@ def add_to_tiles(program: Program, memory: Memory, time: float, cents: float, fr
         while at > 0 and tiles[level, T_NUMBER, at - 1] > number:
             at -= 1
         if at == 0 or tiles[level, T_NUMBER, at - 1] != number:
-            for column in range(TILE_COLUMNS):
+            for column in range(TILE_COLUMNS + MEASURE_COLUMNS * program.n_measures):
                 for i in range(n, at, -1):
                     tiles[level, column, i] = tiles[level, column, i - 1]
                 tiles[level, column, at] = 0.0
             tiles[level, T_NUMBER, at] = number
+            begin_tile(program, tiles, level, at)
             memory.tile_counts[level] = n + 1
             at += 1
         tiles[level, T_COUNT, at - 1] += 1.0
@@ -68,12 +72,13 @@ def add_to_tiles(program: Program, memory: Memory, time: float, cents: float, fr
         tiles[level, T_LOW, at - 1] += squares & LOW_MASK
         tiles[level, T_MAX, at - 1] = max(tiles[level, T_MAX, at - 1], cents)
         tiles[level, T_FRAUD, at - 1] += fraud
+        add_own_to_tile(program, memory, level, at - 1)
 
 
 @inlined
 def label_tiles(program: Program, memory: Memory, time: float, change: float) -> None:
     """Change the known fraud of the tiles that hold an event of this time."""
-    for level in range(LEVELS):
+    for level in range(program.n_levels):
         numbers = memory.tiles[level, T_NUMBER, : memory.tile_counts[level]]
         at = last_position(numbers, float(math.floor(time / program.widths[level])))
         if at >= 0:
@@ -81,16 +86,16 @@ def label_tiles(program: Program, memory: Memory, time: float, change: float) ->
 
 
 @inlined
-def drop_tiles(memory: Memory) -> None:
+def drop_tiles(program: Program, memory: Memory) -> None:
     """Forget the tiles before the levels' horizons."""
     tiles = memory.tiles
-    for level in range(LEVELS):
+    for level in range(program.n_levels):
         n = memory.tile_counts[level]
         gone = 0
         while gone < n and tiles[level, T_NUMBER, gone] < memory.horizons[level]:
             gone += 1
         if gone:
-            for column in range(TILE_COLUMNS):
+            for column in range(TILE_COLUMNS + MEASURE_COLUMNS * program.n_measures):
                 for i in range(gone, n):
                     tiles[level, column, i - gone] = tiles[level, column, i]
             memory.tile_counts[level] = n - gone
@@ -104,7 +109,7 @@ def add_tile_sums(program: Program, memory: Memory, sums: Floats, t: float, firs
     the future; an older (late) one sees only tiles that ended by its own time.
     """
     tiles = memory.tiles
-    for w in range(WINDOWS):
+    for w in range(program.n_windows):
         if first_kept <= t - program.windows[w]:
             continue
         level = program.levels[w]
@@ -122,3 +127,4 @@ def add_tile_sums(program: Program, memory: Memory, sums: Floats, t: float, firs
         sums[S_LOW, w] += total_of(tiles[level, T_LOW, first:last])
         sums[S_MAX, w] = max(sums[S_MAX, w], greatest_of(tiles[level, T_MAX, first:last]))
         sums[S_FRAUD, w] += total_of(tiles[level, T_FRAUD, first:last])
+        add_measures_of_tiles(program, memory, w, level, first, last)

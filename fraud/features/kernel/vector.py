@@ -5,50 +5,33 @@ What is missing is ``math.nan`` by name: the sign of 0 / 0 differs between proce
 
 import math
 
-from fraud.features.kernel.distances import distance_km, mean_place
+from fraud.features.kernel.distances import distance_km
 from fraud.features.kernel.keep import clock_of
 from fraud.features.kernel.layout import (
     BUCKETS,
-    C_CENTS,
     C_FRAUD,
     C_LAT,
     C_LON,
     C_TIME,
-    CENTS,
     DAY_US,
-    E_CATEGORY,
     E_CENTS,
     E_HOME_LAT,
     E_HOME_LON,
     E_LAT,
     E_LON,
-    E_MERCHANT,
     E_TIME,
     FIRST_WEEKDAY,
     HOUR_US,
     LABEL_FRAUD,
-    LEAST_STD,
-    LEVELS,
     MINUTE_US,
-    R_BUCKET,
-    R_COUNT,
-    R_DISTINCT,
-    R_FIRST_FRAUD,
-    R_FRAUD_RUN,
-    R_FRAUD_SHARE,
-    R_HOURS,
-    R_LAST,
-    R_MAX,
-    R_MEAN,
-    R_PRESENT,
-    R_RIPE,
-    R_SAME_AMOUNT,
-    R_SAME_MERCHANT,
-    R_STD,
-    R_SUM,
-    R_USUAL,
-    R_VELOCITY,
-    R_ZSCORE,
+    P_AMOUNT,
+    P_FROM_HOME,
+    P_FROM_LAST,
+    P_HOUR,
+    P_SINCE_FRAUD,
+    P_SINCE_LAST,
+    P_SPEED,
+    P_WEEKDAY,
     S_COUNT,
     S_DISTINCT,
     S_FRAUD,
@@ -57,76 +40,85 @@ from fraud.features.kernel.layout import (
     S_MAX,
     S_SUM,
     SECOND_US,
-    SLOTS,
     T_COUNT,
     T_FRAUD,
     T_NUMBER,
-    WINDOWS,
+    W_COUNT,
+    W_DISTINCT,
+    W_FIRST_FRAUD,
+    W_FRAUD_RUN,
+    W_FRAUD_SHARE,
+    W_MAX,
+    W_MEAN,
+    W_STD,
+    W_SUM,
+    W_ZSCORE,
     Floats,
 )
+from fraud.features.kernel.measures import fill_measures
 from fraud.features.kernel.native import inlined, woven
-from fraud.features.kernel.records import Cursor, Memory, Program, Windows
+from fraud.features.kernel.records import Cursor, Memory, Program, Slots, Windows
 from fraud.features.kernel.reductions import (
     count_of,
     first_after,
     first_position,
     last_position,
     spread_of,
-    total_apart,
     total_of,
 )
+from fraud.features.kernel.singles import fill_singles
 
 
 @inlined
-def fill_present(program: Program, slots: Floats, event: Floats) -> None:
+def fill_present(program: Program, slots: Slots, event: Floats) -> None:
     """Statistics of the transaction alone."""
-    t = event[E_TIME]
-    slots[R_PRESENT, 0] = event[E_CENTS] / CENTS
-    slots[R_PRESENT, 1] = clock_of(t) / HOUR_US
+    present, t = slots.present, event[E_TIME]
+    present[P_AMOUNT] = event[E_CENTS] / program.minor_units
+    present[P_HOUR] = clock_of(t) / HOUR_US
     days = math.floor(t / DAY_US) + FIRST_WEEKDAY
-    slots[R_PRESENT, 2] = days - 7.0 * math.floor(days / 7.0)
-    slots[R_PRESENT, 3] = math.nan
+    present[P_WEEKDAY] = days - 7.0 * math.floor(days / 7.0)
+    present[P_FROM_HOME] = math.nan
     if program.needs_home and not (math.isnan(event[E_LAT]) or math.isnan(event[E_HOME_LAT])):
-        slots[R_PRESENT, 3] = distance_km(event[E_HOME_LAT], event[E_HOME_LON], event[E_LAT], event[E_LON])
-    for i in range(SLOTS):
-        value = event[E_CATEGORY + i]
-        slots[R_BUCKET, i] = math.nan if value == 0.0 else value - BUCKETS * math.floor(value / BUCKETS)
+        present[P_FROM_HOME] = distance_km(event[E_HOME_LAT], event[E_HOME_LON], event[E_LAT], event[E_LON])
+    for i in range(program.buckets.shape[0]):
+        value = event[program.buckets[i]]
+        slots.buckets[i] = math.nan if value == 0.0 else value - BUCKETS * math.floor(value / BUCKETS)
 
 
 @inlined
-def fill_windows(program: Program, slots: Floats, sums: Floats, cents: float) -> None:
+def fill_windows(program: Program, slots: Slots, sums: Floats, cents: float) -> None:
     """Statistics of the windows' sums."""
-    windows = program.windows
-    for w in range(WINDOWS):
+    windows, rows, unit = program.windows, slots.by_window, program.minor_units
+    for w in range(program.n_windows):
         count = sums[S_COUNT, w]
         total = sums[S_SUM, w]
         spread = spread_of(count, total, sums[S_HIGH, w], sums[S_LOW, w])
-        std = math.sqrt(spread / (count * (count - 1.0))) / CENTS
-        slots[R_COUNT, w] = count
-        slots[R_SUM, w] = total / CENTS
-        slots[R_MEAN, w] = total / (count * CENTS) if count > 0.0 else math.nan
-        slots[R_STD, w] = std if count > 1.0 else math.nan
-        slots[R_MAX, w] = sums[S_MAX, w] / CENTS if count > 0.0 else math.nan
-        score = (cents * count - total) / (count * CENTS) / max(LEAST_STD, std)
-        slots[R_ZSCORE, w] = score if count > 1.0 else math.nan
-        slots[R_FRAUD_SHARE, w] = sums[S_FRAUD, w] / count if count > 0.0 else 0.0
+        std = math.sqrt(spread / (count * (count - 1.0))) / unit
+        rows[W_COUNT, w] = count
+        rows[W_SUM, w] = total / unit
+        rows[W_MEAN, w] = total / (count * unit) if count > 0.0 else math.nan
+        rows[W_STD, w] = std if count > 1.0 else math.nan
+        rows[W_MAX, w] = sums[S_MAX, w] / unit if count > 0.0 else math.nan
+        score = (cents * count - total) / (count * unit) / max(1.0 / unit, std)
+        rows[W_ZSCORE, w] = score if count > 1.0 else math.nan
+        rows[W_FRAUD_SHARE, w] = sums[S_FRAUD, w] / count if count > 0.0 else 0.0
     for k in range(program.distinct.shape[0]):
-        for w in range(WINDOWS):
-            slots[R_DISTINCT + k, w] = sums[S_DISTINCT + k, w]
+        for w in range(program.n_windows):
+            rows[W_DISTINCT + k, w] = sums[S_DISTINCT + k, w]
     for i in range(program.pairs.shape[0]):
         w = program.pairs[i, 0]
         base = program.pairs[i, 1]
         per_base = sums[S_COUNT, base] * windows[w]
-        slots[R_VELOCITY, i] = sums[S_COUNT, w] * windows[base] / per_base if per_base > 0.0 else 0.0
+        slots.velocities[i] = sums[S_COUNT, w] * windows[base] / per_base if per_base > 0.0 else 0.0
 
 
 @inlined
 def fill_last(program: Program, memory: Memory, start: int, at: int, event: Floats) -> None:
     """Statistics of the latest kept event before position ``at``, and of the latest known place."""
-    slots, kept, t = memory.slots, memory.kept, event[E_TIME]
-    slots[R_LAST, 0] = (t - kept[C_TIME, at - 1]) / SECOND_US if at > start else math.nan
-    slots[R_LAST, 1] = math.nan
-    slots[R_LAST, 2] = math.nan
+    present, kept, t = memory.slots.present, memory.kept, event[E_TIME]
+    present[P_SINCE_LAST] = (t - kept[C_TIME, at - 1]) / SECOND_US if at > start else math.nan
+    present[P_FROM_LAST] = math.nan
+    present[P_SPEED] = math.nan
     if not program.needs_last_place or math.isnan(event[E_LAT]):
         return
     i = at - 1
@@ -134,26 +126,26 @@ def fill_last(program: Program, memory: Memory, start: int, at: int, event: Floa
         i -= 1
     if i >= start:
         km = distance_km(kept[C_LAT, i], kept[C_LON, i], event[E_LAT], event[E_LON])
-        slots[R_LAST, 1] = km
-        slots[R_LAST, 2] = km / (max(t - kept[C_TIME, i], MINUTE_US) / HOUR_US)
+        present[P_FROM_LAST] = km
+        present[P_SPEED] = km / (max(t - kept[C_TIME, i], MINUTE_US) / HOUR_US)
 
 
 @inlined
 def fill_frauds(program: Program, memory: Memory, start: int, at: int, t: float) -> None:
     """Statistics of the kept events before position ``at`` that are known to be fraud."""
-    slots, times, frauds = memory.slots, memory.kept[C_TIME], memory.kept[C_FRAUD]
+    rows, times, frauds = memory.slots.by_window, memory.kept[C_TIME], memory.kept[C_FRAUD]
     last = last_position(frauds[start:at], LABEL_FRAUD) + start
-    slots[R_LAST, 3] = (t - times[last]) / SECOND_US if last >= start else math.nan
-    for w in range(WINDOWS):
-        slots[R_FRAUD_RUN, w] = math.nan
-        slots[R_FIRST_FRAUD, w] = math.nan
+    memory.slots.present[P_SINCE_FRAUD] = (t - times[last]) / SECOND_US if last >= start else math.nan
+    for w in range(program.n_windows):
+        rows[W_FRAUD_RUN, w] = math.nan
+        rows[W_FIRST_FRAUD, w] = math.nan
         if last >= start:
             first = start + first_after(times[start:at], t - program.windows[w])
             first += first_position(frauds[first:at], LABEL_FRAUD)
             if first < at:
-                slots[R_FIRST_FRAUD, w] = (t - times[first]) / SECOND_US
+                rows[W_FIRST_FRAUD, w] = (t - times[first]) / SECOND_US
             first = start + first_after(times[start:at], times[last] - program.windows[w])
-            slots[R_FRAUD_RUN, w] = count_of(frauds[first : last + 1], LABEL_FRAUD) / (last + 1 - first)
+            rows[W_FRAUD_RUN, w] = count_of(frauds[first : last + 1], LABEL_FRAUD) / (last + 1 - first)
 
 
 @inlined
@@ -163,12 +155,12 @@ def fill_ripe(program: Program, memory: Memory, start: int, at: int, t: float, f
     A tile counts once it has ended by the near end. ``frauds`` is the number of known ones in the longest
     window, which holds these: mostly none.
     """
-    slots, kept, ripe = memory.slots, memory.kept, program.ripe
+    shares, kept, ripe = memory.slots.ripe, memory.kept, program.ripe
     if frauds == 0.0:
         for r in range(ripe.shape[0]):
-            slots[R_RIPE, r] = 0.0
+            shares[r] = 0.0
         return
-    level = LEVELS - 1
+    level = program.n_levels - 1
     tiles, n_tiles, width = memory.tiles[level], memory.tile_counts[level], program.widths[level]
     numbers = tiles[T_NUMBER, :n_tiles]
     for r in range(ripe.shape[0]):
@@ -183,30 +175,7 @@ def fill_ripe(program: Program, memory: Memory, start: int, at: int, t: float, f
             last = max(first, first_after(numbers, math.floor(near / width) - 1.0))
             count += total_of(tiles[T_COUNT, first:last])
             fraud += total_of(tiles[T_FRAUD, first:last])
-        slots[R_RIPE, r] = fraud / count if count > 0.0 else 0.0
-
-
-@inlined
-def fill_scans(program: Program, memory: Memory, windows: Windows, at: int, event: Floats) -> None:
-    """Statistics that compare the transaction with each kept event of a window."""
-    kept = memory.kept
-    for s in range(program.scans.shape[0]):
-        row = program.scans[s, 0]
-        w = program.scans[s, 1]
-        first = windows.firsts[w]
-        value = math.nan
-        if row == R_HOURS:
-            apart = total_apart(kept[program.columns, first:at], clock_of(event[E_TIME]))
-            value = apart / ((at - first) * HOUR_US) if at > first else math.nan
-        elif row == R_SAME_MERCHANT:
-            value = count_of(kept[program.key + program.same_merchant, first:at], event[E_MERCHANT])
-        elif row == R_SAME_AMOUNT:
-            value = count_of(kept[C_CENTS, first:at], event[E_CENTS])
-        elif row == R_USUAL and not math.isnan(event[E_LAT]):
-            n, lat, turn = mean_place(kept[C_LAT, first:at], kept[C_LON, first:at], event[E_LON])
-            if n > 0.0:
-                value = distance_km(lat / n, event[E_LON] + turn / n, event[E_LAT], event[E_LON])
-        memory.slots[row, w] = value
+        shares[r] = fraud / count if count > 0.0 else 0.0
 
 
 @woven
@@ -229,8 +198,8 @@ def fill_vector(
     fill_windows(program, slots, sums, event[E_CENTS])
     fill_last(program, memory, start, at, event)
     fill_frauds(program, memory, start, at, t)
-    fill_ripe(program, memory, start, at, t, sums[S_FRAUD, WINDOWS - 1])
-    fill_scans(program, memory, windows, at, event)
+    fill_ripe(program, memory, start, at, t, sums[S_FRAUD, program.n_windows - 1])
+    fill_measures(program, memory, sums, event)
+    fill_singles(program, memory, start, windows, sums, at, event)
     for f in range(program.sources.shape[0]):
-        source = program.sources[f]
-        vector[f] = slots[source // SLOTS, source % SLOTS]
+        vector[f] = slots.flat[program.sources[f]]

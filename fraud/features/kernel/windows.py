@@ -17,9 +17,7 @@ from fraud.features.kernel.layout import (
     S_HIGH,
     S_LOW,
     S_MAX,
-    S_ROWS,
     S_SUM,
-    WINDOWS,
     Floats,
 )
 from fraud.features.kernel.native import inlined
@@ -35,19 +33,20 @@ from fraud.features.kernel.reductions import (
 
 
 @inlined
-def clear(windows: Windows) -> None:
+def clear(program: Program, windows: Windows) -> None:
     """Make windows that hold nothing."""
-    for w in range(WINDOWS):
+    for w in range(program.n_windows):
         windows.firsts[w] = 0
-        for row in range(S_ROWS):
+    for row in range(program.sum_rows):
+        for w in range(program.n_windows):
             windows.sums[row, w] = 0.0
 
 
 @inlined
-def copy_sums(to: Windows, of: Windows) -> None:
+def copy_sums(program: Program, to: Windows, of: Windows) -> None:
     """Copy the sums of windows."""
-    for row in range(S_ROWS):
-        for w in range(WINDOWS):
+    for row in range(program.sum_rows):
+        for w in range(program.n_windows):
             to.sums[row, w] = of.sums[row, w]
 
 
@@ -59,8 +58,8 @@ def sum_windows(program: Program, windows: Windows, kept: Floats, start: int, at
     """
     sums, n_keys = windows.sums, program.distinct.shape[0]
     end = at
-    for w in range(WINDOWS):
-        for row in range(S_ROWS):
+    for w in range(program.n_windows):
+        for row in range(program.sum_rows):
             sums[row, w] = sums[row, w - 1] if w else 0.0
         first = start + first_after(kept[C_TIME, start:end], t - program.windows[w])
         windows.firsts[w] = first
@@ -99,7 +98,7 @@ def leave(program: Program, windows: Windows, kept: Floats, w: int, i: int, end:
 @inlined
 def advance(program: Program, windows: Windows, kept: Floats, end: int, t: float) -> None:
     """Move the windows on to a later time."""
-    for w in range(WINDOWS):
+    for w in range(program.n_windows):
         i = windows.firsts[w]
         while i < end and kept[C_TIME, i] <= t - program.windows[w]:
             leave(program, windows, kept, w, i, end)
@@ -120,7 +119,7 @@ def enter(program: Program, memory: Memory, at: int, t: float) -> None:
     high = float(squares >> LOW_BITS)
     low = float(squares & LOW_MASK)
     time = kept[C_TIME, at]
-    for w in range(WINDOWS):
+    for w in range(program.n_windows):
         inside = 1.0 if time > t - windows[w] else 0.0
         sums[S_COUNT, w] += inside
         sums[S_SUM, w] += inside * cents
@@ -130,6 +129,6 @@ def enter(program: Program, memory: Memory, at: int, t: float) -> None:
         firsts[w] += 0 if time > t - windows[w] else 1
     for k in range(n_keys):
         if kept[program.key + n_keys + k, at] == math.inf and kept[program.key + k, at] != 0.0:
-            for w in range(WINDOWS):
+            for w in range(program.n_windows):
                 is_new = (time > t - windows[w]) & (memory.before[k] < firsts[w])
                 sums[S_DISTINCT + k, w] += 1.0 if is_new else 0.0

@@ -1,44 +1,52 @@
 """Every feature recomputed from the list of arrived records: the words of the table, without its code."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 from fraud.features.events import hash_text, to_microseconds
-from fraud.schema.features import (
-    FEATURES,
-    RIPE_TILE_LEVEL,
-    RIPE_US,
-    TILES_US,
-    WINDOW_TILE_LEVEL,
-    WINDOWS,
-    WINDOWS_US,
-    Entity,
-    Feature,
-)
+from fraud.schema.features import FEATURES, Entity, Feature
 from tests.wire import Label, Transaction
 
 NONE = math.nan
-HOUR, DAY = 3_600_000_000, 86_400_000_000
-LATE, KEPT_FOR, IDLE = 2 * DAY, 32 * DAY, 180 * DAY
-FIELDS = {"user": "user_id", "merchant": "merchant_id", "device": "device_id"}
+SECOND, MINUTE, HOUR, DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
+LATE, IDLE = 2 * DAY, 180 * DAY
+WIDTHS = (5 * SECOND, MINUTE, 5 * MINUTE, HOUR, DAY)
+MOST_TILES = 720
+
+
+def length(name: str) -> int:
+    return int(name[:-1]) * {"m": MINUTE, "h": HOUR, "d": DAY}[name[-1]]
+
+
+def width(name: str) -> int:
+    return max(wide for wide in WIDTHS if 12 * wide <= length(name))
 
 
 @dataclass
 class Seen:
-    """One transaction that arrived, and what labels have said of it."""
+    """One transaction or label that arrived, and what labels have said of it."""
 
-    record: Transaction
+    identity: str
     time: int
-    cents: int
+    cents: int = 0
+    keys: dict[str, str | None] = field(default_factory=dict)
+    place: tuple[int, int] | None = None
+    home: tuple[int, int] | None = None
+    numbers: dict[str, int | None] = field(default_factory=dict)  # also times
+    filters: set[str] = field(default_factory=set)
+    label: bool | None = None  # of a label: what it says
     is_fraud: bool = False
 
     def __getitem__(self, column: str) -> str | None:
-        return getattr(self.record, FIELDS.get(column, column))
+        return self.keys.get(column)
 
-    def place(self, of: str = "") -> tuple[int, int] | None:
-        degrees = getattr(self.record, of + "latitude"), getattr(self.record, of + "longitude")
-        return None if None in degrees else (round(degrees[0] * 1e6), round(degrees[1] * 1e6))
+    def number(self, name: str) -> int | None:
+        return self.numbers.get(name) if name else self.cents
+
+    def counts(self, f: Feature) -> bool:
+        return (not f.where or f.where in self.filters) and self.number(f.value) is not None
 
 
 @dataclass
@@ -46,26 +54,31 @@ class History:
     """What one entity remembers of its transactions; every list is in the order of arrival."""
 
     entity: Entity
+    features: list[Feature]
+    units: dict[str, int]
     kept: list[Seen] = field(default_factory=list)
     tiled: list[Seen] = field(default_factory=list)
     newest: float = -math.inf
     known: dict[str, dict[str, int]] = field(default_factory=dict)  # least recently arrived first
 
+    @property
+    def kept_for(self) -> int:
+        return length(self.entity.windows[-1]) + LATE
+
     def see(self, now: Seen) -> dict[str, float]:
         if now.time - self.newest > IDLE:
             self.known = {}
         self.newest = max(self.newest, now.time)
-        self.kept = [old for old in self.kept if old.time > self.newest - KEPT_FOR]
+        self.kept = [old for old in self.kept if old.time > self.newest - self.kept_for]
         before = sorted((old for old in self.kept if old.time <= now.time), key=lambda old: old.time)
-        features = [f for f in FEATURES if (f.entity.name if f.entity else "user") == self.entity.name]
-        values = {f.name: float(self.value(f, now, before)) for f in features}
+        values = {f.name: float(self.value(f, now, before)) for f in self.features}
         for column, capacity in self.entity.known:
             since = self.known.setdefault(column, {})
             if now[column] is not None:
                 since[now[column]] = min(since.pop(now[column], now.time), now.time)
                 if len(since) > capacity:
                     del since[next(iter(since))]
-        if now.time > self.newest - KEPT_FOR:
+        if now.time > self.newest - self.kept_for:
             self.kept.append(now)
             if len(self.kept) > self.entity.events:
                 oldest = min(self.kept, key=lambda old: old.time)
@@ -73,123 +86,219 @@ class History:
                 self.tiled.append(oldest)
         return values
 
+    def oldest_tile(self, wide: int) -> int:
+        """Number of the first tile of this width that is not forgotten."""
+        longest = max(length(name) for name in self.entity.windows if width(name) == wide)
+        return (self.newest - min(longest + LATE, MOST_TILES * wide)) // wide
+
     def window(self, name: str, time: int, before: list[Seen]) -> list[Seen]:
-        start, first_kept = time - WINDOWS_US[name], min((old.time for old in self.kept), default=math.inf)
+        start, first_kept = time - length(name), min((old.time for old in self.kept), default=math.inf)
         inside = [old for old in before if old.time > start]
         if first_kept <= start:
             return inside
-        level = WINDOW_TILE_LEVEL[WINDOWS.index(name)]
-        width = TILES_US[level]
-        longest = max(WINDOWS_US[w] for w, of in zip(WINDOWS, WINDOW_TILE_LEVEL, strict=True) if of == level)
-        first = max(start // width, (self.newest - longest - LATE) // width)
-        last = time // width - 1 if time < first_kept else math.inf
-        return [old for old in self.tiled if first <= old.time // width <= last] + inside
+        wide = width(name)
+        first = max(start // wide, self.oldest_tile(wide))
+        last = time // wide - 1 if time < first_kept else math.inf
+        return [old for old in self.tiled if first <= old.time // wide <= last] + inside
 
     def ripe(self, far: int, near: int, before: list[Seen]) -> list[Seen]:
-        """What is older than the near end; of the tiled, what lies in a day that ended by then."""
+        """What is older than the near end; of the tiled, what lies in a tile that ended by then."""
         inside = [old for old in before if far < old.time <= near]
         if min((old.time for old in self.kept), default=math.inf) <= far:
             return inside
-        width = TILES_US[RIPE_TILE_LEVEL]
-        first = max(far // width, (self.newest - WINDOWS_US["30d"] - LATE) // width)
-        return [old for old in self.tiled if first <= old.time // width < near // width] + inside
+        wide = width(self.entity.windows[-1])
+        first = max(far // wide, self.oldest_tile(wide))
+        return [old for old in self.tiled if first <= old.time // wide < near // wide] + inside
 
     def value(self, f: Feature, now: Seen, before: list[Seen]) -> Fraction | float:
         if f.statistic == "ripe_fraud_share":
-            ripe = self.ripe(now.time - RIPE_US[f.window], now.time - WINDOWS_US[f.base], before)
+            ripe = self.ripe(now.time - length(f.window), now.time - length(f.base), before)
             return Fraction(sum(old.is_fraud for old in ripe), len(ripe)) if ripe else 0
         window = self.window(f.window, now.time, before) if f.window else []
         base = self.window(f.base, now.time, before) if f.base else []
-        kept = [old for old in before if f.window and old.time > now.time - WINDOWS_US[f.window]]
-        places = [old for old in (kept if f.window else before) if old.place()]
-        cents, n = [old.cents for old in window], len(window)
-        std = deviation(cents)
+        kept = [old for old in before if not f.window or old.time > now.time - length(f.window)]
+        places = [old for old in kept if old.place]
+        own, unit = now.number(f.value), self.units[f.value]
+        numbers = [old.number(f.value) for old in window if old.counts(f)]
+        base_numbers = [old.number(f.value) for old in base if old.counts(f)]
+        kept_numbers = [old.number(f.value) for old in kept if old.counts(f)]
+        named = [old[f.column] for old in kept if old[f.column] is not None] if f.column else []
+        n, std = len(numbers), deviation(numbers, unit)
         values = {
-            "amount": lambda: Fraction(now.cents, 100),
+            "amount": lambda: Fraction(now.cents, unit),
             "hour": lambda: Fraction(now.time % DAY, HOUR),
             "weekday": lambda: (now.time // DAY + 3) % 7,
             "bucket": lambda: NONE if now[f.column] is None else int(hash_text(now[f.column])) % 64,
-            "distance_home": lambda: distance(now.place("home_"), now.place()),
+            "distance_home": lambda: distance(now.home, now.place),
             "count": lambda: n,
-            "sum": lambda: Fraction(sum(cents), 100),
-            "mean": lambda: Fraction(sum(cents), 100 * n) if n else NONE,
+            "sum": lambda: Fraction(sum(numbers), unit),
+            "mean": lambda: Fraction(sum(numbers), unit * n) if n else NONE,
             "std": lambda: std,
-            "max": lambda: Fraction(max(cents), 100) if n else NONE,
+            "max": lambda: Fraction(max(numbers), unit) if n else NONE,
+            "min": lambda: Fraction(min(numbers), unit) if n else NONE,
             "zscore": lambda: (
-                (now.cents - Fraction(sum(cents), n)) / 100 / Fraction(max(std, 0.01)) if n > 1 else NONE
+                (own - Fraction(sum(numbers), n)) / unit / max(Fraction(std), Fraction(1, unit))
+                if n > 1 and own is not None
+                else NONE
             ),
+            "share": lambda: Fraction(n, len(window)) if window else NONE,
             "velocity": lambda: (
-                Fraction(n * WINDOWS_US[f.base], len(base) * WINDOWS_US[f.window]) if base else 0
+                Fraction(n * length(f.base), len(base_numbers) * length(f.window)) if base_numbers else 0
             ),
-            "since_last": lambda: Fraction(now.time - before[-1].time, 10**6) if before else NONE,
-            "distance_last": lambda: distance(places[-1].place(), now.place()) if places else NONE,
+            "trend": lambda: (
+                Fraction(sum(numbers), n) / Fraction(sum(base_numbers), len(base_numbers))
+                if n and sum(base_numbers)
+                else NONE
+            ),
+            "last": lambda: Fraction(kept_numbers[-1], unit) if kept_numbers else NONE,
+            "median": lambda: ranked(kept_numbers, 50, unit),
+            "percentile": lambda: ranked(kept_numbers, f.percent, unit),
+            "number": lambda: NONE if own is None else Fraction(own, unit),
+            "age": lambda: (
+                NONE if now.number(f.column) is None else Fraction(now.time - now.number(f.column), SECOND)
+            ),
+            "since_last": lambda: Fraction(now.time - before[-1].time, SECOND) if before else NONE,
+            "distance_last": lambda: distance(places[-1].place, now.place) if places else NONE,
             "speed_last": lambda: (
-                distance(places[-1].place(), now.place()) / max((now.time - places[-1].time) / HOUR, 1 / 60)
+                distance(places[-1].place, now.place) / max((now.time - places[-1].time) / HOUR, 1 / 60)
                 if places
                 else NONE
             ),
-            "distance_usual": lambda: distance(usual(places, now.place()), now.place()),
-            "distinct": lambda: len({old[f.column] for old in kept} - {None}),
+            "distance_usual": lambda: distance(usual(places, now.place), now.place),
+            "distinct": lambda: len(set(named)),
             "is_first": lambda: (
                 NONE
                 if now[f.column] is None
                 else self.known.get(f.column, {}).get(now[f.column], math.inf) > now.time
+            ),
+            "is_last": lambda: NONE if now[f.column] is None or not named else named[-1] == now[f.column],
+            "is_usual": lambda: (
+                NONE
+                if now[f.column] is None or not named
+                else named.count(now[f.column]) == max(Counter(named).values())
             ),
             "hour_deviation": lambda: (
                 Fraction(sum(clock(old, now) for old in kept), len(kept) * HOUR) if kept else NONE
             ),
             "fraud_share": lambda: Fraction(sum(old.is_fraud for old in window), n) if n else 0,
             "since_fraud": lambda: next(
-                (Fraction(now.time - old.time, 10**6) for old in reversed(before) if old.is_fraud), NONE
+                (Fraction(now.time - old.time, SECOND) for old in reversed(before) if old.is_fraud), NONE
             ),
             "since_first_fraud": lambda: next(
-                (Fraction(now.time - old.time, 10**6) for old in kept if old.is_fraud), NONE
+                (Fraction(now.time - old.time, SECOND) for old in kept if old.is_fraud), NONE
             ),
-            "fraud_run": lambda: run_of_fraud(before, WINDOWS_US[f.window]),
-            "same_merchant": lambda: sum(old["merchant"] == now["merchant"] for old in kept),
+            "fraud_run": lambda: run_of_fraud(before, length(f.window)),
+            "same_merchant": lambda: (
+                NONE if now["merchant"] is None else sum(old["merchant"] == now["merchant"] for old in kept)
+            ),
+            "same": lambda: NONE if now[f.column] is None else named.count(now[f.column]),
             "same_amount": lambda: sum(old.cents == now.cents for old in kept),
         }
         return values[f.statistic]()
 
 
-def replay(
-    records: list[Transaction | Label], user: Entity, merchant: Entity
+Table = tuple[Entity, list[Feature]]
+
+
+def replay_seen(
+    records: list[Seen], tables: list[Table], units: dict[str, int]
 ) -> list[dict[str, float] | None]:
-    """Vectors of the transactions, in the order of arrival; None for a label or a duplicate."""
-    users: dict[str, History] = {}
-    merchants: dict[str, History] = {}
+    """Vectors of the transactions, in the order of arrival; None for a label or a duplicate.
+
+    The first table is the primary's; an entity that a record does not name knows nothing of it.
+    """
+    histories: list[dict[str, History]] = [{} for _ in tables]
     vectors: list[dict[str, float] | None] = [None] * len(records)
     for i, record in enumerate(records):
-        of_user = users.setdefault(record.user_id, History(user))
-        of_merchant = merchants.setdefault(record.merchant_id, History(merchant))
-        same = [old for old in of_user.kept if old.record.transaction_id == record.transaction_id]
-        if isinstance(record, Transaction) and not same:
-            facts = (record, to_microseconds(record.event_time), round(record.amount * 100))
-            vectors[i] = of_user.see(Seen(*facts)) | of_merchant.see(Seen(*facts))
-        if isinstance(record, Label) and same and same[0].is_fraud != record.is_fraud:
-            same[0].is_fraud = record.is_fraud
-            meant = [
-                old
-                for old in of_merchant.tiled + sorted(of_merchant.kept, key=lambda old: old.time)
-                if old.record.transaction_id == record.transaction_id
-                and old.time > of_merchant.newest - KEPT_FOR
-                and (old.is_fraud != record.is_fraud or old in of_merchant.kept)
-            ]
-            for old in meant[-1:]:
-                old.is_fraud = record.is_fraud
+        primary, *others = (
+            of.setdefault(key, History(entity, features, {"": 100, **units})) if key is not None else None
+            for of, (entity, features) in zip(histories, tables, strict=True)
+            for key in [record[entity.key_name]]
+        )
+        same = [old for old in primary.kept if old.identity == record.identity]
+        if record.label is None and not same:
+            vectors[i] = {f.name: NONE for _, features in tables for f in features}
+            for history in (primary, *others):
+                if history is not None:
+                    vectors[i] |= history.see(copy_of(record))
+        if record.label is not None and same and same[0].is_fraud != record.label:
+            same[0].is_fraud = record.label
+            for history in filter(None, others):
+                tell(history, record)
     return vectors
 
 
-def run_of_fraud(before: list[Seen], length: int) -> Fraction | float:
+def copy_of(record: Seen) -> Seen:
+    """Each entity learns of labels on its own."""
+    return Seen(**{name: getattr(record, name) for name in Seen.__dataclass_fields__})
+
+
+def tell(history: History, label: Seen) -> None:
+    """Tell a further entity of a label that changed what the primary knows."""
+    meant = [
+        old
+        for old in history.tiled + sorted(history.kept, key=lambda old: old.time)
+        if old.identity == label.identity
+        and old.time > history.newest - history.kept_for
+        and (old.is_fraud != label.label or old in history.kept)
+    ]
+    for old in meant[-1:]:
+        old.is_fraud = label.label
+
+
+def replay(
+    records: list[Transaction | Label], user: Entity, merchant: Entity
+) -> list[dict[str, float] | None]:
+    """Vectors of the default table."""
+    tables = [
+        (entity, [f for f in FEATURES if (f.entity.name if f.entity else "user") == entity.name])
+        for entity in (user, merchant)
+    ]
+    return replay_seen([seen_of(record) for record in records], tables, {})
+
+
+def seen_of(record: Transaction | Label) -> Seen:
+    keys = {"user": record.user_id, "merchant": record.merchant_id}
+    time = to_microseconds(record.event_time)
+    if isinstance(record, Label):
+        return Seen(record.transaction_id, time, keys=keys, label=record.is_fraud)
+    further = {"category": record.category, "country": record.country, "device": record.device_id}
+    return Seen(
+        record.transaction_id,
+        time,
+        round(record.amount * 100),
+        {**keys, **further, "channel": record.channel},
+        microdegrees(record.latitude, record.longitude),
+        microdegrees(record.home_latitude, record.home_longitude),
+    )
+
+
+def microdegrees(*degrees: float | None) -> tuple[int, ...] | None:
+    return None if None in degrees else tuple(round(degree * 1e6) for degree in degrees)
+
+
+def run_of_fraud(before: list[Seen], length_us: int) -> Fraction | float:
     last = max((i for i, old in enumerate(before) if old.is_fraud), default=-1)
-    run = [old for old in before[: last + 1] if old.time > before[last].time - length]
+    run = [old for old in before[: last + 1] if old.time > before[last].time - length_us]
     return Fraction(sum(old.is_fraud for old in run), len(run)) if run else NONE
 
 
-def deviation(cents: list[int]) -> float:
-    n = len(cents)
-    spread = n * sum(c * c for c in cents) - sum(cents) ** 2
-    return math.sqrt(Fraction(spread, n * (n - 1) * 10**4)) if n > 1 else NONE
+def ranked(numbers: list[int], percent: int, unit: int) -> Fraction | float:
+    """The least number that so many per cent of them do not exceed."""
+    return next(
+        (
+            Fraction(number, unit)
+            for number in sorted(numbers)
+            if 100 * sum(other <= number for other in numbers) >= percent * len(numbers)
+        ),
+        NONE,
+    )
+
+
+def deviation(numbers: list[int], unit: int) -> float:
+    n = len(numbers)
+    spread = n * sum(c * c for c in numbers) - sum(numbers) ** 2
+    return math.sqrt(Fraction(spread, n * (n - 1) * unit**2)) if n > 1 else NONE
 
 
 def clock(a: Seen, b: Seen) -> int:
@@ -200,8 +309,8 @@ def clock(a: Seen, b: Seen) -> int:
 def usual(places: list[Seen], here: tuple[int, int] | None) -> tuple[Fraction, Fraction] | None:
     if not places or here is None:
         return None
-    turns = [(old.place()[1] - here[1] + 180 * 10**6) % (360 * 10**6) - 180 * 10**6 for old in places]
-    mean = Fraction(sum(old.place()[0] for old in places), len(places))
+    turns = [(old.place[1] - here[1] + 180 * 10**6) % (360 * 10**6) - 180 * 10**6 for old in places]
+    mean = Fraction(sum(old.place[0] for old in places), len(places))
     return mean, here[1] + Fraction(sum(turns), len(places))
 
 

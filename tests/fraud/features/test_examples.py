@@ -6,8 +6,12 @@ from importlib import import_module
 import pytest
 
 MODULES = [
-    *(f"fraud.features.{name}" for name in ("describe", "events", "layout", "passes", "plan", "reasons")),
-    *(f"fraud.schema.{name}" for name in ("arrow", "features", "fields", "filters", "reading")),
+    *(
+        f"fraud.features.{name}"
+        for name in ("combine", "describe", "events", "layout", "passes", "plan", "reasons")
+    ),
+    "fraud.features.kernel.grouping",
+    *(f"fraud.schema.{name}" for name in ("arrow", "features", "fields", "filters", "reading", "windows")),
     "fraud.contracts.models",
     "fraud.tools.bench.machine",
     "fraud.tools.bench.plain",

@@ -9,7 +9,6 @@ from fraud.features import FEATURE_NAMES, FEATURES, kernel
 from fraud.features.engine import fold_events
 from fraud.schema.features import (
     IDLE_US,
-    LATENESS_US,
     MERCHANT,
     RIPE,
     RIPE_US,
@@ -17,6 +16,7 @@ from fraud.schema.features import (
     WINDOWS_US,
     Family,
 )
+from fraud.schema.windows import LATENESS_US
 from tests.fraud.features.streams import events_of, fold_stream, label, long_stream, transaction
 
 T = datetime(2026, 3, 2, 12, 0, 0, 0, UTC)

@@ -1,0 +1,226 @@
+"""Random feature tables over random fields, and random streams of their records."""
+
+import math
+import random
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from fraud.features.events import hash_joined, hash_text
+from fraud.features.layout import EventLayout
+from fraud.schema.features import STATISTICS, Entity, Feature
+from tests.fraud.features.oracle import DAY, HOUR, MINUTE, SECOND, Seen, length
+
+KEYS = ("card", "account", "device", "ip", "email", "terminal", "merchant", "mcc", "country")
+WINDOWS = (
+    "1m",
+    "5m",
+    "10m",
+    "30m",
+    "1h",
+    "2h",
+    "6h",
+    "11h",
+    "12h",
+    "24h",
+    "3d",
+    "7d",
+    "14d",
+    "30d",
+    "60d",
+    "90d",
+)
+NUMBERS = (("items", 1.0), ("weight", 1000.0), ("points", 10.0))
+TIMES = ("opened_at",)
+FILTERS = (("online", "channel == 'online'"), ("abroad", "country != home"), ("night", "hour < 6"))
+UNITS = {name: int(unit) for name, unit in NUMBERS}
+JOINED = "card+terminal"
+START = 1_772_323_200_000_000  # 2026-03-01
+STEPS = [
+    0,
+    0,
+    1,
+    SECOND,
+    5 * SECOND,
+    MINUTE - 1,
+    MINUTE,
+    4 * MINUTE,
+    11 * MINUTE,
+    HOUR,
+    6 * HOUR,
+    DAY,
+    3 * DAY,
+]
+JUMPS = [13 * DAY, 30 * DAY, 62 * DAY, 92 * DAY, 93 * DAY, 181 * DAY]
+LATE = [1, SECOND, MINUTE, 10 * MINUTE, HOUR, 11 * HOUR, DAY, 2 * DAY, 49 * HOUR, 31 * DAY, 91 * DAY]
+PLACES = [(48.1, 11.5), (48.1, 11.6), (-33.9, 151.2), (0.0, 179.9), (0.0, -179.9), (90.0, 0.0)]
+OF_TRANSACTION = ("amount", "hour", "weekday", "bucket", "distance_home", "number", "age")
+BY_VALUE = ("sum", "mean", "std", "max", "min", "zscore")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A table: the columns of events, and by entity (the primary first) what is computed."""
+
+    layout: EventLayout
+    tables: tuple[tuple[Entity, tuple[Feature, ...]], ...]
+
+
+def draw_table(dice: random.Random) -> Drawn:
+    """Draw fields, entities with all that they may keep, and features of all statistics over these."""
+    keys = tuple(dice.sample(KEYS, len(KEYS)))
+    layout = EventLayout((*keys, JOINED), NUMBERS, TIMES, tuple(dice.sample(FILTERS, len(FILTERS))))
+    names = [dice.choice(keys), *dice.sample([*keys, JOINED], dice.randint(0, 2))]
+    entities = [_draw_entity(dice, name, is_primary=not i) for i, name in enumerate(dict.fromkeys(names))]
+    return Drawn(layout, tuple((entity, _draw_features(dice, entity, layout)) for entity in entities))
+
+
+def _draw_entity(dice: random.Random, key: str, *, is_primary: bool) -> Entity:
+    windows = tuple(sorted(dice.sample(WINDOWS, dice.randint(1, 12)), key=length))
+    others = dice.sample([name for name in KEYS if name != key], 7)
+    distinct = tuple(others[: dice.randint(0, 7)])
+    measures = list(product(["", "items", "weight", "points"], ["", "online", "abroad", "night"]))
+    return Entity(
+        f"by_{key}",
+        events=dice.choice([1, 2, 3, 4, 6, 40]),
+        distinct=distinct,
+        known=tuple((name, dice.randint(1, 3)) for name in dice.sample(others, dice.randint(0, 5))),
+        places=dice.random() < 0.5,
+        deduplicates=is_primary,
+        key=key,
+        windows=windows,
+        kept=tuple(name for name in others if name not in distinct)[: dice.randint(0, 4)],
+        numbers=tuple(dice.sample(list(UNITS), dice.randint(0, 3))),
+        filters=tuple(dice.sample([name for name, _ in FILTERS], dice.randint(0, 3))),
+        measures=tuple(dice.sample(measures, dice.randint(0, 5))),
+    )
+
+
+def all_features(entity: Entity, layout: EventLayout) -> list[Feature]:
+    """Every feature that an entity can have, by what it keeps."""
+    windows = entity.windows
+    pairs = [(a, b) for a, b in product(windows, windows) if length(a) < length(b)]
+    measures = dict.fromkeys([("", ""), *entity.measures])
+    of_kept = list(product(["", *entity.all_numbers], ["", *entity.all_filters]))
+    columns = entity.all_columns
+    found = [
+        *(Feature(kind, entity, w) for kind in ("hour_deviation", "same_amount") for w in windows),
+        *(
+            Feature(kind, entity, w)
+            for kind in ("fraud_share", "since_first_fraud", "fraud_run")
+            for w in windows
+        ),
+        Feature("since_last", entity),
+        Feature("since_fraud", entity),
+        *(Feature("ripe_fraud_share", entity, b, a) for a, b in pairs),
+        *(Feature("distinct", entity, w, column=c) for c, w in product(entity.distinct, windows)),
+        *(
+            Feature(kind, entity, w, column=c)
+            for kind, c, w in product(("same", "is_usual"), columns, windows)
+        ),
+        *(Feature("is_last", entity, column=c) for c in columns),
+        *(Feature("is_first", entity, column=c) for c, _ in entity.known),
+        *(Feature(k, entity, w, value=v, where=f) for k, w, (v, f) in product(BY_VALUE, windows, measures)),
+        *(Feature("count", entity, w, value=v, where=f) for w, (v, f) in product(windows, measures)),
+        *(
+            Feature(k, entity, a, b, value=v, where=f)
+            for k, (a, b), (v, f) in product(("velocity", "trend"), pairs, measures)
+        ),
+        *(Feature("share", entity, w, value=v, where=f) for w, (v, f) in product(windows, measures) if f),
+        *(Feature("last", entity, value=v, where=f) for v, f in of_kept),
+        *(Feature("median", entity, w, value=v, where=f) for w, (v, f) in product(windows, of_kept)),
+        *(
+            Feature("percentile", entity, w, value=v, where=f, percent=p)
+            for w, (v, f), p in product(windows, of_kept, (1, 90, 100))
+        ),
+    ]
+    if ("", "") not in entity.measures:
+        found = [f for f in found if f.statistic != "min" or f.value or f.where]
+    if entity.places:
+        found += [Feature("distance_last", entity), Feature("speed_last", entity)]
+        found += [Feature("distance_usual", entity, w) for w in windows]
+    if "merchant" in columns:
+        found = [f for f in found if f.statistic != "same" or f.column != "merchant"]  # of the same name
+        found += [Feature("same_merchant", entity, w) for w in windows]
+    if entity.deduplicates:
+        found += [Feature(kind) for kind in ("amount", "hour", "weekday", "distance_home")]
+        found += [Feature("number", value=name) for name in UNITS] + [Feature("age", column=c) for c in TIMES]
+        found += [Feature("bucket", column=c) for c in layout.keys if c != JOINED]
+    return found
+
+
+def _draw_features(dice: random.Random, entity: Entity, layout: EventLayout) -> tuple[Feature, ...]:
+    """Draw some features of each statistic, in any order."""
+    possible = all_features(entity, layout)
+    by_kind = {kind: [f for f in possible if f.statistic == kind] for kind in STATISTICS}
+    drawn = [f for of in by_kind.values() for f in dice.sample(of, min(len(of), dice.randint(0, 3)))]
+    return tuple(dice.sample(drawn, len(drawn)))
+
+
+def draw_stream(dice: random.Random, drawn: Drawn, n: int) -> list[Seen]:
+    """Draw records in the order of arrival: late ones, duplicates, labels, missing keys and numbers."""
+    primary = drawn.tables[0][0].key_name
+    steps = [*STEPS, *STEPS[:8] * dice.randint(0, 3), *JUMPS[: dice.randint(0, 6)]]
+    records: list[Seen] = []
+    made: list[Seen] = []
+    clock = START
+    for number in range(n):
+        kind = dice.choice(["new"] * 8 + ["again", "label", "label", "unknown"])
+        if kind == "new" or not made:
+            clock += dice.choice(steps)
+            late = dice.choice(LATE) if dice.random() < 0.15 else 0
+            made.append(_draw_record(dice, f"t{number}", clock - late, primary))
+            records.append(made[-1])
+        elif kind == "again":
+            records.append(made[-min(dice.randint(1, 12), len(made))])
+        else:
+            past = made[-min(dice.randint(1, 12), len(made))]
+            identity = past.identity if kind == "label" else "t-1"
+            records.append(Seen(identity, past.time, keys=past.keys, label=dice.random() < 0.7))
+    return records
+
+
+def _draw_record(dice: random.Random, identity: str, time: int, primary: str) -> Seen:
+    keys: dict[str, str | None] = {name: dice.choice([None, "a", "b", "c"]) for name in KEYS}
+    keys[primary] = dice.choice(["a", "a", "b"])
+    both = [keys[name] for name in JOINED.split("+")]
+    keys[JOINED] = None if None in both else " ".join(map(str, both))
+    if primary == JOINED:
+        keys |= {"card": "a", "terminal": "b", JOINED: "a b"}
+    whole = [None, -(10**9), -7, -1, 0, 1, 2, 3, 250, 10**9]
+    numbers = {name: dice.choice(whole) for name in UNITS}
+    opened = dice.choice([None, time, time - 400 * DAY, time + DAY, 1])
+    return Seen(
+        identity,
+        time,
+        dice.choice([1, 2, 2, 999, 2550, 123_456, 10**9]),
+        keys,
+        _microdegrees(dice.choice([None, *PLACES])),
+        _microdegrees(dice.choice([None, *PLACES])),
+        {**numbers, "opened_at": opened},
+        {name for name, _ in FILTERS if dice.random() < 0.4},
+    )
+
+
+def _microdegrees(place: tuple[float, float] | None) -> tuple[int, int] | None:
+    return place and (round(place[0] * 1e6), round(place[1] * 1e6))
+
+
+def rows_of(records: list[Seen], layout: EventLayout) -> np.ndarray:
+    """Make the kernel's rows."""
+    rows = np.full((len(records), layout.width), math.nan)
+    for row, record in zip(rows, records, strict=True):
+        row[:4] = 0.0, record.time, record.cents, hash_text(record.identity)
+        if record.label is not None:
+            row[0], row[2] = 1.0, float(record.label)
+        row[4:6] = record.place or (math.nan, math.nan)
+        row[6:8] = record.home or (math.nan, math.nan)
+        for name in layout.keys:
+            row[layout.column(name)] = hash_text(record[name])
+            if name == JOINED:
+                row[layout.column(name)] = hash_joined([record[part] for part in JOINED.split("+")])
+        for name, number in record.numbers.items():
+            row[layout.column(name)] = math.nan if number is None else number
+        row[layout.mask] = sum(2.0 ** layout.bit(name) for name in record.filters)
+    return rows
