@@ -14,6 +14,7 @@ from fraud.local import broker
 from fraud.local.cache import cache_folder
 from fraud.local.jars import Tell, spark_jars
 from fraud.local.java import java_home
+from fraud.local.mlflow_db import give_up_half_made
 from fraud.local.settings import LocalSettings
 from fraud.programs import PROGRAMS
 from fraud.runtime.surroundings import settle
@@ -117,6 +118,10 @@ def _prepare_broker(place: Place, tell: Tell) -> None:
 def _prepare_stream(place: Place, tell: Tell) -> None:
     _spark_scratch(place).mkdir(parents=True, exist_ok=True)
     spark_jars(tell)
+
+
+def _prepare_mlflow(place: Place, tell: Tell) -> None:
+    give_up_half_made(place.folder("mlflow") / "mlflow.db", tell)
 
 
 def _prepare_nothing(_place: Place, _tell: Tell) -> None:
@@ -251,7 +256,7 @@ PARTS: Final = (
         ports=("mlflow",),
         needs=(),
         needs_champion=False,
-        prepare=_prepare_nothing,
+        prepare=_prepare_mlflow,
         command=_mlflow_command,
         environment=_mlflow_environment,
         is_ready=lambda place: _answers(f"{place.url('mlflow')}/health"),

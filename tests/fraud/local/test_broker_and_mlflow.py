@@ -1,7 +1,12 @@
 """The real broker and the real MLflow under the supervisor."""
 
 import os
+import resource
 import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 
 import httpx
 import pytest
@@ -10,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from fraud.contracts import TOPICS, TRANSACTIONS
 from fraud.local import platform
+from fraud.local.mlflow_db import give_up_half_made
 from fraud.local.platform import State
 from fraud.local.settings import LocalSettings
 from fraud.runtime.waiting import wait_until
@@ -131,3 +137,44 @@ def test_mlflow_keeps_models_and_answers_only_local_callers(settings):
     again = httpx.get(f"{url}/api/2.0/mlflow/registered-models/get", params={"name": "fraud"})
     assert again.is_success
     assert _state(settings, "predictor").state is State.STOPPED
+
+
+@pytest.mark.parametrize("room_kb", [0, 64, 256])
+def test_a_first_start_of_mlflow_that_found_no_room_is_made_good_by_the_next(settings, room_kb):
+    """Its database cannot grow beyond a size, as on a full disk."""
+    folder = settings.home / "mlflow"
+    folder.mkdir(parents=True)
+    (settings.home / platform.OURS).touch()
+    limit = (resource.RLIMIT_FSIZE, (room_kb * 1024, room_kb * 1024))
+    code = "import mlflow.store.tracking.sqlalchemy_store as s; s.SqlAlchemyStore('sqlite:///mlflow.db', '.')"
+    made = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        preexec_fn=lambda: resource.setrlimit(*limit),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode != 0
+    assert "disk" in made.stderr
+    platform.up(settings, ["mlflow"])
+    assert _state(settings, "mlflow").state is State.READY
+
+
+def test_a_database_that_was_used_or_cannot_be_read_is_left_alone(tmp_path):
+    used, locked, broken = (tmp_path / f"{name} #1.db" for name in ("used", "locked", "broken"))
+    for file in (used, locked):
+        with closing(sqlite3.connect(file)) as database:
+            database.execute("CREATE TABLE experiments (name TEXT)")
+            database.execute("INSERT INTO experiments VALUES ('Default')" if file is used else "SELECT 1")
+            database.commit()
+    broken.write_bytes(b"no database" * 1_000)
+    holder = sqlite3.connect(locked)
+    holder.execute("BEGIN EXCLUSIVE")
+    for file in (used, locked, broken):
+        give_up_half_made(file, pytest.fail)
+    holder.close()
+    told = []
+    give_up_half_made(locked, told.append)
+    assert len(told) == 1
+    assert not locked.exists()
