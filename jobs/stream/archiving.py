@@ -51,7 +51,7 @@ class Archiving:
             return
         try:
             metrics.ARCHIVED.inc(self._archive.run(generation))
-        except Exception as error:
+        except BaseException as error:
             self._failures += 1
             self._next = time.monotonic() + min(2.0 ** min(self._failures, 10), RETRY_S)
             self.trouble = f"the Delta tables cannot be written: {error}"

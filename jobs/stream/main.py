@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
@@ -25,14 +25,16 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 
 from fraud.decide.experiment import Experiment, open_experiment
-from fraud.errors import BadState, Fenced, FraudError, Unavailable
+from fraud.errors import BadState, FraudError, Unavailable
 from fraud.log.archive import Archive, read_summaries
 from fraud.runtime.telemetry import configure_logging, serve_metrics
+from fraud.runtime.threads import gone
 from fraud.spark.session import KAFKA_SOURCE, open_session
 from fraud.store import Epoch, open_store
 from fraud.watch.figures import Figures
 from jobs.stream import metrics
 from jobs.stream.archiving import Archiving
+from jobs.stream.beside import Beside
 from jobs.stream.cluster import check_cluster, cluster_of
 from jobs.stream.context import TaskContext
 from jobs.stream.expiry import Expiry
@@ -93,7 +95,14 @@ class StreamJob:
         """The micro-batch that the last run began and did not finish, perhaps because it could not."""
         self._stop = threading.Event()
         self._batch = threading.Lock()
-        self._failure: BaseException | None = None
+        self._beside = Beside(
+            {
+                "archive": (settings.archive_s, self._archive_once),
+                "expiry": (settings.expire_s, self._expiry.run),
+                "figures": (FIGURES_S, self._figures.refresh),
+            },
+            self._stop,
+        )
         self._query: Any = None
         self._failures = 0
         """Of the query, since a micro-batch or a look for data succeeded."""
@@ -101,7 +110,7 @@ class StreamJob:
     def is_ready(self) -> bool:
         """Whether the query has looked for data, goes on, and may take more."""
         query = self._query
-        if query is None or self._stop.is_set() or self._failure is not None or self._archiving.is_full:
+        if query is None or self._stop.is_set() or self._archiving.is_full or gone():
             return False
         try:
             message = query.status["message"] if query.isActive else ""
@@ -118,25 +127,14 @@ class StreamJob:
     def run(self) -> None:
         """Run until stopped; raises what ended the query."""
         warm_up(self._spark, self._settings.partitions)
-        helpers = [
-            threading.Thread(target=self._regularly, args=(every_s, act), name=act.__qualname__)
-            for every_s, act in (
-                (self._settings.archive_s, self._archive_once),
-                (self._settings.expire_s, self._expiry.run),
-                (FIGURES_S, self._figures.refresh),
-            )
-        ]
-        for helper in helpers:
-            helper.start()
+        self._beside.start()
         try:
             while not self._stop.is_set():
                 self._run_query()
         finally:
-            self._stop.set()
-            for helper in helpers:
-                helper.join()
-        if self._failure is not None:
-            raise self._failure
+            self._beside.end()
+        if self._beside.failure is not None:
+            raise self._beside.failure
         self._archiving.run(self._generation, is_last=True)
         self._store.close()
 
@@ -241,17 +239,6 @@ class StreamJob:
         progress = self._query.lastProgress if self._query is not None else None
         if progress is not None:
             metrics.record_progress(json.loads(progress.json))
-
-    def _regularly(self, every_s: float, act: Callable[[], object]) -> None:
-        while not self._stop.wait(every_s):
-            try:
-                act()
-            except Fenced as error:
-                self._failure = error
-                self._stop.set()
-            except Exception:  # the next time may succeed; its end would be noticed by nobody
-                log.exception("%s failed and goes on", threading.current_thread().name)
-                metrics.HELPER_ERRORS.inc()
 
 
 def main() -> None:

@@ -53,9 +53,6 @@ SPOOL_FULL: Final = Gauge("fraud_stream_spool_full", "1: no micro-batch begins u
 QUERY_FAILURES: Final = Counter(
     "fraud_stream_query_failures_total", "Failures after which the query was started again."
 )
-HELPER_ERRORS: Final = Counter(
-    "fraud_stream_helper_errors_total", "Unexpected errors of the threads beside the query, which go on."
-)
 EXPIRED: Final = Counter("fraud_stream_expired_entities_total", "Idle entities forgotten.", ["entity"])
 AGES: Final = age_histogram()
 for _counted in (LATENCY, EVENT_LATENCY, AGES):
