@@ -1,10 +1,12 @@
 """The Spark session of the streaming job and of whatever else reads or writes its Delta tables."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from fraud.local.jars import spark_jars
@@ -92,3 +94,16 @@ def open_session(
             .config("spark.driver.host", "127.0.0.1")
         )
     return builder.getOrCreate()
+
+
+def end_jvm(patience_s: float = 15.0) -> None:
+    """End the JVM that this process has started, so that nothing of it follows our last line in the log."""
+    process = getattr(SparkContext._gateway, "proc", None)  # noqa: SLF001  there is no public name
+    if process is None:  # none, or a cluster's
+        return
+    process.stdin.close()  # Spark's own sign that its driver is gone
+    try:
+        process.wait(patience_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

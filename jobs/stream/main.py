@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from prometheus_client import REGISTRY
 from py4j.protocol import Py4JError
@@ -29,7 +29,7 @@ from fraud.errors import BadState, FraudError, Unavailable
 from fraud.log.archive import Archive, read_summaries
 from fraud.runtime.telemetry import configure_logging, serve_metrics
 from fraud.runtime.threads import gone
-from fraud.spark.session import KAFKA_SOURCE, open_session
+from fraud.spark.session import KAFKA_SOURCE, end_jvm, open_session
 from fraud.store import Epoch, open_store
 from fraud.watch.figures import Figures
 from jobs.stream import metrics
@@ -254,9 +254,15 @@ def main() -> None:
         job.run()
     except (PySparkException, Py4JError) as error:
         log.exception("the query failed")
-        sys.exit(f"error: {cause_of(str(error))}")
+        _end(cause_of(str(error)))
     except FraudError as error:
-        sys.exit(f"error: {error}")
+        _end(str(error))
+
+
+def _end(words: str) -> NoReturn:
+    """End with one line, which is the log's last."""
+    end_jvm()
+    sys.exit(f"error: {words}")
 
 
 if __name__ == "__main__":

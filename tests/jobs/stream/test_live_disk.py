@@ -1,4 +1,4 @@
-"""The job's disk full, and its Delta tables away, under a real query."""
+"""The job's disk full, its Delta tables away, its store deleted, under a real query."""
 
 import shutil
 import subprocess
@@ -88,3 +88,18 @@ def test_delta_tables_that_are_away_do_not_end_decisions_and_a_full_spool_holds_
     shutil.move(tmp_path / "away", delta)
     wait_until(lambda: len(decided(job)) == sent and job.is_ready(), job.check)
     job.stop()
+
+
+def test_a_store_that_is_deleted_ends_the_job_whose_last_line_says_what_to_do(
+    kafka: str, make_job: Callable[..., Job]
+) -> None:
+    job = make_job()
+    job.start()
+    send(kafka, [good(1)])
+    wait_until(lambda: decided(job) == {"t1"}, job.check)
+    shutil.rmtree(job.settings.store.removeprefix("lmdb://"))
+    assert job.process is not None
+    assert job.process.wait(timeout=120) == 1
+    last = job.tail().splitlines()[-1]
+    assert last.startswith("error: the feature store in ")
+    assert "`fraud replay rebuild-store --replace`" in last
