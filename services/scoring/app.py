@@ -1,8 +1,7 @@
-"""The HTTP side (ASGI): paths, limits, keys, and errors in words.
+"""The HTTP side (ASGI): limits, keys, and errors in words, for the endpoints of ``services.scoring.routes``.
 
-``POST /v1/score``, ``/v1/score/batch``, ``/v1/labels``; ``GET /v1/decisions/{transaction_id}``, ``/health``,
-``/ready``, ``/metrics``, ``/openapi.json``; KServe's ``/v1/models``, ``/v2/models``, ``/v2/health``
-(``services.scoring.kserve_api``). No framework stands between: it would cost as much as all else together.
+No framework stands between: it would cost as much as all else together, and beside one dictionary of the
+declared paths it would be a second router.
 """
 
 import asyncio
@@ -10,41 +9,44 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from fraud.contracts import Transaction
 from fraud.errors import Unavailable
-from fraud.http.access import ANYONE, Client, Keys, KeyScope, RateLimit
+from fraud.http.access import ANYONE, Keys, RateLimit
 from fraud.http.problems import Problem
 from services.scoring import bodies, kserve_api, metrics
 from services.scoring.batches import Batches, items_of, read_item
 from services.scoring.bodies import MOST_RECORD, Bodies, Gone, Receive
-from services.scoring.kserve_api import Headers
+from services.scoring.calls import JSON, Act, Answered, Call, Headers
 from services.scoring.labels import LabelRequest
 from services.scoring.openapi import document
+from services.scoring.routes import ID, Route, routes_of
 from services.scoring.service import Service
 from services.scoring.turns import POOL, Turns
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-JSON: Final = (b"content-type", b"application/json")
 BESIDE: Final = 4
 """Threads for all but scores."""
 UNKNOWN: Final = 8
 """Labels that may wait for a look into the tables."""
 DETAILED: Final = 20
 """Wrong transactions of one batch whose fields are named; the others are said to be wrong."""
-_OPEN: Final = frozenset({"/health", "/ready", "/metrics", "/openapi.json"})
-"""Paths that need no key: probes, scrapes and the contract."""
-_POST: Final = ("/v1/score", "/v1/score/batch", "/v1/labels")
-_DECISIONS: Final = "/v1/decisions/"
 _WRONG: Final = Problem(
     422, f"wrong; the fields are named for the first {DETAILED} wrong ones of a batch"
 ).body()
 log = logging.getLogger(__name__)
+
+
+class Endpoint(NamedTuple):
+    """A declaration, and what answers."""
+
+    route: Route
+    act: Act
 
 
 class App:
@@ -69,17 +71,30 @@ class App:
         self._unknown = Turns(UNKNOWN, 1) if settings.delta else self._beside
         """Looks into the tables: one at a time, beside everything else."""
         self._batches = Batches(settings, self._turns, self._limit)
-        self._kserve = kserve_api.Endpoints(
-            service, partial(self._score, is_of_batch=True), self._batches, self._turns, self._beside
+        kserve = kserve_api.Endpoints(
+            service,
+            partial(self._score, is_of_batch=True),
+            bodies=self._bodies,
+            batches=self._batches,
+            turns=self._turns,
+            beside=self._beside,
         )
-        self._methods = {
-            **dict.fromkeys(_OPEN, "GET"),
-            **dict.fromkeys(_POST, "POST"),
-            **kserve_api.methods(settings.name),
+        acts: dict[str, Act] = {
+            "score": self._score_one,
+            "score_batch": self._score_batch,
+            "label": self._take_label,
+            "decision": self._find_decision,
+            "health": self._health,
+            "ready": self._ready,
+            "metrics": self._metrics,
+            "openapi": self._document,
+            **kserve.acts(),
         }
-        # Readiness tells a stranger nothing that KServe's probes do not.
-        self._open = _OPEN | {f"/v2/models/{settings.name}/ready"}
-        self._openapi = orjson.dumps(document(settings.name, settings.max_batch))
+        routes = routes_of(settings.name, settings.max_batch)
+        found = [Endpoint(route, acts[route.operation]) for route in routes]
+        self._endpoints = {one.route.path: one for one in found if ID not in one.route.path}
+        self._prefixes = {one.route.path.removesuffix(ID): one for one in found if ID in one.route.path}
+        self._openapi = orjson.dumps(document(routes))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or the server's start and end."""
@@ -112,51 +127,39 @@ class App:
 
     async def _answer(self, scope: Scope, receive: Receive, path: str) -> tuple[str, Headers, bytes]:
         """Find the endpoint; returns its name for the metrics, the headers and the body."""
-        method = scope["method"]
         headers = dict(scope["headers"])
+        found, rest = self._find(path)
         client = ANYONE
-        if path not in self._open and not path.startswith("/v2/health"):
+        if found is None or not found.route.is_open:
             client = self._keys.client_of(headers.get(b"authorization"))
             self._limit.take(client.name)
-        self._check(path, method, headers)
-        _need_scope(client, path, method)
-        if path == "/v1/score":
-            raw = await self._bodies.read(headers, receive, MOST_RECORD)
-            return path, [JSON], await self._score(partial(self._service.read_transaction, raw))
-        if path == "/v1/score/batch":
-            return (
-                path,
-                [JSON],
-                await self._score_batch(await self._bodies.read(headers, receive), client.name),
-            )
-        if path == "/v1/labels":
-            body = await self._bodies.read(headers, receive, MOST_RECORD)
-            return path, [JSON], await self._take_label(body, client.name)
-        if path.startswith(_DECISIONS):
-            transaction_id = path.removeprefix(_DECISIONS)  # decoded by the server
-            found = await self._beside.run(lambda: orjson.dumps(self._service.find(transaction_id)))
-            return "/v1/decisions", [JSON], found
-        if path.startswith(("/v1/models", "/v2")):
-            body = await self._bodies.read(headers, receive) if method == "POST" else b""
-            return "/kserve", *await self._kserve.answer(path, headers, body, client.name)
-        return self._look(path)
+        if found is None:
+            raise self._no_such_path(path)
+        route = found.route
+        _check(route, scope["method"], headers)
+        if route.scope is not None:
+            client.need(route.scope)
+        return route.counted_as or path, *await found.act(Call(headers, receive, client.name, rest))
 
-    def _check(self, path: str, method: str, headers: dict[bytes, bytes]) -> None:
-        """Refuse what no endpoint takes: another path, another method, a WebSocket."""
-        wanted = self._methods.get(path) or ("GET" if path.startswith(_DECISIONS) else None)
-        if wanted is None:
-            shorter = path.rstrip("/")
-            hint = (
-                f"without the slash at its end there is {shorter}"
-                if shorter in self._methods
-                else (f"see /openapi.json; the model is {self._settings.name!r}")
-            )
-            raise Problem(404, f"there is no such path; {hint}")
-        if method != wanted and not (wanted == "GET" and method == "HEAD"):
-            allow = "GET, HEAD" if wanted == "GET" else wanted
-            raise Problem(405, f"use {wanted}", allow=allow)
-        if headers.get(b"upgrade", b"").lower() == b"websocket":
-            raise Problem(400, "there are no WebSockets here; send a plain HTTP request")
+    def _find(self, path: str) -> tuple[Endpoint | None, str]:
+        """Find the endpoint of a path, and the id at the path's end, decoded by the server."""
+        found = self._endpoints.get(path)
+        if found is None:
+            for prefix, one in self._prefixes.items():
+                if path.startswith(prefix):
+                    return one, path.removeprefix(prefix)
+        return found, ""
+
+    def _no_such_path(self, path: str) -> Problem:
+        shorter = path.rstrip("/")
+        hint = f"see /openapi.json; the model is {self._settings.name!r}"
+        if shorter in self._endpoints:
+            hint = f"without the slash at its end there is {shorter}"
+        return Problem(404, f"there is no such path; {hint}")
+
+    async def _score_one(self, call: Call) -> Answered:
+        raw = await self._bodies.read(call.headers, call.receive, MOST_RECORD)
+        return [JSON], await self._score(partial(self._service.read_transaction, raw))
 
     async def _score(self, read: Callable[[], Transaction], *, is_of_batch: bool = False) -> bytes:
         """Read and answer one transaction; for Kafka, where the store does not answer, nobody else waits."""
@@ -167,24 +170,32 @@ class App:
         record = read()
         return self._service.score(record), record
 
-    def _look(self, path: str) -> tuple[str, Headers, bytes]:
-        if path == "/health":
-            return path, [JSON], b'{"status":"alive"}'
-        if path == "/ready":
-            self._service.see_that_it_takes_requests()
-            self._service.see_that_all_threads_live()
-            problem = self._service.states.problem
-            found = {"status": "degraded", "detail": problem} if problem else {"status": "ready"}
-            return path, [JSON], orjson.dumps(found)
-        if path == "/metrics":
-            return path, [(b"content-type", CONTENT_TYPE_LATEST.encode())], generate_latest()
-        return path, [JSON], self._openapi
+    async def _find_decision(self, call: Call) -> Answered:
+        find = partial(self._service.find, call.rest)
+        return [JSON], await self._beside.run(lambda: orjson.dumps(find()))
 
-    async def _score_batch(self, raw: bytes, client: str) -> bytes:
+    async def _health(self, _call: Call) -> Answered:
+        return [JSON], b'{"status":"alive"}'
+
+    async def _ready(self, _call: Call) -> Answered:
+        self._service.see_that_it_takes_requests()
+        self._service.see_that_all_threads_live()
+        problem = self._service.states.problem
+        found = {"status": "degraded", "detail": problem} if problem else {"status": "ready"}
+        return [JSON], orjson.dumps(found)
+
+    async def _metrics(self, _call: Call) -> Answered:
+        return [(b"content-type", CONTENT_TYPE_LATEST.encode())], generate_latest()
+
+    async def _document(self, _call: Call) -> Answered:
+        return [JSON], self._openapi
+
+    async def _score_batch(self, call: Call) -> Answered:
         """Score one after another; each has its own answer or problem, in the order of the request."""
+        raw = await self._bodies.read(call.headers, call.receive)
         found: list[bytes] = []
         wrong = 0
-        async with self._batches.read(raw, client, partial(items_of, "transactions")) as (items, _):
+        async with self._batches.read(raw, call.client, partial(items_of, "transactions")) as (items, _):
             for item in items:
                 try:
                     read = partial(read_item, self._service.read_transaction, item)
@@ -193,22 +204,23 @@ class App:
                     is_wrong = problem.status in {400, 413, 422}
                     wrong += is_wrong
                     found.append(_WRONG if is_wrong and wrong > DETAILED else problem.body())
-        return b'{"answers":[' + b",".join(found) + b"]}"
+        return [JSON], b'{"answers":[' + b",".join(found) + b"]}"
 
-    async def _take_label(self, raw: bytes, client: str) -> bytes:
+    async def _take_label(self, call: Call) -> Answered:
+        raw = await self._bodies.read(call.headers, call.receive, MOST_RECORD)
         request = bodies.parse(LabelRequest, raw)
         labels, wait_s = self._service.labels, self._settings.delta_timeout_s
         try:
-            status = await self._beside.run(partial(labels.take, request, client))
+            status = await self._beside.run(partial(labels.take, request, call.client))
             if status is None:
                 async with asyncio.timeout(wait_s if self._settings.delta else None):
-                    status = await self._unknown.run(partial(labels.take_unknown, request, client))
+                    status = await self._unknown.run(partial(labels.take_unknown, request, call.client))
         except Unavailable as error:
             raise Problem(503, str(error), (), 2) from error
         except TimeoutError as error:
             words = "send the label again, or user_id, merchant_id and event_time of the transaction with it"
             raise Problem(503, f"the tables did not answer in {wait_s:g} s: {words}", (), 2) from error
-        return orjson.dumps({"transaction_id": request.transaction_id, "status": status})
+        return [JSON], orjson.dumps({"transaction_id": request.transaction_id, "status": status})
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
@@ -222,17 +234,10 @@ class App:
                 return
 
 
-def _need_scope(client: Client, path: str, method: str) -> None:
-    """Refuse what the caller's key may not be used for; the rest tells of the model alone.
-
-    Raises
-    ------
-    Problem
-        403.
-    """
-    if path == "/v1/labels":
-        client.need(KeyScope.LABEL)
-    elif path.startswith("/v1/decisions/"):
-        client.need(KeyScope.READ)
-    elif path.startswith("/v1/score") or method == "POST":
-        client.need(KeyScope.SCORE)
+def _check(route: Route, method: str, headers: dict[bytes, bytes]) -> None:
+    """Refuse what the endpoint does not take: another method, a WebSocket."""
+    if method != route.method and not (route.method == "GET" and method == "HEAD"):
+        allow = "GET, HEAD" if route.method == "GET" else route.method
+        raise Problem(405, f"use {route.method}", allow=allow)
+    if headers.get(b"upgrade", b"").lower() == b"websocket":
+        raise Problem(400, "there are no WebSockets here; send a plain HTTP request")

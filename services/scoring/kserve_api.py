@@ -15,23 +15,13 @@ from fraud import __version__
 from fraud.contracts import Transaction
 from fraud.http.problems import Problem
 from services.scoring.batches import Batches, items_of, read_item
+from services.scoring.bodies import Bodies
+from services.scoring.calls import JSON, Act, Answered, Call
 from services.scoring.service import Service
 from services.scoring.tensors import JSON_LENGTH, describe, read_infer, write_infer
 from services.scoring.turns import Turns
 
-JSON: Final = (b"content-type", b"application/json")
 BINARY: Final = (b"content-type", b"application/octet-stream")
-Headers = list[tuple[bytes, bytes]]
-
-
-def methods(name: str) -> dict[str, str]:
-    """Name the paths of both protocols and their methods."""
-    looks = ("/v1/models", f"/v1/models/{name}", "/v2", "/v2/health/live", "/v2/health/ready")
-    return {
-        **dict.fromkeys((*looks, f"/v2/models/{name}", f"/v2/models/{name}/ready"), "GET"),
-        f"/v1/models/{name}:predict": "POST",
-        f"/v2/models/{name}/infer": "POST",
-    }
 
 
 class Endpoints:
@@ -43,8 +33,8 @@ class Endpoints:
         Does what is asked.
     score
         Answers one transaction.
-    batches
-        Reads requests.
+    bodies, batches
+        Read requests.
     turns
         In which transactions are parsed.
     beside
@@ -55,54 +45,65 @@ class Endpoints:
         self,
         service: Service,
         score: Callable[[Callable[[], Transaction]], Awaitable[bytes]],
+        *,
+        bodies: Bodies,
         batches: Batches,
         turns: Turns,
         beside: Turns,
     ) -> None:
-        self._service, self._batches = service, batches
+        self._service, self._bodies, self._batches = service, bodies, batches
         self._answer, self._turns, self._beside = score, turns, beside
         self._name = service.settings.name
 
-    async def answer(
-        self, path: str, headers: dict[bytes, bytes], body: bytes, client: str
-    ) -> tuple[Headers, bytes]:
-        """Answer a request to one of :func:`methods`.
+    def acts(self) -> dict[str, Act]:
+        """Name what answers, by the operations of ``services.scoring.routes``."""
+        return {
+            "predict": self._predict,
+            "infer": self._infer,
+            "v1_models": self._models,
+            "v1_model": self._is_whole,
+            "v2_model_ready": self._is_whole,
+            "v2_model": self._tensors,
+            "v2": self._server,
+            "v2_live": self._live,
+            "v2_ready": self._ready,
+        }
 
-        Raises
-        ------
-        Problem
-            In words; of several transactions, the first problem.
-        """
-        read = self._service.read_transaction
-        if path.endswith(":predict"):
-            async with self._batches.read(body, client, partial(items_of, "instances")) as (items, _):
-                answers = await self._score(
-                    [partial(read_item, read, item, f"{at}.") for at, item in enumerate(items)]
-                )
-            return [JSON], b'{"predictions":[' + b",".join(answers) + b"]}"
-        if path.endswith("/infer"):
-            find = partial(read_infer, headers.get(JSON_LENGTH))
-            async with self._batches.read(body, client, find) as (texts, wanted):
-                answers = await self._score([partial(read, text, f"{at}.") for at, text in enumerate(texts)])
-            written, length = write_infer(self._name, wanted, answers)
-            return ([JSON] if length is None else [BINARY, (JSON_LENGTH, str(length).encode())]), written
-        return [JSON], await self._look(path)
+    async def _predict(self, call: Call) -> Answered:
+        body, read = await self._bodies.read(call.headers, call.receive), self._service.read_transaction
+        async with self._batches.read(body, call.client, partial(items_of, "instances")) as (items, _):
+            answers = await self._score(
+                [partial(read_item, read, item, f"{at}.") for at, item in enumerate(items)]
+            )
+        return [JSON], b'{"predictions":[' + b",".join(answers) + b"]}"
 
-    async def _look(self, path: str) -> bytes:
-        name = self._name
-        if path in {f"/v1/models/{name}", f"/v2/models/{name}/ready"}:
-            return await self._beside.run(self._whole)
-        if path == "/v2/health/ready":
-            self._service.see_that_it_takes_requests()
-            return b'{"ready":true}'
-        if path == "/v2/health/live":
-            return b'{"live":true}'
-        if path == "/v2":
-            content = {"name": "fraud-scoring", "version": __version__, "extensions": ["binary_tensor_data"]}
-            return orjson.dumps(content)
-        if path == "/v1/models":
-            return orjson.dumps({"models": [name]})
-        return orjson.dumps(describe(name))
+    async def _infer(self, call: Call) -> Answered:
+        body, read = await self._bodies.read(call.headers, call.receive), self._service.read_transaction
+        find = partial(read_infer, call.headers.get(JSON_LENGTH))
+        async with self._batches.read(body, call.client, find) as (texts, wanted):
+            answers = await self._score([partial(read, text, f"{at}.") for at, text in enumerate(texts)])
+        written, length = write_infer(self._name, wanted, answers)
+        return ([JSON] if length is None else [BINARY, (JSON_LENGTH, str(length).encode())]), written
+
+    async def _models(self, _call: Call) -> Answered:
+        return [JSON], orjson.dumps({"models": [self._name]})
+
+    async def _is_whole(self, _call: Call) -> Answered:
+        return [JSON], await self._beside.run(self._whole)
+
+    async def _tensors(self, _call: Call) -> Answered:
+        return [JSON], orjson.dumps(describe(self._name))
+
+    async def _server(self, _call: Call) -> Answered:
+        content = {"name": "fraud-scoring", "version": __version__, "extensions": ["binary_tensor_data"]}
+        return [JSON], orjson.dumps(content)
+
+    async def _live(self, _call: Call) -> Answered:
+        return [JSON], b'{"live":true}'
+
+    async def _ready(self, _call: Call) -> Answered:
+        self._service.see_that_it_takes_requests()
+        return [JSON], b'{"ready":true}'
 
     def _whole(self) -> bytes:
         if not self._service.is_whole():

@@ -1,0 +1,210 @@
+"""The endpoints, one declaration each: requests are found by them, and the OpenAPI document is made of them.
+
+To add one: a :class:`Route` here, and a function of its name in ``services/scoring/app.py``.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, Field, create_model
+
+from fraud.contracts import Contracts, Transaction, contracts_of
+from fraud.http.access import KeyScope
+from fraud.schema.reading import default_schema
+from services.scoring import examples
+from services.scoring.answers import Accepted, Answer, Answers, InferAnswer, Predictions
+from services.scoring.labels import LabelRequest
+
+ID: Final = "{transaction_id}"
+"""In a path: the rest of it is the id of a transaction."""
+_WHOLE: Final = "Whether answers are whole: the model is loaded and the store answers"
+_AWAY: Final = (503,)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A body: its model and an example."""
+
+    model: type[BaseModel]
+    example: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One endpoint."""
+
+    operation: str
+    """Its name."""
+    method: Literal["GET", "POST"]
+    path: str
+    summary: str
+    scope: KeyScope | None = None
+    """What the caller's key must be for."""
+    is_open: bool = False
+    """Whether it needs no key: probes, scrapes and the contract."""
+    request: Sample | None = None
+    answer: Sample | None = None
+    """None: the document does not say what it holds."""
+    problems: tuple[int, ...] = ()
+    """Statuses beside those of keys, bodies and limits."""
+    counted_as: str = ""
+    """Its name in the metrics; empty: its path."""
+
+
+def routes_of(
+    name: str = "fraud",
+    most: int = 500,
+    contracts: Contracts | None = None,
+) -> tuple[Route, ...]:
+    """Declare the endpoints.
+
+    Parameters
+    ----------
+    name
+        Of the model in KServe's paths.
+    most
+        Transactions of one batch.
+    contracts
+        Models of the deployment's records; default: of the packaged schema.
+    """
+    contracts = contracts or contracts_of(default_schema())
+    transaction = contracts.request
+    one = Sample(transaction, examples.TRANSACTION)
+    answers = Sample(Answers, {"answers": [examples.ANSWER]})
+    return (
+        _post("score", "/v1/score", "Decide one transaction", one, Sample(Answer, examples.ANSWER)),
+        _post(
+            "score_batch",
+            "/v1/score/batch",
+            "Decide many, one after another",
+            _many("TransactionBatch", "transactions", transaction, most),
+            answers,
+        ),
+        _post(
+            "label",
+            "/v1/labels",
+            "Take the verdict on a transaction; with its user_id, merchant_id and event_time also where the "
+            "service does not know it",
+            Sample(LabelRequest, examples.LABEL_WITH_KEYS),
+            Sample(Accepted, examples.ACCEPTED),
+            scope=KeyScope.LABEL,
+        ),
+        Route(
+            "decision",
+            "GET",
+            f"/v1/decisions/{ID}",
+            "What was answered, with the features that it was made of",
+            scope=KeyScope.READ,
+            answer=Sample(contracts.scored, examples.DECISION),
+            problems=(404, 503),
+            counted_as="/v1/decisions",
+        ),
+        *_kserve(name, most, transaction),
+        _get("health", "/health", "Whether the process lives", is_open=True),
+        _get(
+            "ready",
+            "/ready",
+            "Whether it takes requests; it decides also while the model, the store or Kafka is away",
+            problems=_AWAY,
+            is_open=True,
+        ),
+        _get("metrics", "/metrics", "Metrics for Prometheus", is_open=True),
+        _get("openapi", "/openapi.json", "This document", is_open=True),
+    )
+
+
+def _kserve(name: str, most: int, transaction: type[Transaction]) -> tuple[Route, ...]:
+    """Declare KServe's protocols, in which raw transactions are the model's inputs."""
+    return (
+        _post(
+            "predict",
+            f"/v1/models/{name}:predict",
+            "Decide many, KServe v1",
+            _many("Instances", "instances", transaction, most),
+            Sample(Predictions, {"predictions": [examples.ANSWER]}),
+            counted_as="/kserve",
+        ),
+        _post(
+            "infer",
+            f"/v2/models/{name}/infer",
+            "Decide many, KServe v2; the tensor holds transactions as JSON, and may be binary",
+            Sample(_infer_request(most), examples.INFER),
+            Sample(InferAnswer, examples.inferred(name)),
+            counted_as="/kserve",
+        ),
+        _look("v1_models", "/v1/models", "The names of the models"),
+        _look("v1_model", f"/v1/models/{name}", _WHOLE, problems=_AWAY),
+        # KServe's probe; a stranger learns no more from it than from /ready.
+        _look("v2_model_ready", f"/v2/models/{name}/ready", _WHOLE, problems=_AWAY, is_open=True),
+        _look("v2_model", f"/v2/models/{name}", "Names, types and shapes of the tensors"),
+        _look("v2", "/v2", "Name, version and extensions of the server"),
+        _look("v2_live", "/v2/health/live", "As /health, in KServe's words", is_open=True),
+        _look("v2_ready", "/v2/health/ready", "As /ready, in KServe's words", problems=_AWAY, is_open=True),
+    )
+
+
+def _post(
+    operation: str,
+    path: str,
+    summary: str,
+    request: Sample,
+    answer: Sample,
+    *,
+    scope: KeyScope = KeyScope.SCORE,
+    counted_as: str = "",
+) -> Route:
+    return Route(
+        operation,
+        "POST",
+        path,
+        summary,
+        scope=scope,
+        request=request,
+        answer=answer,
+        problems=(404, 409, 503),
+        counted_as=counted_as,
+    )
+
+
+def _get(
+    operation: str,
+    path: str,
+    summary: str,
+    *,
+    problems: tuple[int, ...] = (),
+    is_open: bool = False,
+    counted_as: str = "",
+) -> Route:
+    return Route(operation, "GET", path, summary, is_open=is_open, problems=problems, counted_as=counted_as)
+
+
+def _look(
+    operation: str, path: str, summary: str, *, problems: tuple[int, ...] = (), is_open: bool = False
+) -> Route:
+    return _get(operation, path, summary, problems=problems, is_open=is_open, counted_as="/kserve")
+
+
+def _many(model: str, name: str, transaction: type[Transaction], most: int) -> Sample:
+    """Make the body that holds a list of transactions under a name."""
+    some: Any = Annotated[list[transaction], Field(min_length=1, max_length=most)]  # type: ignore[valid-type]
+    return Sample(_model(model, {name: some}), {name: [examples.TRANSACTION]})
+
+
+def _infer_request(most: int) -> type[BaseModel]:
+    tensor: Any = _model(
+        "Tensor",
+        {
+            "name": Literal["transactions"],
+            "datatype": Literal["BYTES"],
+            "shape": Annotated[list[int], Field(min_length=1, max_length=1)],
+            "data": Annotated[list[str], Field(min_length=1, max_length=most)],
+        },
+    )
+    return _model("InferRequest", {"inputs": Annotated[list[tensor], Field(min_length=1, max_length=1)]})
+
+
+def _model(name: str, fields: dict[str, Any]) -> type[BaseModel]:
+    """Make a model whose fields are all needed."""
+    made: Any = {field: (kind, ...) for field, kind in fields.items()}
+    found: type[BaseModel] = create_model(name, **made)
+    return found
