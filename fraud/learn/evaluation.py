@@ -6,7 +6,6 @@ from datetime import datetime
 from pathlib import Path
 
 from fraud.errors import BadInput
-from fraud.learn.evaluation_settings import EvaluateSettings
 from fraud.learn.examples import (
     NEVER,
     Examples,
@@ -18,6 +17,7 @@ from fraud.learn.examples import (
 )
 from fraud.learn.measure import Metrics, measure
 from fraud.learn.report import REPORT_FILE, Evaluation, write_report
+from fraud.learn.settings import EvaluateSettings
 from fraud.learn.tables import read_tables
 from fraud.learn.thresholds import costs_of
 from fraud.model.card import ScoringModel

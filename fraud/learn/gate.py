@@ -11,9 +11,9 @@ from typing import Final
 import numpy as np
 
 from fraud.learn.baselines import Rules
-from fraud.learn.evaluation_settings import GateSettings
 from fraud.learn.examples import Examples
 from fraud.learn.segments import by_segment, calibration_error
+from fraud.learn.settings import GateSettings
 from fraud.model.card import Floats, ScoringModel
 from fraud.watch.bootstrap import NAMES, Scored, resample
 

@@ -6,7 +6,7 @@ import sys
 from fraud.errors import FraudError
 from fraud.runtime.telemetry import configure_logging
 from fraud.settings.stream import GuardSettings, LogSettings
-from jobs.backfill.backfill import run
+from jobs.backfill.run import run
 from jobs.backfill.settings import BackfillSettings
 
 log = logging.getLogger("jobs.backfill")

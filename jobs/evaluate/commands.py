@@ -31,7 +31,7 @@ def evaluate(  # noqa: PLR0917  (typer passes by name)
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
 
     from fraud.learn.evaluation import evaluate as run  # noqa: PLC0415
-    from fraud.learn.evaluation_settings import EvaluateSettings  # noqa: PLC0415
+    from fraud.learn.settings import EvaluateSettings  # noqa: PLC0415
     from fraud.learn.show import comparison_table  # noqa: PLC0415
     from fraud.settings.base import given, parse_time  # noqa: PLC0415
     from fraud.tables import parse_columns, parse_reading  # noqa: PLC0415
@@ -95,7 +95,7 @@ def rollback(
 def _registry(mlflow_uri: str | None, model_name: str | None) -> Any:
     from contextlib import contextmanager  # noqa: PLC0415
 
-    from fraud.learn.evaluation_settings import EvaluateSettings  # noqa: PLC0415
+    from fraud.learn.settings import EvaluateSettings  # noqa: PLC0415
     from fraud.model.registry import ModelVersions, open_registry  # noqa: PLC0415
     from fraud.settings.base import given  # noqa: PLC0415
 

@@ -6,7 +6,7 @@ import sys
 
 from fraud.errors import FraudError
 from fraud.learn.evaluation import evaluate
-from fraud.learn.evaluation_settings import EvaluateSettings
+from fraud.learn.settings import EvaluateSettings
 
 _log = logging.getLogger("jobs.evaluate")
 

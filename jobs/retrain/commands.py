@@ -28,8 +28,7 @@ def retrain(  # noqa: PLR0917  (typer passes by name)
     from FRAUD_TRAIN_*, of the gate from FRAUD_GATE_*, of the rollout from FRAUD_ROLLOUT_*, of the rest from
     FRAUD_RETRAIN_*. Exit code of the rollout: 0 it is the champion, 3 the gate refused it, 1 taken back.
     """
-    from fraud.learn.evaluation_settings import GateSettings  # noqa: PLC0415
-    from fraud.learn.settings import TrainSettings  # noqa: PLC0415
+    from fraud.learn.settings import GateSettings, TrainSettings  # noqa: PLC0415
     from fraud.rollout.pipeline import EXIT  # noqa: PLC0415
     from fraud.rollout.settings import RolloutSettings  # noqa: PLC0415
     from fraud.settings.base import given  # noqa: PLC0415  (`--help` must not wait for libraries)

@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fraud.errors import BadInput
-from fraud.learn.evaluation_settings import GateSettings
-from fraud.learn.settings import TrainSettings
+from fraud.learn.settings import GateSettings, TrainSettings
 from fraud.rollout.settings import RolloutSettings
 from jobs.retrain.records import Records
 from jobs.retrain.settings import Interval, RetrainSettings

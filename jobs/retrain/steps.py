@@ -9,13 +9,12 @@ import xxhash
 
 from fraud.errors import BadInput
 from fraud.features import FEATURES_VERSION
-from fraud.learn.evaluation_settings import GateSettings
 from fraud.learn.examples import Split, build_examples, split_by_time, to_micros
 from fraud.learn.gate import judge
 from fraud.learn.measure import measure
 from fraud.learn.profile import make_profile, write_profile
 from fraud.learn.report import Evaluation, write_report
-from fraud.learn.settings import TrainSettings
+from fraud.learn.settings import GateSettings, TrainSettings
 from fraud.learn.tables import known_at, read_raw, read_tables
 from fraud.learn.thresholds import costs_of
 from fraud.learn.training import EXAMPLE_ROWS, compare, describe, fit, flat

@@ -18,7 +18,7 @@ from fraud.http import server as _server  # noqa: F401  registers
 from fraud.model import metrics as _model  # noqa: F401  registers
 from fraud.runtime import threads as _threads  # noqa: F401
 from fraud.tools.dashboards.boards import BOARDS
-from fraud.tools.dashboards.main import FOLDER, render
+from fraud.tools.dashboards.run import FOLDER, render
 from jobs.drift import report as drift
 from jobs.drift.judge import Day
 from jobs.parity import report as parity

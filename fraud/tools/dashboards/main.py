@@ -1,26 +1,11 @@
-"""Writes the dashboards into charts/monitoring: ``python -m fraud.tools.dashboards.main``."""
+"""Entry of the dashboards: ``python -m fraud.tools.dashboards.main``."""
 
-from pathlib import Path
-from typing import Final
-
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
-
-from fraud.tools.dashboards.boards import BOARDS
-from fraud.tools.dashboards.panels import build
-
-FOLDER: Final = Path(__file__).parents[3] / "charts" / "monitoring" / "dashboards"
-
-
-def render() -> dict[str, str]:
-    """Render every dashboard; file's name: JSON."""
-    encoder = JSONEncoder(sort_keys=True, indent=1)
-    return {f"{board.uid}.json": encoder.encode(build(board)) + "\n" for board in BOARDS}
+from fraud.tools.dashboards.run import run
 
 
 def main() -> None:
-    """Write them."""
-    for name, text in render().items():
-        (FOLDER / name).write_text(text)
+    """Write them into charts/monitoring."""
+    run()
 
 
 if __name__ == "__main__":

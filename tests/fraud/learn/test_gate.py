@@ -14,9 +14,9 @@ from fraud.contracts import Thresholds
 from fraud.errors import BadInput, BadModel
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.learn.calibrate import fit_sigmoid
-from fraud.learn.evaluation_settings import GateSettings
 from fraud.learn.examples import Examples
 from fraud.learn.gate import judge
+from fraud.learn.settings import GateSettings
 from fraud.model.card import ModelCard, Reference, ScoringModel, Sigmoid
 from fraud.model.publish import Report, publish
 from fraud.model.registry import ModelVersions, open_registry

@@ -10,9 +10,8 @@ import pytest
 
 from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
-from fraud.learn.evaluation_settings import EvaluateSettings
 from fraud.learn.examples import NEVER, build_examples, divide
-from fraud.learn.settings import SourceSettings, TrainSettings
+from fraud.learn.settings import EvaluateSettings, SourceSettings, TrainSettings
 from fraud.learn.tables import read_tables
 from fraud.tables import Reading
 

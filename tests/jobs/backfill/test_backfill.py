@@ -17,7 +17,7 @@ from fraud.store.value import version_of
 from fraud.synthetic import files
 from fraud.synthetic.generate import DataSet, generate
 from fraud.synthetic.settings import GeneratorSettings
-from jobs.backfill.backfill import backfill, run
+from jobs.backfill.run import backfill, run
 from jobs.backfill.settings import BackfillSettings
 from jobs.stream.settings import StreamSettings
 

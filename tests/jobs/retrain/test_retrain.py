@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 from fraud.cli import app
 from fraud.errors import BadInput
 from fraud.learn.evaluation import evaluate
-from fraud.learn.evaluation_settings import EvaluateSettings, GateSettings
-from fraud.learn.settings import TrainSettings
+from fraud.learn.settings import EvaluateSettings, GateSettings, TrainSettings
 from fraud.model.aliases import TRAINED_UNTIL
 from fraud.rollout.settings import RolloutSettings
 from fraud.synthetic import files
