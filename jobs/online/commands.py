@@ -20,7 +20,7 @@ def online(
     """
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
 
-    from fraud.learn.evaluation_settings import GateSettings  # noqa: PLC0415
+    from fraud.learn.settings import GateSettings  # noqa: PLC0415
     from fraud.settings.base import given  # noqa: PLC0415
     from jobs.online.pipeline import learn  # noqa: PLC0415
     from jobs.online.settings import OnlineSettings  # noqa: PLC0415

@@ -5,25 +5,17 @@ that is killed takes the same ones again, and none twice.
 """
 
 import json
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from confluent_kafka import (
-    TIMESTAMP_LOG_APPEND_TIME,
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
 
 from fraud.contracts import LABELS, Label, check_future, contracts_of
 from fraud.contracts.wire import parse_record
 from fraud.errors import BadRecord, Unavailable
+from fraud.kafka.reader import Message, Reader, append_time_of
 from fraud.schema.reading import default_schema
 from fraud.tables import TIME
 from jobs.online.settings import OnlineSettings
@@ -41,8 +33,6 @@ SCHEMA: Final = pa.schema(
     ]
 )
 _OFFSETS: Final = b"offsets"
-_POLL_S: Final = 0.5
-_MOST: Final = 5_000
 
 
 def take_labels(settings: OnlineSettings) -> tuple[pa.Table, int]:
@@ -63,26 +53,13 @@ def take_labels(settings: OnlineSettings) -> tuple[pa.Table, int]:
     path = settings.work / VERDICTS_FILE
     before = _read(path) if path.exists() else SCHEMA.empty_table()
     offsets = _offsets_of(before)
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.kafka_bootstrap,
-            "group.id": "fraud-online",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "log_level": 0,
-            **settings.kafka_options,
-            "isolation.level": "read_committed",
-        }
-    )
     try:
-        found = _read_to_end(consumer, offsets, settings)
-    except KafkaException as error:
+        found = _read_to_end(offsets, settings)
+    except Unavailable as error:
         raise Unavailable(
-            f"the brokers at {settings.kafka_bootstrap} failed: {error.args[0].str()}; "
-            "start them (`fraud up`), or give --kafka-bootstrap '' for the tables' labels alone"
+            f"{error}; start the brokers (`fraud up`), or give --kafka-bootstrap '' for the tables' labels "
+            "alone"
         ) from error
-    finally:
-        consumer.close()
     rows = {
         name: [getattr(label, name) for label, _ in found] for name in SCHEMA.names if name != "received_at"
     }
@@ -94,58 +71,34 @@ def take_labels(settings: OnlineSettings) -> tuple[pa.Table, int]:
     return after, len(found)
 
 
-def _read_to_end(consumer: Consumer, offsets: dict[str, int], settings: OnlineSettings) -> list[Arrived]:
-    """Read each partition at least up to where it ended at the start, and move the offsets along.
-
-    A partition may end before: by records that a producer has not committed, or by a transaction's mark.
-    """
+def _read_to_end(offsets: dict[str, int], settings: OnlineSettings) -> list[Arrived]:
+    """Read each partition up to where it ended at the start, and move the offsets along."""
     patience_s = settings.patience_s
-    give_up = time.monotonic() + patience_s
-    topic = consumer.list_topics(LABELS, timeout=patience_s).topics[LABELS]
-    ends: dict[int, int] = {}
-    for partition in topic.partitions:
-        low, high = consumer.get_watermark_offsets(TopicPartition(LABELS, partition), timeout=patience_s)
-        start = max(offsets.get(str(partition), 0), low)
-        offsets[str(partition)] = start
-        if start < high:
-            ends[partition] = high
-    consumer.assign([TopicPartition(LABELS, partition, offsets[str(partition)]) for partition in ends])
-    found: list[Arrived] = []
-    while any(offsets[str(partition)] < end for partition, end in ends.items()):
-        if time.monotonic() > give_up:
-            raise Unavailable(f"topic {LABELS} could not be read to its end within {patience_s:g} s")
-        for message in consumer.consume(_MOST, _POLL_S):
-            partition, offset = message.partition() or 0, message.offset() or 0
-            if _is_end(message):
-                offsets[str(partition)] = offset
-                ends.pop(partition, None)
-            else:
-                found += _label_of(message, settings.most_ahead_s)
-                offsets[str(partition)] = offset + 1
+    with Reader(
+        settings.kafka_bootstrap, settings.kafka_options, name="fraud-online", patience_s=patience_s
+    ) as reader:
+        bounds = reader.bounds(LABELS)
+        starts = {at: max(offsets.get(str(at.partition), 0), bounds[at].first) for at in bounds}
+        offsets.update({str(at.partition): start for at, start in starts.items()})
+        ends = {at: bounds[at].end for at, start in starts.items() if start < bounds[at].end}
+        reader.begin({at: starts[at] for at in ends})
+        found = [
+            one
+            for message in reader.read_to(ends, patience_s)
+            for one in _label_of(message, settings.most_ahead_s)
+        ]
+        offsets.update({str(at.partition): offset for at, offset in reader.next.items()})
     return found
 
 
-def _is_end(message: Message) -> bool:
-    error = message.error()
-    return error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001  its public name
-
-
 def _label_of(message: Message, most_ahead_s: float) -> list[Arrived]:
-    if message.error():
-        raise KafkaException(message.error())
     try:
-        label, arrival = parse_record(_LABEL, message.value()), _arrival_of(message)
+        label = parse_record(_LABEL, message.value())
+        arrival = append_time_of(message) or datetime.now(UTC)
         check_future(label, arrival, most_ahead_s)
     except BadRecord:
         return []
     return [(label, arrival)]
-
-
-def _arrival_of(message: Message) -> datetime:
-    """Tell the broker's append time; where it gives none, this moment."""
-    kind, time_ms = message.timestamp()
-    now = datetime.now(UTC)
-    return datetime.fromtimestamp(time_ms / 1000.0, UTC) if kind == TIMESTAMP_LOG_APPEND_TIME else now
 
 
 def _read(path: Path) -> pa.Table:

@@ -18,12 +18,12 @@ import xxhash
 from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.learn.calibrate import calibrate
-from fraud.learn.evaluation_settings import GateSettings
 from fraud.learn.examples import Bools, Examples, build_examples, forward_folds, in_words
 from fraud.learn.fit import margins
 from fraud.learn.gate import Verdict, judge
 from fraud.learn.measure import measure
 from fraud.learn.report import Evaluation, write_report
+from fraud.learn.settings import GateSettings
 from fraud.learn.tables import read_tables
 from fraud.learn.thresholds import choose_thresholds, costs_of
 from fraud.learn.training import EXAMPLE_ROWS, describe_distribution

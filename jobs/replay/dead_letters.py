@@ -6,15 +6,14 @@ stream takes it like any other.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
-
-from confluent_kafka import KafkaException, Producer
+from typing import Final
 
 from fraud.contracts import MOST_AHEAD_S, TOO_LARGE, check_future, contracts_of, parse_input
 from fraud.errors import BadConfig, BadRecord, Unavailable
+from fraud.kafka.producer import Producer, ProducerSettings, Record, open_producer
 from fraud.log.arrival import COLUMNS
 from fraud.log.tables import NO_OPTIONS, Options, Table, open_table, slices_of
 from fraud.schema.reading import default_schema
@@ -111,18 +110,19 @@ def resend(
     ledger = Ledger(delta, options)
     table = open_table(delta, "dead_letters", options)
     account = Account()
-    send = None if is_dry_run else _sender(kafka)
+    producer = None if is_dry_run else _open(kafka)
     for letters in _chosen(table, choice, ledger, account):
-        if send is not None:
+        if producer is not None:
             origins = [letter.origin for letter in letters]
             ledger.write(origins, SENDING)
-            delivered, failure = send(letters)
-            ledger.write(delivered, SENT)
-            if failure:
-                missing = len(letters) - len(delivered)
+            delivery = producer.deliver(map(_record, letters))
+            ledger.write(
+                [one for one, is_taken in zip(origins, delivery.taken, strict=True) if is_taken], SENT
+            )
+            if not delivery.is_whole:
                 raise Unavailable(
-                    f"{missing} of {len(letters)} letters were not confirmed by the broker ({failure}); "
-                    "--unconfirmed sends them again"
+                    f"{delivery.missing} of {len(letters)} letters were not confirmed by the broker "
+                    f"({delivery.reason}); --unconfirmed sends them again"
                 )
         account.sent.update(letter.reason for letter in letters)
     return account
@@ -167,48 +167,15 @@ def _why_not(letter: _Letter, choice: Choice, ledger: Ledger, account: Account) 
     return None
 
 
-def _sender(options: Mapping[str, str]) -> Callable[[Sequence[_Letter]], tuple[list[Origin], str]]:
-    """Make a function that sends letters and returns which ones the brokers have, and what went wrong."""
-    try:
-        producer = Producer({"acks": "all", "enable.idempotence": True, "log_level": 0, **options})
-        producer.list_topics(timeout=10.0)
-    except KafkaException as error:
-        words = error.args[0].str()
-        if "bootstrap.servers" in options and "onfigur" not in words:
-            raise Unavailable(
-                f"no Kafka broker answers at {options['bootstrap.servers']}: {words}"
-            ) from error
-        raise BadConfig(f"the producer's options are wrong: {words}") from error
-
-    def send(letters: Sequence[_Letter]) -> tuple[list[Origin], str]:
-        delivered: list[Origin] = []
-        failures: list[str] = []
-
-        def note(origin: Origin) -> Callable[[Any, Any], None]:
-            def on_delivery(error: Any, _message: Any) -> None:
-                if error is None:
-                    delivered.append(origin)
-                else:
-                    failures.append(str(error))
-
-            return on_delivery
-
-        for letter in letters:
-            header = [("resent-from", "/".join(map(str, letter.origin)).encode())]
-            _produce(producer, letter, header, note(letter.origin))
-        left = producer.flush(FLUSH_S)
-        return delivered, failures[0] if failures else "time is over" if left else ""
-
-    return send
+def _open(options: Mapping[str, str]) -> Producer:
+    """Open a producer whose brokers answer."""
+    given = dict(options)
+    bootstrap = given.pop("bootstrap.servers", "")
+    if not bootstrap:
+        raise BadConfig("the producer's options name no bootstrap.servers")
+    return open_producer(ProducerSettings(bootstrap=bootstrap, delivery_timeout_s=FLUSH_S, options=given))
 
 
-def _produce(producer: Any, letter: _Letter, header: list[tuple[str, bytes]], on_delivery: Any) -> None:
-    while True:
-        try:
-            producer.produce(
-                letter.origin.topic, letter.raw, letter.key, headers=header, on_delivery=on_delivery
-            )
-        except BufferError:  # the local queue is full: let it drain
-            producer.poll(0.1)
-        else:
-            return
+def _record(letter: _Letter) -> Record:
+    origin = "/".join(map(str, letter.origin)).encode()
+    return Record(letter.origin.topic, letter.key, letter.raw, (("resent-from", origin),))

@@ -6,10 +6,8 @@ Asks the brokers for their cluster's id, and keeps it beside the checkpoint in t
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
-from fraud.errors import BadState, Unavailable
+from fraud.errors import BadState
+from fraud.kafka.cluster import describe
 from fraud.settings.stream import KafkaSettings
 
 _PATIENCE_S: Final = 60.0
@@ -24,11 +22,7 @@ def cluster_of(kafka: KafkaSettings, patience_s: float = _PATIENCE_S) -> str:
     Unavailable
         When they do not answer in time.
     """
-    admin = AdminClient({**kafka.kafka_options, "bootstrap.servers": kafka.kafka_bootstrap})
-    try:
-        return str(admin.list_topics(timeout=patience_s).cluster_id)
-    except KafkaException as error:
-        raise Unavailable(f"the brokers at {kafka.kafka_bootstrap} do not answer: {error}") from error
+    return describe(kafka.kafka_bootstrap, kafka.kafka_options, patience_s).id
 
 
 def check_cluster(checkpoint: Path, found: str, bootstrap: str) -> None:

@@ -5,13 +5,18 @@ import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from fraud.contracts import MOST_AHEAD_S
 from fraud.decide.experiment import Alias, Experiment
+from fraud.kafka.producer import Producer, ProducerSettings
 from fraud.model.client import ModelClient, ModelClientSettings, served_name
 from fraud.store import Epoch, FeatureStore, open_store
 
+PUBLISH_S: Final = 30.0
+"""How long the brokers may take to accept a record, seconds."""
+QUEUE_RECORDS: Final = 500_000
+"""Records that may wait for the brokers: those of a micro-batch."""
 CHALLENGER_S: Final = 1.0
 """How long a micro-batch waits for the challenger at most, seconds."""
 
@@ -26,7 +31,7 @@ class TaskContext:
     store_url: str
     spool: Path
     kafka: tuple[tuple[str, str], ...]
-    """Options of the producer."""
+    """Options of the producer under Kafka's names, with ``bootstrap.servers``."""
     predictor_url: str
     predictor_deadline_s: float
     tasks: int = 1
@@ -58,7 +63,7 @@ def model_of(context: TaskContext, alias: Alias = Alias.CHAMPION) -> ModelClient
     return _model(context.predictor_url, served_name(alias), deadline_s, os.getpid())
 
 
-def producer_of(context: TaskContext) -> Any:
+def producer_of(context: TaskContext) -> Producer:
     """Keep one Kafka producer per process."""
     return _producer(context.kafka, os.getpid())
 
@@ -86,7 +91,11 @@ def _model(url: str, name: str, deadline_s: float, _process: int) -> ModelClient
 
 
 @cache
-def _producer(options: tuple[tuple[str, str], ...], _process: int) -> Any:
-    from confluent_kafka import Producer  # noqa: PLC0415  after the fork
-
-    return Producer(dict(options))
+def _producer(options: tuple[tuple[str, str], ...], _process: int) -> Producer:
+    given = dict(options)
+    bootstrap = given.pop("bootstrap.servers")
+    return Producer(
+        ProducerSettings(
+            bootstrap=bootstrap, delivery_timeout_s=PUBLISH_S, queue_records=QUEUE_RECORDS, options=given
+        )
+    )

@@ -9,11 +9,9 @@ import json
 import logging
 from typing import Final
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
 from fraud.contracts import LABELS, SCORED, TRANSACTIONS
 from fraud.errors import BadState, Unavailable
+from fraud.kafka.cluster import describe
 from fraud.log.arrival import Reach
 from fraud.log.checkpoint import Checkpoint, offsets_of
 from fraud.log.tables import log_end
@@ -160,17 +158,8 @@ class Progress:
             return None
 
     def _partitions(self) -> dict[str, list[str]]:
-        kafka: dict[str, str | int | float | bool] = {**self._settings.kafka_options}
-        kafka["bootstrap.servers"] = self._settings.kafka_bootstrap
-        try:
-            topics = AdminClient(kafka).list_topics(timeout=LISTING_S).topics
-        except KafkaException as error:
-            raise Unavailable(
-                f"Kafka does not list its topics: {error}; start it, then start again"
-            ) from error
-        return {
-            name: [str(number) for number in topics[name].partitions] for name in TOPICS if name in topics
-        }
+        topics = describe(self._settings.kafka_bootstrap, self._settings.kafka_options, LISTING_S).topics
+        return {name: [str(number) for number in topics[name]] for name in TOPICS if name in topics}
 
 
 def refusal(mark: Watermark | None, checkpoint: Checkpoint, end: Reach | None) -> str:

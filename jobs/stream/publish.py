@@ -4,19 +4,17 @@ A micro-batch run again after a crash publishes its records again, under the sam
 them by transaction_id (dead letters by topic, partition and offset).
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 import pyarrow as pa
 
 from fraud.contracts import ALERTS, DEAD_LETTERS, DECISIONS, DeadLetter, Outcome
 from fraud.contracts.encode import encode_rows
 from fraud.decide.experiment import TRIAL_FIELDS
-from fraud.errors import Unavailable
+from fraud.kafka.producer import Producer
 from fraud.log import rows
 
-FLUSH_S: Final = 30.0
-"""How long the brokers may take to accept a micro-batch, seconds."""
 MOST_LETTER: Final = 900_000
 """Bytes of a dead letter as it is sent; brokers and clients refuse messages above about a million bytes."""
 MOST_TEXT: Final = 1_000
@@ -45,7 +43,7 @@ _DECISION_COLUMNS: Final = (
 )
 
 
-def publish(producer: Any, table: pa.Table) -> None:
+def publish(producer: Producer, table: pa.Table) -> None:
     """Publish the rows of ``rows.SPOOLED`` and wait until the brokers have them.
 
     Raises
@@ -53,29 +51,7 @@ def publish(producer: Any, table: pa.Table) -> None:
     Unavailable
         When they do not take all of them in time; the micro-batch must run again.
     """
-    failures: list[str] = []
-
-    def delivered(error: Any, _message: Any) -> None:
-        if error is not None:
-            failures.append(str(error))
-
-    for topic, key, value in _messages(table):
-        _send(producer, topic, key, value, delivered)
-    left = producer.flush(FLUSH_S)
-    if left or failures:
-        raise Unavailable(
-            f"Kafka did not take {left + len(failures)} records: {failures[:1] or 'time is over'}"
-        )
-
-
-def _send(producer: Any, topic: str, key: str, value: bytes, delivered: Callable[[Any, Any], None]) -> None:
-    while True:
-        try:
-            producer.produce(topic, value, key, on_delivery=delivered)
-        except BufferError:  # the local queue is full: let it drain
-            producer.poll(0.1)
-        else:
-            return
+    producer.deliver_all(_messages(table))
 
 
 def _messages(table: pa.Table) -> Iterator[tuple[str, str, bytes]]:

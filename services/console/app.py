@@ -26,7 +26,7 @@ from starlette.responses import StreamingResponse
 from fraud.contracts import Decision
 from fraud.errors import BadRecord, Unavailable
 from fraud.http.access import Client
-from fraud.kafka.delivery import Kafka
+from fraud.kafka.producer import Producer, ProducerSettings
 from fraud.model.overview import Registry
 from fraud.runtime.threads import gone
 from fraud.schema.reading import default_schema
@@ -91,8 +91,12 @@ class Console:
         self.follower = Follower(settings, self.live)
         self.archive = ConsoleArchive(settings.delta, settings.delta_options)
         self.registry = Registry(settings.mlflow_uri, settings.model_name)
-        kafka = Kafka(settings.kafka_bootstrap, settings.kafka_options, settings.kafka_timeout_s)
-        self.verdicts = Verdicts(kafka, self.live)
+        kafka = ProducerSettings(
+            bootstrap=settings.kafka_bootstrap,
+            options=settings.kafka_options,
+            delivery_timeout_s=settings.kafka_timeout_s,
+        )
+        self.verdicts = Verdicts(Producer(kafka), self.live)
         self._readers: Counter[str] = Counter()
         """Pages that follow live, by session."""
         self.templates = Jinja2Templates(HERE / "templates")

@@ -7,20 +7,19 @@ import time
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
-
-from confluent_kafka import Consumer, KafkaError, KafkaException
-from confluent_kafka import TopicPartition as Position
+from typing import Final
 
 from fraud.contracts import DECISIONS, LABELS, Decision, Label, Outcome, contracts_of, parse_record
-from fraud.errors import BadRecord
+from fraud.errors import BadRecord, Unavailable
+from fraud.kafka.reader import Message, Position, Reader
 from fraud.runtime.threads import Watch
 from fraud.schema.reading import default_schema
 from services.console import metrics
 from services.console.settings import ConsoleSettings
 
 _CONTRACTS: Final = contracts_of(default_schema())
-POLL_S: Final = 0.2
+ANSWER_S: Final = 5.0
+"""How long a broker may take for one answer, seconds."""
 RETRY_MAX_S: Final = 5.0
 SLOT_S: Final = 10
 """Seconds that the chart of the traffic counts together."""
@@ -161,11 +160,9 @@ class Follower:
 
     def __init__(self, settings: ConsoleSettings, live: Live) -> None:
         self._settings, self._live = settings, live
-        self._next: dict[tuple[str, int], int] = {}
-        """Offset that comes next, by topic and partition; empty until something has come."""
-        self._consumer: Any = None
-        self._lost: list[KafkaError] = []
-        """Why no broker answers, as the client has said since the last look."""
+        self._next: dict[Position, int] = {}
+        """Offset that comes next, by partition; empty until something has come."""
+        self._reader: Reader | None = None
         self._watch = Watch("follower", self._look, 0.0, backoff_max_s=RETRY_MAX_S)
 
     def start(self) -> None:
@@ -184,11 +181,11 @@ class Follower:
 
     def _look(self) -> None:
         try:
-            if self._consumer is None:
-                self._consumer = self._connect()
-            for message in self._consumer.consume(1_000, POLL_S):
+            if self._reader is None:
+                self._reader = self._connect()
+            for message in self._reader.take():
                 self._take(message)
-            self._check()
+            self._reader.check()
         except BaseException as error:
             self._live.trouble = _trouble(error)
             metrics.IS_LIVE.set(0)
@@ -197,67 +194,36 @@ class Follower:
         self._live.trouble = ""
         metrics.IS_LIVE.set(1)
 
-    def _connect(self) -> Any:
-        consumer = Consumer(
-            {
-                **self._settings.kafka_options,
-                "bootstrap.servers": self._settings.kafka_bootstrap,
-                "group.id": "fraud-console",  # never joined: partitions are assigned, offsets not committed
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                "auto.offset.reset": "earliest",
-                "error_cb": self._hear,
-                "log_level": 2,
-            }
+    def _connect(self) -> Reader:
+        settings = self._settings
+        reader = Reader(
+            settings.kafka_bootstrap, settings.kafka_options, name="fraud-console", patience_s=ANSWER_S
         )
         try:
-            consumer.assign(self._positions(consumer))
+            reader.begin(self._next or self._positions(reader))
         except BaseException:
-            consumer.close()
+            reader.close()
             raise
-        return consumer
-
-    def _check(self) -> None:
-        if self._lost:
-            raise KafkaException(self._lost[-1])
-
-    def _hear(self, error: KafkaError) -> None:
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  the client's name for it
-            self._lost.append(error)
+        return reader
 
     def _close(self) -> None:
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            consumer.close()
-        self._lost.clear()
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            self._next = dict(reader.next)
+            reader.close()
 
-    def _positions(self, consumer: Any) -> list[Position]:
-        """Find where to go on, or to begin: the newest decisions, all labels since the first of them."""
-        if self._next:
-            return [Position(topic, partition, offset) for (topic, partition), offset in self._next.items()]
-        decisions, since = [], []
-        for partition in _partitions(consumer, DECISIONS):
-            start, end = consumer.get_watermark_offsets(Position(DECISIONS, partition), timeout=5.0)
-            begin = Position(DECISIONS, partition, max(start, end - self._settings.look_back))
-            decisions.append(begin)
-            if begin.offset < end:
-                consumer.assign([begin])
-                first = consumer.poll(5.0)
-                since.append(first.timestamp()[1] if first is not None and first.error() is None else 0)
-        asked = [
-            Position(LABELS, partition, min(since, default=0)) for partition in _partitions(consumer, LABELS)
-        ]
-        labels: list[Position] = consumer.offsets_for_times(asked, timeout=5.0)
-        for one in labels:
-            if one.offset < 0:  # none since: those that come
-                one.offset = consumer.get_watermark_offsets(Position(LABELS, one.partition), timeout=5.0)[1]
-        self._next = {(one.topic, one.partition): one.offset for one in decisions + labels}
-        return decisions + labels
+    def _positions(self, reader: Reader) -> dict[Position, int]:
+        """Find where to begin: the newest decisions, and all labels since the first of them."""
+        decisions, since_ms = {}, []
+        for at, bounds in reader.bounds(DECISIONS).items():
+            decisions[at] = max(bounds.first, bounds.end - self._settings.look_back)
+            if decisions[at] < bounds.end:
+                reader.begin({at: decisions[at]})
+                first = next(reader.take(ANSWER_S, most=1), None)
+                since_ms.append(first.timestamp()[1] if first is not None else 0)
+        return decisions | reader.since(reader.bounds(LABELS), min(since_ms, default=0))
 
-    def _take(self, message: Any) -> None:
-        if message.error() is not None:
-            raise KafkaException(message.error())
-        self._next[message.topic(), message.partition()] = message.offset() + 1
+    def _take(self, message: Message) -> None:
         try:
             if message.topic() == DECISIONS:
                 self._live.take_decision(parse_record(_CONTRACTS.decision, message.value()))
@@ -269,16 +235,9 @@ class Follower:
 
 def _trouble(error: BaseException) -> str:
     """Say for people why nothing comes."""
-    if isinstance(error, KafkaException):
-        return f"Kafka does not answer: {error.args[0].str()}"
+    if isinstance(error, Unavailable):
+        return str(error)
     return f"the console failed to read Kafka ({type(error).__name__}) and tries again; its log says why"
-
-
-def _partitions(consumer: Any, topic: str) -> list[int]:
-    described = consumer.list_topics(topic, timeout=5.0).topics[topic]
-    if described.error is not None:
-        raise KafkaException(described.error)
-    return list(described.partitions)
 
 
 def _newest_first(decisions: list[Decision]) -> list[Decision]:

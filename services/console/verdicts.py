@@ -4,7 +4,7 @@ from typing import Final
 
 from fraud.contracts import LABELS, Decision, Label, contracts_of
 from fraud.errors import Unavailable
-from fraud.kafka.delivery import Sender
+from fraud.kafka.producer import Record, Sender
 from fraud.schema.reading import default_schema
 from services.console import metrics
 from services.console.live import Live, now
@@ -44,7 +44,8 @@ class Verdicts:
             is_fraud=is_fraud,
             source=f"{SOURCE}{client}",
         )
-        if not all(self._kafka.send([(LABELS, _SCHEMA.primary_of(label), label.model_dump_json().encode())])):
+        record = Record(LABELS, _SCHEMA.primary_of(label), label.model_dump_json().encode())
+        if not self._kafka.deliver([record]).is_whole:
             metrics.FAILED_VERDICTS.inc()
             raise Unavailable("Kafka did not take the verdict; nothing is written. Give it again")
         metrics.VERDICTS.labels("fraud" if is_fraud else "honest").inc()

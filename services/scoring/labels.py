@@ -20,7 +20,7 @@ from fraud.contracts.wire import EventTime, Identifier
 from fraud.errors import BadRecord, Unavailable
 from fraud.http.access import ANYONE
 from fraud.http.problems import Problem, of_record
-from fraud.kafka.delivery import Sender
+from fraud.kafka.producer import Record, Sender
 from fraud.schema.reading import default_schema
 from services.scoring import metrics
 from services.scoring.pending import PendingLabel, PendingLabels
@@ -228,8 +228,8 @@ class Labels:
             processed_at=now(),
             epoch=-1,
         )
-        message = (DEAD_LETTERS, f"{LABELS}--1-{one.id}", letter.model_dump_json().encode())
-        if not all(self._kafka.send([message])):
+        message = Record(DEAD_LETTERS, f"{LABELS}--1-{one.id}", letter.model_dump_json().encode())
+        if not self._kafka.deliver([message]).is_whole:
             raise Unavailable("Kafka did not take the dead letter of a kept label")
         metrics.LABELS_EXPIRED.labels(reason).inc()
         if self._pending is not None:
@@ -271,9 +271,8 @@ class Labels:
         }
 
     def _send(self, label: Label) -> None:
-        if not all(
-            self._kafka.send([(LABELS, default_schema().primary_of(label), label.model_dump_json().encode())])
-        ):
+        record = Record(LABELS, default_schema().primary_of(label), label.model_dump_json().encode())
+        if not self._kafka.deliver([record]).is_whole:
             raise Unavailable("Kafka did not take the label; send it again")
 
 

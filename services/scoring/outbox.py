@@ -15,7 +15,7 @@ import orjson
 
 from fraud.contracts import ALERTS, DECISIONS, SCORED, TRANSACTIONS, Outcome
 from fraud.errors import Unavailable
-from fraud.kafka.delivery import Sender
+from fraud.kafka.producer import Record, Sender
 from fraud.runtime.threads import Watch
 from fraud.store import FeatureStore
 from services.scoring import metrics
@@ -86,19 +86,21 @@ class Outbox:
             return 0
         entries = self._answers.waiting(BATCH)
         self._store.flush()
-        messages: list[tuple[str, str, bytes]] = []
+        messages: list[Record] = []
         owners: list[int] = []
         for at, (_, record) in enumerate(entries):
             found = messages_of(record) if record else []
             messages += found
             owners += [at] * len(found)
-        taken = self._kafka.send(messages)
-        self.is_away = not all(taken)
-        missing = {at for at, is_taken in zip(owners, taken, strict=True) if not is_taken}
+        delivery = self._kafka.deliver(messages)
+        self.is_away = not delivery.is_whole
+        missing = {at for at, is_taken in zip(owners, delivery.taken, strict=True) if not is_taken}
         self._answers.sent([entry for at, (entry, _) in enumerate(entries) if at not in missing])
         metrics.PUBLISHED.inc(len(entries) - len(missing))
         if missing:
-            raise Unavailable(f"Kafka did not take {len(missing)} of {len(entries)} transactions")
+            raise Unavailable(
+                f"Kafka did not take {len(missing)} of {len(entries)} transactions: {delivery.reason}"
+            )
         return len(entries)
 
     def _stands(self) -> bool:
@@ -114,13 +116,13 @@ class Outbox:
         return 0.0 if self.drain() == BATCH else self._settings.drain_poll_s
 
 
-def messages_of(record: bytes) -> list[tuple[str, str, bytes]]:
-    """Make the messages of one record of the outbox: topic, key, value."""
+def messages_of(record: bytes) -> list[Record]:
+    """Make the messages of one record of the outbox."""
     scored = orjson.loads(record)
     user, decision = scored["user_id"], write_decision(scored)
-    found = [(SCORED, user, record), (DECISIONS, user, decision)]
+    found = [Record(SCORED, user, record), Record(DECISIONS, user, decision)]
     if scored["outcome"] != Outcome.APPROVE:
-        found.append((ALERTS, user, decision))
+        found.append(Record(ALERTS, user, decision))
     return found
 
 
@@ -133,7 +135,7 @@ def hand_to_stream(kafka: Sender, user_id: str, raw: bytes) -> None:
         When Kafka does not take it either: it must be refused, so that nothing is lost.
     """
     started = time.perf_counter()
-    if not all(kafka.send([(TRANSACTIONS, user_id, raw)])):
+    if not kafka.deliver([Record(TRANSACTIONS, user_id, raw)]).is_whole:
         raise Unavailable(
             f"neither the feature store nor Kafka took it within {time.perf_counter() - started:.1f} s"
         )

@@ -14,7 +14,7 @@ from fraud.decide.rules import RuleFile
 from fraud.errors import BadRecord, BadState, Unavailable
 from fraud.features.passes import PASSES, Passes, age_columns, entity_names, feature_names
 from fraud.http.problems import Problem, of_record
-from fraud.kafka.delivery import Kafka, Sender
+from fraud.kafka.producer import Producer, ProducerSettings, Sender
 from fraud.model.breaker import CircuitBreaker
 from fraud.runtime.threads import Watch, gone
 from fraud.schema.reading import default_schema
@@ -72,8 +72,12 @@ class Service:
         self.store: FeatureStore = open_store(
             hurried(settings.store_url, settings.store_timeout_s), entity_names(passes)
         )
-        self.kafka = kafka or Kafka(
-            settings.kafka_bootstrap, settings.kafka_options, settings.kafka_timeout_s
+        self.kafka = kafka or Producer(
+            ProducerSettings(
+                bootstrap=settings.kafka_bootstrap,
+                options=settings.kafka_options,
+                delivery_timeout_s=settings.kafka_timeout_s,
+            )
         )
         self.lab = open_lab(settings, challenger)
         self.decider = Decider(

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from fraud.contracts import without_future
 from fraud.errors import BadConfig, BadInput
-from fraud.kafka.counting import ProducerSettings
+from fraud.kafka.producer import ProducerSettings
 from fraud.settings import base as settings
 from fraud.synthetic.files import read, read_table, write
 from fraud.synthetic.generate import DataSet

@@ -12,7 +12,7 @@ import pyarrow as pa
 from prometheus_client import Counter, Gauge
 
 from fraud.contracts import LABELS, TRANSACTIONS
-from fraud.kafka.counting import ProducerSettings
+from fraud.kafka.producer import ProducerSettings
 from fraud.synthetic.files import read_table
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from fraud.contracts import LABELS, TRANSACTIONS
 from fraud.errors import BadInput
-from fraud.kafka.counting import Outbox, ProducerSettings
+from fraud.kafka.producer import ProducerSettings, open_producer
 from fraud.synthetic.encoding import encode_labels, encode_transactions
 from fraud.synthetic.pace import Pace, Unpaced, due_after_s, merge_by_time
 from fraud.synthetic.population import Floats, Ints
@@ -101,7 +101,7 @@ def play(
     transactions = _by_time(transactions, "event_time")
     labels = None if labels is None else _by_time(labels, "label_time")
     blocks = _blocks(transactions, labels, pace or Unpaced())
-    outbox = Outbox(producer)
+    outbox = open_producer(producer)
     totals = transactions.num_rows, 0 if labels is None else labels.num_rows
     started_s = reported_s = time.monotonic()
     now_us = 0
@@ -151,7 +151,7 @@ def inject(values: Sequence[bytes], producer: ProducerSettings, key: bytes | Non
     Unavailable
         When no broker answers, or a value was not delivered.
     """
-    outbox = Outbox(producer)
+    outbox = open_producer(producer)
     for value in values:
         outbox.send(TRANSACTIONS, key, value)
     outbox.flush()

@@ -14,12 +14,11 @@ import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from confluent_kafka import Consumer
-from confluent_kafka import TopicPartition as Position
 from deltalake import DeltaTable
 
 from fraud.contracts import DEAD_LETTERS, DECISIONS, DeadLetter
-from fraud.kafka.counting import ProducerSettings
+from fraud.kafka.producer import ProducerSettings
+from fraud.kafka.reader import Reader
 from fraud.store import DEFAULT_ENTITIES, open_store
 from jobs.stream.offsets import records_of
 from services.simulator import stream
@@ -49,31 +48,17 @@ IDENTITY = {
 MOMENTS = {"processed_at"}  # the wall clock alone may differ
 
 
-class Reader:
+class Follower:
     """Reads a topic from where it stands."""
 
     def __init__(self, kafka: str, topic: str) -> None:
-        self._consumer = Consumer(
-            {"bootstrap.servers": kafka, "group.id": "crash-test", "enable.auto.commit": False}
-        )
+        self._reader = Reader(kafka, name="crash-test")
+        self._reader.begin_at_end(topic)
         self._topic = topic
-        partitions = self._consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        self._starts = {number: self._end(number) for number in partitions}
 
     def read(self) -> list[bytes]:
-        found: list[bytes] = []
-        for number, start in self._starts.items():
-            left = self._end(number) - start
-            self._consumer.assign([Position(self._topic, number, start)])
-            while left > 0:
-                messages = self._consumer.consume(left, 5.0)
-                found += [message.value() or b"" for message in messages]
-                left -= len(messages)
-            self._starts[number] = self._end(number)
-        return found
-
-    def _end(self, number: int) -> int:
-        return int(self._consumer.get_watermark_offsets(Position(self._topic, number), timeout=10)[1])
+        ends = {at: bounds.end for at, bounds in self._reader.bounds(self._topic).items()}
+        return [message.value() or b"" for message in self._reader.read_to(ends, 60.0)]
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +137,7 @@ def dead_letters(values: list[bytes]) -> dict[tuple[str, int, int], str]:
 def test_kills_at_random_moments_lose_repeat_and_change_nothing(parts: Parts, backlog: int) -> None:
     chance = random.Random(11)
     assert backlog == TOTAL
-    readers = [Reader(parts.kafka, topic) for topic in (DECISIONS, DEAD_LETTERS)]
+    readers = [Follower(parts.kafka, topic) for topic in (DECISIONS, DEAD_LETTERS)]
     calm = parts.job("calm", **OPTIONS)
     rough = parts.job("rough", **OPTIONS)
     try:

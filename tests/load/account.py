@@ -13,8 +13,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from confluent_kafka import Consumer
-from confluent_kafka import TopicPartition as Position
 from deltalake import DeltaTable
 
 from fraud.features.codec import counted
@@ -23,6 +21,7 @@ from fraud.tools.demo.ledger import count_delta
 from jobs.parity.compare import compare
 from jobs.replay.rebuild import rebuild
 from jobs.stream.settings import StreamSettings
+from tests.fraud.kafka.broker import read_all
 
 EXAMPLES: Final = 3
 _MOMENTS: Final = ("processed_at", "epoch")
@@ -142,17 +141,7 @@ def decided_in(delta: str) -> dict[str, dict[str, Any]]:
 
 def records_in(bootstrap: str, topic: str) -> list[bytes]:
     """Read a topic from its beginning to its present end."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "storm", "enable.auto.commit": False})
-    found: list[bytes] = []
-    for number in consumer.list_topics(topic, timeout=10.0).topics[topic].partitions:
-        low, high = consumer.get_watermark_offsets(Position(topic, number), timeout=10.0)
-        consumer.assign([Position(topic, number, low)])
-        while low < high:
-            messages = consumer.consume(high - low, 1.0)
-            found += [message.value() or b"" for message in messages]
-            low += len(messages)
-    consumer.close()
-    return found
+    return [message.value() or b"" for message in read_all(bootstrap, topic)]
 
 
 def _copies(published: list[bytes]) -> dict[str, set[str]]:

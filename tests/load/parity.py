@@ -33,7 +33,7 @@ from fraud.store import Epoch, open_store
 from fraud.synthetic.encoding import encode_labels, encode_transactions
 from fraud.synthetic.generate import DataSet, generate
 from fraud.synthetic.settings import GeneratorSettings
-from jobs.backfill.backfill import backfill
+from jobs.backfill.run import backfill
 from jobs.parity.compare import compare
 from jobs.replay.rebuild import rebuild
 from jobs.stream import merchant_pass, user_pass, validate_pass

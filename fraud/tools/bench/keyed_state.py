@@ -11,14 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from confluent_kafka import Consumer
-from confluent_kafka import TopicPartition as Position
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F  # noqa: N812  its name everywhere
 from pyspark.sql.pandas.types import from_arrow_schema
@@ -28,6 +27,7 @@ from fraud.contracts import TRANSACTIONS, contracts_of, parse_record
 from fraud.features.engine import fold_events
 from fraud.features.events import event_of_transaction, hash_text, stack_events
 from fraud.features.kernel import Floats
+from fraud.kafka.reader import Reader
 from fraud.log import rows
 from fraud.schema.features import USER
 from fraud.schema.reading import default_schema
@@ -44,6 +44,8 @@ PARTITIONS: Final = 2
 WARM_SHARE: Final = 0.2
 """First part of the records, which is not timed: workers start, code is compiled."""
 
+_PATIENCE_S: Final = 3_600.0
+"""How long plain Python may take to read all records, seconds."""
 MOST_S: Final = 120
 """How long one of Spark's ways is measured at most, seconds."""
 
@@ -217,18 +219,16 @@ def _start(frame: DataFrame, process: Callable[[DataFrame, int], None], folder: 
 
 
 def _measure_plain(bootstrap: str, transactions: int) -> tuple[int, float]:
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "fraud-bench-plain"})
-    partitions = consumer.list_topics(TRANSACTIONS, timeout=10.0).topics[TRANSACTIONS].partitions
-    consumer.assign([Position(TRANSACTIONS, number, 0) for number in partitions])
     fold = PlainFold(USER)
     warm = int(transactions * WARM_SHARE)
     seen, started = 0, 0.0
-    while seen < transactions:
-        for message in consumer.consume(min(1_000, transactions - seen), 1.0):
+    with Reader(bootstrap, name="fraud-bench-plain") as reader:
+        ends = {at: bounds.end for at, bounds in reader.bounds(TRANSACTIONS).items()}
+        reader.begin(dict.fromkeys(ends, 0))
+        for message in islice(reader.read_to(ends, _PATIENCE_S), transactions):
             fold.fold(event_of_transaction(parse_record(_TRANSACTION, message.value())))
             seen += 1
             if seen == warm:
                 started = time.perf_counter()
     rate = (seen - warm) / (time.perf_counter() - started)
-    consumer.close()
     return seen - warm, rate

@@ -39,7 +39,7 @@ from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
 from fraud.tools.bench.load import Loaded, Plan
 from fraud.tools.bench.machine import Machine, describe_machine
-from jobs.backfill.backfill import backfill
+from jobs.backfill.run import backfill
 from jobs.stream.settings import StreamSettings
 
 HISTORY: Final = 50_000

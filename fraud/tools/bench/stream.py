@@ -16,13 +16,12 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from confluent_kafka import Consumer
-from confluent_kafka import TopicPartition as Position
 
 from fraud.contracts import DECISIONS, Decision
 from fraud.errors import Unavailable
 from fraud.features.kernel import Floats
-from fraud.kafka.counting import ProducerSettings
+from fraud.kafka.producer import ProducerSettings
+from fraud.kafka.reader import Position, Reader
 from fraud.learn.settings import TrainSettings
 from fraud.learn.training import train
 from fraud.local import platform
@@ -32,7 +31,7 @@ from fraud.synthetic.generate import generate
 from fraud.synthetic.pace import Constant
 from fraud.synthetic.settings import GeneratorSettings
 from fraud.tools.bench.keyed_state import KeyedRate, compare_keyed_state
-from jobs.backfill.backfill import backfill
+from jobs.backfill.run import backfill
 from jobs.stream.settings import StreamSettings
 from services.simulator import stream
 
@@ -167,22 +166,14 @@ class Decisions:
     """Reads the topic ``decisions`` from where it stands now."""
 
     def __init__(self, bootstrap: str) -> None:
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": bootstrap,
-                "group.id": "fraud-bench",
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-            }
-        )
-        partitions = self._consumer.list_topics(DECISIONS, timeout=10.0).topics[DECISIONS].partitions
-        self._positions = {number: self._end(number) for number in partitions}
+        self._reader = Reader(bootstrap, name="fraud-bench")
+        self._reader.begin_at_end(DECISIONS)
 
     def wait_for(self, count: int) -> None:
         """Wait until that many decisions have come since the last read, looking at offsets alone."""
         have, changed = -1, time.monotonic()
         while have < count:
-            now = sum(self._end(number) - start for number, start in self._positions.items())
+            now = sum(end - self._reader.next[at] for at, end in self._ends().items())
             if now != have:
                 have, changed = now, time.monotonic()
             elif time.monotonic() - changed > PATIENCE_S:
@@ -192,21 +183,14 @@ class Decisions:
     def read(self) -> Floats:
         """Read what has come; returns [n, 3]: appended, decided, micro-batch (ms, ms, number)."""
         found = []
-        for number, start in self._positions.items():
-            end = self._end(number)
-            self._consumer.assign([Position(DECISIONS, number, start)])
-            left = end - start
-            while left > 0:
-                for message in self._consumer.consume(min(left, 10_000), 1.0):
-                    decision = Decision.model_validate_json(message.value() or b"")
-                    taken_ms = decision.received_at.timestamp() * 1e3
-                    found.append((taken_ms, message.timestamp()[1], decision.epoch))
-                    left -= 1
-            self._positions[number] = end
+        for message in self._reader.read_to(self._ends(), PATIENCE_S):
+            decision = Decision.model_validate_json(message.value() or b"")
+            taken_ms = decision.received_at.timestamp() * 1e3
+            found.append((taken_ms, message.timestamp()[1], decision.epoch))
         return np.array(found, np.float64).reshape(-1, 3)
 
-    def _end(self, number: int) -> int:
-        return int(self._consumer.get_watermark_offsets(Position(DECISIONS, number), timeout=10.0)[1])
+    def _ends(self) -> dict[Position, int]:
+        return {at: bounds.end for at, bounds in self._reader.bounds(DECISIONS).items()}
 
 
 @dataclass(frozen=True, slots=True)

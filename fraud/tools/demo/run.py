@@ -30,7 +30,7 @@ from rich.table import Table
 
 from fraud.contracts import DEAD_LETTERS, Outcome
 from fraud.errors import BadConfig, FraudError, Unavailable
-from fraud.kafka.counting import ProducerSettings
+from fraud.kafka.producer import ProducerSettings
 from fraud.learn.settings import TrainSettings
 from fraud.learn.training import train
 from fraud.local import platform
@@ -45,7 +45,7 @@ from fraud.tools.demo.ledger import Ledger, count_delta
 from fraud.tools.demo.quality import compare
 from fraud.tools.demo.report import Story, latency_table, write_report
 from fraud.tools.demo.watch import Watcher
-from jobs.backfill.backfill import backfill
+from jobs.backfill.run import backfill
 from jobs.stream.settings import StreamSettings
 from services.simulator import stream
 

@@ -6,17 +6,14 @@ Reads the topics ``decisions`` and ``dead-letters``.
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import numpy as np
-from confluent_kafka import Consumer
-from confluent_kafka import TopicPartition as Position
 
 from fraud.contracts import DEAD_LETTERS, DECISIONS, DeadLetter, Decision, Outcome
 from fraud.errors import Unavailable
 from fraud.features.kernel import Floats
-
-POLL_S: Final = 0.2
+from fraud.kafka.reader import Reader
 
 
 @dataclass(slots=True)
@@ -47,32 +44,18 @@ class Watcher:
         self.seen = Seen()
         self._stop = threading.Event()
         self._failure: Exception | None = None
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": bootstrap,
-                "group.id": "fraud-demo",
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                "auto.offset.reset": "latest",
-            }
-        )
+        self._reader = Reader(bootstrap, name="fraud-demo")
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
 
     def __enter__(self) -> Self:
-        positions = []
-        for topic in (DECISIONS, DEAD_LETTERS):
-            found = self._consumer.list_topics(topic, timeout=10.0).topics[topic]
-            for partition in found.partitions:
-                _, end = self._consumer.get_watermark_offsets(Position(topic, partition), timeout=10.0)
-                positions.append(Position(topic, partition, end))
-        self._consumer.assign(positions)
+        self._reader.begin_at_end(DECISIONS, DEAD_LETTERS)
         self._thread.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._stop.set()
         self._thread.join()
-        self._consumer.close()
+        self._reader.close()
 
     def check(self) -> None:
         """Raise what ended the thread, if anything did."""
@@ -81,16 +64,13 @@ class Watcher:
 
     def _run(self) -> None:
         try:
-            while not self._stop.is_set():
-                for message in self._consumer.consume(1000, POLL_S):
-                    self._take(message)
+            for message in self._reader.follow(self._stop.is_set):
+                self._take(message)
         except Exception as error:  # noqa: BLE001  handed to the caller by check()
             self._failure = error
 
     def _take(self, message: Any) -> None:
         seen = self.seen
-        if message.error() is not None:
-            raise Unavailable(str(message.error()))
         if message.topic() == DECISIONS:
             decision = Decision.model_validate_json(message.value())
             seen.repeated += decision.transaction_id in seen.decisions

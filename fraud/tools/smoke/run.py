@@ -6,14 +6,14 @@ of JSON and ends with code 0 only if every transaction was decided.
 
 import logging
 import time
-from typing import Any, Final
+from typing import Final
 
 import httpx
-from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from fraud.contracts import DECISIONS, Decision
 from fraud.errors import Unavailable
-from fraud.kafka.counting import ProducerSettings
+from fraud.kafka.producer import ProducerSettings
+from fraud.kafka.reader import Reader
 from fraud.synthetic.generate import generate
 from fraud.synthetic.pace import Constant
 from fraud.synthetic.settings import GeneratorSettings
@@ -39,9 +39,11 @@ def run(settings: SmokeSettings) -> Account:
     seed = int(time.time()) if settings.seed is None else settings.seed
     size = settings.transactions
     data = generate(GeneratorSettings(transactions=size, users=max(20, size // 10), merchants=50, seed=seed))
-    consumer = open_at_end(settings)
     account = Account(frozenset(data.transactions.column("transaction_id").to_pylist()))
-    try:
+    with Reader(
+        settings.kafka_bootstrap, settings.kafka_options, name="fraud-smoke", patience_s=_ANSWER_S
+    ) as reader:
+        reader.begin_at_end(DECISIONS)
         stream.play(
             data.transactions,
             None,
@@ -49,37 +51,9 @@ def run(settings: SmokeSettings) -> Account:
             Constant(settings.rate_per_s),
         )
         give_up = time.monotonic() + settings.wait_s
-        while not account.is_whole and time.monotonic() < give_up:
-            for message in consumer.consume(1_000, timeout=1.0):
-                if message.error() is None:
-                    account.take(Decision.model_validate_json(message.value()))
-    finally:
-        consumer.close()
+        for message in reader.follow(lambda: account.is_whole or time.monotonic() >= give_up):
+            account.take(Decision.model_validate_json(message.value() or b""))
     return account
-
-
-def open_at_end(settings: SmokeSettings) -> Any:
-    """Open the topic of decisions where it ends now."""
-    consumer = Consumer(
-        {
-            **settings.kafka_options,
-            "bootstrap.servers": settings.kafka_bootstrap,
-            "group.id": "fraud-smoke",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "latest",
-        }
-    )
-    try:
-        found = consumer.list_topics(DECISIONS, timeout=_ANSWER_S).topics[DECISIONS]
-        positions = []
-        for partition in found.partitions:
-            _, end = consumer.get_watermark_offsets(TopicPartition(DECISIONS, partition), timeout=_ANSWER_S)
-            positions.append(TopicPartition(DECISIONS, partition, end))
-    except KafkaException as error:
-        raise Unavailable(f"the brokers at {settings.kafka_bootstrap} do not answer: {error}") from error
-    consumer.assign(positions)
-    return consumer
 
 
 def await_predictor(url: str, patience_s: float) -> None:

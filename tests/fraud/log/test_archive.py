@@ -3,7 +3,6 @@
 import base64
 import json
 import shutil
-import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +24,6 @@ from fraud.log.archive import Archive
 from fraud.log.tables import Log, find_table
 from fraud.store import Epoch, open_store
 from jobs.parity.compare import compare
-from jobs.stream import main
 from jobs.stream.archiving import Archiving
 from jobs.stream.context import TaskContext
 from jobs.stream.publish import _messages
@@ -109,27 +107,6 @@ def test_a_commit_that_meets_another_one_is_made_again(
     play(context, 0)
     assert archive_up_to(settings, 0, write=write_or_meet) == 1
     assert compare(settings.delta_path).transactions == 20
-
-
-def test_a_micro_batch_that_begins_while_the_job_ends_holds_nothing_up(settings: StreamSettings) -> None:
-    job = object.__new__(main.StreamJob)
-    job._stop, job._batch = threading.Event(), threading.Lock()
-    job._archiving = archiving_of(settings)
-    found: list[BaseException] = []
-
-    def process() -> None:
-        try:
-            job._process(None, 7)
-        except Unavailable as error:
-            found.append(error)
-
-    with job._batch:  # as `run` does when it stops the query, which waits for the micro-batch
-        late = threading.Thread(target=process, daemon=True)
-        late.start()
-        job.stop()
-        late.join(10.0)
-        assert not late.is_alive()
-    assert "next start" in str(found[0])
 
 
 def test_a_letter_too_long_for_kafka_goes_without_its_record() -> None:

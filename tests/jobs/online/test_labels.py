@@ -3,35 +3,32 @@
 from datetime import UTC, datetime
 
 import pytest
-from confluent_kafka import Producer
 
 from fraud.contracts import LABELS
 from fraud.errors import Unavailable
 from jobs.online.labels import VERDICTS_FILE, take_labels
 from jobs.online.settings import OnlineSettings
+from tests.fraud.kafka.broker import Broker
 from tests.wire import Label
 
 MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    """librdkafka's broker in this process."""
-    return Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "mock", "log_level": 0})
+def broker():
+    found = Broker()
+    yield found
+    found.stop()
 
 
 @pytest.fixture
-def settings(cluster, tmp_path):
-    brokers = cluster.list_topics(timeout=10).brokers.values()
-    address = ",".join(f"{one.host}:{one.port}" for one in brokers)
-    return OnlineSettings(kafka_bootstrap=address, work=tmp_path / "work")
+def settings(broker, tmp_path):
+    return OnlineSettings(kafka_bootstrap=broker.address, work=tmp_path / "work")
 
 
-def send(settings, *values):
-    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+def send(broker, *values):
     for value in values:
-        producer.produce(LABELS, value, key=value[:8])
-    assert producer.flush(10) == 0
+        broker.send(LABELS, value, key=value[:8])
 
 
 def label(number):
@@ -46,14 +43,14 @@ def label(number):
     return one.model_dump_json().encode()
 
 
-def test_each_label_is_taken_once_and_a_killed_run_takes_the_same_again(settings):
-    send(settings, *(label(number) for number in range(20)), b"{no label")
+def test_each_label_is_taken_once_and_a_killed_run_takes_the_same_again(broker, settings):
+    send(broker, *(label(number) for number in range(20)), b"{no label")
     first, new = take_labels(settings)
     assert new == 20
     assert sorted(first["transaction_id"].to_pylist()) == sorted(f"t{number}" for number in range(20))
     before = (settings.work / VERDICTS_FILE).read_bytes()
     assert take_labels(settings)[1] == 0
-    send(settings, label(20))
+    send(broker, label(20))
     assert take_labels(settings)[1] == 1
     (settings.work / VERDICTS_FILE).write_bytes(before)  # killed before it could write
     again, new = take_labels(settings)

@@ -10,10 +10,9 @@ from typer.testing import CliRunner
 
 from fraud.cli import app
 from fraud.learn.calibrate import calibrate
-from fraud.learn.evaluation_settings import GateSettings
 from fraud.learn.examples import build_examples, split_by_time, to_micros
 from fraud.learn.fit import average_precision, fit_trees, margins
-from fraud.learn.settings import TrainSettings
+from fraud.learn.settings import GateSettings, TrainSettings
 from fraud.learn.tables import read_tables
 from fraud.learn.training import train
 from fraud.synthetic import files

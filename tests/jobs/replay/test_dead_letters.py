@@ -8,7 +8,6 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from confluent_kafka import Consumer
 from deltalake import write_deltalake
 
 from fraud.contracts import LABELS, SCORED, TRANSACTIONS
@@ -19,6 +18,7 @@ from fraud.log import rows
 from fraud.log.archive import TABLES
 from jobs.replay.dead_letters import Choice, resend
 from jobs.replay.ledger import SENDING, SENT, Ledger, Origin
+from tests.fraud.kafka.broker import read_all
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 AWAY = {"bootstrap.servers": "127.0.0.1:9", "message.timeout.ms": "1000"}
@@ -87,23 +87,10 @@ def kafka(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 def consume(kafka: dict[str, str]) -> list[tuple[str, bytes, bytes, bytes]]:
     """Everything on both topics: topic, key, value, origin."""
-    reader = Consumer(
-        {**kafka, "group.id": "test", "auto.offset.reset": "earliest", "enable.partition.eof": True}
-    )
-    reader.subscribe([TRANSACTIONS, LABELS])
-    found, ended = [], set()
-    parts = sum(
-        len(reader.list_topics(topic, 10).topics[topic].partitions) for topic in (TRANSACTIONS, LABELS)
-    )
-    while len(ended) < parts:
-        message = reader.poll(30.0)
-        assert message is not None
-        if message.error() is not None:
-            ended.add((message.topic(), message.partition()))
-        else:
-            origin = dict(message.headers())["resent-from"]
-            found.append((message.topic(), message.key(), message.value(), origin))
-    reader.close()
+    found = [
+        (message.topic(), message.key(), message.value(), dict(message.headers())["resent-from"])
+        for message in read_all(kafka["bootstrap.servers"], TRANSACTIONS, LABELS)
+    ]
     return sorted(found)
 
 

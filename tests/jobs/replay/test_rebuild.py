@@ -128,7 +128,7 @@ def replace_home(settings: StreamSettings, home: Path) -> StreamSettings:
 
 
 def test_a_rebuild_that_did_not_finish_keeps_the_stream_from_starting(log_copy: StreamSettings) -> None:
-    from jobs.stream.main import StreamJob  # noqa: PLC0415  loads Spark
+    from jobs.stream.run import StreamJob  # noqa: PLC0415  loads Spark
 
     log_copy.rebuild_mark.touch()
     with pytest.raises(BadState, match="--replace"):

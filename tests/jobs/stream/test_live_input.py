@@ -5,15 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer
-from confluent_kafka import TopicPartition as Position
+from confluent_kafka import Producer
 from deltalake import DeltaTable
 
 from fraud.contracts import DEAD_LETTERS, DECISIONS, LABELS, MOST_RECORD, SCORED, TRANSACTIONS, DeadLetter
+from fraud.kafka.reader import Reader
 from jobs.stream.careful import read as read_carefully
 from jobs.stream.large import UNKNOWN_SIZE
 from jobs.stream.offsets import Range
 from tests.flow.conftest import Job, wait_until
+from tests.fraud.kafka.broker import read_all
 from tests.jobs.stream.test_passes import transaction
 
 pytestmark = pytest.mark.flow
@@ -37,29 +38,13 @@ def good(number: int) -> Sent:
 
 def read(kafka: str, topic: str) -> list[bytes]:
     """Read a topic as it is now."""
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "test", "enable.partition.eof": True})
-    parts = consumer.list_topics(topic, timeout=10.0).topics[topic].partitions
-    consumer.assign([Position(topic, number, 0) for number in parts])
-    found, ended = [], 0
-    while ended < len(parts):
-        for message in consumer.consume(1_000, 0.5):
-            if message.error() is None:
-                found.append(message.value() or b"")
-            else:
-                ended += 1
-    consumer.close()
-    return found
+    return [message.value() or b"" for message in read_all(kafka, topic)]
 
 
 def ends_of(kafka: str, topic: str) -> dict[int, int]:
     """Where each partition ends."""
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "test"})
-    parts = consumer.list_topics(topic, timeout=10.0).topics[topic].partitions
-    ends = {
-        number: consumer.get_watermark_offsets(Position(topic, number), timeout=10.0)[1] for number in parts
-    }
-    consumer.close()
-    return ends
+    with Reader(kafka) as reader:
+        return {at.partition: bounds.end for at, bounds in reader.bounds(topic).items()}
 
 
 def rows_of(job: Job, table: str) -> list[Mapping[str, Any]]:

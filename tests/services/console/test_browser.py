@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Producer
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -14,6 +14,7 @@ from fraud.contracts import DECISIONS, LABELS, parse_record
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
 from services.console.app import Console
+from tests.fraud.kafka.broker import read_all
 from tests.services.console.conftest import World, label_of, serve, settings_of
 from tests.wire import Decision, Label
 
@@ -58,29 +59,8 @@ class Desk:
 
     def labels(self) -> dict[str, Label]:
         """All labels in Kafka, the newest of each transaction."""
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self.kafka,
-                "group.id": "t",
-                "auto.offset.reset": "earliest",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-            }
-        )
-        consumer.subscribe([LABELS])
-        found: dict[str, Label] = {}
-        ends: set[int] = set()
-        partitions = consumer.list_topics(LABELS, timeout=10).topics[LABELS].partitions
-        while ends != set(partitions):
-            message = consumer.poll(10.0)
-            assert message is not None
-            if message.error() is not None:
-                ends.add(message.partition())
-            else:
-                label = parse_record(Label, message.value())
-                found[label.transaction_id] = label
-        consumer.close()
-        return found
+        labels = [parse_record(Label, message.value()) for message in read_all(self.kafka, LABELS)]
+        return {label.transaction_id: label for label in labels}
 
     def troubles(self) -> list[Any]:
         """What the browser complains about: scripts that fail, things that a policy forbids."""

@@ -1,34 +1,25 @@
 """The console follows Kafka whatever happens to it; the broker is the client library's own."""
 
+from collections.abc import Iterator
+
 import pytest
-from confluent_kafka import Producer
 from prometheus_client import REGISTRY
 
 from fraud.contracts import DECISIONS, LABELS
 from services.console.live import Follower, Live
+from tests.fraud.kafka.broker import Broker
 from tests.services.console.conftest import World, label_of, settings_of
 from tests.services.predictor.conftest import wait_until
 from tests.wire import Decision
 
 
-class Broker:
-    """A broker inside the client library: the real protocol on a real port."""
-
-    def __init__(self) -> None:
-        self.producer = Producer({"test.mock.num.brokers": 1})
-        (one,) = self.producer.list_topics(timeout=10.0).brokers.values()
-        self.address = f"{one.host}:{one.port}"
-        for topic in (DECISIONS, LABELS):
-            self.send(topic, b"")  # the topic comes with its first record
-
-    def send(self, topic: str, value: bytes) -> None:
-        self.producer.produce(topic, value)
-        assert self.producer.flush(10.0) == 0
-
-
 @pytest.fixture
-def broker() -> Broker:
-    return Broker()
+def broker() -> Iterator[Broker]:
+    found = Broker()
+    for topic in (DECISIONS, LABELS):
+        found.send(topic, b"")  # the topic comes with its first record
+    yield found
+    found.stop()
 
 
 class Failing(Live):

@@ -7,7 +7,7 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from fraud.decide.policy import decide
 from fraud.decide.rules import RuleFile
 from fraud.errors import BadConfig, Unavailable
 from fraud.features import FEATURE_NAMES
+from fraud.kafka.producer import Delivery, Record
 from fraud.store import DEFAULT_ENTITIES
 from services.scoring import openapi
 from services.scoring.app import App
@@ -67,12 +68,13 @@ class Always:
 class Taking:
     """Brokers that take everything."""
 
-    def __init__(self, sent: list[tuple[str, str, bytes]]) -> None:
+    def __init__(self, sent: list[Record]) -> None:
         self.sent = sent
 
-    def send(self, messages: list[tuple[str, str, bytes]]) -> list[bool]:
-        self.sent += messages
-        return [True] * len(messages)
+    def deliver(self, records: Iterable[Record]) -> Delivery:
+        before = len(self.sent)
+        self.sent += records
+        return Delivery([True] * (len(self.sent) - before))
 
 
 class Api:
@@ -144,7 +146,7 @@ def test_what_goes_to_the_log_is_what_the_contracts_say(api: Api) -> None:
     ((_, record),) = api.service.store.answers().waiting(9)
     scored = parse_record(ScoredTransaction, record)
     assert scored.store == api.service.store.identity()
-    topics = {topic: value for topic, _, value in messages_of(record)}
+    topics = {message.topic: message.value for message in messages_of(record)}
     assert topics[SCORED] == record
     assert parse_record(Decision, topics["decisions"]).transaction_id == scored.transaction_id
 
@@ -198,15 +200,15 @@ def test_without_the_model_the_fallback_decides_and_says_so_and_the_model_comes_
 
 
 def test_without_the_store_the_transaction_alone_decides_and_the_stream_counts_it(tmp_path: Path) -> None:
-    sent: list[tuple[str, str, bytes]] = []
+    sent: list[Record] = []
     api = Api(tmp_path, Taking(sent))
     name = api.service.store.renew(is_whole=False)
     assert name == ""
     answer = api.score(transaction_id="away").json()
     assert (answer["score"], answer["is_fallback"], answer["degraded"]) == (None, True, ["store"])
-    ((topic, _, raw),) = sent
-    assert topic == TRANSACTIONS
-    assert orjson.loads(raw)["transaction_id"] == "away"
+    (record,) = sent
+    assert record.topic == TRANSACTIONS
+    assert orjson.loads(record.value)["transaction_id"] == "away"
     api.service.store.renew(is_whole=True)
     assert api.score(transaction_id=new()).json()["degraded"] == []
 
@@ -215,10 +217,10 @@ def test_while_one_waits_for_kafka_the_others_are_answered(tmp_path: Path) -> No
     asked, answered, in_time = threading.Event(), threading.Event(), []
 
     class Waiting:
-        def send(self, messages: list[Any]) -> list[bool]:
+        def deliver(self, records: list[Record]) -> Delivery:
             asked.set()
             in_time.append(answered.wait(20.0))
-            return [True] * len(messages)
+            return Delivery([True] * len(records))
 
     api = Api(tmp_path, Waiting())
     api.service.store.renew(is_whole=False)
@@ -360,7 +362,7 @@ def test_kserve_s_protocols_answer_for_raw_transactions(api: Api) -> None:
 
 
 def test_a_label_finds_its_transaction_by_id(tmp_path: Path) -> None:
-    sent: list[tuple[str, str, bytes]] = []
+    sent: list[Record] = []
     api = Api(tmp_path, Taking(sent))
     api.score()
     assert api.call("POST", "/v1/labels", json=openapi.LABEL).json()["status"] == "accepted"
@@ -372,7 +374,7 @@ KEYS = {"user_id": "u-1", "merchant_id": "m-1", "event_time": "2026-03-01T12:00:
 
 
 def test_a_label_with_its_keys_needs_no_answer_that_is_kept(tmp_path: Path) -> None:
-    sent: list[tuple[str, str, bytes]] = []
+    sent: list[Record] = []
     api = Api(tmp_path, Taking(sent))
     label = {**openapi.LABEL, "transaction_id": "of-the-stream"}
     without = api.call("POST", "/v1/labels", json=label)
@@ -390,7 +392,7 @@ def test_the_keys_of_a_label_come_together(api: Api, left: str) -> None:
 
 
 def test_the_keys_of_a_label_must_be_those_of_what_was_scored(tmp_path: Path) -> None:
-    sent: list[tuple[str, str, bytes]] = []
+    sent: list[Record] = []
     api = Api(tmp_path, Taking(sent))
     api.score()
     right = {name: openapi.TRANSACTION[name] for name in KEYS}
@@ -404,7 +406,7 @@ def test_the_keys_of_a_label_must_be_those_of_what_was_scored(tmp_path: Path) ->
 def test_a_label_s_source_begins_with_the_client_whatever_it_says(tmp_path: Path, said: str | None) -> None:
     keys = tmp_path / "keys.yaml"
     keys.write_text(f"gateway: {{sha256: {hashlib.sha256(b'secret').hexdigest()}, scopes: [label]}}\n")
-    sent: list[tuple[str, str, bytes]] = []
+    sent: list[Record] = []
     api = Api(tmp_path, Taking(sent), keys_file=keys, host="0.0.0.0")  # noqa: S104
     label = {**openapi.LABEL, **KEYS, "source": said}
     api.call("POST", "/v1/labels", json=label, headers={"authorization": "Bearer secret"})

@@ -72,7 +72,9 @@ def test_the_arm_decides_which_model_decides_and_the_record_says_so(lab: LabApi)
     assert 0.0 <= control["shadow_score"] <= 1.0
     raw = orjson.dumps(control)
     assert parse_record(ScoredTransaction, raw).experiment == "challenger-7"
-    decision = parse_record(Decision, {topic: value for topic, _, value in messages_of(raw)}["decisions"])
+    decision = parse_record(
+        Decision, {message.topic: message.value for message in messages_of(raw)}["decisions"]
+    )
     assert (decision.arm, decision.shadow_score) == ("control", control["shadow_score"])
 
 

@@ -16,6 +16,7 @@ from deltalake import write_deltalake
 
 from fraud.contracts import DEAD_LETTERS, LABELS, DeadLetter
 from fraud.errors import BadConfig
+from fraud.kafka.producer import Delivery, Record
 from services.scoring import openapi
 from services.scoring.pending import LONGEST_S, PendingLabels
 from tests.services.scoring.test_api import Api, Taking
@@ -24,14 +25,14 @@ from tests.wire import Label
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LABEL = {"transaction_id": openapi.TRANSACTION["transaction_id"], "is_fraud": True}
 DAY_S = 86_400.0
-Sent = list[tuple[str, str, bytes]]
+Sent = list[Record]
 
 
 class Away:
     """Brokers that take nothing."""
 
-    def send(self, messages: Sent) -> list[bool]:
-        return [False] * len(messages)
+    def deliver(self, records: list[Record]) -> Delivery:
+        return Delivery([False] * len(records))
 
 
 @contextmanager
@@ -59,7 +60,7 @@ def write(folder: Path, *rows: tuple[str, str]) -> str:
 
 
 def labels_of(sent: Sent) -> list[Label]:
-    return [Label.model_validate_json(value) for topic, _, value in sent if topic == LABELS]
+    return [Label.model_validate_json(value) for topic, _, value, _ in sent if topic == LABELS]
 
 
 def test_a_label_of_a_transaction_that_only_the_tables_know_needs_no_keys(tmp_path: Path) -> None:
@@ -153,7 +154,7 @@ def test_a_label_whose_transaction_never_comes_becomes_one_dead_letter(tmp_path:
         assert sent == []
         for _ in range(2):
             labels.resolve(time.time() + 31.0 * DAY_S)
-        ((topic, _, value),) = sent
+        ((topic, _, value, _),) = sent
         letter = DeadLetter.model_validate_json(value)
         assert (topic, letter.topic, letter.reason) == (DEAD_LETTERS, LABELS, "unknown_transaction")
         assert "in 30 days" in letter.detail
@@ -216,7 +217,7 @@ def test_a_label_of_another_version_becomes_a_dead_letter(tmp_path: Path) -> Non
     with keeping(tmp_path, Taking(sent)) as api:
         api.score()
         api.service.labels.resolve(time.time() + 10.0)
-    assert [(topic, orjson.loads(value)["reason"]) for topic, _, value in sent] == [
+    assert [(topic, orjson.loads(value)["reason"]) for topic, _, value, _ in sent] == [
         (DEAD_LETTERS, "invalid_label")
     ]
     assert base64.b64decode(orjson.loads(sent[0][2])["raw"]) == raw

@@ -13,6 +13,7 @@ from fraud.contracts import ALERTS, DECISIONS, SCORED
 from fraud.errors import BadState, Unavailable
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
 from fraud.features.engine import fold_events
+from fraud.kafka.producer import Delivery, Record
 from fraud.schema.features import MERCHANT, USER, Entity
 from services.scoring.fast_model import TOLERANCE, FastModel
 from services.scoring.fold import SingleFold, counted
@@ -76,10 +77,10 @@ class Brokers:
         self.has: list[str] = []
         self.refuses: set[str] = set()
 
-    def send(self, messages: list[tuple[str, str, bytes]]) -> list[bool]:
-        taken = [topic not in self.refuses for topic, _, _ in messages]
-        self.has += [topic for (topic, _, _), is_taken in zip(messages, taken, strict=True) if is_taken]
-        return taken
+    def deliver(self, records: list[Record]) -> Delivery:
+        taken = [record.topic not in self.refuses for record in records]
+        self.has += [record.topic for record, is_taken in zip(records, taken, strict=True) if is_taken]
+        return Delivery(taken)
 
 
 def test_the_outbox_keeps_what_kafka_has_not_taken_whole(tmp_path: Path) -> None:

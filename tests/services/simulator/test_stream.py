@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from fraud.contracts import LABELS, TRANSACTIONS, parse_record
-from fraud.errors import BadConfig, BadInput, Unavailable
-from fraud.kafka.counting import Outbox, ProducerSettings
+from fraud.errors import BadInput, Unavailable
+from fraud.kafka.producer import ProducerSettings
 from fraud.synthetic.pace import Accelerated, Constant
 from services.simulator.stream import inject, play, select
 from tests.wire import Label, Transaction
@@ -114,32 +114,10 @@ def test_no_broker_is_told_with_its_address(parts):
         play(*parts, ProducerSettings(bootstrap="localhost:1", connect_timeout_s=0.5))
 
 
-def test_a_broker_that_goes_away_is_told_with_the_count(broker):
-    settings = ProducerSettings(bootstrap=broker.address, delivery_timeout_s=1.0)
-    outbox = Outbox(settings)
-    outbox.send(LABELS, b"u1", b"first")
-    outbox.flush()
-    broker.stop()
-    outbox.send(LABELS, b"u1", b"second")
-    with pytest.raises(Unavailable, match="1 to labels"):
-        outbox.flush()
-    assert outbox.delivered == {LABELS: 1}
-
-
 def test_a_full_queue_makes_the_sender_wait_and_loses_nothing(broker, parts):
     settings = ProducerSettings(bootstrap=broker.address, queue_records=10)
     counts = play(parts[0].slice(0, 500), None, settings)
     assert counts.transactions == 500
-
-
-def test_a_record_beyond_the_clients_limit_is_told(broker):
-    with pytest.raises(Unavailable, match="gave up"):
-        inject([b"x" * 2_000_000], ProducerSettings(bootstrap=broker.address))
-
-
-def test_an_unknown_option_is_refused():
-    with pytest.raises(BadConfig, match=r"no\.such\.option"):
-        Outbox(ProducerSettings(options={"no.such.option": "1"}))
 
 
 def test_a_table_without_times_is_refused_before_anything_is_sent(parts):

@@ -1,0 +1,222 @@
+"""The driver: opens its parts and runs the query until it is told to stop.
+
+A query that fails because a disk, the store or Kafka is away is started again (``jobs.stream.passing``).
+"""
+
+import json
+import logging
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Final
+
+from prometheus_client import REGISTRY
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+
+from fraud.decide.experiment import Experiment, open_experiment
+from fraud.errors import BadState, Unavailable
+from fraud.log.archive import Archive, read_summaries
+from fraud.runtime.threads import gone
+from fraud.spark.session import KAFKA_SOURCE, open_session
+from fraud.store import Epoch, open_store
+from fraud.watch.figures import Figures
+from jobs.stream import metrics
+from jobs.stream.archiving import Archiving
+from jobs.stream.beside import Beside
+from jobs.stream.context import TaskContext
+from jobs.stream.expiry import Expiry
+from jobs.stream.gate import BatchGate
+from jobs.stream.java_client import java_options
+from jobs.stream.offsets import ranges_of, records_of, unfinished_of
+from jobs.stream.passes import run_carefully, run_passes
+from jobs.stream.passing import cause_of, is_passing, wait_s
+from jobs.stream.progress import TOPICS, Progress
+from jobs.stream.settings import StreamSettings
+from jobs.stream.warm_up import warm_up
+
+log = logging.getLogger("jobs.stream")
+
+FIGURES_S: Final = 10.0
+"""Time between two looks for what jobs that end have measured, seconds."""
+
+
+class StreamJob:
+    """One run of the query over one checkpoint."""
+
+    def __init__(self, settings: StreamSettings) -> None:
+        if settings.rebuild_mark.exists():
+            raise BadState(
+                "the rebuild of the feature store has not finished: "
+                "run `fraud replay rebuild-store --replace` to its end"
+            )
+        self._settings = settings
+        self._experiment = open_experiment(settings.experiment_file)
+        self._store = open_store(settings.store)
+        self._progress = Progress(self._store, settings)
+        query_id = self._progress.check().named()
+        self._generation = self._store.generation_of(query_id)
+        self._token = self._store.acquire(f"{socket.gethostname()}:{os.getpid()}")
+        self._progress.begin(query_id, self._generation, self._token)
+        self._expiry = Expiry(self._store, self._token)
+        self._spark = open_session(
+            "fraud-stream",
+            f"local[{settings.partitions},4]",
+            settings.partitions,
+            delta=False,
+            spark_port=settings.spark_port,
+        )
+        archive = Archive(
+            settings.spool_path, settings.checkpoint_path, settings.delta_path, settings.delta_options
+        )
+        self._archiving = Archiving(archive, settings.spool_path, settings.spool_limit_mb << 20)
+        self._figures = Figures(settings.delta_path, settings.delta_options)
+        REGISTRY.register(self._figures)
+        self._unfinished = unfinished_of(settings.checkpoint_path)
+        """The micro-batch that the last run began and did not finish, perhaps because it could not."""
+        self._stop = threading.Event()
+        self._gate = BatchGate(self._stop, lambda: self._archiving.is_full)
+        self._beside = Beside(
+            {
+                "archive": (settings.archive_s, self._archive_once),
+                "expiry": (settings.expire_s, self._expiry.run),
+                "figures": (FIGURES_S, self._figures.refresh),
+            },
+            self._stop,
+        )
+        self._query: Any = None
+        self._failures = 0
+        """Of the query, since a micro-batch or a look for data succeeded."""
+
+    def is_ready(self) -> bool:
+        """Whether the query has looked for data, goes on, and may take more."""
+        query = self._query
+        if query is None or self._stop.is_set() or self._archiving.is_full or gone():
+            return False
+        try:
+            message = query.status["message"] if query.isActive else ""
+        except Py4JError:  # Spark's JVM is gone
+            return False
+        if message.startswith("Waiting for"):
+            self._failures = 0
+        return bool(message) and "nitializing" not in message and not self._failures
+
+    def stop(self, *_signal: object) -> None:
+        """Ask the run to end after its micro-batch."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Run until stopped; raises what ended the query."""
+        warm_up(self._spark, self._settings.partitions)
+        self._beside.start()
+        try:
+            while not self._stop.is_set():
+                self._run_query()
+        finally:
+            self._beside.end()
+        if self._beside.failure is not None:
+            raise self._beside.failure
+        self._archiving.run(self._generation, is_last=True)
+        self._store.close()
+
+    def _run_query(self) -> None:
+        """Run the query until it fails or the job is to stop; after what passes, wait and return."""
+        try:
+            self._query = self._start()
+            while not self._stop.is_set() and not self._query.awaitTermination(0.2):
+                with suppress(Unavailable):  # a task that needs the store says so itself
+                    self._store.hold(self._token)  # a newer driver finds nobody at the checkpoint
+            with self._gate.between():
+                self._query.stop()
+        except (PySparkException, Py4JError) as error:
+            if not is_passing(str(error)):
+                raise
+            self._failures += 1
+            metrics.QUERY_FAILURES.inc()
+            pause_s = wait_s(self._failures)
+            log.warning("the query failed and starts again in %.0f s: %s", pause_s, cause_of(str(error)))
+            self._stop.wait(pause_s)
+
+    def _start(self) -> Any:
+        settings = self._settings
+        security = {f"kafka.{key}": value for key, value in java_options(settings.kafka_options).items()}
+        source = (
+            self._spark.readStream.format("kafka")
+            .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
+            .option("subscribe", ",".join(TOPICS))
+            .option("startingOffsets", self._progress.starting_offsets())
+            .option("maxOffsetsPerTrigger", settings.max_records_per_batch)
+            .options(**KAFKA_SOURCE)
+            .options(**security)
+            .load()
+        )
+        writer = source.writeStream.queryName("fraud-stream").foreachBatch(self._process)
+        if settings.trigger_s:
+            writer = writer.trigger(processingTime=f"{int(settings.trigger_s * 1000)} milliseconds")
+        return writer.option("checkpointLocation", str(settings.checkpoint_path)).start()
+
+    def _process(self, frame: DataFrame, batch: int) -> None:
+        with self._gate.batch():
+            started = time.perf_counter()
+            self._progress.before()
+            context = self._context(batch)
+            # A run that was cut off may have had more tasks than this one: their files would count twice.
+            if context.spool_folder.exists():
+                shutil.rmtree(context.spool_folder)
+            collected = self._run_passes(frame, context)
+            self._progress.after(batch)
+            summaries = read_summaries(collected)
+            self._expiry.see(summaries)
+            metrics.record(summaries, batch, time.perf_counter() - started)
+            self._failures = 0
+
+    def _run_passes(self, frame: DataFrame, context: TaskContext) -> Sequence[Any]:
+        """Run the passes over Spark's source, or carefully where that may run, or ran, out of memory."""
+        if context.epoch.batch != self._unfinished:
+            try:
+                return run_passes(frame, context)
+            except Py4JError as error:
+                if "java.lang.OutOfMemoryError" not in str(error):
+                    raise
+                log.warning(
+                    "a micro-batch ran out of memory, and is read carefully: %s", cause_of(str(error))
+                )
+                shutil.rmtree(context.spool_folder, ignore_errors=True)
+        ranges = ranges_of(self._settings.checkpoint_path, context.epoch.batch)
+        return run_carefully(self._spark, replace(context, tasks=1), context.kafka, ranges)
+
+    def _context(self, batch: int) -> TaskContext:
+        settings = self._settings
+        records = records_of(settings.checkpoint_path, batch)
+        is_small = records is not None and records <= settings.one_task_records
+        kafka = {**settings.kafka_options, "bootstrap.servers": settings.kafka_bootstrap}
+        return TaskContext(
+            epoch=Epoch(self._generation, batch),
+            token=self._token,
+            store_url=settings.store,
+            spool=settings.spool_path,
+            kafka=tuple(kafka.items()),
+            predictor_url=settings.predictor_url,
+            predictor_deadline_s=settings.predictor_deadline_s,
+            tasks=1 if is_small else settings.partitions,
+            experiment=self._running_experiment(),
+            most_ahead_s=settings.most_ahead_s,
+        )
+
+    def _running_experiment(self) -> Experiment | None:
+        if self._experiment is None:
+            return None
+        self._experiment.look()
+        return self._experiment.running()
+
+    def _archive_once(self) -> None:
+        self._archiving.run(self._generation)
+        progress = self._query.lastProgress if self._query is not None else None
+        if progress is not None:
+            metrics.record_progress(json.loads(progress.json))
