@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
+from fraud.settings.options import DeltaOption, MlflowOption
+
 
 def drift(  # noqa: PLR0917  (typer passes by name)
-    delta: Annotated[str | None, typer.Option(help="Path or URI of the Delta tables.")] = None,
+    delta: DeltaOption = None,
     until: Annotated[str | None, typer.Option(help="Judge whole days before this time, UTC.")] = None,
     model: Annotated[str | None, typer.Option(help="Version or alias; default champion.")] = None,
-    mlflow_uri: Annotated[str | None, typer.Option(help="MLflow server, or sqlite:///<file>.")] = None,
+    mlflow_uri: MlflowOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for drift.json and report.html.")] = None,
     publishes: Annotated[
         bool | None, typer.Option("--publish/--no-publish", help="Show the figures to Prometheus.")

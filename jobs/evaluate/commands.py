@@ -5,8 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-_Uri = Annotated[str | None, typer.Option(help="MLflow server, or sqlite:///<file>.")]
-_Name = Annotated[str | None, typer.Option(help="Name in the registry.")]
+from fraud.settings.options import ColumnOption, LabelGapOption, MlflowOption, ModelNameOption, ReadOption
 
 
 def evaluate(  # noqa: PLR0917  (typer passes by name)
@@ -15,17 +14,12 @@ def evaluate(  # noqa: PLR0917  (typer passes by name)
     labels: Annotated[str | None, typer.Option(help="Table of verdicts, where it is another one.")] = None,
     test_from: Annotated[str | None, typer.Option(help="Beginning; default: the model's as_of.")] = None,
     test_until: Annotated[str | None, typer.Option(help="End; default: the data's.")] = None,
-    column: Annotated[
-        list[str] | None, typer.Option(help="OURS=THEIRS where a column has another name; repeatable.")
-    ] = None,
-    read: Annotated[
-        list[str] | None,
-        typer.Option(help="How texts are meant, e.g. times=day-first, decimal=comma; repeatable."),
-    ] = None,
+    column: ColumnOption = None,
+    read: ReadOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
-    label_gap_days: Annotated[float | None, typer.Option(help="How long verdicts take, days.")] = None,
-    mlflow_uri: _Uri = None,
-    model_name: _Name = None,
+    label_gap_days: LabelGapOption = None,
+    mlflow_uri: MlflowOption = None,
+    model_name: ModelNameOption = None,
 ) -> None:
     """Measure a registered model on a labelled table; FRAUD_EVALUATE_* or defaults for what is not given."""
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
@@ -63,8 +57,8 @@ def promote(
     force: Annotated[
         str, typer.Option(help="Why it is to be champion although the gate has not accepted it.")
     ] = "",
-    mlflow_uri: _Uri = None,
-    model_name: _Name = None,
+    mlflow_uri: MlflowOption = None,
+    model_name: ModelNameOption = None,
 ) -> None:
     """Make a version the champion; the present one becomes `previous`."""
     from fraud.errors import BadInput  # noqa: PLC0415
@@ -83,8 +77,8 @@ def promote(
 def rollback(
     *,
     why: Annotated[str, typer.Option(help="Kept as a tag of the version that is taken back.")] = "by hand",
-    mlflow_uri: _Uri = None,
-    model_name: _Name = None,
+    mlflow_uri: MlflowOption = None,
+    model_name: ModelNameOption = None,
 ) -> None:
     """Make the previous champion the champion again."""
     with _registry(mlflow_uri, model_name) as versions:

@@ -8,6 +8,7 @@ import typer
 
 from fraud.contracts import MOST_AHEAD_S
 from fraud.features import commands
+from fraud.settings.options import ColumnOption, ReadOption
 from jobs.features.engines import Engine
 
 __all__ = ["app", "build"]
@@ -31,13 +32,8 @@ def build(
     out: Annotated[Path, typer.Option(help="Folder of the Delta table to write.")],
     *,
     labels: Annotated[Path | None, typer.Option(help="Table of labels: CSV, Parquet or Delta.")] = None,
-    column: Annotated[
-        list[str] | None, typer.Option(help="OURS=THEIRS where a column has another name; repeatable.")
-    ] = None,
-    read: Annotated[
-        list[str] | None,
-        typer.Option(help="How texts are meant, e.g. times=day-first, decimal=comma; repeatable."),
-    ] = None,
+    column: ColumnOption = None,
+    read: ReadOption = None,
     engine: Annotated[
         Engine, typer.Option(help="Fold in this process or by Spark; auto: by size.")
     ] = Engine.AUTO,

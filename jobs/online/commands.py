@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from fraud.settings.options import MlflowOption, ModelNameOption
+
 
 def online(
     transactions: Annotated[str | None, typer.Option(help="Table, or folder of tables.")] = None,
@@ -11,8 +13,8 @@ def online(
     kafka_bootstrap: Annotated[
         str | None, typer.Option(help="Brokers with the topic labels; '' for the tables' labels alone.")
     ] = None,
-    mlflow_uri: Annotated[str | None, typer.Option(help="MLflow server, or sqlite:///<file>.")] = None,
-    model_name: Annotated[str | None, typer.Option(help="Name in the registry.")] = None,
+    mlflow_uri: MlflowOption = None,
+    model_name: ModelNameOption = None,
 ) -> None:
     """Take new labels, learn upon the champion, judge, and register a challenger (FRAUD_ONLINE_*).
 

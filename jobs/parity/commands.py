@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
+from fraud.settings.options import DeltaOption
+
 
 def parity(
     *,
-    delta: Annotated[str | None, typer.Option(help="Path or URI of the Delta tables.")] = None,
+    delta: DeltaOption = None,
     since: Annotated[str | None, typer.Option(help="Compare what was received from then on.")] = None,
     until: Annotated[str | None, typer.Option(help="Compare what was received before.")] = None,
     tolerance: Annotated[float | None, typer.Option(help="Accepted difference; default 0.")] = None,

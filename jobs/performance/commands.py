@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from fraud.settings.options import DeltaOption
+
 
 def performance(  # noqa: PLR0917  (typer passes by name)
-    delta: Annotated[str | None, typer.Option(help="Path or URI of the Delta tables.")] = None,
+    delta: DeltaOption = None,
     as_of: Annotated[str | None, typer.Option(help="Judge by what was known at this time, UTC.")] = None,
     windows: Annotated[str | None, typer.Option(help="Maturity windows, days; default 7,14,30.")] = None,
     period: Annotated[int | None, typer.Option(help="Length of the measured period, days.")] = None,

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from fraud.settings.options import DeltaOption
+
 replay = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -13,7 +15,6 @@ replay = typer.Typer(
     help="Use the log again: dead letters, a lost store, a new feature.",
 )
 
-DeltaOption = Annotated[str | None, typer.Option(help="Path or URI of the Delta tables.")]
 ScratchOption = Annotated[Path | None, typer.Option(help="Folder for the states while it runs.")]
 RowsOption = Annotated[int | None, typer.Option(min=1, help="Records held in memory at a time.")]
 

@@ -6,21 +6,23 @@ from typing import Annotated
 
 import typer
 
+from fraud.settings.options import LabelGapOption, MlflowOption, ModelNameOption
+
 
 def retrain(  # noqa: PLR0917  (typer passes by name)
     interval: Annotated[str, typer.Option(help="START/END; END is the moment of retraining.")],
     transactions: Annotated[str | None, typer.Option(help="Table, or folder of tables.")] = None,
     step: Annotated[str, typer.Option(help="Run this step alone.")] = "",
     work: Annotated[Path | None, typer.Option(help="Folder that the steps share.")] = None,
-    label_gap_days: Annotated[float | None, typer.Option(help="How long verdicts take, days.")] = None,
+    label_gap_days: LabelGapOption = None,
     gate_days: Annotated[float | None, typer.Option(help="Length of the gate's period.")] = None,
     trials: Annotated[int | None, typer.Option(help="Budget of the search for parameters.")] = None,
     place: Annotated[
         str | None,
         typer.Option(help="Where it is tried: local, kubernetes, registry (the alias alone); default auto."),
     ] = None,
-    mlflow_uri: Annotated[str | None, typer.Option(help="MLflow server, or sqlite:///<file>.")] = None,
-    model_name: Annotated[str | None, typer.Option(help="Name in the registry.")] = None,
+    mlflow_uri: MlflowOption = None,
+    model_name: ModelNameOption = None,
 ) -> None:
     """Validate an interval's data, train, evaluate, gate, register, roll out; keep it or go back.
 

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from fraud.settings.options import MlflowOption, ModelNameOption
+
 
 def rollout(
     version: Annotated[str, typer.Argument(help="Version or alias, e.g. 7 or challenger.")],
@@ -15,8 +17,8 @@ def rollout(
     ] = None,
     stage_s: Annotated[float | None, typer.Option(help="Least length of a stage, seconds.")] = None,
     stage_rows: Annotated[int | None, typer.Option(help="Rows that the canary must score in each.")] = None,
-    mlflow_uri: Annotated[str | None, typer.Option(help="MLflow server, or sqlite:///<file>.")] = None,
-    model_name: Annotated[str | None, typer.Option(help="Name in the registry.")] = None,
+    mlflow_uri: MlflowOption = None,
+    model_name: ModelNameOption = None,
 ) -> None:
     """Try a version on a share of the traffic, then make it the champion or take it back.
 

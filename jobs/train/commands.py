@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
+from fraud.settings.options import ColumnOption, LabelGapOption, MlflowOption, ModelNameOption, ReadOption
+
 
 def train(  # noqa: PLR0917  (typer passes by name)
     transactions: Annotated[
@@ -15,23 +17,18 @@ def train(  # noqa: PLR0917  (typer passes by name)
     as_of: Annotated[str | None, typer.Option(help="Moment of training, where the test begins.")] = None,
     test_days: Annotated[float | None, typer.Option(help="Length of the test.")] = None,
     test_until: Annotated[str | None, typer.Option(help="End of the test.")] = None,
-    label_gap_days: Annotated[float | None, typer.Option(help="How long verdicts take, days.")] = None,
+    label_gap_days: LabelGapOption = None,
     train_days: Annotated[float | None, typer.Option(help="Length of the training period.")] = None,
     train_from: Annotated[str | None, typer.Option(help="Beginning of the training period.")] = None,
     train_until: Annotated[str | None, typer.Option(help="End of the training period.")] = None,
-    column: Annotated[
-        list[str] | None, typer.Option(help="OURS=THEIRS where a column has another name; repeatable.")
-    ] = None,
-    read: Annotated[
-        list[str] | None,
-        typer.Option(help="How texts are meant, e.g. times=day-first, decimal=comma; repeatable."),
-    ] = None,
+    column: ColumnOption = None,
+    read: ReadOption = None,
     trials: Annotated[int | None, typer.Option(help="Budget of the search for parameters.")] = None,
     baselines: Annotated[
         bool | None, typer.Option("--baselines/--no-baselines", help="Compare with other models.")
     ] = None,
-    mlflow_uri: Annotated[str | None, typer.Option(help="MLflow server, or sqlite:///<file>.")] = None,
-    model_name: Annotated[str | None, typer.Option(help="Name in the registry.")] = None,
+    mlflow_uri: MlflowOption = None,
+    model_name: ModelNameOption = None,
     alias: Annotated[str | None, typer.Option(help="Alias for the new version; '' for none.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
 ) -> None:
