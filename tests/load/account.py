@@ -48,10 +48,9 @@ class Account:
     counts: dict[str, int]
     wrong: dict[str, int]
     examples: dict[str, list[str]]
-    latency_ms: list[float] = field(default_factory=list)
-    first_ms: list[float] = field(default_factory=list)
+    latencies: list[tuple[float, float]] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
-    slowest_s: float = 0.0
+    away: list[tuple[float, float]] = field(default_factory=list)
 
     def errors(self) -> list[str]:
         """Name what must be 0 and is not."""
@@ -60,11 +59,11 @@ class Account:
     def table(self) -> str:
         """Write everything, a line each."""
         lines = {name: f"{count:,}" for name, count in {**self.counts, **self.wrong}.items()}
-        lines["API latency, from due to answered"] = _quantiles(self.latency_ms)
-        lines["API latency, answered at the first try"] = _quantiles(self.first_ms)
-        lines["kills and pauses"] = (
-            f"{self.done.total()}, all ready again after {self.slowest_s:.0f} s at most"
-        )
+        calm = [found for due, found in self.latencies if not any(a <= due <= b for a, b in self.away)]
+        slowest_s = max((end - start for start, end in self.away), default=0.0)
+        lines["API latency, from due to answered"] = _quantiles([found for _, found in self.latencies])
+        lines["API latency, due while all parts ran"] = _quantiles(calm)
+        lines["kills and pauses"] = f"{self.done.total()}, all ready again after {slowest_s:.0f} s at most"
         lines["which"] = ", ".join(f"{count} x {what}" for what, count in sorted(self.done.items()))
         lines |= {f"  {name}": ", ".join(found) for name, found in self.examples.items() if found}
         lines["result"] = f"wrong: {', '.join(self.errors())}" if self.errors() else "nothing lost or doubled"

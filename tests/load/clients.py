@@ -126,9 +126,8 @@ class ApiClients:
         """Answers that say that another try is of no use."""
         self.names: set[str] = set()
         """Of all that were sent."""
-        self.latency_ms: list[float] = []
-        self.first_ms: list[float] = []
-        """Of those that were answered at the first try."""
+        self.latencies: list[tuple[float, float]] = []
+        """When each was due, by the monotonic clock, and milliseconds from then to the answer."""
         self._url, self._load = url, load
         self._chance = random.Random(f"api {load.seed}")
         self._stop = threading.Event()
@@ -170,9 +169,8 @@ class ApiClients:
     async def _send(
         self, client: httpx.AsyncClient, room: asyncio.Semaphore, record: dict[str, Any], due: float
     ) -> None:
-        name, tries = record["transaction_id"], 0
+        name, wait_s = record["transaction_id"], 0.25
         while True:
-            tries += 1
             with suppress(httpx.HTTPError):
                 async with room:
                     answer = await client.post("/v1/score", json=record)
@@ -181,8 +179,7 @@ class ApiClients:
                 if answer.status_code < 500 and answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
                     self.refused[name] = f"{answer.status_code}: {answer.text[:200]}"
                     return
-            await asyncio.sleep(random.uniform(0.5, 1.0) * min(0.25 * 2.0**tries, LONGEST_RETRY_S))
+            wait_s = min(2.0 * wait_s, LONGEST_RETRY_S)
+            await asyncio.sleep(random.uniform(0.5, 1.0) * wait_s)
         self.answered[name] = answer.json()
-        self.latency_ms.append((time.monotonic() - due) * 1e3)
-        if tries == 1:
-            self.first_ms.append(self.latency_ms[-1])
+        self.latencies.append((due, (time.monotonic() - due) * 1e3))

@@ -58,8 +58,8 @@ class Storm:
     chance: random.Random
     done: Counter[str] = field(default_factory=Counter)
     """Kills and pauses, by what and which part."""
-    slowest_s: float = 0.0
-    """Longest time until all parts were ready again."""
+    away: list[tuple[float, float]] = field(default_factory=list)
+    """From each strike until all parts were ready again, by the monotonic clock."""
 
     def strike(self) -> None:
         """Kill or pause two or three parts at once, and see that all come back."""
@@ -82,7 +82,7 @@ class Storm:
         recover(self.settings)
         for timer in timers:
             timer.join()
-        self.slowest_s = max(self.slowest_s, time.monotonic() - started)
+        self.away.append((started, time.monotonic()))
 
 
 def recover(settings: LocalSettings) -> None:
@@ -155,8 +155,7 @@ def run(given: argparse.Namespace, home: Path) -> Account:
     finally:
         platform.down(settings)
     account = settle(stream, sent, len(topic), published, home / "rebuilt")
-    account.latency_ms, account.first_ms = api.latency_ms, api.first_ms
-    account.done, account.slowest_s = storm.done, storm.slowest_s
+    account.latencies, account.done, account.away = api.latencies, storm.done, storm.away
     return account
 
 
