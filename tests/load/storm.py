@@ -19,13 +19,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psutil
 
 from fraud.contracts import DECISIONS, TRANSACTIONS
-from fraud.errors import FraudError, Unavailable
+from fraud.errors import FraudError
 from fraud.local import platform
+from fraud.local.platform import State
 from fraud.local.settings import LocalSettings
 from jobs.stream.settings import StreamSettings
 from tests.load.account import Account, Sent, decided_in, records_in, settle
@@ -58,18 +59,19 @@ class Storm:
     chance: random.Random
     done: Counter[str] = field(default_factory=Counter)
     """Kills and pauses, by what and which part."""
+    ended: list[str] = field(default_factory=list)
+    """Parts that have ended although nobody killed them, with the end of their logs."""
     away: list[tuple[float, float]] = field(default_factory=list)
     """From each strike until all parts were ready again, by the monotonic clock."""
 
     def strike(self) -> None:
         """Kill or pause two or three parts at once, and see that all come back."""
         started, timers = time.monotonic(), []
-        pids = {part.name: part.pid for part in platform.status(self.settings)}
+        running = self._running()
         for name in self.chance.sample(TARGETS, self.chance.choice((2, 3))):
-            pid = pids[name]
-            if pid is None:
-                raise Unavailable(f"{name} does not run")
-            family = _family(pid)
+            if name not in running:
+                continue
+            family = _family(running[name])
             kind = self.chance.choice(("kill", "kill alone", "pause"))
             self.done[f"{kind} {name}"] += 1
             print(f"{kind} {name}", flush=True)  # noqa: T201
@@ -83,6 +85,16 @@ class Storm:
         for timer in timers:
             timer.join()
         self.away.append((started, time.monotonic()))
+
+    def _running(self) -> dict[str, int]:
+        """Find the parts' processes; one that nobody has killed and that is gone is noted."""
+        found = {}
+        for part in platform.status(self.settings):
+            if part.state is State.CRASHED:
+                self.ended.append(f"{part.name} {part.detail}")
+            elif part.pid is not None:
+                found[part.name] = part.pid
+        return found
 
 
 def recover(settings: LocalSettings) -> None:
@@ -102,8 +114,11 @@ def recover(settings: LocalSettings) -> None:
 
 def _family(pid: int) -> list[psutil.Process]:
     """Find a part's process and those that it has started."""
-    leader = psutil.Process(pid)
-    return [leader, *leader.children(recursive=True)]
+    try:
+        leader = psutil.Process(pid)
+        return [leader, *leader.children(recursive=True)]
+    except psutil.NoSuchProcess:  # it ends by itself at this moment
+        return []
 
 
 def _send(family: Sequence[psutil.Process], number: signal.Signals) -> None:
@@ -115,12 +130,8 @@ def _send(family: Sequence[psutil.Process], number: signal.Signals) -> None:
 def begin(home: Path) -> tuple[LocalSettings, dict[str, str]]:
     """Start the platform with a model; returns the parts' addresses."""
     shutil.rmtree(home, ignore_errors=True)
-    settings = LocalSettings(
-        home=home,
-        canary_port=0,
-        kafka_heap_mb=384,
-        **dict.fromkeys([f"{name}_port" for name in PORTS], 0),
-    )
+    ports: dict[str, Any] = {f"{name}_port": 0 for name in PORTS}
+    settings = LocalSettings(home=home, canary_port=0, kafka_heap_mb=384, **ports)
     platform.up(settings, ["broker", "mlflow"])
     Registry(_urls(settings)["mlflow"]).register(make_model(3))
     platform.up(settings)
@@ -155,6 +166,8 @@ def run(given: argparse.Namespace, home: Path) -> Account:
     finally:
         platform.down(settings)
     account = settle(stream, sent, len(topic), published, home / "rebuilt")
+    account.wrong["ended by themselves, parts"] = len(storm.ended)
+    account.examples["ended"] = storm.ended
     account.latencies, account.done, account.away = api.latencies, storm.done, storm.away
     return account
 
