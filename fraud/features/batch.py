@@ -9,12 +9,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fraud.features import kernel
-from fraud.features.engine import Folded, fold_events
+from fraud.features.engine import fold_plan
 from fraud.features.events import events_of_labels, events_of_transactions, microseconds_of
 from fraud.features.kernel import Floats
-from fraud.schema.features import MERCHANT, USER
+from fraud.features.passes import PASSES, EntityPass, Passes, as_handed_on, handed_on
 
-NO_STATES: Final[Mapping[float, bytes | None]] = {}
+States = Mapping[float, bytes | None]
+NO_STATES: Final[Mapping[str, States]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +25,47 @@ class FeatureTable:
     Parameters
     ----------
     vectors
-        [transactions, features] in the order of ``FEATURE_NAMES``; NaN is missing. Rows of
-        duplicates are all NaN.
+        [transactions, features] in the order of the passes; NaN is missing. Rows of duplicates are all NaN.
     is_duplicate
         [transactions], True where an earlier row has the same transaction_id.
-    user_states, merchant_states
-        State bytes by key hash after all events; empty unless asked for.
+    states
+        By entity, state bytes by key hash after all events; empty unless asked for.
     """
 
     vectors: Floats
     is_duplicate: NDArray[np.bool_]
-    user_states: dict[float, bytes]
-    merchant_states: dict[float, bytes]
+    states: dict[str, dict[float, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedPasses:
+    """What all passes give over the same events.
+
+    Parameters
+    ----------
+    vectors
+        [n, features]; NaN where missing, and in rows of labels and duplicates.
+    outcomes
+        [n], of the primary pass, as in :class:`~fraud.features.engine.Folded`.
+    states
+        By entity, state bytes by key after the events.
+    sequences
+        By entity, [n]: how many transactions it has counted with this event; NaN where it has not seen it,
+        or where no states were kept.
+    """
+
+    vectors: Floats
+    outcomes: Floats
+    states: dict[str, dict[float, bytes]]
+    sequences: dict[str, Floats]
 
 
 def compute_features(
-    transactions: pa.Table, labels: pa.Table | None = None, *, keep_states: bool = False
+    transactions: pa.Table,
+    labels: pa.Table | None = None,
+    *,
+    keep_states: bool = False,
+    passes: Passes = PASSES,
 ) -> FeatureTable:
     """Compute the vector that each transaction would have been served with, had it arrived in this order.
 
@@ -53,6 +79,8 @@ def compute_features(
         transactions of that same microsecond.
     keep_states
         Whether to return the entities' states.
+    passes
+        What to compute.
 
     Raises
     ------
@@ -67,49 +95,66 @@ def compute_features(
         events = np.concatenate([events_of_labels(labels), events])
         arrivals = np.concatenate([microseconds_of(labels, "label_time"), arrivals])
     order = np.argsort(arrivals, kind="stable")
-    user, merchant = fold_both(events[order], keep_states=keep_states)
-    vectors = np.empty((len(events), user.vectors.shape[1] + merchant.vectors.shape[1]))
-    vectors[order] = np.hstack([user.vectors, merchant.vectors])
+    folded = fold_passes(events[order], passes=passes, keep_states=keep_states)
+    vectors = np.empty_like(folded.vectors)
+    vectors[order] = folded.vectors
     outcomes = np.empty(len(events))
-    outcomes[order] = user.outcomes
+    outcomes[order] = folded.outcomes
     first = len(events) - transactions.num_rows
-    return FeatureTable(vectors[first:], outcomes[first:] == kernel.DUPLICATE, user.states, merchant.states)
+    return FeatureTable(vectors[first:], outcomes[first:] == kernel.DUPLICATE, folded.states)
 
 
-def fold_both(
+def fold_passes(
     events: Floats,
-    user_states: Mapping[float, bytes | None] = NO_STATES,
-    merchant_states: Mapping[float, bytes | None] = NO_STATES,
+    states: Mapping[str, States] = NO_STATES,
     *,
+    passes: Passes = PASSES,
     keep_states: bool = True,
-) -> tuple[Folded, Folded]:
-    """Fold events through the user pass, then what it lets pass through the merchant pass.
+) -> FoldedPasses:
+    """Fold events through the primary pass, then what it hands on through each of the others.
 
-    Returns
-    -------
-    tuple
-        Both passes' results, each over all rows of ``events``.
+    Parameters
+    ----------
+    events
+        [n, EVENT_COLUMNS] in arrival order.
+    states
+        By entity and key, before the events.
+    passes
+        The primary first.
+    keep_states
+        False leaves states and sequences out (training needs the vectors alone).
     """
-    user = fold_events(USER, events, user_states, keep_states=keep_states)
-    passed, rows = merchant_events(events, user.outcomes)
-    folded = fold_events(MERCHANT, passed, merchant_states, keep_states=keep_states)
-    vectors = np.full((len(events), folded.vectors.shape[1]), np.nan)
-    vectors[rows] = folded.vectors
-    sequences = np.full(len(events), np.nan)
-    sequences[rows] = folded.sequences if keep_states else np.nan
-    return user, Folded(vectors, user.outcomes, folded.states, sequences)
+    vectors = np.full((len(events), passes[-1].end), np.nan)
+    primary, *others = passes
+    before = states.get(primary.name, {})
+    first = fold_plan(
+        primary.plan, events, before, table=vectors, first=primary.first, keep_states=keep_states
+    )
+    found = FoldedPasses(vectors, first.outcomes, {primary.name: first.states}, {})
+    if keep_states:
+        found.sequences[primary.name] = first.sequences
+    is_handed_on = handed_on(events, first.outcomes)
+    for one in others:
+        _fold_further(one, events, is_handed_on, states.get(one.name, {}), found, keep_states=keep_states)
+    return found
 
 
-def merchant_events(events: Floats, outcomes: Floats) -> tuple[Floats, NDArray[np.int64]]:
-    """Select what the merchant pass sees: new transactions, and labels that changed a verdict.
-
-    Returns
-    -------
-    tuple
-        The events (a label carries its change of verdict), and their rows in ``events``.
-    """
-    is_label = events[:, kernel.E_KIND] == kernel.KIND_LABEL
-    rows = np.flatnonzero(np.where(is_label, outcomes != 0.0, outcomes == kernel.NEW))
-    passed = events[rows]
-    passed[:, kernel.E_CENTS] = np.where(is_label[rows], outcomes[rows], passed[:, kernel.E_CENTS])
-    return passed, rows
+def _fold_further(
+    one: EntityPass,
+    events: Floats,
+    is_handed_on: NDArray[np.bool_],
+    states: States,
+    found: FoldedPasses,
+    *,
+    keep_states: bool,
+) -> None:
+    """Fold what concerns an entity, and write its part of the result."""
+    rows = np.flatnonzero(is_handed_on & one.concerns(events))
+    passed = as_handed_on(events[rows], found.outcomes[rows])
+    folded = fold_plan(one.plan, passed, states, keep_states=keep_states)
+    found.vectors[rows, one.first : one.end] = folded.vectors
+    found.states[one.name] = folded.states
+    if keep_states:
+        sequences = np.full(len(events), np.nan)
+        sequences[rows] = folded.sequences
+        found.sequences[one.name] = sequences

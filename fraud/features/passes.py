@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 
 from fraud.errors import BadConfig
 from fraud.features import kernel
+from fraud.features.engine import NO_KEY
 from fraud.features.kernel import Floats
-from fraud.features.plan import EVENT_COLUMN
+from fraud.features.layout import DEFAULT_LAYOUT, EventLayout
+from fraud.features.plan import Plan, compile_plan
 from fraud.schema.features import ENTITIES, FEATURES, Entity, Feature, Op
-
-NO_KEY: Final = 0.0
-"""Key of a transaction that does not name the entity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +33,14 @@ class EntityPass:
         What it computes; of the primary also what looks at the transaction alone.
     first
         Its first column in the vector.
+    events
+        Which column of an event holds what.
     """
 
     entity: Entity
     features: tuple[Feature, ...]
     first: int
+    events: EventLayout = DEFAULT_LAYOUT
 
     @property
     def name(self) -> str:
@@ -56,20 +58,34 @@ class EntityPass:
         return sequence_name(self.entity.name)
 
     @property
+    def plan(self) -> Plan:
+        """What the kernel runs."""
+        return compile_plan(self.entity, self.features, self.events)
+
+    @property
     def key_column(self) -> int:
         """Column of an event that holds the entity's key."""
-        return EVENT_COLUMN[self.entity.name]
+        return self.events.column(self.entity.key_name)
 
     def keys_of(self, events: Floats) -> Floats:
         """Take the keys of events, [n]; ``NO_KEY`` where there is none."""
         keys: Floats = events[:, self.key_column]
         return keys
 
+    def concerns(self, events: Floats) -> NDArray[np.bool_]:
+        """Tell which events name the entity, [n]."""
+        found: NDArray[np.bool_] = self.keys_of(events) != NO_KEY
+        return found
+
 
 Passes = tuple[EntityPass, ...]
 
 
-def passes_of(entities: Sequence[Entity] = ENTITIES, features: Iterable[Feature] = FEATURES) -> Passes:
+def passes_of(
+    entities: Sequence[Entity] = ENTITIES,
+    features: Iterable[Feature] = FEATURES,
+    events: EventLayout = DEFAULT_LAYOUT,
+) -> Passes:
     """Lay out the passes of some entities.
 
     Parameters
@@ -78,6 +94,8 @@ def passes_of(entities: Sequence[Entity] = ENTITIES, features: Iterable[Feature]
         The primary first, which alone deduplicates.
     features
         What to compute; the order within an entity stays.
+    events
+        Which column of an event holds what (of a schema: ``events_of(schema).layout``).
 
     Raises
     ------
@@ -105,7 +123,7 @@ def passes_of(entities: Sequence[Entity] = ENTITIES, features: Iterable[Feature]
         of_each[name].append(feature)
     passes, first = [], 0
     for entity in entities:
-        passes.append(EntityPass(entity, tuple(of_each[entity.name]), first))
+        passes.append(EntityPass(entity, tuple(of_each[entity.name]), first, events))
         first = passes[-1].end
     return tuple(passes)
 
@@ -163,7 +181,13 @@ def handed_on(events: Floats, outcomes: Floats) -> NDArray[np.bool_]:
 
 
 def as_handed_on(events: Floats, outcomes: Floats) -> Floats:
-    """Copy events as the passes after the primary one see them: a label carries its change of verdict."""
+    """Copy events as the passes after the primary one see them: a label carries its change of verdict.
+
+    Parameters
+    ----------
+    events, outcomes
+        As of :func:`handed_on`.
+    """
     events = events.copy()
     is_label = events[:, kernel.E_KIND] == kernel.KIND_LABEL
     events[is_label, kernel.E_CENTS] = outcomes[is_label]

@@ -21,9 +21,9 @@ from pyarrow import dataset
 from pydantic import BaseModel
 
 from fraud.errors import Unavailable
-from fraud.features import FEATURE_NAMES
+from fraud.features.passes import PASSES, Passes, feature_names, sequence_names
 from fraud.log import rows
-from fraud.log.arrival import COLUMNS, SEQUENCES, Reach
+from fraud.log.arrival import COLUMNS, Reach
 from fraud.log.checkpoint import offsets_of
 from fraud.schema.reading import default_schema
 
@@ -42,31 +42,43 @@ _LITTLE_AT_A_TIME: Final = {"batch_readahead": 1, "fragment_readahead": 1}
 """Of the spool's files, which may be large."""
 _ORIGIN: Final = COLUMNS
 _IDS: Final = ("transaction_id", *default_schema().key_names, "event_time")
-TABLES: Final[dict[str, tuple[int, tuple[str, ...]]]] = {
-    "transactions": (
-        rows.TRANSACTION,
-        (*(field.name for field in rows.TRANSACTION_FIELDS), *_ORIGIN, *SEQUENCES),
-    ),
-    "features": (rows.TRANSACTION, (*_IDS, "features_version", *_ORIGIN, *SEQUENCES, *FEATURE_NAMES)),
-    "decisions": (
-        rows.TRANSACTION,
-        (
-            *_IDS,
-            "amount",
-            *(field.name for field in rows.DECISION_FIELDS),
-            "features_version",
-            "processed_at",
-            *_ORIGIN,
+TableColumns = dict[str, tuple[int, tuple[str, ...]]]
+
+
+def tables_of(passes: Passes) -> TableColumns:
+    """Tell by table which rows of the spool it takes, and which columns.
+
+    ``fraud.log.arrival`` tells their order. The origin stands within Delta's first 32 columns, over which
+    files are skipped.
+    """
+    sequences = sequence_names(passes)
+    decided = (field.name for field in rows.DECISION_FIELDS)
+    return {
+        "transactions": (
+            rows.TRANSACTION,
+            (*(field.name for field in rows.TRANSACTION_FIELDS), *_ORIGIN, *sequences),
         ),
-    ),
-    "labels": (rows.LABEL, (*_IDS, *(field.name for field in rows.LABEL_FIELDS), *_ORIGIN, *SEQUENCES)),
-    "dead_letters": (
-        rows.DEAD_LETTER,
-        ("topic", *(field.name for field in rows.DEAD_LETTER_FIELDS), "processed_at", *_ORIGIN),
-    ),
-}
-"""Table: which rows of the spool it takes, and which columns; ``fraud.log.arrival`` tells their order.
-The origin stands within Delta's first 32 columns, over which files are skipped."""
+        "features": (
+            rows.TRANSACTION,
+            (*_IDS, "features_version", *_ORIGIN, *sequences, *feature_names(passes)),
+        ),
+        "decisions": (
+            rows.TRANSACTION,
+            (*_IDS, "amount", *decided, "features_version", "processed_at", *_ORIGIN),
+        ),
+        "labels": (
+            rows.LABEL,
+            (*_IDS, *(field.name for field in rows.LABEL_FIELDS), *_ORIGIN, *sequences),
+        ),
+        "dead_letters": (
+            rows.DEAD_LETTER,
+            ("topic", *(field.name for field in rows.DEAD_LETTER_FIELDS), "processed_at", *_ORIGIN),
+        ),
+    }
+
+
+TABLES: Final = tables_of(PASSES)
+"""Of the default passes."""
 
 
 class Plan(BaseModel):
@@ -96,6 +108,8 @@ class Archive:
         Access to the object store, under delta-rs' names.
     write, remove
         Append to a table; remove the folder of a micro-batch.
+    passes
+        Whose sequences and features the tables have.
     """
 
     def __init__(
@@ -105,9 +119,11 @@ class Archive:
         delta: str,
         options: dict[str, str],
         *,
+        passes: Passes = PASSES,
         write: Callable[..., None] = write_deltalake,
         remove: Callable[[Path], None] = shutil.rmtree,
     ) -> None:
+        self._schema, self._tables = rows.spooled_schema(passes), tables_of(passes)
         self._spool = spool
         self._checkpoint = checkpoint
         self._delta = delta.rstrip("/")
@@ -156,7 +172,7 @@ class Archive:
 
     def _check_tables(self) -> None:
         """Make sure that no table is gone: a new one in its place would hide that rows are lost."""
-        for table in TABLES:
+        for table in self._tables:
             if not DeltaTable.is_deltatable(f"{self._delta}/{table}", self._options):
                 raise Unavailable(
                     f"the Delta table {self._delta}/{table} is gone: restore it from a backup or from the "
@@ -185,8 +201,8 @@ class Archive:
         ]
         if not files:
             return
-        found = dataset.dataset(files, schema=rows.SPOOLED, format="parquet")
-        for table, (kind, columns) in TABLES.items():
+        found = dataset.dataset(files, schema=self._schema, format="parquet")
+        for table, (kind, columns) in self._tables.items():
             taken = dataset.field("kind") == kind
             if table == "decisions":  # history from before go-live was decided elsewhere
                 taken &= dataset.field("outcome").is_valid()

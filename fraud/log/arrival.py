@@ -5,7 +5,7 @@ before transactions, partition, offset. All of it is stored with every row. What
 is what they record, so that the log reproduces their order whatever the broker's clock did.
 
 The scoring service counts transactions between those of the stream, and the stream archives them later.
-So each row also carries ``SEQUENCES``: how many transactions its user and its merchant had with it (a
+So each row also carries ``SEQUENCES``: how many transactions its user, its merchant, ... had with it (a
 label: before it). Per entity that is the order of arrival, whoever counted. One order of all records
 need not exist: a transaction may come before another one of the same user and after one of the same
 merchant that arrived later.
@@ -17,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from fraud.features.passes import PASSES, sequence_names
+
 COLUMNS: Final = ("generation", "epoch", "received_at", "source_partition", "source_offset")
 """Of every table of the log; with the topic they name one record."""
 
 Ints = NDArray[np.int64]
-SEQUENCES: Final = ("user_sequence", "merchant_sequence")
-"""Of transactions, features and labels; missing in rows from before there was a scoring service, and the
-merchant's in labels that changed no verdict."""
+SEQUENCES: Final = sequence_names(PASSES)
+"""Of transactions, features and labels. Missing in rows from before there was a scoring service, where the
+record does not name the entity, and, but for the primary's, in labels that changed no verdict."""
 
 
 class Reach(BaseModel):

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -12,14 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.features import kernel
-from fraud.features.batch import merchant_events
 from fraud.features.engine import Folded
 from fraud.features.kernel import Floats
-from fraud.features.plan import compile_plan
+from fraud.features.passes import PASSES, EntityPass, Passes, as_handed_on, entity_names, handed_on
 from fraud.log.arrival import Ints
 from fraud.log.sequencing import Sequenced, Waiting
 from fraud.log.tables import SLICE_ROWS, Arrivals, Log, Slice
-from fraud.schema.features import MERCHANT, USER, USER_FEATURES
 from fraud.store import Epoch, FeatureStore, open_store
 
 MOST_AHEAD: Final = 20
@@ -33,7 +31,7 @@ class Refolded:
     Parameters
     ----------
     vectors
-        [transactions, features] in the order of ``FEATURE_NAMES``; NaN is missing.
+        [transactions, features] in the order of the log's passes; NaN is missing.
     is_settled
         [transactions], False where the log does not have yet what was counted before; such a vector is
         not known.
@@ -56,13 +54,19 @@ class Refolded:
         return self.arrivals.coordinates
 
 
-@dataclass(slots=True)
 class Refolder:
-    """Folds slices in the order in which their entities counted; what has to wait stays between calls."""
+    """Folds slices in the order in which their entities counted; what has to wait stays between calls.
 
-    users: Waiting = field(default_factory=lambda: Waiting(USER))
-    merchants: Waiting = field(default_factory=lambda: Waiting(MERCHANT))
-    _rows: int = 0
+    Parameters
+    ----------
+    passes
+        The primary first.
+    """
+
+    def __init__(self, passes: Passes = PASSES) -> None:
+        self.primary = Waiting(passes[0])
+        self.others = [Waiting(one) for one in passes[1:]]
+        self._rows = 0
 
     def take(
         self,
@@ -72,7 +76,7 @@ class Refolder:
         epoch: Epoch,
         *,
         is_last: bool = False,
-    ) -> tuple[list[Sequenced], list[Sequenced]]:
+    ) -> list[list[Sequenced]]:
         """Fold a slice from the states before ``epoch``, and leave those after it.
 
         Parameters
@@ -82,38 +86,39 @@ class Refolder:
 
         Returns
         -------
-        tuple
-            What the user pass and what the merchant pass folded; rows count from the first slice's first.
+        list
+            What each pass folded; rows count from the first slice's first.
         """
         n = len(arrivals.events)
         rows = np.arange(self._rows, self._rows + n)
         self._rows += n
-        self.users.add(arrivals.events, arrivals.sequences[:, 0], rows, np.zeros(n, np.bool_))
-        users = _fold(self.users, "user", store, token, epoch, is_last=is_last)
+        self.primary.add(arrivals.events, arrivals.sequences[:, 0], rows, np.zeros(n, np.bool_))
+        first = _fold(self.primary, store, token, epoch, is_last=is_last)
         outcomes = np.full(n, np.nan)
-        for found in users:
+        for found in first:
             is_label = found.events[:, kernel.E_KIND] == kernel.KIND_LABEL
-            self.merchants.resolve(found.rows[is_label], found.folded.outcomes[is_label])
+            for waiting in self.others:
+                waiting.resolve(found.rows[is_label], found.folded.outcomes[is_label])
             is_new = found.rows >= self._rows - n
             outcomes[found.rows[is_new] - (self._rows - n)] = found.folded.outcomes[is_new]
-        self._hand_on(arrivals, rows, outcomes)
-        merchants = _fold(self.merchants, "merchant", store, token, epoch, is_last=is_last)
-        return users, merchants
+        folded = [first]
+        for at, waiting in enumerate(self.others, 1):
+            _hand_on(arrivals.events, arrivals.sequences[:, at], rows, outcomes, waiting)
+            folded.append(_fold(waiting, store, token, epoch, is_last=is_last))
+        return folded
 
-    def _hand_on(self, arrivals: Arrivals, rows: Ints, outcomes: Floats) -> None:
-        """Give the merchants a slice in its order, also what its user still waits with.
 
-        A label of which a merchant's sequence is recorded changed a verdict; which way, its user says.
-        """
-        events, sequences = arrivals.events, arrivals.sequences[:, 1]
-        is_label = events[:, kernel.E_KIND] == kernel.KIND_LABEL
-        _, passed = merchant_events(events, outcomes)
-        is_passed = np.isin(rows, rows[passed]) & ~np.isnan(outcomes)
-        chosen = np.flatnonzero(is_passed | (np.isnan(outcomes) & ~np.isnan(sequences)))
-        given = events[chosen]
-        given[:, kernel.E_CENTS] = np.where(is_label[chosen], outcomes[chosen], given[:, kernel.E_CENTS])
-        is_open = is_label[chosen] & np.isnan(outcomes[chosen])
-        self.merchants.add(given, sequences[chosen], rows[chosen], is_open)
+def _hand_on(events: Floats, sequences: Floats, rows: Ints, outcomes: Floats, waiting: Waiting) -> None:
+    """Give an entity a slice in its order, also what the primary still waits with.
+
+    A label of which the entity's sequence is recorded changed a verdict; which way, the primary says.
+    """
+    is_open = np.isnan(outcomes)
+    is_given = handed_on(events, outcomes) | (is_open & ~np.isnan(sequences))
+    chosen = np.flatnonzero(is_given & waiting.of.concerns(events))
+    given = as_handed_on(events[chosen], outcomes[chosen])
+    is_label = given[:, kernel.E_KIND] == kernel.KIND_LABEL
+    waiting.add(given, sequences[chosen], rows[chosen], is_label & is_open[chosen])
 
 
 def refold(log: Log, store: FeatureStore, token: int, rows: int = SLICE_ROWS) -> Iterator[Refolded]:
@@ -128,18 +133,18 @@ def refold(log: Log, store: FeatureStore, token: int, rows: int = SLICE_ROWS) ->
     rows
         Records of a slice, about.
     """
-    refolder = Refolder()
+    refolder = Refolder(log.passes)
     opened: deque[_Opened] = deque()
     first = 0
     for number, part in enumerate(log.slices(rows)):
         arrivals = log.read(part)
-        opened.append(_Opened.of(part, arrivals, first))
+        opened.append(_Opened.of(part, arrivals, first, log.passes))
         first += len(arrivals.events)
-        users, merchants = refolder.take(arrivals, store, token, Epoch(0, number))
-        for columns, parts in ((_USER_COLUMNS, users), (_MERCHANT_COLUMNS, merchants)):
+        folded = refolder.take(arrivals, store, token, Epoch(0, number))
+        for one, parts in zip(log.passes, folded, strict=True):
             for found in parts:
-                for one in opened:
-                    one.fill(columns, found.rows, found.folded)
+                for slice_ in opened:
+                    slice_.fill(one, found.rows, found.folded)
         while opened and (opened[0].is_whole or len(opened) > MOST_AHEAD):
             yield opened.popleft().close()
     while opened:
@@ -147,23 +152,21 @@ def refold(log: Log, store: FeatureStore, token: int, rows: int = SLICE_ROWS) ->
 
 
 @contextmanager
-def scratch_store(folder: Path | None = None) -> Iterator[FeatureStore]:
+def scratch_store(folder: Path | None = None, passes: Passes = PASSES) -> Iterator[FeatureStore]:
     """Open an empty store on this machine's disk that is gone afterwards.
 
     Parameters
     ----------
     folder
         Where; the system's temporary folder by default. It takes about twice the states' size.
+    passes
+        Whose states it keeps.
     """
     with (
         TemporaryDirectory(prefix="fraud-refold-", dir=folder) as home,
-        open_store(f"lmdb://{home}/store") as store,
+        open_store(f"lmdb://{home}/store", entity_names(passes)) as store,
     ):
         yield store
-
-
-_USER_COLUMNS: Final = slice(0, len(USER_FEATURES))
-_MERCHANT_COLUMNS: Final = slice(len(USER_FEATURES), None)
 
 
 @dataclass(slots=True)
@@ -173,45 +176,50 @@ class _Opened:
     part: Slice
     arrivals: Arrivals
     first: int
+    passes: Passes
     vectors: Floats
     known: Ints
-    """Passes that have folded each row."""
+    """Passes that have folded each row, or that it skips."""
 
     @classmethod
-    def of(cls, part: Slice, arrivals: Arrivals, first: int) -> "_Opened":
-        n = len(arrivals.events)
-        width = len(USER_FEATURES) + len(compile_plan(MERCHANT).features)
-        return cls(part, arrivals, first, np.full((n, width), np.nan), np.zeros(n, np.int64))
+    def of(cls, part: Slice, arrivals: Arrivals, first: int, passes: Passes) -> "_Opened":
+        skipped = sum((~one.concerns(arrivals.events)).astype(np.int64) for one in passes)
+        vectors = np.full((len(arrivals.events), passes[-1].end), np.nan)
+        return cls(part, arrivals, first, passes, vectors, np.asarray(skipped, np.int64))
+
+    @property
+    def is_settled(self) -> NDArray[np.bool_]:
+        """[transactions], whether all passes have folded them."""
+        found: NDArray[np.bool_] = self.known[self.arrivals.transactions] == len(self.passes)
+        return found
 
     @property
     def is_whole(self) -> bool:
-        return bool((self.known[self.arrivals.transactions] == _PASSES).all())
+        return bool(self.is_settled.all())
 
-    def fill(self, columns: slice, rows: Ints, folded: Folded) -> None:
+    def fill(self, one: EntityPass, rows: Ints, folded: Folded) -> None:
         mine = (rows >= self.first) & (rows < self.first + len(self.known))
         at = rows[mine] - self.first
-        self.vectors[at, columns] = folded.vectors[mine]
+        self.vectors[at, one.first : one.end] = folded.vectors[mine]
         self.known[at] += 1
-        if columns is _USER_COLUMNS:  # a repeated id counts for no merchant
+        if one is self.passes[0]:  # a repeated id counts for no other entity
             is_transaction = self.arrivals.events[at, kernel.E_KIND] == kernel.KIND_TRANSACTION
-            self.known[at] += is_transaction & (folded.outcomes[mine] == kernel.DUPLICATE)
+            is_repeated = is_transaction & (folded.outcomes[mine] == kernel.DUPLICATE)
+            self.known[at[is_repeated]] = len(self.passes)
 
     def close(self) -> Refolded:
         where = self.arrivals.transactions
-        return Refolded(self.part, self.arrivals, self.vectors[where], self.known[where] == _PASSES)
-
-
-_PASSES: Final = 2
+        return Refolded(self.part, self.arrivals, self.vectors[where], self.is_settled)
 
 
 def _fold(
-    waiting: Waiting, kind: str, store: FeatureStore, token: int, epoch: Epoch, *, is_last: bool
+    waiting: Waiting, store: FeatureStore, token: int, epoch: Epoch, *, is_last: bool
 ) -> list[Sequenced]:
-    keys = waiting.keys
-    states = dict(zip(keys, store.read(kind, keys, epoch), strict=True))
+    entity, keys = waiting.of.name, waiting.keys
+    states = dict(zip(keys, store.read(entity, keys, epoch), strict=True))
     found = waiting.fold(states, is_last=is_last)
     written: dict[float, bytes] = {}
     for one in found:
         written.update(one.folded.states)
-    store.write(kind, written, epoch, token)
+    store.write(entity, written, epoch, token)
     return found

@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from fraud.features import FEATURE_NAMES, kernel
+from fraud.features import kernel
 from fraud.features.kernel import Floats
-from fraud.log.arrival import SEQUENCES
+from fraud.features.passes import PASSES, Passes, feature_names, sequence_names
 from fraud.schema.arrow import TIME, transaction_columns
 from fraud.schema.features import USER_FEATURES
 from fraud.schema.reading import default_schema
@@ -88,21 +88,27 @@ STAMP: Final = [
     pa.field("epoch", pa.int64()),
     pa.field("features_version", pa.string()),
 ]
-SEQUENCE_FIELDS: Final = [pa.field(name, pa.int64()) for name in SEQUENCES]
-SPOOLED: Final = pa.schema(
-    [
-        *ORIGIN,
-        *RECORD_FIELDS,
-        *DECISION_FIELDS,
-        *STAMP,
-        *SEQUENCE_FIELDS,
-        *(pa.field(name, pa.float64()) for name in FEATURE_NAMES),
-    ]
-)
-"""What the merchant pass leaves in the spool; the archive takes the Delta tables' columns from it."""
+
+
+def spooled_schema(passes: Passes) -> pa.Schema:
+    """Lay out what the last pass leaves in the spool; the archive takes the Delta tables' columns from it."""
+    return pa.schema(
+        [
+            *ORIGIN,
+            *RECORD_FIELDS,
+            *DECISION_FIELDS,
+            *STAMP,
+            *(pa.field(name, pa.int64()) for name in sequence_names(passes)),
+            *(pa.field(name, pa.float64()) for name in feature_names(passes)),
+        ]
+    )
+
+
+SPOOLED: Final = spooled_schema(PASSES)
+"""Of the default passes."""
 
 SUMMARY: Final = pa.schema([pa.field("summary", pa.string())])
-"""What a task of the merchant pass tells the driver: one JSON document."""
+"""What a task of the last pass tells the driver: one JSON document."""
 
 TRANSACTION_NAMES: Final = tuple(field.name for field in TRANSACTION_FIELDS)
 LABEL_NAMES: Final = (

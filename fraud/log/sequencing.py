@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from fraud.features import kernel
 from fraud.features.codec import counted_of, newest_us
-from fraud.features.engine import Folded, fold_events
+from fraud.features.engine import Folded, fold_plan
 from fraud.features.kernel import Floats
-from fraud.features.plan import EVENT_COLUMN
+from fraud.features.passes import EntityPass
 from fraud.log.arrival import Ints
-from fraud.schema.features import IDLE_US, Entity
+from fraud.schema.features import IDLE_US
 
 _NO_EVENTS: Final = np.zeros((0, kernel.EVENT_COLUMNS))
 
@@ -44,15 +44,9 @@ class Sequenced:
 
 @dataclass(slots=True)
 class Waiting:
-    """Events of one kind of entity that wait for those before them.
+    """Events of one pass that wait for those before them."""
 
-    Parameters
-    ----------
-    entity
-        USER or MERCHANT.
-    """
-
-    entity: Entity
+    of: EntityPass
     events: Floats = field(default_factory=lambda: _NO_EVENTS)
     sequences: Floats = field(default_factory=lambda: np.zeros(0))
     rows: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -104,7 +98,7 @@ class Waiting:
                     break
                 known.update(dict.fromkeys(anew))
                 continue
-            folded = fold_events(self.entity, self.events[chosen], known)
+            folded = fold_plan(self.of.plan, self.events[chosen], known)
             found.append(Sequenced(self.rows[chosen], self.events[chosen], folded))
             known.update(folded.states)
             left = np.setdiff1d(np.arange(len(self.rows)), chosen)
@@ -114,8 +108,7 @@ class Waiting:
 
     @property
     def _key(self) -> Floats:
-        key: Floats = self.events[:, EVENT_COLUMN[self.entity.name]]
-        return key
+        return self.of.keys_of(self.events)
 
     def _ready(
         self, states: Mapping[float, bytes | None], *, is_last: bool

@@ -24,7 +24,8 @@ from pydantic import ValidationError
 from fraud.errors import BadInput, Unavailable
 from fraud.features.events import events_of_labels, events_of_transactions, hash_text
 from fraud.features.kernel import Floats
-from fraud.log.arrival import COLUMNS, SEQUENCES, Ints, Reach, order_between
+from fraud.features.passes import PASSES, Passes, sequence_names
+from fraud.log.arrival import COLUMNS, Ints, Reach, order_between
 from fraud.schema.arrow import TIME, transaction_columns
 from fraud.schema.reading import default_schema
 from fraud.store import Epoch
@@ -106,7 +107,7 @@ class Arrivals:
     received_us
         [transactions].
     sequences
-        [n, 2], the user's and the merchant's sequence of each event; NaN where the log does not say.
+        [n, passes], each entity's sequence of each event; NaN where the log does not say.
     repeated
         Rows that a table holds beyond the first of the same record; they are left out.
     """
@@ -173,6 +174,8 @@ class Log:
         Path or URI under which the tables lie.
     options
         Access to the object store, under delta-rs' names.
+    passes
+        Whose sequences it tells, and what folds it (``fraud.log.refold``).
 
     Raises
     ------
@@ -182,7 +185,9 @@ class Log:
         When the tables cannot be read; try again.
     """
 
-    def __init__(self, delta: str, options: Options = NO_OPTIONS) -> None:
+    def __init__(self, delta: str, options: Options = NO_OPTIONS, passes: Passes = PASSES) -> None:
+        self.passes = passes
+        self._sequences = sequence_names(passes)
         # Opened first, as it is committed last: the others have at least as much.
         self.end = log_end(delta, options)
         """The commit that says so; it may also tell where that is in Kafka."""
@@ -209,15 +214,15 @@ class Log:
 
     def read(self, part: Slice) -> Arrivals:
         """Read the records of a slice."""
-        transactions = _rows_of(self._transactions, _TRANSACTION_COLUMNS, part)
-        labels = _rows_of(self._labels, _LABEL_COLUMNS, part) if self._labels else None
+        transactions = _rows_of(self._transactions, _TRANSACTION_COLUMNS, self._sequences, part)
+        labels = _rows_of(self._labels, _LABEL_COLUMNS, self._sequences, part) if self._labels else None
         events = events_of_transactions(transactions)
-        origin, sequences = _origin_of(transactions), _sequences_of(transactions)
+        origin, sequences = _origin_of(transactions), _sequences_of(transactions, self._sequences)
         is_label = np.zeros(len(events), np.bool_)
         if labels is not None and labels.num_rows:
             events = np.concatenate([events_of_labels(labels), events])
             origin = np.concatenate([_origin_of(labels), origin])
-            sequences = np.concatenate([_sequences_of(labels), sequences])
+            sequences = np.concatenate([_sequences_of(labels, self._sequences), sequences])
             is_label = np.arange(len(events)) < labels.num_rows
         number = (origin[:, 0] << BATCH_BITS) + origin[:, 1]
         order = order_between(number, origin[:, 2], is_label, origin[:, 3], origin[:, 4])
@@ -401,14 +406,14 @@ def _boundary(number: Ints, received: Ints, start: int, end: int) -> int:
     return low if low > start else high
 
 
-def _rows_of(table: Table, columns: Sequence[str], part: Slice) -> pa.Table:
-    sequences = [name for name in SEQUENCES if name in table.columns]
-    return table.rows((*columns, *COLUMNS, *sequences), part.filter())
+def _rows_of(table: Table, columns: Sequence[str], sequences: Sequence[str], part: Slice) -> pa.Table:
+    present = [name for name in sequences if name in table.columns]
+    return table.rows((*columns, *COLUMNS, *present), part.filter())
 
 
-def _sequences_of(table: pa.Table) -> Floats:
-    found = np.full((table.num_rows, len(SEQUENCES)), np.nan)
-    for at, name in enumerate(SEQUENCES):
+def _sequences_of(table: pa.Table, sequences: Sequence[str]) -> Floats:
+    found = np.full((table.num_rows, len(sequences)), np.nan)
+    for at, name in enumerate(sequences):
         if name in table.column_names:
             column = table.column(name).cast(pa.float64())
             found[:, at] = column.to_numpy(zero_copy_only=False)

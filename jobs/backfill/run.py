@@ -8,11 +8,11 @@ carries them into the Delta tables ``transactions``, ``features`` and ``labels``
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -20,9 +20,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fraud.contracts import LABELS, MOST_AHEAD_S, TRANSACTIONS, without_future
-from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
-from fraud.features.batch import fold_both
+from fraud.features import FEATURES_VERSION, kernel
+from fraud.features.batch import fold_passes
 from fraud.features.events import events_of_labels, events_of_transactions, microseconds_of
+from fraud.features.passes import PASSES, Passes, entity_names, feature_names
 from fraud.log import rows
 from fraud.log.arrival import Ints
 from fraud.settings.stream import LogSettings
@@ -49,8 +50,8 @@ class Backfilled:
     duplicates: int
     left_out: int
     """Rows of both tables that are dated into the future; see ``fraud.contracts.future``."""
-    users: int
-    merchants: int
+    states: dict[str, int]
+    """By entity."""
 
 
 def backfill(
@@ -60,6 +61,7 @@ def backfill(
     rows_at_once: int = SLICE_ROWS,
     *,
     most_ahead_s: float = MOST_AHEAD_S,
+    passes: Passes = PASSES,
 ) -> Backfilled:
     """Fold history; running it again before the stream's first micro-batch changes nothing.
 
@@ -75,6 +77,8 @@ def backfill(
         Records whose vectors are in memory at a time; the tables and the states are there all the time.
     most_ahead_s
         How far a row may be dated ahead of its arrival, seconds.
+    passes
+        What is folded; the primary first.
 
     Raises
     ------
@@ -99,28 +103,28 @@ def backfill(
         [microseconds_of(labels, "label_time"), microseconds_of(transactions, "event_time")]
     )
     order = np.argsort(arrivals, kind="stable")
-    states: dict[str, dict[float, bytes]] = {"user": {}, "merchant": {}}
-    with open_store(settings.store) as store:
-        for kind, column in (("user", kernel.E_USER), ("merchant", kernel.E_MERCHANT)):
-            _refuse_live(store, kind, np.unique(events[:, column]).tolist())
+    states: dict[str, dict[float, bytes]] = {one.name: {} for one in passes}
+    with open_store(settings.store, entity_names(passes)) as store:
+        for one in passes:
+            _refuse_live(store, one.name, np.unique(one.keys_of(events)).tolist())
         token = store.acquire("backfill")
         # Nobody scores from it meanwhile; what the scoring service has counted, the stream counts anew.
         store.renew(is_whole=False)
-        spool = _Spool(transactions, labels, settings.spool_path)
+        spool = _Spool(transactions, labels, settings.spool_path, passes)
         duplicates = 0
         for first in range(0, len(order), rows_at_once):
             taken = order[first : first + rows_at_once]
-            user, merchant = fold_both(events[taken], states["user"], states["merchant"])
-            states["user"].update(user.states)
-            states["merchant"].update(merchant.states)
-            is_duplicate = (taken >= labels.num_rows) & (user.outcomes == kernel.DUPLICATE)
+            folded = fold_passes(events[taken], states, passes=passes)
+            for entity, found in folded.states.items():
+                states[entity].update(found)
+            is_duplicate = (taken >= labels.num_rows) & (folded.outcomes == kernel.DUPLICATE)
             duplicates += int(is_duplicate.sum())
             kept = ~is_duplicate
-            spool.write(first, taken[kept], np.hstack([user.vectors[kept], merchant.vectors[kept]]))
+            spool.write(first, taken[kept], folded.vectors[kept])
             log.info("folded %d of %d records", first + len(taken), len(order))
-        for kind, found in states.items():
-            store.clear(kind, token)
-            store.write(kind, found, EPOCH, token)
+        for entity, found in states.items():
+            store.clear(entity, token)
+            store.write(entity, found, EPOCH, token)
         store.renew(is_whole=True)
         store.flush()
     return Backfilled(
@@ -128,8 +132,7 @@ def backfill(
         labels.num_rows,
         duplicates,
         ahead + labels_ahead,
-        len(states["user"]),
-        len(states["merchant"]),
+        {entity: len(found) for entity, found in states.items()},
     )
 
 
@@ -176,18 +179,20 @@ def _until(source: Source, column: str, until: datetime | None) -> Iterator[pa.R
         yield batch if until is None else batch.filter(pc.less(batch[column], pa.scalar(until)))
 
 
-def _refuse_live(store: FeatureStore, kind: str, keys: Sequence[float]) -> None:
+def _refuse_live(store: FeatureStore, entity: str, keys: Sequence[float]) -> None:
     """Make sure that no micro-batch has written the states; the scoring service and a backfill may have."""
     for first in range(0, len(keys), KEYS_AT_ONCE):
-        for stored in store.stored(kind, keys[first : first + KEYS_AT_ONCE]):
+        for stored in store.stored(entity, keys[first : first + KEYS_AT_ONCE]):
             state_before(stored, FIRST_SEEN)
 
 
 class _Spool:
     """Writes the history to where the streaming job's archive finds it, as micro-batch (0, 0)."""
 
-    def __init__(self, transactions: pa.Table, labels: pa.Table, spool: Path) -> None:
+    def __init__(self, transactions: pa.Table, labels: pa.Table, spool: Path, passes: Passes) -> None:
         self._transactions, self._labels = transactions, labels
+        self._schema = rows.spooled_schema(passes)
+        self._index = {name: i for i, name in enumerate(feature_names(passes))}
         self._folder = spool / f"{EPOCH.generation:06d}-{EPOCH.batch:012d}"
         self._folder.mkdir(parents=True, exist_ok=True)
         for file in self._folder.glob("*"):
@@ -206,17 +211,31 @@ class _Spool:
             found = None if kind == rows.LABEL else vectors[mine]
             name = f"part-{kind}-{first:010d}.parquet"
             partial = self._folder / f"{name}.partial"
-            spooled = _spooled(taken, offsets[mine], found, kind=kind, topic=topic, arrival=arrival)
+            fixed = _fixed(taken, offsets[mine], kind=kind, topic=topic, arrival=arrival)
+            spooled = self._spooled(taken, fixed, found)
             pq.write_table(spooled, partial, compression="lz4", write_statistics=False)
             partial.replace(self._folder / name)
 
+    def _spooled(self, table: pa.Table, fixed: Mapping[str, Any], vectors: kernel.Floats | None) -> pa.Table:
+        """Lay a table out as the spool has it."""
+        columns = []
+        for field in self._schema:
+            if field.name in fixed:
+                column = fixed[field.name]
+            elif vectors is not None and field.name in self._index:
+                column = pa.array(np.ascontiguousarray(vectors[:, self._index[field.name]]))
+            elif field.name in table.column_names:
+                column = table.column(field.name)
+            else:
+                column = pa.nulls(table.num_rows, field.type)
+            columns.append(column.cast(field.type))
+        return pa.table(columns, schema=self._schema)
 
-def _spooled(
-    table: pa.Table, offsets: Ints, vectors: kernel.Floats | None, *, kind: int, topic: str, arrival: str
-) -> pa.Table:
-    """Lay a table out as ``rows.SPOOLED``."""
+
+def _fixed(table: pa.Table, offsets: Ints, *, kind: int, topic: str, arrival: str) -> dict[str, Any]:
+    """Make the columns that say where a record came from and when it was folded."""
     n = table.num_rows
-    fixed = {
+    return {
         "kind": pa.repeat(pa.scalar(kind, pa.int8()), n),
         "topic": pa.repeat(pa.scalar(topic), n),
         "source_partition": pa.repeat(pa.scalar(0, pa.int32()), n),
@@ -227,18 +246,3 @@ def _spooled(
         "epoch": pa.repeat(pa.scalar(EPOCH.batch, pa.int64()), n),
         "features_version": pa.repeat(pa.scalar(FEATURES_VERSION), n),
     }
-    columns = []
-    for field in rows.SPOOLED:
-        if field.name in fixed:
-            column = fixed[field.name]
-        elif vectors is not None and field.name in _FEATURE_INDEX:
-            column = pa.array(np.ascontiguousarray(vectors[:, _FEATURE_INDEX[field.name]]))
-        elif field.name in table.column_names:
-            column = table.column(field.name)
-        else:
-            column = pa.nulls(n, field.type)
-        columns.append(column.cast(field.type))
-    return pa.table(columns, schema=rows.SPOOLED)
-
-
-_FEATURE_INDEX: Final = {name: i for i, name in enumerate(FEATURE_NAMES)}

@@ -1,6 +1,6 @@
 """Feature vectors of a whole table, through the same fold as the stream, into a Delta table.
 
-Reads a table of transactions, and one of labels if there is one; writes ``layout.RESULT``.
+Reads a table of transactions, and one of labels if there is one; writes ``layout.result_schema``.
 """
 
 import os

@@ -7,8 +7,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fraud.errors import BadInput
-from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
+from fraud.features import FEATURES_VERSION, kernel
 from fraud.features.events import events_of_labels, events_of_transactions
+from fraud.features.passes import EntityPass, Passes, feature_names
 from fraud.schema.arrow import TIME
 
 _IDS: Final = [
@@ -17,29 +18,50 @@ _IDS: Final = [
     pa.field("merchant_id", pa.string()),
     pa.field("event_time", TIME),
 ]
-RESULT: Final = pa.schema(
-    [
-        *_IDS,
-        pa.field("features_version", pa.string()),
-        *(pa.field(name, pa.float64()) for name in FEATURE_NAMES),
-        pa.field("arrival_time", TIME),
-        pa.field("arrival_sequence", pa.int64()),
-    ]
-)
-"""One row a transaction (duplicates left out). ``arrival_sequence`` is its place, from 0, in the one log
-of all transactions and labels; rows of a file stand in that order. NaN is a missing value."""
-ARRIVED: Final = pa.schema(
-    [
-        *_IDS,
-        pa.field("arrival_us", pa.int64()),
-        pa.field("user_key", pa.int64()),
-        pa.field("merchant_key", pa.int64()),
-        pa.field("event", pa.binary()),  # the kernel's row, float64
-    ]
-)
-NUMBERED: Final = ARRIVED.append(pa.field("sequence", pa.int64()))
-PASSED: Final = NUMBERED.append(pa.field("user_vector", pa.binary()))
-"""What the user pass hands to the merchant pass."""
+
+
+def result_schema(passes: Passes) -> pa.Schema:
+    """Lay out a build's result: one row a transaction, duplicates left out; NaN is a missing value.
+
+    ``arrival_sequence`` is its place, from 0, in the one log of all transactions and labels; rows of a file
+    stand in that order.
+    """
+    return pa.schema(
+        [
+            *_IDS,
+            pa.field("features_version", pa.string()),
+            *(pa.field(name, pa.float64()) for name in feature_names(passes)),
+            pa.field("arrival_time", TIME),
+            pa.field("arrival_sequence", pa.int64()),
+        ]
+    )
+
+
+def arrived_schema(passes: Passes) -> pa.Schema:
+    """Lay out the records in the order of arrival, with the keys of all entities."""
+    return pa.schema(
+        [
+            *_IDS,
+            pa.field("arrival_us", pa.int64()),
+            *(pa.field(key_name(one), pa.int64()) for one in passes),
+            pa.field("event", pa.binary()),  # the kernel's row, float64
+        ]
+    )
+
+
+def numbered_schema(passes: Passes) -> pa.Schema:
+    """Lay out what the primary pass takes."""
+    return arrived_schema(passes).append(pa.field("sequence", pa.int64()))
+
+
+def passed_schema(passes: Passes) -> pa.Schema:
+    """Lay out what a pass hands to the next one: the records, and the vectors as far as they are known."""
+    return numbered_schema(passes).append(pa.field("vector", pa.binary()))
+
+
+def key_name(one: EntityPass) -> str:
+    """Name the column of an entity's key."""
+    return f"{one.name}_key"
 
 
 def events_of(what: str, table: pa.Table, arrival: str) -> kernel.Floats:
@@ -57,17 +79,27 @@ def events_of(what: str, table: pa.Table, arrival: str) -> kernel.Floats:
     return events_of_transactions(table) if what == "transactions" else events_of_labels(table)
 
 
-def result_columns(table: pa.Table, vectors: kernel.Floats) -> pa.Table:
-    """Lay vectors out beside their transactions (columns of ``NUMBERED``)."""
+def result_columns(table: pa.Table, vectors: kernel.Floats, passes: Passes) -> pa.Table:
+    """Lay vectors out beside their transactions (columns of :func:`numbered_schema`)."""
     times = table.column("arrival_us").cast(pa.timestamp("us")).cast(TIME)
     columns = [
         *(table.column(field.name).cast(field.type) for field in _IDS),
         pa.repeat(pa.scalar(FEATURES_VERSION), len(vectors)),
-        *(pa.array(np.ascontiguousarray(vectors[:, i])) for i in range(len(FEATURE_NAMES))),
+        *(pa.array(np.ascontiguousarray(vectors[:, i])) for i in range(vectors.shape[1])),
         times,
         table.column("sequence"),
     ]
-    return pa.table(columns, schema=RESULT)
+    return pa.table(columns, schema=result_schema(passes))
+
+
+def passed_batch(
+    records: pa.RecordBatch, events: kernel.Floats, vectors: kernel.Floats, passes: Passes
+) -> pa.RecordBatch:
+    """Make a batch of :func:`passed_schema`."""
+    schema = passed_schema(passes)
+    replaced = {"event": pack(events), "vector": pack(vectors)}
+    columns = [replaced[name] if name in replaced else records.column(name) for name in schema.names]
+    return pa.record_batch(columns, schema=schema)
 
 
 def pack(floats: kernel.Floats) -> pa.Array:

@@ -7,14 +7,15 @@ import pyarrow as pa
 
 from fraud.contracts import without_future
 from fraud.features import kernel
-from fraud.features.batch import fold_both
+from fraud.features.batch import fold_passes
+from fraud.features.passes import PASSES, Passes
 from fraud.tables import Source
 from jobs.features.arrival import Guard, is_log, order_of, time_column
 from jobs.features.layout import events_of, result_columns
 
 
 def build_local(
-    sources: Sequence[Source], guard: Guard, tell: Callable[[str], None]
+    sources: Sequence[Source], guard: Guard, tell: Callable[[str], None], passes: Passes = PASSES
 ) -> tuple[pa.Table, list[int], int]:
     """Compute the vectors of a table.
 
@@ -26,12 +27,14 @@ def build_local(
         Says which rows are left out.
     tell
         Takes words of progress.
+    passes
+        What is folded; the primary first.
 
     Returns
     -------
     tuple
-        Rows of ``layout.RESULT`` in the order of arrival, how many records of each source were folded, and
-        how many were left out.
+        Rows of ``layout.result_schema`` in the order of arrival, how many records of each source were folded,
+        and how many were left out.
 
     Raises
     ------
@@ -48,14 +51,14 @@ def build_local(
     tell(f"ordering {len(events):,} records by arrival")
     order = order_of(tables, of_log=is_log(sources))
     tell(f"folding {len(events):,} records")
-    user, merchant = fold_both(events[order], keep_states=False)
+    folded = fold_passes(events[order], passes=passes, keep_states=False)
     tell("laying out the vectors")
     transactions = tables[0][1]
-    kept = (order < transactions.num_rows) & (user.outcomes != kernel.DUPLICATE)
+    kept = (order < transactions.num_rows) & (folded.outcomes != kernel.DUPLICATE)
     sequence = np.flatnonzero(kept)
     found = _columns(sources[0], transactions.take(pa.array(order[kept])), sequence)
-    vectors = np.hstack([user.vectors[kept], merchant.vectors[kept]])
-    return result_columns(found, vectors), [table.num_rows for _, table in tables], left_out
+    result = result_columns(found, folded.vectors[kept], passes)
+    return result, [table.num_rows for _, table in tables], left_out
 
 
 def _columns(

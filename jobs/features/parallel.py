@@ -1,6 +1,6 @@
 """A build by Spark, in parallel by entity, for tables of any size.
 
-Records are numbered in the order of arrival; then two passes, users and merchants: each gathers an
+Records are numbered in the order of arrival; then a pass an entity, the primary first: each gathers an
 entity's records in one partition, in order, and folds them batch by batch. An entity's state is carried
 from one batch to the next, so that no task holds more than a batch, whatever an entity's volume.
 """
@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark import StorageLevel, TaskContext
 from pyspark.errors import PythonException
 from pyspark.sql import DataFrame, SparkSession
@@ -20,11 +21,9 @@ from pyspark.sql import functions as F  # noqa: N812  (the name that everybody k
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from fraud.errors import BadInput
-from fraud.features import FEATURE_NAMES, kernel
-from fraud.features.batch import merchant_events
-from fraud.features.engine import Folded, fold_events
-from fraud.features.plan import EVENT_COLUMN
-from fraud.schema.features import MERCHANT, USER, USER_FEATURES, Entity
+from fraud.features import kernel
+from fraud.features.engine import Folded, fold_plan
+from fraud.features.passes import PASSES, EntityPass, Passes, as_handed_on, entity_names, handed_on
 from fraud.tables import LABEL, TRANSACTION, Source, check
 from fraud.tables.files import Format
 from jobs.features import layout
@@ -38,7 +37,13 @@ Batches = Iterator[pa.RecordBatch]
 
 
 def build_parallel(
-    sources: Sequence[Source], spark: SparkSession, rows: int, guard: Guard, tell: Callable[[str], None]
+    sources: Sequence[Source],
+    spark: SparkSession,
+    rows: int,
+    guard: Guard,
+    tell: Callable[[str], None],
+    *,
+    passes: Passes = PASSES,
 ) -> DataFrame:
     """Plan the computation of the vectors of a table; it runs when the frame is written.
 
@@ -54,11 +59,13 @@ def build_parallel(
         Says which rows are left out.
     tell
         Takes words of progress.
+    passes
+        What is folded; the primary first.
 
     Returns
     -------
     DataFrame
-        Rows of ``layout.RESULT``; each partition a run of the arrival order.
+        Rows of ``layout.result_schema``; each partition a run of the arrival order.
 
     Raises
     ------
@@ -67,25 +74,23 @@ def build_parallel(
     """
     width = max(spark.sparkContext.defaultParallelism, math.ceil(rows / PARTITION_ROWS))
     tell(f"ordering about {rows:,} records by arrival")
-    arrived = _arrived(sources, spark, width, guard).persist(StorageLevel.DISK_ONLY)
+    arrived = _arrived(sources, spark, width, guard, passes).persist(StorageLevel.DISK_ONLY)
     counts = in_our_words(arrived.mapInArrow(_count, _COUNTED).collect)
     firsts, total = {}, 0
     for row in sorted(counts, key=lambda row: int(row.partition)):
         firsts[int(row.partition)] = total
         total += int(row.records)
-    tell(f"folding {total:,} records: users, then merchants")
+    tell(f"folding {total:,} records: {', then '.join(f'{name}s' for name in entity_names(passes))}")
     slice_rows = max(1, math.ceil(total / width))
-    return (
-        arrived.mapInArrow(partial(_number, firsts), from_arrow_schema(layout.NUMBERED))
-        .repartition(width, "user_key")
-        .sortWithinPartitions("user_key", "sequence")
-        .mapInArrow(_pass_users, from_arrow_schema(layout.PASSED))
-        .repartition(width, "merchant_key")
-        .sortWithinPartitions("merchant_key", "sequence")
-        .mapInArrow(_pass_merchants, from_arrow_schema(layout.RESULT))
-        .repartitionById(width, F.floor(F.col("arrival_sequence") / slice_rows).cast("int"))
-        .sortWithinPartitions("arrival_sequence")
-    )
+    numbered = layout.numbered_schema(passes)
+    frame = arrived.mapInArrow(partial(_number, numbered, firsts), from_arrow_schema(numbered))
+    handed, result = (from_arrow_schema(of(passes)) for of in (layout.passed_schema, layout.result_schema))
+    for at, one in enumerate(passes):
+        schema = handed if at + 1 < len(passes) else result
+        frame = _by_key(frame, one, width).mapInArrow(partial(_run_pass, passes, at), schema)
+    return frame.repartitionById(
+        width, F.floor(F.col("arrival_sequence") / slice_rows).cast("int")
+    ).sortWithinPartitions("arrival_sequence")
 
 
 def in_our_words(act: Callable[[], Any]) -> Any:
@@ -116,8 +121,10 @@ def _read(source: Source, spark: SparkSession) -> DataFrame:
     return spark.read.format("parquet").load([str(file) for file in source.files])
 
 
-def _arrived(sources: Sequence[Source], spark: SparkSession, width: int, guard: Guard) -> DataFrame:
-    """Read every record, sorted by arrival, as rows of ``layout.ARRIVED``."""
+def _arrived(
+    sources: Sequence[Source], spark: SparkSession, width: int, guard: Guard, passes: Passes
+) -> DataFrame:
+    """Read every record, sorted by arrival, as rows of ``layout.arrived_schema``."""
     of_log = is_log(sources)
     frames = []
     for source in sources:
@@ -132,11 +139,11 @@ def _arrived(sources: Sequence[Source], spark: SparkSession, width: int, guard: 
     return (
         whole.repartitionByRange(width, *KEYS)
         .sortWithinPartitions(*KEYS)
-        .mapInArrow(partial(_make_events, reads), from_arrow_schema(layout.ARRIVED))
+        .mapInArrow(partial(_make_events, passes, reads), from_arrow_schema(layout.arrived_schema(passes)))
     )
 
 
-def _make_events(reads: dict[str, tuple[tuple[str, ...], str]], batches: Batches) -> Batches:
+def _make_events(passes: Passes, reads: dict[str, tuple[tuple[str, ...], str]], batches: Batches) -> Batches:
     for batch in batches:
         is_transaction = batch.column("is_transaction").to_numpy() == 1
         table = pa.Table.from_batches([batch])
@@ -145,13 +152,14 @@ def _make_events(reads: dict[str, tuple[tuple[str, ...], str]], batches: Batches
             rows = np.flatnonzero(is_transaction == (what == "transactions"))
             if len(rows):
                 own = table.take(pa.array(rows)).select([f"{what}_{name}" for name in names])
-                parts.append((rows, _arrived_rows(what, own.rename_columns(list(names)), arrival)))
+                parts.append((rows, _arrived_rows(what, own.rename_columns(list(names)), arrival, passes)))
         order = np.argsort(np.concatenate([rows for rows, _ in parts]), kind="stable")
         found = pa.concat_tables([part for _, part in parts]).take(pa.array(order))
         yield from found.combine_chunks().to_batches()
 
 
-def _arrived_rows(what: str, table: pa.Table, arrival: str) -> pa.Table:
+def _arrived_rows(what: str, table: pa.Table, arrival: str, passes: Passes) -> pa.Table:
+    schema = layout.arrived_schema(passes)
     check(_typed(what, table), what, f"the {what}")
     events = layout.events_of(what, table, arrival)
     zone = table.schema.field(arrival).type.tz
@@ -159,12 +167,11 @@ def _arrived_rows(what: str, table: pa.Table, arrival: str) -> pa.Table:
     columns = {
         **{name: table.column(name) for name in ("transaction_id", "user_id", "merchant_id", "event_time")},
         "arrival_us": arrival_us,
-        "user_key": pa.array(events[:, kernel.E_USER].astype(np.int64)),
-        "merchant_key": pa.array(events[:, kernel.E_MERCHANT].astype(np.int64)),
+        **{layout.key_name(one): pa.array(one.keys_of(events).astype(np.int64)) for one in passes},
         "event": layout.pack(events),
     }
-    columns = {name: _as(column, layout.ARRIVED.field(name).type) for name, column in columns.items()}
-    return pa.table(columns, schema=layout.ARRIVED)
+    columns = {name: _as(column, schema.field(name).type) for name, column in columns.items()}
+    return pa.table(columns, schema=schema)
 
 
 def _typed(what: str, table: pa.Table) -> pa.Table:
@@ -183,45 +190,62 @@ def _count(batches: Batches) -> Batches:
     yield pa.RecordBatch.from_pylist([{"partition": _partition(), "records": records}], _COUNTS)
 
 
-def _number(firsts: dict[int, int], batches: Batches) -> Batches:
+def _number(schema: pa.Schema, firsts: dict[int, int], batches: Batches) -> Batches:
     first = firsts[_partition()]
     for batch in batches:
         sequence = pa.array(np.arange(first, first + batch.num_rows))
         first += batch.num_rows
-        yield pa.record_batch([*batch.columns, sequence], schema=layout.NUMBERED)
+        yield pa.record_batch([*batch.columns, sequence], schema=schema)
 
 
-def _pass_users(batches: Batches) -> Batches:
-    for batch, events, folded in _fold(USER, batches):
-        passed, rows = merchant_events(events, folded.outcomes)
-        table = batch.take(pa.array(rows))
-        columns = {name: table.column(name) for name in layout.NUMBERED.names}
-        columns |= {"event": layout.pack(passed), "user_vector": layout.pack(folded.vectors[rows])}
-        yield pa.record_batch([columns[name] for name in layout.PASSED.names], schema=layout.PASSED)
+def _by_key(frame: DataFrame, one: EntityPass, width: int) -> DataFrame:
+    """Gather an entity's records in one partition, in order; what has no key goes anywhere."""
+    key = F.col(layout.key_name(one))
+    spread = key if one.entity.deduplicates else F.when(key == 0, -1 - F.col("sequence")).otherwise(key)
+    return frame.repartition(width, spread).sortWithinPartitions(key, "sequence")
 
 
-def _pass_merchants(batches: Batches) -> Batches:
-    for batch, events, folded in _fold(MERCHANT, batches):
-        rows = np.flatnonzero(events[:, kernel.E_KIND] == kernel.KIND_TRANSACTION)
-        vectors = np.empty((len(rows), len(FEATURE_NAMES)))
-        own = batch.take(pa.array(rows))
-        vectors[:, : len(USER_FEATURES)] = layout.unpack(own.column("user_vector"), len(USER_FEATURES))
-        vectors[:, len(USER_FEATURES) :] = folded.vectors[rows]
-        found = layout.result_columns(pa.Table.from_batches([own]), vectors)
-        yield from found.combine_chunks().to_batches()
+def _run_pass(passes: Passes, at: int, batches: Batches) -> Batches:
+    """Fold one pass, and lay out its vectors behind those of the passes before."""
+    one = passes[at]
+    for batch, events, folded in _fold(one, batches):
+        if at == 0:
+            kept = np.flatnonzero(handed_on(events, folded.outcomes))
+            records, vectors = batch.take(pa.array(kept)), folded.vectors[kept]
+            passed = as_handed_on(events[kept], folded.outcomes[kept])
+        else:
+            known = layout.unpack(batch.column("vector"), one.first)
+            records, passed, vectors = batch, events, np.hstack([known, folded.vectors])
+        if at + 1 < len(passes):
+            yield layout.passed_batch(records, passed, vectors, passes)
+        else:
+            rows = np.flatnonzero(passed[:, kernel.E_KIND] == kernel.KIND_TRANSACTION)
+            table = pa.Table.from_batches([records.take(pa.array(rows))])
+            yield from layout.result_columns(table, vectors[rows], passes).combine_chunks().to_batches()
 
 
-def _fold(entity: Entity, batches: Batches) -> Iterator[tuple[pa.RecordBatch, kernel.Floats, Folded]]:
-    """Fold batches sorted by entity; the last entity of a batch may go on in the next one."""
+def _fold(one: EntityPass, batches: Batches) -> Iterator[tuple[pa.RecordBatch, kernel.Floats, Folded]]:
+    """Fold batches sorted by key; the last entity of a batch may go on in the next one."""
     carried: dict[float, bytes | None] = {}
     for batch in batches:
         if not batch.num_rows:
             continue
         events = layout.unpack(batch.column("event"), kernel.EVENT_COLUMNS)
-        folded = fold_events(entity, events, carried)
-        last = float(events[-1, EVENT_COLUMN[entity.name]])
-        carried = {last: folded.states[last]}
+        rows = np.flatnonzero(one.concerns(events))  # the last ones: no key is the least
+        folded = fold_plan(one.plan, events[rows], carried)
+        if len(rows):
+            last = float(one.keys_of(events)[-1])
+            carried = {last: folded.states[last]}
+        if len(rows) < len(events):
+            folded = _widened(folded, rows, len(events))
         yield batch, events, folded
+
+
+def _widened(folded: Folded, rows: NDArray[np.int64], n: int) -> Folded:
+    """Lay the result for some rows out over all, missing elsewhere."""
+    vectors, outcomes = np.full((n, folded.vectors.shape[1]), np.nan), np.full(n, np.nan)
+    vectors[rows], outcomes[rows] = folded.vectors, folded.outcomes
+    return Folded(vectors, outcomes, folded.states, folded.sequences)
 
 
 def _partition() -> int:

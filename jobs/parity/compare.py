@@ -17,12 +17,12 @@ import pyarrow as pa
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.features.events import to_microseconds
 from fraud.features.kernel import Floats
+from fraud.features.passes import PASSES, Passes, feature_names
 from fraud.log.arrival import COLUMNS, Ints
 from fraud.log.matching import match
 from fraud.log.refold import Refolded, refold, scratch_store
 from fraud.log.tables import NO_OPTIONS, SLICE_ROWS, Log, Options, micros_of
 
-_INDEX: Final = {name: i for i, name in enumerate(FEATURE_NAMES)}
 _IDENTITY: Final = tuple(name for name in COLUMNS if name != "received_at")
 EXAMPLES: Final = 5
 """Of ids that were decided twice, that are named."""
@@ -120,6 +120,7 @@ def compare(
     rows: int = SLICE_ROWS,
     scratch: Path | None = None,
     on_progress: Callable[[Parity], None] = lambda _parity: None,
+    passes: Passes = PASSES,
 ) -> Parity:
     """Fold the whole log and compare what was served.
 
@@ -138,6 +139,8 @@ def compare(
         Folder for the states; the system's temporary one by default.
     on_progress
         Called after every slice.
+    passes
+        What is folded; the primary first.
 
     Raises
     ------
@@ -146,10 +149,11 @@ def compare(
     Unavailable
         When the tables cannot be read; try again.
     """
-    log = Log(delta, options)
-    parity = Parity()
+    log = Log(delta, options, passes)
+    names = feature_names(passes)
+    parity = Parity({name: Difference() for name in names})
     served_names = () if log.features is None else log.features.columns
-    columns = [*COLUMNS, "features_version", *(name for name in FEATURE_NAMES if name in served_names)]
+    columns = [*COLUMNS, "features_version", *(name for name in names if name in served_names)]
     ids: list[Floats] = []
     window = (
         to_microseconds(since) if since else np.iinfo(np.int64).min,
@@ -157,7 +161,7 @@ def compare(
     )
     newest_us = 0
     late: list[Ints] = []
-    with scratch_store(scratch) as store:
+    with scratch_store(scratch, passes) as store:
         for found in refold(log, store, store.acquire("parity"), rows):
             parity.folded += len(found.vectors)
             parity.repeated += found.arrivals.repeated
@@ -188,12 +192,12 @@ def _compare_slice(parity: Parity, found: Refolded, served: pa.Table, window: tu
     rows = chosen[pairs.left]
     for version in served.column("features_version").take(pa.array(pairs.right)).value_counts().to_pylist():
         parity.versions[version["values"]] += version["counts"]
-    for name in served.column_names:
-        if name in _INDEX:
+    for index, name in enumerate(parity.features):
+        if name in served.column_names:
             column = served.column(name).combine_chunks().take(pa.array(pairs.right))
             is_served = np.asarray(column.is_valid().to_numpy(zero_copy_only=False), np.bool_)
             values = np.asarray(column.to_numpy(zero_copy_only=False), np.float64)[is_served]
-            parity.features[name].take(values, found.vectors[rows[is_served], _INDEX[name]])
+            parity.features[name].take(values, found.vectors[rows[is_served], index])
 
 
 def _inside(served: pa.Table, window: tuple[int, int]) -> pa.Table:

@@ -4,7 +4,7 @@ Reads the log; rewrites, in one commit, the stretch of the table that has gaps. 
 served is never changed: only nulls are filled (a missing value is NaN).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +20,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.schema import PrimitiveType
 
 from fraud.errors import BadInput, BadState, Unavailable
-from fraud.features import FEATURE_NAMES
+from fraud.features.passes import PASSES, Passes, feature_names
 from fraud.log.arrival import COLUMNS, Ints
 from fraud.log.matching import match
 from fraud.log.refold import Refolded, refold, scratch_store
@@ -70,6 +70,7 @@ def fill_columns(
     rows: int = SLICE_ROWS,
     scratch: Path | None = None,
     on_progress: Callable[[int], None] = lambda _vectors: None,
+    passes: Passes = PASSES,
 ) -> Amended:
     """Compute from the log what is null in the table of features; a second run finds nothing to do.
 
@@ -85,6 +86,8 @@ def fill_columns(
         Folder for the states and the new rows while it runs; the system's temporary one by default.
     on_progress
         Told how many vectors have been filled.
+    passes
+        What is folded; the primary first.
 
     Raises
     ------
@@ -95,20 +98,21 @@ def fill_columns(
     Unavailable
         When the table changes or cannot be read meanwhile; nothing is changed, run it again.
     """
-    _add_columns(delta, options)
-    log = Log(delta, options)
+    names = feature_names(passes)
+    _add_columns(delta, options, names)
+    log = Log(delta, options, passes)
     table = _features_of(log, delta)
-    gaps = _find_gaps(table, log.reach)
+    gaps = _find_gaps(table, names, log.reach)
     amended = Amended()
     if gaps is None:
         return amended
     amended.columns = gaps.columns
     with TemporaryDirectory(prefix="fraud-columns-", dir=scratch) as folder:
         written = 0
-        with scratch_store(scratch) as store:
+        with scratch_store(scratch, passes) as store:
             for found in refold(log, store, store.acquire("backfill-features"), rows):
                 if gaps.meet(Epoch.of(found.part.first[0]), found.part.epoch):
-                    whole, filled = _fill(log.read_features(found.part), found, gaps)
+                    whole, filled = _fill(log.read_features(found.part), found, gaps, names)
                     # On disk first: the commit must be whole or not at all, memory must not hold it.
                     pq.write_table(whole, f"{folder}/{written:012d}.parquet")
                     written += whole.num_rows
@@ -140,10 +144,10 @@ def _features_of(log: Log, delta: str) -> Table:
     return log.features
 
 
-def _add_columns(delta: str, options: Options) -> None:
+def _add_columns(delta: str, options: Options, names: Sequence[str]) -> None:
     """Give the table a column for every feature that it does not know, empty."""
     table = _features_of(Log(delta, options), delta)
-    missing = [name for name in FEATURE_NAMES if name not in table.columns]
+    missing = [name for name in names if name not in table.columns]
     if missing:
         try:
             table.delta.alter.add_columns([Field(name, PrimitiveType("double")) for name in missing])
@@ -151,14 +155,14 @@ def _add_columns(delta: str, options: Options) -> None:
             raise Unavailable(f"the table of features takes no column, run it again: {error}") from error
 
 
-def _find_gaps(table: Table, until: Epoch | None) -> _Gaps | None:
-    counts = dict.fromkeys(FEATURE_NAMES, 0)
+def _find_gaps(table: Table, names: Sequence[str], until: Epoch | None) -> _Gaps | None:
+    counts = dict.fromkeys(names, 0)
     first, last, every = np.iinfo(np.int64).max, -1, []
-    for batch in table.batches(("generation", "epoch", *FEATURE_NAMES)):
+    for batch in table.batches(("generation", "epoch", *names)):
         number = (batch.column(0).to_numpy().astype(np.int64) << BATCH_BITS) + batch.column(1).to_numpy()
         is_open = np.zeros(len(number), np.bool_)
         inside = np.full(len(number), True) if until is None else number <= until.number
-        for name in FEATURE_NAMES:
+        for name in names:
             column = batch.column(name)
             if column.null_count:
                 is_null = np.asarray(column.is_null().to_numpy(zero_copy_only=False)) & inside
@@ -173,7 +177,7 @@ def _find_gaps(table: Table, until: Epoch | None) -> _Gaps | None:
     return _Gaps([name for name, n in counts.items() if n], Epoch.of(first), Epoch.of(last), rows)
 
 
-def _fill(served: pa.Table, found: Refolded, gaps: _Gaps) -> tuple[pa.Table, int]:
+def _fill(served: pa.Table, found: Refolded, gaps: _Gaps, names: Sequence[str]) -> tuple[pa.Table, int]:
     """Fill the nulls of a slice's vectors; returns the rows between the gaps' ends, and how many changed."""
     number = (_integers(served, "generation") << BATCH_BITS) + _integers(served, "epoch")
     served = served.filter(pa.array((number >= gaps.first.number) & (number <= gaps.last.number)))
@@ -183,7 +187,7 @@ def _fill(served: pa.Table, found: Refolded, gaps: _Gaps) -> tuple[pa.Table, int
     is_filled = np.zeros(served.num_rows, np.bool_)
     for name in gaps.columns:
         values = np.full(served.num_rows, np.nan)
-        values[pairs.right] = vectors[pairs.left, FEATURE_NAMES.index(name)]
+        values[pairs.right] = vectors[pairs.left, names.index(name)]
         is_known = np.zeros(served.num_rows, np.bool_)
         is_known[pairs.right] = True
         column = served.column(name).combine_chunks()

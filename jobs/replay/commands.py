@@ -95,9 +95,10 @@ def rebuild_store(
         found = rebuild(
             LogSettings(), store or "", replace=replace, rows=slice_rows or SLICE_ROWS, scratch=scratch
         )
+    counts = " and ".join(f"{count:,} {entity}s" for entity, count in found.states.items())
     console.print(
-        f"Folded {found.transactions:,} transactions into {found.users:,} users and {found.merchants:,} "
-        f"merchants; the stream goes on with micro-batch {found.next_epoch} of generation {found.generation}."
+        f"Folded {found.transactions:,} transactions into {counts}; "
+        f"the stream goes on with micro-batch {found.next_epoch} of generation {found.generation}."
     )
     if found.next_epoch == 0 and found.generation > 1 and found.has_offsets:
         console.print("The stream's checkpoint is gone: a new one reads Kafka from where the log ends.")

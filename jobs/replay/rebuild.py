@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from fraud.errors import BadConfig, BadState
+from fraud.features.passes import PASSES, Passes, entity_names
 from fraud.log.archive import Archive
 from fraud.log.checkpoint import Checkpoint
 from fraud.log.refold import Refolder, scratch_store
@@ -26,8 +27,8 @@ class Rebuilt:
     """What a rebuild wrote, and where the stream goes on."""
 
     transactions: int
-    users: int
-    merchants: int
+    states: dict[str, int]
+    """By entity."""
     generation: int
     """Of the stream's checkpoint over this store."""
     next_epoch: int
@@ -43,6 +44,7 @@ def rebuild(
     replace: bool = False,
     rows: int = SLICE_ROWS,
     scratch: Path | None = None,
+    passes: Passes = PASSES,
 ) -> Rebuilt:
     """Fold the whole log into a store.
 
@@ -59,6 +61,8 @@ def rebuild(
         Records held in memory at a time, about.
     scratch
         Folder for the states while it runs; the system's temporary one by default.
+    passes
+        What is folded; the primary first.
 
     Raises
     ------
@@ -69,12 +73,12 @@ def rebuild(
     Fenced
         When another writer takes the store over meanwhile.
     """
-    url = store_url or settings.store
+    url, entities = store_url or settings.store, entity_names(passes)
     checkpoint = Checkpoint.of(settings.checkpoint_path)
-    with open_store(url) as target:
+    with open_store(url, entities) as target:
         known = target.watermark()
-    archive_rest(settings, checkpoint, known)
-    log = Log(settings.delta_path, settings.delta_options)
+    archive_rest(settings, checkpoint, known, passes)
+    log = Log(settings.delta_path, settings.delta_options, passes)
     slices = log.slices(rows)
     newest = slices[-1].epoch if slices else Epoch(0, 0)
     generation = _generation_after(log, newest, checkpoint)
@@ -84,13 +88,13 @@ def rebuild(
     # again it would start from those, as in the store that was lost.
     stamp = Epoch(newest.generation, newest.batch - 1) if last else newest
     mark = settings.rebuild_mark if url == settings.store else None
-    with open_store(url) as target, scratch_store(scratch) as copy:
+    with open_store(url, entities) as target, scratch_store(scratch, passes) as copy:
         is_empty = all(next(iter(target.scan(entity)), None) is None for entity in target.entities)
         if not is_empty and not replace:
             raise BadConfig("the store holds states; give --replace, or another --store")
         token = copy.acquire("rebuild")
         transactions = 0
-        refolder = Refolder()
+        refolder = Refolder(passes)
         for number, part in enumerate(earlier):
             arrivals = log.read(part)
             transactions += len(arrivals.transactions)
@@ -116,18 +120,22 @@ def rebuild(
         target.flush()
         if mark:
             mark.unlink()
-        users, merchants = (sum(1 for _ in target.scan(entity)) for entity in target.entities)
+        states = {entity: sum(1 for _ in target.scan(entity)) for entity in target.entities}
     return Rebuilt(
         transactions,
-        users,
-        merchants,
+        states,
         generation,
         checkpoint.committed + 1,
         has_offsets=bool(watermark.offsets),
     )
 
 
-def archive_rest(settings: LogSettings, checkpoint: Checkpoint, known: Watermark | None = None) -> int:
+def archive_rest(
+    settings: LogSettings,
+    checkpoint: Checkpoint,
+    known: Watermark | None = None,
+    passes: Passes = PASSES,
+) -> int:
     """Carry finished micro-batches that a stopped stream left in its spool into the tables, if any.
 
     Parameters
@@ -136,6 +144,8 @@ def archive_rest(settings: LogSettings, checkpoint: Checkpoint, known: Watermark
         Of the stream.
     known
         The store's watermark: where the checkpoint is lost, it alone tells what was finished.
+    passes
+        Of the stream.
 
     Returns
     -------
@@ -150,7 +160,11 @@ def archive_rest(settings: LogSettings, checkpoint: Checkpoint, known: Watermark
         return 0
     newest = found[-1][0]
     archive = Archive(
-        settings.spool_path, settings.checkpoint_path, settings.delta_path, settings.delta_options
+        settings.spool_path,
+        settings.checkpoint_path,
+        settings.delta_path,
+        settings.delta_options,
+        passes=passes,
     )
     if checkpoint.committed < 0 and newest:
         archived = archive.run(newest)  # a round that was cut off, or older generations

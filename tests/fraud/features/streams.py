@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from fraud.features import FEATURE_NAMES
-from fraud.features.batch import merchant_events
-from fraud.features.engine import fold_events
+from fraud.features.batch import fold_passes
 from fraud.features.events import event_of_label, event_of_transaction, stack_events
+from fraud.features.passes import passes_of
 from fraud.schema.features import MERCHANT, USER, Entity
 from tests.wire import Label, Transaction
 
@@ -172,11 +171,7 @@ def events_of(records: list[Transaction | Label]) -> np.ndarray:
 
 def fold_stream(records, user=USER, merchant=MERCHANT, states=({}, {})):
     """Fold records through both passes; returns vectors, outcomes, and both passes' states."""
-    events = events_of(records)
-    first = fold_events(user, events, states[0])
-    passed, rows = merchant_events(events, first.outcomes)
-    second = fold_events(merchant, passed, states[1])
-    vectors = np.full((len(events), len(FEATURE_NAMES)), np.nan)
-    vectors[:, : first.vectors.shape[1]] = first.vectors
-    vectors[rows, first.vectors.shape[1] :] = second.vectors
-    return vectors, first.outcomes, ({**states[0], **first.states}, {**states[1], **second.states})
+    before = {"user": states[0], "merchant": states[1]}
+    found = fold_passes(events_of(records), before, passes=passes_of((user, merchant)))
+    after = tuple({**before[name], **found.states[name]} for name in ("user", "merchant"))
+    return found.vectors, found.outcomes, after

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from fraud.features import kernel
 from fraud.features.engine import fold_events
+from fraud.features.passes import PASSES
 from fraud.log.sequencing import Waiting
 from fraud.schema.features import IDLE_US, USER
 
@@ -35,7 +36,7 @@ def test_whatever_order_the_log_has_the_vectors_are_those_of_the_counted_order(d
     arrival = data.draw(st.permutations(range(n)))
     labels_in_order = iter([i for i in range(n) if is_label[i]])
     arrival = [next(labels_in_order) if is_label[i] else i for i in arrival]
-    waiting, states, vectors = Waiting(USER), {}, np.full_like(whole.vectors, np.inf)
+    waiting, states, vectors = Waiting(PASSES[0]), {}, np.full_like(whole.vectors, np.inf)
     for i in arrival:
         waiting.add(events[i : i + 1], whole.sequences[i : i + 1], np.array([i]), NO)
         for found in waiting.fold(states):
@@ -48,7 +49,7 @@ def test_whatever_order_the_log_has_the_vectors_are_those_of_the_counted_order(d
 
 
 def test_what_follows_a_gap_waits_and_is_folded_only_when_nothing_will_come() -> None:
-    waiting = Waiting(USER)
+    waiting = Waiting(PASSES[0])
     for i, sequence in enumerate((1.0, 3.0)):
         waiting.add(event(i)[None], np.array([sequence]), np.array([i]), NO)
     (found,) = waiting.fold({})
@@ -59,7 +60,7 @@ def test_what_follows_a_gap_waits_and_is_folded_only_when_nothing_will_come() ->
 
 
 def test_an_entity_that_the_store_had_forgotten_counts_anew() -> None:
-    waiting = Waiting(USER)
+    waiting = Waiting(PASSES[0])
     later = 1.7e15 + IDLE_US * 1.1
     for i, (sequence, at_us) in enumerate(((1.0, 1.7e15), (2.0, 1.7e15 + 1), (1.0, later), (2.0, later + 1))):
         waiting.add(event(i, at_us=at_us)[None], np.array([sequence]), np.array([i]), NO)
@@ -69,7 +70,7 @@ def test_an_entity_that_the_store_had_forgotten_counts_anew() -> None:
 
 
 def test_the_same_first_transaction_archived_twice_waits_for_ever() -> None:
-    waiting = Waiting(USER)
+    waiting = Waiting(PASSES[0])
     for row in (0, 1):
         waiting.add(event(0)[None], np.array([1.0]), np.array([row]), NO)
     (found,) = waiting.fold({})
@@ -78,7 +79,7 @@ def test_the_same_first_transaction_archived_twice_waits_for_ever() -> None:
 
 
 def test_nothing_passes_a_label_whose_change_is_not_known() -> None:
-    waiting = Waiting(USER)
+    waiting = Waiting(PASSES[0])
     waiting.add(event(0)[None], np.array([1.0]), np.array([0]), NO)
     waiting.add(event(0, label=True)[None], np.array([1.0]), np.array([1]), ~NO)
     waiting.add(event(2)[None], np.array([2.0]), np.array([2]), NO)

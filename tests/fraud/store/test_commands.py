@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fraud.errors import BadInput
-from fraud.features.batch import fold_both
+from fraud.features.batch import fold_passes
 from fraud.features.engine import fold_events
 from fraud.features.events import event_of_label, event_of_transaction, hash_text, stack_events
 from fraud.features.snapshot import read_snapshot
@@ -38,11 +38,11 @@ def write(url: str, records: list[Transaction], labelled: Transaction | None = N
         fields = {"transaction_id", "user_id", "merchant_id", "event_time"}
         label = Label(**labelled.model_dump(include=fields), label_time=labelled.event_time, is_fraud=True)
         events.append(event_of_label(label))
-    user, merchant = fold_both(stack_events(events))
+    folded = fold_passes(stack_events(events))
     with open_store(url) as store:
         token = store.acquire("test")
-        for entity, folded in (("user", user), ("merchant", merchant)):
-            store.write(entity, folded.states, Epoch(2, 17), token)
+        for entity, states in folded.states.items():
+            store.write(entity, states, Epoch(2, 17), token)
 
 
 def run(*arguments: str) -> str:

@@ -57,7 +57,7 @@ def test_a_store_rebuilt_from_the_log_equals_the_stream_s_to_the_byte(
     found = rebuild(played.settings, url, rows=rows)
     expected = states_of(played.settings.store)
     assert states_of(url) == expected
-    assert (found.users, found.merchants) == tuple(len(expected[kind]) for kind in DEFAULT_ENTITIES)
+    assert found.states == {entity: len(expected[entity]) for entity in DEFAULT_ENTITIES}
     assert (found.generation, found.next_epoch) == (1, played.batches)
 
 
