@@ -5,6 +5,7 @@ Without (the model did not answer within its deadline): the fallback sends to re
 ``FALLBACK_RULES`` holds for, and approves the rest; it never declines.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,17 +57,22 @@ def decide(probability: Floats, thresholds: Thresholds) -> list[Outcome]:
     return [OUTCOMES[i] for i in np.searchsorted(bounds, probability, side="right").tolist()]
 
 
-def decide_without_model(vectors: Floats) -> list[tuple[Outcome, list[Reason]]]:
-    """Decide by the fallback rules.
+def decide_without_model(
+    vectors: Floats, names: Sequence[str] = FEATURE_NAMES
+) -> list[tuple[Outcome, list[Reason]]]:
+    """Decide by the fallback rules, as far as their features are there.
 
     Parameters
     ----------
     vectors
-        [n, features] in the order of ``FEATURE_NAMES``.
+        [n, features].
+    names
+        Of the features, in the vectors' order.
     """
-    columns = vectors[:, [FEATURE_NAMES.index(rule.feature) for rule in FALLBACK_RULES]]
-    holds = columns >= np.array([rule.limit for rule in FALLBACK_RULES])
-    reasons = [rule.reason for rule in FALLBACK_RULES]
+    rules = [rule for rule in FALLBACK_RULES if rule.feature in names]
+    columns = vectors[:, [names.index(rule.feature) for rule in rules]]
+    holds = columns >= np.array([rule.limit for rule in rules])
+    reasons = [rule.reason for rule in rules]
     return [
         (Outcome.REVIEW, [reason for reason, held in zip(reasons, row, strict=True) if held])
         if any(row)

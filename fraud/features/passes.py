@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fraud.contracts.models import sequence_of
 from fraud.errors import BadConfig
 from fraud.features import kernel
 from fraud.features.engine import NO_KEY
@@ -55,7 +56,7 @@ class EntityPass:
     @property
     def sequence(self) -> str:
         """Name of the column that says how many transactions the entity has counted."""
-        return sequence_name(self.entity.name)
+        return sequence_of(self.entity.name)
 
     @property
     def plan(self) -> Plan:
@@ -146,17 +147,6 @@ def age_columns(passes: Passes) -> dict[str, int]:
         for at, feature in enumerate(one.features)
         if feature.kind.op is Op.SECONDS_SINCE_LAST
     }
-
-
-def sequence_name(entity: str) -> str:
-    """Name the column that says how many transactions an entity has counted.
-
-    Examples
-    --------
-    >>> sequence_name("user")
-    'user_sequence'
-    """
-    return f"{entity}_sequence"
 
 
 def sequence_names(passes: Passes) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ from fraud.features import kernel
 from fraud.features.kernel import Floats
 from fraud.features.passes import PASSES, Passes, feature_names, sequence_names
 from fraud.schema.arrow import TIME, transaction_columns
-from fraud.schema.features import USER_FEATURES
 from fraud.schema.reading import default_schema
 
 TRANSACTION: Final = 0
@@ -57,18 +56,26 @@ VALIDATED: Final = pa.schema(
         pa.field("record", pa.binary()),  # the Kafka value
     ]
 )
-"""What the validating pass hands to the user pass."""
-PASSED: Final = pa.schema(
-    [
-        *ORIGIN,
-        *RECORD_FIELDS,
-        _EVENT,
-        pa.field("user_vector", pa.binary(8 * len(USER_FEATURES))),  # the user pass's features, float64
-        pa.field("user_sequence", pa.int64()),
-        pa.field("scored", pa.binary()),  # the record of the scoring service, whole
-    ]
-)
-"""What the user pass hands to the merchant pass."""
+"""What the validating pass hands to the primary pass."""
+HANDED: Final = [*ORIGIN, *RECORD_FIELDS, _EVENT, pa.field("scored", pa.binary())]
+"""What every pass hands to the next one; ``scored`` is the record of the scoring service, whole."""
+HANDED_NAMES: Final = tuple(field.name for field in HANDED)
+
+
+def passed_schema(passes: Passes, at: int) -> pa.Schema:
+    """Lay out what a pass hands on: the vectors as far as they are known, and the sequences.
+
+    Parameters
+    ----------
+    passes
+        The primary first.
+    at
+        Number of the pass.
+    """
+    vector = pa.field("vector", pa.binary(8 * passes[at].end))  # float64
+    sequences = (pa.field(one.sequence, pa.int64()) for one in passes[: at + 1])
+    return pa.schema([*HANDED, vector, *sequences])
+
 
 DECISION_FIELDS: Final = [
     pa.field("outcome", pa.string()),

@@ -1,47 +1,49 @@
 """Feature age: how old the newest thing known of an entity was when a transaction was served.
 
-It is the served feature "seconds since the last transaction" of the transaction's user and of its
-merchant; an entity never seen before (or not since its events were forgotten) has no age.
+It is the served feature "seconds since the last transaction" of each entity of the transaction; an entity
+never seen before (or not since its events were forgotten) has no age.
 """
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fraud.features.passes import PASSES, Passes, age_columns, feature_names
 from fraud.runtime.telemetry import AGE_BUCKETS_S
-from fraud.schema.features import ENTITIES, Feature
 from jobs.stream.counted import CountedHistogram, count
 
-_FEATURES: Final = {entity.name: Feature("since_last", entity).name for entity in ENTITIES}
 
-
-def count_ages(table: pa.Table, is_transaction: NDArray[np.bool_]) -> dict[str, dict[str, Any]]:
+def count_ages(
+    table: pa.Table, is_transaction: NDArray[np.bool_], passes: Passes = PASSES
+) -> dict[str, dict[str, Any]]:
     """Count a task's ages.
 
     Parameters
     ----------
     table
-        Rows of ``rows.SPOOLED``.
+        Rows of ``rows.spooled_schema``.
     is_transaction
         Which of them carry vectors.
+    passes
+        That have made the vectors.
 
     Returns
     -------
     dict
-        By entity kind, see :func:`jobs.stream.counted.count`.
+        By entity, see :func:`jobs.stream.counted.count`.
     """
-    found = {}
-    for kind, name in _FEATURES.items():
-        ages = table.column(name).to_numpy()[is_transaction]
-        found[kind] = count(ages[~np.isnan(ages)], AGE_BUCKETS_S)
+    found, names = {}, feature_names(passes)
+    for entity, column in age_columns(passes).items():
+        ages = table.column(names[column]).to_numpy()[is_transaction]
+        found[entity] = count(ages[~np.isnan(ages)], AGE_BUCKETS_S)
     return found
 
 
-def age_histogram() -> CountedHistogram:
-    """Make the histogram ``fraud_stream_feature_age_seconds``, one an entity kind."""
+def age_histogram(passes: Passes = PASSES) -> CountedHistogram:
+    """Make the histogram ``fraud_stream_feature_age_seconds``, one an entity."""
     text = "Age of the newest known event of a transaction's entity, by event time."
     return CountedHistogram(
-        "fraud_stream_feature_age_seconds", text, AGE_BUCKETS_S, "entity", tuple(_FEATURES)
+        "fraud_stream_feature_age_seconds", text, AGE_BUCKETS_S, "entity", tuple(age_columns(passes))
     )

@@ -2,16 +2,19 @@
 
 import gc
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-from fraud.contracts import MOST_AHEAD_S
+from fraud.contracts import MOST_AHEAD_S, Contracts, contracts_of
 from fraud.decide.experiment import Alias, Experiment
+from fraud.features.passes import PASSES, Passes
 from fraud.kafka.producer import Producer, ProducerSettings
 from fraud.model.client import ModelClient, ModelClientSettings, served_name
-from fraud.store import Epoch, FeatureStore, open_store
+from fraud.schema.reading import default_schema
+from fraud.schema.schema import Schema
+from fraud.store import DEFAULT_ENTITIES, Epoch, FeatureStore, open_store
 
 PUBLISH_S: Final = 30.0
 """How long the brokers may take to accept a record, seconds."""
@@ -40,6 +43,15 @@ class TaskContext:
     """Under way while this micro-batch is decided."""
     most_ahead_s: float = MOST_AHEAD_S
     """How far a record may be dated ahead of its append time, seconds."""
+    passes: Passes = PASSES
+    """The primary first."""
+    schema: Schema = field(default_factory=default_schema)
+    """Of the records."""
+
+    @property
+    def contracts(self) -> Contracts:
+        """The models of the records."""
+        return contracts_of(self.schema)
 
     @property
     def spool_folder(self) -> Path:
@@ -47,9 +59,9 @@ class TaskContext:
         return self.spool / f"{self.epoch.generation:06d}-{self.epoch.batch:012d}"
 
 
-def store_of(url: str) -> FeatureStore:
+def store_of(url: str, entities: tuple[str, ...] = DEFAULT_ENTITIES) -> FeatureStore:
     """Open the feature store once per process."""
-    return _store(url, os.getpid())
+    return _store(url, entities, os.getpid())
 
 
 def model_of(context: TaskContext, alias: Alias = Alias.CHAMPION) -> ModelClient:
@@ -81,8 +93,8 @@ def settle() -> None:
 
 # The process id is part of the keys: a worker is forked from a process that may have opened them already.
 @cache
-def _store(url: str, _process: int) -> FeatureStore:
-    return open_store(url)
+def _store(url: str, entities: tuple[str, ...], _process: int) -> FeatureStore:
+    return open_store(url, entities)
 
 
 @cache

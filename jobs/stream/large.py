@@ -46,6 +46,7 @@ class LargeRecords:
     def __init__(self, context: TaskContext, part: int) -> None:
         self._context = context
         self._target = context.spool_folder / f"large-{part:05d}.parquet"
+        self._schema = rows.spooled_schema(context.passes)
         self._writer: pq.ParquetWriter | None = None
 
     def set_aside(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, NDArray[np.int64]]:
@@ -80,13 +81,13 @@ class LargeRecords:
         if self._writer is None:
             self._target.parent.mkdir(parents=True, exist_ok=True)
             self._writer = pq.ParquetWriter(
-                self._partial, rows.SPOOLED, compression="lz4", use_dictionary=False, write_statistics=False
+                self._partial, self._schema, compression="lz4", use_dictionary=False, write_statistics=False
             )
         now = datetime.now(UTC)
         letters = [
             self._letter(row, size, now) for row, size in zip(batch.to_pylist(), sizes.tolist(), strict=True)
         ]
-        self._writer.write_table(pa.Table.from_pylist(letters, rows.SPOOLED))
+        self._writer.write_table(pa.Table.from_pylist(letters, self._schema))
 
     def _letter(self, row: dict[str, Any], size: int, now: datetime) -> dict[str, Any]:
         reason, detail = refusal_of(size)

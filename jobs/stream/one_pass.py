@@ -10,16 +10,17 @@ import pyarrow as pa
 
 from jobs.stream.careful import read
 from jobs.stream.context import TaskContext
-from jobs.stream.merchant_pass import run_merchant_pass
+from jobs.stream.entity_pass import run_entity_pass
 from jobs.stream.offsets import Range
-from jobs.stream.user_pass import run_user_pass
 from jobs.stream.validate_pass import run_validate_pass
 
 
 def run_one_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Run the three passes over a whole micro-batch (a ``mapInArrow`` function); see each for its part."""
-    validated = run_validate_pass(context, batches)
-    yield from run_merchant_pass(context, run_user_pass(context, validated))
+    """Run all passes over a whole micro-batch (a ``mapInArrow`` function); see each for its part."""
+    passed = run_validate_pass(context, batches)
+    for at in range(len(context.passes)):
+        passed = run_entity_pass(context, at, passed)
+    yield from passed
 
 
 def mapped(context: TaskContext) -> partial[Iterator[pa.RecordBatch]]:

@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from fraud.log import rows
-from jobs.stream import merchant_pass, one_pass, user_pass, validate_pass
+from jobs.stream import entity_pass, one_pass, validate_pass
 from jobs.stream.context import TaskContext
 from jobs.stream.offsets import Range
 from jobs.stream.parcels import PARCELS
@@ -20,14 +20,12 @@ def run_passes(frame: DataFrame, context: TaskContext) -> Sequence[Any]:
     if context.tasks == 1:
         return source.mapInArrow(one_pass.mapped(context), summary).collect()
     parcels = from_arrow_schema(PARCELS)
-    return (
-        source.mapInArrow(validate_pass.mapped(context), parcels)
-        .repartitionById(context.tasks, "to")
-        .mapInArrow(user_pass.mapped(context), parcels)
-        .repartitionById(context.tasks, "to")
-        .mapInArrow(merchant_pass.mapped(context), summary)
-        .collect()
-    )
+    passed = source.mapInArrow(validate_pass.mapped(context), parcels)
+    for at in range(len(context.passes)):
+        schema = parcels if at + 1 < len(context.passes) else summary
+        by_key = passed.repartitionById(context.tasks, "to")
+        passed = by_key.mapInArrow(entity_pass.mapped(context, at), schema)
+    return passed.collect()
 
 
 def run_carefully(

@@ -22,6 +22,7 @@ from pyspark.sql import DataFrame
 
 from fraud.decide.experiment import Experiment, open_experiment
 from fraud.errors import BadState, Unavailable
+from fraud.features.passes import PASSES, Passes, entity_names
 from fraud.log.archive import Archive, read_summaries
 from fraud.runtime.threads import gone
 from fraud.spark.session import KAFKA_SOURCE, open_session
@@ -48,9 +49,17 @@ FIGURES_S: Final = 10.0
 
 
 class StreamJob:
-    """One run of the query over one checkpoint."""
+    """One run of the query over one checkpoint.
 
-    def __init__(self, settings: StreamSettings) -> None:
+    Parameters
+    ----------
+    settings
+        Of the job.
+    passes
+        That each transaction goes through, the primary first.
+    """
+
+    def __init__(self, settings: StreamSettings, passes: Passes = PASSES) -> None:
         if settings.rebuild_mark.exists():
             raise BadState(
                 "the rebuild of the feature store has not finished: "
@@ -58,7 +67,8 @@ class StreamJob:
             )
         self._settings = settings
         self._experiment = open_experiment(settings.experiment_file)
-        self._store = open_store(settings.store)
+        self._passes = passes
+        self._store = open_store(settings.store, entity_names(passes))
         self._progress = Progress(self._store, settings)
         query_id = self._progress.check().named()
         self._generation = self._store.generation_of(query_id)
@@ -73,7 +83,11 @@ class StreamJob:
             spark_port=settings.spark_port,
         )
         archive = Archive(
-            settings.spool_path, settings.checkpoint_path, settings.delta_path, settings.delta_options
+            settings.spool_path,
+            settings.checkpoint_path,
+            settings.delta_path,
+            settings.delta_options,
+            passes=passes,
         )
         self._archiving = Archiving(archive, settings.spool_path, settings.spool_limit_mb << 20)
         self._figures = Figures(settings.delta_path, settings.delta_options)
@@ -207,6 +221,7 @@ class StreamJob:
             tasks=1 if is_small else settings.partitions,
             experiment=self._running_experiment(),
             most_ahead_s=settings.most_ahead_s,
+            passes=self._passes,
         )
 
     def _running_experiment(self) -> Experiment | None:

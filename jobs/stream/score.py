@@ -55,13 +55,15 @@ class Verdicts:
         )
 
 
-def score(model: ModelClient, vectors: Floats) -> Verdicts:
+def score(model: ModelClient, vectors: Floats, names: Sequence[str] = FEATURE_NAMES) -> Verdicts:
     """Score and decide; never fails for want of a model.
 
     Parameters
     ----------
     vectors
-        [n, features] in the order of ``FEATURE_NAMES``.
+        [n, features].
+    names
+        Of the features, in the vectors' order.
 
     Raises
     ------
@@ -69,11 +71,15 @@ def score(model: ModelClient, vectors: Floats) -> Verdicts:
         When the model server serves a model for another feature table: the job must not go on.
     """
     scores = _ask(model, vectors)
-    return _fall_back(vectors) if scores is None else _judge(model, vectors, scores)
+    return _fall_back(vectors, names) if scores is None else _judge(model, vectors, scores, names)
 
 
 def score_in_trial(
-    model_of: Callable[[Alias], ModelClient], vectors: Floats, users: Sequence[str], experiment: Experiment
+    model_of: Callable[[Alias], ModelClient],
+    vectors: Floats,
+    users: Sequence[str],
+    experiment: Experiment,
+    names: Sequence[str] = FEATURE_NAMES,
 ) -> Verdicts:
     """Score and decide under an experiment: each user's arm names the model.
 
@@ -86,6 +92,8 @@ def score_in_trial(
         Gives the client of a model.
     vectors, users
         [n, features] and the users of the rows.
+    names
+        Of the features, in the vectors' order.
 
     Raises
     ------
@@ -108,9 +116,10 @@ def score_in_trial(
         rows = np.flatnonzero(deciding == alias)
         order += rows.tolist()
         if found is None:
-            verdicts += _fall_back(vectors[rows])
+            verdicts += _fall_back(vectors[rows], names)
             continue
-        verdicts += _judge(model_of(alias), vectors[rows], found.take(np.searchsorted(asked[alias], rows)))
+        chosen = found.take(np.searchsorted(asked[alias], rows))
+        verdicts += _judge(model_of(alias), vectors[rows], chosen, names)
         for row, probability in zip(asked[alias].tolist(), found.probability.tolist(), strict=True):
             if shadow[row] == alias:
                 trials[row] = replace(
@@ -134,8 +143,8 @@ def _ask(model: ModelClient, vectors: Floats, *, is_needed: bool = True) -> Scor
     return None
 
 
-def _fall_back(vectors: Floats) -> Verdicts:
-    decided = decide_without_model(vectors)
+def _fall_back(vectors: Floats, names: Sequence[str]) -> Verdicts:
+    decided = decide_without_model(vectors, names)
     return Verdicts(
         [outcome for outcome, _ in decided],
         [reasons for _, reasons in decided],
@@ -144,13 +153,15 @@ def _fall_back(vectors: Floats) -> Verdicts:
     )
 
 
-def _judge(model: ModelClient, vectors: Floats, scores: Scores) -> Verdicts:
+def _judge(model: ModelClient, vectors: Floats, scores: Scores, names: Sequence[str]) -> Verdicts:
     outcomes = decide(scores.probability, scores.thresholds)
-    reasons = _explain(model, vectors, outcomes)
+    reasons = _explain(model, vectors, outcomes, names)
     return Verdicts(outcomes, reasons, scores.probability.tolist(), [scores.model_version] * len(outcomes))
 
 
-def _explain(model: ModelClient, vectors: Floats, outcomes: list[Outcome]) -> list[list[Reason]]:
+def _explain(
+    model: ModelClient, vectors: Floats, outcomes: list[Outcome], names: Sequence[str]
+) -> list[list[Reason]]:
     """Ask for the reasons of what is not approved; a decision stands also without them."""
     reasons: list[list[Reason]] = [[] for _ in outcomes]
     stopped = np.flatnonzero([outcome is not Outcome.APPROVE for outcome in outcomes])
@@ -161,10 +172,10 @@ def _explain(model: ModelClient, vectors: Floats, outcomes: list[Outcome]) -> li
             log.warning("%d decisions stay without reasons: %s", len(stopped), error)
             return reasons
         for row, indices in zip(stopped.tolist(), explained.reason_index.tolist(), strict=True):
-            reasons[row] = _in_words(vectors[row], indices)
+            reasons[row] = _in_words(vectors[row], indices, names)
     return reasons
 
 
-def _in_words(vector: Floats, indices: list[int]) -> list[Reason]:
-    names = [(FEATURE_NAMES[i], float(vector[i])) for i in indices if i >= 0]
-    return [Reason(code=name, text=reason_text(name, value)) for name, value in names]
+def _in_words(vector: Floats, indices: list[int], names: Sequence[str]) -> list[Reason]:
+    found = [(names[i], float(vector[i])) for i in indices if i >= 0]
+    return [Reason(code=name, text=reason_text(name, value)) for name, value in found]

@@ -10,17 +10,14 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from fraud.contracts import ScoredTransaction, contracts_of, parse_record
-from fraud.contracts.models import sequence_of
+from fraud.contracts import Contracts, ScoredTransaction, parse_record
 from fraud.errors import BadState
-from fraud.features import FEATURE_NAMES
 from fraud.features.kernel import Floats
+from fraud.features.passes import Passes, feature_names
 from fraud.log import rows
-from fraud.schema.reading import default_schema
 from fraud.store import Claim, Epoch, FeatureStore
 from fraud.store.watermark import REBUILD
 
-_SCORED: Final = contracts_of(default_schema()).scored
 KEEP_S: Final = 7 * 86_400.0
 """How long an answer is kept once its transaction is in the log, seconds."""
 
@@ -32,7 +29,7 @@ def kinds_of(store: FeatureStore, records: Sequence[ScoredTransaction], epoch: E
     -------
     list
         ``rows.SCORED``: counted already, to be archived; ``rows.RECOUNTED``: counted in another store
-        than this one, to be counted unless its user's state knows it; ``rows.DEAD_LETTER``: archived
+        than this one, to be counted unless its primary's state knows it; ``rows.DEAD_LETTER``: archived
         before, a repeated delivery.
 
     Raises
@@ -70,20 +67,26 @@ class Decided:
     Parameters
     ----------
     table
-        Rows of ``rows.PASSED``.
+        What the last pass hands on.
+    passes
+        That it has been through.
+    contracts
+        Of the schema's records.
     """
 
-    def __init__(self, table: pa.Table) -> None:
+    def __init__(self, table: pa.Table, passes: Passes, contracts: Contracts) -> None:
+        self._passes = passes
         kinds = table.column("kind").to_numpy()
         self.where = np.flatnonzero((kinds == rows.SCORED) | (kinds == rows.RECOUNTED))
         raws = table.column("scored").take(pa.array(self.where)).to_pylist()
-        self.records = [parse_record(_SCORED, raw) for raw in raws]
+        self.records = [parse_record(contracts.scored, raw) for raw in raws]
         self.was_counted = kinds[self.where] == rows.SCORED
 
     def fill_vectors(self, vectors: Floats) -> None:
         """Put the served vectors into [rows, features]."""
+        names = feature_names(self._passes)
         for row, record in zip(self.where.tolist(), self.records, strict=True):
-            values = (record.features.get(name) for name in FEATURE_NAMES)
+            values = (record.features.get(name) for name in names)
             vectors[row] = [np.nan if value is None else value for value in values]
 
     def is_unknown(self, name: str) -> list[int]:
@@ -94,11 +97,19 @@ class Decided:
             if name not in record.features
         ]
 
-    def fill_sequences(self, merchant: Floats) -> None:
-        """Put the merchants' sequences where the scoring service has counted, [rows]."""
-        for row, record, was_counted in zip(self.where.tolist(), self.records, self.was_counted, strict=True):
-            if was_counted:
-                merchant[row] = getattr(record, sequence_of("merchant"))
+    def sequences(self, table: pa.Table) -> list[pa.Array]:
+        """Take the entities' sequences, with the scoring service's where that has counted."""
+        columns = [table.column(one.sequence) for one in self._passes]
+        if not self.was_counted.any():
+            return columns
+        found = []
+        for one, column in zip(self._passes, columns, strict=True):
+            values = column.cast(pa.float64()).to_numpy(zero_copy_only=False).copy()
+            for at in np.flatnonzero(self.was_counted).tolist():
+                counted = getattr(self.records[at], one.sequence)
+                values[self.where[at]] = np.nan if counted is None else counted
+            found.append(pa.array(values, pa.int64(), mask=np.isnan(values)))
+        return found
 
     def values(self, name: str) -> list[Any]:
         """Take a field of all records."""

@@ -16,8 +16,7 @@ import numpy as np
 from fraud.errors import Unavailable
 from fraud.features.engine import Folded, fold_events
 from fraud.features.kernel import Floats
-from fraud.features.plan import EVENT_COLUMN
-from fraud.schema.features import Entity
+from fraud.features.passes import EntityPass
 from fraud.store import Epoch, FeatureStore
 from fraud.store.value import epoch_of, state_before, version_of
 from jobs.stream.stopwatch import Stopwatch
@@ -29,12 +28,14 @@ PAUSE_S: Final = 0.002
 
 
 def fold_through(
-    store: FeatureStore, entity: Entity, events: Floats, by: tuple[Epoch, int], watch: Stopwatch
+    store: FeatureStore, of: EntityPass, events: Floats, by: tuple[Epoch, int], watch: Stopwatch
 ) -> Folded:
     """Fold events from the states before ``epoch``, and leave those after it in the store.
 
     Parameters
     ----------
+    of
+        Whose states, and what is computed.
     events
         [n, EVENT_COLUMNS] in arrival order, all of one task.
     by
@@ -55,28 +56,28 @@ def fold_through(
         When the store does not answer, or an entity changes faster than it can be folded; the micro-batch
         must run again.
     """
-    column = events[:, EVENT_COLUMN[entity.name]]
+    column = of.keys_of(events)
     keys = np.unique(column).tolist()
-    folded, changed = _attempt(store, entity, events, keys, by, watch=watch)
+    folded, changed = _attempt(store, of, events, keys, by, watch=watch)
     for attempt in range(ATTEMPTS):
         if not changed:
             return folded
         time.sleep(random.uniform(0.0, min(PAUSE_S, 1e-4 * 2**attempt)))
         rows = np.flatnonzero(np.isin(column, changed))
-        again, changed = _attempt(store, entity, events[rows], changed, by, watch=watch)
+        again, changed = _attempt(store, of, events[rows], changed, by, watch=watch)
         folded.vectors[rows] = again.vectors
         folded.outcomes[rows] = again.outcomes
         folded.sequences[rows] = again.sequences
         folded.states.update(again.states)
     raise Unavailable(
-        f"{len(changed)} {entity.name}s change faster than they can be folded; "
+        f"{len(changed)} {of.name}s change faster than they can be folded; "
         "is a client sending the same card's transactions without end?"
     )
 
 
 def _attempt(
     store: FeatureStore,
-    entity: Entity,
+    of: EntityPass,
     events: Floats,
     keys: Sequence[float],
     by: tuple[Epoch, int],
@@ -85,11 +86,12 @@ def _attempt(
 ) -> tuple[Folded, list[float]]:
     epoch, token = by
     with watch.time("store_read"):
-        stored = dict(zip(keys, store.stored(entity.name, keys), strict=True))
-    folded = fold_events(entity, events, {key: state_before(value, epoch) for key, value in stored.items()})
+        stored = dict(zip(keys, store.stored(of.name, keys), strict=True))
+    before = {key: state_before(value, epoch) for key, value in stored.items()}
+    folded = fold_events(of.entity, events, before, features=of.features)
     versions = {
         key: version_of(value) for key, value in stored.items() if value is None or epoch_of(value) != epoch
     }
     with watch.time("store_write"):
         states = {key: folded.states[key] for key in versions}
-        return folded, store.replace(entity.name, states, versions, epoch, token)
+        return folded, store.replace(of.name, states, versions, epoch, token)

@@ -1,7 +1,7 @@
-"""The first pass: validate the records of some Kafka partitions, and hand them on by user.
+"""The first pass: validate the records of some Kafka partitions, and hand them on by the primary's key.
 
 Bad records become dead letters here. Who validates a record also says whose it is, so that no record is
-read in two ways and a user's records of a micro-batch always meet in one task.
+read in two ways and the records of a user of a micro-batch always meet in one task.
 """
 
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ from fraud.contracts import (
     MOST_AHEAD_S,
     SCORED,
     TOO_LARGE,
+    Contracts,
     Label,
     Transaction,
     check_future,
@@ -30,6 +31,7 @@ from fraud.contracts.wire import EARLIEST
 from fraud.errors import BadRecord
 from fraud.features import kernel
 from fraud.features.events import events_of_labels, events_of_transactions
+from fraud.features.passes import EntityPass
 from fraud.log import rows
 from fraud.log.arrival import raise_times
 from fraud.schema.reading import default_schema
@@ -42,7 +44,6 @@ COLUMNS: Final = ("key", "value", "topic", "partition", "offset", "timestamp")
 """Of Spark's Kafka source."""
 _BY_BROKER: Final = 1
 """Kafka's number of the timestamp type ``LogAppendTime``."""
-_CONTRACTS: Final = contracts_of(default_schema())
 SELECTED: Final = (
     *COLUMNS[:-1],
     f"if(timestampType = {_BY_BROKER} or topic = '{SCORED}', timestamp, null) as timestamp",
@@ -67,7 +68,7 @@ def run_validate_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -
     Yields
     ------
     RecordBatch
-        Parcels of ``rows.VALIDATED``, by user.
+        Parcels of ``rows.VALIDATED``, by the primary's key.
     """
     watch = Stopwatch()
     with watch.time("set_aside"):
@@ -75,8 +76,8 @@ def run_validate_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -
     if taken is None:
         return
     with watch.time("validate"):
-        table = validate(taken, context.most_ahead_s, sizes)
-    yield from send(table, tasks_of(table, kernel.E_USER, context.tasks), [watch.seconds])
+        table = validate(taken, context.most_ahead_s, sizes, context.contracts)
+    yield from send(table, tasks_of(table, context.passes[0], context.tasks), [watch.seconds])
 
 
 def mapped(context: TaskContext) -> partial[Iterator[pa.RecordBatch]]:
@@ -85,7 +86,10 @@ def mapped(context: TaskContext) -> partial[Iterator[pa.RecordBatch]]:
 
 
 def validate(
-    table: pa.Table, most_ahead_s: float = MOST_AHEAD_S, sizes: NDArray[np.int64] | None = None
+    table: pa.Table,
+    most_ahead_s: float = MOST_AHEAD_S,
+    sizes: NDArray[np.int64] | None = None,
+    contracts: Contracts | None = None,
 ) -> pa.Table:
     """Make rows of ``rows.VALIDATED``, in arrival order, of rows of the Kafka source.
 
@@ -99,7 +103,10 @@ def validate(
         How far a record may be dated ahead of its append time, seconds.
     sizes
         Bytes of each record as it lay in Kafka, where large ones were set aside.
+    contracts
+        Of the schema's records; the default schema's by default.
     """
+    contracts = contracts or contracts_of(default_schema())
     arrivals = _Arrivals(table, most_ahead_s)
     found_sizes = (sizes_of(table) if sizes is None else sizes).tolist()
     raws = table.column("value").to_pylist()
@@ -110,7 +117,7 @@ def validate(
     keys = table.column("key")
     for i, (topic, raw) in enumerate(zip(table.column("topic").to_pylist(), raws, strict=True)):
         try:
-            record = parse_input(_CONTRACTS, topic, raw, found_sizes[i])
+            record = parse_input(contracts, topic, raw, found_sizes[i])
             if topic != SCORED:  # counted already: the scoring service looked when it came
                 arrivals.check(i, record)
         except BadRecord as error:
@@ -154,21 +161,21 @@ def validate(
     return in_arrival_order(pa.table(columns, schema=rows.VALIDATED))
 
 
-def tasks_of(table: pa.Table, column: int, tasks: int) -> np.ndarray[Any, Any]:
-    """Choose each row's task by its event's entity; dead letters, which have none, are dealt out.
+def tasks_of(table: pa.Table, of: EntityPass, tasks: int) -> np.ndarray[Any, Any]:
+    """Choose each row's task by its entity's key; dead letters and what has no key are dealt out.
 
     Parameters
     ----------
     table
         With the columns ``kind`` and ``event``.
-    column
-        Of the entity in the event.
+    of
+        The pass that the rows go to.
     tasks
         How many there are.
     """
-    keys = rows.matrix_of(table.column("event"))[:, column].astype(np.int64)
-    is_letter = table.column("kind").to_numpy() == rows.DEAD_LETTER
-    return np.where(is_letter, np.arange(len(keys)), keys) % tasks
+    events = rows.matrix_of(table.column("event"))
+    goes_anywhere = ~of.concerns(events) | (table.column("kind").to_numpy() == rows.DEAD_LETTER)
+    return np.where(goes_anywhere, np.arange(len(events)), of.keys_of(events).astype(np.int64)) % tasks
 
 
 def _take(

@@ -11,7 +11,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from fraud.features import kernel
 from fraud.features.batch import fold_passes
 from fraud.log import rows
-from jobs.stream import merchant_pass
+from jobs.stream import entity_pass
 from jobs.stream.context import settle
 
 
@@ -25,5 +25,5 @@ def _fold_one(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for _ in batches:
         fold_passes(np.ones((1, kernel.EVENT_COLUMNS)))
     settle()
-    loaded: Any = merchant_pass.__name__  # importing it has loaded what a pass needs
+    loaded: Any = entity_pass.__name__  # importing it has loaded what a pass needs
     yield pa.RecordBatch.from_pylist([{"summary": loaded}], rows.SUMMARY)

@@ -69,7 +69,7 @@ class Decider:
             (None, None) if "store" in away else self._judge(default_schema().primary_of(record), vector)
         )
         if verdict is None:
-            outcome, reasons = decide_without_model(vector)[0]
+            outcome, reasons = decide_without_model(vector, self._names)[0]
             if "store" not in away:
                 away = (*away, "model")
                 metrics.DEGRADED.labels("model").inc()

@@ -9,10 +9,10 @@ import orjson
 from xxhash import xxh3_128_digest
 
 from fraud.contracts import Outcome, Reason, Transaction, contracts_of
+from fraud.contracts.models import sequence_of
 from fraud.decide.experiment import TRIAL_FIELDS, Trial
 from fraud.features import FEATURES_VERSION
 from fraud.features.kernel import Floats
-from fraud.features.passes import sequence_name
 from fraud.schema.reading import default_schema
 
 Part = Literal["store", "model", "log"]
@@ -82,7 +82,7 @@ def write_record(
         features_version=FEATURES_VERSION,
         features=features,
         scored_at=at,
-        **{sequence_name(entity): count for entity, count in sequences.items()},
+        **{sequence_of(entity): count for entity, count in sequences.items()},
         store=store,
     )
     if decided.trial is not None:

@@ -25,8 +25,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fraud.contracts import LABELS, TRANSACTIONS, Outcome
-from fraud.features import kernel
 from fraud.features.events import hash_text
+from fraud.features.passes import EntityPass
 from fraud.log import rows
 from fraud.log.archive import Archive
 from fraud.store import Epoch, open_store
@@ -36,7 +36,7 @@ from fraud.synthetic.settings import GeneratorSettings
 from jobs.backfill.run import backfill
 from jobs.parity.compare import compare
 from jobs.replay.rebuild import rebuild
-from jobs.stream import merchant_pass, user_pass, validate_pass
+from jobs.stream import decide_pass, entity_pass, validate_pass
 from jobs.stream.context import TaskContext
 from jobs.stream.parcels import in_arrival_order
 from jobs.stream.score import Verdicts
@@ -164,15 +164,19 @@ def micro_batches(data: DataSet, go_live: Any, size: int, dice: np.random.Genera
 
 
 def run_batch(context: TaskContext, table: pa.Table, dice: np.random.Generator) -> pa.Table:
-    """Run the passes as tasks get them: by user, then by merchant, tasks' rows in no certain order."""
+    """Run the passes as tasks get them: by each entity's key, tasks' rows in no certain order."""
     valid = validate_pass.validate(table, context.most_ahead_s)
-    by_user = validate_pass.tasks_of(valid, kernel.E_USER, TASKS)
+    watch = Stopwatch()
     passed = pa.concat_tables(
-        user_pass.pass_users(context, in_arrival_order(part), Stopwatch())
-        for part in _tasks(valid, by_user, dice)
+        entity_pass.pass_primary(context, in_arrival_order(part), watch)
+        for part in _tasks(valid, context.passes[0], dice)
     )
-    by_merchant = validate_pass.tasks_of(passed, kernel.E_MERCHANT, TASKS)
-    return pa.concat_tables(_merchants(context, part) for part in _tasks(passed, by_merchant, dice))
+    for at, one in enumerate(context.passes[1:], 1):
+        passed = pa.concat_tables(
+            entity_pass.pass_further(context, at, in_arrival_order(part), watch)
+            for part in _tasks(passed, one, dice)
+        )
+    return _decided(context, in_arrival_order(passed))
 
 
 def spool(context: TaskContext, found: pa.Table) -> None:
@@ -182,20 +186,17 @@ def spool(context: TaskContext, found: pa.Table) -> None:
     pq.write_table(as_archived(found), context.spool_folder / "part-00000.parquet")
 
 
-def _merchants(context: TaskContext, table: pa.Table) -> pa.Table:
-    ordered = in_arrival_order(table)
-    vectors, sequences = merchant_pass._fold(context, ordered, Stopwatch())
-    decided = Decided(ordered)
+def _decided(context: TaskContext, table: pa.Table) -> pa.Table:
+    vectors = rows.matrix_of(table.column("vector"))
+    decided = Decided(table, context.passes)
     decided.fill_vectors(vectors)
-    decided.fill_sequences(sequences)
-    n = int((ordered.column("kind").to_numpy() == rows.TRANSACTION).sum())
+    n = int((table.column("kind").to_numpy() == rows.TRANSACTION).sum())
     verdicts = Verdicts([Outcome.APPROVE] * n, [[] for _ in range(n)], [None] * n, [None] * n)
-    return merchant_pass._spool_table(
-        context, ordered, vectors=vectors, sequences=sequences, verdicts=verdicts, decided=decided
-    )
+    return decide_pass.spool_table(context, table, vectors=vectors, verdicts=verdicts, decided=decided)
 
 
-def _tasks(table: pa.Table, task: np.ndarray, dice: np.random.Generator) -> list[pa.Table]:
+def _tasks(table: pa.Table, of: EntityPass, dice: np.random.Generator) -> list[pa.Table]:
+    task = validate_pass.tasks_of(table, of, TASKS)
     taken = [dice.permutation(np.flatnonzero(task == number)) for number in range(TASKS)]
     return [table.take(pa.array(found)) for found in taken if len(found)]
 

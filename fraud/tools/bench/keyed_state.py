@@ -34,7 +34,7 @@ from fraud.schema.reading import default_schema
 from fraud.spark.session import KAFKA_SOURCE, open_session
 from fraud.store import Epoch, open_store
 from fraud.tools.bench.plain import PlainFold
-from jobs.stream import user_pass, validate_pass
+from jobs.stream import entity_pass, validate_pass
 from jobs.stream.context import TaskContext
 from jobs.stream.parcels import PARCELS, receive
 from jobs.stream.warm_up import warm_up
@@ -143,8 +143,9 @@ def _start_pass(source: DataFrame, folder: Path, done: list[tuple[float, int]]) 
 
 
 def _count_vectors(context: TaskContext, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    table, _ = receive(user_pass.run_user_pass(context, batches), rows.PASSED)
-    vectors = int((~np.isnan(rows.matrix_of(table.column("user_vector"))).all(axis=1)).sum())
+    passed = entity_pass.run_entity_pass(context, 0, batches)
+    table, _ = receive(passed, rows.passed_schema(context.passes, 0))
+    vectors = int((~np.isnan(rows.matrix_of(table.column("vector"))).all(axis=1)).sum())
     yield pa.record_batch({"vectors": [vectors]})
 
 

@@ -18,7 +18,7 @@ from fraud.features.batch import compute_features
 from fraud.features.events import hash_text
 from fraud.log import rows
 from fraud.store import Epoch, open_store
-from jobs.stream import merchant_pass, parcels, user_pass, validate_pass
+from jobs.stream import decide_pass, entity_pass, parcels, validate_pass
 from jobs.stream.context import TaskContext
 from jobs.stream.offsets import records_of
 from jobs.stream.parcels import receive
@@ -76,8 +76,10 @@ def values(records: list[dict[str, Any]]) -> list[tuple[str, int, bytes | None]]
 
 
 def run(context: TaskContext, table: pa.Table) -> tuple[pa.Table, np.ndarray[Any, Any]]:
-    passed = user_pass.pass_users(context, validate_pass.validate(table), Stopwatch())
-    return passed, merchant_pass._fold(context, passed, Stopwatch())[0]
+    watch = Stopwatch()
+    passed = entity_pass.pass_primary(context, validate_pass.validate(table), watch)
+    passed = entity_pass.pass_further(context, 1, passed, watch)
+    return passed, rows.matrix_of(passed.column("vector"))
 
 
 def test_every_record_ends_in_exactly_one_kind(context: TaskContext) -> None:
@@ -120,11 +122,9 @@ def test_the_summary_tells_event_time_and_the_ages_of_what_was_known(context: Ta
     passed, vectors = run(context, kafka([*records, (LABELS, 0, b"{}"), records[0]]))
     decided = [Outcome.APPROVE] * 3
     verdicts = Verdicts(decided, [[], [], []], [None] * 3, [None] * 3)
-    sequences = np.full(passed.num_rows, np.nan)
-    spooled = merchant_pass._spool_table(
-        context, passed, vectors=vectors, sequences=sequences, verdicts=verdicts, decided=Decided(passed)
-    )
-    summary = json.loads(json.dumps(merchant_pass._summary(spooled, verdicts, {})))
+    decided = Decided(passed, context.passes)
+    spooled = decide_pass.spool_table(context, passed, vectors=vectors, verdicts=verdicts, decided=decided)
+    summary = json.loads(json.dumps(decide_pass._summary(spooled, verdicts, [])))
     assert summary["newest_event_us"] == (START + timedelta(minutes=2)).timestamp() * 1e6
     user, merchant = summary["ages"]["user"], summary["ages"]["merchant"]
     assert (sum(user["counts"]), user["sum_s"]) == (1, 120.0)  # the third is older than all that is known

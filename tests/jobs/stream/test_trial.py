@@ -14,7 +14,7 @@ from fraud.errors import BadModel, Unavailable
 from fraud.features import FEATURE_NAMES
 from fraud.model.client import Scores
 from fraud.store import Epoch, open_store
-from jobs.stream import merchant_pass, user_pass, validate_pass
+from jobs.stream import decide_pass, entity_pass, validate_pass
 from jobs.stream.context import TaskContext
 from jobs.stream.publish import decisions
 from jobs.stream.score import Verdicts, score, score_in_trial
@@ -168,17 +168,13 @@ def test_the_arm_goes_into_the_archive_and_onto_the_wire(tmp_path: Path) -> None
     nobody = "http://127.0.0.1:9"
     context = TaskContext(Epoch(generation, 0), token, url, tmp_path, (), nobody, 0.1, experiment=SPLIT)
     records = values([transaction(i, user=i) for i in range(12)])
-    passed = user_pass.pass_users(context, validate_pass.validate(kafka(records)), Stopwatch())
+    watch = Stopwatch()
+    passed = entity_pass.pass_primary(context, validate_pass.validate(kafka(records)), watch)
+    passed = entity_pass.pass_further(context, 1, passed, watch)
     everything = np.zeros((12, len(FEATURE_NAMES)))
-    verdicts = merchant_pass._score(context, passed, everything, np.ones(12, bool))
-    spooled = merchant_pass._spool_table(
-        context,
-        passed,
-        vectors=everything,
-        sequences=np.full(12, np.nan),
-        verdicts=verdicts,
-        decided=Decided(passed),
-    )
+    verdicts = decide_pass._score(context, passed, everything, np.ones(12, bool))
+    decided = Decided(passed, context.passes)
+    spooled = decide_pass.spool_table(context, passed, vectors=everything, verdicts=verdicts, decided=decided)
     published = [parse_record(Decision, raw) for raw in decisions(spooled)]
     assert [one.arm for one in published] == [SPLIT.arm_of(one.user_id).name for one in published]
     assert {one.experiment for one in published} == {"e"}

@@ -1,7 +1,7 @@
-"""The third pass: fold into the merchants' states, score, decide, publish, leave results in the spool.
+"""The end of the last entity's pass: score, decide, publish, leave results in the spool.
 
-Reads rows of ``rows.PASSED`` and the merchants' states; calls the model server once; writes the
-states, the topics ``decisions``, ``alerts`` and ``dead-letters``, and one spool file. What the scoring
+Reads rows of ``rows.passed_schema``, whose vectors are whole; calls the model server once; writes the
+topics ``decisions``, ``alerts`` and ``dead-letters``, and one spool file. What the scoring
 service has decided (and published) only goes to the spool.
 """
 
@@ -20,88 +20,84 @@ from numpy.typing import NDArray
 
 from fraud.contracts import Outcome, Reason
 from fraud.decide.experiment import TRIAL_FIELDS
-from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
+from fraud.features import FEATURES_VERSION, kernel
+from fraud.features.passes import PASSES, Passes, feature_names
 from fraud.log import rows
 from fraud.runtime.telemetry import EVENT_BUCKETS_S, LATENCY_BUCKETS_S
-from fraud.schema.features import MERCHANT, USER_FEATURES
 from jobs.stream.ages import count_ages
-from jobs.stream.context import TaskContext, model_of, producer_of, store_of
+from jobs.stream.context import TaskContext, model_of, producer_of
 from jobs.stream.counted import count
 from jobs.stream.large import without_written
-from jobs.stream.parcels import receive
+from jobs.stream.parcels import Stages
 from jobs.stream.publish import publish
 from jobs.stream.score import Verdicts, score, score_in_trial
 from jobs.stream.scored import Decided, as_archived
-from jobs.stream.states import fold_through
 from jobs.stream.stopwatch import Stopwatch
 
 
-def run_merchant_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Run the pass over some merchants' parcels (a ``mapInArrow`` function); yields one ``rows.SUMMARY``."""
-    table, stages = receive(batches, rows.PASSED)
-    if not table.num_rows:
-        return
-    watch = Stopwatch()
-    with watch.time("merchant_pass"):
-        vectors, sequences = _fold(context, table, watch)
+def run_decide_pass(
+    context: TaskContext, table: pa.Table, stages: Stages, watch: Stopwatch
+) -> Iterator[pa.RecordBatch]:
+    """Decide what a task's passes have folded; yields one ``rows.SUMMARY``.
+
+    Parameters
+    ----------
+    table
+        What the last pass hands on.
+    stages
+        Seconds by stage, of the tasks that these rows have been through.
+    watch
+        Of this task, which also goes into the summary.
+    """
+    vectors = rows.matrix_of(table.column("vector"))
     is_transaction = table.column("kind").to_numpy() == rows.TRANSACTION
     with watch.time("model_call"):
         verdicts = _score(context, table, vectors, is_transaction)
-    decided = Decided(table)
+    decided = Decided(table, context.passes, context.contracts)
     decided.fill_vectors(vectors)
-    decided.fill_sequences(sequences)
-    spooled = _spool_table(
-        context, table, vectors=vectors, sequences=sequences, verdicts=verdicts, decided=decided
-    )
+    spooled = spool_table(context, table, vectors=vectors, verdicts=verdicts, decided=decided)
     with watch.time("publish"):
         publish(producer_of(context), spooled)
     with watch.time("spool"):
         _write_spool(context, as_archived(without_written(spooled)))
-    summary = _summary(spooled, verdicts, [*stages, watch.seconds])
+    summary = _summary(spooled, verdicts, [*stages, watch.seconds], context.passes)
     yield pa.RecordBatch.from_pylist([{"summary": json.dumps(summary)}], rows.SUMMARY)
-
-
-def mapped(context: TaskContext) -> partial[Iterator[pa.RecordBatch]]:
-    """Bind the pass to a micro-batch, for ``mapInArrow``."""
-    return partial(run_merchant_pass, context)
-
-
-def _fold(context: TaskContext, table: pa.Table, watch: Stopwatch) -> tuple[kernel.Floats, kernel.Floats]:
-    """Fold what concerns merchants; returns the whole vectors, [rows, features], and sequences, [rows]."""
-    events = rows.matrix_of(table.column("event"))
-    kinds = table.column("kind").to_numpy()
-    is_counted = (kinds == rows.TRANSACTION) | (kinds == rows.RECOUNTED)
-    concerns = is_counted | ((kinds == rows.LABEL) & (events[:, kernel.E_CENTS] != 0.0))
-    store = store_of(context.store_url)
-    folded = fold_through(store, MERCHANT, events[concerns], (context.epoch, context.token), watch)
-    sequences = np.full(len(events), np.nan)
-    sequences[concerns] = folded.sequences
-    vectors = np.full((len(events), len(FEATURE_NAMES)), np.nan)
-    vectors[:, : len(USER_FEATURES)] = rows.matrix_of(table.column("user_vector"))
-    vectors[concerns, len(USER_FEATURES) :] = folded.vectors
-    return vectors, sequences
 
 
 def _score(
     context: TaskContext, table: pa.Table, vectors: kernel.Floats, is_transaction: NDArray[np.bool_]
 ) -> Verdicts:
+    names = feature_names(context.passes)
     if context.experiment is None:
-        return score(model_of(context), vectors[is_transaction])
+        return score(model_of(context), vectors[is_transaction], names)
     users = table.column("user_id").filter(pa.array(is_transaction)).to_pylist()
     client_of = partial(model_of, context)
-    return score_in_trial(client_of, vectors[is_transaction], users, context.experiment)
+    return score_in_trial(client_of, vectors[is_transaction], users, context.experiment, names)
 
 
-def _spool_table(
+def spool_table(
     context: TaskContext,
     table: pa.Table,
     *,
     vectors: kernel.Floats,
-    sequences: kernel.Floats,
     verdicts: Verdicts,
     decided: Decided,
 ) -> pa.Table:
+    """Make rows of ``rows.spooled_schema``.
+
+    Parameters
+    ----------
+    table
+        What the last pass hands on.
+    vectors
+        [rows, features], also those that the scoring service has served.
+    verdicts
+        On the transactions that are decided here.
+    decided
+        By the scoring service.
+    """
     n = table.num_rows
+    schema = rows.spooled_schema(context.passes)
     where = np.flatnonzero(table.column("kind").to_numpy() == rows.TRANSACTION)
 
     def spread(values: list[Any], theirs: list[Any], kind: pa.DataType) -> pa.Array:
@@ -130,18 +126,20 @@ def _spool_table(
         spread(verdicts.is_fallback, decided.values("is_fallback"), pa.bool_()),
         spread([None] * len(where), decided.values("policy_version"), pa.string()),
         *(
-            spread(_of_trials(verdicts, name), decided.values(name), rows.SPOOLED.field(name).type)
+            spread(_of_trials(verdicts, name), decided.values(name), schema.field(name).type)
             for name in TRIAL_FIELDS
         ),
         pa.array(processed_at, rows.STAMP[0].type),
         repeated["generation"],
         repeated["epoch"],
         pa.array(features_version, pa.string()),
-        table.column("user_sequence"),
-        pa.array(sequences, pa.int64(), mask=np.isnan(sequences)),
-        *(_feature_column(name, vectors[:, i], decided) for i, name in enumerate(FEATURE_NAMES)),
+        *decided.sequences(table),
+        *(
+            _feature_column(name, vectors[:, i], decided)
+            for i, name in enumerate(feature_names(context.passes))
+        ),
     ]
-    return pa.table(columns, schema=rows.SPOOLED)
+    return pa.table(columns, schema=schema)
 
 
 def _of_trials(verdicts: Verdicts, name: str) -> list[Any]:
@@ -177,7 +175,7 @@ def _write_spool(context: TaskContext, table: pa.Table) -> None:
     partial_file.replace(target)
 
 
-def _summary(table: pa.Table, verdicts: Verdicts, stages: list[dict[str, float]]) -> dict[str, Any]:
+def _summary(table: pa.Table, verdicts: Verdicts, stages: Stages, passes: Passes = PASSES) -> dict[str, Any]:
     kinds = table.column("kind").to_numpy()
     is_transaction = kinds == rows.TRANSACTION
     received = table.column("received_at").cast(pa.int64()).to_numpy()[is_transaction]
@@ -197,7 +195,7 @@ def _summary(table: pa.Table, verdicts: Verdicts, stages: list[dict[str, float]]
         "latency": count((done - received) / 1e6, LATENCY_BUCKETS_S),
         "event_latency": count((done - happened) / 1e6, EVENT_BUCKETS_S),
         "stages_s": stages,
-        "ages": count_ages(table, is_transaction),
+        "ages": count_ages(table, is_transaction, passes),
         "newest_event_us": float(known.max()) if len(known) else None,
         "scored": int(is_scored.sum()),
     }

@@ -1,0 +1,175 @@
+"""One entity's pass: fold the records of a micro-batch into its states, and hand them on by the next entity.
+
+The primary pass reads rows of ``rows.VALIDATED``; duplicates become dead letters there, and labels get their
+change of verdict. The others read what it hands on (``rows.passed_schema``); what does not name their entity
+goes through untouched. So does what the scoring service has counted and decided, to the archive. The last
+pass decides (``jobs.stream.decide_pass``).
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from fraud.contracts import SCORED, parse_record
+from fraud.contracts.future import ahead_rows, future_words
+from fraud.contracts.wire import LATEST
+from fraud.features import kernel
+from fraud.features.engine import Folded
+from fraud.features.passes import EntityPass, entity_names
+from fraud.log import rows
+from jobs.stream.context import TaskContext, settle, store_of
+from jobs.stream.decide_pass import run_decide_pass
+from jobs.stream.parcels import receive, send
+from jobs.stream.scored import kinds_of
+from jobs.stream.states import fold_through
+from jobs.stream.stopwatch import Stopwatch
+from jobs.stream.validate_pass import tasks_of, text_of
+
+
+def run_entity_pass(
+    context: TaskContext, at: int, batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Run a pass over the parcels of some keys (a ``mapInArrow`` function).
+
+    Parameters
+    ----------
+    context
+        Of the micro-batch.
+    at
+        Number of the pass, 0 for the primary.
+    batches
+        What the pass before has sent to this task.
+
+    Yields
+    ------
+    RecordBatch
+        Parcels of ``rows.passed_schema`` for the next pass; of the last one ``rows.SUMMARY``.
+    """
+    schema = rows.passed_schema(context.passes, at - 1) if at else rows.VALIDATED
+    table, stages = receive(batches, schema)
+    if not table.num_rows:
+        return
+    watch = Stopwatch()
+    passed = pass_further(context, at, table, watch) if at else pass_primary(context, table, watch)
+    settle()
+    if at + 1 < len(context.passes):
+        to = tasks_of(passed, context.passes[at + 1], context.tasks)
+        yield from send(passed, to, [*stages, watch.seconds])
+    else:
+        yield from run_decide_pass(context, passed, stages, watch)
+
+
+def mapped(context: TaskContext, at: int) -> partial[Iterator[pa.RecordBatch]]:
+    """Bind a pass to a micro-batch, for ``mapInArrow``."""
+    return partial(run_entity_pass, context, at)
+
+
+def pass_primary(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.Table:
+    """Fold records that are in arrival order into the primary's states."""
+    one = context.passes[0]
+    kinds = table.column("kind").to_numpy().copy()
+    events = rows.matrix_of(table.column("event"))
+    is_scored = (table.column("topic").to_numpy(zero_copy_only=False) == SCORED) & (kinds == rows.TRANSACTION)
+    kinds[is_scored] = _kinds_of_scored(context, table, np.flatnonzero(is_scored))
+    # Counted in another store and not in this one: the guard holds as for any other record.
+    future = _future_of(context, table, kinds)
+    kinds[future] = rows.DEAD_LETTER
+    is_folded = (kinds != rows.DEAD_LETTER) & (kinds != rows.SCORED)
+    folded = _fold(context, one, events, is_folded, watch)
+    is_counted = (kinds == rows.TRANSACTION) | (kinds == rows.RECOUNTED)
+    is_repeated = is_scored & (kinds == rows.DEAD_LETTER)
+    is_repeated[future] = False
+    duplicates = np.flatnonzero((is_counted & (folded.outcomes == kernel.DUPLICATE)) | is_repeated)
+    kinds[duplicates] = rows.DEAD_LETTER
+    is_label, is_letter = kinds == rows.LABEL, kinds == rows.DEAD_LETTER
+    events[is_label, kernel.E_CENTS] = folded.outcomes[is_label]
+    columns = [
+        pa.array(kinds),
+        *(table.column(field.name) for field in rows.ORIGIN[1:]),
+        *_with_letters(context, table, duplicates, future).columns,
+        rows.binary_column(events),
+        pc.if_else(pa.array(is_scored & ~is_letter), table.column("record"), pa.scalar(None, pa.binary())),
+        rows.binary_column(folded.vectors),
+        pa.array(folded.sequences, pa.int64(), mask=~is_folded | is_letter),
+    ]
+    return pa.table(columns, schema=rows.passed_schema(context.passes, 0))
+
+
+def pass_further(context: TaskContext, at: int, table: pa.Table, watch: Stopwatch) -> pa.Table:
+    """Fold what concerns an entity into its states, and add its part of the vectors."""
+    one = context.passes[at]
+    events = rows.matrix_of(table.column("event"))
+    kinds = table.column("kind").to_numpy()
+    is_counted = (kinds == rows.TRANSACTION) | (kinds == rows.RECOUNTED)
+    is_change = (kinds == rows.LABEL) & (events[:, kernel.E_CENTS] != 0.0)
+    is_folded = (is_counted | is_change) & one.concerns(events)
+    folded = _fold(context, one, events, is_folded, watch)
+    known = rows.matrix_of(table.column("vector"))
+    columns = [
+        *(table.column(name) for name in rows.HANDED_NAMES),
+        rows.binary_column(np.hstack([known, folded.vectors])),
+        *(table.column(before.sequence) for before in context.passes[:at]),
+        pa.array(folded.sequences, pa.int64(), mask=~is_folded),
+    ]
+    return pa.table(columns, schema=rows.passed_schema(context.passes, at))
+
+
+def _fold(
+    context: TaskContext,
+    one: EntityPass,
+    events: kernel.Floats,
+    is_folded: NDArray[np.bool_],
+    watch: Stopwatch,
+) -> Folded:
+    """Fold some of the records into an entity's states; the others keep an empty vector."""
+    with watch.time(f"{one.name}_pass"):
+        store = store_of(context.store_url, entity_names(context.passes))
+        by = (context.epoch, context.token)
+        found = fold_through(store, one, events[is_folded], by, watch)
+        vectors = np.full((len(events), len(one.features)), np.nan)
+        outcomes, sequences = np.zeros(len(events)), np.zeros(len(events))
+        vectors[is_folded], outcomes[is_folded] = found.vectors, found.outcomes
+        sequences[is_folded] = found.sequences
+    return Folded(vectors, outcomes, found.states, sequences)
+
+
+def _kinds_of_scored(context: TaskContext, table: pa.Table, scored: NDArray[np.int64]) -> list[int]:
+    raws = table.column("record").take(pa.array(scored)).to_pylist()
+    records = [parse_record(context.contracts.scored, raw) for raw in raws]
+    return kinds_of(store_of(context.store_url, entity_names(context.passes)), records, context.epoch)
+
+
+def _future_of(
+    context: TaskContext, table: pa.Table, kinds: np.ndarray[Any, np.dtype[np.int8]]
+) -> NDArray[np.int64]:
+    recounted = np.flatnonzero(kinds == rows.RECOUNTED)
+    if not len(recounted):
+        return recounted
+    times = table.select(["event_time", "received_at"]).take(pa.array(recounted))
+    return recounted[ahead_rows(times, context.most_ahead_s, LATEST)]
+
+
+def _with_letters(
+    context: TaskContext, table: pa.Table, duplicates: NDArray[np.int64], future: NDArray[np.int64]
+) -> pa.Table:
+    """Take the ``rows.RECORD_FIELDS``, with dead letters in the place of what is refused here."""
+    taken = table.select([field.name for field in rows.RECORD_FIELDS])
+    refused = np.concatenate([duplicates, future])
+    if not len(refused):
+        return taken
+    names = ("transaction_id", "event_time", "received_at", "record_key", "record")
+    found = zip(*(table[name].take(pa.array(refused)).to_pylist() for name in names), strict=True)
+    whose, letters = context.passes[0].name, []
+    for at, (known, time, arrival, key, raw) in enumerate(found):
+        words = ("duplicate", f"transaction_id {known} was already counted for this {whose}")
+        if at >= len(duplicates):
+            words = ("future_event_time", future_words("event_time", time, arrival, context.most_ahead_s))
+        letters.append((*words, text_of(key), raw))
+    place = np.arange(len(table))
+    place[refused] = len(table) + np.arange(len(refused))
+    return pa.concat_tables([taken, rows.record_table(rows.DEAD_LETTER_NAMES, letters)]).take(pa.array(place))
