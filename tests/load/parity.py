@@ -188,7 +188,7 @@ def spool(context: TaskContext, found: pa.Table) -> None:
 
 def _decided(context: TaskContext, table: pa.Table) -> pa.Table:
     vectors = rows.matrix_of(table.column("vector"))
-    decided = Decided(table, context.passes)
+    decided = Decided(table, context.passes, context.contracts)
     decided.fill_vectors(vectors)
     n = int((table.column("kind").to_numpy() == rows.TRANSACTION).sum())
     verdicts = Verdicts([Outcome.APPROVE] * n, [[] for _ in range(n)], [None] * n, [None] * n)

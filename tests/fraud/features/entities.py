@@ -5,9 +5,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from fraud.contracts import Label, Transaction
 from fraud.features.passes import Passes, passes_of
 from fraud.schema.features import Entity, Feature
+from tests.wire import Label, Transaction
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 REQUIRED = ("user", "merchant")

@@ -16,12 +16,14 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from fraud.contracts import LABELS, SCORED, TRANSACTIONS, Label, Outcome, Transaction, contracts_of
+from fraud.contracts import LABELS, SCORED, TRANSACTIONS, Outcome
 from fraud.features.batch import FoldedPasses, fold_passes
 from fraud.features.passes import Passes, entity_names, feature_names, passes_of, sequence_names
 from fraud.log import rows
 from fraud.log.archive import Archive
 from fraud.schema.features import MERCHANT, USER, Entity
+from fraud.schema.reading import default_schema
+from fraud.schema.schema import Schema
 from fraud.store import Epoch, FeatureStore, open_store
 from jobs.parity.compare import compare
 from jobs.replay.rebuild import rebuild
@@ -35,13 +37,31 @@ from jobs.stream.settings import StreamSettings
 from jobs.stream.stopwatch import Stopwatch
 from services.scoring.records import Decided
 from services.scoring.scorer import Conflict, Scorer
-from tests.fraud.features.entities import START, drawn_passes, drawn_records, features_of, label_of
+from tests.fraud.features.entities import REQUIRED, START, drawn_passes, drawn_records, features_of, label_of
 from tests.fraud.features.streams import events_of
 from tests.load.parity import KAFKA
+from tests.wire import Label, Transaction
 
 TASKS = 3
+QUICK = [Phase.explicit, Phase.reuse, Phase.generate]  # shrinking takes minutes
 ARRIVAL_US = int(START.timestamp() * 1e6) + 90 * 86_400_000_000  # no event is from the future
 Record = Transaction | Label
+
+
+def schema_of(passes: Passes) -> Schema:
+    """Make the default schema's records with these entities; a label has the keys of the default ones."""
+    by_word = {field.word: field for field in default_schema().fields}
+    names = entity_names(passes)
+    more = [name for name in REQUIRED if name not in names]
+    return replace(
+        default_schema(),
+        entities=tuple(one.entity for one in passes),
+        features=tuple(feature for one in passes for feature in one.features),
+        keys=(
+            tuple(by_word[name] for name in (names[0], *more)),
+            *((by_word[name],) for name in names[1:]),
+        ),
+    )
 
 
 class Approving:
@@ -71,8 +91,7 @@ def run_passes(
     context: TaskContext, table: pa.Table, between: Callable[[], object] = lambda: None
 ) -> pa.Table:
     """Run the passes task by task, as Spark's tasks get their rows; ``between`` them others may act."""
-    contracts = contracts_of(entity_names(context.passes))
-    found = validate_pass.validate(table, contracts=contracts)
+    found = validate_pass.validate(table, contracts=context.contracts)
     for at, one in enumerate(context.passes):
         to = validate_pass.tasks_of(found, one, TASKS)
         parts = []
@@ -114,9 +133,8 @@ def new_context(folder: Path, passes: Passes) -> TaskContext:
     url = f"lmdb://{folder / 'store'}"
     with open_store(url, entity_names(passes)) as store:
         token = store.acquire("test")
-    return TaskContext(
-        Epoch(1, 0), token, url, folder / "spool", (), "http://127.0.0.1:9", 0.1, passes=passes
-    )
+    of = {"passes": passes, "schema": schema_of(passes)}
+    return TaskContext(Epoch(1, 0), token, url, folder / "spool", (), "", 0.1, **of)
 
 
 def assert_served(found: pa.Table, expected: FoldedPasses, first: int, passes: Passes) -> None:
@@ -132,7 +150,7 @@ def assert_served(found: pa.Table, expected: FoldedPasses, first: int, passes: P
         np.testing.assert_array_equal(sequences[~is_letter], wanted[~is_letter], err_msg=one.name)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, phases=QUICK)
 @given(
     passes=drawn_passes(),
     records=drawn_records(),
@@ -157,7 +175,7 @@ def test_the_stream_serves_what_the_batch_gives(
     assert states_of(store_of(context.store_url, entity_names(passes))) == expected.states
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, phases=QUICK)
 @given(passes=drawn_passes(), records=drawn_records())
 def test_the_scoring_service_serves_what_the_batch_gives(
     tmp_path_factory: pytest.TempPathFactory, passes: Passes, records: list[Record]
@@ -221,6 +239,7 @@ class Deployment:
             "",
             0.1,
             passes=self.passes,
+            schema=schema_of(self.passes),
         )
         table, stop = kafka(found, self.offset), crash_after(crash)
 
@@ -238,7 +257,7 @@ class Deployment:
         vectors = rows.matrix_of(table.column("vector"))
         n = int((table.column("kind").to_numpy() == rows.TRANSACTION).sum())
         verdicts = Verdicts([Outcome.APPROVE] * n, [[] for _ in range(n)], [None] * n, [None] * n)
-        there = DecidedThere(table, self.passes)
+        there = DecidedThere(table, self.passes, context.contracts)
         there.fill_vectors(vectors)
         spooled = decide_pass.spool_table(context, table, vectors=vectors, verdicts=verdicts, decided=there)
         self.decided += n
@@ -249,10 +268,10 @@ class Deployment:
 
     def archive(self) -> None:
         at = self.settings
-        Archive(at.spool_path, at.checkpoint_path, at.delta_path, {}, self.passes).run(self.generation)
+        Archive(at.spool_path, at.checkpoint_path, at.delta_path, {}, passes=self.passes).run(self.generation)
 
 
-@settings(max_examples=15, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=15, deadline=None, phases=QUICK)
 @given(
     passes=drawn_passes(kept=(40,)),
     records=drawn_records(most=20, days=20),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fraud.contracts import DEAD_LETTERS, LABELS, MOST_RECORD, SCORED, TRANSACTIONS, DeadLetter
 from fraud.log import rows
 from fraud.store import Epoch, open_store
-from jobs.stream import merchant_pass, user_pass, validate_pass
+from jobs.stream import decide_pass, entity_pass, validate_pass
 from jobs.stream.context import TaskContext
 from jobs.stream.large import MOST_RAW, LargeRecords, without_written
 from jobs.stream.publish import MOST_LETTER, _messages
@@ -62,13 +62,13 @@ def run(context: TaskContext, batch: pa.RecordBatch) -> tuple[pa.Table, pa.Table
     stubs, sizes = large.set_aside(batch)
     large.close()
     table = validate_pass.validate(pa.Table.from_batches([stubs]), sizes=sizes)
-    passed = user_pass.pass_users(context, table, Stopwatch())
-    vectors, sequences = merchant_pass._fold(context, passed, Stopwatch())
+    watch = Stopwatch()
+    passed = entity_pass.pass_further(context, 1, entity_pass.pass_primary(context, table, watch), watch)
     n = passed.column("kind").to_pylist().count(rows.TRANSACTION)
     verdicts = Verdicts(["approve"] * n, [[]] * n, [None] * n, [None] * n)
-    spooled = merchant_pass._spool_table(
-        context, passed, vectors=vectors, sequences=sequences, verdicts=verdicts, decided=Decided(passed)
-    )
+    vectors = rows.matrix_of(passed.column("vector"))
+    decided = Decided(passed, context.passes, context.contracts)
+    spooled = decide_pass.spool_table(context, passed, vectors=vectors, verdicts=verdicts, decided=decided)
     file = context.spool_folder / "large-00000.parquet"
     aside = pq.read_table(file) if file.exists() else rows.SPOOLED.empty_table()
     file.unlink(missing_ok=True)

@@ -122,7 +122,7 @@ def test_the_summary_tells_event_time_and_the_ages_of_what_was_known(context: Ta
     passed, vectors = run(context, kafka([*records, (LABELS, 0, b"{}"), records[0]]))
     decided = [Outcome.APPROVE] * 3
     verdicts = Verdicts(decided, [[], [], []], [None] * 3, [None] * 3)
-    decided = Decided(passed, context.passes)
+    decided = Decided(passed, context.passes, context.contracts)
     spooled = decide_pass.spool_table(context, passed, vectors=vectors, verdicts=verdicts, decided=decided)
     summary = json.loads(json.dumps(decide_pass._summary(spooled, verdicts, [])))
     assert summary["newest_event_us"] == (START + timedelta(minutes=2)).timestamp() * 1e6

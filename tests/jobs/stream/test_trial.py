@@ -173,7 +173,7 @@ def test_the_arm_goes_into_the_archive_and_onto_the_wire(tmp_path: Path) -> None
     passed = entity_pass.pass_further(context, 1, passed, watch)
     everything = np.zeros((12, len(FEATURE_NAMES)))
     verdicts = decide_pass._score(context, passed, everything, np.ones(12, bool))
-    decided = Decided(passed, context.passes)
+    decided = Decided(passed, context.passes, context.contracts)
     spooled = decide_pass.spool_table(context, passed, vectors=everything, verdicts=verdicts, decided=decided)
     published = [parse_record(Decision, raw) for raw in decisions(spooled)]
     assert [one.arm for one in published] == [SPLIT.arm_of(one.user_id).name for one in published]
