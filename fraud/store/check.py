@@ -13,11 +13,9 @@ from typing import Final
 import numpy as np
 
 from fraud.errors import BadState
-from fraud.features import kernel
-from fraud.features.engine import fold_events
-from fraud.features.passes import PASSES, Passes
-from fraud.features.plan import EVENT_COLUMN, compile_plan
-from fraud.schema.features import Entity
+from fraud.features.engine import fold_plan
+from fraud.features.passes import PASSES, EntityPass, Passes
+from fraud.features.plan import Plan, compile_plan
 from fraud.store.base import FeatureStore
 from fraud.store.value import newest_event_us, newest_state
 from fraud.store.watermark import Watermark
@@ -68,12 +66,12 @@ def check(store: FeatureStore, now_us: float, passes: Passes = PASSES) -> Checke
         Whose states it holds.
     """
     found = Checked(store.watermark(), store.identity())
-    for entity in (one.entity for one in passes):
-        name, values = entity.name, store.values(entity.name)
+    for one in passes:
+        name, values = one.name, store.values(one.name)
         found.entities[name] = 0
         while group := dict(islice(values, AT_ONCE)):
             found.entities[name] += len(group)
-            for key, fault, detail in faults_of(entity, group, now_us):
+            for key, fault, detail in faults_of(one, group, now_us):
                 found.faults[name, fault] += 1
                 if found.faults[name, fault] <= MOST_NAMED:
                     found.named.append((name, fault, int(key), detail))
@@ -81,18 +79,18 @@ def check(store: FeatureStore, now_us: float, passes: Passes = PASSES) -> Checke
 
 
 def faults_of(
-    entity: Entity, stored: Mapping[float, bytes], now_us: float = math.inf
+    of: EntityPass, stored: Mapping[float, bytes], now_us: float = math.inf
 ) -> Iterator[tuple[float, Fault, str]]:
     """Find what is wrong among stored values: key, fault and detail."""
-    states, layout = {}, compile_plan(entity, ()).layout
+    states, plan = {}, compile_plan(of.entity, (), of.events)
     for key, value in stored.items():
         try:
             states[key] = newest_state(value)
         except BadState as error:
             yield key, Fault.CORRUPT, str(error)
-    for key, detail in _unreadable(entity, states):
+    for key, detail in _unreadable(plan, states):
         state = states.pop(key)
-        is_other = len(state) >= 8 and struct.unpack_from("<d", state)[0] != layout
+        is_other = len(state) >= 8 and struct.unpack_from("<d", state)[0] != plan.layout
         yield key, Fault.LAYOUT if is_other else Fault.CORRUPT, detail
     for key, state in states.items():
         newest = newest_event_us(state)
@@ -102,19 +100,19 @@ def faults_of(
             yield key, Fault.FUTURE, f"its newest event is of {_words(newest)}"
 
 
-def _unreadable(entity: Entity, states: Mapping[float, bytes]) -> Iterable[tuple[float, str]]:
+def _unreadable(plan: Plan, states: Mapping[float, bytes]) -> Iterable[tuple[float, str]]:
     """Let the fold read states, all at once, and one by one where it refuses one."""
-    if _refusal(entity, states):
+    if _refusal(plan, states):
         for key, state in list(states.items()):
-            if detail := _refusal(entity, {key: state}):
+            if detail := _refusal(plan, {key: state}):
                 yield key, detail
 
 
-def _refusal(entity: Entity, states: Mapping[float, bytes]) -> str:
-    probes = np.zeros((len(states), kernel.EVENT_COLUMNS))
-    probes[:, EVENT_COLUMN[entity.name]] = list(states)
+def _refusal(plan: Plan, states: Mapping[float, bytes]) -> str:
+    probes = np.zeros((len(states), plan.events.width))
+    probes[:, plan.key_column] = list(states)
     try:
-        fold_events(entity, probes, states, keep_states=False, features=())
+        fold_plan(plan, probes, states, keep_states=False)
     except BadState as error:
         return str(error)
     return "" if all(states.values()) else "it is empty"

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from fraud.errors import Unavailable
-from fraud.features.engine import Folded, fold_events
+from fraud.features.engine import Folded, fold_plan
 from fraud.features.kernel import Floats
 from fraud.features.passes import EntityPass
 from fraud.store import Epoch, FeatureStore
@@ -88,7 +88,7 @@ def _attempt(
     with watch.time("store_read"):
         stored = dict(zip(keys, store.stored(of.name, keys), strict=True))
     before = {key: state_before(value, epoch) for key, value in stored.items()}
-    folded = fold_events(of.entity, events, before, features=of.features)
+    folded = fold_plan(of.plan, events, before)
     versions = {
         key: version_of(value) for key, value in stored.items() if value is None or epoch_of(value) != epoch
     }

@@ -6,6 +6,7 @@ from fraud.features import kernel
 from fraud.features.codec import counted, read_numbers
 from fraud.features.engine import Runner
 from fraud.features.kernel import Floats
+from fraud.features.layout import DEFAULT_LAYOUT, EventLayout
 from fraud.features.plan import compile_plan
 from fraud.schema.features import Entity, Feature
 
@@ -21,6 +22,8 @@ class SingleFold:
         Whose state it folds.
     features
         What it computes; all of the entity's in the table by default.
+    events
+        Which column of an event holds what.
 
     Examples
     --------
@@ -32,8 +35,13 @@ class SingleFold:
     (True, False)
     """
 
-    def __init__(self, entity: Entity, features: tuple[Feature, ...] | None = None) -> None:
-        plan = compile_plan(entity, features)
+    def __init__(
+        self,
+        entity: Entity,
+        features: tuple[Feature, ...] | None = None,
+        events: EventLayout = DEFAULT_LAYOUT,
+    ) -> None:
+        plan = compile_plan(entity, features, events)
         self._runner = Runner(plan)
         self._row = np.zeros(1, np.int64)
         self._group = np.array([0, 1], np.int64)

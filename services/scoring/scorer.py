@@ -139,7 +139,9 @@ class Scorer:
         """Fold the primary, then each further entity whose key the transaction has; None: counted before."""
         folds: list[SingleFold] | None = getattr(self._local, "folds", None)
         if folds is None:
-            folds = self._local.folds = [SingleFold(one.entity, one.features) for one in self._passes]
+            folds = self._local.folds = [
+                SingleFold(one.entity, one.features, one.events) for one in self._passes
+            ]
         vector = np.full((1, len(self._names)), np.nan)
         states = {}
         for one, single in zip(self._passes, folds, strict=True):

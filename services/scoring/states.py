@@ -88,7 +88,7 @@ class States:
 
     def _is_bad(self, of: EntityPass, key: float) -> bool:
         (stored,) = self._store.stored(of.name, [key])
-        return stored is not None and any(faults_of(of.entity, {key: stored}))
+        return stored is not None and any(faults_of(of, {key: stored}))
 
     def _find(self, *, is_thorough: bool) -> str:
         try:
@@ -108,7 +108,7 @@ class States:
     def _other_layout(self) -> str:
         for one in self._passes:
             sample = dict(islice(self._store.values(one.name), SAMPLE))
-            faults = [fault for _, fault, _ in faults_of(one.entity, sample)]
+            faults = [fault for _, fault, _ in faults_of(one, sample)]
             if 2 * faults.count(Fault.LAYOUT) > len(sample):
                 return (
                     f"the states of {one.name}s in the feature store were written with another layout, by "
