@@ -36,12 +36,15 @@ class EntityPass:
         Its first column in the vector.
     events
         Which column of an event holds what.
+    key_column
+        That of the entity's key.
     """
 
     entity: Entity
     features: tuple[Feature, ...]
     first: int
-    events: EventLayout = DEFAULT_LAYOUT
+    events: EventLayout
+    key_column: int
 
     @property
     def name(self) -> str:
@@ -62,11 +65,6 @@ class EntityPass:
     def plan(self) -> Plan:
         """What the kernel runs."""
         return compile_plan(self.entity, self.features, self.events)
-
-    @property
-    def key_column(self) -> int:
-        """Column of an event that holds the entity's key."""
-        return self.events.column(self.entity.key_name)
 
     def keys_of(self, events: Floats) -> Floats:
         """Take the keys of events, [n]; ``NO_KEY`` where there is none."""
@@ -124,7 +122,8 @@ def passes_of(
         of_each[name].append(feature)
     passes, first = [], 0
     for entity in entities:
-        passes.append(EntityPass(entity, tuple(of_each[entity.name]), first, events))
+        key_column = events.column(entity.key_name)
+        passes.append(EntityPass(entity, tuple(of_each[entity.name]), first, events, key_column))
         first = passes[-1].end
     return tuple(passes)
 
