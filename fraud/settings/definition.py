@@ -46,6 +46,11 @@ def parse_definition(model: type[M], raw: bytes, name: str) -> tuple[M, Any]:
         ``file:line: field: reason``.
     """
     content, tree = read_yaml(raw, name)
+    if not isinstance(content, dict):
+        found = "it is empty" if content is None else f"it holds {content!r:.40}"
+        raise BadConfig(
+            f"{name}:{line_of(tree, ())}: the file must hold names with values, `name: value`; {found}"
+        )
     try:
         return model.model_validate(content), tree
     except ValidationError as error:

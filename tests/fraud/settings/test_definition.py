@@ -1,0 +1,27 @@
+"""Files of rules, keys and experiments that are no definition at all."""
+
+import pytest
+from pydantic import BaseModel
+
+from fraud.errors import BadConfig
+from fraud.settings.definition import parse_definition
+
+
+class Definition(BaseModel):
+    """Some definition."""
+
+    version: str
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b"", "it is empty"),
+        (b"# nothing\n", "it is empty"),
+        (b"- a\n", r"it holds \['a'\]"),
+        (b"3", "it holds 3"),
+    ],
+)
+def test_a_file_without_names_is_refused_in_words(raw: bytes, words: str) -> None:
+    with pytest.raises(BadConfig, match=rf"^rules.yaml:1: the file must hold names with values.*{words}$"):
+        parse_definition(Definition, raw, "rules.yaml")
