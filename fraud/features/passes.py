@@ -7,6 +7,7 @@ pass: its features are missing, and no state changes.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -16,10 +17,12 @@ from fraud.contracts.models import sequence_of
 from fraud.errors import BadConfig
 from fraud.features import kernel
 from fraud.features.engine import NO_KEY
+from fraud.features.events import events_of
 from fraud.features.kernel import Floats
 from fraud.features.layout import DEFAULT_LAYOUT, EventLayout
 from fraud.features.plan import Plan, compile_plan
 from fraud.schema.features import ENTITIES, FEATURES, Entity, Feature, Op
+from fraud.schema.schema import Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,12 @@ def passes_of(
         passes.append(EntityPass(entity, tuple(of_each[entity.name]), first, events, key_column))
         first = passes[-1].end
     return tuple(passes)
+
+
+@lru_cache(maxsize=64)
+def passes_of_schema(schema: Schema) -> Passes:
+    """Lay out the passes of a schema."""
+    return passes_of(schema.entities, schema.features, events_of(schema).layout)
 
 
 def feature_names(passes: Passes) -> tuple[str, ...]:

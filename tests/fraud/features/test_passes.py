@@ -12,8 +12,9 @@ from fraud.features import FEATURE_NAMES
 from fraud.features.batch import fold_passes
 from fraud.features.engine import fold_events
 from fraud.features.events import stack_events
-from fraud.features.passes import PASSES, Passes, age_columns, feature_names, passes_of
+from fraud.features.passes import PASSES, Passes, age_columns, feature_names, passes_of, passes_of_schema
 from fraud.schema.features import MERCHANT, USER, Entity, Feature
+from fraud.schema.reading import default_schema
 from tests.fraud.features.entities import drawn_passes, drawn_records, features_of
 from tests.fraud.features.streams import events_of
 
@@ -26,6 +27,14 @@ def test_the_default_passes_make_the_default_vector() -> None:
     assert {name: FEATURE_NAMES[column] for name, column in age_columns(PASSES).items()} == {
         entity.name: Feature("since_last", entity).name for entity in (USER, MERCHANT)
     }
+
+
+def test_the_passes_of_the_default_schema_are_the_default_ones() -> None:
+    found = passes_of_schema(default_schema())
+    assert feature_names(found) == FEATURE_NAMES
+    assert [(one.entity, one.features, one.key_column) for one in found] == [
+        (one.entity, one.features, one.key_column) for one in PASSES
+    ]
 
 
 @pytest.mark.parametrize(
