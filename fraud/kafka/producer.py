@@ -154,8 +154,12 @@ class Producer:
 
         Raises
         ------
+        BadInput
+            When a record is larger than Kafka takes; the message names it.
         Unavailable
             When the brokers do not have all of them in time.
+        KafkaException
+            When the client has given up for good: end this process, and begin anew.
         """
         lost: list[str] = []
 
@@ -170,7 +174,8 @@ class Producer:
             except BufferError:
                 self._queue(topic, key, value, note, self._client.poll)
             except KafkaException as error:
-                lost.append(error.args[0].str())
+                _refuse_large(error, topic, key, value)
+                raise
         left = self._client.flush(self._settings.delivery_timeout_s + 1.0)
         if left or lost:
             reason = lost[0] if lost else self._reason or "time is over"
@@ -191,11 +196,7 @@ class Producer:
         try:
             self._queue(topic, key, value, on_delivery, self.serve)
         except KafkaException as error:
-            if error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                raise BadInput(
-                    f"the record of {topic} with key {(key or b'')[:64]!r} has {len(value):,} bytes, "
-                    "more than Kafka takes; shorten its longest field"
-                ) from error
+            _refuse_large(error, topic, key, value)
             raise Unavailable(f"the producer gave up: {error.args[0].str()}") from error
 
     def serve(self, wait_s: float = 0.0) -> None:
@@ -251,6 +252,15 @@ class Producer:
 
     def _note_error(self, error: Any) -> None:
         self._reason = error.str()
+
+
+def _refuse_large(error: KafkaException, topic: str, key: str | bytes | None, value: bytes) -> None:
+    """Name the record, where that is why the client refuses it."""
+    if error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
+        raise BadInput(
+            f"the record of {topic} with key {(key or b'')[:64]!r} has {len(value):,} bytes, "
+            "more than Kafka takes; shorten its longest field"
+        ) from error
 
 
 def open_producer(settings: ProducerSettings) -> Producer:
