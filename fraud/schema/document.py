@@ -80,6 +80,7 @@ class FeaturePart(Part):
     field: Names | None = Field(None, description="The field whose values are counted, compared, hashed.")
     value: str | None = Field(None, description="A number field; none: the amount.")
     where: str | None = Field(None, description="A filter, by its name: only events that it holds for.")
+    percent: int = Field(50, ge=1, le=100, description="Of a percentile.")
     of: list[str] | None = Field(None, min_length=2, max_length=2, description="Two features, by name.")
     monotone: Literal[-1, 0, 1] = Field(0, description="1: a higher value can only raise the score.")
 

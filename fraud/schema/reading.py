@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import lru_cache
 from itertools import product
@@ -15,12 +16,12 @@ from fraud.schema.document import Document, EntityPart, FeaturePart, FieldPart, 
 from fraud.schema.features import STATISTICS, Entity, Feature, Op
 from fraud.schema.fields import CORE, CORE_NAMES, NAMED, RESERVED, Field, FieldType
 from fraud.schema.filters import BadCondition, Filter, parse_condition
+from fraud.schema.needs import keep_for
 from fraud.schema.schema import Fallback, Schema
+from fraud.schema.windows import window_us
 from fraud.settings.definition import place_of, read_yaml
 
 DEFAULT: Final = Path(__file__).with_name("default.yaml")
-_US: Final = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
-LONGEST_US: Final = 90 * _US["d"]
 Where = Sequence[str | int]
 
 
@@ -118,7 +119,7 @@ def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
         for name, part in parts.items()
     }
     order = list(parts)
-    made = [_feature(use, entities) for at_use in uses for use in at_use]
+    made = _complete(entities, [_feature(use, entities) for at_use in uses for use in at_use])
     features = tuple(sorted(made, key=lambda f: order.index(f.entity.name) if f.entity else 0))
     names = _check_names(document, uses, made)
     return Schema(
@@ -237,14 +238,17 @@ def _uses(
     if part.entity is not None:
         _known(part.entity, entities, (*where, "entity"), "entity")
     for name in (*(part.window or ()), *((part.base,) if part.base else ())):
-        if window_us(name) > LONGEST_US:
-            raise _Wrong((*where, "window"), f"{name} is longer than 90d, the longest window that is kept")
+        try:
+            window_us(name)
+        except BadConfig as error:
+            raise _Wrong((*where, "window"), str(error)) from error
     if part.where is not None:
         _known(part.where, [one.name for one in filters], (*where, "where"), "filter")
     if part.value is not None:
         _of_type(part.value, fields, {FieldType.NUMBER}, (*where, "value"))
+    types = {FieldType.TIME} if set(part.statistic) == {"age"} else NAMED
     counted: list[Field | None] = [
-        _of_type(name, fields, NAMED, (*where, "field")) for name in part.field or ()
+        _of_type(name, fields, types, (*where, "field")) for name in part.field or ()
     ]
     return [
         _Use(where, part, statistic, field, window)
@@ -266,6 +270,7 @@ def _check_words(statistic: str, part: FeaturePart, where: Where) -> None:
 
 def _entity(name: str, part: EntityPart, fields: dict[str, Field], uses: Sequence[_Use]) -> Entity:
     where = ("entities", name)
+    key = "+".join(fields[one].word for one in part.key)
     distinct, known = [], []
     for use in uses:
         op = STATISTICS[use.statistic].op
@@ -285,7 +290,19 @@ def _entity(name: str, part: EntityPart, fields: dict[str, Field], uses: Sequenc
         known=tuple((field.word, _capacity(part, field)) for field in dict.fromkeys(known)),
         places=part.place is not None,
         deduplicates=part.primary,
+        key="" if key == name else key,
     )
+
+
+def _column_of(field: Field) -> str:
+    return field.name if field.type is FieldType.TIME else field.word
+
+
+def _complete(entities: dict[str, Entity], features: Sequence[Feature]) -> list[Feature]:
+    """Give the entities what their features read, and the features these entities."""
+    for name, entity in entities.items():
+        entities[name] = keep_for(entity, [f for f in features if f.entity == entity])
+    return [replace(f, entity=entities[f.entity.name]) if f.entity else f for f in features]
 
 
 def _capacity(part: EntityPart, field: Field) -> int:
@@ -298,8 +315,12 @@ def _feature(use: _Use, entities: dict[str, Entity]) -> Feature:
         entities[use.entity] if use.entity else None,
         use.window,
         use.part.base or "",
-        use.field.word if use.field else "",
+        _column_of(use.field) if use.field else "",
         use.part.monotone,
+        use.part.value or "",
+        use.part.where or "",
+        use.part.percent,
+        tuple(use.part.of or ()),
     )
 
 
@@ -311,17 +332,6 @@ def _check_names(document: Document, uses: Sequence[Sequence[_Use]], made: Seque
             raise _Wrong(use.where, f"{feature.name} is there already; leave one out")
         names.append(feature.name)
     return names
-
-
-def window_us(name: str) -> int:
-    """Length of a window in microseconds.
-
-    Examples
-    --------
-    >>> window_us("30m"), window_us("7d")
-    (1800000000, 604800000000)
-    """
-    return int(name[:-1]) * _US[name[-1]]
 
 
 def _known(name: str, known: Iterable[str], where: Where, what: str) -> str:
