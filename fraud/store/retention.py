@@ -3,12 +3,25 @@
 from typing import Final
 
 from fraud.features.plan import RETENTION_US
-from fraud.schema.features import IDLE_US
+from fraud.schema.features import IDLE_US, Entity
+from fraud.schema.windows import tile
 
 _DAY_US: Final = 86_400e6
 EXACT_AFTER_DAYS: Final = (IDLE_US + RETENTION_US) / _DAY_US
-"""Days (212). The fold starts an entity anew after ``IDLE_US`` of silence, so that forgetting it then
-changes nothing; ``RETENTION_US`` more (32 days) for transactions that come late."""
+"""Days (212), in the default windows. The fold starts an entity anew after ``IDLE_US`` of silence, so that
+forgetting it then changes nothing; ``RETENTION_US`` more (32 days) for transactions that come late."""
+
+
+def exact_after_days(entity: Entity) -> float:
+    """Tell after how many days of silence an entity can be forgotten: the longer its windows, the later.
+
+    Examples
+    --------
+    >>> from fraud.schema.features import USER
+    >>> exact_after_days(USER) == EXACT_AFTER_DAYS
+    True
+    """
+    return (IDLE_US + tile(entity.windows).retention_us) / _DAY_US
 
 
 def expire_before_us(newest_us: float, now_us: float, days: float = EXACT_AFTER_DAYS) -> float:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fraud.errors import Unavailable
+from fraud.features.passes import PASSES, Passes
 from fraud.store import FeatureStore
-from fraud.store.retention import expire_before_us
+from fraud.store.retention import exact_after_days, expire_before_us
 from jobs.stream import metrics
 
 log = logging.getLogger("jobs.stream")
@@ -25,11 +26,14 @@ class Expiry:
         The driver's.
     token
         Its fencing token.
+    passes
+        Whose states it holds.
     """
 
-    def __init__(self, store: FeatureStore, token: int) -> None:
+    def __init__(self, store: FeatureStore, token: int, passes: Passes = PASSES) -> None:
         self._store = store
         self._token = token
+        self._days = {one.name: exact_after_days(one.entity) for one in passes}
         self._newest_us: float | None = None
 
     def see(self, summaries: Iterable[Mapping[str, Any]]) -> None:
@@ -50,10 +54,10 @@ class Expiry:
         """
         if self._newest_us is None:
             return 0
-        before_us = expire_before_us(self._newest_us, time.time() * 1e6)
         deleted = 0
         try:
-            for entity in self._store.entities:
+            for entity, days in self._days.items():
+                before_us = expire_before_us(self._newest_us, time.time() * 1e6, days)
                 found = self._store.expire(entity, before_us, self._token)
                 metrics.EXPIRED.labels(entity).inc(found)
                 deleted += found

@@ -74,7 +74,7 @@ class StreamJob:
         self._generation = self._store.generation_of(query_id)
         self._token = self._store.acquire(f"{socket.gethostname()}:{os.getpid()}")
         self._progress.begin(query_id, self._generation, self._token)
-        self._expiry = Expiry(self._store, self._token)
+        self._expiry = Expiry(self._store, self._token, passes)
         self._spark = open_session(
             "fraud-stream",
             f"local[{settings.partitions},4]",

@@ -3,6 +3,7 @@
 import struct
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from fraud.errors import Fenced, Unavailable
+from fraud.features.passes import entity_names, passes_of
+from fraud.schema.features import MERCHANT, USER, Feature
 from fraud.store import DEFAULT_ENTITIES, Epoch, FeatureStore, open_store
 from jobs.stream.expiry import Expiry
 
@@ -64,6 +67,21 @@ def test_entities_idle_for_more_than_212_days_of_event_time_are_forgotten(
     assert [expired(kind) for kind in DEFAULT_ENTITIES] == [count + 2 for count in before]
 
 
+def test_an_entity_of_longer_windows_is_kept_longer(tmp_path: Path) -> None:
+    card = replace(USER, name="card", key="user", windows=("1h", "24h", "90d"))
+    passes = passes_of((card, MERCHANT), [Feature("count", card, "90d"), Feature("count", MERCHANT, "1h")])
+    with open_store(f"lmdb://{tmp_path / 'store'}", entity_names(passes)) as store:
+        token = store.acquire("test")
+        for entity in store.entities:
+            ages = {float(days): state(NOW_US - days * DAY_US) for days in (211, 213, 271, 273)}
+            store.write(entity, ages, Epoch(1, 0), token)
+        expiry = Expiry(store, token, passes)
+        expiry.see([summary(NOW_US)])
+        assert expiry.run() == 1 + 3
+        left = [sorted(entry.key for entry in store.entries(entity)) for entity in store.entities]
+        assert left == [[211.0, 213.0, 271.0], [211.0]]
+
+
 def test_event_time_never_goes_back(store: FeatureStore, expiry: Expiry) -> None:
     expiry.see([summary(NOW_US)])
     expiry.see([summary(NOW_US - 300 * DAY_US), summary(None)])
@@ -90,8 +108,6 @@ def test_a_driver_that_was_taken_over_is_told_so(store: FeatureStore, expiry: Ex
 
 def test_a_store_that_does_not_answer_is_left_for_the_next_time() -> None:
     class Away:
-        entities = DEFAULT_ENTITIES
-
         def expire(self, *_: object) -> int:
             raise Unavailable("the feature store does not answer")
 
