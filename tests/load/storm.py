@@ -195,6 +195,7 @@ def main() -> None:
     parser.add_argument("--calm", action="store_true", help="load alone, without kills and pauses")
     parser.add_argument("--home", type=Path, default=Path(".fraud-storm"), help="given up at the next run")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that the platform is stopped
     account = run(given, given.home.absolute())
     print(account.table())  # noqa: T201
     sys.exit(int(bool(account.errors())))
