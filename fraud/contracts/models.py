@@ -46,15 +46,15 @@ def contracts_of(schema: Schema) -> Contracts:
 
     Examples
     --------
-    >>> from fraud.schema.reading import default_schema
-    >>> list(contracts_of(default_schema()).label.model_fields)[:4]
+    >>> from fraud.schema.deployed import deployed_schema
+    >>> list(contracts_of(deployed_schema()).label.model_fields)[:4]
     ['schema_version', 'transaction_id', 'user_id', 'merchant_id']
     """
     fields: Definitions = {}
     for field in schema.fields:
         fields |= _definitions(field)
     keys = {name: fields[name] for name in schema.key_names}
-    transaction = _made("Transaction", Transaction, fields)
+    transaction = make_model("Transaction", Transaction, fields)
     transaction.places = tuple(field.names for field in schema.named(FieldType.PLACE))
     labels: Definitions = {
         "transaction_id": fields["transaction_id"],
@@ -64,14 +64,14 @@ def contracts_of(schema: Schema) -> Contracts:
         "is_fraud": (StrictBool, ...),
         "source": (_SOURCE | None, Field(None, description="Where it comes from, e.g. chargeback.")),
     }
-    scored = _made("ScoredTransaction", ScoredTransaction, {**fields, **_sequences(schema)})
+    scored = make_model("ScoredTransaction", ScoredTransaction, {**fields, **_sequences(schema)})
     scored.places = transaction.places
     return Contracts(
         transaction=transaction,
         request=_strict("TransactionRequest", transaction),
-        label=_made("Label", Label, labels),
+        label=make_model("Label", Label, labels),
         scored=scored,
-        decision=_made("Decision", Decision, keys),
+        decision=make_model("Decision", Decision, keys),
     )
 
 
@@ -80,7 +80,8 @@ def sequence_of(entity: str) -> str:
     return f"{entity}_sequence"
 
 
-def _made(name: str, base: type[Any], definitions: Definitions) -> Any:
+def make_model(name: str, base: type[Any], definitions: Definitions) -> Any:
+    """Add fields to a model, under pydantic's definitions of them."""
     return create_model(name, __base__=base, __doc__=base.__doc__, __module__=__name__, **definitions)
 
 

@@ -132,7 +132,7 @@ class Experiment(_Strict):
     def _bounds(self) -> tuple[float, ...]:
         return tuple(accumulate(arm.weight for arm in self.arms[:-1]))
 
-    def arm_of(self, user_id: str) -> Arm:
+    def arm_of(self, key: str) -> Arm:
         """Tell a user's arm: always the same one, whoever asks.
 
         Examples
@@ -143,7 +143,7 @@ class Experiment(_Strict):
         >>> one.arm_of("u1").name == one.arm_of("u1").name
         True
         """
-        share = xxh3_64_intdigest(f"{self.salt}:{user_id}".encode()) / 2.0**64
+        share = xxh3_64_intdigest(f"{self.salt}:{key}".encode()) / 2.0**64
         return self.arms[bisect_right(self._bounds, share)]
 
 

@@ -6,7 +6,6 @@ Without (the model did not answer within its deadline): the fallback sends to re
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -14,35 +13,24 @@ from numpy.typing import NDArray
 
 from fraud.contracts import Outcome, Reason, Thresholds
 from fraud.features import FEATURE_NAMES, FEATURES
+from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Fallback
 
 Floats = NDArray[np.float64]
 
 OUTCOMES: Final = (Outcome.APPROVE, Outcome.REVIEW, Outcome.DECLINE)
 
 
-@dataclass(frozen=True, slots=True)
-class FallbackRule:
-    """Holds where a feature is at least ``limit``; a missing feature never is."""
-
-    feature: str
-    limit: float
-
-    @property
-    def reason(self) -> Reason:
-        """What the decision says when the rule holds."""
-        words = FEATURES[FEATURE_NAMES.index(self.feature)]
-        return Reason(
-            code=f"fallback_{self.feature}", text=f"{words.description}: at least {self.limit:g} {words.unit}"
-        )
-
-
-FALLBACK_RULES: Final = (
-    FallbackRule("transaction_amount", 500.0),
-    FallbackRule("count_1h_by_user", 5.0),
-    FallbackRule("speed_from_last_by_user", 900.0),
-    FallbackRule("fraud_share_30d_by_user", 0.05),
-)
+FALLBACK_RULES: Final = deployed_schema().fallback
 """What a person on duty would look at first, when no model answers."""
+
+
+def reason_of(rule: Fallback) -> Reason:
+    """Make what the decision says when a rule of the fallback holds."""
+    words = FEATURES[FEATURE_NAMES.index(rule.feature)]
+    return Reason(
+        code=f"fallback_{rule.feature}", text=f"{words.description}: at least {rule.limit:g} {words.unit}"
+    )
 
 
 def decide(probability: Floats, thresholds: Thresholds) -> list[Outcome]:
@@ -72,7 +60,7 @@ def decide_without_model(
     rules = [rule for rule in FALLBACK_RULES if rule.feature in names]
     columns = vectors[:, [names.index(rule.feature) for rule in rules]]
     holds = columns >= np.array([rule.limit for rule in rules])
-    reasons = [rule.reason for rule in rules]
+    reasons = [reason_of(rule) for rule in rules]
     return [
         (Outcome.REVIEW, [reason for reason, held in zip(reasons, row, strict=True) if held])
         if any(row)

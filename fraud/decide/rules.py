@@ -42,15 +42,15 @@ from fraud.contracts import Outcome, Reason
 from fraud.errors import BadConfig
 from fraud.features import FEATURE_NAMES
 from fraud.schema.arrow import TIME, transaction_columns
-from fraud.schema.reading import default_schema
+from fraud.schema.deployed import deployed_schema
 from fraud.settings.definition import Stamp, line_of, parse_definition, stamp_of
 
 log = logging.getLogger(__name__)
 
 MOST_RULES: Final = 500
-FIELDS: Final = tuple(column.name for column in transaction_columns(default_schema()) if column.type != TIME)
+FIELDS: Final = tuple(column.name for column in transaction_columns(deployed_schema()) if column.type != TIME)
 _TEXTS: Final = frozenset(
-    column.name for column in transaction_columns(default_schema()) if pa.types.is_string(column.type)
+    column.name for column in transaction_columns(deployed_schema()) if pa.types.is_string(column.type)
 )
 _NAMES: Final = frozenset({*FIELDS, *FEATURE_NAMES, "score"})
 _SAMPLES: Final = (1.5, 1e9, -1e9)

@@ -18,8 +18,8 @@ from fraud.errors import BadInput
 from fraud.features import kernel
 from fraud.features.kernel import Floats
 from fraud.features.layout import EventLayout
+from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import MOST_UNITS, NAMED, Field, FieldType
-from fraud.schema.reading import default_schema
 from fraud.schema.schema import Schema
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -224,22 +224,22 @@ class EventWriter:
 
 def event_of_transaction(record: Transaction) -> tuple[float, ...]:
     """Make the row of one transaction of the default schema."""
-    return events_of(default_schema()).of_transaction(record)
+    return events_of(deployed_schema()).of_transaction(record)
 
 
 def event_of_label(record: Label) -> tuple[float, ...]:
     """Make the row of one label of the default schema."""
-    return events_of(default_schema()).of_label(record)
+    return events_of(deployed_schema()).of_label(record)
 
 
 def events_of_transactions(table: pa.Table) -> Floats:
     """Make the rows of a table of transactions of the default schema."""
-    return events_of(default_schema()).of_transactions(table)
+    return events_of(deployed_schema()).of_transactions(table)
 
 
 def events_of_labels(table: pa.Table) -> Floats:
     """Make the rows of a table of labels of the default schema."""
-    return events_of(default_schema()).of_labels(table)
+    return events_of(deployed_schema()).of_labels(table)
 
 
 def stack_events(rows: Sequence[tuple[float, ...]], width: int = kernel.EVENT_COLUMNS) -> Floats:

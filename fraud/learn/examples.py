@@ -13,9 +13,10 @@ from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES
 from fraud.features.batch import compute_features
 from fraud.learn.settings import TrainSettings
-from fraud.learn.tables import Tables, keys_of
+from fraud.learn.tables import PRIMARY, Tables, keys_of
 from fraud.log.labels import order_labels
 from fraud.model.card import Floats
+from fraud.schema.deployed import deployed_schema
 
 Bools = npt.NDArray[np.bool_]
 Micros = npt.NDArray[np.int64]
@@ -103,14 +104,15 @@ def build_examples(
         is_honest = ~has_verdict & (matured_us <= event_us.max())
         has_verdict, label_us = has_verdict | is_honest, np.where(is_honest, matured_us, label_us)
         is_fraud = is_fraud & ~is_honest
-    category, names = _codes(transactions, "category")
+    segments = deployed_schema().segments
+    category, names = _codes(transactions, segments[0] if segments else "")
     examples = Examples(
         vectors=found,
         event_us=event_us,
         label_us=np.where(has_verdict, label_us, NEVER),
         is_fraud=np.where(has_verdict, is_fraud, False).astype(bool),
         amount=np.asarray(transactions["amount"].to_numpy(), np.float64),
-        user=_codes(transactions, "user_id")[0],
+        user=_codes(transactions, PRIMARY)[0],
         category=category,
         categories=names,
     )
@@ -274,7 +276,7 @@ def _standing(labels: pa.Table, verdicts: pa.Table | None) -> pa.Table:
     """Keep of several verdicts on a transaction the last, with the time since when it holds unchanged."""
     found = labels
     if verdicts is not None:
-        names = ["transaction_id", "user_id", "label_time", "is_fraud", "received_at"]
+        names = ["transaction_id", PRIMARY, "label_time", "is_fraud", "received_at"]
         if "received_at" not in labels.column_names:
             arrival = "arrival_time" if "arrival_time" in labels.column_names else "label_time"
             labels = labels.append_column("received_at", labels[arrival])
@@ -295,11 +297,11 @@ def _standing(labels: pa.Table, verdicts: pa.Table | None) -> pa.Table:
 def _with_users(verdicts: pa.Table, transactions: pa.Table) -> pa.Table:
     """Give the verdicts that name no user the user of their transaction."""
     rows = pc.index_in(verdicts["transaction_id"], transactions["transaction_id"].combine_chunks())
-    users = transactions["user_id"].take(rows)
-    if "user_id" in verdicts.column_names:
-        users = pc.coalesce(verdicts["user_id"], users)
-        verdicts = verdicts.drop_columns(["user_id"])
-    return verdicts.append_column("user_id", users)
+    users = transactions[PRIMARY].take(rows)
+    if PRIMARY in verdicts.column_names:
+        users = pc.coalesce(verdicts[PRIMARY], users)
+        verdicts = verdicts.drop_columns([PRIMARY])
+    return verdicts.append_column(PRIMARY, users)
 
 
 def _that_change_something(labels: pa.Table) -> pa.Table:

@@ -13,6 +13,7 @@ from fraud.features import FEATURE_NAMES
 from fraud.learn.examples import Bools, Examples
 from fraud.learn.measure import score_at_fpr
 from fraud.model.card import Floats
+from fraud.schema.deployed import deployed_schema
 
 DAY_US: Final = 86_400_000_000
 WEEK_US: Final = 7 * DAY_US
@@ -21,7 +22,6 @@ FALSE_POSITIVE_RATES: Final = (0.001, 0.005, 0.01, 0.02, 0.05)
 CAPACITIES: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 """Shares of the transactions that can be looked at."""
 CARDS_A_DAY: Final = 100
-NEW_USER: Final = "count_30d_by_user"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,16 @@ class Segment:
 def by_segment(examples: Examples, probability: Floats, review: float) -> list[Segment]:
     """Measure categories (the twelve largest), amount bands, and users new and known."""
     of: dict[str, Any] = {"examples": examples, "probability": probability, "review": review}
-    parts = [("category", *part) for part in _categories(examples)]
+    schema = deployed_schema()
+    parts = [(schema.segments[0], *part) for part in _categories(examples)] if schema.segments else []
     bands = pairwise(AMOUNT_BANDS)
     for low, high in bands:
         name = f"{low:g} to {high:g}" if np.isfinite(high) else f"from {low:g}"
         parts.append(("amount", name, (examples.amount >= low) & (examples.amount < high)))
-    is_new = examples.vectors[:, FEATURE_NAMES.index(NEW_USER)] == 0.0
-    parts += [("user", "new (nothing in 30 days)", is_new), ("user", "known", ~is_new)]
+    if schema.new:
+        is_new = examples.vectors[:, FEATURE_NAMES.index(schema.new)] == 0.0
+        entity = schema.primary.name
+        parts += [(entity, f"new ({schema.new} is 0)", is_new), (entity, "known", ~is_new)]
     return [_measure(kind, name, rows, **of) for kind, name, rows in parts if rows.any()]
 
 

@@ -21,12 +21,15 @@ from fraud.contracts.future import ARRIVALS, ahead_rows
 from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.learn.settings import SourceSettings
+from fraud.schema.deployed import deployed_schema
 from fraud.tables import LABEL, TIME, Source, check_mapping, find_table, open_source
 from fraud.tables.files import format_of, open_dataset
 
 log = logging.getLogger(__name__)
 LOG: Final = ("generation", "epoch", "received_at", "source_partition", "source_offset")
 """Columns of the platform's archive that say in which order its rows arrived."""
+PRIMARY: Final = deployed_schema().primary_key.name
+"""Column of the primary entity's key."""
 _WITHIN: Final = {name: LABEL[name] for name in ("is_fraud", "label_time")}
 _LABEL: Final = ("transaction_id", "label_time", "is_fraud")
 
@@ -43,7 +46,7 @@ class Tables:
 
     transactions: pa.Table
     labels: pa.Table
-    """transaction_id, user_id, merchant_id, event_time, label_time, is_fraud; one row a verdict."""
+    """transaction_id, the entities' keys, event_time, label_time, is_fraud; one row a verdict."""
     fingerprint: str
     """Hash of both tables' contents, 32 hexadecimal digits."""
     served: pa.Table | None = None
@@ -164,7 +167,7 @@ def read_served(path: str, settings: SourceSettings, tell: Tell = _quiet) -> pa.
             raise BadInput(f"{words}; or set vectors to computed or auto")
         tell(f"{words}; until then all vectors are computed from the transactions")
         return None
-    keys = [name for name in ("transaction_id", "user_id") if name in names]
+    keys = [name for name in ("transaction_id", PRIMARY) if name in names]
     same_version = pc.field("features_version") == FEATURES_VERSION
     return found.to_table(columns=[*keys, *FEATURE_NAMES], filter=same_version)
 
@@ -175,8 +178,8 @@ def keys_of(table: pa.Table, other: pa.Table) -> tuple[pa.Array, pa.Array]:
     One id may stand with two users; they are two transactions, and nothing of one goes to the other.
     """
     names = ["transaction_id"]
-    if all("user_id" in one.column_names for one in (table, other)):
-        names.append("user_id")
+    if all(PRIMARY in one.column_names for one in (table, other)):
+        names.append(PRIMARY)
     return _keys(table, names), _keys(other, names)
 
 
@@ -201,7 +204,7 @@ def with_keys(labels: pa.Table, transactions: pa.Table, tell: Tell = _quiet) -> 
             f"{len(shared):,} transaction ids stand with more than one user, e.g. {shared[0].as_py()}: each "
             "user's is a transaction of its own, and a verdict goes to the user that it names"
         )
-    if len(shared) and "user_id" not in labels.column_names:
+    if len(shared) and PRIMARY not in labels.column_names:
         is_shared = pc.is_in(labels["transaction_id"], value_set=shared)
         tell(f"{pc.sum(is_shared).as_py() or 0:,} labels name such an id and no user; left out")
         labels = labels.filter(pc.invert(is_shared))
@@ -211,12 +214,13 @@ def with_keys(labels: pa.Table, transactions: pa.Table, tell: Tell = _quiet) -> 
     kept, rows = labels.filter(known), rows.filter(known)
     if kept.num_rows < labels.num_rows:
         tell(f"{kept.num_rows:,} of {labels.num_rows:,} labels name a transaction of the table")
-    for name in ("user_id", "merchant_id", "event_time"):
+    for name in (*deployed_schema().key_names, "event_time"):
         if name in kept.column_names:
             kept = kept.drop_columns([name])
-        kept = kept.append_column(name, transactions[name].take(rows))
+        if name in transactions.column_names:
+            kept = kept.append_column(name, transactions[name].take(rows))
     if kept.num_rows == 0:
-        raise BadInput("no label names a transaction of the table (columns transaction_id, user_id)")
+        raise BadInput(f"no label names a transaction of the table (columns transaction_id, {PRIMARY})")
     return kept
 
 
@@ -303,7 +307,7 @@ def _verdicts_within(
     labels = pa.table(
         {
             "transaction_id": table["transaction_id"],
-            "user_id": table["user_id"],
+            PRIMARY: table[PRIMARY],
             "label_time": label_time,
             "is_fraud": is_fraud,
         }
@@ -315,14 +319,12 @@ def _verdicts_within(
 def _shared_ids(transactions: pa.Table) -> pa.Array:
     """Find the ids that stand with more than one user."""
     pairs = (
-        transactions.select(["transaction_id", "user_id"])
-        .group_by(["transaction_id", "user_id"])
-        .aggregate([])
+        transactions.select(["transaction_id", PRIMARY]).group_by(["transaction_id", PRIMARY]).aggregate([])
     )
     if pairs.num_rows == pc.count_distinct(pairs["transaction_id"]).as_py():
         return pa.array([], pa.string())
-    counts = pairs.group_by("transaction_id").aggregate([("user_id", "count")])
-    return counts.filter(pc.greater(counts["user_id_count"], 1))["transaction_id"].combine_chunks()
+    counts = pairs.group_by("transaction_id").aggregate([(PRIMARY, "count")])
+    return counts.filter(pc.greater(counts[f"{PRIMARY}_count"], 1))["transaction_id"].combine_chunks()
 
 
 def _keys(table: pa.Table, names: list[str]) -> pa.Array:

@@ -25,7 +25,7 @@ from fraud.features.passes import PASSES, Passes, feature_names, sequence_names
 from fraud.log import rows
 from fraud.log.arrival import COLUMNS, Reach
 from fraud.log.checkpoint import offsets_of
-from fraud.schema.reading import default_schema
+from fraud.schema.deployed import deployed_schema
 
 log = logging.getLogger(__name__)
 CHECKPOINT_COMMITS: Final = "100"
@@ -41,7 +41,7 @@ LAST: Final = "dead_letters"
 _LITTLE_AT_A_TIME: Final = {"batch_readahead": 1, "fragment_readahead": 1}
 """Of the spool's files, which may be large."""
 _ORIGIN: Final = COLUMNS
-_IDS: Final = ("transaction_id", *default_schema().key_names, "event_time")
+_IDS: Final = ("transaction_id", *deployed_schema().key_names, "event_time")
 TableColumns = dict[str, tuple[int, tuple[str, ...]]]
 
 

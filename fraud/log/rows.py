@@ -13,7 +13,7 @@ from fraud.features import kernel
 from fraud.features.kernel import Floats
 from fraud.features.passes import PASSES, Passes, feature_names, sequence_names
 from fraud.schema.arrow import TIME, transaction_columns
-from fraud.schema.reading import default_schema
+from fraud.schema.deployed import deployed_schema
 
 TRANSACTION: Final = 0
 LABEL: Final = 1
@@ -31,7 +31,7 @@ ORIGIN: Final = [
     pa.field("received_at", TIME),
 ]
 """Where a record came from; ``received_at`` is the broker's append time, never falling within a partition."""
-TRANSACTION_FIELDS: Final = transaction_columns(default_schema())
+TRANSACTION_FIELDS: Final = transaction_columns(deployed_schema())
 LABEL_FIELDS: Final = [
     pa.field("label_time", TIME),
     pa.field("is_fraud", pa.bool_()),
@@ -121,7 +121,7 @@ TRANSACTION_NAMES: Final = tuple(field.name for field in TRANSACTION_FIELDS)
 LABEL_NAMES: Final = (
     "transaction_id",
     "event_time",
-    *default_schema().key_names,
+    *deployed_schema().key_names,
     *(field.name for field in LABEL_FIELDS),
 )
 DEAD_LETTER_NAMES: Final = tuple(field.name for field in DEAD_LETTER_FIELDS)

@@ -27,7 +27,7 @@ from fraud.features.kernel import Floats
 from fraud.features.passes import PASSES, Passes, sequence_names
 from fraud.log.arrival import COLUMNS, Ints, Reach, order_between
 from fraud.schema.arrow import TIME, transaction_columns
-from fraud.schema.reading import default_schema
+from fraud.schema.deployed import deployed_schema
 from fraud.store import Epoch
 from fraud.store.records import BATCH_BITS
 
@@ -37,9 +37,9 @@ SLICE_ROWS: Final = 100_000
 """Records of a slice, about; one micro-batch is never parted."""
 _UNIX: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TRANSACTION_COLUMNS: Final = tuple(
-    column.name for column in transaction_columns(default_schema()) if column.name != "currency"
+    column.name for column in transaction_columns(deployed_schema()) if column.name != "currency"
 )
-_LABEL_COLUMNS: Final = ("transaction_id", *default_schema().key_names, "event_time", "is_fraud")
+_LABEL_COLUMNS: Final = ("transaction_id", *deployed_schema().key_names, "event_time", "is_fraud")
 _RECENT_COMMITS: Final = 20
 _BATCH_ROWS: Final = 32_768
 

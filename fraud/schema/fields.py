@@ -93,7 +93,23 @@ class Field:
         """
         return self.name.removesuffix("_id")
 
+    @property
+    def sample(self) -> tuple[str | float | bool, ...]:
+        """Values by name for documents and tests; empty where it is optional and has no examples."""
+        if self.examples or not self.required:
+            return self.examples[: len(self.names)]
+        return _SAMPLES[self.type]
 
+
+_SAMPLES: Final[dict[FieldType, tuple[str | float | bool, ...]]] = {
+    FieldType.KEY: ("k-1",),
+    FieldType.CATEGORY: ("a",),
+    FieldType.NUMBER: (1.0,),
+    FieldType.FLAG: (True,),
+    FieldType.TIME: ("2026-01-01T00:00:00Z",),
+    FieldType.PLACE: (52.52, 13.405),
+    FieldType.TEXT: ("a text",),
+}
 CORE: Final = (
     Field(
         "transaction_id",

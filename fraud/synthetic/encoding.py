@@ -7,11 +7,11 @@ import pyarrow as pa
 from fraud.contracts import contracts_of
 from fraud.contracts.encode import encode_rows
 from fraud.contracts.models import record_names
-from fraud.schema.reading import default_schema
+from fraud.schema.deployed import deployed_schema
 
 __all__ = ["encode_labels", "encode_transactions"]
 
-_CONTRACTS: Final = contracts_of(default_schema())
+_CONTRACTS: Final = contracts_of(deployed_schema())
 TRANSACTION_FIELDS: Final = record_names(_CONTRACTS.transaction)
 LABEL_FIELDS: Final = record_names(_CONTRACTS.label)
 REQUIRED: Final = frozenset(

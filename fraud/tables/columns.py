@@ -10,9 +10,9 @@ from fraud.contracts import contracts_of
 from fraud.contracts.wire import Record
 from fraud.errors import BadInput
 from fraud.schema.arrow import TIME
-from fraud.schema.reading import default_schema
+from fraud.schema.deployed import deployed_schema
 
-CONTRACTS: Final = contracts_of(default_schema())
+CONTRACTS: Final = contracts_of(deployed_schema())
 _TYPES: Final = {"string": pa.string(), "number": pa.float64(), "boolean": pa.bool_(), "date-time": TIME}
 
 

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 
 from fraud.errors import BadInput
 from fraud.schema.arrow import TIME
+from fraud.schema.deployed import deployed_schema
 from fraud.tables import values
-from fraud.tables.columns import ARRIVAL, LABEL, TRANSACTION, check_ours, lacks, plan_names
+from fraud.tables.columns import ARRIVAL, CONTRACTS, LABEL, TRANSACTION, check_ours, lacks, plan_names
 from fraud.tables.contract import check, keep_valid
 from fraud.tables.files import (
     Dialect,
@@ -28,8 +29,10 @@ from fraud.tables.reading import Reading
 
 Tell = Callable[[str], None]
 REQUIRED = {
-    "transactions": ("transaction_id", "event_time", "user_id", "merchant_id", "amount"),
-    "labels": tuple(LABEL),
+    "transactions": tuple(
+        name for field in deployed_schema().fields if field.required for name in field.names
+    ),
+    "labels": tuple(name for name in LABEL if CONTRACTS.label.model_fields[name].is_required()),
 }
 
 

@@ -20,13 +20,16 @@ from fraud.decide.experiment import Experiment, Metric
 from fraud.errors import BadInput
 from fraud.log.labels import columns_for_order, in_order_of_arrival
 from fraud.log.tables import find_table, floats_of, micros_of
+from fraud.schema.deployed import deployed_schema
 
 Floats = NDArray[np.float64]
 DAY_US: Final = 86_400_000_000
 NEVER: Final = np.iinfo(np.int64).max
+PRIMARY: Final = deployed_schema().primary_key.name
+"""Column of the primary entity's key."""
 _DECISION: Final = (
     "transaction_id",
-    "user_id",
+    PRIMARY,
     "event_time",
     "amount",
     "outcome",
@@ -107,7 +110,7 @@ def match(decisions: pa.Table, verdicts: pa.Table, experiment: Experiment) -> Ou
     decisions = decisions.take(pa.array(np.sort(first_seen)))
     times = micros_of(decisions.column("event_time"))
     is_mature = times + maturity_us <= newest
-    users, user = np.unique(np.array(decisions.column("user_id").to_pylist(), str), return_inverse=True)
+    users, user = np.unique(np.array(decisions.column(PRIMARY).to_pylist(), str), return_inverse=True)
     names = [arm.name for arm in experiment.arms]
     recorded = np.array(
         [names.index(arm) if arm in names else -1 for arm in decisions.column("arm").to_pylist()]

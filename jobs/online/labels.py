@@ -21,7 +21,7 @@ from fraud.tables import TIME
 from jobs.online.settings import OnlineSettings
 
 Arrived = tuple[Label, datetime]
-_LABEL: Final = contracts_of(default_schema()).label
+_LABEL: Final = contracts_of(deployed_schema()).label
 VERDICTS_FILE: Final = "verdicts.parquet"
 SCHEMA: Final = pa.schema(
     [
@@ -29,7 +29,7 @@ SCHEMA: Final = pa.schema(
         ("label_time", TIME),
         ("is_fraud", pa.bool_()),
         ("received_at", TIME),  # when the broker took it, as in the tables
-        ("user_id", pa.string()),  # missing in what was kept by releases before it
+        (deployed_schema().primary_key.name, pa.string()),  # missing in what was kept by releases before it
     ]
 )
 _OFFSETS: Final = b"offsets"

@@ -22,6 +22,7 @@ from fraud.errors import BadInput
 from fraud.log.labels import columns_for_order, in_order_of_arrival
 from fraud.log.tables import find_table, floats_of, micros_of, open_table
 from fraud.schema.arrow import TIME
+from fraud.schema.deployed import deployed_schema
 from fraud.watch.profile import DAY_US
 
 Floats = NDArray[np.float64]
@@ -29,7 +30,9 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 NO_MODEL: Final = "none"
 """Version of a decision that the fallback took."""
-_DECISION: Final = ("transaction_id", "user_id", "event_time", "amount", "outcome", "score", "model_version")
+PRIMARY: Final = deployed_schema().primary_key.name
+"""Column of the primary entity's key."""
+_DECISION: Final = ("transaction_id", PRIMARY, "event_time", "amount", "outcome", "score", "model_version")
 _LABEL: Final = ("transaction_id", "is_fraud")
 
 
@@ -114,7 +117,7 @@ def join(decisions: pa.Table, labels: pa.Table, *, as_of_us: int) -> Decided:
     row = pc.index_in(labels.column("transaction_id"), value_set=decided)
     is_ours = pc.is_valid(row)
     labels = labels.filter(is_ours)
-    users = kept.column("user_id").combine_chunks().dictionary_encode()
+    users = kept.column(PRIMARY).combine_chunks().dictionary_encode()
     outcome, version = (kept.column(name).to_pylist() for name in ("outcome", "model_version"))
     return Decided(
         event_us=micros_of(kept.column("event_time")),

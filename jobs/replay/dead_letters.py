@@ -16,10 +16,10 @@ from fraud.errors import BadConfig, BadRecord, Unavailable
 from fraud.kafka.producer import Producer, ProducerSettings, Record, open_producer
 from fraud.log.arrival import COLUMNS
 from fraud.log.tables import NO_OPTIONS, Options, Table, open_table, slices_of
-from fraud.schema.reading import default_schema
+from fraud.schema.deployed import deployed_schema
 from jobs.replay.ledger import SENDING, SENT, Ledger, Origin
 
-_CONTRACTS: Final = contracts_of(default_schema())
+_CONTRACTS: Final = contracts_of(deployed_schema())
 DUPLICATE: Final = "duplicate"
 BATCH: Final = 5_000
 """Letters written down and sent together."""

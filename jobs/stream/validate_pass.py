@@ -34,7 +34,7 @@ from fraud.features.events import events_of_labels, events_of_transactions
 from fraud.features.passes import EntityPass
 from fraud.log import rows
 from fraud.log.arrival import raise_times
-from fraud.schema.reading import default_schema
+from fraud.schema.deployed import deployed_schema
 from jobs.stream.context import TaskContext
 from jobs.stream.large import LargeRecords, refusal_of, sizes_of
 from jobs.stream.parcels import in_arrival_order, send
@@ -106,7 +106,7 @@ def validate(
     contracts
         Of the schema's records; the default schema's by default.
     """
-    contracts = contracts or contracts_of(default_schema())
+    contracts = contracts or contracts_of(deployed_schema())
     arrivals = _Arrivals(table, most_ahead_s)
     found_sizes = (sizes_of(table) if sizes is None else sizes).tolist()
     raws = table.column("value").to_pylist()

@@ -29,7 +29,7 @@ from fraud.http.access import Client
 from fraud.kafka.producer import Producer, ProducerSettings
 from fraud.model.overview import Registry
 from fraud.runtime.threads import gone
-from fraud.schema.reading import default_schema
+from fraud.schema.deployed import deployed_schema
 from services.console import metrics, views
 from services.console.archive import ConsoleArchive
 from services.console.door import Door, form_of
@@ -169,7 +169,7 @@ class Console:
         try:
             history = await run_in_threadpool(
                 self.archive.history,
-                default_schema().primary_of(decision),
+                deployed_schema().primary_of(decision),
                 decision.event_time,
                 self.settings.history_days,
                 transaction_id,

@@ -20,7 +20,7 @@ from fraud.errors import BadRecord
 from fraud.log.arrival import COLUMNS
 from fraud.log.labels import in_order_of_arrival
 from fraud.log.tables import Table, find_table
-from fraud.schema.reading import default_schema
+from fraud.schema.deployed import deployed_schema
 
 _TRANSACTION: Final = (
     "transaction_id",
@@ -98,7 +98,7 @@ class ConsoleArchive:
         row = {name: value for name, value in found[0].items() if value is not None or name in _NULLABLE}
         try:
             row["reasons"] = json.loads(row.get("reasons") or "[]")
-            return contracts_of(default_schema()).decision.model_validate(row)
+            return contracts_of(deployed_schema()).decision.model_validate(row)
         except ValidationError as error:
             fields = ", ".join(sorted({".".join(map(str, one["loc"])) for one in error.errors()}))
             raise BadRecord("invalid_decision", f"wrong or missing: {fields}") from error

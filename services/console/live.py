@@ -13,7 +13,7 @@ from fraud.contracts import DECISIONS, LABELS, Decision, Label, Outcome, contrac
 from fraud.errors import BadRecord, Unavailable
 from fraud.kafka.reader import Message, Position, Reader
 from fraud.runtime.threads import Watch
-from fraud.schema.reading import default_schema
+from fraud.schema.deployed import deployed_schema
 from services.console import metrics
 from services.console.settings import ConsoleSettings
 

@@ -9,7 +9,7 @@ from fraud.schema.reading import default_schema
 from services.console import metrics
 from services.console.live import Live, now
 
-_SCHEMA: Final = default_schema()
+_SCHEMA: Final = deployed_schema()
 SOURCE: Final = "analyst:"
 """Before the client's name, in a label's source."""
 

@@ -14,7 +14,7 @@ from fraud.contracts import Decision, Outcome
 from fraud.decide.experiment import read_experiment, read_stop
 from fraud.errors import BadConfig
 from fraud.model.overview import ModelVersion
-from fraud.schema.reading import default_schema
+from fraud.schema.deployed import deployed_schema
 from services.console import draw
 from services.console.archive import Event
 from services.console.live import SLOTS, Live, now
@@ -73,7 +73,7 @@ def number(value: float | None) -> str:
 def row(decision: Decision, live: Live) -> dict[str, Any]:
     """Say a decision in one row."""
     verdict = live.verdict(decision.transaction_id)
-    keys = [getattr(decision, name) for name in default_schema().key_names]
+    keys = [getattr(decision, name) for name in deployed_schema().key_names]
     return {
         "id": decision.transaction_id,
         "user": keys[0],

@@ -16,7 +16,7 @@ from fraud.features import FEATURE_NAMES
 from fraud.features.kernel import Floats
 from fraud.features.reasons import reason_text
 from fraud.model.breaker import CircuitBreaker
-from fraud.schema.reading import default_schema
+from fraud.schema.deployed import deployed_schema
 from services.scoring import metrics
 from services.scoring.lab import Lab
 from services.scoring.models import Model, Verdict
@@ -66,7 +66,7 @@ class Decider:
         fallback only those that look at the transaction alone can hold.
         """
         verdict, trial = (
-            (None, None) if "store" in away else self._judge(default_schema().primary_of(record), vector)
+            (None, None) if "store" in away else self._judge(deployed_schema().primary_of(record), vector)
         )
         if verdict is None:
             outcome, reasons = decide_without_model(vector, self._names)[0]
@@ -97,12 +97,12 @@ class Decider:
             trial=trial,
         )
 
-    def _judge(self, user_id: str, vector: Floats) -> tuple[Verdict | None, Trial | None]:
+    def _judge(self, key: str, vector: Floats) -> tuple[Verdict | None, Trial | None]:
         """Ask the model of the user's arm, where there is an experiment; else the champion."""
         experiment = self._lab.running() if self._lab else None
         if self._lab is None or experiment is None:
             return self._ask_champion(vector), None
-        arm = experiment.arm_of(user_id)
+        arm = experiment.arm_of(key)
         metrics.ARMS.labels(arm.name).inc()
         found = {
             Alias.CHALLENGER: self._lab.ask(vector) if Alias.CHALLENGER in (arm.alias, arm.shadow) else None

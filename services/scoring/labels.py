@@ -16,6 +16,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
 from fraud.contracts import DEAD_LETTERS, LABELS, DeadLetter, Label, check_future, contracts_of
+from fraud.contracts.models import make_model
 from fraud.contracts.wire import EventTime, Identifier
 from fraud.errors import BadRecord, Unavailable
 from fraud.http.access import ANYONE
@@ -27,13 +28,13 @@ from services.scoring.pending import PendingLabel, PendingLabels
 from services.scoring.records import now
 from services.scoring.scorer import Scorer
 from services.scoring.settings import ScoringSettings
-from services.scoring.tables import KEYS, Tables
+from services.scoring.tables import KEY_WORDS, KEYS, NEEDED, Tables
 
 SOURCE: Final = "api:"
 """Before the client's name, in a label's source; the console's labels begin with another word."""
 MOST_A_LOOK: Final = 500
 """Transactions whose kept labels are looked at together."""
-_SEND_KEYS: Final = "send its user_id, merchant_id and event_time with the label"
+_SEND_KEYS: Final = f"send its {KEY_WORDS} with the label"
 Keys = Mapping[str, Any]
 Detail = Annotated[str, Field(min_length=1, max_length=27)]
 log = logging.getLogger(__name__)
@@ -50,23 +51,22 @@ class LabelRequest(BaseModel):
     """When the verdict became known; now by default."""
     source: Detail | None = None
     """Where the verdict comes from; it follows the client's name in the label's source."""
-    user_id: Identifier | None = None
-    """Of the transaction, like the next two: needed where it was not scored here, or long ago."""
-    merchant_id: Identifier | None = None
     event_time: EventTime | None = None
+    """Of the transaction, like its keys (the schema's): needed where it was not scored here, or long ago."""
 
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
-        given = [one is not None for one in (self.user_id, self.merchant_id, self.event_time)]
+        given = [getattr(self, name) is not None for name in NEEDED]
         if any(given) and not all(given):
-            raise ValueError("give user_id, merchant_id and event_time of the transaction, or none of them")
+            raise ValueError(f"give {KEY_WORDS} of the transaction, or none of them")
         return self
 
 
-class _Named(LabelRequest):
-    """A request with the whole source."""
-
-    source: Identifier | None = None
+LABEL_REQUEST: Final[type[LabelRequest]] = make_model(
+    "LabelRequest", LabelRequest, dict.fromkeys(deployed_schema().key_names, (Identifier | None, None))
+)
+_NAMED: Final[type[LabelRequest]] = make_model("Named", LABEL_REQUEST, {"source": (Identifier | None, None)})
+"""A request with the whole source."""
 
 
 class Labels:
@@ -200,7 +200,7 @@ class Labels:
         kept = self._pending.of(transaction_id)
         for one in kept:
             try:
-                label = _label(_Named.model_validate_json(one.request), keys)
+                label = _label(_NAMED.model_validate_json(one.request), keys)
             except ValidationError as error:  # of an older version
                 self._bury(one, "invalid_label", f"the label does not fit its contract: {error}")
                 continue
@@ -250,7 +250,7 @@ class Labels:
         Problem
             422, when the request names others than the answer.
         """
-        given = {name: getattr(request, name) for name in KEYS} if request.user_id is not None else None
+        given = {name: getattr(request, name) for name in KEYS} if request.event_time is not None else None
         keys = self._keys_of_answer(request.transaction_id)
         if keys is None:
             return given
@@ -287,14 +287,14 @@ def source_of(client: str, detail: str | None = None) -> str:
     return f"{SOURCE}{client}" + (f":{detail}" if detail else "")
 
 
-def _named(request: LabelRequest, client: str) -> _Named:
+def _named(request: LabelRequest, client: str) -> LabelRequest:
     """Give a request its whole source, and the time of now where it has none."""
     source, time_ = source_of(client, request.source), request.label_time or now()
-    return _Named(**request.model_dump() | {"source": source, "label_time": time_})
+    return _NAMED(**request.model_dump() | {"source": source, "label_time": time_})
 
 
 def _label(request: LabelRequest, keys: Keys) -> Label:
-    return contracts_of(default_schema()).label(
+    return contracts_of(deployed_schema()).label(
         transaction_id=request.transaction_id,
         **keys,
         label_time=request.label_time or now(),

@@ -17,6 +17,7 @@ from fraud.contracts import ALERTS, DECISIONS, SCORED, TRANSACTIONS, Outcome
 from fraud.errors import Unavailable
 from fraud.kafka.producer import Record, Sender
 from fraud.runtime.threads import Watch
+from fraud.schema.deployed import deployed_schema
 from fraud.store import FeatureStore
 from services.scoring import metrics
 from services.scoring.records import write_decision
@@ -126,7 +127,7 @@ def messages_of(record: bytes) -> list[Record]:
     return found
 
 
-def hand_to_stream(kafka: Sender, user_id: str, raw: bytes) -> None:
+def hand_to_stream(kafka: Sender, key: str, raw: bytes) -> None:
     """Let the stream count a transaction that the store could not take.
 
     Raises

@@ -15,6 +15,7 @@ from typing import Any, Final
 import orjson
 
 from fraud.errors import BadConfig, Unavailable
+from services.scoring.tables import KEY_WORDS
 
 FIRST_S: Final = 2.0
 LONGEST_S: Final = 3600.0
@@ -92,8 +93,8 @@ class PendingLabels:
         with self._lock:
             if len(self) >= self._most:
                 raise Unavailable(
-                    f"{self._most} labels wait for their transactions, and no more are kept: send user_id, "
-                    "merchant_id and event_time of the transaction with the label, or send it again later"
+                    f"{self._most} labels wait for their transactions, and no more are kept: send "
+                    f"{KEY_WORDS} of the transaction with the label, or send it again later"
                 )
             self._insert([(transaction_id, request)], now_s)
 

@@ -13,12 +13,12 @@ from fraud.contracts.models import sequence_of
 from fraud.decide.experiment import TRIAL_FIELDS, Trial
 from fraud.features import FEATURES_VERSION
 from fraud.features.kernel import Floats
-from fraud.schema.reading import default_schema
+from fraud.schema.deployed import deployed_schema
 
 Part = Literal["store", "model", "log"]
 MOST_REASONS: Final = 16
 """Of a decision; so its record stays below what the stream takes (``fraud.contracts.MOST_RECORD``)."""
-_FIELDS: Final = tuple(contracts_of(default_schema()).transaction.model_fields)
+_FIELDS: Final = tuple(contracts_of(deployed_schema()).transaction.model_fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,7 @@ def now() -> datetime:
 
 _DECISION_FIELDS: Final = (
     "transaction_id",
-    "user_id",
-    "merchant_id",
+    *deployed_schema().key_names,
     "event_time",
     "amount",
     "outcome",

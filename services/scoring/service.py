@@ -17,7 +17,7 @@ from fraud.http.problems import Problem, of_record
 from fraud.kafka.producer import Producer, ProducerSettings, Sender
 from fraud.model.breaker import CircuitBreaker
 from fraud.runtime.threads import Watch, gone
-from fraud.schema.reading import default_schema
+from fraud.schema.deployed import deployed_schema
 from fraud.store import FeatureStore, open_store
 from services.scoring import metrics
 from services.scoring.bodies import parse
@@ -143,7 +143,7 @@ class Service:
         Problem
             400, 413 or 422: it is not what the contract says, or dated into the future.
         """
-        record = parse(contracts_of(default_schema()).request, raw, prefix)
+        record = parse(contracts_of(deployed_schema()).request, raw, prefix)
         try:
             check_future(record, now(), self.settings.most_ahead_s)
         except BadRecord as error:
@@ -201,7 +201,7 @@ class Service:
             metrics.SHED.labels("away").inc()
             raise Problem(503, "neither the feature store nor Kafka answers", (), 2)
         try:
-            hand_to_stream(self.kafka, default_schema().primary_of(record), raw)
+            hand_to_stream(self.kafka, deployed_schema().primary_of(record), raw)
         except Unavailable as error:
             self._kafka_breaker.record(is_success=False)
             metrics.SHED.labels("away").inc()

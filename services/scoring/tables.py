@@ -10,9 +10,14 @@ from deltalake.exceptions import DeltaError
 
 from fraud.errors import Unavailable
 from fraud.log.tables import find_table
+from fraud.schema.deployed import deployed_schema
 
-KEYS: Final = ("user_id", "merchant_id", "event_time")
+KEYS: Final = (*deployed_schema().key_names, "event_time")
 """Of a transaction: where a label of it belongs."""
+NEEDED: Final = (*(name for name in KEYS[:-1] if deployed_schema().by_name[name].required), "event_time")
+"""Those that every transaction has."""
+KEY_WORDS: Final = f"{', '.join(NEEDED[:-1])} and {NEEDED[-1]}"
+"""The same, in a sentence."""
 
 
 class Tables:

@@ -177,7 +177,7 @@ def _blocks(transactions: pa.Table, labels: pa.Table | None, pace: Pace) -> Iter
 
 def _records(topic: str, table: pa.Table) -> Iterator[tuple[str, bytes, bytes]]:
     values = (encode_transactions if topic == TRANSACTIONS else encode_labels)(table)
-    keys = table["user_id"].cast(pa.binary()).to_pylist()
+    keys = table[deployed_schema().primary_key.name].cast(pa.binary()).to_pylist()
     return zip([topic] * len(values), keys, values, strict=True)
 
 

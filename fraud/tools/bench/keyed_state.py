@@ -29,8 +29,8 @@ from fraud.features.events import event_of_transaction, hash_text, stack_events
 from fraud.features.kernel import Floats
 from fraud.kafka.reader import Reader
 from fraud.log import rows
+from fraud.schema.deployed import deployed_schema
 from fraud.schema.features import USER
-from fraud.schema.reading import default_schema
 from fraud.spark.session import KAFKA_SOURCE, open_session
 from fraud.store import Epoch, open_store
 from fraud.tools.bench.plain import PlainFold
@@ -39,7 +39,7 @@ from jobs.stream.context import TaskContext
 from jobs.stream.parcels import PARCELS, receive
 from jobs.stream.warm_up import warm_up
 
-_TRANSACTION: Final = contracts_of(default_schema()).transaction
+_TRANSACTION: Final = contracts_of(deployed_schema()).transaction
 PARTITIONS: Final = 2
 WARM_SHARE: Final = 0.2
 """First part of the records, which is not timed: workers start, code is compiled."""
