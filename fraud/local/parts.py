@@ -18,6 +18,7 @@ from fraud.local.mlflow_db import give_up_half_made
 from fraud.local.settings import LocalSettings
 from fraud.programs import PROGRAMS
 from fraud.runtime.surroundings import settle
+from fraud.schema import deployed as schema
 
 MODEL_NAME: Final = "fraud"
 MODEL_ALIAS: Final = "champion"
@@ -173,6 +174,7 @@ def _mlflow_environment(_place: Place) -> dict[str, str]:
 def _predictor_environment(place: Place) -> dict[str, str]:
     return {
         **_inherited(),
+        **_schema(place),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "FRAUD_PREDICTOR_HOST": place.settings.host,
         "FRAUD_PREDICTOR_PORT": str(place.ports["predictor"]),
@@ -187,6 +189,7 @@ def _stream_environment(place: Place) -> dict[str, str]:
     inherited = {name: value for name, value in _inherited().items() if name != "SPARK_ENV_LOADED"}
     return {
         **inherited,
+        **_schema(place),
         **_experiment(place, "STREAM"),
         "JAVA_HOME": str(java_home()),
         "PYSPARK_PYTHON": sys.executable,
@@ -204,6 +207,7 @@ def _stream_environment(place: Place) -> dict[str, str]:
 def _scoring_environment(place: Place) -> dict[str, str]:
     return {
         **_inherited(),
+        **_schema(place),
         **_experiment(place, "SCORING"),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "FRAUD_SCORING_HOST": place.settings.host,
@@ -219,6 +223,7 @@ def _scoring_environment(place: Place) -> dict[str, str]:
 def _console_environment(place: Place) -> dict[str, str]:
     return {
         **_inherited(),
+        **_schema(place),
         **_experiment(place, "CONSOLE"),
         "FRAUD_CONSOLE_HOST": place.settings.host,
         "FRAUD_CONSOLE_PORT": str(place.ports["console"]),
@@ -227,6 +232,12 @@ def _console_environment(place: Place) -> dict[str, str]:
         "FRAUD_CONSOLE_MLFLOW_URI": place.url("mlflow"),
         "FRAUD_CONSOLE_EXPERIMENT_STATE": str(place.folder("experiment") / "state.json"),
     }
+
+
+def _schema(place: Place) -> dict[str, str]:
+    """Name the home's own schema, where it has one and nobody names another."""
+    own = place.settings.home_path / schema.FILE
+    return {schema.VARIABLE: str(own)} if own.exists() and not os.environ.get(schema.VARIABLE) else {}
 
 
 def _experiment(place: Place, part: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The schema of this deployment, which every program reads once.
 
-It is the file that ``FRAUD_SCHEMA`` names; else ``schema.yaml`` in the platform's home
+It is the file that ``FRAUD_SCHEMA_FILE`` names; else ``schema.yaml`` in the platform's home
 (``fraud schema use``); else the packaged one.
 """
 
@@ -13,7 +13,7 @@ from fraud.schema.reading import read_schema
 from fraud.schema.schema import Schema
 from fraud.settings.home import platform_home
 
-VARIABLE: Final = "FRAUD_SCHEMA"
+VARIABLE: Final = "FRAUD_SCHEMA_FILE"
 FILE: Final = "schema.yaml"
 
 
@@ -24,6 +24,11 @@ def schema_file() -> Path | None:
         return Path(named).expanduser()
     own = platform_home() / FILE
     return own if own.exists() else None
+
+
+def has_run(home: Path) -> bool:
+    """Whether a platform has taken transactions in a home folder."""
+    return (home / "stream" / "checkpoint").exists()
 
 
 @cache

@@ -91,3 +91,18 @@ def test_a_change_says_what_must_follow(old: str, new: str, effect: Effect, said
         text = text.replace("email: {type: key}", "email: {type: key, required: true}")
     found = compare(parse_schema(SMALL.encode(), "old.yaml"), parse_schema(text.encode(), "new.yaml"))
     assert [change.effect for change in found if change.what.startswith(said)] == [effect]
+
+
+def test_a_home_takes_a_schema_until_its_tables_cannot_go_on_with_it(tmp_path: Path) -> None:
+    home, file = tmp_path / "home", tmp_path / "small.yaml"
+    file.write_text(SMALL)
+    assert "the next `fraud up` runs with it" in run("use", str(file), "--home", str(home))
+    assert (home / "schema.yaml").read_text() == SMALL
+    (home / "stream" / "checkpoint").mkdir(parents=True)
+    file.write_text(SMALL.replace("[1h, 7d]", "[1h, 24h]"))
+    said = run("use", str(file), "--home", str(home))
+    assert "fraud train: a model on the new vectors" in said
+    file.write_text(SMALL.replace("opened: {type: time}", "opened: {type: text}"))
+    refused = CliRunner().invoke(app, ["schema", "use", str(file), "--home", str(home)])
+    assert "field opened was a time and is a text" in refused.output
+    assert "24h" in (home / "schema.yaml").read_text(), "what is refused changes nothing"
