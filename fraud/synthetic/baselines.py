@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from sklearn.metrics import average_precision_score
 
 from fraud.errors import BadInput
-from fraud.synthetic.generate import DataSet
+from fraud.synthetic.data_set import DataSet
 from fraud.synthetic.places import distance_km
 from fraud.synthetic.population import Bools, Floats, Ints
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraud.errors import BadInput
-from fraud.synthetic.generate import DataSet
+from fraud.synthetic.data_set import DataSet
 
 __all__ = ["read", "read_table", "write"]
 

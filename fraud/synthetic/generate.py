@@ -3,16 +3,18 @@
 Reads nothing; :mod:`fraud.synthetic.files` writes what comes out.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import pyarrow as pa
 from numpy.random import Generator
 
+from fraud.schema.reading import default_schema
+from fraud.schema.schema import Schema
+from fraud.synthetic.data_set import DataSet
 from fraud.synthetic.drift import NEW_PATTERN, inject_drift
 from fraud.synthetic.fraud_patterns import PATTERNS, draw_fraud
 from fraud.synthetic.fraud_stage import set_stage
 from fraud.synthetic.honest import draw_honest
+from fraud.synthetic.own_fields import as_schema
 from fraud.synthetic.population import Population, draw_population
 from fraud.synthetic.purchases import HONEST, Purchases
 from fraud.synthetic.settings import GeneratorSettings
@@ -21,22 +23,15 @@ from fraud.synthetic.tables import labels_table, merchants_table, transactions_t
 __all__ = ["DataSet", "generate"]
 
 
-@dataclass(frozen=True, slots=True)
-class DataSet:
-    """What a run of the generator gives, as Arrow tables."""
-
-    transactions: pa.Table
-    """The fields of ``fraud.contracts.Transaction`` but schema_version, by event_time."""
-    labels: pa.Table
-    """The fields of ``fraud.contracts.Label`` but schema_version, one a transaction, by label_time."""
-    users: pa.Table
-    merchants: pa.Table
-    patterns: pa.Table
-    """transaction_id, pattern: the truth about each fraud, for reports alone."""
-
-
-def generate(settings: GeneratorSettings) -> DataSet:
+def generate(settings: GeneratorSettings, schema: Schema | None = None) -> DataSet:
     """Generate a data set; the same settings give the same tables.
+
+    Parameters
+    ----------
+    settings
+        Sizes, period, share of fraud, drift.
+    schema
+        Whose fields the transactions have; None: the packaged one's.
 
     Examples
     --------
@@ -53,13 +48,15 @@ def generate(settings: GeneratorSettings) -> DataSet:
     is_fraud = purchases.pattern != HONEST
     names = np.array([*PATTERNS, NEW_PATTERN])[purchases.pattern[is_fraud]]
     ids = transactions["transaction_id"].filter(pa.array(is_fraud))
-    return DataSet(
+    data = DataSet(
         transactions=transactions,
         labels=labels_table(label_rng, transactions, is_fraud),
         users=users_table(population, settings),
         merchants=merchants_table(population, settings),
         patterns=pa.table({"transaction_id": ids, "pattern": pa.array(names.tolist(), pa.string())}),
     )
+    is_own = schema is not None and schema.version != default_schema().version
+    return as_schema(data, schema) if is_own and schema is not None else data
 
 
 def _draw_purchases(

@@ -13,9 +13,10 @@ from rich.table import Table
 from fraud.contracts import without_future
 from fraud.errors import BadConfig, BadInput
 from fraud.kafka.producer import ProducerSettings
+from fraud.schema.deployed import deployed_schema
 from fraud.settings import base as settings
+from fraud.synthetic.data_set import DataSet
 from fraud.synthetic.files import read, read_table, write
-from fraud.synthetic.generate import DataSet
 from fraud.synthetic.generate import generate as generate_data
 from fraud.synthetic.pace import Accelerated, Constant, Pace, Unpaced
 from fraud.synthetic.settings import Drift, GeneratorSettings
@@ -66,7 +67,7 @@ def generate(
         drift_strength=drift_strength,
     )
     with console.status(f"Generating {transactions:,} transactions ..."):
-        data_set = generate_data(settings)
+        data_set = generate_data(settings, deployed_schema())
     with console.status(f"Writing to {out} ..."):
         write(data_set, out)
     console.print(_summary(data_set, out))

@@ -13,6 +13,7 @@ from prometheus_client import Counter, Gauge
 
 from fraud.contracts import LABELS, TRANSACTIONS
 from fraud.kafka.producer import ProducerSettings
+from fraud.schema.deployed import deployed_schema
 from fraud.synthetic.files import read_table
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
@@ -58,7 +59,8 @@ def _load(settings: SimulatorSettings) -> tuple[pa.Table, pa.Table]:
         transactions, labels = read_table(settings.data, "transactions"), read_table(settings.data, "labels")
     else:
         data_set = generate(
-            GeneratorSettings(**{name: getattr(settings, name) for name in GeneratorSettings.model_fields})
+            GeneratorSettings(**{name: getattr(settings, name) for name in GeneratorSettings.model_fields}),
+            deployed_schema(),
         )
         transactions, labels = data_set.transactions, data_set.labels
     window = (settings.play_from, settings.play_until)

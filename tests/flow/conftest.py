@@ -20,7 +20,8 @@ from fraud.learn.training import train
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
 from fraud.synthetic import files
-from fraud.synthetic.generate import DataSet, generate
+from fraud.synthetic.data_set import DataSet
+from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
 from jobs.stream.settings import StreamSettings
 

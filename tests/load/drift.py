@@ -29,7 +29,8 @@ from fraud.learn.settings import TrainSettings
 from fraud.learn.tables import Tables
 from fraud.learn.training import fit
 from fraud.model.card import ScoringModel
-from fraud.synthetic.generate import DataSet, generate
+from fraud.synthetic.data_set import DataSet
+from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import DAY_US, Drift, GeneratorSettings
 from fraud.tools.bench.machine import describe_machine
 from fraud.watch.profile import SCORE, Profile, Tally

@@ -30,8 +30,9 @@ from fraud.features.passes import EntityPass
 from fraud.log import rows
 from fraud.log.archive import Archive
 from fraud.store import Epoch, open_store
+from fraud.synthetic.data_set import DataSet
 from fraud.synthetic.encoding import encode_labels, encode_transactions
-from fraud.synthetic.generate import DataSet, generate
+from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
 from jobs.backfill.run import backfill
 from jobs.parity.compare import compare

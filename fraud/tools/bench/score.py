@@ -33,6 +33,7 @@ from fraud.local import platform
 from fraud.local.settings import LocalSettings
 from fraud.model.settings import RegistrySettings
 from fraud.model.watcher import ModelSource
+from fraud.schema.deployed import deployed_schema
 from fraud.synthetic import files
 from fraud.synthetic.encoding import encode_transactions
 from fraud.synthetic.generate import generate
@@ -115,7 +116,8 @@ def measure_scoring(
     # One second of each rate warms up; the bodies of a rate are not sent again at the next.
     total = HISTORY + int(sum(rates) * (seconds + 1.0)) + 2_000
     data = generate(
-        GeneratorSettings(transactions=total, users=users, merchants=max(users // 2, 100), seed=5)
+        GeneratorSettings(transactions=total, users=users, merchants=max(users // 2, 100), seed=5),
+        deployed_schema(),
     )
     files.write(data, home / "data")
     history, new = data.transactions.slice(0, HISTORY), data.transactions.slice(HISTORY)

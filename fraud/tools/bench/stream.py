@@ -26,6 +26,7 @@ from fraud.learn.settings import TrainSettings
 from fraud.learn.training import train
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
+from fraud.schema.deployed import deployed_schema
 from fraud.synthetic import files
 from fraud.synthetic.generate import generate
 from fraud.synthetic.pace import Constant
@@ -114,7 +115,7 @@ def measure_stream(home: Path, work: Work, tell: Callable[[str], None], seed: in
         days=HISTORY_DAYS * total // HISTORY,
         seed=seed,
     )
-    data = generate(world)
+    data = generate(world, deployed_schema())
     files.write(data, home / "data")
     history = data.transactions.slice(0, HISTORY)
     go_live = pc.max(history.column("event_time")).as_py() + timedelta(microseconds=1)

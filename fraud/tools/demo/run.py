@@ -35,9 +35,11 @@ from fraud.learn.settings import TrainSettings
 from fraud.learn.training import train
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
+from fraud.schema.deployed import deployed_schema
 from fraud.synthetic import files
 from fraud.synthetic.baselines import single_column_pr_auc
-from fraud.synthetic.generate import DataSet, generate
+from fraud.synthetic.data_set import DataSet
+from fraud.synthetic.generate import generate
 from fraud.synthetic.pace import Constant
 from fraud.synthetic.settings import GeneratorSettings
 from fraud.tools.demo import trial
@@ -97,7 +99,7 @@ def run(settings: LocalSettings, size: Size, console: Console, *, has_experiment
     started = time.perf_counter()
     _begin_with_nothing(settings)
     with _step(console, "generate"):
-        data = generate(size.generator)
+        data = generate(size.generator, deployed_schema())
         files.write(data, settings.home_path / "data")
     go_live = size.generator.start + timedelta(days=size.generator.days * HISTORY_SHARE)
     history = _before(data.transactions, "event_time", go_live)

@@ -14,6 +14,7 @@ from fraud.contracts import DECISIONS, Decision
 from fraud.errors import Unavailable
 from fraud.kafka.producer import ProducerSettings
 from fraud.kafka.reader import Reader
+from fraud.schema.deployed import deployed_schema
 from fraud.synthetic.generate import generate
 from fraud.synthetic.pace import Constant
 from fraud.synthetic.settings import GeneratorSettings
@@ -38,7 +39,10 @@ def run(settings: SmokeSettings) -> Account:
         await_predictor(settings.predictor_url, settings.wait_s)
     seed = int(time.time()) if settings.seed is None else settings.seed
     size = settings.transactions
-    data = generate(GeneratorSettings(transactions=size, users=max(20, size // 10), merchants=50, seed=seed))
+    data = generate(
+        GeneratorSettings(transactions=size, users=max(20, size // 10), merchants=50, seed=seed),
+        deployed_schema(),
+    )
     account = Account(frozenset(data.transactions.column("transaction_id").to_pylist()))
     with Reader(
         settings.kafka_bootstrap, settings.kafka_options, name="fraud-smoke", patience_s=_ANSWER_S

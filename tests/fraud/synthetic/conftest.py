@@ -2,7 +2,8 @@
 
 import pytest
 
-from fraud.synthetic.generate import DataSet, generate
+from fraud.synthetic.data_set import DataSet
+from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
 
 SETTINGS = GeneratorSettings(transactions=50_000, users=5_000, merchants=2_500, seed=5)

@@ -9,10 +9,11 @@ import pyarrow.compute as pc
 import pytest
 
 from fraud.errors import BadConfig
+from fraud.synthetic.data_set import DataSet
 from fraud.synthetic.drift import NEW_PATTERN, strength_at
 from fraud.synthetic.encoding import encode_labels, encode_transactions
 from fraud.synthetic.fraud_patterns import PATTERNS
-from fraud.synthetic.generate import DataSet, generate
+from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import DAY_US, Drift, GeneratorSettings
 
 SMALL = GeneratorSettings(transactions=2_000, users=200, merchants=100)

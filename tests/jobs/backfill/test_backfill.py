@@ -15,7 +15,8 @@ from fraud.features.events import hash_text
 from fraud.store import DEFAULT_ENTITIES, Answer, Change, Epoch, open_store
 from fraud.store.value import version_of
 from fraud.synthetic import files
-from fraud.synthetic.generate import DataSet, generate
+from fraud.synthetic.data_set import DataSet
+from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
 from jobs.backfill.run import backfill, run
 from jobs.backfill.settings import BackfillSettings

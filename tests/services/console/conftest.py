@@ -21,7 +21,8 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from fraud.contracts import Outcome, Reason
-from fraud.synthetic.generate import DataSet, generate
+from fraud.synthetic.data_set import DataSet
+from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
 from services.console.app import Console
 from services.console.live import now
