@@ -4,9 +4,10 @@ Reads ``transactions``, ``decisions``, ``labels`` and ``figures``.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import Any, Final
 
 import pyarrow as pa
@@ -16,32 +17,36 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 
 from fraud.contracts import Decision, contracts_of
+from fraud.contracts.models import record_names
 from fraud.errors import BadRecord
 from fraud.log.arrival import COLUMNS
 from fraud.log.labels import in_order_of_arrival
 from fraud.log.tables import Table, find_table
 from fraud.schema.deployed import deployed_schema
+from fraud.schema.fields import CORE_NAMES, FieldType
 
+_SCHEMA: Final = deployed_schema()
+SHOWN: Final = tuple(
+    field
+    for field in _SCHEMA.named(FieldType.KEY, FieldType.CATEGORY)
+    if field.name not in {*CORE_NAMES, _SCHEMA.primary_key.name}
+)
+"""Fields of a transaction that a history shows beside its time and amount."""
+_PLACES: Final = dict(
+    zip_longest(
+        ("latitude", "longitude", "home_latitude", "home_longitude"),
+        [name for field in _SCHEMA.named(FieldType.PLACE)[:2] for name in field.names],
+    )
+)
+"""Columns of the first two places, which are drawn; None where the schema has fewer."""
 _TRANSACTION: Final = (
     "transaction_id",
     "event_time",
-    "merchant_id",
     "amount",
-    "category",
-    "country",
-    "channel",
-    "device_id",
-    "latitude",
-    "longitude",
-    "home_latitude",
-    "home_longitude",
+    *(field.name for field in SHOWN),
+    *filter(None, _PLACES.values()),
 )
-_DECISION: Final = (
-    *("transaction_id", "user_id", "merchant_id", "event_time", "amount", "outcome", "score", "reasons"),
-    *("model_version", "policy_version", "features_version", "is_fallback", "received_at", "processed_at"),
-    *("epoch", "source_partition", "source_offset"),
-    *("experiment", "arm", "shadow_score", "shadow_version"),
-)
+_DECISION: Final = tuple(record_names(contracts_of(_SCHEMA).decision))
 MOST: Final = 400
 """Transactions of a history that are shown, the newest."""
 
@@ -52,12 +57,9 @@ class Event:
 
     transaction_id: str
     event_time: datetime
-    merchant_id: str
     amount: float
-    category: str | None
-    country: str | None
-    channel: str | None
-    device_id: str | None
+    words: Mapping[str, str | None]
+    """Of ``SHOWN``, by field."""
     latitude: float | None
     longitude: float | None
     home_latitude: float | None
@@ -98,18 +100,22 @@ class ConsoleArchive:
         row = {name: value for name, value in found[0].items() if value is not None or name in _NULLABLE}
         try:
             row["reasons"] = json.loads(row.get("reasons") or "[]")
-            return contracts_of(deployed_schema()).decision.model_validate(row)
+            return contracts_of(_SCHEMA).decision.model_validate(row)
         except ValidationError as error:
             fields = ", ".join(sorted({".".join(map(str, one["loc"])) for one in error.errors()}))
             raise BadRecord("invalid_decision", f"wrong or missing: {fields}") from error
         except ValueError as error:
             raise BadRecord("invalid_decision", f"reasons: {error}") from error
 
-    def history(self, user_id: str, until: datetime, days: float, transaction_id: str) -> list[Event]:
-        """List a user's transactions of the days before (and the day after) a case, the oldest first."""
+    def history(self, key: str, until: datetime, days: float, transaction_id: str) -> list[Event]:
+        """List an entity's transactions of the days before (and the day after) a case, the oldest first."""
         since, end = until - timedelta(days=days), until + timedelta(days=1)
         time = ds.field("event_time")
-        is_near = (ds.field("user_id") == user_id) & (time >= pc.scalar(since)) & (time <= pc.scalar(end))
+        is_near = (
+            (ds.field(_SCHEMA.primary_key.name) == key)
+            & (time >= pc.scalar(since))
+            & (time <= pc.scalar(end))
+        )
         transactions = self._rows("transactions", _TRANSACTION, is_near)
         decided = {
             row["transaction_id"]: row
@@ -123,7 +129,11 @@ class ConsoleArchive:
             id_ = row["transaction_id"]
             known = decided.get(id_, {})
             events[id_] = Event(
-                **row,
+                transaction_id=id_,
+                event_time=row["event_time"],
+                amount=row["amount"],
+                words={field.name: row.get(field.name) for field in SHOWN},
+                **{axis: row.get(name or "") for axis, name in _PLACES.items()},
                 outcome=known.get("outcome"),
                 score=known.get("score"),
                 is_fraud=verdicts.get(id_),

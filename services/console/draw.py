@@ -213,7 +213,7 @@ def _svg(parts: Sequence[str], width: int, height: int, label: str, kind: str) -
 
 
 def _title(event: Event) -> str:
-    where = ", ".join(word for word in (event.category, event.channel, event.country) if word)
+    where = ", ".join(word for word in event.words.values() if word)
     verdict = {True: " · fraud", False: " · honest", None: ""}[event.is_fraud]
     outcome = event.outcome or "history"
     return f"{event.event_time:%d %b %H:%M} · {event.amount:,.2f} · {where} · {outcome}{verdict}"

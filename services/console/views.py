@@ -16,7 +16,7 @@ from fraud.errors import BadConfig
 from fraud.model.overview import ModelVersion
 from fraud.schema.deployed import deployed_schema
 from services.console import draw
-from services.console.archive import Event
+from services.console.archive import SHOWN, Event
 from services.console.live import SLOTS, Live, now
 
 SHOWN_METRICS: Final = (
@@ -133,12 +133,20 @@ def case(decision: Decision, history: Sequence[Event], live: Live, trouble: str)
         "facts": {
             "transactions before": f"{len(before)}",
             "usual amount (median)": f"{statistics.median(amounts):,.2f}" if amounts else "no history",
-            "merchants": f"{len({event.merchant_id for event in before})}",
+            **_others(before),
             "known frauds": f"{sum(event.is_fraud is True for event in before)}",
             "time to decide": _wait(decision),
         },
         "kind_of": draw.kind_of,
+        "shown": SHOWN,
     }
+
+
+def _others(events: Sequence[Event]) -> dict[str, str]:
+    """Count with how many of the next entity (merchants, receivers ...) there was something."""
+    if not SHOWN:
+        return {}
+    return {f"{SHOWN[0].word}s": f"{len({event.words[SHOWN[0].name] for event in events})}"}
 
 
 def model(
