@@ -19,7 +19,7 @@ from fraud.features import kernel
 from fraud.features.kernel import Floats
 from fraud.features.layout import EventLayout
 from fraud.schema.deployed import deployed_schema
-from fraud.schema.fields import MOST_UNITS, NAMED, Field, FieldType
+from fraud.schema.fields import MOST_UNITS, NAMED, Field, FieldType, joined_word
 from fraud.schema.schema import Schema
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -63,11 +63,6 @@ def to_microseconds(time: datetime) -> int:
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
-def joined_name(fields: Sequence[Field]) -> str:
-    """Name the column of a key: the field's word, or those of several fields together."""
-    return "+".join(field.word for field in fields)
-
-
 @lru_cache(maxsize=64)
 def events_of(schema: Schema) -> "EventWriter":
     """Give what makes a schema's events, once a process."""
@@ -96,7 +91,7 @@ class EventWriter:
         self._keys = _values_of([field.name for field in named])
         self._degrees = _values_of([name for field in self._places for name in field.names])
         self.layout: Final = EventLayout(
-            keys=(*(field.word for field in named), *map(joined_name, self._joined)),
+            keys=(*(field.word for field in named), *map(joined_word, self._joined)),
             numbers=tuple((field.name, 10.0**field.scale) for field in self._numbers),
             times=tuple(field.name for field in self._times),
             filters=tuple((one.name, one.text) for one in schema.filters),
@@ -202,7 +197,7 @@ class EventWriter:
             column = self.layout.column(field.word)
             events[:, column] = _hashes(table.column(field.name)) if field.name in present else 0.0
         for fields in self._joined:
-            column = self.layout.column(joined_name(fields))
+            column = self.layout.column(joined_word(fields))
             is_there = all(field.name in present for field in fields)
             events[:, column] = _joined_hashes(table, fields) if is_there else 0.0
         return events

@@ -6,7 +6,16 @@ from typing import Final, TypeVar
 from fraud.errors import BadConfig
 from fraud.features.kernel import layout as kernel
 from fraud.features.layout import EventLayout
-from fraud.schema.features import COMBINED, Entity, Feature, Op
+from fraud.schema.features import (
+    COMBINED,
+    FILTERED,
+    OF_COLUMN,
+    OF_PLACES,
+    VALUED,
+    Entity,
+    Feature,
+    Op,
+)
 from fraud.schema.windows import window_us
 
 PRESENT: Final = 0
@@ -48,7 +57,6 @@ _BY_MEASURE: Final = {
     Op.ZSCORE: kernel.M_ZSCORE,
     Op.SHARE: kernel.M_SHARE,
 }
-_OF_PLACES: Final = (Op.DISTANCE_FROM_LAST, Op.SPEED_FROM_LAST, Op.DISTANCE_FROM_USUAL)
 _SINGLE: Final = {
     Op.HOUR_DEVIATION: kernel.X_HOURS,
     Op.SAME_AMOUNT: kernel.X_SAME_AMOUNT,
@@ -64,10 +72,6 @@ _SINGLE: Final = {
     Op.VELOCITY: kernel.X_VELOCITY,
     Op.TREND: kernel.X_TREND,
 }
-_FILTERED: Final = (*_BY_MEASURE, Op.VELOCITY, Op.TREND, Op.LAST, Op.PERCENTILE)
-"""What takes a filter."""
-_VALUED: Final = (*_FILTERED, Op.NUMBER)
-_OF_COLUMN: Final = (Op.SAME, Op.IS_LAST, Op.IS_USUAL)
 _SAME_MERCHANT: Final = "merchant"
 T = TypeVar("T")
 Slot = tuple[int, int, int]
@@ -167,15 +171,15 @@ class _Finder:
         op = f.kind.op
         if op in COMBINED:
             raise BadConfig("it is made of other features, after all passes")
-        if f.where and op not in _FILTERED:
+        if f.where and op not in FILTERED:
             raise BadConfig(f"{f.statistic} takes no `where`")
-        if f.value and op not in _VALUED:
+        if f.value and op not in VALUED:
             raise BadConfig(f"{f.statistic} takes no `value`")
         if op is Op.NUMBER and not f.value:
             raise BadConfig("number needs a `value`")
         if op is Op.SHARE and not f.where:
             raise BadConfig("share needs a `where`")
-        if op in _OF_PLACES and not self.entity.places:
+        if op in OF_PLACES and not self.entity.places:
             raise BadConfig(f"the {self.entity.name} keeps no places; set its `places`")
         if not 1 <= f.percent <= 100:
             raise BadConfig(f"a percentile is from 1 to 100, not {f.percent}")
@@ -184,7 +188,7 @@ class _Finder:
         op, found = f.kind.op, self.found
         single = [_SINGLE[op], self._window(f.window) if f.window else 0, 0, 0, -1, 0]
         unit = 1.0
-        if op is Op.SAME_MERCHANT or op in _OF_COLUMN:
+        if op is Op.SAME_MERCHANT or op in OF_COLUMN:
             column = f.column or _SAME_MERCHANT
             single[kernel.A_KEPT] = self._kept_column(column)
             single[kernel.A_EVENT] = self.events.column(column)

@@ -81,7 +81,10 @@ class FeaturePart(Part):
     value: str | None = Field(None, description="A number field; none: the amount.")
     where: str | None = Field(None, description="A filter, by its name: only events that it holds for.")
     percent: int = Field(50, ge=1, le=100, description="Of a percentile.")
-    of: list[str] | None = Field(None, min_length=2, max_length=2, description="Two features, by name.")
+    of: list[str] | None = Field(
+        None, min_length=2, max_length=8, description="The features, by name, that it is made of."
+    )
+    name: Name | None = Field(None, description="In the place of the derived name.")
     monotone: Literal[-1, 0, 1] = Field(0, description="1: a higher value can only raise the score.")
 
 

@@ -564,6 +564,16 @@ STATISTICS: Final[dict[str, Statistic]] = {
 }
 COMBINED: Final = (Op.RATIO, Op.DIFFERENCE, Op.GREATEST)
 """Computed last, of other features of the vector."""
+MEASURED: Final = (Op.COUNT, Op.SUM, Op.MEAN, Op.STD, Op.MAX, Op.MIN, Op.ZSCORE, Op.SHARE)
+"""Sums over a window, of any number and any filter."""
+FILTERED: Final = (*MEASURED, Op.VELOCITY, Op.TREND, Op.LAST, Op.PERCENTILE)
+"""What takes a filter."""
+VALUED: Final = (*FILTERED, Op.NUMBER)
+"""What takes a number in the place of the amount."""
+OF_COLUMN: Final = (Op.SAME, Op.IS_LAST, Op.IS_USUAL)
+"""What compares a key or category with those of kept events."""
+OF_PLACES: Final = (Op.DISTANCE_FROM_LAST, Op.SPEED_FROM_LAST, Op.DISTANCE_FROM_USUAL)
+"""What needs the places of kept events."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The fields of a transaction: what a schema may declare of each, beside the fixed core."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -175,3 +176,14 @@ RESERVED: Final = frozenset(
     }
 )
 """Names of columns that the platform writes beside the fields."""
+
+
+def joined_word(fields: Sequence[Field]) -> str:
+    """Name a key: the field's word, or those of several fields together.
+
+    Examples
+    --------
+    >>> joined_word([Field("card", FieldType.KEY), Field("device_id", FieldType.KEY)])
+    'card+device'
+    """
+    return "+".join(field.word for field in fields)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from difflib import get_close_matches
 from functools import lru_cache
 from itertools import product
@@ -13,12 +12,22 @@ from pydantic import ValidationError
 
 from fraud.errors import BadConfig
 from fraud.schema.document import Document, EntityPart, FeaturePart, FieldPart, Part
-from fraud.schema.features import STATISTICS, Entity, Feature, Op
-from fraud.schema.fields import CORE, CORE_NAMES, NAMED, RESERVED, Field, FieldType
+from fraud.schema.features import (
+    COMBINED,
+    FILTERED,
+    MEASURED,
+    OF_COLUMN,
+    OF_PLACES,
+    STATISTICS,
+    VALUED,
+    Entity,
+    Feature,
+    Op,
+)
+from fraud.schema.fields import CORE, CORE_NAMES, NAMED, RESERVED, Field, FieldType, joined_word
 from fraud.schema.filters import BadCondition, Filter, parse_condition
-from fraud.schema.needs import keep_for
 from fraud.schema.schema import Fallback, Schema
-from fraud.schema.windows import window_us
+from fraud.schema.windows import MOST_US, MOST_WINDOWS, UNITS_US
 from fraud.settings.definition import place_of, read_yaml
 
 DEFAULT: Final = Path(__file__).with_name("default.yaml")
@@ -119,9 +128,9 @@ def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
         for name, part in parts.items()
     }
     order = list(parts)
-    made = _complete(entities, [_feature(use, entities) for at_use in uses for use in at_use])
-    features = tuple(sorted(made, key=lambda f: order.index(f.entity.name) if f.entity else 0))
-    names = _check_names(document, uses, made)
+    made = [_feature(use, entities) for at_use in uses for use in at_use]
+    features = tuple(sorted(made, key=lambda f: _rank(f, order)))
+    names = _check_names(uses, made)
     return Schema(
         name=document.name,
         declared=declared,
@@ -140,6 +149,13 @@ def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
         source=source,
         remake=parse_schema,
     )
+
+
+def _rank(feature: Feature, order: Sequence[str]) -> int:
+    """Place a feature in the vector: the primary's pass, the others, then what is made of those."""
+    if feature.kind.op in COMBINED:
+        return len(order)
+    return order.index(feature.entity.name) if feature.entity else 0
 
 
 def _field(name: str, part: FieldPart) -> Field:
@@ -222,6 +238,20 @@ class _Use:
         self.statistic = statistic
         self.field = field
         self.window = window
+        self.op = STATISTICS[statistic].op
+
+    @property
+    def windows(self) -> list[str]:
+        """Those that it reads."""
+        return [name for name in (self.window, self.part.base or "") if name]
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether its number and filter are summed apart from the amounts of all events."""
+        is_own = bool(self.part.value or self.part.where)
+        if self.op in {Op.MIN, Op.SHARE}:
+            return True
+        return is_own and (self.op in MEASURED or self.op in {Op.VELOCITY, Op.TREND})
 
 
 def _uses(
@@ -238,15 +268,14 @@ def _uses(
     if part.entity is not None:
         _known(part.entity, entities, (*where, "entity"), "entity")
     for name in (*(part.window or ()), *((part.base,) if part.base else ())):
-        try:
-            window_us(name)
-        except BadConfig as error:
-            raise _Wrong((*where, "window"), str(error)) from error
+        if length_us(name) > MOST_US:
+            raise _Wrong((*where, "window"), f"{name} is longer than 90d, the longest window that is kept")
     if part.where is not None:
         _known(part.where, [one.name for one in filters], (*where, "where"), "filter")
     if part.value is not None:
-        _of_type(part.value, fields, {FieldType.NUMBER}, (*where, "value"))
-    types = {FieldType.TIME} if set(part.statistic) == {"age"} else NAMED
+        _of_type(part.value, fields, {FieldType.NUMBER, FieldType.FLAG}, (*where, "value"))
+    is_age = Op.AGE in {STATISTICS[name].op for name in part.statistic}
+    types = {FieldType.TIME} if is_age else NAMED
     counted: list[Field | None] = [
         _of_type(name, fields, types, (*where, "field")) for name in part.field or ()
     ]
@@ -258,51 +287,84 @@ def _uses(
 
 def _check_words(statistic: str, part: FeaturePart, where: Where) -> None:
     """Refuse what a statistic needs and is not there, or is there and not needed."""
+    op = STATISTICS[statistic].op
     template = STATISTICS[statistic].name + STATISTICS[statistic].text
-    for word, key in (("entity", "entity"), ("window", "window"), ("base", "base"), ("column", "field")):
-        is_needed = f"{{{word}}}" in template
+    needed = {
+        "entity": "{entity}" in template,
+        "window": "{window}" in template,
+        "base": "{base}" in template,
+        "field": "{column}" in template,
+        "of": op in COMBINED,
+        "value": op is Op.NUMBER,
+        "where": op is Op.SHARE,
+    }
+    allowed = {"value": op in VALUED, "where": op in FILTERED}
+    for key, is_needed in needed.items():
         is_given = getattr(part, key) is not None
         if is_needed and not is_given:
             raise _Wrong(where, f"{statistic} needs {key}; write {key}: ...")
-        if is_given and not is_needed:
+        if is_given and not (is_needed or allowed.get(key, False)):
             raise _Wrong((*where, key), f"{statistic} takes no {key}; leave it out")
 
 
 def _entity(name: str, part: EntityPart, fields: dict[str, Field], uses: Sequence[_Use]) -> Entity:
+    """Work out what must be kept of an entity's events for its features."""
     where = ("entities", name)
-    key = "+".join(fields[one].word for one in part.key)
-    distinct, known = [], []
-    for use in uses:
-        op = STATISTICS[use.statistic].op
-        if op is Op.DISTINCT and use.field is not None:
-            distinct.append(use.field)
-        if op is Op.IS_FIRST and use.field is not None:
-            known.append(use.field)
     if isinstance(part.remember, dict):
         for field in part.remember:
             _known(field, fields, (*where, "remember", field), "field")
-    if part.place is not None:
-        _of_type(part.place, fields, {FieldType.PLACE}, (*where, "place"))
+    _check_place(name, part, fields, uses)
+    of_op = {op: [use for use in uses if use.op is op] for op in Op}
+    distinct = _words(of_op[Op.DISTINCT])
+    known = dict.fromkeys(use.field for use in of_op[Op.IS_FIRST] if use.field)
+    kept = _words([use for op in OF_COLUMN for use in of_op[op]])
+    single = [use for op in (Op.LAST, Op.PERCENTILE) for use in of_op[op]]
+    key = joined_word([fields[field] for field in part.key])
     return Entity(
         name=name,
         events=part.events,
-        distinct=tuple(dict.fromkeys(field.word for field in distinct)),
-        known=tuple((field.word, _capacity(part, field)) for field in dict.fromkeys(known)),
+        distinct=distinct,
+        known=tuple((field.word, _capacity(part, field)) for field in known),
         places=part.place is not None,
         deduplicates=part.primary,
         key="" if key == name else key,
+        windows=_windows(where, uses),
+        kept=tuple(word for word in kept if word not in distinct),
+        numbers=tuple(dict.fromkeys(use.part.value for use in single if use.part.value)),
+        filters=tuple(dict.fromkeys(use.part.where for use in single if use.part.where)),
+        measures=tuple(
+            dict.fromkeys((use.part.value or "", use.part.where or "") for use in uses if use.is_measured)
+        ),
     )
 
 
-def _column_of(field: Field) -> str:
-    return field.name if field.type is FieldType.TIME else field.word
+def _words(uses: Iterable[_Use]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(use.field.word for use in uses if use.field))
 
 
-def _complete(entities: dict[str, Entity], features: Sequence[Feature]) -> list[Feature]:
-    """Give the entities what their features read, and the features these entities."""
-    for name, entity in entities.items():
-        entities[name] = keep_for(entity, [f for f in features if f.entity == entity])
-    return [replace(f, entity=entities[f.entity.name]) if f.entity else f for f in features]
+def _windows(where: Where, uses: Sequence[_Use]) -> tuple[str, ...]:
+    """Collect the windows that an entity's sums run over, growing."""
+    found = {name for use in uses if use.op is not Op.RIPE_FRAUD_SHARE for name in use.windows}
+    ripe = [use.window for use in uses if use.op is Op.RIPE_FRAUD_SHARE]
+    furthest = max(ripe, key=length_us, default="")
+    if furthest and length_us(furthest) > max(map(length_us, found), default=0):
+        found.add(furthest)
+    if len(found) > MOST_WINDOWS:
+        raise _Wrong(where, f"its features look back over {len(found)} windows; {MOST_WINDOWS} is the most")
+    return tuple(sorted(found, key=length_us)) or ("24h",)
+
+
+def _check_place(name: str, part: EntityPart, fields: dict[str, Field], uses: Sequence[_Use]) -> None:
+    first = next((field.name for field in fields.values() if field.type is FieldType.PLACE), None)
+    if part.place is not None:
+        where = ("entities", name, "place")
+        _of_type(part.place, fields, {FieldType.PLACE}, where)
+        if part.place != first:
+            raise _Wrong(where, f"only the first place of the file is kept, {first}; move {part.place} up")
+        return
+    for use in uses:
+        if use.op in OF_PLACES:
+            raise _Wrong(use.where, f"{use.statistic} needs places; write place: ... in the entity {name}")
 
 
 def _capacity(part: EntityPart, field: Field) -> int:
@@ -310,28 +372,39 @@ def _capacity(part: EntityPart, field: Field) -> int:
 
 
 def _feature(use: _Use, entities: dict[str, Entity]) -> Feature:
+    part = use.part
     return Feature(
         use.statistic,
         entities[use.entity] if use.entity else None,
         use.window,
-        use.part.base or "",
-        _column_of(use.field) if use.field else "",
-        use.part.monotone,
-        use.part.value or "",
-        use.part.where or "",
-        use.part.percent,
-        tuple(use.part.of or ()),
+        part.base or "",
+        use.field.name if use.field and use.op is Op.AGE else use.field.word if use.field else "",
+        part.monotone,
+        value=part.value or "",
+        where=part.where or "",
+        percent=part.percent,
+        of=tuple(part.of or ()),
+        called=part.name or "",
     )
 
 
-def _check_names(document: Document, uses: Sequence[Sequence[_Use]], made: Sequence[Feature]) -> list[str]:
-    _ = document
+def _check_names(uses: Sequence[Sequence[_Use]], made: Sequence[Feature]) -> list[str]:
     names: list[str] = []
     for use, feature in zip((use for at_use in uses for use in at_use), made, strict=True):
         if feature.name in names:
             raise _Wrong(use.where, f"{feature.name} is there already; leave one out")
         names.append(feature.name)
+    for use, feature in zip((use for at_use in uses for use in at_use), made, strict=True):
+        for name in feature.of:
+            _known(
+                name, [n for n, f in zip(names, made, strict=True) if not f.of], (*use.where, "of"), "feature"
+            )
     return names
+
+
+def length_us(name: str) -> int:
+    """Read a window's name, whose form the document has checked, as microseconds."""
+    return int(name[:-1]) * UNITS_US[name[-1]]
 
 
 def _known(name: str, known: Iterable[str], where: Where, what: str) -> str:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from fraud.errors import BadInput
-from fraud.schema.features import Entity, Feature
+from fraud.schema.features import COMBINED, Entity, Feature
 from fraud.schema.fields import CORE, Field, FieldType
 from fraud.schema.filters import Filter
 
@@ -122,12 +122,17 @@ class Schema:
 
     def features_of(self, entity: Entity) -> tuple[Feature, ...]:
         """Select what an entity's pass computes; the primary's also computes those of the transaction."""
-        is_primary = entity.name == self.primary.name
         return tuple(
-            f
-            for f in self.features
-            if (f.entity or self.primary).name == entity.name and (f.entity is not None or is_primary)
+            feature
+            for feature in self.features
+            if feature.kind.op not in COMBINED
+            and (feature.entity.name if feature.entity else self.primary.name) == entity.name
         )
+
+    @cached_property
+    def combined(self) -> tuple[Feature, ...]:
+        """Features that are made of others, at the vector's end."""
+        return tuple(feature for feature in self.features if feature.kind.op in COMBINED)
 
     def entity(self, name: str) -> Entity:
         """Find an entity.

@@ -11,7 +11,7 @@ MODULES = [
         for name in ("combine", "describe", "events", "layout", "passes", "plan", "reasons")
     ),
     "fraud.features.kernel.grouping",
-    *(f"fraud.schema.{name}" for name in ("arrow", "features", "fields", "filters", "needs", "windows")),
+    *(f"fraud.schema.{name}" for name in ("arrow", "features", "fields", "filters", "windows")),
     "fraud.contracts.models",
     "fraud.tools.bench.machine",
     "fraud.tools.bench.plain",
