@@ -1,7 +1,7 @@
 """Features of whole tables, without Spark: training, backfill and parity call the same fold as the stream."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -12,7 +12,7 @@ from fraud.features import kernel
 from fraud.features.engine import fold_plan
 from fraud.features.events import events_of_labels, events_of_transactions, microseconds_of
 from fraud.features.kernel import Floats
-from fraud.features.passes import PASSES, EntityPass, Passes, as_handed_on, handed_on
+from fraud.features.passes import PASSES, EntityPass, Passes, as_handed_on, handed_on, whole
 
 States = Mapping[float, bytes | None]
 NO_STATES: Final[Mapping[str, States]] = {}
@@ -136,7 +136,7 @@ def fold_passes(
     is_handed_on = handed_on(events, first.outcomes)
     for one in others:
         _fold_further(one, events, is_handed_on, states.get(one.name, {}), found, keep_states=keep_states)
-    return found
+    return replace(found, vectors=whole(passes, found.vectors))
 
 
 def _fold_further(

@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from fraud.features import kernel
 from fraud.features.batch import fold_passes
 from fraud.features.engine import fold_plan
+from fraud.features.passes import PASSES
 from fraud.features.plan import compile_plan
 from fraud.schema.features import USER
 
 
 def main() -> None:
     """Fold one event by the kernel of the default table's shape, and one by the kernel of all others."""
-    event = np.ones((1, kernel.EVENT_COLUMNS))
+    event = np.ones((1, PASSES[0].events.width))
     fold_passes(event)
     fold_plan(compile_plan(replace(USER, kept=("device",))), event, {})
 

@@ -6,17 +6,9 @@ from difflib import get_close_matches
 from typing import Final
 
 from fraud.errors import BadInput
-from fraud.features.plan import compile_plan
-from fraud.schema.features import (
-    ENTITIES,
-    FEATURE_NAMES,
-    FEATURES,
-    FEATURES_VERSION,
-    IDLE_US,
-    Family,
-    Feature,
-    Op,
-)
+from fraud.features import FEATURE_NAMES, FEATURES, FEATURES_VERSION
+from fraud.features.passes import PASSES, EntityPass
+from fraud.schema.features import IDLE_US, Family, Feature, Op
 from fraud.schema.windows import LATENESS_US
 
 HOUR_US: Final = 3_600_000_000
@@ -29,7 +21,7 @@ class Description:
     name: str
     family: str
     entity: str
-    """``user`` or ``merchant``; empty: of the transaction alone."""
+    """Name; empty: of the transaction alone."""
     window: str
     """Windows it reads, each (t - length, t], or the bounds of one that ends earlier; empty: none."""
     formula: str
@@ -134,11 +126,11 @@ Table version `{version}`: {count} features, in the vector's order by `fraud fea
   of ripe transactions leaves out the last 7d: (t - length, t - 7d].
 - Lateness: {lateness_h} h. A transaction that much older than the newest of its entity sees whole windows.
 - An entity silent for more than {idle_d} days starts anew.
-- State of a user: at most {user_kb} kB; of a merchant: at most {merchant_kb} kB, whatever its volume. Beyond
-  the latest {user_events} transactions of a user and {merchant_events} of a merchant, older ones are counted
-  in tiles, and a window's far end moves back to the beginning of the tile that it falls into: never by a
-  whole tile. A transaction older than all that are kept one by one sees the tiles that ended by its own time.
-  "Bound" says what that means for each feature; stream, service and batch have the same bits either way."""
+- A state's size is bounded, whatever the entity's volume: {states}. Beyond the latest transactions that are
+  kept one by one, older ones are counted in tiles, and a window's far end moves back to the beginning of the
+  tile that it falls into: never by a whole tile. A transaction older than all that are kept one by one sees the
+  tiles that ended by its own time. "Bound" says what that means for each feature; stream, service and batch
+  have the same bits either way."""
 _TABLE_HEAD: Final = """\
 | Name | Formula | Unit | Default | Missing means | Bound |
 |---|---|---|---|---|---|"""
@@ -149,12 +141,17 @@ def _row(of: Description) -> str:
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
-def _bounds() -> dict[str, int]:
-    found = {"lateness_h": LATENESS_US // HOUR_US, "idle_d": IDLE_US // (24 * HOUR_US)}
-    for entity in ENTITIES:
-        found[f"{entity.name}_events"] = entity.events
-        found[f"{entity.name}_kb"] = math.ceil(compile_plan(entity).state_floats * 8 / 1000)
-    return found
+def _bounds() -> dict[str, object]:
+    return {
+        "lateness_h": LATENESS_US // HOUR_US,
+        "idle_d": IDLE_US // (24 * HOUR_US),
+        "states": "; ".join(map(_state_of, PASSES)),
+    }
+
+
+def _state_of(one: EntityPass) -> str:
+    most_kb = math.ceil(one.plan.state_floats * 8 / 1000)
+    return f"of a {one.name} {one.entity.events} transactions one by one, at most {most_kb} kB"
 
 
 def _windows_of(feature: Feature) -> str:

@@ -17,7 +17,7 @@ from fraud.contracts.wire import EARLIEST, LATEST
 from fraud.errors import BadInput
 from fraud.features import kernel
 from fraud.features.kernel import Floats
-from fraud.features.layout import EventLayout
+from fraud.features.layout import layout_of
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import MOST_UNITS, NAMED, Field, FieldType, joined_word
 from fraud.schema.schema import Schema
@@ -90,13 +90,7 @@ class EventWriter:
         self._names = tuple(field.name for field in schema.fields if field.type is not FieldType.PLACE)
         self._keys = _values_of([field.name for field in named])
         self._degrees = _values_of([name for field in self._places for name in field.names])
-        self.layout: Final = EventLayout(
-            keys=(*(field.word for field in named), *map(joined_word, self._joined)),
-            numbers=tuple((field.name, 10.0**field.scale) for field in self._numbers),
-            times=tuple(field.name for field in self._times),
-            filters=tuple((one.name, one.text) for one in schema.filters),
-            minor_units=CENTS,
-        )
+        self.layout: Final = layout_of(schema)
         self._missing_places = (_NOTHING,) * (2 * len(_PLACES) - 2 * len(self._places))
         self._has_more = bool(self._joined or self._numbers or self._times or self._filters)
 
@@ -237,9 +231,9 @@ def events_of_labels(table: pa.Table) -> Floats:
     return events_of(deployed_schema()).of_labels(table)
 
 
-def stack_events(rows: Sequence[tuple[float, ...]], width: int = kernel.EVENT_COLUMNS) -> Floats:
-    """Make one array [n, width] of rows, also of none."""
-    return np.array(rows, np.float64).reshape(-1, width)
+def stack_events(rows: Sequence[tuple[float, ...]], width: int | None = None) -> Floats:
+    """Make one array [n, width] of rows, also of none; by default of the deployment's events."""
+    return np.array(rows, np.float64).reshape(-1, width or layout_of(deployed_schema()).width)
 
 
 def microseconds_of(table: pa.Table, name: str) -> Floats:

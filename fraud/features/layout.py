@@ -6,10 +6,13 @@ filters, one column whose bits say which of them the record fulfils.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from fraud.errors import BadConfig
 from fraud.features.kernel import layout as kernel
+from fraud.schema.fields import CORE_NAMES, NAMED, FieldType, joined_word
+from fraud.schema.schema import Schema
 
 MOST_FILTERS: Final = 52
 """Bits of a float64 that hold whole numbers exactly."""
@@ -114,6 +117,21 @@ class EventLayout:
         if name not in names:
             raise BadConfig(f"there is no filter {name!r}; there are {', '.join(names) or 'none'}")
         return names.index(name)
+
+
+@lru_cache(maxsize=64)
+def layout_of(schema: Schema) -> EventLayout:
+    """Lay out the rows of a schema's events."""
+    named = [field for field in schema.named(*NAMED) if field.name not in CORE_NAMES]
+    joined = [fields for fields in schema.keys if len(fields) > 1]
+    numbers = [field for field in schema.named(FieldType.NUMBER, FieldType.FLAG) if field.name != "amount"]
+    times = [field for field in schema.named(FieldType.TIME) if field.name != "event_time"]
+    return EventLayout(
+        keys=(*(field.word for field in named), *map(joined_word, joined)),
+        numbers=tuple((field.name, 10.0**field.scale) for field in numbers),
+        times=tuple(field.name for field in times),
+        filters=tuple((one.name, one.text) for one in schema.filters),
+    )
 
 
 DEFAULT_LAYOUT: Final = EventLayout(("user", "merchant", "category", "country", "device", "channel"))

@@ -6,7 +6,7 @@ pass: its features are missing, and no state changes.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from fraud.contracts.models import sequence_of
 from fraud.errors import BadConfig
 from fraud.features import kernel
+from fraud.features.combine import combine
 from fraud.features.engine import NO_KEY
-from fraud.features.events import events_of
 from fraud.features.kernel import Floats
-from fraud.features.layout import DEFAULT_LAYOUT, EventLayout
+from fraud.features.layout import DEFAULT_LAYOUT, EventLayout, layout_of
 from fraud.features.plan import Plan, compile_plan
-from fraud.schema.features import ENTITIES, FEATURES, Entity, Feature, Op
+from fraud.schema.deployed import deployed_schema
+from fraud.schema.features import COMBINED, ENTITIES, FEATURES, Entity, Feature, Op
 from fraud.schema.schema import Schema
 
 
@@ -48,6 +49,8 @@ class EntityPass:
     first: int
     events: EventLayout
     key_column: int
+    combined: tuple[Feature, ...] = ()
+    """Of the last pass: features that are made of others; they stand at the vector's end."""
 
     @property
     def name(self) -> str:
@@ -118,7 +121,11 @@ def passes_of(
             f"of the entities {', '.join(names)} the first, and no other, must be the primary (deduplicates)"
         )
     of_each: dict[str, list[Feature]] = {name: [] for name in names}
+    combined = []
     for feature in features:
+        if feature.kind.op in COMBINED:
+            combined.append(feature)
+            continue
         name = feature.entity.name if feature.entity else names[0]
         if name not in of_each:
             raise BadConfig(f"{feature.name} is of the entity {name}; there are {', '.join(names)}")
@@ -128,18 +135,18 @@ def passes_of(
         key_column = events.column(entity.key_name)
         passes.append(EntityPass(entity, tuple(of_each[entity.name]), first, events, key_column))
         first = passes[-1].end
+    passes[-1] = replace(passes[-1], combined=tuple(combined))
     return tuple(passes)
 
 
-@lru_cache(maxsize=64)
-def passes_of_schema(schema: Schema) -> Passes:
-    """Lay out the passes of a schema."""
-    return passes_of(schema.entities, schema.features, events_of(schema).layout)
+def features_of(passes: Passes) -> tuple[Feature, ...]:
+    """List the features in the vector's order."""
+    return (*(feature for one in passes for feature in one.features), *passes[-1].combined)
 
 
 def feature_names(passes: Passes) -> tuple[str, ...]:
     """Name the features in the vector's order."""
-    return tuple(feature.name for one in passes for feature in one.features)
+    return tuple(feature.name for feature in features_of(passes))
 
 
 def entity_names(passes: Passes) -> tuple[str, ...]:
@@ -198,5 +205,21 @@ def key_by_entity(passes: Passes, event: Sequence[float] | Floats) -> dict[str, 
     return {name: key for name, key in keys if key != NO_KEY}
 
 
-PASSES: Final = passes_of()
-"""Of the default entities and features."""
+@lru_cache(maxsize=64)
+def passes_of_schema(schema: Schema) -> Passes:
+    """Lay out the passes of a schema."""
+    return passes_of(schema.entities, schema.features, layout_of(schema))
+
+
+def whole(passes: Passes, vectors: Floats) -> Floats:
+    """Add to vectors, [n, features of the passes], the features that are made of others."""
+    if not passes[-1].combined:
+        return vectors
+    missing = np.full((len(vectors), len(passes[-1].combined)), np.nan)
+    vectors = np.hstack([vectors, missing])
+    combine(features_of(passes), vectors)
+    return vectors
+
+
+PASSES: Final = passes_of_schema(deployed_schema())
+"""Of the deployment's schema."""

@@ -2,7 +2,7 @@
 
 import math
 
-from fraud.schema.features import FEATURE_NAMES, FEATURES
+from fraud.features import FEATURE_NAMES, FEATURES
 
 
 def reason_text(name: str, value: float) -> str:

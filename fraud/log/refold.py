@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fraud.features import kernel
 from fraud.features.engine import Folded
 from fraud.features.kernel import Floats
-from fraud.features.passes import PASSES, EntityPass, Passes, as_handed_on, entity_names, handed_on
+from fraud.features.passes import PASSES, EntityPass, Passes, as_handed_on, entity_names, handed_on, whole
 from fraud.log.arrival import Ints
 from fraud.log.sequencing import Sequenced, Waiting
 from fraud.log.tables import SLICE_ROWS, Arrivals, Log, Slice
@@ -209,7 +209,7 @@ class _Opened:
 
     def close(self) -> Refolded:
         where = self.arrivals.transactions
-        return Refolded(self.part, self.arrivals, self.vectors[where], self.is_settled)
+        return Refolded(self.part, self.arrivals, whole(self.passes, self.vectors[where]), self.is_settled)
 
 
 def _fold(

@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from fraud.features import kernel
 from fraud.features.kernel import Floats
+from fraud.features.layout import layout_of
 from fraud.features.passes import PASSES, Passes, feature_names, sequence_names
 from fraud.schema.arrow import TIME, transaction_columns
 from fraud.schema.deployed import deployed_schema
@@ -45,7 +45,7 @@ DEAD_LETTER_FIELDS: Final = [
 ]
 RECORD_FIELDS: Final = [*TRANSACTION_FIELDS, *LABEL_FIELDS, *DEAD_LETTER_FIELDS]
 
-_EVENT: Final = pa.field("event", pa.binary(8 * kernel.EVENT_COLUMNS))
+_EVENT: Final = pa.field("event", pa.binary(8 * layout_of(deployed_schema()).width))
 """The kernel's row, float64."""
 VALIDATED: Final = pa.schema(
     [

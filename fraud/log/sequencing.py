@@ -16,11 +16,13 @@ from fraud.features import kernel
 from fraud.features.codec import counted_of, newest_us
 from fraud.features.engine import Folded, fold_plan
 from fraud.features.kernel import Floats
+from fraud.features.layout import layout_of
 from fraud.features.passes import EntityPass
 from fraud.log.arrival import Ints
+from fraud.schema.deployed import deployed_schema
 from fraud.schema.features import IDLE_US
 
-_NO_EVENTS: Final = np.zeros((0, kernel.EVENT_COLUMNS))
+_NO_EVENTS: Final = np.zeros((0, layout_of(deployed_schema()).width))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,10 @@ MOST_ENTITIES: Final = 8
 MOST_FEATURES: Final = 400
 MOST_FILTERS: Final = 16
 
+RESERVED_ENTITIES: Final = frozenset({"answer", "answers", "drainer", "ending", "meta", "newest", "outbox"})
+"""Names under which the feature store keeps other things than states."""
 Name = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,39}$")]
+EntityName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,31}$")]
 WindowName = Annotated[str, Field(pattern="^[1-9][0-9]{0,3}[mhd]$")]
 
 
@@ -106,7 +109,7 @@ class Document(Part):
         max_length=MOST_FILTERS,
         description="Conditions over a record's own fields, by name, e.g. online: channel == 'online'.",
     )
-    entities: dict[Name, EntityPart] = Field(min_length=1, max_length=MOST_ENTITIES)
+    entities: dict[EntityName, EntityPart] = Field(min_length=1, max_length=MOST_ENTITIES)
     features: list[Annotated[FeaturePart, BeforeValidator(_of_word)]] = Field(
         min_length=1, max_length=MOST_FEATURES
     )

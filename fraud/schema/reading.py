@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from fraud.errors import BadConfig
-from fraud.schema.document import Document, EntityPart, FeaturePart, FieldPart, Part
+from fraud.schema.document import RESERVED_ENTITIES, Document, EntityPart, FeaturePart, FieldPart, Part
 from fraud.schema.features import (
     COMBINED,
     FILTERED,
@@ -217,6 +217,8 @@ def _primary_first(entities: dict[str, EntityPart]) -> dict[str, EntityPart]:
 
 
 def _key(name: str, part: EntityPart, fields: dict[str, Field]) -> tuple[Field, ...]:
+    if name in RESERVED_ENTITIES:
+        raise _Wrong(("entities", name), "the feature store uses this name itself; choose another one")
     where = ("entities", name, "key")
     found = tuple(_of_type(field, fields, NAMED, where) for field in part.key)
     if part.primary and len(found) > 1:

@@ -5,16 +5,16 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple, Self
 
 from fraud.errors import BadConfig
-from fraud.schema.features import ENTITIES
+from fraud.schema.deployed import deployed_schema
+from fraud.schema.document import RESERVED_ENTITIES
 
 BATCH_BITS: Final = 40
 """Low bits of an epoch's number, which count the micro-batches of a generation."""
 
 
-DEFAULT_ENTITIES: Final = tuple(entity.name for entity in ENTITIES)
+DEFAULT_ENTITIES: Final = tuple(entity.name for entity in deployed_schema().entities)
+"""Of the deployment's schema."""
 MOST_ENTITIES: Final = 64
-RESERVED: Final = frozenset({"answer", "answers", "drainer", "ending", "meta", "newest", "outbox"})
-"""Names under which the backends keep other things than states."""
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
@@ -38,8 +38,8 @@ def check_names(entities: Iterable[str]) -> tuple[str, ...]:
             raise BadConfig(
                 f"the entity's name {name!r} is not 1 to 32 lower-case letters, digits and underscores"
             )
-        if name in RESERVED or names.count(name) > 1:
-            why = "is taken by the feature store itself" if name in RESERVED else "is given twice"
+        if name in RESERVED_ENTITIES or names.count(name) > 1:
+            why = "is taken by the feature store itself" if name in RESERVED_ENTITIES else "is given twice"
             raise BadConfig(f"the name of the entity {name!r} {why}; choose another one")
     if not 1 <= len(names) <= MOST_ENTITIES:
         raise BadConfig(f"{len(names)} entities; a feature store keeps 1 to {MOST_ENTITIES}")

@@ -12,7 +12,7 @@ from fraud.decide.experiment import Alias, Experiment
 from fraud.features.passes import PASSES, Passes
 from fraud.kafka.producer import Producer, ProducerSettings
 from fraud.model.client import ModelClient, ModelClientSettings, served_name
-from fraud.schema.reading import default_schema
+from fraud.schema.deployed import deployed_schema
 from fraud.schema.schema import Schema
 from fraud.store import DEFAULT_ENTITIES, Epoch, FeatureStore, open_store
 
@@ -45,7 +45,7 @@ class TaskContext:
     """How far a record may be dated ahead of its append time, seconds."""
     passes: Passes = PASSES
     """The primary first."""
-    schema: Schema = field(default_factory=default_schema)
+    schema: Schema = field(default_factory=deployed_schema)
     """Of the records."""
 
     @property

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from fraud.contracts import Outcome, Reason
 from fraud.decide.experiment import TRIAL_FIELDS
 from fraud.features import FEATURES_VERSION, kernel
-from fraud.features.passes import PASSES, Passes, feature_names
+from fraud.features.passes import PASSES, Passes, feature_names, whole
 from fraud.log import rows
 from fraud.runtime.telemetry import EVENT_BUCKETS_S, LATENCY_BUCKETS_S
 from jobs.stream.ages import count_ages
@@ -49,7 +49,7 @@ def run_decide_pass(
     watch
         Of this task, which also goes into the summary.
     """
-    vectors = rows.matrix_of(table.column("vector"))
+    vectors = whole(context.passes, rows.matrix_of(table.column("vector")))
     is_transaction = table.column("kind").to_numpy() == rows.TRANSACTION
     with watch.time("model_call"):
         verdicts = _score(context, table, vectors, is_transaction)

@@ -29,8 +29,8 @@ from fraud.contracts import (
 from fraud.contracts.future import latest_of
 from fraud.contracts.wire import EARLIEST
 from fraud.errors import BadRecord
-from fraud.features import kernel
 from fraud.features.events import events_of_labels, events_of_transactions
+from fraud.features.layout import layout_of
 from fraud.features.passes import EntityPass
 from fraud.log import rows
 from fraud.log.arrival import raise_times
@@ -143,7 +143,7 @@ def validate(
         [
             events_of_transactions(found[rows.TRANSACTION]),
             events_of_labels(found[rows.LABEL]),
-            np.zeros((len(letters), kernel.EVENT_COLUMNS)),
+            np.zeros((len(letters), layout_of(deployed_schema()).width)),
         ]
     )
     kinds = np.repeat(np.arange(len(found), dtype=np.int8), [part.num_rows for part in found])

@@ -8,8 +8,8 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from fraud.features import kernel
 from fraud.features.batch import fold_passes
+from fraud.features.passes import PASSES
 from fraud.log import rows
 from jobs.stream import entity_pass
 from jobs.stream.context import settle
@@ -23,7 +23,7 @@ def warm_up(spark: SparkSession, partitions: int) -> None:
 
 def _fold_one(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for _ in batches:
-        fold_passes(np.ones((1, kernel.EVENT_COLUMNS)))
+        fold_passes(np.ones((1, PASSES[0].events.width)))
     settle()
     loaded: Any = entity_pass.__name__  # importing it has loaded what a pass needs
     yield pa.RecordBatch.from_pylist([{"summary": loaded}], rows.SUMMARY)

@@ -95,7 +95,7 @@ def given(arguments: Sequence[str] | None) -> dict[str, Any]:
 def warm_up() -> None:
     """Load the compiled fold before the first request needs it."""
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    event, vector = np.ones((1, kernel.EVENT_COLUMNS)), np.empty((1, PASSES[-1].end))
+    event, vector = np.ones((1, PASSES[0].events.width)), np.empty((1, PASSES[-1].end))
     event[0, kernel.E_KIND] = kernel.KIND_TRANSACTION
     for one in PASSES:
         SingleFold(one.entity, one.features).fold(event, None, vector, one.first)

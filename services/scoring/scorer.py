@@ -16,6 +16,7 @@ import numpy as np
 
 from fraud.contracts import Transaction
 from fraud.errors import FraudError, Unavailable
+from fraud.features.combine import combine
 from fraud.features.events import event_of_transaction
 from fraud.features.kernel import Floats
 from fraud.features.passes import (
@@ -24,6 +25,7 @@ from fraud.features.passes import (
     age_columns,
     entity_names,
     feature_names,
+    features_of,
     key_by_entity,
 )
 from fraud.store import Answer, Change, FeatureStore
@@ -77,6 +79,7 @@ class Scorer:
         self._decider = decider
         self._attempts = attempts
         self._passes = passes
+        self._features = features_of(passes)
         self._names = feature_names(passes)
         self._ages = age_columns(passes)
         self._identity = store.identity()
@@ -150,6 +153,8 @@ class Scorer:
                 is_new, states[one.name] = single.fold(event, state, vector, one.first)
                 if one.entity.deduplicates and not is_new:
                     return vector, None
+        if self._passes[-1].combined:
+            combine(self._features, vector)
         return vector, states
 
     def _decide(
