@@ -126,11 +126,11 @@ Table version `{version}`: {count} features, in the vector's order by `fraud fea
   of ripe transactions leaves out the last 7d: (t - length, t - 7d].
 - Lateness: {lateness_h} h. A transaction that much older than the newest of its entity sees whole windows.
 - An entity silent for more than {idle_d} days starts anew.
-- A state's size is bounded, whatever the entity's volume: {states}. Beyond the latest transactions that are
-  kept one by one, older ones are counted in tiles, and a window's far end moves back to the beginning of the
-  tile that it falls into: never by a whole tile. A transaction older than all that are kept one by one sees the
-  tiles that ended by its own time. "Bound" says what that means for each feature; stream, service and batch
-  have the same bits either way."""
+- A state's size is bounded, whatever the entity's volume ({states}).
+  Beyond the latest transactions that are kept one by one, older ones are counted in tiles, and a window's far
+  end moves back to the beginning of the tile that it falls into: never by a whole tile. A transaction older
+  than all that are kept one by one sees the tiles that ended by its own time. "Bound" says what that means for
+  each feature; stream, service and batch have the same bits either way."""
 _TABLE_HEAD: Final = """\
 | Name | Formula | Unit | Default | Missing means | Bound |
 |---|---|---|---|---|---|"""
@@ -151,7 +151,7 @@ def _bounds() -> dict[str, object]:
 
 def _state_of(one: EntityPass) -> str:
     most_kb = math.ceil(one.plan.state_floats * 8 / 1000)
-    return f"of a {one.name} {one.entity.events} transactions one by one, at most {most_kb} kB"
+    return f"{one.name}, {one.entity.events} transactions one by one, {most_kb} kB"
 
 
 def _windows_of(feature: Feature) -> str:
