@@ -129,8 +129,8 @@ Table version `{version}`: {count} features, in the vector's order by `fraud fea
 - A state's size is bounded, whatever the entity's volume ({states}).
   Beyond the latest transactions that are kept one by one, older ones are counted in tiles, and a window's far
   end moves back to the beginning of the tile that it falls into: never by a whole tile. A transaction older
-  than all that are kept one by one sees the tiles that ended by its own time. "Bound" says what that means for
-  each feature; stream, service and batch have the same bits either way."""
+  than all that are kept one by one sees the tiles that ended by its own time. "Bound" says what that means
+  for each feature; stream, service and batch have the same bits either way."""
 _TABLE_HEAD: Final = """\
 | Name | Formula | Unit | Default | Missing means | Bound |
 |---|---|---|---|---|---|"""
