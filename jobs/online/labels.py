@@ -16,7 +16,7 @@ from fraud.contracts import LABELS, Label, check_future, contracts_of
 from fraud.contracts.wire import parse_record
 from fraud.errors import BadRecord, Unavailable
 from fraud.kafka.reader import Message, Reader, append_time_of
-from fraud.schema.reading import default_schema
+from fraud.schema.deployed import deployed_schema
 from fraud.tables import TIME
 from jobs.online.settings import OnlineSettings
 

@@ -17,7 +17,7 @@ from fraud.schema.deployed import deployed_schema
 from services.console import metrics
 from services.console.settings import ConsoleSettings
 
-_CONTRACTS: Final = contracts_of(default_schema())
+_CONTRACTS: Final = contracts_of(deployed_schema())
 ANSWER_S: Final = 5.0
 """How long a broker may take for one answer, seconds."""
 RETRY_MAX_S: Final = 5.0

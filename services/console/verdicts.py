@@ -5,7 +5,7 @@ from typing import Final
 from fraud.contracts import LABELS, Decision, Label, contracts_of
 from fraud.errors import Unavailable
 from fraud.kafka.producer import Record, Sender
-from fraud.schema.reading import default_schema
+from fraud.schema.deployed import deployed_schema
 from services.console import metrics
 from services.console.live import Live, now
 

@@ -22,7 +22,7 @@ from services.scoring import bodies, kserve_api, metrics
 from services.scoring.batches import Batches, items_of, read_item
 from services.scoring.bodies import MOST_RECORD, Bodies, Gone, Receive
 from services.scoring.calls import JSON, Act, Answered, Call, Headers
-from services.scoring.labels import LabelRequest
+from services.scoring.labels import LABEL_REQUEST
 from services.scoring.openapi import document
 from services.scoring.routes import ID, Route, routes_of
 from services.scoring.service import Service
@@ -209,7 +209,7 @@ class App:
 
     async def _take_label(self, call: Call) -> Answered:
         raw = await self._bodies.read(call.headers, call.receive, MOST_RECORD)
-        request = bodies.parse(LabelRequest, raw)
+        request = bodies.parse(LABEL_REQUEST, raw)
         labels, wait_s = self._service.labels, self._settings.delta_timeout_s
         try:
             status = await self._beside.run(partial(labels.take, request, call.client))

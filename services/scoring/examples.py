@@ -3,25 +3,20 @@
 import json
 from typing import Any, Final
 
-TRANSACTION: Final = {
-    "transaction_id": "t-0001",
-    "event_time": "2026-03-01T12:00:00Z",
-    "user_id": "u-17",
-    "merchant_id": "m-4",
-    "amount": 129.5,
-    "currency": "EUR",
-    "category": "electronics",
-    "country": "DE",
-    "channel": "online",
-    "device_id": "d-9",
-    "latitude": 52.52,
-    "longitude": 13.405,
+from fraud.contracts.models import sequence_of
+from fraud.schema.deployed import deployed_schema
+from services.scoring.tables import NEEDED
+
+_SCHEMA: Final = deployed_schema()
+_FEATURE: Final = _SCHEMA.features[-1]
+TRANSACTION: Final[dict[str, Any]] = {
+    name: value for field in _SCHEMA.fields for name, value in zip(field.names, field.sample, strict=False)
 }
 ANSWER: Final = {
     "transaction_id": "t-0001",
     "outcome": "review",
     "score": 0.61,
-    "reasons": [{"code": "count_1h_by_user", "text": "transactions of the user in the last 1h: 7"}],
+    "reasons": [{"code": _FEATURE.name, "text": f"{_FEATURE.description}: 7"}],
     "model_version": "3",
     "policy_version": "2026-11-24+1a2b3c4d",
     "is_fallback": False,
@@ -33,14 +28,13 @@ ACCEPTED: Final = {"transaction_id": "t-0001", "status": "accepted"}
 LABEL: Final = {"transaction_id": "t-0001", "is_fraud": True, "source": "chargeback"}
 LABEL_WITH_KEYS: Final = {
     **LABEL,
-    **{name: TRANSACTION[name] for name in ("user_id", "merchant_id", "event_time")},
+    **{name: TRANSACTION[name] for name in NEEDED},
 }
 DECISION: Final = {
     **TRANSACTION,
     **{name: value for name, value in ANSWER.items() if name != "transaction_id"},
-    "features": {"count_1h_by_user": 7.0, "amount_mean_30d_by_user": 41.2},
-    "user_sequence": 318,
-    "merchant_sequence": 90214,
+    "features": {_FEATURE.name: 7.0},
+    **{sequence_of(entity.name): 318 for entity in _SCHEMA.entities},
     "store": "5f0c8a5f2a9b4f6d8f6f8d0f5a7c1e2b",
 }
 INFER: Final = {

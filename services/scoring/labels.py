@@ -22,7 +22,7 @@ from fraud.errors import BadRecord, Unavailable
 from fraud.http.access import ANYONE
 from fraud.http.problems import Problem, of_record
 from fraud.kafka.producer import Record, Sender
-from fraud.schema.reading import default_schema
+from fraud.schema.deployed import deployed_schema
 from services.scoring import metrics
 from services.scoring.pending import PendingLabel, PendingLabels
 from services.scoring.records import now
@@ -271,7 +271,7 @@ class Labels:
         }
 
     def _send(self, label: Label) -> None:
-        record = Record(LABELS, default_schema().primary_of(label), label.model_dump_json().encode())
+        record = Record(LABELS, deployed_schema().primary_of(label), label.model_dump_json().encode())
         if not self._kafka.deliver([record]).is_whole:
             raise Unavailable("Kafka did not take the label; send it again")
 

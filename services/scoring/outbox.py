@@ -120,7 +120,7 @@ class Outbox:
 def messages_of(record: bytes) -> list[Record]:
     """Make the messages of one record of the outbox."""
     scored = orjson.loads(record)
-    user, decision = scored["user_id"], write_decision(scored)
+    user, decision = scored[deployed_schema().primary_key.name], write_decision(scored)
     found = [Record(SCORED, user, record), Record(DECISIONS, user, decision)]
     if scored["outcome"] != Outcome.APPROVE:
         found.append(Record(ALERTS, user, decision))
@@ -136,7 +136,7 @@ def hand_to_stream(kafka: Sender, key: str, raw: bytes) -> None:
         When Kafka does not take it either: it must be refused, so that nothing is lost.
     """
     started = time.perf_counter()
-    if not kafka.deliver([Record(TRANSACTIONS, user_id, raw)]).is_whole:
+    if not kafka.deliver([Record(TRANSACTIONS, key, raw)]).is_whole:
         raise Unavailable(
             f"neither the feature store nor Kafka took it within {time.perf_counter() - started:.1f} s"
         )

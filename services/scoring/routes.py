@@ -10,10 +10,11 @@ from pydantic import BaseModel, Field, create_model
 
 from fraud.contracts import Contracts, Transaction, contracts_of
 from fraud.http.access import KeyScope
-from fraud.schema.reading import default_schema
+from fraud.schema.deployed import deployed_schema
 from services.scoring import examples
 from services.scoring.answers import Accepted, Answer, Answers, InferAnswer, Predictions
-from services.scoring.labels import LabelRequest
+from services.scoring.labels import LABEL_REQUEST
+from services.scoring.tables import KEY_WORDS
 
 ID: Final = "{transaction_id}"
 """In a path: the rest of it is the id of a transaction."""
@@ -67,7 +68,7 @@ def routes_of(
     contracts
         Models of the deployment's records; default: of the packaged schema.
     """
-    contracts = contracts or contracts_of(default_schema())
+    contracts = contracts or contracts_of(deployed_schema())
     transaction = contracts.request
     one = Sample(transaction, examples.TRANSACTION)
     answers = Sample(Answers, {"answers": [examples.ANSWER]})
@@ -83,9 +84,8 @@ def routes_of(
         _post(
             "label",
             "/v1/labels",
-            "Take the verdict on a transaction; with its user_id, merchant_id and event_time also where the "
-            "service does not know it",
-            Sample(LabelRequest, examples.LABEL_WITH_KEYS),
+            f"Take the label of a transaction; with its {KEY_WORDS} also where the service does not know it",
+            Sample(LABEL_REQUEST, examples.LABEL_WITH_KEYS),
             Sample(Accepted, examples.ACCEPTED),
             scope=KeyScope.LABEL,
         ),

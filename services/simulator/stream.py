@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from fraud.contracts import LABELS, TRANSACTIONS
 from fraud.errors import BadInput
 from fraud.kafka.producer import ProducerSettings, open_producer
+from fraud.schema.deployed import deployed_schema
 from fraud.synthetic.encoding import encode_labels, encode_transactions
 from fraud.synthetic.pace import Pace, Unpaced, due_after_s, merge_by_time
 from fraud.synthetic.population import Floats, Ints
