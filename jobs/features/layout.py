@@ -11,11 +11,11 @@ from fraud.features import FEATURES_VERSION, kernel
 from fraud.features.events import events_of_labels, events_of_transactions
 from fraud.features.passes import EntityPass, Passes, feature_names
 from fraud.schema.arrow import TIME
+from fraud.schema.deployed import deployed_schema
 
 _IDS: Final = [
     pa.field("transaction_id", pa.string()),
-    pa.field("user_id", pa.string()),
-    pa.field("merchant_id", pa.string()),
+    *(pa.field(name, pa.string()) for name in deployed_schema().key_names),
     pa.field("event_time", TIME),
 ]
 

@@ -24,6 +24,7 @@ from fraud.errors import BadInput
 from fraud.features import kernel
 from fraud.features.engine import Folded, fold_plan
 from fraud.features.passes import PASSES, EntityPass, Passes, as_handed_on, entity_names, handed_on
+from fraud.schema.deployed import deployed_schema
 from fraud.tables import LABEL, TRANSACTION, Source, check
 from fraud.tables.files import Format
 from jobs.features import layout
@@ -165,7 +166,10 @@ def _arrived_rows(what: str, table: pa.Table, arrival: str, passes: Passes) -> p
     zone = table.schema.field(arrival).type.tz
     arrival_us = table.column(arrival).cast(pa.timestamp("us", tz=zone)).cast(pa.int64())
     columns = {
-        **{name: table.column(name) for name in ("transaction_id", "user_id", "merchant_id", "event_time")},
+        **{
+            name: table.column(name) if name in table.column_names else pa.nulls(table.num_rows, pa.string())
+            for name in ("transaction_id", *deployed_schema().key_names, "event_time")
+        },
         "arrival_us": arrival_us,
         **{layout.key_name(one): pa.array(one.keys_of(events).astype(np.int64)) for one in passes},
         "event": layout.pack(events),
@@ -230,7 +234,7 @@ def _fold(one: EntityPass, batches: Batches) -> Iterator[tuple[pa.RecordBatch, k
     for batch in batches:
         if not batch.num_rows:
             continue
-        events = layout.unpack(batch.column("event"), kernel.EVENT_COLUMNS)
+        events = layout.unpack(batch.column("event"), one.events.width)
         rows = np.flatnonzero(one.concerns(events))  # the last ones: no key is the least
         folded = fold_plan(one.plan, events[rows], carried)
         if len(rows):

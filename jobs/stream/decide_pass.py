@@ -70,7 +70,7 @@ def _score(
     names = feature_names(context.passes)
     if context.experiment is None:
         return score(model_of(context), vectors[is_transaction], names)
-    users = table.column("user_id").filter(pa.array(is_transaction)).to_pylist()
+    users = table.column(context.schema.primary_key.name).filter(pa.array(is_transaction)).to_pylist()
     client_of = partial(model_of, context)
     return score_in_trial(client_of, vectors[is_transaction], users, context.experiment, names)
 

@@ -14,6 +14,7 @@ from fraud.contracts.encode import encode_rows
 from fraud.decide.experiment import TRIAL_FIELDS
 from fraud.kafka.producer import Producer
 from fraud.log import rows
+from fraud.schema.deployed import deployed_schema
 
 MOST_LETTER: Final = 900_000
 """Bytes of a dead letter as it is sent; brokers and clients refuse messages above about a million bytes."""
@@ -23,8 +24,7 @@ _LETTERS: Final = 100
 """Dead letters encoded at a time."""
 _DECISION_COLUMNS: Final = (
     "transaction_id",
-    "user_id",
-    "merchant_id",
+    *deployed_schema().key_names,
     "event_time",
     "amount",
     "outcome",
@@ -59,7 +59,7 @@ def _messages(table: pa.Table) -> Iterator[tuple[str, str, bytes]]:
     kinds = table.column("kind").to_numpy()
     decided = table.filter(kinds == rows.TRANSACTION)
     is_alert = (decided.column("outcome").to_numpy(zero_copy_only=False) != Outcome.APPROVE).tolist()
-    users = decided.column("user_id").to_pylist()
+    users = decided.column(deployed_schema().primary_key.name).to_pylist()
     for user, value, alerts in zip(users, decisions(decided), is_alert, strict=True):
         yield DECISIONS, user, value
         if alerts:

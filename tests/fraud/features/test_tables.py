@@ -8,9 +8,9 @@ import pytest
 
 from fraud.errors import BadConfig, BadState
 from fraud.features import kernel
-from fraud.features.batch import merchant_events
 from fraud.features.combine import combine
 from fraud.features.engine import fold_plan
+from fraud.features.passes import as_handed_on, handed_on
 from fraud.features.plan import Plan, compile_plan
 from fraud.schema.features import STATISTICS, USER, Entity, Feature
 from tests.fraud.features.oracle import replay_seen
@@ -42,7 +42,8 @@ def fold_all(plans: list[Plan], events: np.ndarray, states: list[dict] | None = 
     """Fold through all passes; returns vectors, outcomes and states."""
     states = states or [{} for _ in plans]
     primary = fold_plan(plans[0], events, states[0])
-    passed, rows = merchant_events(events, primary.outcomes)
+    rows = np.flatnonzero(handed_on(events, primary.outcomes))
+    passed = as_handed_on(events[rows], primary.outcomes[rows])
     parts, after = [primary.vectors], [{**states[0], **primary.states}]
     for plan, before in zip(plans[1:], states[1:], strict=True):
         folded = fold_plan(plan, passed, before)
