@@ -98,7 +98,7 @@ def warm_up() -> None:
     event, vector = np.ones((1, PASSES[0].events.width)), np.empty((1, PASSES[-1].end))
     event[0, kernel.E_KIND] = kernel.KIND_TRANSACTION
     for one in PASSES:
-        SingleFold(one.entity, one.features).fold(event, None, vector, one.first)
+        SingleFold(one.entity, one.features, one.events).fold(event, None, vector, one.first)
 
 
 if __name__ == "__main__":
