@@ -90,7 +90,7 @@ def test_the_version_changes_with_the_features_and_not_with_words_for_people() -
         (
             "[1h, 7d]",
             "[1h, 91d]",
-            "features.1.window: window '91d': write minutes, hours or days from 1m to 90d",
+            "features.1.window: 91d is longer than 90d, the longest window that is kept",
         ),
         ("[1h, 7d]", "[1h, 7]", "features.1.window.1: "),
         (
