@@ -19,7 +19,6 @@ TRAIN_SHARE: Final = 0.7
 """Of the transactions, by time, from which the rates of categories are learnt."""
 PRIOR_WEIGHT: Final = 20.0
 """Transactions of average fraud that each category's own are mixed with: rare ones stay near the average."""
-CATEGORICAL: Final = ("currency", "category", "country", "channel", "user_id", "merchant_id", "device_id")
 
 
 def single_column_pr_auc(data_set: DataSet) -> dict[str, float]:
@@ -49,7 +48,7 @@ def single_column_pr_auc(data_set: DataSet) -> dict[str, float]:
         name: max(average_precision_score(late, values[cut:]), average_precision_score(late, -values[cut:]))
         for name, values in _numbers(table).items()
     }
-    for name in CATEGORICAL:
+    for name in _words(table):
         scores[name] = average_precision_score(late, _rates(table[name], is_fraud, cut))
     scores["random"] = float(late.mean())
     return dict(sorted(((name, float(score)) for name, score in scores.items()), key=lambda pair: -pair[1]))
@@ -63,9 +62,15 @@ def _numbers(table: pa.Table) -> dict[str, Floats]:
 
     time_us: Ints = table["event_time"].cast(pa.int64()).to_numpy()
     amount = column("amount")
-    names = ("latitude", "longitude", "home_latitude", "home_longitude")
-    latitude, longitude, home_latitude, home_longitude = (column(name) for name in names)
-    far_km = distance_km(home_latitude, home_longitude, latitude, longitude)
+    own = [
+        field.name for field in table.schema if pa.types.is_floating(field.type) and field.name != "amount"
+    ]
+    values = {name: column(name) for name in own}
+    far = {}
+    if {"latitude", "longitude", "home_latitude", "home_longitude"} <= set(own):
+        places = (values[name] for name in ("home_latitude", "home_longitude", "latitude", "longitude"))
+        far["distance_from_home"] = np.nan_to_num(distance_km(*places), nan=-1.0)
+    missing = {f"{name}_is_missing": table[name] for name in table.column_names if table[name].null_count}
     hour = time_us / 3.6e9 % 24.0
     return {
         "amount": amount,
@@ -73,14 +78,19 @@ def _numbers(table: pa.Table) -> dict[str, Floats]:
         "hour": hour,
         "hour_from_noon": np.abs(hour - 12.0),
         "weekday": np.floor(time_us / 8.64e10 + 3.0) % 7.0,
-        "distance_from_home": np.nan_to_num(far_km, nan=-1.0),
-        "latitude": np.nan_to_num(latitude, nan=-91.0),
-        "longitude": np.nan_to_num(longitude, nan=-181.0),
-        "home_latitude": np.nan_to_num(home_latitude, nan=-91.0),
-        "home_longitude": np.nan_to_num(home_longitude, nan=-181.0),
-        "place_is_missing": np.isnan(latitude).astype(np.float64),
-        "device_is_missing": _flags(table["device_id"].is_null()),
+        **far,
+        **{name: np.nan_to_num(found, nan=-181.0) for name, found in values.items()},
+        **{name: _flags(found.is_null()) for name, found in missing.items()},
     }
+
+
+def _words(table: pa.Table) -> list[str]:
+    """Name the columns of keys and categories."""
+    return [
+        field.name
+        for field in table.schema
+        if pa.types.is_string(field.type) and field.name != "transaction_id"
+    ]
 
 
 def _flags(values: pa.ChunkedArray) -> Floats:
