@@ -23,16 +23,25 @@ def distance_km(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
 
 @whole_or_nan
 def mean_place(lats: Floats, lons: Floats, lon: float) -> tuple[float, float, float]:
-    """Count the known places (others are NaN), and sum latitudes and turns from here, the short way round."""
-    count = 0.0
+    """Count the known places (others are NaN), and sum latitudes and turns from here, the short way round.
+
+    What is not known adds 1, and what is known or holds 2: a sum to which only some add runs in vector
+    registers only where the others add something, too.
+    """
+    n = float(lats.shape[0])
+    known = 0.0
     lat_sum = 0.0
-    turn_sum = 0.0
+    lon_sum = 0.0
+    east = 0.0
+    west = 0.0
     for i in range(lats.shape[0]):
         is_known = lats[i] == lats[i]
         turn = lons[i] - lon
-        turn -= TURN if turn >= TURN / 2 else 0.0
-        turn += TURN if turn < -TURN / 2 else 0.0
-        count += 1.0 if is_known else 0.0
-        lat_sum += lats[i] if is_known else 0.0
-        turn_sum += turn if is_known else 0.0
-    return count, lat_sum, turn_sum
+        known += 2.0 if is_known else 1.0
+        lat_sum += lats[i] if is_known else 1.0
+        lon_sum += lons[i] if is_known else 1.0
+        east += 2.0 if turn >= TURN / 2 else 1.0
+        west += 2.0 if turn < -TURN / 2 else 1.0
+    count = known - n
+    turn_sum = lon_sum - (n - count) - count * lon + (west - east) * TURN
+    return count, lat_sum - (n - count), turn_sum
