@@ -77,7 +77,7 @@ def test_without_a_broker_each_record_is_missing_in_time_and_the_reason_is_said(
 
 
 def test_a_broker_that_goes_away_is_told_with_the_count(broker):
-    producer = producer_of(broker, delivery_timeout_s=1.0)
+    producer = producer_of(broker, delivery_timeout_s=5.0)
     producer.send(TOPIC, b"u1", b"first")
     producer.flush()
     broker.stop()
