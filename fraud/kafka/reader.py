@@ -165,6 +165,7 @@ class Reader:
             When that takes longer than ``patience_s``.
         """
         give_up = monotonic() + patience_s
+        self.begin(self.next)  # drops the notices of ends that were reached before
         while left := sum(max(end - self.next[at], 0) for at, end in ends.items() if at not in self._ended):
             if monotonic() > give_up:
                 topics = ", ".join(sorted({at.topic for at in ends}))

@@ -26,7 +26,7 @@ def values(messages):
 
 
 def numbered(first, last):
-    return [f"{at:04}".encode() for at in range(first, last)]
+    return [f"{at:05}".encode() for at in range(first, last)]
 
 
 def ends_of(reader, topic):
@@ -44,6 +44,18 @@ def test_every_record_comes_once_and_what_comes_later_comes_after(shared, topic)
         assert values(reader.read_to(ends_of(reader, topic), 10.0)) == numbered(2_500, 2_600)
 
 
+def test_an_end_that_was_reached_before_ends_no_later_reading(shared, topic):
+    """Who reads again meets the notices of the ends that it came to the last time."""
+    with Reader(shared.address) as reader:
+        for first in range(0, 12_000, 3_000):
+            shared.send(topic, *numbered(first, first + 3_000))
+            if not first:
+                reader.begin(dict.fromkeys(reader.bounds(topic), 0))
+            found = list(reader.read_to(ends_of(reader, topic), 30.0))
+            assert values(found) == numbered(first, first + 3_000)
+            assert reader.next == ends_of(reader, topic)
+
+
 def test_at_the_end_nothing_old_comes(shared, topic):
     shared.send(topic, *numbered(0, 50))
     with Reader(shared.address) as reader:
@@ -59,7 +71,7 @@ def test_a_reader_goes_on_behind_the_record_that_was_taken_last(shared, topic):
     with Reader(shared.address) as reader:
         reader.begin(dict.fromkeys(reader.bounds(topic), 0))
         for message in reader.read_to(ends_of(reader, topic), 10.0):
-            if message.value() == b"0009":
+            if message.value() == b"00009":
                 break
     with Reader(shared.address) as again:
         again.begin(reader.next)
