@@ -80,10 +80,10 @@ def test_killing_the_model_server_loses_and_repeats_nothing(
             wait_until(state.exists, demo)
             wait_until(lambda: part(home, "stream")["state"] == "ready", demo)
             running = parts(home)  # once: each look takes seconds of the few that the demo streams
+            watching.follow(running)
             found = {one["name"]: one for one in running}
             wait_until(lambda: decided(found["stream"]["url"]) > 100, demo)
             os.kill(found["predictor"]["pid"], signal.SIGKILL)
-            watching.follow(running)
             assert demo.wait(timeout=600) == 0, log.read_text()
         finally:
             if demo.poll() is None:
