@@ -11,7 +11,7 @@ from fraud.features.batch import fold_passes
 from fraud.features.engine import fold_plan
 from fraud.features.passes import PASSES
 from fraud.features.plan import compile_plan
-from fraud.schema.features import USER
+from fraud.schema.default import USER
 
 
 def main() -> None:

@@ -117,7 +117,7 @@ def as_markdown() -> str:
 _HEAD: Final = """\
 # Features
 
-<!-- Written by `fraud features docs`; a test holds it to fraud/schema/features.py. -->
+<!-- Written by `fraud features docs`; a test holds it to the schema. -->
 
 Table version `{version}`: {count} features, in the vector's order by `fraud features list`.
 

@@ -12,6 +12,7 @@ from typing import Final
 from fraud.errors import BadConfig
 from fraud.features.kernel import layout as kernel
 from fraud.schema.fields import CORE_NAMES, NAMED, FieldType, joined_word
+from fraud.schema.reading import default_schema
 from fraud.schema.schema import Schema
 
 MOST_FILTERS: Final = 52
@@ -134,5 +135,5 @@ def layout_of(schema: Schema) -> EventLayout:
     )
 
 
-DEFAULT_LAYOUT: Final = EventLayout(("user", "merchant", "category", "country", "device", "channel"))
+DEFAULT_LAYOUT: Final = layout_of(default_schema())
 """Of the default schema."""

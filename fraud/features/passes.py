@@ -21,8 +21,9 @@ from fraud.features.engine import NO_KEY
 from fraud.features.kernel import Floats
 from fraud.features.layout import DEFAULT_LAYOUT, EventLayout, layout_of
 from fraud.features.plan import Plan, compile_plan
+from fraud.schema.default import ENTITIES, FEATURES
 from fraud.schema.deployed import deployed_schema
-from fraud.schema.features import COMBINED, ENTITIES, FEATURES, Entity, Feature, Op
+from fraud.schema.features import COMBINED, Entity, Feature, Op
 from fraud.schema.schema import Schema
 
 

@@ -22,7 +22,8 @@ from fraud.features.kernel.records import (
 )
 from fraud.features.layout import DEFAULT_LAYOUT, EventLayout
 from fraud.features.slots import Slotted, is_plain_feature, slot_features
-from fraud.schema.features import IDLE_US, MERCHANT_FEATURES, USER, USER_FEATURES, WINDOWS, Entity, Feature
+from fraud.schema.default import MERCHANT_FEATURES, USER, USER_FEATURES
+from fraud.schema.features import IDLE_US, WINDOWS, Entity, Feature
 from fraud.schema.windows import Tiling, tile
 
 EVENT_COLUMN: Final = {name: DEFAULT_LAYOUT.column(name) for name in DEFAULT_LAYOUT.keys}
@@ -89,7 +90,7 @@ def compile_plan(
 
     Examples
     --------
-    >>> from fraud.schema.features import MERCHANT
+    >>> from fraud.schema.default import MERCHANT
     >>> compile_plan(MERCHANT).features[0].name
     'count_1h_by_merchant'
     """

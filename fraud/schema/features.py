@@ -1,32 +1,22 @@
-"""The feature table: every feature declared once; names, words, units and the fold's plan derive from it.
+"""Entities, statistics and features: names, words, units and the fold's plan derive from them.
 
-To add a feature, add a line to ``FEATURES`` (and its case to the oracle in the tests). A statistic
-that no kernel computes yet goes into ``STATISTICS`` and into ``fraud.features.kernel``.
+The features of a deployment stand in its schema's file. A statistic that no kernel computes yet goes into
+``STATISTICS`` and into ``fraud.features.kernel``, with its case in the tests' oracle.
 """
 
-import hashlib
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from itertools import product
 from typing import Final
 
 from fraud.schema.windows import tile, width_us, window_us
 
 HOUR_US: Final = 3_600_000_000
-WINDOWS_US: Final[dict[str, int]] = {
-    "1h": HOUR_US,
-    "24h": 24 * HOUR_US,
-    "7d": 168 * HOUR_US,
-    "30d": 720 * HOUR_US,
-}
+WINDOWS: Final = ("1h", "24h", "7d", "30d")
+"""Of an entity that names no others."""
+WINDOWS_US: Final = {name: window_us(name) for name in WINDOWS}
 """Window name: its length in microseconds; a window is (t - length, t]."""
-WINDOWS: Final = tuple(WINDOWS_US)
 IDLE_US: Final = 180 * 24 * HOUR_US
 """An entity silent for longer than this starts anew (its known merchants, devices ... are forgotten)."""
-RIPE: Final = "7d"
-"""A transaction this old is taken to have its verdict; younger ones look honest for want of one."""
-RIPE_US: Final[dict[str, int]] = {"14d": 336 * HOUR_US, "30d": WINDOWS_US["30d"]}
-"""Far end of a window of ripe transactions: its age in microseconds; the window is (t - age, t - RIPE]."""
 BUCKETS: Final = 64
 """Hash buckets of a categorical feature."""
 
@@ -99,18 +89,6 @@ class Entity:
     def all_filters(self) -> tuple[str, ...]:
         """Filters whose outcome is kept of its events, by their bits in the state."""
         return tuple(dict.fromkeys([*self.filters, *(where for _, where in self.measures if where)]))
-
-
-USER: Final = Entity(
-    "user",
-    events=512,
-    distinct=("merchant", "category", "country"),
-    known=(("merchant", 128), ("category", 32), ("country", 16), ("device", 16)),
-    places=True,
-    deduplicates=True,
-)
-MERCHANT: Final = Entity("merchant", events=256, distinct=("user",), known=())
-ENTITIES: Final = (USER, MERCHANT)
 
 
 class Family(StrEnum):
@@ -582,6 +560,7 @@ class Feature:
 
     Examples
     --------
+    >>> from fraud.schema.default import USER
     >>> Feature("mean", USER, window="24h").name
     'amount_mean_24h_by_user'
     """
@@ -658,6 +637,7 @@ class Feature:
 
         Examples
         --------
+        >>> from fraud.schema.default import MERCHANT
         >>> Feature("velocity", MERCHANT, window="1h", base="7d").tiles_us
         {'1h': 300000000, '7d': 3600000000}
         """
@@ -674,6 +654,7 @@ class Feature:
 
         Examples
         --------
+        >>> from fraud.schema.default import USER
         >>> print(Feature("count", USER, window="1h").exactness.partition("; ")[2])
         beyond, 1h reaches up to 5 min further back (8.3%)
         """
@@ -719,59 +700,3 @@ def _duration(length_us: int) -> str:
     if hours >= 1:
         return f"{hours:g} h"
     return f"{60 * hours:g} min" if 60 * hours >= 1 else f"{3600 * hours:g} s"
-
-
-_AMOUNTS: Final = ("count", "sum", "mean", "std", "max")
-FEATURES: Final[tuple[Feature, ...]] = (
-    Feature("amount"),
-    Feature("hour"),
-    Feature("weekday"),
-    Feature("bucket", column="category"),
-    Feature("bucket", column="channel"),
-    Feature("distance_home"),
-    *(Feature(kind, USER, window) for kind, window in product(_AMOUNTS, ("1h", "24h", "7d"))),
-    Feature("count", USER, "30d"),
-    Feature("mean", USER, "30d"),
-    Feature("max", USER, "30d"),
-    Feature("zscore", USER, "7d"),
-    Feature("zscore", USER, "30d"),
-    Feature("velocity", USER, "1h", "7d"),
-    Feature("velocity", USER, "24h", "30d"),
-    Feature("since_last", USER),
-    Feature("distance_last", USER),
-    Feature("speed_last", USER),
-    Feature("distance_usual", USER, "30d"),
-    *(Feature("distinct", USER, window, column=c) for c, window in product(USER.distinct, ("24h", "7d"))),
-    *(Feature("is_first", USER, column=column) for column, _ in USER.known),
-    Feature("hour_deviation", USER, "30d"),
-    Feature("same_merchant", USER, "30d"),
-    Feature("same_amount", USER, "24h"),
-    Feature("fraud_share", USER, "7d"),
-    Feature("fraud_share", USER, "30d"),
-    *(Feature("ripe_fraud_share", USER, window, RIPE) for window in RIPE_US),
-    Feature("since_fraud", USER),
-    Feature("since_first_fraud", USER, "30d"),
-    Feature("fraud_run", USER, "30d"),
-    *(Feature(kind, MERCHANT, window) for kind, window in product(_AMOUNTS, ("1h", "24h", "7d"))),
-    Feature("zscore", MERCHANT, "7d"),
-    Feature("zscore", MERCHANT, "30d"),
-    Feature("velocity", MERCHANT, "1h", "7d"),
-    Feature("since_last", MERCHANT),
-    *(Feature("distinct", MERCHANT, window, column="user") for window in ("1h", "24h", "7d")),
-    Feature("same_amount", MERCHANT, "24h"),
-    Feature("fraud_share", MERCHANT, "7d"),
-    Feature("fraud_share", MERCHANT, "30d"),
-    *(Feature("ripe_fraud_share", MERCHANT, window, RIPE) for window in RIPE_US),
-    Feature("since_fraud", MERCHANT),
-    Feature("since_first_fraud", MERCHANT, "30d"),
-    Feature("fraud_run", MERCHANT, "30d"),
-)
-"""The feature table, in the order of the vector: the user pass first, then the merchant pass."""
-
-FEATURE_NAMES: Final[tuple[str, ...]] = tuple(feature.name for feature in FEATURES)
-USER_FEATURES: Final = tuple(feature for feature in FEATURES if feature.entity is not MERCHANT)
-MERCHANT_FEATURES: Final = tuple(feature for feature in FEATURES if feature.entity is MERCHANT)
-FEATURES_VERSION: Final = hashlib.sha256(
-    "\n".join(f"{f.name}|{f.description}|{f.exactness}" for f in FEATURES).encode()
-).hexdigest()[:12]
-"""Changes with any name, formula, bound or order; a model fits exactly one version."""

@@ -17,7 +17,7 @@ def exact_after_days(entity: Entity) -> float:
 
     Examples
     --------
-    >>> from fraud.schema.features import USER
+    >>> from fraud.schema.default import USER
     >>> exact_after_days(USER) == EXACT_AFTER_DAYS
     True
     """

@@ -27,7 +27,7 @@ class SingleFold:
 
     Examples
     --------
-    >>> from fraud.schema.features import USER
+    >>> from fraud.schema.default import USER
     >>> event, vector = np.ones((1, kernel.EVENT_COLUMNS)), np.empty((1, 80))
     >>> event[0, kernel.E_KIND] = kernel.KIND_TRANSACTION
     >>> is_new, state = SingleFold(USER).fold(event, None, vector, 0)

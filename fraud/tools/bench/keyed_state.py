@@ -29,8 +29,8 @@ from fraud.features.events import event_of_transaction, hash_text, stack_events
 from fraud.features.kernel import Floats
 from fraud.kafka.reader import Reader
 from fraud.log import rows
+from fraud.schema.default import USER
 from fraud.schema.deployed import deployed_schema
-from fraud.schema.features import USER
 from fraud.spark.session import KAFKA_SOURCE, open_session
 from fraud.store import Epoch, open_store
 from fraud.tools.bench.plain import PlainFold

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from fraud.features.plan import EVENT_COLUMN
-from fraud.schema.features import FEATURES, WINDOWS_US, Entity, Feature
+from fraud.schema.default import FEATURES
+from fraud.schema.features import WINDOWS_US, Entity, Feature
 
 __all__ = ["PlainFold"]
 
@@ -104,7 +105,7 @@ class PlainFold:
 
     Examples
     --------
-    >>> from fraud.schema.features import MERCHANT
+    >>> from fraud.schema.default import MERCHANT
     >>> event = (0.0, 1.77e15, 1000.0, 1.0, *(math.nan,) * 4, 1.0, 2.0, 0.0, 0.0, 0.0, 0.0)
     >>> PlainFold(MERCHANT).fold(event)[0]
     0

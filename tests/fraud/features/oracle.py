@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from fraud.features.events import hash_text, to_microseconds
-from fraud.schema.features import FEATURES, Entity, Feature
+from fraud.schema.default import FEATURES
+from fraud.schema.features import Entity, Feature
 from tests.wire import Label, Transaction
 
 NONE = math.nan

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fraud.features import FEATURES
-from fraud.schema.features import MERCHANT, USER
+from fraud.schema.default import MERCHANT, USER
 from tests.fraud.features.streams import SMALL_MERCHANT, SMALL_USER, fold_stream, long_stream
 
 GOLDEN = {

@@ -7,22 +7,18 @@ import pytest
 
 from fraud.features import FEATURE_NAMES, FEATURES, kernel
 from fraud.features.engine import fold_events
-from fraud.schema.features import (
-    IDLE_US,
-    MERCHANT,
-    RIPE,
-    RIPE_US,
-    USER,
-    WINDOWS_US,
-    Family,
-)
-from fraud.schema.windows import LATENESS_US
+from fraud.schema.default import MERCHANT, USER
+from fraud.schema.features import IDLE_US, WINDOWS_US, Family
+from fraud.schema.windows import LATENESS_US, window_us
 from tests.fraud.features.streams import events_of, fold_stream, label, long_stream, transaction
 
 T = datetime(2026, 3, 2, 12, 0, 0, 0, UTC)
 US = timedelta(microseconds=1)
 DAY = timedelta(days=1)
 LATENESS, IDLE = timedelta(microseconds=LATENESS_US), timedelta(microseconds=IDLE_US)
+RIPE = "7d"
+RIPE_US = {name: window_us(name) for name in ("14d", "30d")}
+"""Ages of the near end and of the far ends of the default table's windows of ripe transactions."""
 COUNTS = [f"count_{window}_by_{entity}" for entity in ("user", "merchant") for window in ("1h", "24h", "7d")]
 RISKS = [f"fraud_share_{window}_by_{entity}" for entity in ("user", "merchant") for window in ("7d", "30d")]
 

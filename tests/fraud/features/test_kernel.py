@@ -7,7 +7,7 @@ from fraud.errors import BadState
 from fraud.features.engine import fold_events
 from fraud.features.kernel import grouping, layout, native
 from fraud.features.kernel.fold import fold_any, fold_plain
-from fraud.schema.features import MERCHANT, USER
+from fraud.schema.default import MERCHANT, USER
 from services.scoring.fold import SingleFold
 from tests.fraud.features.streams import SMALL_MERCHANT, SMALL_USER, events_of, long_stream
 

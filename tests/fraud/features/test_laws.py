@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from fraud.features import FEATURES, kernel
 from fraud.features.engine import fold_events
-from fraud.schema.features import MERCHANT, USER, Family
+from fraud.schema.default import MERCHANT, USER
+from fraud.schema.features import Family
 from tests.fraud.features.oracle import replay
 from tests.fraud.features.streams import (
     ENTITIES,

@@ -7,7 +7,7 @@ from fraud.errors import BadState
 from fraud.features import kernel
 from fraud.features.engine import fold_events
 from fraud.features.plan import compile_plan
-from fraud.schema.features import MERCHANT, MERCHANT_FEATURES, USER, USER_FEATURES
+from fraud.schema.default import MERCHANT, MERCHANT_FEATURES, USER, USER_FEATURES
 from tests.fraud.features.streams import SMALL_MERCHANT, SMALL_USER, events_of, long_stream
 
 TABLES = [(USER, USER_FEATURES), (MERCHANT, MERCHANT_FEATURES)]

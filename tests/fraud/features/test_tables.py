@@ -12,7 +12,8 @@ from fraud.features.combine import combine
 from fraud.features.engine import fold_plan
 from fraud.features.passes import as_handed_on, handed_on
 from fraud.features.plan import Plan, compile_plan
-from fraud.schema.features import STATISTICS, USER, Entity, Feature
+from fraud.schema.default import USER
+from fraud.schema.features import STATISTICS, Entity, Feature
 from tests.fraud.features.oracle import replay_seen
 from tests.fraud.features.tables import (
     FILTERS,

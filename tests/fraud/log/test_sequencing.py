@@ -8,7 +8,8 @@ from fraud.features import kernel
 from fraud.features.engine import fold_events
 from fraud.features.passes import PASSES
 from fraud.log.sequencing import Waiting
-from fraud.schema.features import IDLE_US, USER
+from fraud.schema.default import USER
+from fraud.schema.features import IDLE_US
 
 NO = np.zeros(1, np.bool_)
 

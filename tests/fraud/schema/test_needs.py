@@ -4,7 +4,7 @@ import numpy as np
 
 from fraud.features.events import events_of
 from fraud.features.plan import compile_plan
-from fraud.schema.features import ENTITIES
+from fraud.schema.features import Entity
 from fraud.schema.reading import default_schema, parse_schema
 
 OWN = b"""
@@ -42,7 +42,19 @@ features:
 
 
 def test_the_packaged_schema_keeps_what_the_default_table_keeps():
-    assert default_schema().entities == ENTITIES
+    schema = default_schema()
+    assert schema.entities == (
+        Entity(
+            "user",
+            events=512,
+            distinct=("merchant", "category", "country"),
+            known=(("merchant", 128), ("category", 32), ("country", 16), ("device", 16)),
+            places=True,
+            deduplicates=True,
+        ),
+        Entity("merchant", events=256, distinct=("user",), known=()),
+    )
+    assert schema.features_version == "11e084431b86", "a model that fits no table any more"
 
 
 def test_every_feature_of_an_own_file_is_compiled():

@@ -14,7 +14,7 @@ from fraud.features.batch import fold_passes
 from fraud.features.engine import fold_events
 from fraud.features.events import event_of_label, event_of_transaction, hash_text, stack_events
 from fraud.features.snapshot import read_snapshot
-from fraud.schema.features import MERCHANT, USER
+from fraud.schema.default import MERCHANT, USER
 from fraud.settings.stream import StoreSettings
 from fraud.store import DEFAULT_ENTITIES, LATEST, Epoch, Watermark, open_store
 from fraud.store.commands import app

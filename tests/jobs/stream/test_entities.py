@@ -21,7 +21,8 @@ from fraud.features.batch import FoldedPasses, fold_passes
 from fraud.features.passes import Passes, entity_names, feature_names, passes_of, sequence_names
 from fraud.log import rows
 from fraud.log.archive import Archive
-from fraud.schema.features import MERCHANT, USER, Entity
+from fraud.schema.default import MERCHANT, USER
+from fraud.schema.features import Entity
 from fraud.schema.reading import default_schema
 from fraud.schema.schema import Schema
 from fraud.store import Epoch, FeatureStore, open_store

@@ -12,7 +12,8 @@ from prometheus_client import REGISTRY
 
 from fraud.errors import Fenced, Unavailable
 from fraud.features.passes import entity_names, passes_of
-from fraud.schema.features import MERCHANT, USER, Feature
+from fraud.schema.default import MERCHANT, USER
+from fraud.schema.features import Feature
 from fraud.store import DEFAULT_ENTITIES, Epoch, FeatureStore, open_store
 from jobs.stream.expiry import Expiry
 

@@ -14,7 +14,8 @@ from fraud.errors import BadState, Unavailable
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
 from fraud.features.engine import fold_events
 from fraud.kafka.producer import Delivery, Record
-from fraud.schema.features import MERCHANT, USER, Entity
+from fraud.schema.default import MERCHANT, USER
+from fraud.schema.features import Entity
 from services.scoring.fast_model import TOLERANCE, FastModel
 from services.scoring.fold import SingleFold, counted
 from services.scoring.main import given as given_by

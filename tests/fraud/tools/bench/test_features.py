@@ -9,7 +9,7 @@ from fraud.errors import FraudError
 from fraud.features import kernel
 from fraud.features.engine import fold_events
 from fraud.features.plan import EVENT_COLUMN
-from fraud.schema.features import MERCHANT, USER
+from fraud.schema.default import MERCHANT, USER
 from fraud.tools.bench import features
 from fraud.tools.bench.features import Sizes, measure_features
 from fraud.tools.bench.fold_report import tables_of, write_report
