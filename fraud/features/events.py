@@ -19,7 +19,7 @@ from fraud.features import kernel
 from fraud.features.kernel import Floats
 from fraud.features.layout import layout_of
 from fraud.schema.deployed import deployed_schema
-from fraud.schema.fields import MOST_UNITS, NAMED, Field, FieldType, joined_word
+from fraud.schema.fields import COUNTED, MOST_UNITS, NAMED, Field, FieldType, joined_word
 from fraud.schema.schema import Schema
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -79,16 +79,14 @@ class EventWriter:
     """
 
     def __init__(self, schema: Schema) -> None:
-        named = [field for field in schema.named(*NAMED) if field.name not in {"transaction_id", "currency"}]
-        self._joined = [fields for fields in schema.keys if len(fields) > 1]
-        self._numbers = [f for f in schema.named(FieldType.NUMBER, FieldType.FLAG) if f.name != "amount"]
-        self._times = [field for field in schema.named(FieldType.TIME) if field.name != "event_time"]
-        self._named, self._filters = named, schema.filters
+        self._named, self._joined = schema.own(*NAMED), schema.joined_keys
+        self._numbers, self._times = schema.own(*COUNTED), schema.own(FieldType.TIME)
+        self._filters = schema.filters
         self._places = schema.named(FieldType.PLACE)[: len(_PLACES)]
         self._required = tuple(f.name for f in schema.fields if f.required)
         self._label_keys = frozenset(schema.key_names)
         self._names = tuple(field.name for field in schema.fields if field.type is not FieldType.PLACE)
-        self._keys = _values_of([field.name for field in named])
+        self._keys = _values_of([field.name for field in self._named])
         self._degrees = _values_of([name for field in self._places for name in field.names])
         self.layout: Final = layout_of(schema)
         self._missing_places = (_NOTHING,) * (2 * len(_PLACES) - 2 * len(self._places))
@@ -170,9 +168,8 @@ class EventWriter:
 
     def of_labels(self, table: pa.Table) -> Floats:
         """Make the rows of a table of labels."""
-        primary = next(name for name in self._required if name in self._label_keys)
-        _check_columns(table, ("transaction_id", primary, "event_time", "is_fraud"), "labels")
-        _check_columns(table, [name for name in self._required if name in self._label_keys], "labels")
+        keys = [name for name in self._required if name in self._label_keys]
+        _check_columns(table, ("transaction_id", *keys, "event_time", "is_fraud"), "labels")
         events = self._rows(table, kernel.KIND_LABEL, set(self._label_keys))
         events[:, kernel.E_CENTS] = _numbers(table, "is_fraud")
         if self._filters:
@@ -212,22 +209,22 @@ class EventWriter:
 
 
 def event_of_transaction(record: Transaction) -> tuple[float, ...]:
-    """Make the row of one transaction of the default schema."""
+    """Make the row of one transaction of the deployment's schema."""
     return events_of(deployed_schema()).of_transaction(record)
 
 
 def event_of_label(record: Label) -> tuple[float, ...]:
-    """Make the row of one label of the default schema."""
+    """Make the row of one label of the deployment's schema."""
     return events_of(deployed_schema()).of_label(record)
 
 
 def events_of_transactions(table: pa.Table) -> Floats:
-    """Make the rows of a table of transactions of the default schema."""
+    """Make the rows of a table of transactions of the deployment's schema."""
     return events_of(deployed_schema()).of_transactions(table)
 
 
 def events_of_labels(table: pa.Table) -> Floats:
-    """Make the rows of a table of labels of the default schema."""
+    """Make the rows of a table of labels of the deployment's schema."""
     return events_of(deployed_schema()).of_labels(table)
 
 

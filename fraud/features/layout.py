@@ -11,7 +11,7 @@ from typing import Final
 
 from fraud.errors import BadConfig
 from fraud.features.kernel import layout as kernel
-from fraud.schema.fields import CORE_NAMES, NAMED, FieldType, joined_word
+from fraud.schema.fields import COUNTED, NAMED, FieldType, joined_word
 from fraud.schema.reading import default_schema
 from fraud.schema.schema import Schema
 
@@ -123,14 +123,10 @@ class EventLayout:
 @lru_cache(maxsize=64)
 def layout_of(schema: Schema) -> EventLayout:
     """Lay out the rows of a schema's events."""
-    named = [field for field in schema.named(*NAMED) if field.name not in CORE_NAMES]
-    joined = [fields for fields in schema.keys if len(fields) > 1]
-    numbers = [field for field in schema.named(FieldType.NUMBER, FieldType.FLAG) if field.name != "amount"]
-    times = [field for field in schema.named(FieldType.TIME) if field.name != "event_time"]
     return EventLayout(
-        keys=(*(field.word for field in named), *map(joined_word, joined)),
-        numbers=tuple((field.name, 10.0**field.scale) for field in numbers),
-        times=tuple(field.name for field in times),
+        keys=(*(field.word for field in schema.own(*NAMED)), *map(joined_word, schema.joined_keys)),
+        numbers=tuple((field.name, 10.0**field.scale) for field in schema.own(*COUNTED)),
+        times=tuple(field.name for field in schema.own(FieldType.TIME)),
         filters=tuple((one.name, one.text) for one in schema.filters),
     )
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from itertools import product
@@ -24,10 +25,10 @@ from fraud.schema.features import (
     Feature,
     Op,
 )
-from fraud.schema.fields import CORE, CORE_NAMES, NAMED, RESERVED, Field, FieldType, joined_word
+from fraud.schema.fields import CORE, CORE_NAMES, COUNTED, NAMED, RESERVED, Field, FieldType, joined_word
 from fraud.schema.filters import BadCondition, Filter, parse_condition
 from fraud.schema.schema import Fallback, Schema
-from fraud.schema.windows import MOST_US, MOST_WINDOWS, UNITS_US
+from fraud.schema.windows import MOST_WINDOWS, window_us
 from fraud.settings.definition import place_of, read_yaml
 
 DEFAULT: Final = Path(__file__).with_name("default.yaml")
@@ -122,13 +123,15 @@ def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
     filters = tuple(_filter(name, text, fields) for name, text in document.filters.items())
     parts = _primary_first(document.entities)
     keys = tuple(_key(name, part, fields) for name, part in parts.items())
-    uses = [_uses(at, part, parts, fields, filters) for at, part in enumerate(document.features)]
+    uses = [
+        use for at, part in enumerate(document.features) for use in _uses(at, part, parts, fields, filters)
+    ]
     entities = {
-        name: _entity(name, part, fields, [use for at_use in uses for use in at_use if use.entity == name])
+        name: _entity(name, part, fields, [use for use in uses if use.entity == name])
         for name, part in parts.items()
     }
     order = list(parts)
-    made = [_feature(use, entities) for at_use in uses for use in at_use]
+    made = [_feature(use, entities) for use in uses]
     features = tuple(sorted(made, key=lambda f: _rank(f, order)))
     names = _check_names(uses, made)
     return Schema(
@@ -228,19 +231,23 @@ def _key(name: str, part: EntityPart, fields: dict[str, Field]) -> tuple[Field, 
     return found
 
 
+@dataclass(frozen=True, slots=True)
 class _Use:
     """One feature as the file asks for it: names only."""
 
-    def __init__(
-        self, where: Where, part: FeaturePart, statistic: str, field: Field | None, window: str
-    ) -> None:
-        self.where = where
-        self.part = part
-        self.entity = part.entity
-        self.statistic = statistic
-        self.field = field
-        self.window = window
-        self.op = STATISTICS[statistic].op
+    where: Where
+    part: FeaturePart
+    statistic: str
+    field: Field | None
+    window: str
+
+    @property
+    def entity(self) -> str | None:
+        return self.part.entity
+
+    @property
+    def op(self) -> Op:
+        return STATISTICS[self.statistic].op
 
     @property
     def windows(self) -> list[str]:
@@ -270,12 +277,15 @@ def _uses(
     if part.entity is not None:
         _known(part.entity, entities, (*where, "entity"), "entity")
     for name in (*(part.window or ()), *((part.base,) if part.base else ())):
-        if length_us(name) > MOST_US:
-            raise _Wrong((*where, "window"), f"{name} is longer than 90d, the longest window that is kept")
+        try:
+            window_us(name)
+        except BadConfig as error:  # the document has checked the name's form
+            words = f"{name} is longer than 90d, the longest window that is kept"
+            raise _Wrong((*where, "window"), words) from error
     if part.where is not None:
         _known(part.where, [one.name for one in filters], (*where, "where"), "filter")
     if part.value is not None:
-        _of_type(part.value, fields, {FieldType.NUMBER, FieldType.FLAG}, (*where, "value"))
+        _of_type(part.value, fields, COUNTED, (*where, "value"))
     is_age = Op.AGE in {STATISTICS[name].op for name in part.statistic}
     types = {FieldType.TIME} if is_age else NAMED
     counted: list[Field | None] = [
@@ -348,12 +358,12 @@ def _windows(where: Where, uses: Sequence[_Use]) -> tuple[str, ...]:
     """Collect the windows that an entity's sums run over, growing."""
     found = {name for use in uses if use.op is not Op.RIPE_FRAUD_SHARE for name in use.windows}
     ripe = [use.window for use in uses if use.op is Op.RIPE_FRAUD_SHARE]
-    furthest = max(ripe, key=length_us, default="")
-    if furthest and length_us(furthest) > max(map(length_us, found), default=0):
+    furthest = max(ripe, key=window_us, default="")
+    if furthest and window_us(furthest) > max(map(window_us, found), default=0):
         found.add(furthest)
     if len(found) > MOST_WINDOWS:
         raise _Wrong(where, f"its features look back over {len(found)} windows; {MOST_WINDOWS} is the most")
-    return tuple(sorted(found, key=length_us)) or ("24h",)
+    return tuple(sorted(found, key=window_us)) or ("24h",)
 
 
 def _check_place(name: str, part: EntityPart, fields: dict[str, Field], uses: Sequence[_Use]) -> None:
@@ -390,23 +400,17 @@ def _feature(use: _Use, entities: dict[str, Entity]) -> Feature:
     )
 
 
-def _check_names(uses: Sequence[Sequence[_Use]], made: Sequence[Feature]) -> list[str]:
+def _check_names(uses: Sequence[_Use], made: Sequence[Feature]) -> list[str]:
     names: list[str] = []
-    for use, feature in zip((use for at_use in uses for use in at_use), made, strict=True):
+    for use, feature in zip(uses, made, strict=True):
         if feature.name in names:
             raise _Wrong(use.where, f"{feature.name} is there already; leave one out")
         names.append(feature.name)
-    for use, feature in zip((use for at_use in uses for use in at_use), made, strict=True):
+    plain = [feature.name for feature in made if not feature.of]
+    for use, feature in zip(uses, made, strict=True):
         for name in feature.of:
-            _known(
-                name, [n for n, f in zip(names, made, strict=True) if not f.of], (*use.where, "of"), "feature"
-            )
+            _known(name, plain, (*use.where, "of"), "feature")
     return names
-
-
-def length_us(name: str) -> int:
-    """Read a window's name, whose form the document has checked, as microseconds."""
-    return int(name[:-1]) * UNITS_US[name[-1]]
 
 
 def _known(name: str, known: Iterable[str], where: Where, what: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from fraud.errors import BadInput
 from fraud.schema.features import COMBINED, Entity, Feature
-from fraud.schema.fields import CORE, Field, FieldType
+from fraud.schema.fields import CORE, CORE_NAMES, Field, FieldType
 from fraud.schema.filters import Filter
 
 
@@ -100,16 +100,6 @@ class Schema:
         return tuple(feature.name for feature in self.features)
 
     @cached_property
-    def columns(self) -> dict[str, slice]:
-        """By entity: the columns of the vector that its pass computes."""
-        found, first = {}, 0
-        for entity in self.entities:
-            last = first + len(self.features_of(entity))
-            found[entity.name] = slice(first, last)
-            first = last
-        return found
-
-    @cached_property
     def features_version(self) -> str:
         """Changes with any name, formula, bound or order of the features; a model fits exactly one."""
         return _digest("\n".join(f"{f.name}|{f.description}|{f.exactness}" for f in self.features))
@@ -151,6 +141,15 @@ class Schema:
         """Read the primary entity's key off a transaction, a label or a decision."""
         key: str = getattr(record, self.primary_key.name)
         return key
+
+    @property
+    def joined_keys(self) -> tuple[tuple[Field, ...], ...]:
+        """Keys that are several fields together."""
+        return tuple(fields for fields in self.keys if len(fields) > 1)
+
+    def own(self, *types: FieldType) -> tuple[Field, ...]:
+        """Select the fields of some types beside the core."""
+        return tuple(field for field in self.named(*types) if field.name not in CORE_NAMES)
 
     def named(self, *types: FieldType) -> tuple[Field, ...]:
         """Select the fields of some types."""
