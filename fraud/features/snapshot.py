@@ -8,12 +8,12 @@ from typing import Final
 import numpy as np
 
 from fraud.features.codec import newest_us, read_content
-from fraud.features.engine import fold_events
+from fraud.features.engine import fold_plan
 from fraud.features.events import EPOCH
 from fraud.features.kernel import layout
 from fraud.features.kernel.layout import Floats
-from fraud.features.plan import compile_plan
-from fraud.schema.features import Entity, Feature, Op
+from fraud.features.plan import Plan, compile_plan
+from fraud.schema.features import Op
 
 _OF_WINDOWS: Final = (
     Op.COUNT,
@@ -67,26 +67,23 @@ class Snapshot:
     """Features of the entity as of its newest event, that event included; NaN: missing."""
 
 
-def read_snapshot(entity: Entity, state: bytes, features: tuple[Feature, ...] | None = None) -> Snapshot:
+def read_snapshot(plan: Plan, state: bytes) -> Snapshot:
     """Read a state.
 
     Parameters
     ----------
-    entity
-        Whose state.
+    plan
+        Of the entity; its features are shown as of its newest event.
     state
         As the fold left it.
-    features
-        Of the entity, which are shown as of its newest event; all of the table by default.
 
     Raises
     ------
     BadState
         When it was written with another layout; rebuild it by replay.
     """
-    plan = compile_plan(entity, features)
-    shown = _shown(entity, plan.features)
-    windows = _windows(entity, state, shown)  # first: it refuses a state that cannot be read
+    entity = plan.entity
+    windows = _windows(plan, state)  # first: it refuses a state that cannot be read
     content = read_content(plan, state)
     kept = content.kept[[layout.C_TIME, layout.C_CENTS, layout.C_FRAUD]]
     return Snapshot(
@@ -108,13 +105,10 @@ def read_snapshot(entity: Entity, state: bytes, features: tuple[Feature, ...] | 
     )
 
 
-def _shown(entity: Entity, features: tuple[Feature, ...]) -> tuple[Feature, ...]:
-    return tuple(f for f in features if f.entity == entity and f.kind.op in _OF_WINDOWS)
-
-
-def _windows(entity: Entity, state: bytes, features: tuple[Feature, ...]) -> dict[str, float]:
+def _windows(of: Plan, state: bytes) -> dict[str, float]:
     """Fold one more transaction, at the time of the newest, and look at what it would be served."""
-    plan = compile_plan(entity, features)
+    features = tuple(f for f in of.features if f.entity == of.entity and f.kind.op in _OF_WINDOWS)
+    plan = compile_plan(of.entity, features, of.events)
     probe = np.zeros((1, plan.events.width))
     probe[0, layout.E_TIME] = newest = newest_us(state)
     probe[0, layout.E_ID] = _NOBODY
@@ -122,7 +116,7 @@ def _windows(entity: Entity, state: bytes, features: tuple[Feature, ...]) -> dic
     probe[0, plan.key_column] = 1.0
     if not math.isfinite(newest):
         probe[0, layout.E_TIME] = 0.0
-    folded = fold_events(entity, probe, {1.0: state}, keep_states=False, features=features)
+    folded = fold_plan(plan, probe, {1.0: state}, keep_states=False)
     return dict(zip((f.name for f in features), folded.vectors[0].tolist(), strict=True))
 
 

@@ -75,7 +75,7 @@ def inspect(store: FeatureStore, of: EntityPass, name: str) -> Inspected:
         )
     state = newest_state(stored)
     epoch = epoch_of(stored)
-    snapshot = read_snapshot(of.entity, state, of.features)
+    snapshot = read_snapshot(of.plan, state)
     sizes = len(stored), len(state)
     return Inspected(of.name, name, int(key), epoch.generation, epoch.batch, *sizes, snapshot)
 

@@ -5,8 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fraud.features.batch import fold_passes
+from fraud.features.engine import NO_KEY
 from fraud.features.events import events_of
+from fraud.features.passes import passes_of_schema
 from fraud.features.plan import compile_plan
+from fraud.features.snapshot import read_snapshot
+from fraud.schema.features import Op
 from fraud.schema.reading import read_schema
 from fraud.schema.schema import Schema
 from fraud.synthetic.generate import generate
@@ -39,3 +44,16 @@ def test_the_generator_fills_every_column(schema: Schema) -> None:
     for fields in schema.keys:
         keys = events[:, events_of(schema).layout.column("+".join(field.word for field in fields))]
         assert len(np.unique(keys[keys != 0.0])) > 20
+
+
+def test_a_state_of_every_entity_can_be_shown(schema: Schema) -> None:
+    made = generate(GeneratorSettings(transactions=2_000, users=200, merchants=100), schema)
+    passes = passes_of_schema(schema)
+    folded = fold_passes(events_of(schema).of_transactions(made.transactions), passes=passes)
+    for one in passes:
+        key, state = max(folded.states[one.name].items(), key=lambda item: len(item[1]))
+        shown = read_snapshot(one.plan, state)
+        assert key != NO_KEY
+        assert shown.transactions >= len(shown.kept) > 1
+        names = {feature.name for feature in one.features if feature.kind.op is Op.COUNT}
+        assert names <= set(shown.windows)

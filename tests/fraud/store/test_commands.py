@@ -13,6 +13,7 @@ from fraud.errors import BadInput
 from fraud.features.batch import fold_passes
 from fraud.features.engine import fold_events
 from fraud.features.events import event_of_label, event_of_transaction, hash_text, stack_events
+from fraud.features.plan import compile_plan
 from fraud.features.snapshot import read_snapshot
 from fraud.schema.default import MERCHANT, USER
 from fraud.settings.stream import StoreSettings
@@ -160,7 +161,10 @@ def test_forgetting_after_the_promised_time_shows_in_no_feature() -> None:
         kept = fold_events(entity, new, state)
         forgotten = fold_events(entity, new, {})
         assert kept.vectors.tobytes() == forgotten.vectors.tobytes()
-        snapshots = [read_snapshot(entity, folded.states[hash_text(name)]) for folded in (kept, forgotten)]
+        snapshots = [
+            read_snapshot(compile_plan(entity), folded.states[hash_text(name)])
+            for folded in (kept, forgotten)
+        ]
         assert snapshots[0].known == snapshots[1].known
 
 
@@ -168,7 +172,7 @@ def test_a_state_of_a_label_alone_can_be_read() -> None:
     names = {"transaction_id": "t1", "user_id": "anna", "merchant_id": "shop"}
     label = Label(**names, event_time=START, label_time=START, is_fraud=True)
     folded = fold_events(USER, stack_events([event_of_label(label)]), {})
-    found = read_snapshot(USER, folded.states[hash_text("anna")])
+    found = read_snapshot(compile_plan(USER), folded.states[hash_text("anna")])
     assert (found.newest_event, found.transactions, found.kept) == (None, 0, ())
     assert math.isnan(found.windows["amount_mean_24h_by_user"])
 
