@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 
 from fraud.features import FEATURE_NAMES
+from fraud.features.passes import PASSES
 from fraud.learn.examples import Bools, Examples, Micros, Split
 from fraud.learn.fit import Validation
 from fraud.model.card import Floats, ScoringModel
-from fraud.schema.features import WINDOWS_US
 from fraud.watch.profile import (
     DAY_US,
     FIELDS,
@@ -27,7 +27,7 @@ DAYS: Final = 56
 """Days of a profile, at most: eight of each weekday."""
 FEWEST_DAYS: Final = 28
 FEWEST_SCORED_DAYS: Final = 14
-WARM_UP_DAYS: Final = max(WINDOWS_US.values()) // DAY_US
+WARM_UP_DAYS: Final = max(one.plan.tiling.lengths_us[-1] for one in PASSES) // DAY_US
 """The data's first days, in which windows fill; left out where enough days remain."""
 
 

@@ -55,8 +55,9 @@ def generate(settings: GeneratorSettings, schema: Schema | None = None) -> DataS
         merchants=merchants_table(population, settings),
         patterns=pa.table({"transaction_id": ids, "pattern": pa.array(names.tolist(), pa.string())}),
     )
-    is_own = schema is not None and schema.version != default_schema().version
-    return as_schema(data, schema) if is_own and schema is not None else data
+    if schema is None or schema.version == default_schema().version:
+        return data
+    return as_schema(data, schema)
 
 
 def _draw_purchases(

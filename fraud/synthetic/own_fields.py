@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fraud.schema.arrow import columns_of
@@ -54,7 +55,7 @@ def as_schema(data: DataSet, schema: Schema) -> DataSet:
             transactions = transactions.append_column(column, values.cast(column.type))
     order = [column.name for field in schema.fields for column in columns_of(field)]
     transactions = transactions.select([name for name in order if name in transactions.column_names])
-    rows = pa.compute.index_in(data.labels["transaction_id"], transactions["transaction_id"].combine_chunks())
+    rows = pc.index_in(data.labels["transaction_id"], transactions["transaction_id"].combine_chunks())
     labels = data.labels.select(["transaction_id", "event_time", "label_time", "is_fraud", "source"])
     for name in schema.key_names:
         labels = labels.append_column(name, transactions[name].take(rows))
@@ -133,6 +134,14 @@ def _where(is_there: NDArray[np.bool_], words: Words) -> Words:
     return found
 
 
+def _payer(world: _World) -> Words:
+    return _worded("u", world.user)
+
+
+def _payee(world: _World) -> Words:
+    return _worded("m", world.merchant)
+
+
 def _card(world: _World) -> Words:
     """Give three users in ten a second card, with which they pay online."""
     second = (world.scattered(world.user, 1) % 10 < 3) & world.is_online
@@ -178,8 +187,6 @@ def _items(world: _World) -> Words:
 
 
 Maker = Callable[[_World], Words]
-_payer: Final[Maker] = lambda world: _worded("u", world.user)  # noqa: E731
-_payee: Final[Maker] = lambda world: _worded("m", world.merchant)  # noqa: E731
 _BY_WORD: Final[dict[str, Maker]] = {
     **dict.fromkeys(("user", "customer", "cardholder", "client", "account", "sender", "payer"), _payer),
     **dict.fromkeys(("merchant", "shop", "seller", "store", "receiver", "payee", "beneficiary"), _payee),

@@ -9,6 +9,7 @@ import json
 import random
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -56,26 +57,12 @@ def make_transaction(name: str, load: Load, chance: random.Random) -> dict[str, 
     }
 
 
-class KafkaClient:
-    """Sends to the topic ``transactions`` from a thread of its own; ``with`` starts and ends it."""
+class _Client:
+    """Runs in a thread of its own; ``with`` starts and ends it."""
 
-    def __init__(self, bootstrap: str, load: Load) -> None:
-        self.delivered: set[str] = set()
-        self.failed: set[str] = set()
-        """Those of which Kafka did not say in time that it has them."""
-        self._load = load
-        self._chance = random.Random(f"kafka {load.seed}")
+    def __init__(self, name: str, run: Callable[[], None]) -> None:
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="kafka-client", daemon=True)
-        self._producer = Producer(
-            {
-                "bootstrap.servers": bootstrap,
-                "enable.idempotence": True,
-                "message.timeout.ms": 600_000,
-                "linger.ms": 2,
-                "log_level": 0,
-            }
-        )
+        self._thread = threading.Thread(target=run, name=name, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -86,8 +73,29 @@ class KafkaClient:
         self._thread.join()
 
     def stop_sending(self) -> None:
-        """Send no more; what was sent is delivered at the end of ``with``."""
+        """Send no more; at the end of ``with``, what was sent is waited for."""
         self._stop.set()
+
+
+class KafkaClient(_Client):
+    """Sends to the topic ``transactions`` from a thread of its own; ``with`` starts and ends it."""
+
+    def __init__(self, bootstrap: str, load: Load) -> None:
+        super().__init__("kafka-client", self._run)
+        self.delivered: set[str] = set()
+        self.failed: set[str] = set()
+        """Those of which Kafka did not say in time that it has them."""
+        self._load = load
+        self._chance = random.Random(f"kafka {load.seed}")
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "enable.idempotence": True,
+                "message.timeout.ms": 600_000,
+                "linger.ms": 2,
+                "log_level": 0,
+            }
+        )
 
     def _run(self) -> None:
         for number in count():
@@ -117,10 +125,11 @@ class KafkaClient:
             self.failed.discard(name)
 
 
-class ApiClients:
+class ApiClients(_Client):
     """Send to ``POST /v1/score`` from a thread of its own; ``with`` starts and ends it."""
 
     def __init__(self, url: str, load: Load) -> None:
+        super().__init__("api", lambda: asyncio.run(self._run()))
         self.answered: dict[str, dict[str, Any]] = {}
         self.refused: dict[str, str] = {}
         """Answers that say that another try is of no use."""
@@ -130,25 +139,11 @@ class ApiClients:
         """When each was due, by the monotonic clock, and milliseconds from then to the answer."""
         self._url, self._load = url, load
         self._chance = random.Random(f"api {load.seed}")
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="api", daemon=True)
 
     @property
     def unanswered(self) -> set[str]:
         """Names of those that never got an answer."""
         return self.names - self.answered.keys() - self.refused.keys()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.stop_sending()
-        self._thread.join()
-
-    def stop_sending(self) -> None:
-        """Send no more; answers are waited for at the end of ``with``."""
-        self._stop.set()
 
     async def _run(self) -> None:
         due, tasks = time.monotonic(), set[asyncio.Task[None]]()

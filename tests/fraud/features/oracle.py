@@ -5,6 +5,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+import numpy as np
+import pytest
+
 from fraud.features.events import hash_text, to_microseconds
 from fraud.schema.default import FEATURES
 from fraud.schema.features import Entity, Feature
@@ -324,3 +327,19 @@ def distance(a: tuple | None, b: tuple | None) -> float:
     q = math.cos(s) * math.cos(t), math.cos(s) * math.sin(t), math.sin(s)
     cross = [p[i - 2] * q[i - 1] - p[i - 1] * q[i - 2] for i in range(3)]
     return 6371.0088 * math.atan2(math.hypot(*cross), sum(x * y for x, y in zip(p, q, strict=True)))
+
+
+def assert_equal_to_oracle(features, vectors, expected, where=""):
+    """Compare vectors with the oracle's mappings; None: a label or a duplicate, whose vector is missing."""
+    for row, (vector, values) in enumerate(zip(vectors, expected, strict=True)):
+        if values is None:
+            assert np.isnan(vector).all()
+            continue
+        for feature, value in zip(features, vector.tolist(), strict=True):
+            tolerance = TOLERANCES.get(feature.unit, {"abs": 0.0, "rel": 1e-11})
+            near = pytest.approx(values[feature.name], nan_ok=True, **tolerance)
+            assert value == near, f"{where}row {row}: {feature.name}"
+
+
+TOLERANCES = {"km": {"abs": 3e-4, "rel": 1e-9}, "km/h": {"abs": 2e-2, "rel": 1e-9}}
+"""Of a distance: two formulas differ by some decimetres where places are near opposite."""

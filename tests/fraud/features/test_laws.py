@@ -11,7 +11,7 @@ from fraud.features import FEATURES, kernel
 from fraud.features.engine import fold_events
 from fraud.schema.default import MERCHANT, USER
 from fraud.schema.features import Family
-from tests.fraud.features.oracle import replay
+from tests.fraud.features.oracle import assert_equal_to_oracle, replay
 from tests.fraud.features.streams import (
     ENTITIES,
     SMALL_MERCHANT,
@@ -31,26 +31,13 @@ LAW = settings(
     max_examples=60,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-TOLERANCES = {"km": {"abs": 3e-4, "rel": 1e-9}, "km/h": {"abs": 2e-2, "rel": 1e-9}}
-"""Of a distance: two formulas differ by some decimetres where places are near opposite."""
-
-
-def assert_equal_to_oracle(vectors, expected):
-    for row, (vector, values) in enumerate(zip(vectors, expected, strict=True)):
-        if values is None:
-            assert np.isnan(vector).all()
-            continue
-        for feature, value in zip(FEATURES, vector.tolist(), strict=True):
-            tolerance = TOLERANCES.get(feature.unit, {"abs": 0.0, "rel": 1e-11})
-            near = pytest.approx(values[feature.name], nan_ok=True, **tolerance)
-            assert value == near, f"row {row}: {feature.name}"
 
 
 @LAW
 @given(streams(), ENTITIES)
 def test_every_feature_equals_the_oracle(records, entities):
     vectors, _, _ = fold_stream(records, *entities)
-    assert_equal_to_oracle(vectors, replay(records, *entities))
+    assert_equal_to_oracle(FEATURES, vectors, replay(records, *entities))
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -58,7 +45,7 @@ def test_every_feature_equals_the_oracle_over_long_streams(seed):
     records = long_stream(seed, 120)
     entities = (SMALL_USER, SMALL_MERCHANT) if seed % 2 else (USER, MERCHANT)
     vectors, _, _ = fold_stream(records, *entities)
-    assert_equal_to_oracle(vectors, replay(records, *entities))
+    assert_equal_to_oracle(FEATURES, vectors, replay(records, *entities))
 
 
 @pytest.mark.parametrize("entities", [(USER, MERCHANT), (SMALL_USER, SMALL_MERCHANT)])

@@ -14,7 +14,7 @@ from fraud.features.passes import as_handed_on, handed_on
 from fraud.features.plan import Plan, compile_plan
 from fraud.schema.default import USER
 from fraud.schema.features import STATISTICS, Entity, Feature
-from tests.fraud.features.oracle import replay_seen
+from tests.fraud.features.oracle import assert_equal_to_oracle, replay_seen
 from tests.fraud.features.tables import (
     FILTERS,
     NUMBERS,
@@ -31,8 +31,6 @@ from tests.fraud.features.tables import EventLayout as Layout
 
 SEEDS = range(int(os.environ.get("FRAUD_TEST_TABLES", "60")))
 """How many tables are drawn; a longer run asks for more."""
-KM = {"abs": 3e-4, "rel": 1e-9}
-TOLERANCES = {"km": KM, "km/h": {"abs": 2e-2, "rel": 1e-9}}
 
 
 def plans_of(drawn: Drawn) -> list[Plan]:
@@ -67,14 +65,7 @@ def test_every_feature_of_a_random_table_equals_the_oracle(seed):
     vectors, _, _ = fold_all(plans_of(drawn), rows_of(records, drawn.layout))
     features = [feature for _, features in drawn.tables for feature in features]
     expected = replay_seen(records, [(entity, list(of)) for entity, of in drawn.tables], UNITS)
-    for row, (vector, values) in enumerate(zip(vectors, expected, strict=True)):
-        if values is None:
-            assert np.isnan(vector).all()
-            continue
-        for feature, value in zip(features, vector.tolist(), strict=True):
-            tolerance = TOLERANCES.get(feature.unit, {"abs": 0.0, "rel": 1e-11})
-            near = pytest.approx(values[feature.name], nan_ok=True, **tolerance)
-            assert value == near, f"seed {seed}, row {row}: {feature.name}"
+    assert_equal_to_oracle(features, vectors, expected, f"seed {seed}, ")
 
 
 @pytest.mark.parametrize("seed", list(SEEDS)[:20])
