@@ -16,6 +16,7 @@ TOP_LEVEL = {
     "charts",
     "dags",
     "docs",
+    "examples",
     "fraud",
     "jobs",
     "manifests",
@@ -23,6 +24,20 @@ TOP_LEVEL = {
     "services",
     "tests",
 }
+AT_THE_ROOT = {
+    *(
+        "CHANGELOG.md",
+        "CODE_OF_CONDUCT.md",
+        "CONTRIBUTING.md",
+        "DECISIONS.md",
+        "LICENSE",
+        "README.md",
+        "SECURITY.md",
+    ),
+    *("Dockerfile", "Makefile", "compose.yaml", "kind-config.yaml", "mkdocs.yml", "skaffold.yaml"),
+    *("pyproject.toml", "uv.lock"),
+}
+"""Files beside the folders: what tools and habits look for there."""
 LAYERS = (
     {"fraud.errors"},
     {"fraud.programs", "fraud.settings", "fraud.runtime"},
@@ -65,6 +80,11 @@ def python_files(*folders: str) -> list[Path]:
 def test_there_is_no_other_top_level_folder() -> None:
     folders = {path.parts[0] for path in tracked() if len(path.parts) > 1}
     assert {name for name in folders if not name.startswith(".")} <= TOP_LEVEL
+
+
+def test_at_the_root_stands_what_tools_and_habits_look_for() -> None:
+    files = {path.parts[0] for path in tracked() if len(path.parts) == 1}
+    assert {name for name in files if not name.startswith(".")} <= AT_THE_ROOT
 
 
 def test_the_library_forms_layers() -> None:

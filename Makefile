@@ -1,0 +1,50 @@
+# `make` lists what can be made; each target is a command or two of the README.
+.DEFAULT_GOAL := help
+.PHONY: help setup lint test check golden generated audit demo up down kind dev delete
+
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "; print "make TARGET\n"} /^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
+
+setup: ## Python packages, and the programs that the tests start (redis-server, prometheus, chromium, helm, actionlint)
+	python3 -m pip install -q uv
+	uv sync
+	.ci/tools
+
+lint: ## ruff and mypy
+	uv run ruff check .
+	uv run ruff format --check .
+	uv run mypy
+
+test: ## all tests, the minutes-long ones too
+	uv run pytest
+
+check: lint ## lint, and the tests without the minutes-long ones
+	uv run pytest -m "not flow and not cluster"
+
+golden: ## the charts' renderings anew; the diff is for the reviewer
+	FRAUD_UPDATE_GOLDEN=1 uv run pytest tests/charts/test_charts.py -k committed
+
+generated: golden ## whatever is made from a source: renderings, dashboards, FEATURES.md
+	uv run python -m fraud.tools.dashboards.main
+	uv run fraud features docs --out fraud/features/FEATURES.md
+
+audit: ## known vulnerabilities of what the lock pins
+	uv audit --locked --preview-features audit-command
+
+demo: ## the whole platform on this machine, end to end, with an account of every record
+	uv run fraud demo
+
+up: ## the platform on this machine
+	uv run fraud up
+
+down: ## end it
+	uv run fraud down
+
+kind: ## a cluster on this machine with everything in it (Docker, kind, kubectl, helm, skaffold)
+	.ci/readme kind | bash -euo pipefail -x
+
+dev: ## on that cluster: every edit goes into the running pods
+	skaffold dev -m platform --port-forward
+
+delete: ## that cluster away, with all its data
+	kind delete cluster --name fraud
