@@ -1,6 +1,6 @@
 # `make` lists what can be made; each target is a command or two of the README.
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test check golden generated audit demo up down kind dev delete
+.PHONY: help setup lint test check docs golden generated audit demo up down kind dev delete
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "; print "make TARGET\n"} /^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
@@ -20,6 +20,9 @@ test: ## all tests, the minutes-long ones too
 
 check: lint ## lint, and the tests without the minutes-long ones
 	uv run pytest -m "not flow and not cluster"
+
+docs: ## the documentation as a site, in site/
+	uv run mkdocs build --strict
 
 golden: ## the charts' renderings anew; the diff is for the reviewer
 	FRAUD_UPDATE_GOLDEN=1 uv run pytest tests/charts/test_charts.py -k committed

@@ -1,7 +1,8 @@
-"""Links of the documentation lead somewhere."""
+"""Links of the documentation lead somewhere; the site builds; the README stays short."""
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,14 @@ def test_a_link_leads_somewhere(page: Path) -> None:
         if not target.exists() or (anchor and anchor not in anchors(target)):
             wrong.append(link)
     assert wrong == []
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "services/console/screenshots/alerts.png").exists()
+
+
+def test_the_readme_has_at_most_200_lines() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 200

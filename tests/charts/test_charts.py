@@ -219,7 +219,7 @@ def test_the_readme_names_the_minimum_that_holds_everything() -> None:
     running = sum(cores for _, cores, _ in asked), sum(memory for _, _, memory in asked)
     most = _most_that_comes_and_goes()
     cores, memory = running[0] + most[0], running[1] + most[1] + MEMORY_OF_THE_NODE
-    text = (CHARTS.parent / "README.md").read_text()
+    text = (CHARTS.parent / "docs" / "start.md").read_text()
     (said,) = re.findall(r"at least (\d+) cores and (\d+) GiB", text)
     assert (int(said[0]), int(said[1])) == (math.ceil(cores), math.ceil(memory / GIB)), (cores, memory / GIB)
 
@@ -333,8 +333,8 @@ def test_the_readme_names_every_secret_that_production_takes() -> None:
                 taken |= set(_secrets(obj))
                 if obj["metadata"]["name"] == "airflow-plan":
                     taken |= set(yaml.safe_load(obj["data"]["plan.yaml"])["secrets"])
-    readme = (CHARTS.parent / "README.md").read_text()
-    section = readme.partition("\n### Production\n")[2].partition("\n### ")[0]
+    page = (CHARTS.parent / "docs" / "platform-engineer.md").read_text()
+    section = page.partition("\n## Production\n")[2].partition("\n## ")[0]
     rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     assert {name for row in rows for name in re.findall(r"`([\w-]+)`", row)} == taken - made
 

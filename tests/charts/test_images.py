@@ -133,7 +133,7 @@ def test_removing_the_platform_leaves_the_namespaces() -> None:
 
 def test_the_readme_gives_commands_that_skaffold_and_helm_can_do() -> None:
     """`skaffold verify` builds nothing and would look for an image that no registry has."""
-    section = (ROOT / "README.md").read_text().partition("## On kind")[2].partition("### Production")[0]
+    section = (ROOT / "docs" / "start.md").read_text().partition("## 30 minutes: kind")[2]
     modules = re.findall(r"skaffold \w+ -m (\w+)", section)
     assert set(modules) == {"operators", "platform"}
     assert "skaffold verify" not in section
