@@ -8,8 +8,8 @@ from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from fraud.contracts.future import MOST_AHEAD_S, MostAhead
+from fraud.schema.source import Reading
 from fraud.settings.base import Settings
-from fraud.tables.reading import Reading
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Cost = Annotated[float, Field(ge=0.0)]

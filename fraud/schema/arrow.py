@@ -33,3 +33,12 @@ def columns_of(field: Field) -> list[pa.Field]:
 def transaction_columns(schema: Schema) -> list[pa.Field]:
     """Make the columns of a schema's transactions, in their order."""
     return [column for field in schema.fields for column in columns_of(field)]
+
+
+OWN: Final = {b"fraud": b"columns under our names, with our types"}
+"""Metadata of Parquet files that the platform writes: no ``source:`` part speaks of them."""
+
+
+def is_own(schema: pa.Schema) -> bool:
+    """Whether a Parquet file was written by the platform."""
+    return bool(schema.metadata) and all(schema.metadata.get(key) == value for key, value in OWN.items())

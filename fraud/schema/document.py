@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from fraud.schema.fields import FieldType
+from fraud.schema.source import Reading
 
 FORMAT: Final = 1
 """Of the file; a change that old files do not fit raises it."""
@@ -98,6 +99,17 @@ class FallbackPart(Part):
     at_least: float
 
 
+class SourcePart(Part):
+    """How the adopter's own tables become records of this schema; the platform's tables need none."""
+
+    columns: dict[Name, str] = Field(
+        default_factory=dict,
+        description="Our column: the table's column, or an expression over its columns, e.g. "
+        "number(Amount, 'comma'); `fraud/schema/expressions.py` lists the functions.",
+    )
+    read: Reading = Field(Reading(), description="How the table's texts are meant.")
+
+
 class Document(Part):
     """The file."""
 
@@ -119,6 +131,9 @@ class Document(Part):
     )
     segments: list[str] = Field(
         default_factory=list, description="Fields of type category that reports are divided by."
+    )
+    source: SourcePart | None = Field(
+        None, description="Where the fields come from in own tables; `fraud init` writes it."
     )
 
 

@@ -12,7 +12,16 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from fraud.errors import BadConfig
-from fraud.schema.document import RESERVED_ENTITIES, Document, EntityPart, FeaturePart, FieldPart, Part
+from fraud.schema.document import (
+    RESERVED_ENTITIES,
+    Document,
+    EntityPart,
+    FeaturePart,
+    FieldPart,
+    Part,
+    SourcePart,
+)
+from fraud.schema.expressions import BadExpression, parse_expression
 from fraud.schema.features import (
     COMBINED,
     FILTERED,
@@ -28,6 +37,7 @@ from fraud.schema.features import (
 from fraud.schema.fields import CORE, CORE_NAMES, COUNTED, NAMED, RESERVED, Field, FieldType, joined_word
 from fraud.schema.filters import BadCondition, Filter, parse_condition
 from fraud.schema.schema import Fallback, Schema
+from fraud.schema.source import ARRIVAL_COLUMNS, LABEL_COLUMNS, Reading, TableSource
 from fraud.schema.windows import MOST_WINDOWS, window_us
 from fraud.settings.definition import place_of, read_yaml
 
@@ -105,8 +115,15 @@ def _in_words(error: Any) -> str:
     """Say pydantic's error with what may stand there."""
     if error["type"] != "extra_forbidden":
         return str(error["msg"])
-    parts: dict[str, type[Part]] = {"fields": FieldPart, "entities": EntityPart, "features": FeaturePart}
+    parts: dict[str, type[Part]] = {
+        "fields": FieldPart,
+        "entities": EntityPart,
+        "features": FeaturePart,
+        "source": SourcePart,
+    }
     model = parts.get(str(error["loc"][0]), Document) if len(error["loc"]) > 1 else Document
+    if error["loc"][:2] == ("source", "read"):
+        return f"there is no such setting; {_suggest(str(error['loc'][-1]), Reading.model_fields)}"
     return f"there is no such setting; {_suggest(str(error['loc'][-1]), model.model_fields)}"
 
 
@@ -149,6 +166,7 @@ def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
         segments=tuple(
             _of_type(name, fields, NAMED, ("segments", at)).name for at, name in enumerate(document.segments)
         ),
+        tables=_tables(document.source, fields) if document.source else None,
         source=source,
         remake=parse_schema,
     )
@@ -208,6 +226,19 @@ def _filter(name: str, text: str, fields: dict[str, Field]) -> Filter:
         return Filter(name, text, parse_condition(text, fields))
     except BadCondition as error:
         raise _Wrong(("filters", name), str(error)) from error
+
+
+def _tables(part: SourcePart, fields: dict[str, Field]) -> TableSource:
+    known = [name for field in fields.values() for name in field.names]
+    columns = {}
+    for name, text in part.columns.items():
+        where = ("source", "columns", name)
+        _known(name, [*known, *LABEL_COLUMNS, *ARRIVAL_COLUMNS], where, "column")
+        try:
+            columns[name] = parse_expression(text)
+        except BadExpression as error:
+            raise _Wrong(where, str(error)) from error
+    return TableSource(columns, part.read)
 
 
 def _primary_first(entities: dict[str, EntityPart]) -> dict[str, EntityPart]:

@@ -10,6 +10,7 @@ from fraud.errors import BadInput
 from fraud.schema.features import COMBINED, Entity, Feature
 from fraud.schema.fields import CORE, CORE_NAMES, Field, FieldType
 from fraud.schema.filters import Filter
+from fraud.schema.source import TableSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Schema:
         A feature that is 0 for a new entity; empty: none.
     segments
         Categories that reports are divided by.
+    tables
+        How own tables are read; None: by our names alone.
     source
         The file's bytes and its name, from which another process makes the same schema.
     """
@@ -58,6 +61,7 @@ class Schema:
     fallback: tuple[Fallback, ...]
     new: str
     segments: tuple[str, ...]
+    tables: TableSource | None
     source: tuple[bytes, str]
     remake: Callable[[bytes, str], "Schema"]
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraud.errors import BadInput
+from fraud.schema.arrow import OWN
 from fraud.synthetic.data_set import DataSet
 
 __all__ = ["read", "read_table", "write"]
@@ -16,7 +17,8 @@ def write(data_set: DataSet, folder: Path) -> None:
     """Write every table to ``folder``, which is made where it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     for field in fields(DataSet):
-        pq.write_table(getattr(data_set, field.name), folder / f"{field.name}.parquet")
+        table = getattr(data_set, field.name).replace_schema_metadata(OWN)
+        pq.write_table(table, folder / f"{field.name}.parquet")
 
 
 def read(folder: Path) -> DataSet:

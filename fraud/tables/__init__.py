@@ -1,11 +1,12 @@
-"""Tables that people bring: CSV, Parquet or Delta, read as meant, checked against the wire's contract."""
+"""Tables that people bring: CSV, JSON, Parquet or Delta, read as meant, checked against the contract."""
 
 from fraud.schema.arrow import TIME
+from fraud.schema.source import Reading
 from fraud.tables.columns import ARRIVAL, LABEL, TRANSACTION
 from fraud.tables.contract import check, keep_valid
 from fraud.tables.files import Unreadable, find_table
-from fraud.tables.reading import Reading, parse_columns, parse_reading
-from fraud.tables.source import Source, check_mapping, open_source
+from fraud.tables.reading import parse_columns, parse_reading
+from fraud.tables.source import Source, check_mapping, open_raw, open_source
 
 __all__ = [
     "ARRIVAL",
@@ -19,6 +20,7 @@ __all__ = [
     "check_mapping",
     "find_table",
     "keep_valid",
+    "open_raw",
     "open_source",
     "parse_columns",
     "parse_reading",

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from fraud.contracts.wire import EARLIEST, LATEST
 from fraud.errors import BadInput
 from fraud.schema.arrow import TIME
-from fraud.tables.columns import CONTRACTS, PAIRS, rules_of
+from fraud.tables.columns import OURS, Ours
 
-_RULES: Final = {"transactions": rules_of(CONTRACTS.transaction), "labels": rules_of(CONTRACTS.label)}
 Bools = NDArray[np.bool_]
 Check = Callable[..., Any]
 _BOUNDS: Final = {
@@ -41,23 +40,23 @@ class Violation:
         return f"column {self.column}: {int(self.rows.sum()):,} values are not {self.words}"
 
 
-def violations(table: pa.Table, what: str) -> Iterator[Violation]:
+def violations(table: pa.Table, what: str, ours: Ours = OURS) -> Iterator[Violation]:
     """Find what the contract refuses in a table of our columns and types; missing values aside."""
-    for name, rule in _RULES[what].items():
+    for name, rule in ours.rules[what].items():
         if name in table.column_names:
             column = table[name]
             for holds, words in _checks(rule):
                 wrong = pc.fill_null(pc.invert(holds(column)), fill_value=False).to_numpy()
                 if wrong.any():
                     yield Violation(name, wrong, words)
-    for one, other in PAIRS:
+    for one, other in ours.pairs:
         if one in table.column_names and other in table.column_names:
             half = pc.xor(table[one].is_valid(), table[other].is_valid()).to_numpy()
             if half.any():
                 yield Violation(one, half, f"given together with {other}")
 
 
-def check(table: pa.Table, what: str, name: str) -> None:
+def check(table: pa.Table, what: str, name: str, ours: Ours = OURS) -> None:
     """Refuse a table that holds what the wire refuses.
 
     Raises
@@ -65,7 +64,7 @@ def check(table: pa.Table, what: str, name: str) -> None:
     BadInput
         Naming the column, how many values, the first one, and the flag that leaves such rows out.
     """
-    found = list(violations(table, what))
+    found = list(violations(table, what, ours))
     if found:
         first = found[0]
         row = int(np.argmax(first.rows))
@@ -76,10 +75,12 @@ def check(table: pa.Table, what: str, name: str) -> None:
         )
 
 
-def keep_valid(table: pa.Table, what: str, name: str, tell: Callable[[str], None]) -> pa.Table:
+def keep_valid(
+    table: pa.Table, what: str, name: str, tell: Callable[[str], None], ours: Ours = OURS
+) -> pa.Table:
     """Leave out the rows that the wire refuses, and say how many."""
     keep = np.ones(table.num_rows, bool)
-    for found in violations(table, what):
+    for found in violations(table, what, ours):
         tell(f"{name}: {found}; left out")
         keep &= ~found.rows
     if not keep.any():

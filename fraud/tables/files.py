@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,9 +15,10 @@ import pyarrow.dataset as pa_dataset
 import pyarrow.parquet as pq
 
 from fraud.errors import BadInput
-from fraud.tables.reading import Reading
+from fraud.schema.source import Reading
+from fraud.tables.lines import json_batches, json_header
+from fraud.tables.parts import SUFFIXES, Part, parts_of
 
-SUFFIXES: Final = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".tsv": "csv"}
 BLOCK_BYTES: Final = 32 << 20
 _SEPARATORS: Final = (",", ";", "\t", "|")
 _MARKS: Final = (
@@ -34,6 +36,7 @@ class Format(StrEnum):
     """How a table lies on disk."""
 
     CSV = "csv"
+    JSON = "json"
     PARQUET = "parquet"
     DELTA = "delta"
 
@@ -69,27 +72,18 @@ def format_of(path: str) -> Format:
     """
     if "://" in path:
         return Format.PARQUET if path.endswith((".parquet", ".pq")) else Format.DELTA
-    if not Path(path).exists():
-        raise Unreadable(f"{path} does not exist; `fraud generate --out DIR` writes a data set")
     if (Path(path) / "_delta_log").is_dir():
         return Format.DELTA
-    kinds = {SUFFIXES.get(file.suffix.lower()) for file in files_of(path)}
-    if len(kinds) != 1 or None in kinds:
+    parts = parts_of(path)
+    if not parts and not Path(path).exists():
+        raise Unreadable(f"{path} does not exist; `fraud generate --out DIR` writes a data set")
+    kinds = {part.kind for part in parts}
+    if len(kinds) != 1 or "" in kinds:
         raise BadInput(
-            f"{path} is no .csv or .parquet file, no folder of such files of one kind, and no Delta table"
+            f"{path} is no .csv, .jsonl or .parquet file (also .gz or .zip), no folder of such files of one "
+            f"kind, and no Delta table{_what_is_there(parts)}"
         )
-    return Format(str(kinds.pop()))
-
-
-def files_of(path: str) -> list[Path]:
-    """List a table's files in the order of the table."""
-    root = Path(path)
-    if "://" in path or root.is_file():
-        return [root]
-    inside = (file for file in root.rglob("*") if file.is_file())
-    return sorted(
-        file for file in inside if not any(part[0] in "._" for part in file.relative_to(root).parts)
-    )
+    return Format(kinds.pop())
 
 
 def open_dataset(path: str, found: Format, options: Mapping[str, str]) -> Any:
@@ -101,18 +95,17 @@ def open_dataset(path: str, found: Format, options: Mapping[str, str]) -> Any:
     return DeltaTable(path, storage_options=dict(options) or None).to_pyarrow_dataset()
 
 
-def dialect_of(file: Path, reading: Reading) -> tuple[Dialect, str]:
+def dialect_of(part: Part, reading: Reading) -> tuple[Dialect, str]:
     """Find out how a CSV file is written; the second value tells a guess in words."""
     notes = []
-    encoding = reading.encoding or _encoding_of(file)
+    encoding = reading.encoding or _encoding_of(part)
     if encoding == "cp1252" and not reading.encoding:
         notes.append("not UTF-8, read as Windows-1252 (latin-1); --read encoding=NAME says otherwise")
     try:
-        with file.open(encoding=encoding, newline="") as lines:
-            head = next(csv.reader([lines.readline()], delimiter="\n"), [""])
+        with _text(part, encoding) as lines:
+            line = lines.readline().rstrip("\r\n")
     except (LookupError, UnicodeError) as error:
-        raise BadInput(f"{file}: --read encoding={encoding}: {error}") from error
-    line = head[0] if head else ""
+        raise BadInput(f"{part}: --read encoding={encoding}: {error}") from error
     counts = {sign: len(next(csv.reader([line], delimiter=sign), [])) for sign in _SEPARATORS}
     separator = reading.separator or max(_SEPARATORS, key=lambda sign: counts[sign])
     if separator != "," and not reading.separator:
@@ -120,35 +113,65 @@ def dialect_of(file: Path, reading: Reading) -> tuple[Dialect, str]:
     return Dialect(encoding, separator), "; ".join(notes)
 
 
-def header_of(file: Path, found: Format, dialect: Dialect) -> list[str]:
+def header_of(part: Part, found: Format, dialect: Dialect) -> list[str]:
     """Read the names of a file's columns."""
     if found is Format.CSV:
-        with file.open(encoding=dialect.encoding, newline="") as lines:
+        with _text(part, dialect.encoding) as lines:
             return next(csv.reader(lines, delimiter=dialect.separator), [])
-    return list(pq.read_schema(file).names)
+    return json_header(part) if found is Format.JSON else list(parquet_of(part).schema_arrow.names)
 
 
-def csv_batches(file: Path, dialect: Dialect, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def batches_of(part: Part, found: Format, dialect: Dialect, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Read columns of a file batch by batch as they are written there."""
+    if found is Format.CSV:
+        yield from csv_batches(part, dialect, names)
+    elif found is Format.JSON:
+        yield from json_batches(part, names)
+    else:
+        yield from parquet_of(part).iter_batches(columns=list(names))
+
+
+def csv_batches(part: Part, dialect: Dialect, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Read columns of a CSV file as texts; an empty field alone is missing."""
     encoding = "utf-8" if dialect.encoding == "utf-8-sig" else dialect.encoding
-    reader = pa_csv.open_csv(
-        file,
-        pa_csv.ReadOptions(block_size=BLOCK_BYTES, encoding=encoding),
-        pa_csv.ParseOptions(delimiter=dialect.separator, newlines_in_values=True),
-        pa_csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()),
-            include_columns=list(names),
-            null_values=[""],
-            strings_can_be_null=True,
-        ),
-    )
-    with reader:
-        yield from reader
+    with part.open() as stream:
+        reader = pa_csv.open_csv(
+            part.path if part.is_plain else stream,
+            pa_csv.ReadOptions(block_size=BLOCK_BYTES, encoding=encoding),
+            pa_csv.ParseOptions(delimiter=dialect.separator, newlines_in_values=True),
+            pa_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                include_columns=list(names),
+                null_values=[""],
+                strings_can_be_null=True,
+            ),
+        )
+        with reader:
+            yield from reader
 
 
-def _encoding_of(file: Path) -> str:
+def _text(part: Part, encoding: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(part.open(), encoding, newline="")
+
+
+def parquet_of(part: Part) -> pq.ParquetFile:
+    """Open a Parquet file; one inside an archive is unpacked into memory."""
+    if part.is_plain:
+        return pq.ParquetFile(part.path)
+    with part.open() as stream:
+        return pq.ParquetFile(pa.BufferReader(stream.read()))
+
+
+def _what_is_there(parts: Sequence[Part]) -> str:
+    names = [part.name for part in parts]
+    if len(names) < 2:
+        return ""
+    return f"; it holds {', '.join(names[:5])}{' and others' if len(names) > 5 else ''}"
+
+
+def _encoding_of(part: Part) -> str:
     """Read the whole file once: the first bytes do not tell."""
-    with file.open("rb") as raw:
+    with part.open() as raw:
         start = raw.read(4)
         marked = next((name for mark, name in _MARKS if start.startswith(mark)), None)
         if marked:

@@ -1,33 +1,15 @@
 """How a person says what a table means: ``--column OURS=THEIRS`` and ``--read WHAT=HOW``."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from fraud.errors import BadInput
+from fraud.schema.source import Reading
 
 LABEL: Final = "label:"
 """Prefix of ``--read label:VALUE=MEANING``."""
-
-
-class Reading(BaseModel):
-    """What a table's texts mean, where a guess would be wrong or is not possible."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    times: Literal["", "day-first", "month-first", "s", "ms", "us", "ns"] = ""
-    """Of dates such as 01/02/2024, or of numbers since 1970 UTC."""
-    decimal: Literal["", "point", "comma"] = ""
-    """What stands before the cents: 1,234.50 or 1.234,50."""
-    separator: Annotated[str, Field(max_length=1)] = ""
-    """Between the columns of a CSV file."""
-    encoding: str = ""
-    """Of a CSV file, e.g. ``latin-1``."""
-    labels: dict[str, Literal["fraud", "honest", "unknown"]] = Field(default_factory=dict)
-    """What values of the column ``is_fraud`` mean, beside 0, 1, true, false, yes and no."""
-    invalid: Literal["refuse", "skip"] = "refuse"
-    """Rows that the wire's contract refuses: stop, or leave them out, counted."""
 
 
 def parse_columns(pairs: Sequence[str] | None) -> dict[str, str] | None:
@@ -56,10 +38,10 @@ def parse_reading(pairs: Sequence[str] | None) -> Reading | None:
     """
     if pairs is None:
         return None
-    given: dict[str, Any] = {"labels": {}}
+    given: dict[str, Any] = {}
     for what, how in _pairs(pairs, "--read takes WHAT=HOW, e.g. times=day-first").items():
         if what.startswith(LABEL):
-            given["labels"][what.removeprefix(LABEL)] = how
+            given.setdefault("labels", {})[what.removeprefix(LABEL)] = how
         elif what == "separator":
             given[what] = how.replace("tab", "\t").replace("\\t", "\t")
         else:
@@ -70,8 +52,8 @@ def parse_reading(pairs: Sequence[str] | None) -> Reading | None:
         first = error.errors(include_url=False)[0]
         raise BadInput(
             f"--read {'.'.join(map(str, first['loc']))}={first['input']}: {first['msg']}; there are "
-            "times=day-first, month-first, s, ms, us, ns; decimal=point, comma; separator=X; encoding=NAME; "
-            "label:VALUE=fraud, honest, unknown; invalid=refuse, skip"
+            "times=day-first, month-first, s, ms, us, ns; zone=Europe/Berlin; decimal=point, comma; "
+            "separator=X; encoding=NAME; label:VALUE=fraud, honest, unknown; invalid=refuse, skip"
         ) from error
 
 

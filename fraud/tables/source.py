@@ -1,7 +1,7 @@
 """One table to read: its columns under our names, with our types, batch by batch or whole."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,31 +9,39 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fraud.errors import BadInput
-from fraud.schema.arrow import TIME
-from fraud.schema.deployed import deployed_schema
+from fraud.schema.arrow import TIME, is_own
+from fraud.schema.expressions import Column, Expression, columns_of
+from fraud.schema.schema import Schema
+from fraud.schema.source import Reading
 from fraud.tables import values
-from fraud.tables.columns import ARRIVAL, CONTRACTS, LABEL, TRANSACTION, check_ours, lacks, plan_names
+from fraud.tables.columns import (
+    ARRIVAL,
+    OURS,
+    Ours,
+    Plan,
+    fits,
+    lacks,
+    ours_of,
+    plan_columns,
+    read_mapping,
+    refuse_mapping,
+)
 from fraud.tables.contract import check, keep_valid
+from fraud.tables.evaluate import evaluate
 from fraud.tables.files import (
     Dialect,
     Format,
     Unreadable,
-    csv_batches,
+    batches_of,
     dialect_of,
-    files_of,
     format_of,
     header_of,
     open_dataset,
+    parquet_of,
 )
-from fraud.tables.reading import Reading
+from fraud.tables.parts import BROKEN, Part, parts_of
 
 Tell = Callable[[str], None]
-REQUIRED = {
-    "transactions": tuple(
-        name for field in deployed_schema().fields if field.required for name in field.names
-    ),
-    "labels": tuple(name for name in LABEL if CONTRACTS.label.model_fields[name].is_required()),
-}
 
 
 def _quiet(_: str) -> None:
@@ -49,47 +57,56 @@ class Source:
     what
         ``transactions`` or ``labels``: its contract.
     path
-        File, folder or URI.
+        File, folder, archive, pattern or URI.
     format
         How it lies there.
     columns
         Columns that are read, our names, with our types.
-    names
-        Our name: the table's.
+    made_of
+        Our name: what it is made of.
+    header
+        The table's own columns.
     """
 
     what: str
     path: str
     format: Format
     columns: dict[str, pa.DataType]
-    names: dict[str, str]
+    made_of: dict[str, Expression]
     header: list[str]
     reading: Reading = field(default_factory=Reading)
     options: Mapping[str, str] = field(default_factory=dict)
-    dialects: Mapping[Path, Dialect] = field(default_factory=dict)
+    dialects: Mapping[Part, Dialect] = field(default_factory=dict)
     forms: Mapping[str, values.Form | None] = field(default_factory=dict)
+    ours: Ours = OURS
 
     @property
-    def files(self) -> list[Path]:
+    def files(self) -> list[Part]:
         """Its files in the order of the table (not of a Delta table, which has none)."""
-        return files_of(self.path)
+        return parts_of(self.path)
 
     @property
     def schema(self) -> pa.Schema:
         """What is read."""
         return pa.schema(list(self.columns.items()))
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether every column is one of the table's, under our name, in files that lie as they are read."""
+        is_same = all(one == Column(our) for our, one in self.made_of.items())
+        return is_same and (self.format is not Format.PARQUET or all(part.is_plain for part in self.files))
+
     def types(self) -> dict[str, pa.DataType]:
-        """Tell the types that our columns have in Parquet or Delta; of a folder, in its first file."""
+        """Tell the types that our columns have in a plain Parquet or Delta table; of its first file."""
         if self.format is Format.DELTA or "://" in self.path:
             found = open_dataset(self.path, self.format, self.options).schema
         else:
-            found = pq.read_schema(self.files[0])
-        return {our: found.field(their).type for our, their in self.names.items()}
+            found = pq.read_schema(self.files[0].path)
+        return {our: found.field(our).type for our in self.columns}
 
     def name_of(self, column: str) -> str:
         """Name one of our columns so that a person finds it in the table."""
-        their = self.names[column]
+        their = ", ".join(columns_of(self.made_of[column]))
         return f"{self.path}: column {column}" + (f" ({their} in the table)" if their != column else "")
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -100,30 +117,29 @@ class Source:
         BadInput
             When a value cannot be read as its column's type; names the column and the flag that helps.
         """
+        first_row = 0
         for batch in self.raw_batches():
             arrays = []
             for name, kind in self.columns.items():
-                column = batch.column(batch.schema.names.index(self.names[name]))
                 try:
+                    column = evaluate(self.made_of[name], batch, first_row)
                     arrays.append(values.convert(column, kind, self.forms.get(name), self.reading))
                 except (pa.ArrowException, ValueError) as error:
                     raise values.refuse(self.name_of(name), kind, error) from error
+            first_row += batch.num_rows
             yield pa.record_batch(arrays, schema=self.schema)
 
     def raw_batches(self) -> Iterator[pa.RecordBatch]:
         """Read it batch by batch as it is written."""
-        wanted = list(dict.fromkeys(self.names.values()))
+        wanted = list(dict.fromkeys(name for one in self.made_of.values() for name in columns_of(one)))
         try:
             if self.format is Format.DELTA or "://" in self.path:
                 yield from open_dataset(self.path, self.format, self.options).to_batches(columns=wanted)
                 return
-            for file in self.files:
-                self._check_file(file, wanted)
-                if self.format is Format.CSV:
-                    yield from csv_batches(file, self.dialects[file], wanted)
-                else:
-                    yield from pq.ParquetFile(file).iter_batches(columns=wanted)
-        except pa.ArrowException as error:
+            for part in self.files:
+                self._check_file(part, wanted)
+                yield from batches_of(part, self.format, self.dialects.get(part, Dialect()), wanted)
+        except (pa.ArrowException, *BROKEN) as error:
             raise Unreadable(f"{self.path} cannot be read: {error}") from error
 
     def table(self, tell: Tell = _quiet, *, is_checked: bool = True) -> pa.Table:
@@ -144,22 +160,40 @@ class Source:
         found = pa.Table.from_batches(self.batches(), self.schema)
         if found.num_rows == 0:
             raise BadInput(f"{self.path} has no rows")
-        for name in REQUIRED[self.what]:
-            if name in self.columns and found[name].null_count:
-                raise BadInput(f"{self.name_of(name)} has {found[name].null_count:,} missing values")
-        if not is_checked:
-            return found
-        if self.reading.invalid == "skip":
-            return keep_valid(found, self.what, self.path, tell)
-        check(found, self.what, self.path)
-        return found
+        if is_checked:
+            return self.checked(found, tell)
+        return self._whole(found, tell)
 
-    def _check_file(self, file: Path, wanted: Sequence[str]) -> None:
-        header = header_of(file, self.format, self.dialects.get(file, Dialect()))
+    def checked(self, table: pa.Table, tell: Tell = _quiet) -> pa.Table:
+        """Refuse rows that the wire refuses, or leave them out, as the reading says."""
+        table = self._whole(table, tell)
+        if self.reading.invalid == "skip":
+            return keep_valid(table, self.what, self.path, tell, self.ours)
+        check(table, self.what, self.path, self.ours)
+        return table
+
+    def _whole(self, table: pa.Table, tell: Tell) -> pa.Table:
+        """Refuse missing values of required columns, or leave such rows out, as the reading says."""
+        for name in self.ours.required(self.what):
+            missing = table[name].null_count if name in self.columns else 0
+            if missing and self.reading.invalid != "skip":
+                raise BadInput(
+                    f"{self.name_of(name)} has {missing:,} missing values; leave such rows out with "
+                    "--read invalid=skip"
+                )
+            if missing:
+                tell(f"{self.name_of(name)} has {missing:,} missing values; left out")
+                table = table.filter(table[name].is_valid())
+        return table
+
+    def _check_file(self, part: Part, wanted: Sequence[str]) -> None:
+        if self.format is Format.JSON:  # an object may lack what is missing
+            return
+        header = header_of(part, self.format, self.dialects.get(part, Dialect()))
         missing = [name for name in wanted if name not in header]
         if missing:
             raise BadInput(
-                f"{file} lacks the column {', '.join(missing)}, which {self.files[0].name} has; "
+                f"{part} lacks the column {', '.join(missing)}, which {self.files[0].name} has; "
                 f"it has {', '.join(header)}"
             )
 
@@ -173,6 +207,7 @@ def open_source(
     required: Sequence[str] | None = None,
     also: Mapping[str, pa.DataType] | None = None,
     options: Mapping[str, str] | None = None,
+    schema: Schema | None = None,
     tell: Tell = _quiet,
 ) -> Source:
     """Find out what a path holds, and how its columns are to be read.
@@ -182,9 +217,10 @@ def open_source(
     what
         ``transactions`` or ``labels``.
     path
-        File, folder or URI; a URI is that of a Delta table, or ends in ``.parquet``.
+        File, folder, zip archive, pattern such as ``cards-*.csv``, or URI; a URI is that of a Delta table, or
+        ends in ``.parquet``.
     columns
-        Our name: the table's, where they differ.
+        Our name: the table's column, or an expression over its columns; before the schema's ``source:`` part.
     reading
         What its texts mean, where a guess is not wanted.
     required
@@ -193,6 +229,8 @@ def open_source(
         Further columns to read where they are there.
     options
         Of the object store, under delta-rs' names.
+    schema
+        Whose columns; None: the deployment's.
     tell
         Is told, in words, what was guessed.
 
@@ -202,26 +240,34 @@ def open_source(
         When nothing is there, the format is not known, a column is absent, or its values have no form
         that is known; names the table's own columns and the flag that helps.
     """
-    path, columns, reading, options = str(path), columns or {}, reading or Reading(), options or {}
-    check_ours(columns)
-    try:
-        found = format_of(path)
-        dialects, header = _headers(path, found, reading, options, tell)
-    except (pa.ArrowException, OSError) as error:
-        raise Unreadable(f"{path} is no CSV, Parquet or Delta table that can be read: {error}") from error
-    except Exception as error:
-        if type(error).__module__.startswith("deltalake") or type(error).__name__ == "TableNotFoundError":
-            raise BadInput(f"{path} is no Delta table that can be read: {error}") from error
-        raise
-    kinds = {**(TRANSACTION if what == "transactions" else LABEL), **ARRIVAL, **(also or {})}
-    names, notes = plan_names(header, columns, kinds, path)
-    missing = [name for name in (REQUIRED[what] if required is None else required) if name not in names]
+    path, columns, options = str(path), columns or {}, options or {}
+    ours = OURS if schema is None else ours_of(schema)
+    ours.check(columns)
+    kinds = {**(ours.transaction if what == "transactions" else ours.label), **ARRIVAL, **(also or {})}
+    needed = ours.required(what) if required is None else required
+    opened = _opened(path, options)
+    plan, found = opened.plan(columns, kinds, needed, reading or Reading(), ours=ours, tell=tell)
+    missing = [name for name in needed if name not in plan.columns]
+    wrong = next((name for name in missing if name in columns), None)
+    if wrong:
+        raise refuse_mapping(wrong, columns[wrong], {path: found.header})
     if missing:
-        raise lacks(path, missing, header)
-    for note in notes:
+        raise lacks(path, missing, found.header)
+    for note in plan.notes:
         tell(note)
-    wanted = {name: kind for name, kind in kinds.items() if name in names}
-    source = Source(what, path, found, wanted, names, header, reading, options, dialects)
+    wanted = {name: kind for name, kind in kinds.items() if name in plan.columns}
+    source = Source(
+        what=what,
+        path=path,
+        format=opened.format,
+        columns=wanted,
+        made_of=plan.columns,
+        header=found.header,
+        reading=found.reading,
+        options=options,
+        dialects=found.dialects,
+        ours=ours,
+    )
     return _with_forms(source, tell)
 
 
@@ -233,43 +279,131 @@ def check_mapping(columns: Mapping[str, str], sources: Sequence[Source]) -> None
     BadInput
         Naming the column, and those that there are.
     """
-    for our, their in columns.items():
-        if not any(their in source.header for source in sources):
-            listed = "; ".join(f"{source.path} has {', '.join(source.header)}" for source in sources)
-            raise BadInput(f"--column {our}={their}: there is no column {their}; {listed}")
+    for our, text in columns.items():
+        if all(read_mapping(text, source.header) is None for source in sources):
+            raise refuse_mapping(our, text, {source.path: source.header for source in sources})
 
 
-def _headers(
-    path: str, found: Format, reading: Reading, options: Mapping[str, str], tell: Tell
-) -> tuple[dict[Path, Dialect], list[str]]:
-    if found is Format.DELTA or "://" in path:
-        return {}, list(open_dataset(path, found, options).schema.names)
-    files, dialects = files_of(path), {}
-    if found is Format.CSV:
-        for file in files:
-            dialects[file], note = dialect_of(file, reading)
-            if note:
-                tell(f"{file}: {note}")
-    return dialects, header_of(files[0], found, dialects.get(files[0], Dialect()))
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """A table's columns as they are read in one way."""
+
+    header: list[str]
+    dialects: Mapping[Part, Dialect]
+    reading: Reading
+    is_own: bool = False
+    """Whether the platform has written it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A path whose format is known."""
+
+    path: str
+    format: Format
+    options: Mapping[str, str]
+
+    def plan(
+        self,
+        columns: Mapping[str, str],
+        kinds: Mapping[str, pa.DataType],
+        needed: Sequence[str],
+        reading: Reading,
+        *,
+        ours: Ours,
+        tell: Tell,
+    ) -> tuple[Plan, _Header]:
+        """Read the header as the schema's source part says, or, where that does not fit, as it is."""
+        tables = ours.schema.tables
+        if tables is not None:
+            found = self.header(reading.over(tables.reading), _quiet)
+            if not found.is_own and fits(tables, found.header, needed):
+                return plan_columns(found.header, columns, kinds, self.path, ours, tables=tables), found
+        found = self.header(reading, tell)
+        return plan_columns(found.header, columns, kinds, self.path, ours), found
+
+    def header(self, reading: Reading, tell: Tell) -> _Header:
+        """Read the table's columns, as a reading says."""
+        try:
+            return self._read_header(reading, tell)
+        except (pa.ArrowException, *BROKEN) as error:
+            raise Unreadable(
+                f"{self.path} is no CSV, JSON, Parquet or Delta table that can be read: {error}"
+            ) from error
+
+    def _read_header(self, reading: Reading, tell: Tell) -> _Header:
+        if self.format is Format.DELTA or "://" in self.path:
+            schema = open_dataset(self.path, self.format, self.options).schema
+            return _Header(list(schema.names), {}, reading, is_own(schema))
+        parts, dialects = parts_of(self.path), {}
+        if self.format is Format.CSV:
+            for part in parts:
+                dialects[part], note = dialect_of(part, reading)
+                if note:
+                    tell(f"{part}: {note}")
+        if self.format is Format.PARQUET:
+            schema = parquet_of(parts[0]).schema_arrow
+            return _Header(list(schema.names), {}, reading, is_own(schema))
+        looked_at = parts if self.format is Format.JSON else parts[:1]  # any object may have a name more
+        headers = [header_of(part, self.format, dialects.get(part, Dialect())) for part in looked_at]
+        is_one = len(headers) == 1  # a name that stands twice is refused where it is read
+        names = headers[0] if is_one else list(dict.fromkeys(name for one in headers for name in one))
+        return _Header(names, dialects, reading)
+
+
+def open_raw(path: str | Path, *, reading: Reading | None = None, tell: Tell = _quiet) -> Source:
+    """Open a table as it is, all of its columns under their own names.
+
+    Raises
+    ------
+    BadInput
+        When it cannot be read, or a name stands twice in its header.
+    """
+    opened = _opened(str(path), {})
+    found = opened.header(reading or Reading(), tell)
+    twice = next((name for name in found.header if found.header.count(name) > 1), None)
+    if twice is not None:
+        raise BadInput(f"{path}: the column {twice} stands twice in the header; rename one")
+    return Source(
+        what="transactions",
+        path=str(path),
+        format=opened.format,
+        columns={},
+        made_of={name: Column(name) for name in found.header},
+        header=found.header,
+        reading=found.reading,
+        dialects=found.dialects,
+    )
+
+
+def _opened(path: str, options: Mapping[str, str]) -> _Opened:
+    try:
+        return _Opened(path, format_of(path), options)
+    except OSError as error:
+        raise Unreadable(f"{path} cannot be read: {error}") from error
 
 
 def _with_forms(source: Source, tell: Tell) -> Source:
     """Choose the form of each column of numbers or times, by all of its values."""
-    asked = {name: kind for name, kind in source.columns.items() if kind in (TIME, pa.float64())}
+    asked = {
+        name: kind
+        for name, kind in source.columns.items()
+        if kind in (TIME, pa.float64()) and isinstance(source.made_of[name], Column)
+    }
+    if not asked:
+        return source
     possible = {name: values.TIMES if kind == TIME else values.NUMBERS for name, kind in asked.items()}
     narrow = replace_columns(source, asked)
     examples: dict[str, object] = {}
     rows = 0
     for batch in narrow.raw_batches():
-        if rows == 0 and not any(
-            _needs_form(batch, source.names[name], kind) for name, kind in asked.items()
-        ):
+        columns = {name: evaluate(source.made_of[name], batch, rows) for name in asked}
+        if rows == 0 and not any(_needs_form(columns[name], kind) for name, kind in asked.items()):
             break
         for name, kind in asked.items():
-            column = batch.column(batch.schema.names.index(source.names[name]))
-            left = possible[name] & values.forms_of(column, kind)
+            left = possible[name] & values.forms_of(columns[name], kind)
             if not left and name not in examples:
-                examples[name] = _first_strange(column, kind, possible[name])
+                examples[name] = _first_strange(columns[name], kind, possible[name])
             possible[name] = left
         rows += batch.num_rows
     if rows == 0:
@@ -283,20 +417,17 @@ def _with_forms(source: Source, tell: Tell) -> Source:
         if words:
             tell(f"{source.name_of(name)} is {words}")
         forms[name] = form
-    return Source(**{**source.__dict__, "forms": forms})
+    return replace(source, forms=forms)
 
 
 def replace_columns(source: Source, columns: Mapping[str, pa.DataType]) -> Source:
     """Make a source of fewer columns."""
-    names = {name: source.names[name] for name in columns}
-    return Source(**{**source.__dict__, "columns": dict(columns), "names": names})
+    made_of = {name: source.made_of[name] for name in columns}
+    return replace(source, columns=dict(columns), made_of=made_of)
 
 
-def _needs_form(batch: pa.RecordBatch, their: str, kind: pa.DataType) -> bool:
-    found = batch.schema.field(their).type
-    if pa.types.is_dictionary(found):
-        found = found.value_type
-    return values.is_text(found) or (kind == TIME and values.is_number(found))
+def _needs_form(column: pa.Array, kind: pa.DataType) -> bool:
+    return values.is_text(column.type) or (kind == TIME and values.is_number(column.type))
 
 
 def _first_strange(column: pa.Array, kind: pa.DataType, possible: values.Forms) -> object:

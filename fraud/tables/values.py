@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from fraud.contracts.wire import EARLIEST, LATEST
 from fraud.errors import BadInput
 from fraud.schema.arrow import TIME
-from fraud.tables.reading import Reading
+from fraud.schema.source import Reading
 
 TRUE: Final = ("1", "1.0", "true", "t", "yes", "y", "fraud")
 FALSE: Final = ("0", "0.0", "false", "f", "no", "n", "honest")
@@ -141,14 +141,14 @@ def convert(column: pa.Array, wanted: pa.DataType, form: Form | None, reading: R
     if pa.types.is_null(column.type):
         return column.cast(wanted)
     if wanted == TIME:
-        return _times(column, form)
+        return times(column, form, reading.zone)
     if wanted == pa.bool_():
         return _truth(column, reading)
     if wanted == pa.string():
-        return _texts(column)
+        return texts(column)
     if wanted == pa.float64():
-        numbers = _numbers(column, form)
-        return pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
+        found = numbers(column, form)
+        return pc.if_else(pc.is_nan(found), pa.scalar(None, pa.float64()), found)
     if not is_number(column.type) and not is_text(column.type):
         raise ValueError(f"got {column.type}")
     return column.cast(wanted)
@@ -182,8 +182,15 @@ def _slashed(column: pa.Array) -> set[Form]:
     return found | ({Form.MONTH_FIRST} if one <= 12 and not has_dots else set())
 
 
-def _numbers(column: pa.Array, form: Form | None) -> pa.Array:
-    if is_number(column.type):
+def numbers(column: pa.Array, form: Form | None) -> pa.Array:
+    """Read numbers; signs of money and of thousands are dropped.
+
+    Raises
+    ------
+    ValueError
+        Naming the first value that is none.
+    """
+    if is_number(column.type) or pa.types.is_null(column.type):
         return column.cast(pa.float64())
     if not is_text(column.type):
         raise ValueError(f"got {column.type}")
@@ -197,22 +204,57 @@ def _numbers(column: pa.Array, form: Form | None) -> pa.Array:
     return pc.replace_substring(column, pattern=",", replacement=".").cast(pa.float64())
 
 
-def _times(column: pa.Array, form: Form | None) -> pa.Array:
-    """Read times; those without an offset are UTC."""
-    if pa.types.is_timestamp(column.type):
+def times(column: pa.Array, form: Form | str | None, zone: str = "") -> pa.Array:
+    """Read times; those without an offset are of a zone.
+
+    A local time that comes twice, when the clock is put back, is the first of the two; one that is left
+    out, when it is put forward, is the moment of that.
+
+    Parameters
+    ----------
+    column
+        Texts, numbers or times.
+    form
+        How they are written; a text that is no form is a pattern such as ``%d%m%Y %H:%M``.
+    zone
+        Of times without an offset; empty: UTC.
+    """
+    if pa.types.is_null(column.type):
+        return column.cast(TIME)
+    if pa.types.is_timestamp(column.type) and column.type.tz:
         return column.cast(pa.timestamp("us", tz=column.type.tz), safe=False).cast(TIME)
-    if pa.types.is_date(column.type):
-        return column.cast(pa.timestamp("us")).cast(TIME)
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        return _in_zone(column.cast(pa.timestamp("us"), safe=False), zone)
     if not is_text(column.type) and not is_number(column.type):
         raise ValueError(f"got {column.type}")
     if form in _UNITS:
-        return _from_epoch(column, _UNITS[form])
-    if form is Form.DATE:
-        return pc.strptime(_texts(column), format="%Y%m%d", unit="us").cast(TIME)
-    column = pc.utf8_trim_whitespace(_texts(column))
+        return _from_epoch(column, _UNITS[Form(form)])
+    return _from_text(pc.utf8_trim_whitespace(texts(column)), form, zone)
+
+
+def _from_text(text: pa.Array, form: Form | str | None, zone: str) -> pa.Array:
+    if form is not None and "%" in form:
+        return _by_pattern(text, form, zone)
+    if form == Form.DATE:
+        return _by_pattern(text, "%Y%m%d", zone)
     if form in {Form.DAY_FIRST, Form.MONTH_FIRST}:
-        column = _as_iso(column, is_day_first=form is Form.DAY_FIRST)
-    return _from_iso(column)
+        text = _as_iso(text, is_day_first=form == Form.DAY_FIRST)
+    return _from_iso(text, zone)
+
+
+def _in_zone(column: pa.Array, zone: str) -> pa.Array:
+    """Place naive times in a zone."""
+    if zone in {"", "UTC"}:
+        return column.cast(TIME)
+    return pc.assume_timezone(column, zone, ambiguous="earliest", nonexistent="latest").cast(TIME)
+
+
+def _by_pattern(column: pa.Array, pattern: str, zone: str) -> pa.Array:
+    found = pc.strptime(column, format=pattern, unit="us", error_is_null=True)
+    wrong = column.filter(pc.and_(column.is_valid(), pc.is_null(found)))
+    if len(wrong):
+        raise ValueError(f"got {wrong[0].as_py()!r}, which is not of the form {pattern}")
+    return found.cast(TIME) if "%z" in pattern else _in_zone(found, zone)
 
 
 def _from_epoch(column: pa.Array, factor: int) -> pa.Array:
@@ -227,7 +269,7 @@ def _from_epoch(column: pa.Array, factor: int) -> pa.Array:
     return micros.cast(pa.timestamp("us")).cast(TIME)
 
 
-def _from_iso(column: pa.Array) -> pa.Array:
+def _from_iso(column: pa.Array, zone: str) -> pa.Array:
     column = pc.replace_substring(column, pattern="/", replacement="-")
     column = pc.replace_substring_regex(column, pattern=r" ?(Z|UTC)$", replacement="Z")
     column = pc.replace_substring_regex(column, pattern=r" ([+-]\d{2}:?\d{0,2})$", replacement=r"\1")
@@ -236,7 +278,7 @@ def _from_iso(column: pa.Array) -> pa.Array:
     has_zone = pc.match_substring_regex(column, pattern=r":\d{2}(\.\d+)?(Z|[+-]\d{2}(:?\d{2})?)$")
     none = pa.scalar(None, pa.string())
     with_zone = pc.if_else(has_zone, column, none).cast(TIME)
-    without = pc.if_else(has_zone, none, column).cast(pa.timestamp("us")).cast(TIME)
+    without = _in_zone(pc.if_else(has_zone, none, column).cast(pa.timestamp("us")), zone)
     return pc.coalesce(with_zone, without)
 
 
@@ -262,7 +304,12 @@ def _or(column: pa.Array, value: str) -> pa.Array:
     return pc.if_else(pc.equal(column, ""), value, column)
 
 
-def _texts(column: pa.Array) -> pa.Array:
+def texts(column: pa.Array) -> pa.Array:
+    """Write values as texts; those of whole numbers have no fraction."""
+    if pa.types.is_date(column.type) or pa.types.is_time(column.type) or pa.types.is_null(column.type):
+        return column.cast(pa.string())
+    if pa.types.is_boolean(column.type):
+        return pc.if_else(column, "true", "false")
     if pa.types.is_floating(column.type):
         column = column.cast(pa.int64())  # whole numbers that a missing value made fractional
     elif not (is_text(column.type) or pa.types.is_integer(column.type) or pa.types.is_decimal(column.type)):

@@ -18,8 +18,9 @@ from pyspark.sql import DataFrame, SparkSession
 
 from fraud.contracts import MOST_AHEAD_S
 from fraud.errors import BadInput
-from fraud.tables import Reading, Source, check_mapping, keep_valid, open_source
-from fraud.tables.files import Format
+from fraud.schema.arrow import OWN
+from fraud.tables import Reading, Source, check_mapping, open_source
+from fraud.tables.files import Format, parquet_of
 from jobs.features.arrival import Guard
 from jobs.features.engines import Engine
 from jobs.features.local import build_local
@@ -125,8 +126,8 @@ def count_rows(source: Source, spark: SparkSession) -> int:
     if source.format is Format.DELTA:
         return spark.read.format("delta").load(str(source.path)).count()
     if source.format is Format.PARQUET:
-        return sum(pq.read_metadata(file).num_rows for file in source.files)
-    return sum(file.stat().st_size for file in source.files) // _CSV_ROW_BYTES
+        return sum(parquet_of(part).metadata.num_rows for part in source.files)
+    return sum(part.size for part in source.files) // _CSV_ROW_BYTES
 
 
 def _choose(sources: Sequence[Source], spark: SparkSession) -> Engine:
@@ -158,26 +159,27 @@ def _fold_in_parallel(
 
 
 def needs_staging(source: Source) -> bool:
-    """Whether Spark cannot read a table as it lies: CSV, other names or types, or rows to leave out."""
-    if source.format is Format.CSV or source.reading.invalid == "skip":
+    """Whether Spark cannot read a table as it lies: text, other names or types, or rows to leave out."""
+    if source.format in {Format.CSV, Format.JSON} or source.reading.invalid == "skip" or not source.is_plain:
         return True
     types = source.types()
     has_types = all(
         types[name] == kind or _widens(types[name], kind) for name, kind in source.columns.items()
     )
-    return not has_types or any(our != their for our, their in source.names.items())
+    return not has_types
 
 
 def stage(source: Source, folder: Path, tell: Tell) -> Source:
     """Write a table down as Parquet that Spark reads, row by row in the same order."""
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{source.what}.parquet"
-    with pq.ParquetWriter(target, source.schema, compression="zstd") as writer:
+    schema = source.schema.with_metadata(OWN)
+    with pq.ParquetWriter(target, schema, compression="zstd") as writer:
         for batch in source.batches():
             table = pa.Table.from_batches([batch])
             if source.reading.invalid == "skip":
-                table = keep_valid(table, source.what, source.path, tell)
-            writer.write_table(table)
+                table = source.checked(table, tell)
+            writer.write_table(table.replace_schema_metadata(OWN))
     return open_source(source.what, target)
 
 

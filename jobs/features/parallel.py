@@ -119,7 +119,7 @@ def count_left_out(source: Source, spark: SparkSession, guard: Guard) -> int:
 def _read(source: Source, spark: SparkSession) -> DataFrame:
     if source.format is Format.DELTA:
         return spark.read.format("delta").load(str(source.path))
-    return spark.read.format("parquet").load([str(file) for file in source.files])
+    return spark.read.format("parquet").load([str(part.path) for part in source.files])
 
 
 def _arrived(
