@@ -1,4 +1,4 @@
-"""Links of the documentation lead somewhere; the site builds; the README stays short."""
+"""Links of the documentation lead somewhere, its commands and settings exist; the site builds from it."""
 
 import re
 import subprocess
@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from fraud.tools.docs.commands import commands
+from fraud.tools.docs.settings import settings
+
 ROOT = Path(__file__).parent.parent
+COMMAND = re.compile(r"(?<!-n )(?<![\w./-])fraud ((?:[a-z][a-z-]*\b ?)+)([^`&|;#\n]*)")
+VARIABLE = re.compile(r"\bFRAUD_[A-Z0-9_]+\b")
+HISTORY = {"CHANGELOG.md", "DECISIONS.md"}
+"""Say what was, not what is."""
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -49,3 +56,61 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
 
 def test_the_readme_has_at_most_200_lines() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 200
+
+
+def guides() -> list[Path]:
+    return [page for page in pages() if str(page.relative_to(ROOT)) not in HISTORY]
+
+
+def code_of(page: Path) -> list[str]:
+    text = page.read_text()
+    return [
+        *re.findall(r"^```.*?^```", text, re.MULTILINE | re.DOTALL),
+        *re.findall(r"`([^`\n]+)`", prose(page)),
+    ]
+
+
+def unknown_in(code: str, known: dict[str, set[str]]) -> list[str]:
+    """Name each command that does not exist, and each option that its command does not have."""
+    wrong = []
+    for words, rest in COMMAND.findall(code):
+        parts = words.split()
+        name = next((" ".join(parts[:n]) for n in (2, 1) if " ".join(parts[:n]) in known), None)
+        families = {one.split()[0] for one in known}
+        if name is None:
+            wrong += [] if parts[0] in families and not rest.startswith("-") else [f"fraud {words}"]
+            continue
+        options = re.findall(r"(?<![\w-])--[a-z][a-z-]*", rest)
+        wrong += [f"fraud {name} {option}" for option in options if option not in known[name]]
+    return wrong
+
+
+@pytest.fixture(scope="module")
+def known() -> dict[str, set[str]]:
+    return {
+        name: {"--help", *(opt for one in command.params for opt in [*one.opts, *one.secondary_opts])}
+        for name, command in commands()
+    }
+
+
+@pytest.mark.parametrize("page", guides(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_command_and_its_options_exist(page: Path, known: dict[str, set[str]]) -> None:
+    assert [wrong for code in code_of(page) for wrong in unknown_in(code, known)] == []
+
+
+@pytest.mark.parametrize(
+    "code", ["fraud demonstrate", "uv run fraud demo --tiny", "fraud features build --data x"]
+)
+def test_a_command_that_is_wrong_is_found(code: str, known: dict[str, set[str]]) -> None:
+    assert unknown_in(code, known)
+
+
+@pytest.mark.parametrize("page", guides(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_setting_exists(page: Path) -> None:
+    found = settings()
+    names = {prefix + field.upper() for prefix, fields in found.items() for field in fields} | set(found)
+    code = "".join(
+        file.read_text() for folder in ("fraud", "tests") for file in (ROOT / folder).rglob("*.py")
+    )
+    named = VARIABLE.findall(page.read_text())
+    assert [one for one in named if one not in names and f'"{one}"' not in code] == []

@@ -1,4 +1,4 @@
-"""Hooks of MkDocs: pages and pictures from outside docs/, and links that work on GitHub and on the site.
+"""Hooks of MkDocs: generated pages, what stands outside docs/, links that work on GitHub and on the site.
 
 Reads the Markdown files and pictures of the repository; adds them to the site that ``mkdocs build`` writes.
 """
@@ -11,6 +11,8 @@ from typing import Final
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+
+from fraud.tools.docs.reference import PAGES
 
 __all__ = ["on_files", "on_page_markdown"]
 
@@ -31,7 +33,9 @@ _LIST: Final = re.compile(r"(?:[-*] |\d+\. |\|)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages and pictures that stand outside docs/."""
+    """Add the generated pages, and the pages and pictures that stand outside docs/."""
+    for place, write in PAGES.items():
+        files.append(File.generated(config, place, content=write()))
     for path, place in OUTSIDE.items():
         files.append(File.generated(config, place, content=(ROOT / path).read_text()))
     for folder in ("fraud", "jobs", "services"):
