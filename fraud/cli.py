@@ -18,6 +18,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "The whole platform on this machine: generate, train, stream, summarise.",
     ),
     "init": ("jobs.init.commands:init", "Find out what a table's columns are; write a schema that reads it."),
+    "data": ("jobs.init.commands:data", "Report on a table before any model: gaps, labels, leaks, drift."),
     "up": ("fraud.local.commands:up", "Start the embedded platform and leave it running."),
     "down": ("fraud.local.commands:down", "Stop what `up` started."),
     "status": ("fraud.local.commands:status", "Show the parts of the embedded platform."),

@@ -8,6 +8,8 @@ import typer
 
 from fraud.settings.options import ColumnOption, ReadOption
 
+__all__ = ["data", "init"]
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -40,6 +42,7 @@ def init(
     from fraud.settings.home import platform_home  # noqa: PLC0415
     from fraud.tables import parse_columns, parse_reading  # noqa: PLC0415
     from jobs.init.look import look  # noqa: PLC0415
+    from jobs.init.report import write_report  # noqa: PLC0415
     from jobs.init.run import check_whole, guess_all, refuse  # noqa: PLC0415
 
     console = Console()
@@ -71,11 +74,47 @@ def init(
     console.print(_summary(checked), highlight=False)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(checked.text, encoding="utf-8")
-    console.print(
-        f"{target}: {len(checked.schema.features)} features of {len(checked.schema.entities)} entities"
-    )
+    counts = f"{len(checked.schema.features)} features of {len(checked.schema.entities)} entities"
+    console.print(f"{target}: {counts}")
+    report = target.with_suffix(".html")
+    with console.status(f"writing {report}"):
+        write_report(checked.table, checked.schema, report, file, guess.left_out)
+    console.print(f"{report}: times, gaps, repeats, labels, columns, leaks, drift")
     where = f"{VARIABLE}={target} " if out else ""
     console.print(f"next: {where}fraud train --transactions {file}", highlight=False)
+
+
+def data(
+    transactions: Annotated[
+        str, typer.Option(help="Table of transactions: CSV, JSON lines, Parquet or Delta.")
+    ],
+    *,
+    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("data.html"),
+    column: ColumnOption = None,
+    read: ReadOption = None,
+) -> None:
+    """Report on a table before any model: times, gaps, repeats, labels, columns, leaks, drift, entities."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from fraud.schema.deployed import deployed_schema  # noqa: PLC0415
+    from fraud.tables import check_mapping, open_source, parse_columns, parse_reading  # noqa: PLC0415
+    from jobs.init.report import write_report  # noqa: PLC0415
+    from jobs.init.run import WITHIN  # noqa: PLC0415
+
+    console = Console()
+    columns = parse_columns(column) or {}
+    with console.status(f"reading {transactions}"):
+        reading = parse_reading(read)
+        source = open_source(
+            "transactions", transactions, columns=columns, reading=reading, also=WITHIN, tell=console.log
+        )
+        check_mapping(columns, [source])
+        table = source.table(console.log)
+    with console.status(f"writing {out}"):
+        said = write_report(table, deployed_schema(), out, transactions)
+    for words in said:
+        console.print(f"- {words}", highlight=False)
+    console.print(f"report: {out}")
 
 
 def _answer(question: "Question", given: dict[str, str], said: list[str]) -> None:

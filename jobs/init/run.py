@@ -23,7 +23,8 @@ from jobs.init.roles import find_amount, find_identity, find_key, find_label, fi
 from jobs.init.write import schema_text
 
 Tell = Callable[[str], None]
-_WITHIN = {"is_fraud": pa.bool_(), "label_time": TIME}
+WITHIN = {"is_fraud": pa.bool_(), "label_time": TIME}
+"""What a table says beside the fields of its transactions."""
 
 
 class Unsure(BadInput):
@@ -107,5 +108,5 @@ def check_whole(guess: Guess, tell: Tell) -> Checked:
     """
     text = schema_text(guess, Path(guess.look.path).name)
     schema = parse_schema(text.encode(), "the schema")
-    source = open_source("transactions", guess.look.path, schema=schema, also=_WITHIN, tell=tell)
+    source = open_source("transactions", guess.look.path, schema=schema, also=WITHIN, tell=tell)
     return Checked(source.table(tell), schema, text)

@@ -300,6 +300,7 @@ def test_an_answer_is_taken_as_the_flag_that_it_stands_for(german: Path, tmp_pat
     assert code == 0, output
     assert "20 frauds, 20 honest, 20 unlabelled" in output
     assert "map(Label, '0' = false, '1' = true, '2' = null)" in (tmp_path / "s.yaml").read_text()
+    assert "Data report" in (tmp_path / "s.html").read_text()
 
 
 def test_a_schema_that_is_there_is_replaced_only_when_it_is_said(parts: Path, tmp_path: Path) -> None:

@@ -1,0 +1,111 @@
+"""The data report: one HTML page about a table, before any model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from fraud.schema.schema import Schema
+from fraud.watch.page import ENVIRONMENT
+from jobs.init import measure
+from jobs.init.measure import in_order
+from jobs.init.pictures import draw_all
+
+
+def write_report(
+    table: pa.Table, schema: Schema, path: Path, name: str, left_out: Mapping[str, str] | None = None
+) -> list[str]:
+    """Write the report of a table.
+
+    Parameters
+    ----------
+    table
+        Under our names, with ``is_fraud`` and ``label_time`` where there are such.
+    schema
+        Whose columns they are.
+    path
+        HTML file to write.
+    name
+        Of the table, for people.
+    left_out
+        Columns that are not read, and why.
+
+    Returns
+    -------
+    list[str]
+        What the figures let expect, in words.
+    """
+    data = in_order(table, schema)
+    tables = {
+        "Repeats": measure.repeats(data),
+        "Times without transactions": measure.gaps(data),
+        "Labels": measure.labels(data),
+        "Columns": measure.columns(data),
+        "Entities, and values that come again": measure.entities(data),
+        "By week": measure.weeks(data),
+        "Not read": [{"column": column, "because": why} for column, why in (left_out or {}).items()],
+    }
+    rows = {"columns": tables["Columns"], "entities": tables["Entities, and values that come again"]}
+    said = measure.suggestions(data, rows)
+    html = _TEMPLATE.render(
+        title=f"Data report: {name}",
+        facts=_facts(data),
+        said=said,
+        tables={title: rows for title, rows in tables.items() if rows},
+        pictures=draw_all(data, tables["Columns"]),
+        cell=_cell,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(html, encoding="utf-8")
+    return said
+
+
+def _facts(data: measure.Data) -> dict[str, str]:
+    amount = np.asarray(data.table["amount"].to_numpy(), np.float64)
+    days = (data.times[-1] - data.times[0]) / measure.DAY_US
+    return {
+        "transactions": f"{data.table.num_rows:,}, {data.table.num_rows / max(days, 1 / 24):,.0f} a day",
+        "period (UTC)": f"{_moment(data.times[0])} to {_moment(data.times[-1])}, {days:,.1f} days",
+        "amount": f"{amount.sum():,.0f} in all; of the frauds {amount[data.is_fraud].sum():,.0f}",
+        "schema": f"{data.schema.name}, version {data.schema.version}",
+    }
+
+
+def _moment(micros: int) -> str:
+    return str(np.datetime64(int(micros), "us").astype("datetime64[s]")).replace("T", " ")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:,.3f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+_TEMPLATE: Final = ENVIRONMENT.from_string("""{% extends "page" %}
+{% block body %}
+<h1>{{ title }}</h1>
+<table>{% for name, value in facts.items() %}
+<tr><th>{{ name }}</th><td>{{ value }}</td></tr>{% endfor %}</table>
+{% if said %}
+<h2>What to look at</h2>
+<ul>{% for words in said %}<li>{{ words }}</li>{% endfor %}</ul>
+{% endif %}
+<h2>Pictures</h2>
+{% for name, data in pictures %}
+<figure><figcaption>{{ name }}</figcaption><img alt="{{ name }}" src="{{ data }}"></figure>
+{% endfor %}
+{% for name, rows in tables.items() %}
+<h2>{{ name }}</h2>
+<table><tr>{% for column in rows[0] %}<th>{{ column }}</th>{% endfor %}</tr>
+{% for row in rows %}
+<tr>{% for value in row.values() %}<td>{{ cell(value) }}</td>{% endfor %}</tr>
+{% endfor %}
+</table>
+{% endfor %}
+<p><small>A column tells fraud alone: area under the curve of that column, 0.5 is nothing, 1 all.
+Moved: population stability index between the first and the last third of the time; above 0.2 much.
+Frauds in the 30 days before count what happened, not what was known then.</small></p>
+{% endblock %}
+""")
