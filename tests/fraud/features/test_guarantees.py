@@ -1,6 +1,8 @@
-"""What a vector guarantees, case by case; each test's name is the law that the README states."""
+"""What a vector guarantees, case by case; docs/how-it-works.md names each test."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from tests.fraud.features.streams import events_of, fold_stream, label, long_str
 T = datetime(2026, 3, 2, 12, 0, 0, 0, UTC)
 US = timedelta(microseconds=1)
 DAY = timedelta(days=1)
+HOW_IT_WORKS = Path(__file__).parents[3] / "docs" / "how-it-works.md"
 LATENESS, IDLE = timedelta(microseconds=LATENESS_US), timedelta(microseconds=IDLE_US)
 RIPE = "7d"
 RIPE_US = {name: window_us(name) for name in ("14d", "30d")}
@@ -344,3 +347,27 @@ def test_beyond_the_remembered_values_the_least_recently_seen_counts_as_new():
     found = values([*devices, *again])
     assert found[-2]["device_is_first_by_user"] == 0.0
     assert found[-1]["device_is_first_by_user"] == 1.0
+
+
+# --- the documentation
+
+
+def test_the_worked_example_of_the_documentation_is_what_the_fold_gives():
+    row = r"^\| (\d) \| (\d\d):(\d\d) \| ([\d.]+) \| (\d) \| ([\d.]+) \|$"
+    rows = re.findall(row, HOW_IT_WORKS.read_text(), re.MULTILINE)
+    records = [
+        transaction(int(number), T.replace(hour=int(hour), minute=int(minute)), amount=float(amount))
+        for number, hour, minute, amount, *_ in rows
+    ]
+    told = [(float(count), float(amount)) for *_, count, amount in rows]
+    found = [(one["count_1h_by_user"], one["amount_sum_1h_by_user"]) for one in values(records)]
+    assert len(rows) == 5
+    assert found == told
+
+
+def test_every_test_that_the_documentation_names_exists():
+    text = HOW_IT_WORKS.read_text()
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    named = re.findall(r"`(test_\w+)`", text)
+    assert len(named) > 20
+    assert [name for name in named if f"def {name}(" not in tests] == []
