@@ -38,10 +38,10 @@ def cases() -> list[tuple[str, str]]:
 
 
 @cache
-def render(chart: str, values: str, *given: str) -> str:
+def render(chart: str, values: str, *given: str, namespace: str = "fraud") -> str:
     """Render a chart, with further values as helm's `--set` takes them; random secrets become a constant."""
     files = [] if values == "values" else ["--values", str(CHARTS / chart / f"{values}.yaml")]
-    command = [helm(), "template", chart, str(CHARTS / chart), "--namespace", "fraud"]
+    command = [helm(), "template", chart, str(CHARTS / chart), "--namespace", namespace]
     done = subprocess.run(
         [*command, "--kube-version", KUBERNETES, *files, *(f"--set={one}" for one in given)],
         capture_output=True,

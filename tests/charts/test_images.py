@@ -20,7 +20,10 @@ from tests.charts.conftest import CHARTS, ROOT, cases, charts, objects, pod_spec
 CODE = ("fraud", "services", "jobs")
 MOST_IMAGES = 6
 COMMANDS_OF_THE_SYSTEM = {"python", "cp"}
-THIRD_PARTY = {"redis", "postgres", "valkey/valkey"}
+THIRD_PARTY = {
+    *("redis", "postgres", "valkey/valkey"),
+    *("oliver006/redis_exporter", "prom/statsd-exporter", "quay.io/prometheuscommunity/postgres-exporter"),
+}
 SKAFFOLD = ROOT / "skaffold.yaml"
 
 

@@ -14,11 +14,13 @@ import yaml
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
+from fraud.cli import COMMANDS
 from fraud.http import server as _server  # noqa: F401  registers
 from fraud.model import metrics as _model  # noqa: F401  registers
 from fraud.runtime import threads as _threads  # noqa: F401
 from fraud.tools.dashboards.boards import BOARDS
-from fraud.tools.dashboards.run import FOLDER, render
+from fraud.tools.dashboards.run import FOLDER
+from fraud.tools.dashboards.run import render as render_boards
 from jobs.drift import report as drift
 from jobs.drift.judge import Day
 from jobs.parity import report as parity
@@ -29,10 +31,13 @@ from jobs.stream import metrics as _stream  # noqa: F401
 from services.console import metrics as _console  # noqa: F401
 from services.predictor import metrics as _predictor  # noqa: F401
 from services.scoring import metrics as _scoring  # noqa: F401
+from tests.charts.conftest import objects, render
+from tests.charts.test_settings import unknown
 
 CHART = Path(__file__).parents[2] / "charts" / "monitoring"
-RULES = CHART / "rules" / "fraud.yaml"
-CASES = Path(__file__).with_name("rules.test.yaml")
+RULES = sorted((CHART / "rules").glob("*.yaml"))
+CASES = [Path(__file__).with_name(name) for name in ("rules.test.yaml", "platform.test.yaml")]
+RUNBOOKS = Path(__file__).parents[2] / "docs" / "runbooks"
 EXPERIMENT = Path(__file__).parents[2] / "jobs" / "experiment" / "report.py"
 NAMES = re.compile(r"\bfraud_[a-z0-9_]+\b")
 BOUNDED = {
@@ -71,7 +76,12 @@ def _samples(registry: CollectorRegistry) -> Iterator[str]:
 
 
 def rules() -> list[dict[str, Any]]:
-    return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    groups = [group for file in RULES for group in yaml.safe_load(file.read_text())["groups"]]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def alerts() -> dict[str, dict[str, Any]]:
+    return {rule["alert"]: rule for rule in rules() if "alert" in rule}
 
 
 def expressions() -> Iterator[tuple[str, str]]:
@@ -118,29 +128,97 @@ def test_metrics_are_named_by_their_part() -> None:
 
 
 def test_every_alert_fires_when_it_should_and_is_silent_otherwise(tmp_path: Path) -> None:
-    for file in (RULES, CASES):
+    for file in (*RULES, *CASES):
         shutil.copy(file, tmp_path)
-    done = subprocess.run(
-        ["promtool", "test", "rules", CASES.name], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
     tested: dict[str, set[bool]] = {}
-    for case in yaml.safe_load(CASES.read_text())["tests"]:
-        for one in case["alert_rule_test"]:
-            tested.setdefault(one["alertname"], set()).add(bool(one["exp_alerts"]))
-    assert tested == {rule["alert"]: {True, False} for rule in rules() if "alert" in rule}
+    for cases in CASES:
+        command = ["promtool", "test", "rules", cases.name]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        for case in yaml.safe_load(cases.read_text())["tests"]:
+            for one in case["alert_rule_test"]:
+                tested.setdefault(one["alertname"], set()).add(bool(one["exp_alerts"]))
+    assert tested == {name: {True, False} for name in alerts()}
 
 
 def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
-    for rule in rules():
-        if "alert" in rule:
-            assert rule["labels"]["severity"] in {"critical", "warning", "info"}
-            assert {"summary", "description"} == set(rule["annotations"])
+    for name, rule in alerts().items():
+        assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+        assert {"summary", "description", "runbook_url"} == set(rule["annotations"])
+        assert rule["annotations"]["runbook_url"] == f"docs/runbooks/{name}.md"
+
+
+def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
+    pages = {file.stem: file.read_text() for file in RUNBOOKS.glob("*.md")}
+    index = pages.pop("README")
+    assert set(pages) == set(alerts())
+    assert re.findall(r"^- \[(\w+)\]\(\1\.md\)", index, re.MULTILINE) == list(alerts())
+    for name, text in pages.items():
+        assert text.startswith(f"# {name}\n"), name
+        assert f"Severity: {alerts()[name]['labels']['severity']}." in text, name
+        assert re.search(r"## Look\n```sh\n.+\n```\n\n## Mend\n- ", text, re.DOTALL), name
+
+
+def test_a_runbook_names_commands_and_settings_that_there_are() -> None:
+    for file in RUNBOOKS.glob("*.md"):
+        text = file.read_text()
+        commands = re.findall(r"(?:^|`)fraud ([a-z]+)", text, re.MULTILINE)
+        assert set(commands) <= set(COMMANDS), file.name
+        assert unknown(set(re.findall(r"FRAUD_[A-Z_]+", text))) == set(), file.name
+        given = {f"FRAUD_STREAM_{name}" for name in re.findall(r"stream\.settings\.([A-Z_]+)", text)}
+        assert unknown(given) == set(), file.name
+
+
+def test_an_alert_of_a_release_links_to_that_releases_runbook() -> None:
+    text = render("monitoring", "values", "rules.runbooks=https://git.example.org/fraud/blob/v1/")
+    urls = re.findall(r"runbook_url: (\S+)", text)
+    assert urls == [f"https://git.example.org/fraud/blob/v1/docs/runbooks/{name}.md" for name in alerts()]
+
+
+def test_the_rules_look_at_the_releases_own_namespace() -> None:
+    text = render("monitoring", "values", namespace="payments")
+    assert 'namespace="fraud"' not in text
+    assert 'redis_up{namespace="payments"}' in text
+
+
+def test_who_is_to_be_scraped_shows_the_port_that_its_monitor_names() -> None:
+    """With metrics on, the pod that a monitor selects shows the monitor's port, and lets Prometheus in."""
+    monitors = {
+        obj["metadata"]["name"]: obj["spec"]
+        for obj in objects("monitoring", "values")
+        if obj["kind"] == "PodMonitor"
+    }
+    for chart, port, number in (
+        ("feature-store", "metrics", 9121),
+        ("airflow", "metrics", 9102),
+        ("airflow", "metrics", 9187),
+    ):
+        found = [obj for obj in yaml.safe_load_all(render(chart, "values", "metrics.enabled=true")) if obj]
+        (monitor,) = [one for name, one in monitors.items() if name == f"monitoring-{chart}"]
+        shown = {
+            (one["name"], one["containerPort"])
+            for obj in found
+            if obj["kind"] in {"StatefulSet", "Deployment"}
+            and monitor["selector"]["matchLabels"].items()
+            <= obj["spec"]["template"]["metadata"]["labels"].items()
+            for container in obj["spec"]["template"]["spec"]["containers"]
+            for one in container.get("ports", [])
+        }
+        assert (port, number) in shown
+        assert {one["port"] for one in monitor["podMetricsEndpoints"]} == {port}
+        policies = json.dumps(
+            [
+                obj["spec"]["ingress"]
+                for obj in found
+                if obj["kind"] == "NetworkPolicy" and "ingress" in obj["spec"]
+            ]
+        )
+        assert '"kubernetes.io/metadata.name": "monitoring"' in policies
 
 
 def test_the_dashboards_are_what_the_code_builds() -> None:
     """`python -m fraud.tools.dashboards.main` writes them anew."""
-    assert {file.name: file.read_text() for file in FOLDER.glob("*.json")} == render()
+    assert {file.name: file.read_text() for file in FOLDER.glob("*.json")} == render_boards()
 
 
 def test_a_dashboard_shows_every_panel_with_its_queries() -> None:

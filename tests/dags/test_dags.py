@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from kubernetes_validate import validate
 
 from jobs.retrain.steps import STEPS
-from tests.charts.conftest import objects
+from tests.charts.conftest import objects, render
 
 ROOT = Path(__file__).parents[2]
 LOCKED = ROOT / "services" / "airflow"
@@ -49,6 +50,22 @@ def in_airflow(script: str, home: Path, environment: dict[str, str], *arguments:
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def test_airflow_says_which_dags_run_failed_to_the_exporter_beside_the_scheduler(tmp_path: Path) -> None:
+    """As statsd_exporter takes it, which makes `airflow_dagrun_duration_failed_count{dag_id}` of it."""
+    (given,) = [
+        obj["data"]
+        for obj in yaml.safe_load_all(render("airflow", "values", "metrics.enabled=true"))
+        if obj and obj["kind"] == "ConfigMap" and obj["metadata"]["name"] == "airflow"
+    ]
+    environment = {name: value for name, value in given.items() if "__METRICS__" in name}
+    sent = in_airflow("metrics_side.py", tmp_path, environment)["sent"]
+    assert [one.partition(":")[0] for one in sent] == [
+        "airflow.dagrun.duration.failed,dag_id=compact_tables,run_type=scheduled",
+        "airflow.dagrun.duration.success,dag_id=compact_tables,run_type=scheduled",
+        "airflow.scheduler_heartbeat",
+    ]
 
 
 @pytest.fixture(scope="session")
