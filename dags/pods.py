@@ -152,13 +152,15 @@ def run_job(
     )
 
 
-def _volume(planned: dict[str, str]) -> k8s.V1Volume:
-    """Make a claim's volume, or a ConfigMap's that may be missing."""
+def _volume(planned: dict[str, Any]) -> k8s.V1Volume:
+    """Make a claim's volume, or a ConfigMap's, which may be missing unless the plan says `required`."""
     if "claim" in planned:
         return k8s.V1Volume(name=planned["name"], persistent_volume_claim={"claimName": planned["claim"]})
     return k8s.V1Volume(
         name=planned["name"],
-        config_map=k8s.V1ConfigMapVolumeSource(name=planned["configMap"], optional=True),
+        config_map=k8s.V1ConfigMapVolumeSource(
+            name=planned["configMap"], optional=not planned.get("required")
+        ),
     )
 
 

@@ -39,11 +39,17 @@ def cases() -> list[tuple[str, str]]:
 
 @cache
 def render(chart: str, values: str, *given: str, namespace: str = "fraud") -> str:
-    """Render a chart, with further values as helm's `--set` takes them; random secrets become a constant."""
+    """Render a chart, with values for `--set`, or options of helm; random secrets become a constant."""
     files = [] if values == "values" else ["--values", str(CHARTS / chart / f"{values}.yaml")]
     command = [helm(), "template", chart, str(CHARTS / chart), "--namespace", namespace]
     done = subprocess.run(
-        [*command, "--kube-version", KUBERNETES, *files, *(f"--set={one}" for one in given)],
+        [
+            *command,
+            "--kube-version",
+            KUBERNETES,
+            *files,
+            *(one if one.startswith("--") else f"--set={one}" for one in given),
+        ],
         capture_output=True,
         text=True,
         check=False,

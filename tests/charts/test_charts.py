@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -352,3 +353,41 @@ def _secrets(node: Any) -> Iterator[str]:
         case list():
             for value in node:
                 yield from _secrets(value)
+
+
+def notes(chart: str, values: str, folder: Path, *given: str) -> str:
+    """What Helm says after an installation: made an object here, because `helm template` leaves it out."""
+    copy = folder / chart
+    shutil.copytree(CHARTS / chart, copy, dirs_exist_ok=True)
+    text = (CHARTS / chart / "templates" / "NOTES.txt").read_text()
+    defined = f'{{{{- define "notes" -}}}}{text}{{{{- end -}}}}\n'
+    (copy / "templates" / "notes.yaml").write_text(f'{defined}text: {{{{ include "notes" . | quote }}}}\n')
+    files = [] if values == "values" else ["--values", str(CHARTS / chart / f"{values}.yaml")]
+    command = [
+        helm(),
+        "template",
+        chart,
+        str(copy),
+        "--namespace=payments",
+        f"--kube-version={KUBERNETES}",
+        *files,
+    ]
+    shown = [*command, "--show-only=templates/notes.yaml", *(f"--set={one}" for one in given)]
+    done = subprocess.run(shown, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found: str = yaml.safe_load(done.stdout)["text"]
+    return found
+
+
+@pytest.mark.parametrize(("chart", "values"), cases())
+def test_after_an_installation_helm_says_where_to_look(chart: str, values: str, tmp_path: Path) -> None:
+    said = notes(chart, values, tmp_path)
+    assert "<no value>" not in said
+    assert "  kubectl -n payments " in said or chart in {"airflow", "feature-store", "serving"}
+    assert "-n fraud " not in said
+
+
+def test_the_streams_notes_give_the_order_of_a_new_schema(tmp_path: Path) -> None:
+    assert "fraud-schema" not in notes("streaming", "values", tmp_path)
+    said = notes("streaming", "values", tmp_path, "schema.existingConfigMap=fraud-schema")
+    assert re.search(r"airflow first, then stop this job.*then serving, then this\s+chart", said, re.DOTALL)

@@ -146,6 +146,9 @@ def test_the_deployments_plan_reaches_every_pod(seen):
             if "persistentVolumeClaim" in volume
         }
         assert claims == {"airflow-work", "streaming"}
+        maps = [one["configMap"] for one in pod["spec"]["volumes"] if "configMap" in one]
+        is_optional = {one["name"]: one["optional"] for one in maps}
+        assert is_optional == {"fraud-experiment": True, "fraud-schema": False}, name
 
 
 def test_in_production_people_sign_in_as_users_of_the_database(tmp_path):

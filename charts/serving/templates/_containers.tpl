@@ -11,6 +11,9 @@
     - {name: FRAUD_PREDICTOR_MODEL, value: {{ .model | quote }}}
     # jobs/rollout makes it and says in the registry which share of the requests it gets.
     - {name: FRAUD_PREDICTOR_CANARY_URL, value: http://{{ include "fraud.fullname" $ }}-canary-predictor}
+    {{- with include "fraud.schemaEnv" $ }}
+    {{- . | nindent 4 }}
+    {{- end }}
     {{- range $key, $value := $.Values.predictor.settings }}
     - {name: FRAUD_PREDICTOR_{{ $key }}, value: {{ $value | quote }}}
     {{- end }}
@@ -42,6 +45,9 @@
 {{- if .Values.synced }}
 - {name: code, mountPath: /app}
 {{- end }}
+{{- with include "fraud.schemaMount" . }}
+{{- . | nindent 0 }}
+{{- end }}
 {{- end }}
 
 {{- define "serving.volumes" -}}
@@ -50,6 +56,9 @@
 {{- if .Values.synced }}
 - name: code
   emptyDir: {}
+{{- end }}
+{{- with include "fraud.schemaVolume" . }}
+{{- . | nindent 0 }}
 {{- end }}
 {{- end }}
 
@@ -84,6 +93,9 @@ timeoutSeconds: 5
 labels:
   {{- include "fraud.podLabels" $ | nindent 2 }}
   app.kubernetes.io/component: {{ .component }}
+{{- with include "fraud.podAnnotations" $ }}
+annotations: {{- . | nindent 2 }}
+{{- end }}
 serviceAccountName: {{ include "fraud.fullname" $ }}
 automountServiceAccountToken: false
 enableServiceLinks: false

@@ -30,6 +30,50 @@ app.kubernetes.io/part-of: fraud
 {{- end }}
 {{- end }}
 
+{{/* Of pods: annotations of the values, and a checksum of the deployment's schema, by which pods roll. */}}
+{{- define "fraud.podAnnotations" -}}
+{{- $found := deepCopy (.Values.podAnnotations | default dict) -}}
+{{- with .Values.schema -}}
+{{- $name := .existingConfigMap -}}
+{{- if or .file $name -}}
+{{- $content := .file | default (toJson (lookup "v1" "ConfigMap" $.Release.Namespace $name).data | replace "null" $name) -}}
+{{- $_ := set $found "checksum/schema" (sha256sum $content) -}}
+{{- end -}}
+{{- end -}}
+{{- with $found }}{{ toYaml . }}{{ end -}}
+{{- end }}
+
+{{/* The deployment's own schema (values `schema`): its ConfigMap, empty where the packaged one holds. */}}
+{{- define "fraud.schemaConfigMap" -}}
+{{- if and .Values.schema.file .Values.schema.existingConfigMap -}}
+{{- fail "schema: give `schema.file` or `schema.existingConfigMap`, not both" -}}
+{{- end -}}
+{{- if .Values.schema.file -}}
+{{ include "fraud.fullname" . }}-schema
+{{- else -}}
+{{ .Values.schema.existingConfigMap }}
+{{- end -}}
+{{- end }}
+
+{{- define "fraud.schemaEnv" -}}
+{{- if include "fraud.schemaConfigMap" . -}}
+- {name: FRAUD_SCHEMA_FILE, value: /etc/fraud/schema/schema.yaml}
+{{- end -}}
+{{- end }}
+
+{{- define "fraud.schemaMount" -}}
+{{- if include "fraud.schemaConfigMap" . -}}
+- {name: schema, mountPath: /etc/fraud/schema, readOnly: true}
+{{- end -}}
+{{- end }}
+
+{{- define "fraud.schemaVolume" -}}
+{{- with include "fraud.schemaConfigMap" . -}}
+- name: schema
+  configMap: {name: {{ . }}, items: [{key: schema.yaml, path: schema.yaml}]}
+{{- end -}}
+{{- end }}
+
 {{- define "fraud.labels" -}}
 {{ include "fraud.selectorLabels" . }}
 app.kubernetes.io/part-of: fraud

@@ -23,6 +23,9 @@ affinity: {{- toYaml . | nindent 2 }}
 
 {{- define "simulator.mounts" -}}
 - {name: tmp, mountPath: /tmp}
+{{- with include "fraud.schemaMount" . }}
+{{- . | nindent 0 }}
+{{- end }}
 {{- if .Values.kafka.tls.enabled }}
 - {name: kafka, mountPath: /etc/kafka, readOnly: true}
 {{- end }}
@@ -31,6 +34,9 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- define "simulator.volumes" -}}
 - name: tmp
   emptyDir: {}
+{{- with include "fraud.schemaVolume" . }}
+{{- . | nindent 0 }}
+{{- end }}
 {{- if .Values.kafka.tls.enabled }}
 - name: kafka
   projected:

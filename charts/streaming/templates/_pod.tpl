@@ -8,6 +8,9 @@ metadata:
     # By this the chart monitoring finds them.
     fraud/spark-metrics: shown
     {{- end }}
+  {{- with include "fraud.podAnnotations" $ }}
+  annotations: {{- . | nindent 4 }}
+  {{- end }}
 spec:
   enableServiceLinks: false
   {{- with $.Values.imagePullSecrets }}
@@ -61,6 +64,11 @@ spec:
       env:
         {{- include "streaming.env" $ | nindent 8 }}
         - {name: FRAUD_STREAM_EXPERIMENT_FILE, value: /etc/fraud/experiment/experiment.yaml}
+      {{- else }}
+      {{- with include "fraud.schemaEnv" $ }}
+      # Its Python workers read the schema too.
+      env: {{- . | nindent 8 }}
+      {{- end }}
       {{- end }}
       {{- with $.Values.delta.existingSecret }}
       envFrom:
@@ -75,6 +83,9 @@ spec:
   volumes:
     - name: tmp
       emptyDir: {}
+    {{- with include "fraud.schemaVolume" $ }}
+    {{- . | nindent 4 }}
+    {{- end }}
     - name: home
       persistentVolumeClaim:
         claimName: {{ $.Values.persistence.existingClaim | default (include "fraud.fullname" $) }}
@@ -108,6 +119,9 @@ spec:
 {{- define "streaming.mounts" -}}
 - {name: tmp, mountPath: /tmp}
 - {name: home, mountPath: /var/lib/fraud}
+{{- with include "fraud.schemaMount" . }}
+{{- . | nindent 0 }}
+{{- end }}
 {{- if .Values.kafka.tls.enabled }}
 - {name: kafka, mountPath: /etc/kafka, readOnly: true}
 {{- end }}
@@ -117,6 +131,9 @@ spec:
 {{- define "streaming.env" -}}
 - {name: FRAUD_STREAM_HOME, value: /var/lib/fraud}
 - {name: FRAUD_STREAM_HOST, value: 0.0.0.0}
+{{- with include "fraud.schemaEnv" . }}
+{{- . | nindent 0 }}
+{{- end }}
 - {name: FRAUD_STREAM_KAFKA_BOOTSTRAP, value: {{ .Values.kafka.bootstrap | quote }}}
 {{- if .Values.kafka.tls.enabled }}
 - {name: FRAUD_STREAM_KAFKA_OPTIONS, value: {{ dict "security.protocol" "SSL" "ssl.ca.location" "/etc/kafka/ca.crt" "ssl.certificate.location" "/etc/kafka/user.crt" "ssl.key.location" "/etc/kafka/user.key" | toJson | quote }}}
