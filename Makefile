@@ -1,6 +1,6 @@
 # `make` lists what can be made; each target is a command or two of the README.
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test check docs golden generated audit demo up down kind dev delete
+.PHONY: help setup lint test check docs golden generated audit demo up down env compose kind dev delete
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "; print "make TARGET\n"} /^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,12 @@ up: ## the platform on this machine
 
 down: ## end it
 	uv run fraud down
+
+env: ## .env for Compose, once, with random passwords and keys
+	.ci/env
+
+compose: env ## the platform in containers on this machine (Docker with Compose 2.23 or newer)
+	docker compose up --build --detach --wait
 
 kind: ## a cluster on this machine with everything in it (Docker, kind, kubectl, helm, skaffold)
 	.ci/readme kind | bash -euo pipefail -x
