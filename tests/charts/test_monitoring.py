@@ -36,7 +36,7 @@ from tests.charts.test_settings import unknown
 
 CHART = Path(__file__).parents[2] / "charts" / "monitoring"
 RULES = sorted((CHART / "rules").glob("*.yaml"))
-CASES = [Path(__file__).with_name(name) for name in ("rules.test.yaml", "platform.test.yaml")]
+CASES = sorted(Path(__file__).parent.glob("*.test.yaml"))
 RUNBOOKS = Path(__file__).parents[2] / "docs" / "runbooks"
 EXPERIMENT = Path(__file__).parents[2] / "jobs" / "experiment" / "report.py"
 NAMES = re.compile(r"\bfraud_[a-z0-9_]+\b")

@@ -29,16 +29,17 @@ _CHARTS: Final = _ROOT / "charts"
 
 def alerts() -> str:
     """Write the page of the alerts."""
-    parts = ["# Alerts\nGenerated from `charts/monitoring/rules/fraud.yaml`.\n"]
-    for group in yaml.safe_load((_CHARTS / "monitoring/rules/fraud.yaml").read_text())["groups"]:
-        for rule in group["rules"]:
+    parts = ["# Alerts\nGenerated from `charts/monitoring/rules`.\n"]
+    for file in sorted((_CHARTS / "monitoring/rules").glob("*.yaml")):
+        for rule in [one for group in yaml.safe_load(file.read_text())["groups"] for one in group["rules"]]:
             if "alert" in rule:
                 said = rule["annotations"]
                 after = f", after {rule['for']}" if "for" in rule else ""
                 severity = rule["labels"]["severity"]
+                query = f"```promql\n{rule['expr'].strip()}\n```\n"
                 parts.append(
                     f"## {rule['alert']}\n**{_plain(said['summary'])}** ({severity}{after})\n\n"
-                    f"{_plain(said['description'])}\n\n```promql\n{rule['expr'].strip()}\n```\n"
+                    f"{_plain(said['description'])} [Runbook](../runbooks/{rule['alert']}.md)\n\n{query}"
                 )
     return "\n".join(parts)
 
