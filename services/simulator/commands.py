@@ -15,11 +15,13 @@ from fraud.errors import BadConfig, BadInput
 from fraud.kafka.producer import ProducerSettings
 from fraud.schema.deployed import deployed_schema
 from fraud.settings import base as settings
+from fraud.settings.options import ColumnOption, LabelGapOption, ReadOption
 from fraud.synthetic.data_set import DataSet
 from fraud.synthetic.files import read, read_table, write
 from fraud.synthetic.generate import generate as generate_data
 from fraud.synthetic.pace import Accelerated, Constant, Pace, Unpaced
 from fraud.synthetic.settings import Drift, GeneratorSettings
+from fraud.tables import parse_columns, parse_reading
 from services.simulator import stream
 
 __all__ = ["choose_pace", "generate", "parse_time", "simulate"]
@@ -73,32 +75,59 @@ def generate(
     console.print(_summary(data_set, out))
 
 
-def simulate(
-    data: Annotated[Path, typer.Option(help="Folder that `fraud generate` wrote.")],
-    *,
+def simulate(  # noqa: PLR0917  (typer passes by name)
+    data: Annotated[Path | None, typer.Option(help="Folder that `fraud generate` wrote.")] = None,
+    replay: Annotated[
+        str | None,
+        typer.Option(help="Own history instead: a table with is_fraud, read by the schema's source part."),
+    ] = None,
+    labels: Annotated[str, typer.Option(help="Of --replay: table of labels, where it is another one.")] = "",
+    column: ColumnOption = None,
+    read: ReadOption = None,
+    label_gap_days: LabelGapOption = None,
     bootstrap: Annotated[str, typer.Option(help="Kafka brokers, host:port,...")] = "localhost:9092",
     rate: Annotated[float | None, typer.Option(help="Transactions a second.")] = None,
-    speedup: Annotated[float | None, typer.Option(help="Times faster than the data's clock.")] = None,
+    speedup: Annotated[
+        float | None, typer.Option(help="Times faster than the data's clock; 1 is its own speed.")
+    ] = None,
     from_: Annotated[
         str | None, typer.Option("--from", help="Play from this time on, UTC; labels by their own time.")
     ] = None,
     until: Annotated[str | None, typer.Option(help="Play what lies before this time, UTC.")] = None,
     no_labels: Annotated[bool, typer.Option("--no-labels", help="Send transactions alone.")] = False,
 ) -> None:
-    """Stream a generated data set to Kafka, at a rate, on an accelerated clock, or as fast as it goes."""
+    """Stream a data set or own history to Kafka: at a rate, on a faster clock, or as fast as it goes."""
+    from services.simulator.replay import read_history, time_column  # noqa: PLC0415
+
+    console = Console()
     pace = choose_pace(rate, speedup)
     window = (parse_time(from_) if from_ else None, parse_time(until) if until else None)
-    transactions = stream.select(read_table(data, "transactions"), "event_time", *window)
-    labels = None if no_labels else stream.select(read_table(data, "labels"), "label_time", *window)
-    total = transactions.num_rows + (0 if labels is None else labels.num_rows)
-    ahead = sum(without_future(table)[1] for table in (transactions, labels) if table is not None)
+    if (data is None) == (replay is None):
+        raise BadConfig(
+            "give either --data FOLDER, which `fraud generate` wrote, or --replay FILE, own history"
+        )
+    if replay is not None:
+        transactions, verdicts = read_history(
+            replay,
+            labels,
+            columns=parse_columns(column),
+            reading=parse_reading(read),
+            label_gap_days=label_gap_days,
+            tell=console.print,
+        )
+    elif data is not None:
+        transactions, verdicts = read_table(data, "transactions"), read_table(data, "labels")
+    by = time_column(transactions, "event_time"), time_column(verdicts, "label_time")
+    transactions = stream.select(transactions, by[0], *window)
+    told = None if no_labels else stream.select(verdicts, by[1], *window)
+    total = transactions.num_rows + (0 if told is None else told.num_rows)
+    ahead = sum(without_future(table)[1] for table in (transactions, told) if table is not None)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
         TimeElapsedColumn(),
     )
-    console = Console()
     if ahead:
         console.print(
             f"warning: {ahead:,} records are dated ahead of this machine's clock. A platform refuses them "
@@ -114,7 +143,7 @@ def simulate(
             bar.update(task, completed=now.transactions + now.labels, description=moment)
 
         counts = stream.play(
-            transactions, labels, ProducerSettings(bootstrap=bootstrap), pace, on_progress=show
+            transactions, told, ProducerSettings(bootstrap=bootstrap), pace, on_progress=show, by=by
         )
     per_s = counts.transactions / max(counts.elapsed_s, 1e-9)
     console.print(

@@ -72,6 +72,7 @@ def play(
     on_progress: Callable[[Progress], None] | None = None,
     progress_every_s: float = 0.5,
     is_stopped: Callable[[], bool] = lambda: False,
+    by: tuple[str, str] = ("event_time", "label_time"),
 ) -> Counts:
     """Send a data set in the order of its times and return when the broker has all of it.
 
@@ -90,6 +91,8 @@ def play(
         Called about every ``progress_every_s`` seconds and once at the end.
     is_stopped
         Asked several times a second; once it says True, what was sent is flushed and counted.
+    by
+        Columns by whose times transactions and labels are sent.
 
     Raises
     ------
@@ -99,9 +102,9 @@ def play(
         When no broker answers, or a record was not delivered; the replay may be started again, as
         readers recognise duplicates by transaction_id.
     """
-    transactions = _by_time(transactions, "event_time")
-    labels = None if labels is None else _by_time(labels, "label_time")
-    blocks = _blocks(transactions, labels, pace or Unpaced())
+    transactions = _by_time(transactions, by[0])
+    labels = None if labels is None else _by_time(labels, by[1])
+    blocks = _blocks(transactions, labels, pace or Unpaced(), by)
     outbox = open_producer(producer)
     totals = transactions.num_rows, 0 if labels is None else labels.num_rows
     started_s = reported_s = time.monotonic()
@@ -159,10 +162,12 @@ def inject(values: Sequence[bytes], producer: ProducerSettings, key: bytes | Non
     return outbox.delivered[TRANSACTIONS]
 
 
-def _blocks(transactions: pa.Table, labels: pa.Table | None, pace: Pace) -> Iterator[_Block]:
+def _blocks(
+    transactions: pa.Table, labels: pa.Table | None, pace: Pace, by: tuple[str, str]
+) -> Iterator[_Block]:
     """Encode the merged records, a block at a time, as they are asked for."""
-    label_us = np.zeros(0, dtype=np.int64) if labels is None else _microseconds(labels, "label_time")
-    time_us, is_transaction = merge_by_time(_microseconds(transactions, "event_time"), label_us)
+    label_us = np.zeros(0, dtype=np.int64) if labels is None else _microseconds(labels, by[1])
+    time_us, is_transaction = merge_by_time(_microseconds(transactions, by[0]), label_us)
     due_s = due_after_s(pace, time_us, is_transaction)
     for begin in range(0, len(time_us), BLOCK):
         flags = is_transaction[begin : begin + BLOCK]
