@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ PORTS = dict.fromkeys(
     ("CONSOLE", "KAFKA", "KAFKA_CONTROLLER", "MLFLOW", "PREDICTOR", "SCORING", "STREAM_METRICS"), "0"
 )
 ENVIRONMENT = {**os.environ, **{f"FRAUD_LOCAL_{name}_PORT": port for name, port in PORTS.items()}}
+MIN_ROWS = 10
+"""Of a day and arm: a small demo has some thirty."""
 FRAUD = [sys.executable, "-c", "from fraud.cli import app; app()"]
 
 
@@ -140,8 +144,7 @@ def check_dashboards(home: Path, watching: Prometheus) -> None:
     """Jobs, run beside the stream, reach Prometheus through it; then no panel of Grafana is empty."""
     delta = str(home / "stream" / "delta")
     run_job(home, "parity", "--delta", delta)
-    # The first days, which the champion scored: it was killed after them.
-    days = ("--until", "2026-03-29")
+    days = ("--until", str(last_scored_day(home) + timedelta(days=1)))
     run_job(home, "drift", "--delta", delta, "--mlflow-uri", part(home, "mlflow")["url"], *days)
     run_job(home, "performance", "--delta", delta)
     watching.follow(parts(home))
@@ -151,11 +154,20 @@ def check_dashboards(home: Path, watching: Prometheus) -> None:
         assert "data:image/png" in (home / job / "report.html").read_text()
 
 
+def last_scored_day(home: Path) -> date:
+    """Find the last day on which the champion scored enough: while it was away, nobody did."""
+    decisions = DeltaTable(str(home / "stream" / "delta" / "decisions")).to_pyarrow_table().to_pylist()
+    scored = Counter(
+        row["event_time"].date() for row in decisions if row["arm"] == "control" and not row["is_fallback"]
+    )
+    return max(day for day, rows in scored.items() if rows >= MIN_ROWS)
+
+
 def run_job(home: Path, job: str, *words: str) -> None:
     environment = {
         **ENVIRONMENT,
         "FRAUD_DRIFT_OUT": str(home / "drift"),
-        "FRAUD_DRIFT_LIMITS__MIN_ROWS": "10",  # a small demo has some thirty transactions a day and arm
+        "FRAUD_DRIFT_LIMITS__MIN_ROWS": str(MIN_ROWS),
         "FRAUD_PERFORMANCE_OUT": str(home / "performance"),
     }
     done = subprocess.run(
