@@ -49,7 +49,9 @@ def is_ahead(time: Any, arrival: Any, most_ahead: Any) -> Any:
 
 def latest_of(record: Transaction | Label) -> datetime:
     """Tell the latest time that a record carries."""
-    return max(record.event_time, record.label_time) if isinstance(record, Label) else record.event_time
+    if isinstance(record, Label):
+        return max(record.event_time or record.label_time, record.label_time)
+    return record.event_time
 
 
 def check_future(record: BaseModel, arrival: datetime, most_ahead_s: float = MOST_AHEAD_S) -> None:

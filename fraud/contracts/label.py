@@ -11,11 +11,14 @@ if TYPE_CHECKING:
 
 
 class Label(Record):
-    """Whether a transaction is fraud; it repeats the transaction's keys, so that no join is needed."""
+    """Whether a transaction is fraud, which it names by its id and its primary entity's key.
+
+    The transaction's other keys and its time may be left out: the primary entity's state knows them.
+    """
 
     if TYPE_CHECKING:  # beside the keys, which are a schema's
         transaction_id: str
-        event_time: datetime
+        event_time: datetime | None
         """Of the transaction."""
         label_time: datetime
         """When the label became known."""

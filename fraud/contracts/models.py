@@ -54,12 +54,13 @@ def contracts_of(schema: Schema) -> Contracts:
     for field in schema.fields:
         fields |= _definitions(field)
     keys = {name: fields[name] for name in schema.key_names}
+    primary = schema.primary_key.name
     transaction = make_model("Transaction", Transaction, fields)
     transaction.places = tuple(field.names for field in schema.named(FieldType.PLACE))
     labels: Definitions = {
         "transaction_id": fields["transaction_id"],
-        **keys,
-        "event_time": (EventTime, Field(description="Of the transaction.")),
+        **{name: one if name == primary else _made_optional(one) for name, one in keys.items()},
+        "event_time": (EventTime | None, Field(None, description="Of the transaction.")),
         "label_time": (EventTime, Field(description="When the label became known.")),
         "is_fraud": (StrictBool, ...),
         "source": (_SOURCE | None, Field(None, description="Where it comes from, e.g. chargeback.")),
@@ -123,6 +124,11 @@ def _optional(kind: Any, description: str | None, *, is_required: bool) -> tuple
     if is_required:
         return kind, Field(description=description)
     return kind | None, Field(None, description=description)
+
+
+def _made_optional(definition: tuple[Any, Any]) -> tuple[Any, Any]:
+    kind, told = definition
+    return kind | None, Field(None, description=told.description)
 
 
 def _type_of(field: SchemaField) -> Any:

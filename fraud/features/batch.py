@@ -52,12 +52,15 @@ class FoldedPasses:
     sequences
         By entity, [n]: how many transactions it has counted with this event; NaN where it has not seen it,
         or where no states were kept.
+    events
+        [n, columns]; labels have here what they leave out of their transactions.
     """
 
     vectors: Floats
     outcomes: Floats
     states: dict[str, dict[float, bytes]]
     sequences: dict[str, Floats]
+    events: Floats
 
 
 def compute_features(
@@ -130,12 +133,14 @@ def fold_passes(
     first = fold_plan(
         primary.plan, events, before, table=vectors, first=primary.first, keep_states=keep_states
     )
-    found = FoldedPasses(vectors, first.outcomes, {primary.name: first.states}, {})
+    found = FoldedPasses(vectors, first.outcomes, {primary.name: first.states}, {}, first.events)
     if keep_states:
         found.sequences[primary.name] = first.sequences
-    is_handed_on = handed_on(events, first.outcomes)
+    is_handed_on = handed_on(first.events, first.outcomes)
     for one in others:
-        _fold_further(one, events, is_handed_on, states.get(one.name, {}), found, keep_states=keep_states)
+        _fold_further(
+            one, first.events, is_handed_on, states.get(one.name, {}), found, keep_states=keep_states
+        )
     return replace(found, vectors=whole(passes, found.vectors))
 
 

@@ -18,7 +18,6 @@ from fraud.schema.features import Entity, Feature
 
 CHUNK_EVENTS: Final = 200_000
 """Events folded in one call of the kernel at most (one entity's are never parted)."""
-NO_KEY: Final = 0.0
 """Key of an event that does not name the entity."""
 _NO_STATES: Final = np.frombuffer(b"", np.float64)
 
@@ -41,12 +40,16 @@ class Folded:
         [n], how many transactions the entity has counted with this event (a label: before it), where
         states were kept; NaN for what does not name the entity. Per entity it is the order of arrival,
         whoever folded.
+    events
+        [n, columns], those that were folded. A label may leave out keys and the time of its transaction:
+        where the primary entity keeps the transaction, they stand here.
     """
 
     vectors: Floats
     outcomes: Floats
     states: dict[float, bytes]
     sequences: Floats
+    events: Floats
 
 
 class Runner:
@@ -167,13 +170,15 @@ def fold_plan(
         When a state was written with another layout, or is damaged; rebuild the store by replay.
     """
     events = np.ascontiguousarray(events, np.float64)
+    if plan.completes(events):
+        events = events.copy()
     runner = Runner(plan)
     rows, bounds, keys = group_rows(np.ascontiguousarray(events[:, plan.key_column]))
     width = len(plan.features)
     vectors = np.empty((len(events), width)) if table is None else table
     outcomes = np.empty(len(events))
     if len(rows) < len(events):
-        is_missing = events[:, plan.key_column] == NO_KEY
+        is_missing = events[:, plan.key_column] == layout.NO_KEY
         vectors[is_missing, first : first + width] = np.nan
         outcomes[is_missing] = layout.NEW
     new_states: dict[float, bytes] = {}
@@ -196,7 +201,7 @@ def fold_plan(
             new_states.update(split_states(group_keys, after[: ends[-1]], ends))
         group = last
     sequences = _sequences(events, outcomes, rows, bounds, counted) if keep_states else np.zeros(0)
-    return Folded(vectors[:, first : first + width], outcomes, new_states, sequences)
+    return Folded(vectors[:, first : first + width], outcomes, new_states, sequences, events)
 
 
 def _sequences(events: Floats, outcomes: Floats, rows: Ints, bounds: Ints, counted: Floats) -> Floats:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
@@ -84,11 +85,14 @@ class EventWriter:
         self._filters = schema.filters
         self._places = schema.named(FieldType.PLACE)[: len(_PLACES)]
         self._required = tuple(f.name for f in schema.fields if f.required)
-        self._label_keys = frozenset(schema.key_names)
+        self._label_keys, self._primary = frozenset(schema.key_names), schema.primary_key.name
         self._names = tuple(field.name for field in schema.fields if field.type is not FieldType.PLACE)
         self._keys = _values_of([field.name for field in self._named])
         self._degrees = _values_of([name for field in self._places for name in field.names])
         self.layout: Final = layout_of(schema)
+        self._hashes = [
+            (f"{entity.name}_hash", self.layout.column(entity.key_name)) for entity in schema.entities[1:]
+        ]
         self._missing_places = (_NOTHING,) * (2 * len(_PLACES) - 2 * len(self._places))
         self._has_more = bool(self._joined or self._numbers or self._times or self._filters)
 
@@ -109,7 +113,8 @@ class EventWriter:
         """Make the row of one label, which has of the keys those that it names."""
         row = np.full(self.layout.width, _NOTHING)
         row[kernel.E_KIND] = kernel.KIND_LABEL
-        row[kernel.E_TIME] = to_microseconds(record.event_time)
+        if record.event_time is not None:
+            row[kernel.E_TIME] = to_microseconds(record.event_time)
         row[kernel.E_CENTS] = float(record.is_fraud)
         row[kernel.E_ID] = hash_text(record.transaction_id)
         keys = {name: getattr(record, name) for name in self._label_keys}
@@ -167,19 +172,26 @@ class EventWriter:
         return events
 
     def of_labels(self, table: pa.Table) -> Floats:
-        """Make the rows of a table of labels."""
-        keys = [name for name in self._required if name in self._label_keys]
-        _check_columns(table, ("transaction_id", *keys, "event_time", "is_fraud"), "labels")
+        """Make the rows of a table of labels; other keys than the primary's, and the time, may be missing.
+
+        A column ``<entity>_hash`` has, in the log, what the primary entity knew of the transaction.
+        """
+        _check_columns(table, ("transaction_id", self._primary, "is_fraud"), "labels")
         events = self._rows(table, kernel.KIND_LABEL, set(self._label_keys))
         events[:, kernel.E_CENTS] = _numbers(table, "is_fraud")
         if self._filters:
             events[:, self.layout.mask] = 0.0
+        for name, column in self._hashes:
+            if name in table.column_names:
+                known = pc.fill_null(table[name], 0).to_numpy().astype(np.float64)
+                events[:, column] = np.where(events[:, column] == kernel.NO_KEY, known, events[:, column])
         return events
 
     def _rows(self, table: pa.Table, kind: float, hashed: set[str]) -> Floats:
         events = np.full((table.num_rows, self.layout.width), np.nan)
         events[:, kernel.E_KIND] = kind
-        events[:, kernel.E_TIME] = microseconds_of(table, "event_time")
+        if kind == kernel.KIND_TRANSACTION or "event_time" in table.column_names:
+            events[:, kernel.E_TIME] = microseconds_of(table, "event_time")
         is_outside = (events[:, kernel.E_TIME] < _EARLIEST_US) | (events[:, kernel.E_TIME] >= _LATEST_US)
         _refuse(is_outside, "event_time", "outside the years 2000 to 2099")
         events[:, kernel.E_ID] = _hashes(table.column("transaction_id"))

@@ -17,7 +17,6 @@ from fraud.contracts.models import sequence_of
 from fraud.errors import BadConfig
 from fraud.features import kernel
 from fraud.features.combine import combine
-from fraud.features.engine import NO_KEY
 from fraud.features.kernel import Floats
 from fraud.features.layout import DEFAULT_LAYOUT, EventLayout, layout_of
 from fraud.features.plan import Plan, compile_plan
@@ -69,18 +68,23 @@ class EntityPass:
         return sequence_of(self.entity.name)
 
     @property
+    def hash_name(self) -> str:
+        """Name of the column that holds, of a label, the hash of the entity's key."""
+        return f"{self.entity.name}_hash"
+
+    @property
     def plan(self) -> Plan:
         """What the kernel runs."""
         return compile_plan(self.entity, self.features, self.events)
 
     def keys_of(self, events: Floats) -> Floats:
-        """Take the keys of events, [n]; ``NO_KEY`` where there is none."""
+        """Take the keys of events, [n]; ``kernel.NO_KEY`` where there is none."""
         keys: Floats = events[:, self.key_column]
         return keys
 
     def concerns(self, events: Floats) -> NDArray[np.bool_]:
         """Tell which events name the entity, [n]."""
-        found: NDArray[np.bool_] = self.keys_of(events) != NO_KEY
+        found: NDArray[np.bool_] = self.keys_of(events) != kernel.NO_KEY
         return found
 
 
@@ -203,7 +207,7 @@ def as_handed_on(events: Floats, outcomes: Floats) -> Floats:
 def key_by_entity(passes: Passes, event: Sequence[float] | Floats) -> dict[str, float]:
     """Find the keys that one event has, [EVENT_COLUMNS], in the order of the passes."""
     keys = ((one.name, float(event[one.key_column])) for one in passes)
-    return {name: key for name, key in keys if key != NO_KEY}
+    return {name: key for name, key in keys if key != kernel.NO_KEY}
 
 
 @lru_cache(maxsize=64)

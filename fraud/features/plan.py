@@ -67,6 +67,20 @@ class Plan:
     is_plain: bool
     """Whether the kernel that is compiled for the default table's shape runs it."""
 
+    def completes(self, events: Floats) -> bool:
+        """Tell whether labels among the events leave something out that the fold fills in.
+
+        Parameters
+        ----------
+        events
+            [n, columns].
+        """
+        if not self.entity.deduplicates:
+            return False
+        labels = events[events[:, kernel.E_KIND] == kernel.KIND_LABEL]
+        keys = labels[:, [self.events.column(name) for name in self.entity.hands_on]]
+        return bool((keys == kernel.NO_KEY).any() or np.isnan(labels[:, kernel.E_TIME]).any())
+
 
 @cache
 def compile_plan(
@@ -202,6 +216,17 @@ def _program_of(
         single_units=np.array(slotted.single_units, np.float64),
         parts=_whole(parts),
         sources=_sources_of(slotted, parts, n_windows),
+        hands_on=_whole(
+            [
+                (
+                    key + entity.distinct.index(name)
+                    if name in entity.distinct
+                    else copied + entity.kept.index(name),
+                    events.column(name),
+                )
+                for name in entity.hands_on
+            ]
+        ).reshape(-1, 2),
     )
 
 

@@ -68,7 +68,13 @@ def tables_of(passes: Passes) -> TableColumns:
         ),
         "labels": (
             rows.LABEL,
-            (*_IDS, *(field.name for field in rows.LABEL_FIELDS), *_ORIGIN, *sequences),
+            (
+                *_IDS,
+                *(field.name for field in rows.LABEL_FIELDS),
+                *_ORIGIN,
+                *sequences,
+                *(one.hash_name for one in passes[1:]),
+            ),
         ),
         "dead_letters": (
             rows.DEAD_LETTER,

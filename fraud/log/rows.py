@@ -8,7 +8,10 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from fraud.features import kernel
 from fraud.features.kernel import Floats
 from fraud.features.layout import layout_of
 from fraud.features.passes import PASSES, Passes, feature_names, sequence_names
@@ -106,6 +109,7 @@ def spooled_schema(passes: Passes) -> pa.Schema:
             *DECISION_FIELDS,
             *STAMP,
             *(pa.field(name, pa.int64()) for name in sequence_names(passes)),
+            *(pa.field(one.hash_name, pa.int64()) for one in passes[1:]),
             *(pa.field(name, pa.float64()) for name in feature_names(passes)),
         ]
     )
@@ -147,6 +151,32 @@ def record_table(names: Sequence[str], values: Sequence[Sequence[Any]]) -> pa.Ta
         ],
         schema=pa.schema(RECORD_FIELDS),
     )
+
+
+def hash_columns(passes: Passes, events: Floats, is_label: NDArray[np.bool_]) -> list[pa.Array]:
+    """Make the columns of labels that tell whose they are: the hash of each further entity's key.
+
+    A label that leaves its transaction's keys out gets them from the primary entity's state, as hashes.
+
+    Parameters
+    ----------
+    passes
+        The primary first.
+    events
+        [rows, columns], completed by the primary's fold.
+    is_label
+        [rows]; the other rows get null.
+    """
+    return [
+        pa.array(one.keys_of(events).astype(np.int64), mask=~(is_label & one.concerns(events)))
+        for one in passes[1:]
+    ]
+
+
+def completed_times(times: pa.Array | pa.ChunkedArray, events: Floats) -> pa.ChunkedArray:
+    """Give labels that leave the time of their transaction out the one that the primary entity knows."""
+    known = pa.array(events[:, kernel.E_TIME], from_pandas=True).cast(pa.int64()).cast(TIME)
+    return pc.coalesce(times, known)
 
 
 def binary_column(floats: Floats) -> pa.Array:

@@ -101,7 +101,7 @@ class Waiting:
                 known.update(dict.fromkeys(anew))
                 continue
             folded = fold_plan(self.of.plan, self.events[chosen], known)
-            found.append(Sequenced(self.rows[chosen], self.events[chosen], folded))
+            found.append(Sequenced(self.rows[chosen], folded.events, folded))
             known.update(folded.states)
             left = np.setdiff1d(np.arange(len(self.rows)), chosen)
             self.events, self.sequences = self.events[left], self.sequences[left]

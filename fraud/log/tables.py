@@ -40,6 +40,7 @@ _TRANSACTION_COLUMNS: Final = tuple(
     column.name for column in transaction_columns(deployed_schema()) if column.name != "currency"
 )
 _LABEL_COLUMNS: Final = ("transaction_id", *deployed_schema().key_names, "event_time", "is_fraud")
+_HASHES: Final = tuple(one.hash_name for one in PASSES[1:])
 _RECENT_COMMITS: Final = 20
 _BATCH_ROWS: Final = 32_768
 
@@ -407,7 +408,7 @@ def _boundary(number: Ints, received: Ints, start: int, end: int) -> int:
 
 
 def _rows_of(table: Table, columns: Sequence[str], sequences: Sequence[str], part: Slice) -> pa.Table:
-    present = [name for name in sequences if name in table.columns]
+    present = [name for name in (*sequences, *_HASHES) if name in table.columns]
     return table.rows((*columns, *COLUMNS, *present), part.filter())
 
 

@@ -55,6 +55,9 @@ class Entity:
     measures
         What is summed besides the amounts of all events: pairs of a number (empty: the amount) and a filter
         (empty: all events).
+    hands_on
+        Keys of the other entities, which the one that deduplicates keeps of its events: a label names its
+        transaction, and need not repeat them.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Entity:
     numbers: tuple[str, ...] = ()
     filters: tuple[str, ...] = ()
     measures: tuple[tuple[str, str], ...] = ()
+    hands_on: tuple[str, ...] = ()
 
     @property
     def key_name(self) -> str:

@@ -143,8 +143,9 @@ def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
     uses = [
         use for at, part in enumerate(document.features) for use in _uses(at, part, parts, fields, filters)
     ]
+    words = tuple(dict.fromkeys(joined_word(fields) for fields in keys))
     entities = {
-        name: _entity(name, part, fields, [use for use in uses if use.entity == name])
+        name: _entity(name, part, fields, [use for use in uses if use.entity == name], words)
         for name, part in parts.items()
     }
     order = list(parts)
@@ -350,8 +351,10 @@ def _check_words(statistic: str, part: FeaturePart, where: Where) -> None:
             raise _Wrong((*where, key), f"{statistic} takes no {key}; leave it out")
 
 
-def _entity(name: str, part: EntityPart, fields: dict[str, Field], uses: Sequence[_Use]) -> Entity:
-    """Work out what must be kept of an entity's events for its features."""
+def _entity(
+    name: str, part: EntityPart, fields: dict[str, Field], uses: Sequence[_Use], keys: Sequence[str]
+) -> Entity:
+    """Work out what must be kept of an entity's events: for its features; of the primary's, all ``keys``."""
     where = ("entities", name)
     if isinstance(part.remember, dict):
         for field in part.remember:
@@ -363,6 +366,7 @@ def _entity(name: str, part: EntityPart, fields: dict[str, Field], uses: Sequenc
     kept = _words([use for op in OF_COLUMN for use in of_op[op]])
     single = [use for op in (Op.LAST, Op.PERCENTILE) for use in of_op[op]]
     key = joined_word([fields[field] for field in part.key])
+    hands_on = tuple(word for word in keys if word != key) if part.primary else ()
     return Entity(
         name=name,
         events=part.events,
@@ -372,12 +376,13 @@ def _entity(name: str, part: EntityPart, fields: dict[str, Field], uses: Sequenc
         deduplicates=part.primary,
         key="" if key == name else key,
         windows=_windows(where, uses),
-        kept=tuple(word for word in kept if word not in distinct),
+        kept=tuple(word for word in dict.fromkeys([*kept, *hands_on]) if word not in distinct),
         numbers=tuple(dict.fromkeys(use.part.value for use in single if use.part.value)),
         filters=tuple(dict.fromkeys(use.part.where for use in single if use.part.where)),
         measures=tuple(
             dict.fromkeys((use.part.value or "", use.part.where or "") for use in uses if use.is_measured)
         ),
+        hands_on=hands_on,
     )
 
 

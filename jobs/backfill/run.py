@@ -26,6 +26,7 @@ from fraud.features.events import events_of_labels, events_of_transactions, micr
 from fraud.features.passes import PASSES, Passes, entity_names, feature_names
 from fraud.log import rows
 from fraud.log.arrival import Ints
+from fraud.schema.arrow import TIME
 from fraud.settings.stream import LogSettings
 from fraud.store import Epoch, FeatureStore, open_store
 from fraud.store.value import FIRST_SEEN, state_before
@@ -120,7 +121,7 @@ def backfill(
             is_duplicate = (taken >= labels.num_rows) & (folded.outcomes == kernel.DUPLICATE)
             duplicates += int(is_duplicate.sum())
             kept = ~is_duplicate
-            spool.write(first, taken[kept], folded.vectors[kept])
+            spool.write(first, taken[kept], folded.vectors[kept], folded.events[kept])
             log.info("folded %d of %d records", first + len(taken), len(order))
         for entity, found in states.items():
             store.clear(entity, token)
@@ -191,14 +192,14 @@ class _Spool:
 
     def __init__(self, transactions: pa.Table, labels: pa.Table, spool: Path, passes: Passes) -> None:
         self._transactions, self._labels = transactions, labels
-        self._schema = rows.spooled_schema(passes)
+        self._schema, self._passes = rows.spooled_schema(passes), passes
         self._index = {name: i for i, name in enumerate(feature_names(passes))}
         self._folder = spool / f"{EPOCH.generation:06d}-{EPOCH.batch:012d}"
         self._folder.mkdir(parents=True, exist_ok=True)
         for file in self._folder.glob("*"):
             file.unlink()
 
-    def write(self, first: int, records: Ints, vectors: kernel.Floats) -> None:
+    def write(self, first: int, records: Ints, vectors: kernel.Floats, events: kernel.Floats) -> None:
         """Write records, which count through the labels and then the transactions, with their vectors."""
         is_label = records < self._labels.num_rows
         offsets = np.where(is_label, records, records - self._labels.num_rows)
@@ -212,9 +213,18 @@ class _Spool:
             name = f"part-{kind}-{first:010d}.parquet"
             partial = self._folder / f"{name}.partial"
             fixed = _fixed(taken, offsets[mine], kind=kind, topic=topic, arrival=arrival)
+            if kind == rows.LABEL:
+                fixed |= self._completed(taken, events[mine])
             spooled = self._spooled(taken, fixed, found)
             pq.write_table(spooled, partial, compression="lz4", write_statistics=False)
             partial.replace(self._folder / name)
+
+    def _completed(self, labels: pa.Table, events: kernel.Floats) -> dict[str, Any]:
+        """Make the columns that labels may leave out."""
+        names = [one.hash_name for one in self._passes[1:]]
+        hashes = rows.hash_columns(self._passes, events, np.ones(len(events), np.bool_))
+        given = labels["event_time"] if "event_time" in labels.column_names else pa.nulls(len(events), TIME)
+        return {"event_time": rows.completed_times(given, events), **dict(zip(names, hashes, strict=True))}
 
     def _spooled(self, table: pa.Table, fixed: Mapping[str, Any], vectors: kernel.Floats | None) -> pa.Table:
         """Lay a table out as the spool has it."""

@@ -214,9 +214,9 @@ def _run_pass(passes: Passes, at: int, batches: Batches) -> Batches:
     one = passes[at]
     for batch, events, folded in _fold(one, batches):
         if at == 0:
-            kept = np.flatnonzero(handed_on(events, folded.outcomes))
+            kept = np.flatnonzero(handed_on(folded.events, folded.outcomes))
             records, vectors = batch.take(pa.array(kept)), folded.vectors[kept]
-            passed = as_handed_on(events[kept], folded.outcomes[kept])
+            passed = as_handed_on(folded.events[kept], folded.outcomes[kept])
         else:
             known = layout.unpack(batch.column("vector"), one.first)
             records, passed, vectors = batch, events, np.hstack([known, folded.vectors])
@@ -249,7 +249,7 @@ def _widened(folded: Folded, rows: NDArray[np.int64], n: int) -> Folded:
     """Lay the result for some rows out over all, missing elsewhere."""
     vectors, outcomes = np.full((n, folded.vectors.shape[1]), np.nan), np.full(n, np.nan)
     vectors[rows], outcomes[rows] = folded.vectors, folded.outcomes
-    return Folded(vectors, outcomes, folded.states, folded.sequences)
+    return Folded(vectors, outcomes, folded.states, folded.sequences, folded.events)
 
 
 def _partition() -> int:

@@ -98,7 +98,8 @@ def spool_table(
     """
     n = table.num_rows
     schema = rows.spooled_schema(context.passes)
-    where = np.flatnonzero(table.column("kind").to_numpy() == rows.TRANSACTION)
+    kinds = table.column("kind").to_numpy()
+    where, is_label = np.flatnonzero(kinds == rows.TRANSACTION), kinds == rows.LABEL
 
     def spread(values: list[Any], theirs: list[Any], kind: pa.DataType) -> pa.Array:
         column = np.full(n, None, object)
@@ -134,6 +135,7 @@ def spool_table(
         repeated["epoch"],
         pa.array(features_version, pa.string()),
         *decided.sequences(table),
+        *rows.hash_columns(context.passes, rows.matrix_of(table.column("event")), is_label),
         *(
             _feature_column(name, vectors[:, i], decided)
             for i, name in enumerate(feature_names(context.passes))

@@ -88,6 +88,10 @@ def pass_primary(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.
     kinds[duplicates] = rows.DEAD_LETTER
     is_label, is_letter = kinds == rows.LABEL, kinds == rows.DEAD_LETTER
     events[is_label, kernel.E_CENTS] = folded.outcomes[is_label]
+    if table["event_time"].null_count:
+        place = table.column_names.index("event_time")
+        times = rows.completed_times(table["event_time"], np.where(is_label[:, None], events, np.nan))
+        table = table.set_column(place, "event_time", times)
     columns = [
         pa.array(kinds),
         *(table.column(field.name) for field in rows.ORIGIN[1:]),
@@ -126,7 +130,10 @@ def _fold(
     is_folded: NDArray[np.bool_],
     watch: Stopwatch,
 ) -> Folded:
-    """Fold some of the records into an entity's states; the others keep an empty vector."""
+    """Fold some of the records into an entity's states; the others keep an empty vector.
+
+    Labels get, in ``events``, what they leave out of their transactions.
+    """
     with watch.time(f"{one.name}_pass"):
         store = store_of(context.store_url, entity_names(context.passes))
         by = (context.epoch, context.token)
@@ -135,7 +142,8 @@ def _fold(
         outcomes, sequences = np.zeros(len(events)), np.zeros(len(events))
         vectors[is_folded], outcomes[is_folded] = found.vectors, found.outcomes
         sequences[is_folded] = found.sequences
-    return Folded(vectors, outcomes, found.states, sequences)
+        events[is_folded] = found.events
+    return Folded(vectors, outcomes, found.states, sequences, events)
 
 
 def _kinds_of_scored(context: TaskContext, table: pa.Table, scored: NDArray[np.int64]) -> list[int]:

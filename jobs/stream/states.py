@@ -68,6 +68,7 @@ def fold_through(
         folded.vectors[rows] = again.vectors
         folded.outcomes[rows] = again.outcomes
         folded.sequences[rows] = again.sequences
+        folded.events[rows] = again.events
         folded.states.update(again.states)
     raise Unavailable(
         f"{len(changed)} {of.name}s change faster than they can be folded; "

@@ -26,7 +26,7 @@ from services.scoring.labels import LABEL_REQUEST
 from services.scoring.openapi import document
 from services.scoring.routes import ID, Route, routes_of
 from services.scoring.service import Service
-from services.scoring.tables import KEY_WORDS
+from services.scoring.tables import PRIMARY
 from services.scoring.turns import POOL, Turns
 
 Scope = MutableMapping[str, Any]
@@ -219,7 +219,7 @@ class App:
         except Unavailable as error:
             raise Problem(503, str(error), (), 2) from error
         except TimeoutError as error:
-            words = f"send the label again, or {KEY_WORDS} of the transaction with it"
+            words = f"send the label again, or {PRIMARY} of the transaction with it"
             raise Problem(503, f"the tables did not answer in {wait_s:g} s: {words}", (), 2) from error
         return [JSON], orjson.dumps({"transaction_id": request.transaction_id, "status": status})
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from fraud.contracts.models import sequence_of
 from fraud.schema.deployed import deployed_schema
-from services.scoring.tables import NEEDED
+from services.scoring.tables import PRIMARY
 
 _SCHEMA: Final = deployed_schema()
 _FEATURE: Final = _SCHEMA.features[-1]
@@ -28,7 +28,7 @@ ACCEPTED: Final = {"transaction_id": "t-0001", "status": "accepted"}
 LABEL: Final = {"transaction_id": "t-0001", "is_fraud": True, "source": "chargeback"}
 LABEL_WITH_KEYS: Final = {
     **LABEL,
-    **{name: TRANSACTION[name] for name in NEEDED},
+    PRIMARY: TRANSACTION[PRIMARY],
 }
 DECISION: Final = {
     **TRANSACTION,

@@ -28,13 +28,13 @@ from services.scoring.pending import PendingLabel, PendingLabels
 from services.scoring.records import now
 from services.scoring.scorer import Scorer
 from services.scoring.settings import ScoringSettings
-from services.scoring.tables import KEY_WORDS, KEYS, NEEDED, Tables
+from services.scoring.tables import KEYS, PRIMARY, Tables
 
 SOURCE: Final = "api:"
 """Before the client's name, in a label's source; the console's labels begin with another word."""
 MOST_A_LOOK: Final = 500
 """Transactions whose kept labels are looked at together."""
-_SEND_KEYS: Final = f"send its {KEY_WORDS} with the label"
+_SEND_KEYS: Final = f"send its {PRIMARY} with the label"
 Keys = Mapping[str, Any]
 Detail = Annotated[str, Field(min_length=1, max_length=27)]
 log = logging.getLogger(__name__)
@@ -52,13 +52,13 @@ class LabelRequest(BaseModel):
     source: Detail | None = None
     """Where the verdict comes from; it follows the client's name in the label's source."""
     event_time: EventTime | None = None
-    """Of the transaction, like its keys (the schema's): needed where it was not scored here, or long ago."""
+    """Of the transaction, like its keys (the schema's). The primary entity's key suffices, and is needed only
+    where the transaction is neither among the answers nor in the tables."""
 
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
-        given = [getattr(self, name) is not None for name in NEEDED]
-        if any(given) and not all(given):
-            raise ValueError(f"give {KEY_WORDS} of the transaction, or none of them")
+        if getattr(self, PRIMARY) is None and any(getattr(self, name) is not None for name in KEYS):
+            raise ValueError(f"give the {PRIMARY} of the transaction too, or none of its keys")
         return self
 
 
@@ -250,11 +250,11 @@ class Labels:
         Problem
             422, when the request names others than the answer.
         """
-        given = {name: getattr(request, name) for name in KEYS} if request.event_time is not None else None
+        given = {name: value for name in KEYS if (value := getattr(request, name)) is not None}
         keys = self._keys_of_answer(request.transaction_id)
         if keys is None:
-            return given
-        for name, value in (given or {}).items():
+            return given or None
+        for name, value in given.items():
             if value != keys[name]:
                 words = "the transaction that was scored here has another one"
                 raise Problem(422, f"{name}: {words}", [{"field": name, "message": words}])

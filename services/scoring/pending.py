@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from fraud.errors import BadConfig, Unavailable
-from services.scoring.tables import KEY_WORDS
+from services.scoring.tables import PRIMARY
 
 FIRST_S: Final = 2.0
 LONGEST_S: Final = 3600.0
@@ -94,7 +94,7 @@ class PendingLabels:
             if len(self) >= self._most:
                 raise Unavailable(
                     f"{self._most} labels wait for their transactions, and no more are kept: send "
-                    f"{KEY_WORDS} of the transaction with the label, or send it again later"
+                    f"{PRIMARY} of the transaction with the label, or send it again later"
                 )
             self._insert([(transaction_id, request)], now_s)
 

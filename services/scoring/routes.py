@@ -14,7 +14,7 @@ from fraud.schema.deployed import deployed_schema
 from services.scoring import examples
 from services.scoring.answers import Accepted, Answer, Answers, InferAnswer, Predictions
 from services.scoring.labels import LABEL_REQUEST
-from services.scoring.tables import KEY_WORDS
+from services.scoring.tables import PRIMARY
 
 ID: Final = "{transaction_id}"
 """In a path: the rest of it is the id of a transaction."""
@@ -84,7 +84,7 @@ def routes_of(
         _post(
             "label",
             "/v1/labels",
-            f"Take the label of a transaction; with its {KEY_WORDS} also where the service does not know it",
+            f"Take the label of a transaction; with its {PRIMARY} also where the service does not know it",
             Sample(LABEL_REQUEST, examples.LABEL_WITH_KEYS),
             Sample(Accepted, examples.ACCEPTED),
             scope=KeyScope.LABEL,

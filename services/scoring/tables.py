@@ -14,10 +14,8 @@ from fraud.schema.deployed import deployed_schema
 
 KEYS: Final = (*deployed_schema().key_names, "event_time")
 """Of a transaction: where a label of it belongs."""
-NEEDED: Final = (*(name for name in KEYS[:-1] if deployed_schema().by_name[name].required), "event_time")
-"""Those that every transaction has."""
-KEY_WORDS: Final = f"{', '.join(NEEDED[:-1])} and {NEEDED[-1]}"
-"""The same, in a sentence."""
+PRIMARY: Final = deployed_schema().primary_key.name
+"""The one that a label needs beside its transaction's id: the primary entity's state knows the others."""
 
 
 class Tables:

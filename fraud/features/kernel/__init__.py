@@ -31,6 +31,7 @@ from fraud.features.kernel.layout import (
     KIND_LABEL,
     KIND_TRANSACTION,
     NEW,
+    NO_KEY,
     Floats,
     Ints,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "KIND_LABEL",
     "KIND_TRANSACTION",
     "NEW",
+    "NO_KEY",
     "Floats",
     "Ints",
 ]

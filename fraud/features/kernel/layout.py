@@ -32,6 +32,7 @@ E_CHANNEL: Final = 13
 EVENT_COLUMNS: Final = 14
 KIND_TRANSACTION: Final = 0.0
 KIND_LABEL: Final = 1.0
+NO_KEY: Final = 0.0  # in a key's column
 
 # --- what became of an event -------------------------------------------------------------------
 NEW: Final = 0.0

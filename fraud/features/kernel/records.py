@@ -95,6 +95,8 @@ class Program(NamedTuple):
     """Where in the slots each part begins, see ``Slots``."""
     sources: Ints
     """The slot that each feature is read from."""
+    hands_on: Ints
+    """[h, 2]: columns of a kept event and of an event: other entities' keys, which a label may leave out."""
 
 
 PLAIN_WINDOWS: Final = 4
@@ -186,6 +188,7 @@ def unpack(packed: Floats, is_plain: bool) -> Program:
         _floats(packed, 15),
         _whole(packed, 16),
         _whole(packed, 17),
+        _table(_whole(packed, 18), 2),
     )
 
 

@@ -154,6 +154,17 @@ def store(program: Program, memory: Memory, cursor: Cursor, state: Floats) -> in
 
 
 @inlined
+def _complete(program: Program, memory: Memory, i: int, event: Floats) -> None:
+    """Give a label what it leaves out of its transaction, kept at ``i``: other entities' keys, the time."""
+    if math.isnan(event[E_TIME]):
+        event[E_TIME] = memory.kept[C_TIME, i]
+    for h in range(program.hands_on.shape[0]):
+        column = program.hands_on[h, 1]
+        if event[column] == 0.0:
+            event[column] = memory.kept[program.hands_on[h, 0], i]
+
+
+@inlined
 def apply_label(program: Program, memory: Memory, cursor: Cursor, event: Floats) -> float:
     """Write a label to its transaction, if that is kept; returns by how much the known fraud changed.
 
@@ -167,6 +178,8 @@ def apply_label(program: Program, memory: Memory, cursor: Cursor, event: Floats)
     label = LABEL_FRAUD if change > 0.0 else LABEL_GENUINE
     if program.deduplicates:
         change = label - max(before, LABEL_GENUINE) if is_kept else 0.0
+        if is_kept:
+            _complete(program, memory, i, event)
     elif not is_kept and event[E_TIME] > cursor.newest - program.retention_us:
         label_tiles(program, memory, event[E_TIME], change)
     if is_kept:

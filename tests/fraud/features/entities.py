@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from fraud.features.passes import Passes, passes_of
 from fraud.schema.features import Entity, Feature
+from tests.fraud.features.tables import handing_on
 from tests.wire import Label, Transaction
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -32,6 +33,7 @@ def drawn_passes(draw: st.DrawFn, most: int = 4, kept: tuple[int, ...] = (3, 40)
     rest = [name for name in (*REQUIRED, *OPTIONAL) if name != primary]
     names = [primary, *draw(st.lists(st.sampled_from(rest), max_size=most - 1, unique=True))]
     entities = [draw(_entity(name, kept, is_primary=name == primary)) for name in names]
+    entities[0] = handing_on(entities[0], names[1:])
     features = [Feature("amount"), Feature("bucket", column="channel")]
     return passes_of(entities, [*features, *(f for entity in entities for f in features_of(entity))])
 
@@ -80,7 +82,12 @@ def drawn_records(draw: st.DrawFn, most: int = 25, days: int = 40) -> list[Trans
         elif kind == "again":
             found.append(draw(st.sampled_from(transactions)))
         else:
-            found.append(label_of(draw(st.sampled_from(transactions)), is_fraud=draw(st.booleans())))
+            of, is_fraud, is_dated = (
+                draw(st.sampled_from(transactions)),
+                draw(st.booleans()),
+                draw(st.booleans()),
+            )
+            found.append(label_of(of, is_fraud=is_fraud, is_dated=is_dated))
     return found
 
 
@@ -95,7 +102,7 @@ def _transaction(draw: st.DrawFn, i: int, days: int) -> Transaction:
     )
 
 
-def label_of(record: Transaction, *, is_fraud: bool) -> Label:
-    """Make a label of a transaction."""
-    names = {"transaction_id", "user_id", "merchant_id", "event_time"}
+def label_of(record: Transaction, *, is_fraud: bool, is_dated: bool = True) -> Label:
+    """Make a label of a transaction, without its other keys; without its time unless ``is_dated``."""
+    names = {"transaction_id", "user_id", "merchant_id"} | ({"event_time"} if is_dated else set())
     return Label(**record.model_dump(include=names), label_time=record.event_time, is_fraud=is_fraud)

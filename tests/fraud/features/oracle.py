@@ -33,7 +33,7 @@ class Seen:
     """One transaction or label that arrived, and what labels have said of it."""
 
     identity: str
-    time: int
+    time: int | None
     cents: int = 0
     keys: dict[str, str | None] = field(default_factory=dict)
     place: tuple[int, int] | None = None
@@ -214,12 +214,14 @@ def replay_seen(
     histories: list[dict[str, History]] = [{} for _ in tables]
     vectors: list[dict[str, float] | None] = [None] * len(records)
     for i, record in enumerate(records):
+        own = histories[0].get(record[tables[0][0].key_name])
+        same = [old for old in own.kept if old.identity == record.identity] if own else []
+        known = same[0].keys if record.label is not None and same else {}  # what a label may leave out
         primary, *others = (
             of.setdefault(key, History(entity, features, {"": 100, **units})) if key is not None else None
             for of, (entity, features) in zip(histories, tables, strict=True)
-            for key in [record[entity.key_name]]
+            for key in [record[entity.key_name] or known.get(entity.key_name)]
         )
-        same = [old for old in primary.kept if old.identity == record.identity]
         if record.label is None and not same:
             vectors[i] = {f.name: NONE for _, features in tables for f in features}
             for history in (primary, *others):
@@ -263,7 +265,7 @@ def replay(
 
 def seen_of(record: Transaction | Label) -> Seen:
     keys = {"user": record.user_id, "merchant": record.merchant_id}
-    time = to_microseconds(record.event_time)
+    time = None if record.event_time is None else to_microseconds(record.event_time)
     if isinstance(record, Label):
         return Seen(record.transaction_id, time, keys=keys, label=record.is_fraud)
     further = {"category": record.category, "country": record.country, "device": record.device_id}

@@ -2,7 +2,8 @@
 
 import math
 import random
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -73,6 +74,7 @@ def draw_table(dice: random.Random) -> Drawn:
     layout = EventLayout((*keys, JOINED), NUMBERS, TIMES, tuple(dice.sample(FILTERS, len(FILTERS))))
     names = [dice.choice(keys), *dice.sample([*keys, JOINED], dice.randint(0, 2))]
     entities = [_draw_entity(dice, name, is_primary=not i) for i, name in enumerate(dict.fromkeys(names))]
+    entities[0] = handing_on(entities[0], [entity.key_name for entity in entities[1:]])
     return Drawn(layout, tuple((entity, _draw_features(dice, entity, layout)) for entity in entities))
 
 
@@ -95,6 +97,12 @@ def _draw_entity(dice: random.Random, key: str, *, is_primary: bool) -> Entity:
         filters=tuple(dice.sample([name for name, _ in FILTERS], dice.randint(0, 3))),
         measures=tuple(dice.sample(measures, dice.randint(0, 5))),
     )
+
+
+def handing_on(primary: Entity, keys: Sequence[str]) -> Entity:
+    """Let the primary keep the keys of other entities, as a schema's does."""
+    missing = [name for name in keys if name not in primary.all_columns]
+    return replace(primary, hands_on=tuple(keys), kept=(*primary.kept, *missing))
 
 
 def all_features(entity: Entity, layout: EventLayout) -> list[Feature]:
@@ -177,7 +185,11 @@ def draw_stream(dice: random.Random, drawn: Drawn, n: int) -> list[Seen]:
         else:
             past = made[-min(dice.randint(1, 12), len(made))]
             identity = past.identity if kind == "label" else "t-1"
-            records.append(Seen(identity, past.time, keys=past.keys, label=dice.random() < 0.7))
+            keys = {name: key for name, key in past.keys.items() if name == primary or dice.random() < 0.6}
+            if JOINED in keys and None in (keys.get(part) for part in JOINED.split("+")):
+                keys[JOINED] = None
+            time = past.time if dice.random() < 0.6 else None
+            records.append(Seen(identity, time, keys=keys, label=dice.random() < 0.7))
     return records
 
 
@@ -211,7 +223,12 @@ def rows_of(records: list[Seen], layout: EventLayout) -> np.ndarray:
     """Make the kernel's rows."""
     rows = np.full((len(records), layout.width), math.nan)
     for row, record in zip(rows, records, strict=True):
-        row[:4] = 0.0, record.time, record.cents, hash_text(record.identity)
+        row[:4] = (
+            0.0,
+            math.nan if record.time is None else record.time,
+            record.cents,
+            hash_text(record.identity),
+        )
         if record.label is not None:
             row[0], row[2] = 1.0, float(record.label)
         row[4:6] = record.place or (math.nan, math.nan)

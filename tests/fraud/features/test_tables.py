@@ -41,8 +41,8 @@ def fold_all(plans: list[Plan], events: np.ndarray, states: list[dict] | None = 
     """Fold through all passes; returns vectors, outcomes and states."""
     states = states or [{} for _ in plans]
     primary = fold_plan(plans[0], events, states[0])
-    rows = np.flatnonzero(handed_on(events, primary.outcomes))
-    passed = as_handed_on(events[rows], primary.outcomes[rows])
+    rows = np.flatnonzero(handed_on(primary.events, primary.outcomes))
+    passed = as_handed_on(primary.events[rows], primary.outcomes[rows])
     parts, after = [primary.vectors], [{**states[0], **primary.states}]
     for plan, before in zip(plans[1:], states[1:], strict=True):
         folded = fold_plan(plan, passed, before)
