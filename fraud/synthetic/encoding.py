@@ -3,6 +3,7 @@
 from typing import Final
 
 import pyarrow as pa
+from pydantic import BaseModel
 
 from fraud.contracts import contracts_of
 from fraud.contracts.encode import encode_rows
@@ -14,12 +15,14 @@ __all__ = ["encode_labels", "encode_transactions"]
 _CONTRACTS: Final = contracts_of(deployed_schema())
 TRANSACTION_FIELDS: Final = record_names(_CONTRACTS.transaction)
 LABEL_FIELDS: Final = record_names(_CONTRACTS.label)
-REQUIRED: Final = frozenset(
-    name
-    for model in (_CONTRACTS.transaction, _CONTRACTS.label)
-    for name, field in model.model_fields.items()
-    if field.is_required()
-)
+
+
+def _required_of(model: type[BaseModel]) -> frozenset[str]:
+    return frozenset(name for name, field in model.model_fields.items() if field.is_required())
+
+
+REQUIRED: Final = _required_of(_CONTRACTS.transaction)
+LABEL_REQUIRED: Final = _required_of(_CONTRACTS.label)
 
 
 def encode_transactions(table: pa.Table) -> list[bytes]:
@@ -35,4 +38,4 @@ def encode_transactions(table: pa.Table) -> list[bytes]:
 
 def encode_labels(table: pa.Table) -> list[bytes]:
     """Encode every row as the JSON of :class:`~fraud.contracts.Label`; raises as transactions do."""
-    return encode_rows(table, LABEL_FIELDS, REQUIRED)
+    return encode_rows(table, LABEL_FIELDS, LABEL_REQUIRED)

@@ -1,6 +1,7 @@
 """Plays a disturbed stream through the real passes without a broker, then holds parity against its log.
 
     uv run python -m tests.load.parity --transactions 1000000
+    FRAUD_SCHEMA_FILE=tests/load/six_entities.yaml uv run python -m tests.load.parity --transactions 1000000
 
 Real are the backfill, both passes, the store, the spool, the archive and its Delta tables;
 Kafka's part (partitions, offsets, append times) and Spark's (which rows a task gets) are played here.
@@ -26,9 +27,10 @@ import pyarrow.parquet as pq
 
 from fraud.contracts import LABELS, TRANSACTIONS, Outcome
 from fraud.features.events import hash_text
-from fraud.features.passes import EntityPass
+from fraud.features.passes import PASSES, EntityPass, entity_names, whole
 from fraud.log import rows
 from fraud.log.archive import Archive
+from fraud.schema.deployed import deployed_schema
 from fraud.store import Epoch, open_store
 from fraud.synthetic.data_set import DataSet
 from fraud.synthetic.encoding import encode_labels, encode_transactions
@@ -50,6 +52,8 @@ TASKS = 2
 HOUR_US = 3_600_000_000
 LATE, DUPLICATE, DAY_LATE, MALFORMED = 0.05, 0.02, 0.01, 0.001
 """Shares of the streamed transactions."""
+BARE = 0.3
+"""Share of the streamed labels that leave the other keys and the time of their transaction out."""
 KAFKA = pa.schema(
     [
         ("key", pa.binary()),
@@ -91,7 +95,8 @@ def play(
             merchants=max(30, transactions // 250),
             days=60,
             seed=seed,
-        )
+        ),
+        deployed_schema(),
     )
     settings = StreamSettings(home=home)
     go_live = data.transactions["event_time"][int(transactions * history)].as_py()
@@ -104,7 +109,7 @@ def play(
     commits = settings.checkpoint_path / "commits"
     commits.mkdir(parents=True)
     (settings.checkpoint_path / "query-id").write_text(query)
-    with open_store(settings.store) as store:
+    with open_store(settings.store, entity_names(PASSES)) as store:
         epoch, token = Epoch(store.generation_of(query), 0), store.acquire("test")
     context = TaskContext(epoch, token, settings.store, settings.spool_path, (), "", 0.1)
     records = letters = batches = 0
@@ -130,6 +135,7 @@ def micro_batches(data: DataSet, go_live: Any, size: int, dice: np.random.Genera
     """Disturb the stream and hand it out as rows of the Kafka source, in random sizes up to ``size``."""
     streamed = data.transactions.filter(pc.greater_equal(data.transactions["event_time"], pa.scalar(go_live)))
     labels = data.labels.filter(pc.greater_equal(data.labels["label_time"], pa.scalar(go_live)))
+    labels = without_keys(labels, dice.random(labels.num_rows) < BARE)
     n = streamed.num_rows
     due = _micros(streamed, "event_time")
     due = due + np.where(dice.random(n) < LATE, dice.integers(0, 2 * HOUR_US, n), 0)
@@ -164,6 +170,16 @@ def micro_batches(data: DataSet, go_live: Any, size: int, dice: np.random.Genera
         yield pa.table([pa.array(c, f.type) for c, f in zip(columns, KAFKA, strict=True)], schema=KAFKA)
 
 
+def without_keys(labels: pa.Table, rows: np.ndarray) -> pa.Table:
+    """Leave out of some labels what the primary entity knows: the other keys, and the transaction's time."""
+    schema, is_bare = deployed_schema(), pa.array(rows)
+    for name in (*schema.key_names, "event_time"):
+        if name != schema.primary_key.name:
+            column = pc.if_else(is_bare, pa.scalar(None, labels[name].type), labels[name])
+            labels = labels.set_column(labels.column_names.index(name), name, column)
+    return labels
+
+
 def run_batch(context: TaskContext, table: pa.Table, dice: np.random.Generator) -> pa.Table:
     """Run the passes as tasks get them: by each entity's key, tasks' rows in no certain order."""
     valid = validate_pass.validate(table, context.most_ahead_s)
@@ -188,7 +204,7 @@ def spool(context: TaskContext, found: pa.Table) -> None:
 
 
 def _decided(context: TaskContext, table: pa.Table) -> pa.Table:
-    vectors = rows.matrix_of(table.column("vector"))
+    vectors = whole(context.passes, rows.matrix_of(table.column("vector")))
     decided = Decided(table, context.passes, context.contracts)
     decided.fill_vectors(vectors)
     n = int((table.column("kind").to_numpy() == rows.TRANSACTION).sum())
@@ -204,7 +220,7 @@ def _tasks(table: pa.Table, of: EntityPass, dice: np.random.Generator) -> list[p
 
 def _encoded(topic: str, table: pa.Table, dice: np.random.Generator) -> list[tuple[str, str, bytes]]:
     values = (encode_transactions if topic == TRANSACTIONS else encode_labels)(table)
-    users = table["user_id"].to_pylist()
+    users = table[deployed_schema().primary_key.name].to_pylist()
     bad = np.flatnonzero(dice.random(len(values)) < MALFORMED)
     broken = [(topic, users[i], values[i][:-1]) for i in bad.tolist()]
     return [*((topic, user, value) for user, value in zip(users, values, strict=True)), *broken]
@@ -245,7 +261,7 @@ def main() -> None:
             "greatest_difference": parity.greatest,
             "errors": parity.errors(),
             "repeated_ids": parity.repeated_ids,
-            "states": rebuilt.users + rebuilt.merchants,
+            "states": sum(rebuilt.states.values()),
             "peak_mib": [peak_before // 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024],
         }
     print(json.dumps(found, indent=1))  # noqa: T201  the command's result
