@@ -70,9 +70,9 @@ def test_every_call_that_needs_a_scope_says_that_it_may_be_refused(tmp_path: Pat
             assert (answer.status_code == 403) == ("scope " in operation["summary"]), path
 
 
-def test_the_example_of_a_label_shows_its_keys() -> None:
+def test_the_example_of_a_label_shows_the_primary_key() -> None:
     content = document()["paths"]["/v1/labels"]["post"]["requestBody"]["content"]
-    assert {"user_id", "merchant_id", "event_time"} <= set(content["application/json"]["example"])
+    assert "user_id" in set(content["application/json"]["example"])
 
 
 @SCHEMA.parametrize()
