@@ -25,6 +25,10 @@ class Label(Record):
         is_fraud: bool
         source: str | None
         """Where it comes from, e.g. ``chargeback``."""
+        fraud_type: str | None
+        """Kind of fraud in the deployment's own words, e.g. ``account_takeover``; reports count by it."""
+        reason_code: str | None
+        """Of the card network, e.g. ``10.4``."""
 
     @model_validator(mode="after")
     def _check_schema(self) -> "Label":

@@ -20,6 +20,9 @@ from fraud.schema.schema import Schema
 Definitions = dict[str, Any]
 MOST_AMOUNT: Final = 10_000_000.0
 _AMOUNT: Final = Annotated[float, Field(strict=True, gt=0.0, le=MOST_AMOUNT, allow_inf_nan=False)]
+FraudType = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")]
+"""A word of the deployment's own choice; reports count frauds by it."""
+ReasonCode = Annotated[str, Field(min_length=1, max_length=16)]
 _SOURCE: Final = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -64,6 +67,8 @@ def contracts_of(schema: Schema) -> Contracts:
         "label_time": (EventTime, Field(description="When the label became known.")),
         "is_fraud": (StrictBool, ...),
         "source": (_SOURCE | None, Field(None, description="Where it comes from, e.g. chargeback.")),
+        "fraud_type": (FraudType | None, Field(None, description="Kind of fraud, e.g. account_takeover.")),
+        "reason_code": (ReasonCode | None, Field(None, description="Of the card network, e.g. 10.4.")),
     }
     scored = make_model("ScoredTransaction", ScoredTransaction, {**fields, **_sequences(schema)})
     scored.places = transaction.places

@@ -39,6 +39,8 @@ LABEL_FIELDS: Final = [
     pa.field("label_time", TIME),
     pa.field("is_fraud", pa.bool_()),
     pa.field("source", pa.string()),
+    pa.field("fraud_type", pa.string()),
+    pa.field("reason_code", pa.string()),
 ]
 DEAD_LETTER_FIELDS: Final = [
     pa.field("reason", pa.string()),

@@ -157,6 +157,8 @@ RESERVED: Final = frozenset(
         "label_time",
         "is_fraud",
         "source",
+        "fraud_type",
+        "reason_code",
         "reason",
         "detail",
         "key",

@@ -5,7 +5,9 @@ Reads nothing; :mod:`fraud.synthetic.files` writes what comes out.
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from fraud.schema.reading import default_schema
 from fraud.schema.schema import Schema
@@ -21,6 +23,9 @@ from fraud.synthetic.settings import GeneratorSettings
 from fraud.synthetic.tables import labels_table, merchants_table, transactions_table, users_table
 
 __all__ = ["DataSet", "generate"]
+
+REASON_CODES = ("10.4", "10.3")
+"""Of a chargeback: fraud without the card (online), and with it."""
 
 
 def generate(settings: GeneratorSettings, schema: Schema | None = None) -> DataSet:
@@ -50,7 +55,7 @@ def generate(settings: GeneratorSettings, schema: Schema | None = None) -> DataS
     ids = transactions["transaction_id"].filter(pa.array(is_fraud))
     data = DataSet(
         transactions=transactions,
-        labels=labels_table(label_rng, transactions, is_fraud),
+        labels=_with_types(labels_table(label_rng, transactions, is_fraud), transactions, ids, names),
         users=users_table(population, settings),
         merchants=merchants_table(population, settings),
         patterns=pa.table({"transaction_id": ids, "pattern": pa.array(names.tolist(), pa.string())}),
@@ -58,6 +63,20 @@ def generate(settings: GeneratorSettings, schema: Schema | None = None) -> DataS
     if schema is None or schema.version == default_schema().version:
         return data
     return as_schema(data, schema)
+
+
+def _with_types(
+    labels: pa.Table, transactions: pa.Table, ids: pa.ChunkedArray, patterns: NDArray[np.str_]
+) -> pa.Table:
+    """Add to labels the kind of fraud (the pattern), and to chargebacks the card network's reason code."""
+    fraud = pc.index_in(labels["transaction_id"], value_set=ids.combine_chunks())
+    row = pc.index_in(labels["transaction_id"], value_set=transactions["transaction_id"].combine_chunks())
+    is_online = pc.equal(transactions["channel"].take(row), "online")
+    code = pc.if_else(is_online, *REASON_CODES)
+    is_chargeback = pc.equal(labels["source"], "chargeback")
+    return labels.append_column(
+        "fraud_type", pa.array(patterns.tolist(), pa.string()).take(fraud)
+    ).append_column("reason_code", pc.if_else(is_chargeback, code, pa.scalar(None, pa.string())))
 
 
 def _draw_purchases(

@@ -56,7 +56,9 @@ def as_schema(data: DataSet, schema: Schema) -> DataSet:
     order = [column.name for field in schema.fields for column in columns_of(field)]
     transactions = transactions.select([name for name in order if name in transactions.column_names])
     rows = pc.index_in(data.labels["transaction_id"], transactions["transaction_id"].combine_chunks())
-    labels = data.labels.select(["transaction_id", "event_time", "label_time", "is_fraud", "source"])
+    labels = data.labels.select(
+        ["transaction_id", "event_time", "label_time", "is_fraud", "source", "fraud_type", "reason_code"]
+    )
     for name in schema.key_names:
         labels = labels.append_column(name, transactions[name].take(rows))
     return replace(data, transactions=transactions, labels=labels)

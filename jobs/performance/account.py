@@ -20,6 +20,8 @@ ALL: Final = "all"
 """In the place of a version: every decision, the fallback's too."""
 ESTIMATED: Final = "estimated"
 MATURED: Final = "matured"
+MOST_TYPES: Final = 20
+"""Kinds of fraud that are told of by themselves, the most frequent ones."""
 MOST_VERSIONS: Final = 5
 """Versions that are told of by themselves, those that decided last."""
 SMOOTHED_DAYS: Final = 7
@@ -53,6 +55,31 @@ class Fall:
 
 
 @dataclass(frozen=True, slots=True)
+class TypeLine:
+    """One kind of fraud in the newest stretch that is old enough for the longest window possible."""
+
+    fraud_type: str
+    window_days: int
+    since: datetime
+    until: datetime
+    frauds: int
+    recall: float
+    """Share of them that was not approved."""
+    amount_caught: float
+    """Share of their amount that was not approved."""
+    lost: float
+    """Their amount that was approved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """Known frauds of the seven days up to a moment, by kind."""
+
+    until: datetime
+    frauds: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """The days up to one, in the plot."""
 
@@ -72,6 +99,9 @@ class Account:
     notes: tuple[str, ...]
     """What could not be judged, and why."""
     points: tuple[Point, ...]
+    types: tuple[TypeLine, ...] = ()
+    """By kind of fraud, the most frequent first."""
+    weeks: tuple[Week, ...] = ()
 
     @property
     def fallen(self) -> list[Fall]:
@@ -94,6 +124,8 @@ def make_account(decided: Decided, settings: PerformanceSettings) -> Account:
         falls=tuple(falls),
         notes=(*waiting, *notes),
         points=tuple(_points(decided, windows, settings)),
+        types=tuple(_types(decided, windows, settings)),
+        weeks=tuple(_weeks(decided, windows[0])),
     )
 
 
@@ -209,6 +241,41 @@ def _points(decided: Decided, windows: list[int], settings: PerformanceSettings)
                 if until <= decided.matured_until(window)
             },
         )
+
+
+def _types(decided: Decided, windows: list[int], settings: PerformanceSettings) -> Iterator[TypeLine]:
+    """Measure each kind of fraud, by the longest window for which a transaction is old enough."""
+    mature = [days for days in windows if decided.event_us.min() <= decided.matured_until(days)]
+    if not mature:
+        return
+    until = _end(decided, mature[-1])
+    since = until - settings.period_days * DAY_US
+    kinds = np.where(decided.between(since, until), decided.types(mature[-1]), "")
+    names, counts = np.unique(kinds[kinds != ""], return_counts=True)
+    for at in np.argsort(-counts, kind="stable")[:MOST_TYPES]:
+        chosen = kinds == names[at]
+        flagged, amount = decided.is_flagged[chosen], decided.amount[chosen]
+        yield TypeLine(
+            str(names[at]),
+            mature[-1],
+            _moment(since),
+            _moment(until),
+            int(counts[at]),
+            float(flagged.mean()),
+            float(amount[flagged].sum() / amount.sum()),
+            float(amount[~flagged].sum()),
+        )
+
+
+def _weeks(decided: Decided, window: int) -> Iterator[Week]:
+    """Count the frauds of each whole week by kind, back from the newest transaction that is old enough."""
+    kinds, length = decided.types(window), SMOOTHED_DAYS * DAY_US
+    until, first = _end(decided, window), int(decided.event_us[0])
+    ends = range(until, first + length - 1, -length)
+    for end in reversed(ends):
+        inside = decided.between(end - length, end) & (kinds != "")
+        names, counts = np.unique(kinds[inside], return_counts=True)
+        yield Week(_moment(end), dict(zip(map(str, names), map(int, counts), strict=True)))
 
 
 def _expected(decided: Decided, chosen: Bools, draws: int, seed: int) -> Estimate | None:

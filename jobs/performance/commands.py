@@ -56,11 +56,16 @@ def performance(  # noqa: PLR0917  (typer passes by name)
         table.add_row(in_words(line), line.version, *cells, number(line.truth or expected, "rows"))
     console.print(table)
     console.print("[blue](in brackets)[/]: expected by the scores of the same transactions")
+    for one in account.types:
+        console.print(
+            f"{one.fraud_type}: {one.frauds} frauds in {settings.period_days} days, recall {one.recall:.3f}, "
+            f"{one.lost:,.0f} lost (labels of {one.window_days} days)"
+        )
     for note in account.notes:
         console.print(note, soft_wrap=True)
-    for one in account.fallen:
-        words = f"by {one.basis} figures: {one.now:.3f}, was {one.earlier:.3f}"
-        console.print(f"[red]{WORDS[one.metric]} has fallen[/], {words}")
+    for fall in account.fallen:
+        words = f"by {fall.basis} figures: {fall.now:.3f}, was {fall.earlier:.3f}"
+        console.print(f"[red]{WORDS[fall.metric]} has fallen[/], {words}")
     console.print(f"as known on {account.as_of:%Y-%m-%d %H:%M} UTC; report in {settings.out}", soft_wrap=True)
     if account.fallen and settings.is_strict:
         raise typer.Exit(3)

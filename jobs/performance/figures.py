@@ -20,6 +20,11 @@ def as_gauges(account: Account) -> CollectorRegistry:
             show_estimate(line.expected, line.version)
         else:
             show_truth(line.truth, line.expected, f"{line.window_days}d", line.version)
+    recall = _gauge(registry, "type_recall_ratio", "Of one type of fraud, newest matured period.", "type")
+    frauds = _gauge(registry, "type_frauds", "Frauds of one type in it.", "type")
+    for of_type in account.types:
+        recall.labels(of_type.fraud_type).set(of_type.recall)
+        frauds.labels(of_type.fraud_type).set(of_type.frauds)
     fall = _gauge(registry, "fall", "1 where it is surely lower, by more than is borne.", "metric", "basis")
     for found in account.falls:
         fall.labels(found.metric, found.basis).set(found.has_fallen)

@@ -34,6 +34,8 @@ PRIMARY: Final = deployed_schema().primary_key.name
 """Column of the primary entity's key."""
 _DECISION: Final = ("transaction_id", PRIMARY, "event_time", "amount", "outcome", "score", "model_version")
 _LABEL: Final = ("transaction_id", "is_fraud")
+_TYPE: Final = "fraud_type"
+UNKNOWN: Final = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Decided:
     """Decision that a verdict is on, [labels], in the order in which the verdicts arrived."""
     label_us: Ints
     label_is_fraud: Bools
+    label_type: NDArray[np.str_]
+    """Kind of fraud that a label names; ``unknown`` where it names none."""
     as_of_us: int
     """The moment of the account; nothing later is in here."""
 
@@ -63,6 +67,14 @@ class Decided:
         in_time = self.label_us <= at_us
         found = np.zeros(len(self.event_us), np.bool_)
         found[self.label_row[in_time]] = self.label_is_fraud[in_time]  # of several the last one stays
+        return found
+
+    def types(self, window_days: int) -> NDArray[np.str_]:
+        """Name the kind of fraud of each transaction that was known to be one so many days after it."""
+        at_us = self.event_us[self.label_row] + window_days * DAY_US
+        in_time = self.label_us <= at_us
+        found = np.full(len(self.event_us), "", self.label_type.dtype)
+        found[self.label_row[in_time]] = np.where(self.label_is_fraud[in_time], self.label_type[in_time], "")
         return found
 
     def matured_until(self, window_days: int) -> int:
@@ -101,7 +113,8 @@ def read_decided(
         raise BadInput(f"no decision under {delta} in the {days} days before {moment:%Y-%m-%d %H:%M} UTC")
     label_time = ds.field("label_time")
     known = inside & (label_time <= pa.scalar(moment, TIME))
-    names = [*_LABEL, *columns_for_order(labels.columns)] if labels else []
+    kept = (*_LABEL, *(name for name in (_TYPE,) if labels and name in labels.columns))
+    names = [*kept, *columns_for_order(labels.columns)] if labels else []
     verdicts = labels.rows(names, known) if labels else _NO_LABELS
     return join(found, verdicts, as_of_us=int(moment.timestamp() * 1e6))
 
@@ -129,8 +142,16 @@ def join(decisions: pa.Table, labels: pa.Table, *, as_of_us: int) -> Decided:
         label_row=row.filter(is_ours).to_numpy().astype(np.int64),
         label_us=micros_of(labels.column("label_time")),
         label_is_fraud=np.array(labels.column("is_fraud").to_pylist(), np.bool_),
+        label_type=np.array([one or UNKNOWN for one in _types_of(labels)], "U64"),
         as_of_us=as_of_us,
     )
+
+
+def _types_of(labels: pa.Table) -> list[str | None]:
+    if _TYPE not in labels.column_names:  # a table of an older build
+        return [None] * labels.num_rows
+    found: list[str | None] = labels.column(_TYPE).to_pylist()
+    return found
 
 
 _NO_LABELS: Final = pa.table(

@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import asdict
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,8 +39,9 @@ def write_report(account: Account, folder: Path) -> list[Path]:
         draw(account).savefig(plot, dpi=100)
     image = image_source(plot.read_bytes())
     lines = [(line, line.truth, line.expected.mean if line.expected else None) for line in account.lines]
+    types = image_source(_png(draw_types(account))) if account.types else ""
     title = f"Performance on {account.as_of:%Y-%m-%d}"
-    text = _PAGE.render(title=title, account=account, lines=lines, words=WORDS, image=image)
+    text = _PAGE.render(title=title, account=account, lines=lines, words=WORDS, image=image, types=types)
     page.write_text(text, encoding="utf-8")
     return [data, plot, page]
 
@@ -68,6 +70,28 @@ def draw(account: Account) -> Figure:
     grid.flat[0].legend(frameon=False, fontsize=8)
     figure.autofmt_xdate()
     return figure
+
+
+def draw_types(account: Account) -> Figure:
+    """Draw the known frauds by week and kind."""
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    axes: Any = figure.subplots()
+    days: list[Any] = [week.until for week in account.weeks]
+    bottom = [0] * len(days)
+    for one in account.types:
+        counts = [week.frauds.get(one.fraud_type, 0) for week in account.weeks]
+        axes.bar(days, counts, width=5.0, bottom=bottom, label=one.fraud_type)
+        bottom = [below + count for below, count in zip(bottom, counts, strict=True)]
+    axes.set_title("Frauds by week and type")
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.autofmt_xdate()
+    return figure
+
+
+def _png(figure: Figure) -> bytes:
+    target = BytesIO()
+    figure.savefig(target, format="png", dpi=100)
+    return target.getvalue()
 
 
 def in_words(line: Line) -> str:
@@ -122,7 +146,17 @@ as honest. <small>In blue: what the scores of the same transactions let expect.<
 <td>{{ number(truth or expected, "rows") }}</td></tr>
 {% endfor %}</table>
 <p>Each point tells of the seven days before it.</p>
-<img alt="Estimate and truth over the days" src="{{ image }}">{% endblock %}
+<img alt="Estimate and truth over the days" src="{{ image }}">
+{% if account.types %}<h2>By type of fraud</h2>
+{% set first = account.types[0] %}
+<p>Frauds from {{ first.since.strftime("%Y-%m-%d") }} to {{ first.until.strftime("%Y-%m-%d") }},
+by the labels of {{ first.window_days }} days.</p>
+<table><tr><th>type</th><th>frauds</th><th>recall</th><th>amount caught</th><th>lost</th></tr>
+{% for one in account.types %}<tr><td>{{ one.fraud_type }}</td><td>{{ one.frauds }}</td>
+<td>{{ "%.3f" % one.recall }}</td><td>{{ "%.3f" % one.amount_caught }}</td>
+<td>{{ "{:,.0f}".format(one.lost) }}</td></tr>
+{% endfor %}</table>
+<img alt="Frauds by week and type" src="{{ types }}">{% endif %}{% endblock %}
 """,
     globals={"number": number, "in_words": in_words, "shown": SHOWN},
 )

@@ -16,7 +16,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
 from fraud.contracts import DEAD_LETTERS, LABELS, DeadLetter, Label, check_future, contracts_of
-from fraud.contracts.models import make_model
+from fraud.contracts.models import FraudType, ReasonCode, make_model
 from fraud.contracts.wire import EventTime, Identifier
 from fraud.errors import BadRecord, Unavailable
 from fraud.http.access import ANYONE
@@ -51,6 +51,10 @@ class LabelRequest(BaseModel):
     """When the verdict became known; now by default."""
     source: Detail | None = None
     """Where the verdict comes from; it follows the client's name in the label's source."""
+    fraud_type: FraudType | None = None
+    """Kind of fraud, e.g. ``account_takeover``."""
+    reason_code: ReasonCode | None = None
+    """Of the card network, e.g. ``10.4``."""
     event_time: EventTime | None = None
     """Of the transaction, like its keys (the schema's). The primary entity's key suffices, and is needed only
     where the transaction is neither among the answers nor in the tables."""
@@ -300,4 +304,6 @@ def _label(request: LabelRequest, keys: Keys) -> Label:
         label_time=request.label_time or now(),
         is_fraud=request.is_fraud,
         source=request.source,
+        fraud_type=request.fraud_type,
+        reason_code=request.reason_code,
     )

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fraud.features.batch import fold_passes
-from fraud.features.kernel import NO_KEY
 from fraud.features.events import events_of
+from fraud.features.kernel import NO_KEY
 from fraud.features.passes import passes_of_schema
 from fraud.features.plan import compile_plan
 from fraud.features.snapshot import read_snapshot

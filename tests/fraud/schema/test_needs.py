@@ -51,6 +51,7 @@ def test_the_packaged_schema_keeps_what_the_default_table_keeps():
             known=(("merchant", 128), ("category", 32), ("country", 16), ("device", 16)),
             places=True,
             deduplicates=True,
+            hands_on=("merchant",),
         ),
         Entity("merchant", events=256, distinct=("user",), known=()),
     )
@@ -63,7 +64,9 @@ def test_every_feature_of_an_own_file_is_compiled():
     card, mail, spot = schema.entities
     assert card.windows == ("30m", "2h", "7d", "90d")
     assert card.measures == (("items", "online"), ("", "online"))
-    assert (card.kept, card.key_name) == (("mcc",), "card")
+    assert (card.kept, card.key_name) == (("mcc", "email", "card+terminal"), "card")
+    assert card.hands_on == ("email", "card+terminal"), "a label may leave them out"
+    assert mail.hands_on == spot.hands_on == ()
     assert (mail.windows, mail.numbers, mail.measures) == (("1h", "24h", "7d"), ("items",), (("weight", ""),))
     assert (spot.windows, spot.key_name) == (("10m", "60d"), "card+terminal")
     names = []

@@ -2,6 +2,7 @@
 
 import json
 
+import pyarrow as pa
 import pytest
 from prometheus_client import generate_latest
 from typer.testing import CliRunner
@@ -57,6 +58,40 @@ def test_a_period_by_hand() -> None:
     assert lines[None, "2"].expected.mean.frauds == pytest.approx(0.9, abs=0.1)
     assert [note for note in account.notes if "30 days old" in note]
     assert len([note for note in account.notes if "not judged" in note]) == 2
+
+
+def test_frauds_are_told_of_by_type() -> None:
+    rows = [
+        ("a", "u", 1.0, 100.0, "decline", 0.9, "1"),
+        ("b", "v", 2.0, 50.0, "review", 0.8, "1"),
+        ("c", "w", 3.0, 300.0, "approve", 0.2, "1"),
+        ("d", "w", 4.0, 20.0, "approve", 0.1, "1"),
+        ("late", "x", 5.0, 40.0, "approve", 0.1, "1"),
+        ("newest", "x", 13.0, 7.0, "approve", 0.1, "1"),
+    ]
+    told = labels([(name, day, day + 1.0, True) for name, day in (("a", 1), ("b", 2), ("c", 3), ("d", 4))])
+    told = pa.concat_tables([told, labels([("late", 5.0, 12.9, True), ("c", 3.0, 5.0, True)])])
+    kinds = ["takeover", "card_testing", "takeover", None, "takeover", "card_testing"]
+    told = told.append_column("fraud_type", pa.array(kinds))
+    account = account_of(decisions(rows), told, 13.0)
+    found = {one.fraud_type: one for one in account.types}
+    assert list(found) == ["card_testing", "takeover", "unknown"], "the last label of c counts"
+    assert [one.frauds for one in found.values()] == [2, 1, 1], "the label of the last came too late"
+    assert (found["card_testing"].recall, found["card_testing"].lost) == (0.5, 300.0)
+    assert found["card_testing"].amount_caught == pytest.approx(50 / 350)
+    assert (found["takeover"].recall, found["unknown"].recall) == (1.0, 0.0)
+    assert [sum(week.frauds.values()) for week in account.weeks] == []
+    shown = generate_latest(as_gauges(account)).decode()
+    assert 'fraud_performance_type_recall_ratio{type="card_testing"} 0.5' in shown
+
+
+def test_weeks_hold_every_known_fraud_of_theirs() -> None:
+    decided, told = draw(4, 60)
+    kinds = ["takeover" if i % 3 else "card_testing" for i in range(told.num_rows)]
+    account = account_of(decided, told.append_column("fraud_type", pa.array(kinds)), 61.0)
+    assert len(account.weeks) == 7
+    counted = {name: sum(week.frauds[name] for week in account.weeks) for name in set(kinds)}
+    assert counted["takeover"] / counted["card_testing"] == pytest.approx(2.0, rel=0.1)
 
 
 def test_without_a_change_nothing_falls() -> None:
