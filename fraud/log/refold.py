@@ -66,6 +66,8 @@ class Refolder:
     def __init__(self, passes: Passes = PASSES) -> None:
         self.primary = Waiting(passes[0])
         self.others = [Waiting(one) for one in passes[1:]]
+        self._held: list[dict[int, Floats]] = [{} for _ in self.others]
+        """By further entity and row: events that the primary waits with and whose place nothing tells."""
         self._rows = 0
 
     def take(
@@ -94,24 +96,36 @@ class Refolder:
         self._rows += n
         self.primary.add(arrivals.events, arrivals.sequences[:, 0], rows, np.zeros(n, np.bool_))
         first = _fold(self.primary, store, token, epoch, is_last=is_last)
-        outcomes = np.full(n, np.nan)
+        outcomes, events = np.full(n, np.nan), arrivals.events.copy()
         for found in first:
             is_label = found.events[:, kernel.E_KIND] == kernel.KIND_LABEL
             for waiting in self.others:
                 waiting.resolve(found.rows[is_label], found.folded.outcomes[is_label])
             is_new = found.rows >= self._rows - n
-            outcomes[found.rows[is_new] - (self._rows - n)] = found.folded.outcomes[is_new]
+            own = found.rows[is_new] - (self._rows - n)
+            outcomes[own], events[own] = found.folded.outcomes[is_new], found.events[is_new]
         folded = [first]
         for at, waiting in enumerate(self.others, 1):
-            _hand_on(arrivals.events, arrivals.sequences[:, at], rows, outcomes, waiting)
+            held = self._held[at - 1]
+            for found in first:
+                _release(held, found, waiting)
+            held |= _hand_on(events, arrivals.sequences[:, at], rows, outcomes, waiting)
             folded.append(_fold(waiting, store, token, epoch, is_last=is_last))
         return folded
 
 
-def _hand_on(events: Floats, sequences: Floats, rows: Ints, outcomes: Floats, waiting: Waiting) -> None:
+def _hand_on(
+    events: Floats, sequences: Floats, rows: Ints, outcomes: Floats, waiting: Waiting
+) -> dict[int, Floats]:
     """Give an entity a slice in its order, also what the primary still waits with.
 
     A label of which the entity's sequence is recorded changed a verdict; which way, the primary says.
+
+    Returns
+    -------
+    dict
+        By row, what is not given yet: the primary waits with it, and the entity's sequence is not recorded
+        (it is new in the schema). It comes when the primary has folded it.
     """
     is_open = np.isnan(outcomes)
     is_given = handed_on(events, outcomes) | (is_open & ~np.isnan(sequences))
@@ -119,6 +133,17 @@ def _hand_on(events: Floats, sequences: Floats, rows: Ints, outcomes: Floats, wa
     given = as_handed_on(events[chosen], outcomes[chosen])
     is_label = given[:, kernel.E_KIND] == kernel.KIND_LABEL
     waiting.add(given, sequences[chosen], rows[chosen], is_label & is_open[chosen])
+    left = np.flatnonzero(is_open & ~is_given)
+    return dict(zip(rows[left].tolist(), events[left], strict=True))
+
+
+def _release(held: dict[int, Floats], found: Sequenced, waiting: Waiting) -> None:
+    """Give an entity what was held for it and what the primary has folded now, as the next that comes."""
+    at = [place for place, row in enumerate(found.rows.tolist()) if held.pop(row, None) is not None]
+    events, outcomes = found.events[at], found.folded.outcomes[at]
+    is_given = handed_on(events, outcomes) & waiting.of.concerns(events)
+    given, rows = as_handed_on(events[is_given], outcomes[is_given]), found.rows[at][is_given]
+    waiting.add(given, np.full(len(given), np.nan), rows, np.zeros(len(given), np.bool_))
 
 
 def refold(log: Log, store: FeatureStore, token: int, rows: int = SLICE_ROWS) -> Iterator[Refolded]:
