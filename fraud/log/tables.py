@@ -204,14 +204,15 @@ class Log:
             )
         self._transactions = found
 
-    def slices(self, rows: int = SLICE_ROWS) -> list[Slice]:
+    def slices(self, rows: int = SLICE_ROWS, after: tuple[int, int] | None = None) -> list[Slice]:
         """Cut the log into slices of about so many records, in the order of arrival.
 
-        A micro-batch lies in one slice; only the history of generation 0, one micro-batch however long
-        it is, is cut by time. The newest micro-batch has slices of its own.
+        With ``after``, the last moment of a slice of an older snapshot, only what came later. A micro-batch
+        lies in one slice; only the history of generation 0, one micro-batch however long it is, is cut by
+        time. The newest micro-batch has slices of its own.
         """
         tables = [table for table in (self._transactions, self._labels) if table]
-        return slices_of(tables, rows, self.reach)
+        return slices_of(tables, rows, self.reach, after)
 
     def read(self, part: Slice) -> Arrivals:
         """Read the records of a slice."""
@@ -270,17 +271,24 @@ class Log:
         return rows.sort_by([(name, "ascending") for name in COLUMNS])
 
 
-def slices_of(tables: Sequence[Table], rows: int, until: Epoch | None = None) -> list[Slice]:
+def slices_of(
+    tables: Sequence[Table], rows: int, until: Epoch | None = None, after: tuple[int, int] | None = None
+) -> list[Slice]:
     """Cut tables of the log into slices of about so many rows of all of them, in the order of arrival.
 
     Parameters
     ----------
     until
         The last micro-batch; None for all.
+    after
+        Moment behind which they begin; None for the beginning.
     """
     moments = [_moments_of(table, until) for table in tables]
     number = np.concatenate([found[0] for found in moments])
     received = np.concatenate([found[1] for found in moments])
+    if after is not None:
+        is_later = (number > after[0]) | ((number == after[0]) & (received > after[1]))
+        number, received = number[is_later], received[is_later]
     order = np.lexsort((received, number))
     return _cut(number[order], received[order], rows)
 

@@ -82,19 +82,29 @@ def rebuild_store(
     ] = False,
     slice_rows: RowsOption = None,
     scratch: ScratchOption = None,
+    follow_until: Annotated[
+        Path | None,
+        typer.Option(
+            help="Fill --store while the stream runs; make this file once the stream has stopped, to finish."
+        ),
+    ] = None,
 ) -> None:
     """Make the feature store anew from the log, to the byte; the stream goes on from it."""
     from rich.console import Console  # noqa: PLC0415
 
+    from fraud.errors import BadInput  # noqa: PLC0415
     from fraud.log.tables import SLICE_ROWS  # noqa: PLC0415
     from fraud.settings.stream import LogSettings  # noqa: PLC0415
-    from jobs.replay.rebuild import rebuild  # noqa: PLC0415
+    from jobs.replay.rebuild import follow, rebuild  # noqa: PLC0415
 
-    console = Console()
+    console, settings, rows = Console(), LogSettings(), slice_rows or SLICE_ROWS
+    if follow_until is not None and not store:
+        raise BadInput("--follow-until fills another store than the stream's: name it with --store")
     with console.status("folding the log"):
-        found = rebuild(
-            LogSettings(), store or "", replace=replace, rows=slice_rows or SLICE_ROWS, scratch=scratch
-        )
+        if follow_until is None:
+            found = rebuild(settings, store or "", replace=replace, rows=rows, scratch=scratch)
+        else:
+            found = follow(settings, store or "", follow_until.exists, rows=rows, tell=console.print)
     counts = " and ".join(f"{count:,} {entity}s" for entity, count in found.states.items())
     console.print(
         f"Folded {found.transactions:,} transactions into {counts}; "

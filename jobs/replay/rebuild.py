@@ -5,6 +5,8 @@ feature store. The stream must be stopped: one that still runs is fenced off.
 """
 
 import shutil
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,7 +17,7 @@ from fraud.features.passes import PASSES, Passes, entity_names
 from fraud.log.archive import Archive
 from fraud.log.checkpoint import Checkpoint
 from fraud.log.refold import Refolder, scratch_store
-from fraud.log.tables import SLICE_ROWS, Log
+from fraud.log.tables import SLICE_ROWS, Log, Slice
 from fraud.settings.stream import LogSettings
 from fraud.store import Epoch, FeatureStore, Watermark, open_store
 
@@ -89,17 +91,11 @@ def rebuild(
     stamp = Epoch(newest.generation, newest.batch - 1) if last else newest
     mark = settings.rebuild_mark if url == settings.store else None
     with open_store(url, entities) as target, scratch_store(scratch, passes) as copy:
-        is_empty = all(next(iter(target.scan(entity)), None) is None for entity in target.entities)
+        is_empty = _is_empty(target)
         if not is_empty and not replace:
             raise BadConfig("the store holds states; give --replace, or another --store")
-        token = copy.acquire("rebuild")
-        transactions = 0
-        refolder = Refolder(passes)
-        for number, part in enumerate(earlier):
-            arrivals = log.read(part)
-            transactions += len(arrivals.transactions)
-            is_last = not last and number == len(earlier) - 1
-            refolder.take(arrivals, copy, token, Epoch(0, number), is_last=is_last)
+        folding = _Folding(log, copy, copy.acquire("rebuild"), Refolder(passes))
+        folding.fold(earlier, is_last=not last)
         token = target.acquire("rebuild")
         target.renew(is_whole=False)  # the scoring service counts nothing meanwhile
         generation = _settle_generation(target, checkpoint, generation, is_empty=is_empty)
@@ -108,22 +104,124 @@ def rebuild(
         for entity in target.entities:
             target.clear(entity, token)
             _copy(copy, target, entity, stamp, token)
-        for part in last:
-            arrivals = log.read(part)
-            transactions += len(arrivals.transactions)
-            refolder.take(arrivals, target, token, newest, is_last=True)
-        watermark = _watermark_of(log, newest, checkpoint, generation, known)
-        if checkpoint.committed < 0:
-            target.answers().release(watermark.epoch)  # the new checkpoint claims them
-        target.advance(watermark, target.watermark(), token)
-        target.renew(is_whole=True)
-        target.flush()
+        folding.store, folding.token = target, token
+        folding.fold(last, newest, is_last=True)
+        found = _finish(folding, newest, checkpoint, generation, known)
         if mark:
             mark.unlink()
-        states = {entity: sum(1 for _ in target.scan(entity)) for entity in target.entities}
+    return found
+
+
+def follow(
+    settings: LogSettings,
+    store_url: str,
+    has_stopped: Callable[[], bool],
+    *,
+    rows: int = SLICE_ROWS,
+    passes: Passes = PASSES,
+    poll_s: float = 2.0,
+    tell: Callable[[str], None] = lambda _words: None,
+) -> Rebuilt:
+    """Fold the log into a new store while the stream writes on, and the rest once the stream has stopped.
+
+    So a changed schema's states are there when the stream starts with it: only what the log has got since the
+    last look is folded while nobody decides.
+
+    Parameters
+    ----------
+    settings
+        Of the stream that runs.
+    store_url
+        The store to fill; an empty one.
+    has_stopped
+        Whether the stream has stopped, all of it archived.
+    rows, passes
+        As of :func:`rebuild`.
+    poll_s
+        Time between two looks at the log, seconds.
+    tell
+        Takes words each time that the log has been folded as far as it goes.
+
+    Raises
+    ------
+    BadConfig
+        When the store is not empty.
+    BadState
+        When the log lacks micro-batches that the checkpoint has committed.
+    """
+    with open_store(store_url, entity_names(passes)) as target:
+        if not _is_empty(target):
+            raise BadConfig(f"the store {store_url} holds states; name one that does not exist yet")
+        token, refolder = target.acquire("rebuild"), Refolder(passes)
+        target.renew(is_whole=False)
+        folding: _Folding | None = None
+        is_over = False
+        while not is_over:
+            is_over = has_stopped()
+            checkpoint = Checkpoint.of(settings.checkpoint_path)
+            if is_over:
+                archive_rest(settings, checkpoint, passes=passes)
+            log = Log(settings.delta_path, settings.delta_options, passes)
+            if folding is None:
+                folding = _Folding(log, target, token, refolder)
+            folding.log = log
+            slices = log.slices(rows, folding.done)
+            newest = slices[-1].epoch if slices else Epoch(0, 0)
+            last = [part for part in slices if part.is_newest_epoch and newest.generation]
+            folding.fold(slices[: len(slices) - len(last)], is_last=is_over and not last)
+            if is_over:
+                folding.fold(last, newest, is_last=True)
+                generation = _generation_after(log, newest, checkpoint)
+                generation = _settle_generation(target, checkpoint, generation, is_empty=True)
+                return _finish(folding, newest, checkpoint, generation, None)
+            tell(f"folded {folding.transactions:,} transactions, all but the newest micro-batch")
+            time.sleep(poll_s)
+    raise AssertionError("the loop returns")
+
+
+@dataclass(slots=True)
+class _Folding:
+    """How far a log has been folded, and into which store."""
+
+    log: Log
+    store: FeatureStore
+    token: int
+    refolder: Refolder
+    transactions: int = 0
+    slices: int = 0
+    done: tuple[int, int] | None = None
+    """Last moment that was folded."""
+
+    def fold(self, slices: Sequence[Slice], epoch: Epoch | None = None, *, is_last: bool) -> None:
+        """Fold slices; the states carry ``epoch``, else one of the history that counts the slices."""
+        for part in slices:
+            arrivals = self.log.read(part)
+            self.transactions += len(arrivals.transactions)
+            stamp = epoch or Epoch(0, self.slices)
+            is_end = is_last and part is slices[-1]
+            self.refolder.take(arrivals, self.store, self.token, stamp, is_last=is_end)
+            self.slices += 1
+            self.done = part.last
+
+
+def _is_empty(store: FeatureStore) -> bool:
+    return all(next(iter(store.scan(entity)), None) is None for entity in store.entities)
+
+
+def _finish(
+    folding: _Folding, newest: Epoch, checkpoint: Checkpoint, generation: int, known: Watermark | None
+) -> Rebuilt:
+    """Write the watermark, and let the scoring service count."""
+    target = folding.store
+    watermark = _watermark_of(folding.log, newest, checkpoint, generation, known)
+    if checkpoint.committed < 0:
+        target.answers().release(watermark.epoch)  # the new checkpoint claims them
+    target.advance(watermark, target.watermark(), folding.token)
+    target.renew(is_whole=True)
+    target.flush()
     return Rebuilt(
-        transactions,
-        states,
+        folding.transactions,
+        {entity: sum(1 for _ in target.scan(entity)) for entity in target.entities},
         generation,
         checkpoint.committed + 1,
         has_offsets=bool(watermark.offsets),

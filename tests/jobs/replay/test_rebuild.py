@@ -9,12 +9,13 @@ from deltalake import DeltaTable
 
 from fraud.contracts import TRANSACTIONS
 from fraud.errors import BadConfig, BadState, Fenced
+from fraud.log.archive import Archive
 from fraud.store import DEFAULT_ENTITIES, Epoch, open_store
 from fraud.synthetic.encoding import encode_transactions
-from jobs.replay.rebuild import rebuild
+from jobs.replay.rebuild import follow, rebuild
 from jobs.stream.context import TaskContext, store_of
 from jobs.stream.settings import StreamSettings
-from tests.load.parity import KAFKA, Played, run_batch
+from tests.load.parity import KAFKA, Played, run_batch, spool
 
 States = dict[str, dict[float, bytes]]
 
@@ -24,21 +25,21 @@ def states_of(url: str) -> States:
     return {kind: dict(store.scan(kind)) for kind in DEFAULT_ENTITIES}
 
 
-def next_batch(settings: StreamSettings) -> pa.Table:
-    """A micro-batch of new transactions of known users."""
+def next_batch(settings: StreamSettings, first: int = 0) -> pa.Table:
+    """A micro-batch of new transactions of known users, numbered from ``first``."""
     known = DeltaTable(f"{settings.delta_path}/transactions").to_pyarrow_table().slice(0, 200)
-    ids = pa.array([f"next-{i}" for i in range(known.num_rows)])
+    ids = pa.array([f"next-{first + i}" for i in range(known.num_rows)])
     known = known.set_column(known.column_names.index("transaction_id"), "transaction_id", ids)
     users = known["user_id"].to_pylist()
     n = len(users)
-    offsets = range(10_000_000, 10_000_000 + n)
+    offsets = range(10_000_000 + first, 10_000_000 + first + n)
     values = [
         [user.encode() for user in users],
         encode_transactions(known),
         [TRANSACTIONS] * n,
         [0] * n,
         offsets,
-        [2_000_000_000_000_000] * n,
+        [2_000_000_000_000_000 + first] * n,
     ]
     return pa.table([pa.array(v, f.type) for v, f in zip(values, KAFKA, strict=True)], schema=KAFKA)
 
@@ -72,6 +73,45 @@ def test_the_stream_goes_on_from_a_rebuilt_store_as_from_its_own(
     own = run_next(log_copy, log_copy.store, epoch, table)
     assert run_next(log_copy, url, epoch, table) == own
     assert run_next(log_copy, url, epoch, table) == own, "run again, it must start from the state before"
+
+
+def test_a_store_is_filled_while_the_stream_writes_on(log_copy: StreamSettings, tmp_path: Path) -> None:
+    """Some micro-batches are archived while it follows, one when the stream has stopped."""
+    own, url = states_of(log_copy.store), f"lmdb://{tmp_path / 'followed'}"
+    looks: list[States] = []
+
+    def has_stopped() -> bool:
+        if looks:
+            archive_next(log_copy, number=len(looks))
+        looks.append(states_of(log_copy.store))
+        return len(looks) == 4
+
+    found = follow(log_copy, url, has_stopped, rows=300, poll_s=0.0)
+    expected = states_of(log_copy.store)
+    assert expected != own
+    assert states_of(url) == expected
+    epoch, table = Epoch(found.generation, found.next_epoch), next_batch(log_copy)
+    after = run_next(log_copy, log_copy.store, epoch, table)
+    assert run_next(log_copy, url, epoch, table) == after
+    assert run_next(log_copy, url, epoch, table) == after, "run again, it must start from the state before"
+
+
+def test_a_store_that_holds_states_is_not_filled(log_copy: StreamSettings) -> None:
+    with pytest.raises(BadConfig, match="holds states"):
+        follow(log_copy, log_copy.store, lambda: True)
+
+
+def archive_next(settings: StreamSettings, number: int) -> None:
+    """Run a micro-batch of new transactions through the stream's passes, finish and archive it."""
+    batch = max(int(file.name) for file in (settings.checkpoint_path / "commits").iterdir()) + 1
+    store = store_of(settings.store)
+    query = (settings.checkpoint_path / "query-id").read_text()
+    epoch = Epoch(store.generation_of(query), batch)
+    context = TaskContext(epoch, store.acquire("test"), settings.store, settings.spool_path, (), "", 0.1)
+    table = next_batch(settings, first=number * 1_000)
+    spool(context, run_batch(context, table, np.random.default_rng(number)))
+    (settings.checkpoint_path / "commits" / str(batch)).touch()
+    Archive(settings.spool_path, settings.checkpoint_path, settings.delta_path, {}).run(epoch.generation)
 
 
 def test_a_micro_batch_from_before_the_log_s_end_is_fenced_off_a_rebuilt_store(
