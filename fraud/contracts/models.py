@@ -100,14 +100,17 @@ def _strict(name: str, base: type[Any]) -> Any:
 
 
 def _sequences(schema: Schema) -> Definitions:
-    """Define the entities' sequences, required where their keys are: an absent entity counts nothing."""
+    """Define the entities' sequences.
+
+    But for the primary's they may be missing: the record does not name the entity, or a service of an older
+    schema did not count it.
+    """
     found: Definitions = {}
-    for entity, keys in zip(schema.entities, schema.keys, strict=True):
+    for entity in schema.entities:
         words = f"How many transactions its {entity.name} has with this one: the order of their arrival."
-        is_required = all(field.required for field in keys)
         found[sequence_of(entity.name)] = (
             (Sequence, Field(description=words))
-            if is_required
+            if entity is schema.primary
             else (Sequence | None, Field(None, description=words))
         )
     return found

@@ -14,6 +14,7 @@ from rich.table import Table
 from fraud.local import platform
 from fraud.local.parts import TABLE
 from fraud.local.platform import PartStatus, State
+from fraud.local.roll import roll as roll_schema
 from fraud.local.settings import LocalSettings
 from fraud.settings.base import given
 
@@ -71,6 +72,29 @@ def status(
     else:
         _show(Console(highlight=False), found)
     _fail_if_crashed(found)
+
+
+def roll(
+    file: Annotated[Path, typer.Argument(help="The new schema's file (YAML).")],
+    model: Annotated[
+        str, typer.Option(help="Version of a model of the new features, where the change needs one.")
+    ] = "",
+    home: HomeOption = None,
+) -> None:
+    """Take a changed schema into force on the platform that runs, while it goes on deciding."""
+    console = Console(highlight=False)
+    found = roll_schema(
+        LocalSettings(**given(home=home)),
+        file,
+        model,
+        lambda text: console.print(escape(text), soft_wrap=True),
+    )
+    console.print(
+        f"the schema of {file} is in force. States were filled in {found.filled_s:.0f} s beside the stream; "
+        f"the stream paused for {found.stream_paused_s:.0f} s, the scoring service for "
+        f"{found.scoring_paused_s:.1f} s.",
+        soft_wrap=True,
+    )
 
 
 def _show(console: Console, found: list[PartStatus]) -> None:

@@ -139,6 +139,16 @@ def down(settings: LocalSettings, tell: Tell = lambda _text: None, table: PartTa
                 _stop(settings, part, tell)
 
 
+def stop(
+    settings: LocalSettings, names: Sequence[str], tell: Tell = lambda _text: None, table: PartTable = TABLE
+) -> None:
+    """Stop some parts, the last one first; the others run on."""
+    with _alone(settings, tell):
+        for part in reversed(table.parts):
+            if part.name in names:
+                _stop(settings, part, tell)
+
+
 def status(settings: LocalSettings, table: PartTable = TABLE) -> list[PartStatus]:
     """Look at every part, in the order of their start."""
     records = _records(settings, table)  # once: another process may start a part while we look
