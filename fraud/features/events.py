@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
@@ -90,9 +89,6 @@ class EventWriter:
         self._keys = _values_of([field.name for field in self._named])
         self._degrees = _values_of([name for field in self._places for name in field.names])
         self.layout: Final = layout_of(schema)
-        self._hashes = [
-            (f"{entity.name}_hash", self.layout.column(entity.key_name)) for entity in schema.entities[1:]
-        ]
         self._missing_places = (_NOTHING,) * (2 * len(_PLACES) - 2 * len(self._places))
         self._has_more = bool(self._joined or self._numbers or self._times or self._filters)
 
@@ -172,19 +168,12 @@ class EventWriter:
         return events
 
     def of_labels(self, table: pa.Table) -> Floats:
-        """Make the rows of a table of labels; other keys than the primary's, and the time, may be missing.
-
-        A column ``<entity>_hash`` has, in the log, what the primary entity knew of the transaction.
-        """
+        """Make the rows of a table of labels; other keys than the primary's, and the time, may be missing."""
         _check_columns(table, ("transaction_id", self._primary, "is_fraud"), "labels")
         events = self._rows(table, kernel.KIND_LABEL, set(self._label_keys))
         events[:, kernel.E_CENTS] = _numbers(table, "is_fraud")
         if self._filters:
             events[:, self.layout.mask] = 0.0
-        for name, column in self._hashes:
-            if name in table.column_names:
-                known = pc.fill_null(table[name], 0).to_numpy().astype(np.float64)
-                events[:, column] = np.where(events[:, column] == kernel.NO_KEY, known, events[:, column])
         return events
 
     def _rows(self, table: pa.Table, kind: float, hashed: set[str]) -> Floats:

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from fraud.errors import BadInput, Unavailable
 from fraud.features.events import events_of_labels, events_of_transactions, hash_text
-from fraud.features.kernel import Floats
+from fraud.features.kernel import NO_KEY, Floats
 from fraud.features.passes import PASSES, Passes, sequence_names
 from fraud.log.arrival import COLUMNS, Ints, Reach, order_between
 from fraud.schema.arrow import TIME, transaction_columns
@@ -40,7 +40,6 @@ _TRANSACTION_COLUMNS: Final = tuple(
     column.name for column in transaction_columns(deployed_schema()) if column.name != "currency"
 )
 _LABEL_COLUMNS: Final = ("transaction_id", *deployed_schema().key_names, "event_time", "is_fraud")
-_HASHES: Final = tuple(one.hash_name for one in PASSES[1:])
 _RECENT_COMMITS: Final = 20
 _BATCH_ROWS: Final = 32_768
 
@@ -189,6 +188,7 @@ class Log:
     def __init__(self, delta: str, options: Options = NO_OPTIONS, passes: Passes = PASSES) -> None:
         self.passes = passes
         self._sequences = sequence_names(passes)
+        self._recorded = (*self._sequences, *(one.hash_name for one in passes[1:]))
         # Opened first, as it is committed last: the others have at least as much.
         self.end = log_end(delta, options)
         """The commit that says so; it may also tell where that is in Kafka."""
@@ -216,13 +216,13 @@ class Log:
 
     def read(self, part: Slice) -> Arrivals:
         """Read the records of a slice."""
-        transactions = _rows_of(self._transactions, _TRANSACTION_COLUMNS, self._sequences, part)
-        labels = _rows_of(self._labels, _LABEL_COLUMNS, self._sequences, part) if self._labels else None
+        transactions = _rows_of(self._transactions, _TRANSACTION_COLUMNS, self._recorded, part)
+        labels = _rows_of(self._labels, _LABEL_COLUMNS, self._recorded, part) if self._labels else None
         events = events_of_transactions(transactions)
         origin, sequences = _origin_of(transactions), _sequences_of(transactions, self._sequences)
         is_label = np.zeros(len(events), np.bool_)
         if labels is not None and labels.num_rows:
-            events = np.concatenate([events_of_labels(labels), events])
+            events = np.concatenate([self._label_events(labels), events])
             origin = np.concatenate([_origin_of(labels), origin])
             sequences = np.concatenate([_sequences_of(labels, self._sequences), sequences])
             is_label = np.arange(len(events)) < labels.num_rows
@@ -242,6 +242,16 @@ class Log:
             sequences[order],
             int((~is_new).sum()),
         )
+
+    def _label_events(self, labels: pa.Table) -> Floats:
+        """Make the rows of labels, with the keys that they left out and the primary entity knew."""
+        events = events_of_labels(labels)
+        for one in self.passes[1:]:
+            if one.hash_name in labels.column_names:
+                known = pc.fill_null(labels[one.hash_name], 0).to_numpy().astype(np.float64)
+                is_left_out = events[:, one.key_column] == NO_KEY
+                events[is_left_out, one.key_column] = known[is_left_out]
+        return events
 
     def read_features(self, part: Slice, columns: Sequence[str] | None = None) -> pa.Table:
         """Read what was served for the transactions of a slice; all columns by default."""
@@ -415,8 +425,8 @@ def _boundary(number: Ints, received: Ints, start: int, end: int) -> int:
     return low if low > start else high
 
 
-def _rows_of(table: Table, columns: Sequence[str], sequences: Sequence[str], part: Slice) -> pa.Table:
-    present = [name for name in (*sequences, *_HASHES) if name in table.columns]
+def _rows_of(table: Table, columns: Sequence[str], recorded: Sequence[str], part: Slice) -> pa.Table:
+    present = [name for name in recorded if name in table.columns]
     return table.rows((*columns, *COLUMNS, *present), part.filter())
 
 

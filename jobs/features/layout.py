@@ -95,9 +95,10 @@ def result_columns(table: pa.Table, vectors: kernel.Floats, passes: Passes) -> p
 def passed_batch(
     records: pa.RecordBatch, events: kernel.Floats, vectors: kernel.Floats, passes: Passes
 ) -> pa.RecordBatch:
-    """Make a batch of :func:`passed_schema`."""
+    """Make a batch of :func:`passed_schema`; a label has, by now, the keys that it left out."""
     schema = passed_schema(passes)
-    replaced = {"event": pack(events), "vector": pack(vectors)}
+    keys = {key_name(one): pa.array(one.keys_of(events).astype(np.int64)) for one in passes}
+    replaced = {**keys, "event": pack(events), "vector": pack(vectors)}
     columns = [replaced[name] if name in replaced else records.column(name) for name in schema.names]
     return pa.record_batch(columns, schema=schema)
 
