@@ -35,9 +35,14 @@ RUN python -m venv --without-pip /opt/venv \
 
 FROM library AS kernels
 COPY fraud/__init__.py fraud/errors.py fraud/
+COPY fraud/settings fraud/settings
 COPY fraud/contracts fraud/contracts
+COPY fraud/schema fraud/schema
 COPY fraud/features fraud/features
-RUN NUMBA_CACHE_DIR=/opt/numba python -m fraud.features.compile
+COPY fraud/model/__init__.py fraud/model/
+COPY fraud/model/trees fraud/model/trees
+RUN NUMBA_CACHE_DIR=/opt/numba python -m fraud.features.compile \
+    && NUMBA_CACHE_DIR=/opt/numba python -m fraud.model.trees.compile
 
 FROM library AS spark
 COPY --from=lock /build/stream.txt /build/

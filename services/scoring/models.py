@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import httpx
+import numpy as np
 
 from fraud.contracts import Thresholds
 from fraud.decide.experiment import Alias
 from fraud.errors import BadModel, Unavailable
 from fraud.features.kernel import Floats
+from fraud.model.card import ScoringModel
 from fraud.model.client import ModelClient, ModelClientSettings, Scores, served_name
 from fraud.model.settings import RegistrySettings
 from fraud.model.watcher import ModelSource, ModelWatcher, ServedModel
 from services.scoring import metrics
-from services.scoring.fast_model import FastModel
 from services.scoring.settings import ScoringSettings
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,16 @@ class Model(Protocol):
         """End."""
 
 
+def verdict_of(scoring: ScoringModel, version: str, vector: Floats) -> Verdict:
+    """Score [1, features] by a model in this process."""
+
+    def reasons() -> list[int]:
+        index, _ = scoring.reasons(vector, np.ones(1, np.bool_))
+        return [number for number in index[0].tolist() if number >= 0]
+
+    return Verdict(float(scoring.predict(vector)[0]), scoring.card.thresholds, version, reasons)
+
+
 class RegisteredModel:
     """The registry's model, in this process; swaps versions between two rows."""
 
@@ -66,7 +77,7 @@ class RegisteredModel:
         model = settings.model if is_champion else settings.challenger
         source = RegistrySettings(mlflow_uri=settings.mlflow_uri, model=model)
         self._alias = alias
-        self._served: tuple[FastModel, str] | None = None
+        self._served: tuple[ScoringModel, str] | None = None
         self._labels: tuple[str, str, str] | None = None
         self._watcher = ModelWatcher(
             ModelSource(source, is_required=is_champion),
@@ -84,9 +95,8 @@ class RegisteredModel:
             self._served = self._labels = None
             log.info("the registry has no %s any more", self._alias)
             return
-        fast = FastModel(served.scoring)
-        self._served = fast, served.version
-        self._labels = str(self._alias), served.version, str(fast.is_fast).lower()
+        self._labels = str(self._alias), served.version, str(served.scoring.is_fast).lower()
+        self._served = served.scoring, served.version
         metrics.MODEL_INFO.labels(*self._labels).set(1.0)
         log.info("scoring with version %s as %s", served.version, self._alias)
 
@@ -95,9 +105,7 @@ class RegisteredModel:
         served = self._served
         if served is None:
             raise Unavailable(f"no model has been loaded yet; see that the registry has a {self._alias}")
-        fast, version = served
-        probability = fast.probability(vector)
-        return Verdict(probability, fast.card.thresholds, version, lambda: fast.reasons(vector))
+        return verdict_of(*served, vector)
 
     def is_ready(self) -> bool:
         """See :class:`Model`."""

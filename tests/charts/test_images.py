@@ -3,6 +3,9 @@
 import ast
 import json
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -374,3 +377,32 @@ def _imported(entry: str) -> set[Path]:
             elif isinstance(node, ast.ImportFrom) and node.module:
                 waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return found
+
+
+def stages() -> dict[str, str]:
+    """Name and text of each stage of our programs' Dockerfile."""
+    parts = re.split(r"^FROM \S+", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    return {found[1]: part for part in parts if (found := re.match(r" AS (\S+)", part))}
+
+
+@pytest.mark.parametrize("stage", ["kernels", "jars"])
+def test_a_stage_copies_all_the_code_that_it_runs(stage: str, tmp_path: Path) -> None:
+    text = stages()[stage]
+    for line in re.findall(r"^COPY (fraud.*)$", text, re.MULTILINE):
+        *sources, target = line.split()
+        for source in sources:
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, tmp_path / target)
+            else:
+                (tmp_path / target).mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / source, tmp_path / target)
+    modules = re.findall(r"python -m (fraud\S+)|from (fraud\S+) import", text)
+    assert modules
+    for name in {a or b for a, b in modules}:
+        command = [
+            sys.executable,
+            "-I",
+            "-c",
+            f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import {name}",
+        ]
+        subprocess.run(command, cwd=tmp_path, check=True)

@@ -30,8 +30,7 @@ from fraud.kafka.producer import Delivery, Record
 from fraud.store import DEFAULT_ENTITIES
 from services.scoring import openapi
 from services.scoring.app import App
-from services.scoring.fast_model import FastModel
-from services.scoring.models import Verdict
+from services.scoring.models import Verdict, verdict_of
 from services.scoring.outbox import messages_of
 from services.scoring.pending import PendingLabels
 from services.scoring.service import Service
@@ -49,13 +48,12 @@ class Always:
     is_local = True
 
     def __init__(self) -> None:
-        self.fast, self.is_away = FastModel(SCORING), False
+        self.is_away = False
 
     def judge(self, vector: np.ndarray) -> Verdict:
         if self.is_away:
             raise Unavailable("away")
-        probability = self.fast.probability(vector)
-        return Verdict(probability, SCORING.card.thresholds, "7", lambda: self.fast.reasons(vector))
+        return verdict_of(SCORING, "7", vector)
 
     def is_ready(self) -> bool:
         return not self.is_away

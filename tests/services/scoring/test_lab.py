@@ -11,8 +11,7 @@ import pytest
 from fraud.contracts import parse_record
 from fraud.decide.experiment import read_experiment, stop_experiment
 from fraud.errors import Unavailable
-from services.scoring.fast_model import FastModel
-from services.scoring.models import Verdict
+from services.scoring.models import Verdict, verdict_of
 from services.scoring.outbox import messages_of
 from tests.fraud.decide.test_experiment import write
 from tests.services.predictor.conftest import make_model
@@ -26,7 +25,7 @@ class Challenger(Always):
     """Another model than the champion."""
 
     def __init__(self) -> None:
-        self.fast, self.is_away, self.is_followed = FastModel(OTHER), False, False
+        self.is_away = self.is_followed = False
 
     def start(self) -> None:
         self.is_followed = True
@@ -34,8 +33,7 @@ class Challenger(Always):
     def judge(self, vector: np.ndarray[Any, Any]) -> Verdict:
         if self.is_away:
             raise Unavailable("away")
-        probability = self.fast.probability(vector)
-        return Verdict(probability, OTHER.card.thresholds, "8", lambda: self.fast.reasons(vector))
+        return verdict_of(OTHER, "8", vector)
 
 
 class LabApi(Api):

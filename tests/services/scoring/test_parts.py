@@ -1,4 +1,4 @@
-"""The parts of the service: the single fold, the fast model, the outbox, the keys."""
+"""The parts of the service: the single fold, the verdict, the outbox, the keys."""
 
 from pathlib import Path
 
@@ -16,10 +16,9 @@ from fraud.features.engine import fold_events
 from fraud.kafka.producer import Delivery, Record
 from fraud.schema.default import MERCHANT, USER
 from fraud.schema.features import Entity
-from services.scoring.fast_model import TOLERANCE, FastModel
 from services.scoring.fold import SingleFold, counted
 from services.scoring.main import given as given_by
-from services.scoring.models import PredictorModel
+from services.scoring.models import PredictorModel, verdict_of
 from services.scoring.outbox import Outbox
 from services.scoring.settings import ScoringSettings
 from tests.fraud.store.conftest import run_redis
@@ -62,15 +61,12 @@ def test_a_state_that_would_be_misread_is_refused(bad: bytes) -> None:
         FOLDS["user"].fold(event, bad, vector, 0)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_fast_call_gives_what_the_registered_model_gives(seed: int) -> None:
-    model = make_model(seed)
-    fast, rows = FastModel(model), make_vectors(300)
-    assert fast.is_fast
-    found = [fast.probability(row[None]) for row in rows]
-    assert np.abs(found - model.predict(rows)).max() <= TOLERANCE
+def test_a_verdict_is_what_the_model_server_would_say() -> None:
+    model, rows = make_model(1), make_vectors(30)
+    judged = [verdict_of(model, "1", row[None]) for row in rows]
+    assert [one.probability for one in judged] == model.predict(rows).tolist()
     index, _ = model.reasons(rows, np.full(len(rows), True))
-    assert [fast.reasons(row[None]) for row in rows] == [[i for i in of if i >= 0] for of in index.tolist()]
+    assert [one.reasons() for one in judged] == [[i for i in of if i >= 0] for of in index.tolist()]
 
 
 class Brokers:
