@@ -97,7 +97,7 @@ def _read(given: dict[str, str]) -> Tree:
 
 
 def _ints(given: dict[str, str], name: str) -> Ints:
-    return _array(given, name, np.int64)
+    return np.asarray(_array(given, name, np.int64), np.int64)
 
 
 def _array(given: dict[str, str], name: str, kind: Any) -> Any:

@@ -111,7 +111,7 @@ def measure_model(sizes: Sizes, tell: Callable[[str], None]) -> ModelFigures:
     if not np.array_equal(trees.margin(vectors), booster.predict(vectors, raw_score=True)):
         raise FraudError("the evaluator and LightGBM give different scores")
     some = vectors[-EXPLAINED[-1] :]
-    parts = booster.predict(some, pred_contrib=True, num_threads=1)[:, :-1]
+    parts = np.asarray(booster.predict(some, pred_contrib=True, num_threads=1))[:, :-1]
     apart = float(np.abs(trees.contributions(some) - parts).max())
     if apart > TOLERANCE:
         raise FraudError(f"the evaluator's contributions differ from LightGBM's by {apart:g}")
@@ -186,7 +186,8 @@ def _fit(vectors: Floats, is_fraud: np.ndarray, sizes: Sizes) -> lightgbm.Booste
 
 def _single_row(booster: lightgbm.Booster, width: int) -> Callable[[Floats], float]:
     """Prepare LightGBM's call for single rows, which its Python side does not have."""
-    library: Any = lightgbm.basic._LIB  # noqa: SLF001  (no public way to the C interface)
+    basic: Any = lightgbm.basic
+    library = basic._LIB  # noqa: SLF001  (no public way to the C interface)
     handle, out, length = ctypes.c_void_p(), np.zeros(1), ctypes.c_int64()
     status = library.LGBM_BoosterPredictForMatSingleRowFastInit(
         booster._handle,  # noqa: SLF001
