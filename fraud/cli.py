@@ -48,6 +48,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "jobs.replay.commands:replay",
         "Use the log again: dead letters, a lost store, a new feature.",
     ),
+    "sql": ("jobs.sql.commands:sql", "Ask the platform's tables in SQL: decisions, labels, features, weeks."),
     "train": ("jobs.train.commands:train", "Train, compare, report and register a model."),
     "evaluate": ("jobs.evaluate.commands:evaluate", "Measure a registered model on a labelled table."),
     "promote": ("jobs.evaluate.commands:promote", "Make a version the champion."),

@@ -59,6 +59,7 @@ ENGINES = {
     "delta": set[str](),
     "mlflow": {"fraud.model"},
     "airflow": set[str](),
+    "duckdb": {"fraud.log", "jobs.sql"},
     # fraud.local makes the topics of its broker; jobs.stream reads what Spark cannot, by the client's errors.
     "confluent_kafka": {"fraud.kafka", "fraud.local", "jobs.stream"},
 }

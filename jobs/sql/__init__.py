@@ -1,0 +1,1 @@
+"""``fraud sql``: questions to the platform's tables."""

@@ -1,0 +1,176 @@
+"""``fraud sql``: views against hand counts, time travel, export, and what is refused."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+from deltalake import write_deltalake
+from typer.testing import CliRunner
+
+from fraud.cli import app
+from fraud.errors import BadInput
+from fraud.log.sql import open_tables, write
+from fraud.schema.arrow import TIME
+
+START = datetime(2025, 1, 6, tzinfo=UTC)  # a Monday
+
+
+def times(*days: float) -> pa.Array:
+    return pa.array([START + timedelta(days=day) for day in days], TIME)
+
+
+@pytest.fixture
+def delta(tmp_path: Path) -> Path:
+    """Four transactions in two weeks; the label of the second is taken back, the fourth has none."""
+    ids = ["a", "b", "c", "d"]
+    keys = {"transaction_id": ids, "user_id": ["u1", "u1", "u2", "u2"]}
+    log = {"generation": [1] * 4, "epoch": [1, 2, 3, 4]}
+    tables = {
+        "transactions": {**keys, "event_time": times(0, 1, 7, 8), "amount": [10.0, 20.0, 30.0, 40.0], **log},
+        "decisions": {
+            **keys,
+            "event_time": times(0, 1, 7, 8),
+            "outcome": ["approve", "decline", "review", "approve"],
+            "score": [0.1, 0.9, 0.5, 0.2],
+            "model_version": ["1", "1", "1", "2"],
+            **log,
+        },
+        "features": {
+            "transaction_id": ids,
+            "user_id": keys["user_id"],
+            "count_1h_by_user": [0.0, 1.0, 0.0, 1.0],
+        },
+        "labels": {
+            "transaction_id": ["a", "b", "b", "c"],
+            "label_time": times(3, 3, 1.5, 9),
+            "is_fraud": [True, True, False, True],
+            "generation": [1, 1, 1, 1],
+            "epoch": [5, 5, 6, 5],
+            "received_at": times(3, 3, 4, 9),
+            "source_partition": [0, 0, 0, 0],
+            "source_offset": [0, 1, 2, 3],
+        },
+    }
+    for name, columns in tables.items():
+        write_deltalake(tmp_path / name, pa.table(columns))
+    return tmp_path
+
+
+def rows(delta: Path, text: str) -> list[tuple[object, ...]]:
+    return open_tables(delta).query(text).fetchall()
+
+
+def test_the_label_that_arrived_last_counts(delta: Path) -> None:
+    assert rows(delta, "SELECT transaction_id, is_fraud FROM last_labels ORDER BY ALL") == [
+        ("a", True),
+        ("b", False),
+        ("c", True),
+    ]
+
+
+def test_decisions_stand_with_amount_and_label_each_once(delta: Path) -> None:
+    text = "SELECT transaction_id, outcome, amount, is_fraud, label_days FROM decided ORDER BY ALL"
+    assert rows(delta, text) == [
+        ("a", "approve", 10.0, True, 3.0),
+        ("b", "decline", 20.0, False, 0.5),
+        ("c", "review", 30.0, True, 2.0),
+        ("d", "approve", 40.0, None, None),
+    ]
+
+
+def test_an_id_of_two_users_is_two_transactions(tmp_path: Path) -> None:
+    keys = {"transaction_id": ["a", "a"], "user_id": ["u1", "u2"], "event_time": times(0, 1)}
+    write_deltalake(tmp_path / "transactions", pa.table({**keys, "amount": [1.0, 2.0]}))
+    write_deltalake(
+        tmp_path / "decisions", pa.table({**keys, "outcome": ["approve"] * 2, "model_version": ["1"] * 2})
+    )
+    write_deltalake(
+        tmp_path / "labels", pa.table({**keys, "label_time": times(2, 2), "is_fraud": [True, False]})
+    )
+    assert rows(tmp_path, "SELECT user_id, amount, is_fraud FROM decided ORDER BY ALL") == [
+        ("u1", 1.0, True),
+        ("u2", 2.0, False),
+    ]
+
+
+def test_features_stand_beside_under_their_names(delta: Path) -> None:
+    assert rows(delta, "SELECT count_1h_by_user, is_fraud FROM vectors WHERE transaction_id = 'b'") == [
+        (1.0, False)
+    ]
+
+
+def test_a_week_is_measured_by_its_labelled_decisions(delta: Path) -> None:
+    assert rows(delta, "SELECT * REPLACE (week::VARCHAR AS week) FROM by_week") == [
+        ("2025-01-06", "1", 2, 2, 1, 1, 0.0, 0.0, None, 10.0),
+        ("2025-01-13", "1", 1, 1, 1, 1, 1.0, 1.0, 30.0, None),
+        ("2025-01-13", "2", 1, 0, 0, 0, None, None, None, None),
+    ]
+
+
+def test_tables_are_read_as_they_were(delta: Path) -> None:
+    before = datetime.now(UTC)
+    write_deltalake(
+        delta / "labels",
+        open_tables(delta).query("SELECT * FROM labels LIMIT 1").to_arrow_table(),
+        mode="append",
+    )
+    assert rows(delta, "SELECT count(*) FROM labels") == [(5,)]
+    assert open_tables(delta, as_of=before).query("SELECT count(*) FROM labels").fetchall() == [(4,)]
+    with pytest.raises(BadInput, match=r"no Delta table in .* as of 2020"):
+        open_tables(delta, as_of=datetime(2020, 1, 1, tzinfo=UTC))
+
+
+def test_a_result_is_exported_whole(delta: Path, tmp_path: Path) -> None:
+    found = open_tables(delta).query("SELECT * FROM decided ORDER BY transaction_id")
+    assert write(found, tmp_path / "r.parquet") == 4
+    assert pq.read_table(tmp_path / "r.parquet")["transaction_id"].to_pylist() == ["a", "b", "c", "d"]
+    assert write(found, tmp_path / "r.csv") == 4
+    assert pa_csv.read_csv(tmp_path / "r.csv")["amount"].to_pylist() == [10.0, 20.0, 30.0, 40.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("DELETE FROM decisions", "write one SELECT"),
+        ("SELECT 1; SELECT 2", "write one SELECT"),
+        ("COPY decisions TO 'x.csv'", "write one SELECT"),
+        ("INSTALL delta", "write one SELECT"),
+        ("SELECT scor FROM decisions", "scor.*`fraud sql` alone lists tables"),
+        ("SELECT FROM WHERE", "cannot be read"),
+        ("", "write one SELECT"),
+    ],
+)
+def test_what_is_no_single_query_is_refused(delta: Path, text: str, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        open_tables(delta).query(text)
+
+
+def call(*words: object) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["sql", *map(str, words)], env={"COLUMNS": "200"})
+    return done.exit_code, done.output
+
+
+def test_the_command_lists_shows_and_writes(delta: Path, tmp_path: Path) -> None:
+    code, output = call("--delta", delta)
+    assert code == 0
+    assert all(
+        name in output for name in ("decided", "by_week", "vectors", "last_labels", "count_1h_by_user")
+    )
+    code, output = call("SELECT outcome, score FROM decisions ORDER BY score", "--delta", delta, "--rows", 3)
+    assert code == 0
+    assert "decline" not in output
+    assert "more than 3 rows" in output
+    code, output = call("SELECT * FROM decisions", "--delta", delta, "--out", tmp_path / "d.csv")
+    assert (code, "d.csv: 4 rows" in output) == (0, True)
+    code, output = call("SELECT 1", "--delta", delta, "--out", tmp_path / "d.xlsx")
+    assert code == 1
+    assert ".csv or .parquet" in output
+
+
+def test_a_folder_without_tables_is_named(tmp_path: Path) -> None:
+    code, output = call("SELECT 1", "--delta", tmp_path)
+    assert code == 1
+    assert "no Delta table" in output
