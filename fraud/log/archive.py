@@ -13,11 +13,11 @@ import shutil
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
-from pyarrow import dataset
 from pydantic import BaseModel
 
 from fraud.errors import Unavailable
@@ -26,6 +26,9 @@ from fraud.log import rows
 from fraud.log.arrival import COLUMNS, Reach
 from fraud.log.checkpoint import offsets_of
 from fraud.schema.deployed import deployed_schema
+
+if TYPE_CHECKING:
+    from pyarrow.dataset import Scanner
 
 log = logging.getLogger(__name__)
 CHECKPOINT_COMMITS: Final = "100"
@@ -207,15 +210,17 @@ class Archive:
         ]
         if not files:
             return
-        found = dataset.dataset(files, schema=self._schema, format="parquet")
+        from pyarrow.dataset import dataset  # noqa: PLC0415  (imports pandas: seconds of a start)
+
+        found = dataset(files, schema=self._schema, format="parquet")
         for table, (kind, columns) in self._tables.items():
-            taken = dataset.field("kind") == kind
+            taken = pc.field("kind") == kind
             if table == "decisions":  # history from before go-live was decided elsewhere
-                taken &= dataset.field("outcome").is_valid()
+                taken &= pc.field("outcome").is_valid()
             scanner = found.scanner(columns=list(columns), filter=taken, **_LITTLE_AT_A_TIME)
             self._append(table, scanner, plan)
 
-    def _append(self, table: str, found: dataset.Scanner, plan: Plan) -> None:
+    def _append(self, table: str, found: "Scanner", plan: Plan) -> None:
         uri = f"{self._delta}/{table}"
         for attempt in range(1, ATTEMPTS + 1):
             if DeltaTable.is_deltatable(uri, self._options):
@@ -232,7 +237,7 @@ class Archive:
             else:
                 return
 
-    def _write(self, uri: str, found: dataset.Scanner, plan: Plan) -> None:
+    def _write(self, uri: str, found: "Scanner", plan: Plan) -> None:
         self._write_table(
             uri,
             found.to_reader(),

@@ -14,7 +14,6 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from numpy.typing import NDArray
@@ -69,9 +68,9 @@ class Slice:
         """Select its rows; files and row groups outside are not read."""
         (_, from_us), (_, to_us) = self.first, self.last
         generation, old, new = self._epochs()
-        epoch, received = ds.field("epoch"), ds.field("received_at")
+        epoch, received = pc.field("epoch"), pc.field("received_at")
         since, until = (pa.scalar(_UNIX + timedelta(microseconds=at), TIME) for at in (from_us, to_us))
-        inside = (ds.field("generation") == generation) & (epoch >= old) & (epoch <= new)
+        inside = (pc.field("generation") == generation) & (epoch >= old) & (epoch <= new)
         if old == new:
             return inside & (received >= since) & (received <= until)
         return inside & ((epoch > old) | (received >= since)) & ((epoch < new) | (received <= until))

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
-import pyarrow.dataset as pa_dataset
 import pyarrow.parquet as pq
 
 from fraud.errors import BadInput
@@ -89,7 +88,9 @@ def format_of(path: str) -> Format:
 def open_dataset(path: str, found: Format, options: Mapping[str, str]) -> Any:
     """Open a Delta table, or Parquet at a URI."""
     if found is Format.PARQUET:
-        return pa_dataset.dataset(path, format="parquet")
+        from pyarrow.dataset import dataset  # noqa: PLC0415  (imports pandas: seconds of a start)
+
+        return dataset(path, format="parquet")
     from deltalake import DeltaTable  # noqa: PLC0415  (not every image that reads files has it)
 
     return DeltaTable(path, storage_options=dict(options) or None).to_pyarrow_dataset()

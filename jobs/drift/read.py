@@ -6,7 +6,7 @@ Reads the Delta tables ``transactions``, ``features`` and ``decisions``, a part 
 from datetime import UTC, datetime
 
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 
 from fraud.errors import BadInput
 from fraud.log.tables import Options, find_table, floats_of, micros_of, open_table
@@ -39,8 +39,8 @@ def count_days(
     days = range(last - window + 1 - GAP_DAYS - RECENT_DAYS, last + 1)
     tally = Tally(profile.columns, days)
     since, until = (datetime.fromtimestamp(day * DAY_US / 1e6, UTC) for day in (days.start, days.stop))
-    inside = (ds.field("event_time") >= pa.scalar(since, TIME)) & (
-        ds.field("event_time") < pa.scalar(until, TIME)
+    inside = (pc.field("event_time") >= pa.scalar(since, TIME)) & (
+        pc.field("event_time") < pa.scalar(until, TIME)
     )
     features = [column.name for column in profile.columns if column.kind == "feature"]
     fields = [column.name for column in profile.columns if column.kind == "field"]
@@ -57,7 +57,7 @@ def count_days(
         )
     decisions = find_table(delta, "decisions", options)
     if decisions is not None:
-        ours = inside & (ds.field("model_version") == version) & ds.field("score").is_valid()
+        ours = inside & (pc.field("model_version") == version) & pc.field("score").is_valid()
         for batch in decisions.batches(["event_time", "score"], ours):
             tally.add(micros_of(batch.column("event_time")), {SCORE: floats_of(batch.column("score"))})
     return tally

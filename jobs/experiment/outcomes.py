@@ -12,7 +12,6 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from fraud.contracts import Outcome
@@ -79,7 +78,7 @@ def read_outcomes(delta: str, options: Mapping[str, str], experiment: Experiment
     table = find_table(delta, "decisions", options)
     if table is None or "experiment" not in table.columns:
         raise BadInput(f"no decision under {delta} was part of an experiment yet")
-    found = table.rows(_DECISION, ds.field("experiment") == experiment.id)
+    found = table.rows(_DECISION, pc.field("experiment") == experiment.id)
     if not found.num_rows:
         raise BadInput(f"no decision under {delta} was part of the experiment {experiment.id} yet")
     labels = find_table(delta, "labels", options)

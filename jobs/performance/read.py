@@ -14,7 +14,6 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from fraud.contracts import Outcome
@@ -105,13 +104,13 @@ def read_decided(
         When the tables cannot be read; try again.
     """
     decisions, labels = open_table(delta, "decisions", options), find_table(delta, "labels", options)
-    time = ds.field("event_time")
+    time = pc.field("event_time")
     moment = as_of or min(_reach(decisions, labels, days), now or datetime.now(UTC))
     inside = (time <= pa.scalar(moment, TIME)) & (time > pa.scalar(moment - timedelta(days=days), TIME))
     found = decisions.rows(_DECISION, inside)
     if not found.num_rows:
         raise BadInput(f"no decision under {delta} in the {days} days before {moment:%Y-%m-%d %H:%M} UTC")
-    label_time = ds.field("label_time")
+    label_time = pc.field("label_time")
     known = inside & (label_time <= pa.scalar(moment, TIME))
     kept = (*_LABEL, *(name for name in (_TYPE,) if labels and name in labels.columns))
     names = [*kept, *columns_for_order(labels.columns)] if labels else []
@@ -166,7 +165,7 @@ _NO_LABELS: Final = pa.table(
 def _reach(decisions: Any, labels: Any, days: float) -> datetime:
     """Tell up to when something is known: the newest event, or a verdict within so many days after it."""
     newest = _newest(decisions, "event_time")
-    near = ds.field("label_time") <= pa.scalar(newest + timedelta(days=days), TIME)
+    near = pc.field("label_time") <= pa.scalar(newest + timedelta(days=days), TIME)
     return max(newest, _newest(labels, "label_time", near))
 
 

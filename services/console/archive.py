@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 
@@ -94,7 +93,7 @@ class ConsoleArchive:
         BadRecord
             When the table holds one that is none.
         """
-        found = self._rows("decisions", _DECISION, ds.field("transaction_id") == transaction_id)
+        found = self._rows("decisions", _DECISION, pc.field("transaction_id") == transaction_id)
         if not found:
             return None
         row = {name: value for name, value in found[0].items() if value is not None or name in _NULLABLE}
@@ -110,9 +109,9 @@ class ConsoleArchive:
     def history(self, key: str, until: datetime, days: float, transaction_id: str) -> list[Event]:
         """List an entity's transactions of the days before (and the day after) a case, the oldest first."""
         since, end = until - timedelta(days=days), until + timedelta(days=1)
-        time = ds.field("event_time")
+        time = pc.field("event_time")
         is_near = (
-            (ds.field(_SCHEMA.primary_key.name) == key)
+            (pc.field(_SCHEMA.primary_key.name) == key)
             & (time >= pc.scalar(since))
             & (time <= pc.scalar(end))
         )
@@ -143,7 +142,7 @@ class ConsoleArchive:
 
     def figures(self, job: str) -> list[tuple[str, dict[str, str], float]]:
         """List what a job has measured last: name, labels, value."""
-        found = self._rows("figures", ("job", "text"), ds.field("job") == job)
+        found = self._rows("figures", ("job", "text"), pc.field("job") == job)
         if not found:
             return []
         return [

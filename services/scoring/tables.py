@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
 
 from fraud.errors import Unavailable
@@ -50,7 +50,7 @@ class Tables:
         try:
             batches = table.dataset.to_batches(
                 columns=["transaction_id", *KEYS],
-                filter=ds.field("transaction_id").isin(list(ids)),
+                filter=pc.field("transaction_id").isin(list(ids)),
                 batch_readahead=1,
                 fragment_readahead=1,
                 use_threads=False,

@@ -106,7 +106,8 @@ def _compile(sources: int) -> Any:
         room = np.empty(size), np.empty(size), up, np.empty(size), np.empty(most)
         shape = steps, joint, twin
         for row in range(rows.shape[0]):
-            out[row] = 0.0
+            for feature in range(out.shape[1]):
+                out[row, feature] = 0.0
             rank_row(rows, row, columns, thresholds, sets, words, ranks)
             for group in range(0, points.shape[1], WIDTH):
                 t, weights = load(points, group), load(points, points.shape[1] + group)

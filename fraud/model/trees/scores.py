@@ -108,13 +108,15 @@ def _compile_many(sources: int) -> Any:
             size = min(BLOCK, rows.shape[0] - start)
             width = (size + LANES - 1) // LANES * LANES
             rank_block(rows, start, size, columns, thresholds, sets, words, room, ranks)
-            total[:width] = 0.0
+            for r in range(width):
+                total[r] = 0.0
             for t in range(trees.shape[0] - 1):
                 _choose(ranks, splits, masks, trees[t, 2], trees[t + 1, 2], width, left)
                 first = trees[t, 3]
                 for r in range(width):
                     total[r] += leaves[first + trailing_zeros(left[r])]
-            out[start : start + size] = total[:size]
+            for r in range(size):
+                out[start + r] = total[r]
         return sources
 
     return score_many
