@@ -17,7 +17,7 @@ UNUSED = {
     "services.scoring.main": LEARNING | {"kserve"},
     "services.predictor.main": LEARNING,
 }
-"""Module of a program, or what the stream's workers run, and packages that it must not import at its start."""
+"""Module of a program, or what the stream's workers run: packages that it must not import at its start."""
 
 
 @pytest.mark.parametrize("module", UNUSED)
