@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES
 from fraud.features.batch import compute_features
+from fraud.features.passes import PASSES, Passes
 from fraud.learn.settings import TrainSettings
 from fraud.learn.tables import PRIMARY, Tables, keys_of
 from fraud.log.labels import order_labels
@@ -78,6 +79,7 @@ def build_examples(
     vectors: str = "auto",
     gap_days: float | None = None,
     verdicts: pa.Table | None = None,
+    passes: Passes = PASSES,
 ) -> Examples:
     """Put vectors and verdicts beside the transactions.
 
@@ -88,10 +90,11 @@ def build_examples(
     then the others are left out); else they are computed, as they would have been served at the time.
 
     Of several verdicts on a transaction the last that arrived holds (``fraud.log.labels``), as in the
-    features; ``verdicts`` are further ones, which change no vector.
+    features; ``verdicts`` are further ones, which change no vector. ``passes`` are computed in
+    the place of the deployment's, over the same fields.
     """
     transactions = tables.transactions
-    found, keep = _vectors(tables, vectors)
+    found, keep = _vectors(tables, vectors, passes)
     labels = _standing(tables.labels, None if verdicts is None else _with_users(verdicts, transactions))
     rows = pc.index_in(*keys_of(transactions, labels))
     has_verdict = rows.is_valid().to_numpy(zero_copy_only=False)
@@ -253,7 +256,7 @@ def in_words(micros: int) -> str:
     return _time(micros).isoformat(timespec="seconds")
 
 
-def _vectors(tables: Tables, source: str) -> tuple[Floats, Bools]:
+def _vectors(tables: Tables, source: str, passes: Passes) -> tuple[Floats, Bools]:
     """Vectors in the order of the transactions, and which rows to keep."""
     if tables.served is not None:
         keys, served = keys_of(tables.transactions, tables.served)
@@ -268,7 +271,7 @@ def _vectors(tables: Tables, source: str) -> tuple[Floats, Bools]:
     if "arrival" in labels.column_names:
         labels = labels.drop_columns(["label_time"])
         labels = labels.append_column("label_time", labels["arrival"])
-    features = compute_features(tables.transactions, labels)
+    features = compute_features(tables.transactions, labels, passes=passes)
     return features.vectors, ~features.is_duplicate
 
 

@@ -8,10 +8,10 @@ import typer
 
 from fraud.contracts import MOST_AHEAD_S
 from fraud.features import commands
-from fraud.settings.options import ColumnOption, ReadOption
+from fraud.settings.options import ColumnOption, LabelGapOption, ReadOption
 from jobs.features.engines import Engine
 
-__all__ = ["app", "build"]
+__all__ = ["app", "build", "suggest"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -73,3 +73,57 @@ def build(
         f"{built.labels:,} labels). "
         f"Left out: {built.duplicates:,} duplicates, {built.left_out:,} rows from the future."
     )
+
+
+@app.command()
+def suggest(
+    transactions: Annotated[
+        str, typer.Option(help="Table with is_fraud, or a folder with transactions and labels.")
+    ],
+    *,
+    labels: Annotated[str | None, typer.Option(help="Table of labels, where it is another one.")] = None,
+    column: ColumnOption = None,
+    read: ReadOption = None,
+    label_gap_days: LabelGapOption = None,
+    budget_s: Annotated[
+        float, typer.Option(help="Seconds, after which no further candidate is tried.")
+    ] = 600.0,
+    most: Annotated[int, typer.Option(help="Most features that are chosen.", min=1)] = 8,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the schema with the chosen lines to this file.")
+    ] = None,
+) -> None:
+    """Suggest features that the schema lacks, by what they gain on later transactions (FRAUD_TRAIN_*)."""
+    from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
+
+    from fraud.learn.settings import TrainSettings  # noqa: PLC0415
+    from fraud.learn.tables import read_tables  # noqa: PLC0415
+    from fraud.schema.deployed import deployed_schema  # noqa: PLC0415
+    from fraud.settings.base import given  # noqa: PLC0415
+    from fraud.tables import parse_columns, parse_reading  # noqa: PLC0415
+    from jobs.features.candidates import line_text, with_lines  # noqa: PLC0415
+    from jobs.features.suggest import suggest as search  # noqa: PLC0415
+
+    console, schema = Console(highlight=False), deployed_schema()
+    settings = TrainSettings(
+        **given(
+            transactions=transactions,
+            labels=labels,
+            columns=parse_columns(column),
+            reading=parse_reading(read),
+            label_gap_days=label_gap_days,
+            vectors="computed",
+        )
+    )
+    tables = read_tables(settings, console.log)
+    found = search(tables, schema, settings, budget_s=budget_s, most=most, tell=console.log)
+    console.print(f"{found.tried} of {found.candidates} candidates tried, {len(found.chosen)} chosen")
+    for one in found.chosen:
+        cost = f"{one.cost_us:.2f} us a transaction, {one.state_bytes:+,.0f} bytes a state"
+        console.print(f"  {line_text(one.line)}   # {one.gain:+.4f} (+-{one.error:.4f}) PR-AUC; {cost}")
+    if found.chosen:
+        words = "PR-AUC of the later test, which no choice has seen"
+        console.print(f"{words}: {found.before:.4f} without, {found.after:.4f} with them")
+    if out is not None and found.chosen:
+        out.write_text(with_lines(schema, [one.line for one in found.chosen]), encoding="utf-8")
+        console.print(f"{out}: `fraud schema diff` says what it means for a platform that runs")
