@@ -24,23 +24,23 @@ check: lint ## lint, and the tests without the minutes-long ones
 docs: ## the documentation as a site, in site/
 	uv run mkdocs build --strict
 
-golden: ## the charts' renderings anew; the diff is for the reviewer
+golden: ## render the charts again; review the diff
 	FRAUD_UPDATE_GOLDEN=1 uv run pytest tests/charts/test_charts.py -k committed
 
-generated: golden ## whatever is made from a source: renderings, dashboards, FEATURES.md
+generated: golden ## everything that is generated: renderings, dashboards, FEATURES.md
 	uv run python -m fraud.tools.dashboards.main
 	uv run fraud features docs --out fraud/features/FEATURES.md
 
-audit: ## known vulnerabilities of what the lock pins
+audit: ## known vulnerabilities of the locked packages
 	uv audit --locked --preview-features audit-command
 
-demo: ## the whole platform on this machine, end to end, with an account of every record
+demo: ## run the whole platform on this machine, and account for every record
 	uv run fraud demo
 
-up: ## the platform on this machine
+up: ## start the platform on this machine
 	uv run fraud up
 
-down: ## end it
+down: ## stop it
 	uv run fraud down
 
 env: ## .env for Compose, once, with random passwords and keys
@@ -52,8 +52,8 @@ compose: env ## the platform in containers on this machine (Docker with Compose 
 kind: ## a cluster on this machine with everything in it (Docker, kind, kubectl, helm, skaffold)
 	.ci/readme kind | bash -euo pipefail -x
 
-dev: ## on that cluster: every edit goes into the running pods
+dev: ## on that cluster: copy every edit into the running pods
 	skaffold dev -m platform --port-forward
 
-delete: ## that cluster away, with all its data
+delete: ## delete that cluster with all its data
 	kind delete cluster --name fraud

@@ -1,4 +1,4 @@
-"""Airflow DAG: new labels into a challenger upon the champion, daily; the gate's word on it is in its tags.
+"""Airflow DAG: train a challenger daily from new labels; tags hold what the gate decided.
 
 It becomes champion by `fraud rollout`, by hand, or an experiment tries it first.
 """
@@ -9,7 +9,7 @@ from pods import make_dag, run_job
 
 with make_dag(
     "learn_online",
-    "Learn from new labels upon the champion, judge the outcome, and register it as the challenger",
+    "Train from new labels, starting from the champion; gate the result, and register it as the challenger",
     "0 1 * * *",
     timeout=timedelta(hours=3),
 ):

@@ -25,7 +25,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "status": ("fraud.local.commands:status", "Show the parts of the embedded platform."),
     "generate": ("services.simulator.commands:generate", "Write a synthetic data set as Parquet."),
     "simulate": ("services.simulator.commands:simulate", "Stream a generated data set to Kafka."),
-    "store": ("fraud.store.commands:app", "Look into the feature store: inspect, stats, expire."),
+    "store": ("fraud.store.commands:app", "Look into the feature store: inspect, stats, check, expire."),
     "schema": (
         "fraud.schema.commands:app",
         "Check, show and compare schemas: own fields, entities, features.",
@@ -33,20 +33,20 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "features": ("jobs.features.commands:app", "List, explain and compute the features."),
     "bench": ("fraud.tools.bench.commands:app", "Measure this machine."),
     "experiment": ("jobs.experiment.commands:app", "A/B and shadow: status, report, stop, simulate."),
-    "rules": ("jobs.rules.commands:app", "Check rules, and try them on history."),
-    "drift": ("jobs.drift.commands:drift", "Compare what is served with what the model was trained on."),
+    "rules": ("jobs.rules.commands:app", "Check rules, and try them on past transactions."),
+    "drift": ("jobs.drift.commands:drift", "Compare served data with the model's training data."),
     "performance": (
         "jobs.performance.commands:performance",
-        "Measure decisions by matured verdicts; estimate those without.",
+        "Measure decisions by matured labels; estimate those without.",
     ),
     "parity": (
         "jobs.parity.commands:parity",
-        "Recompute served features from the log; not one bit may differ.",
+        "Recompute served features from the log; exit non-zero on any difference.",
     ),
-    "compact": ("jobs.compact.commands:compact", "Few large files in the place of the tables' small ones."),
+    "compact": ("jobs.compact.commands:compact", "Merge small files of the Delta tables."),
     "replay": (
         "jobs.replay.commands:replay",
-        "Use the log again: dead letters, a lost store, a new feature.",
+        "Replay the log: resend dead letters, rebuild the feature store, fill new features.",
     ),
     "sql": ("jobs.sql.commands:sql", "Ask the platform's tables in SQL: decisions, labels, features, weeks."),
     "train": ("jobs.train.commands:train", "Train, compare, report and register a model."),
@@ -55,15 +55,15 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "rollback": ("jobs.evaluate.commands:rollback", "Make the previous champion the champion again."),
     "online": (
         "jobs.online.commands:online",
-        "Learn from the labels that have come, upon the champion; register a challenger.",
+        "Train a challenger from new labels, starting from the champion.",
     ),
     "retrain": (
         "jobs.retrain.commands:retrain",
-        "Validate, train, gate, register and roll out, by interval.",
+        "Validate, train, gate, register and roll out a model for an interval.",
     ),
     "rollout": (
         "jobs.rollout.commands:rollout",
-        "Try a version on some traffic; promote it or take it back.",
+        "Try a version on some traffic; promote or withdraw it.",
     ),
 }
 """Name: (``module:function``, one line of help). The function carries typer annotations."""

@@ -4,7 +4,7 @@
 
     FraudError
     |-- BadRecord     this one record is wrong: send it to the dead letters, go on with the next
-    |-- BadInput      what the person gave (a file, a table) is wrong: say what to mend, stop
+    |-- BadInput      what the person gave (a file, a table) is wrong: say what to correct, stop
     |-- BadConfig     a setting is wrong: stop at the start, say which one
     |-- BadModel      a model does not fit (features, signature): refuse it, keep serving the old one
     |-- BadState      stored state has another layout: stop, rebuild it by replay
@@ -46,7 +46,7 @@ class BadRecord(FraudError):
 
 
 class BadInput(FraudError):
-    """A file, table or argument that a person gave is wrong; the message says what to mend."""
+    """A file, table or argument that a person gave is wrong; the message says what to correct."""
 
 
 class BadConfig(FraudError):

@@ -34,10 +34,10 @@ class Decision(Record):
     amount: float
     outcome: Outcome
     score: Probability | None
-    """Calibrated probability of fraud; None when the model was away (``is_fallback``)."""
+    """Calibrated probability of fraud; None if the model was unavailable (``is_fallback``)."""
     reasons: list[Reason] = Field(default_factory=list)
     model_version: str | None
-    """Version in the registry; None when the model was away."""
+    """Version in the registry; None if the model was unavailable."""
     policy_version: str | None = None
     """Of the rules that had a say; None where there were none."""
     features_version: str

@@ -12,8 +12,8 @@
     metric: money_saved
     effect: 0.2               # least difference per transaction worth finding
     alpha: 0.05               # chance of one false alarm over all looks at all metrics
-    maturity_days: 14         # a transaction without a verdict counts as honest after this long
-    guardrails:               # treatment minus control; when surely beyond it, the experiment is stopped
+    maturity_days: 14         # a transaction without a label counts as honest after this long
+    guardrails:               # treatment minus control; the experiment stops if it surely exceeds the limit
       - {metric: false_declines, at_most: 0.002}
 
 An arm's ``alias`` of the registry decides; its ``shadow`` is scored too, without any effect. One arm with a
@@ -86,11 +86,11 @@ class Arm(_Strict):
 
 
 class Guardrail(_Strict):
-    """What the treatment must not do."""
+    """A limit on what the treatment may change."""
 
     metric: Metric
     at_most: float = Field(gt=0.0, allow_inf_nan=False)
-    """Greatest difference, treatment minus control, that is borne."""
+    """Greatest difference, treatment minus control, that is tolerated."""
 
 
 class Experiment(_Strict):
@@ -125,7 +125,7 @@ class Experiment(_Strict):
 
     @property
     def maturity(self) -> timedelta:
-        """How long a transaction waits for its verdict."""
+        """How long a transaction waits for its label."""
         return timedelta(days=self.maturity_days)
 
     @cached_property

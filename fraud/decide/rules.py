@@ -222,7 +222,7 @@ def _compile(rule: _Rule, lists: Mapping[str, frozenset[str]]) -> Rule:
             from difflib import get_close_matches  # noqa: PLC0415
 
             near = get_close_matches(name, _NAMES, n=1)
-            raise ValueError(f"there is no {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+            raise ValueError(f"{name!r} does not exist" + (f"; did you mean {near[0]}?" if near else ""))
     # Types show only when it runs: it runs once now, over values like those that will come.
     for number in _SAMPLES:  # several, as `a && b` does not look at b where a is false
         values = {name: "x" if name in _TEXTS else number for name in reads}

@@ -1,41 +1,259 @@
-"""Reasons in words: what a feature's value says to an analyst."""
+"""Reasons in words: one sentence per statistic, with the usual value beside the present one.
+
+The usual value comes from the same vector: a longer window of the same statistic. Analysts read these
+sentences in the console, and cardholders may get them in letters.
+"""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fraud.features import FEATURE_NAMES, FEATURES
+from fraud.schema.features import Feature
+from fraud.schema.windows import window_us
+
+_WHOLE: Final = {"count", "distinct", "same", "same_merchant", "same_amount"}
+_SUMMED: Final = {"count", "sum"}
+_COMPARED: Final = {"mean", "std", "max", "min", "distinct"}
+_DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_SENTENCES: Final = {
+    "amount": "The amount is {n}",
+    "number": "The {value} is {n}",
+    "hour": "The time is {clock} UTC",
+    "weekday": "The day is a {day}",
+    "bucket": "The {column} of this transaction raises the score",
+    "distance_home": "{n} km from the cardholder's home",
+    "count": "{n} {transactions} of this {entity} in {window}",
+    "sum": "The {values} of this {entity} in {window} add up to {n}",
+    "mean": "The average {value} of this {entity} in {window} is {n}",
+    "std": "The {values} of this {entity} in {window} vary by {n} (standard deviation)",
+    "max": "The largest {value} of this {entity} in {window} is {n}",
+    "min": "The smallest {value} of this {entity} in {window} is {n}",
+    "zscore": "The {value} is {size} standard {deviations} {side} the average of this {entity} in {window}",
+    "velocity": "This {entity} has {n} times as many transactions per hour in {window} as in {base}",
+    "since_last": "{time} since the previous transaction of this {entity}",
+    "distance_last": "{n} km from the previous known place of this {entity}",
+    "speed_last": "A speed of {n} km/h since the previous known place of this {entity}",
+    "distance_usual": "{n} km from the usual place of this {entity} in {window}",
+    "distinct": "{n} different {columns} of this {entity} in {window}",
+    "hour_deviation": "{n} {hours} from the usual time of day of this {entity} in {window}",
+    "fraud_share": "{percentage} of the transactions of this {entity} in {window} are known fraud",
+    "ripe_fraud_share": "{percentage} of the transactions of this {entity} in {window}, without {base}, are "
+    "known fraud",
+    "since_first_fraud": "The first known fraud of this {entity} in {window} was {time} ago",
+    "since_fraud": "The latest known fraud of this {entity} was {time} ago",
+    "fraud_run": "{percentage} of the transactions of this {entity} in the {span} up to its latest known "
+    "fraud were fraud",
+    "same_merchant": "{n} {transactions} of this {entity} at the same merchant in {window}",
+    "same_amount": "{n} {transactions} of this {entity} with exactly this amount in {window}",
+    "same": "{n} {transactions} of this {entity} with the same {column} in {window}",
+    "share": "{percentage} of the transactions of this {entity} in {window}",
+    "trend": "The average {value} of this {entity} in {window} is {n} times that of {base}",
+    "last": "The previous {value} of this {entity} was {n}",
+    "median": "Half of the {values} of this {entity} in {window} are at most {n}",
+    "percentile": "{percent} % of the {values} of this {entity} in {window} are at most {n}",
+    "age": "{time} since the {column}",
+}
+_FLAGS: Final = {
+    "is_first": (
+        "This {entity} was seen with this {column} before",
+        "The first transaction of this {entity} with this {column}",
+    ),
+    "is_last": (
+        "Another {column} than in the previous transaction of this {entity}",
+        "The same {column} as in the previous transaction of this {entity}",
+    ),
+    "is_usual": (
+        "Not the most frequent {column} of this {entity} in {window}",
+        "The most frequent {column} of this {entity} in {window}",
+    ),
+}
 
 
-def reason_text(name: str, value: float) -> str:
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    """Where a vector holds what is usual for a feature."""
+
+    index: int
+    in_words: Callable[[float, float], str]
+    """From the feature's value and the one at ``index``, neither missing."""
+
+
+def reason_text(name: str, value: float, vector: NDArray[np.float64] | None = None) -> str:
     """Say a feature's value in words.
+
+    Parameters
+    ----------
+    name, value
+        The feature and its value.
+    vector
+        All features of the transaction, in the order of the table; without it no usual value is named.
 
     Examples
     --------
     >>> reason_text("count_1h_by_user", 7.0)
-    'transactions of the user in the last 1h before this one: 7 transactions'
+    '7 transactions of this user in the last hour'
+    >>> vector = np.full(len(FEATURE_NAMES), np.nan)
+    >>> vector[FEATURE_NAMES.index("count_30d_by_user")] = 90.0
+    >>> reason_text("count_24h_by_user", 32.0, vector)
+    '32 transactions of this user in the last 24 hours; usually 2'
     >>> reason_text("device_is_first_by_user", 1.0)
-    'the user was never seen with this device up to this time'
-    >>> reason_text("category_bucket", 22.0)
-    'the category'
+    'The first transaction of this user with this device'
     """
     feature = FEATURES[FEATURE_NAMES.index(name)]
-    words = feature.description
-    if feature.unit == "flag":  # "1 when ..., else 0"
-        words = words.removeprefix("1 when ").removesuffix(", else 0")
-    if feature.unit == "bucket":  # the number of a bucket says nothing
-        words = words.partition(",")[0]
     if math.isnan(value):
-        return f"{words}: unknown ({feature.missing})"
-    if feature.unit == "flag":
-        return words if value else f"not so: {words}"
-    if feature.unit == "bucket":
-        return words
-    if feature.unit == "share":
-        return f"{words}: {100.0 * value:,.4g} %"
-    return f"{words}: {_quantity(value, feature.unit)}"
+        return _missing(feature)
+    flags = _FLAGS.get(feature.statistic)
+    template = flags[bool(value)] if flags else _SENTENCES.get(feature.statistic, "{description}: {n}")
+    return template.format(**_words(feature, value)) + _condition(feature) + _usually(name, value, vector)
 
 
-def _quantity(value: float, unit: str) -> str:
-    """Write a number with its unit; long times in hours or days."""
-    if unit == "s" and value >= 3600.0:
-        value, unit = (value / 86_400.0, "days") if value >= 172_800.0 else (value / 3600.0, "h")
-    return f"{value:,.0f} {unit}" if abs(value) >= 1000.0 else f"{value:.4g} {unit}"
+def _words(feature: Feature, value: float) -> dict[str, str]:
+    minutes = round(value * 60.0)
+    return {
+        "n": f"{value:.0f}" if feature.statistic in _WHOLE else quantity(value),
+        "transactions": "transaction" if value == 1.0 else "transactions",
+        "entity": _spaced(feature.entity.name) if feature.entity else "transaction",
+        "window": in_words(feature.window),
+        "base": in_words(feature.base),
+        "span": in_words(feature.window).removeprefix("the last "),
+        "column": _spaced(feature.column),
+        "columns": _spaced(feature.column) if value == 1.0 else plural(_spaced(feature.column)),
+        "value": _spaced(feature.value or "amount"),
+        "values": plural(_spaced(feature.value or "amount")),
+        "percent": str(feature.percent),
+        "percentage": f"{100.0 * value:.3g} %",
+        "time": duration(value),
+        "clock": f"{minutes // 60 % 24:02d}:{minutes % 60:02d}",
+        "day": _DAYS[int(value) % 7],
+        "size": f"{abs(value):.3g}",
+        "deviations": "deviation" if abs(value) == 1.0 else "deviations",
+        "hours": "hour" if value == 1.0 else "hours",
+        "side": "above" if value >= 0.0 else "below",
+        "description": feature.description[:1].upper() + feature.description[1:],
+    }
+
+
+def _missing(feature: Feature) -> str:
+    """Say why there is no value."""
+    words = feature.missing or "no value"
+    words = words.replace("in the window", f"in {in_words(feature.window)}").replace("names no", "has no")
+    for entity in [feature.entity.name] if feature.entity else []:
+        words = words.replace(f"the {entity}", f"this {_spaced(entity)}")
+    return words[:1].upper() + words[1:]
+
+
+def _condition(feature: Feature) -> str:
+    return f", counting only {feature.where.replace('_', ' ')}" if feature.where else ""
+
+
+def _usually(name: str, value: float, vector: NDArray[np.float64] | None) -> str:
+    usual = None if vector is None else _usual_of(name)
+    if usual is None or vector is None or math.isnan(vector[usual.index]):
+        return ""
+    return usual.in_words(value, float(vector[usual.index]))
+
+
+@lru_cache(maxsize=1024)
+def _usual_of(name: str) -> _Usual | None:
+    """Find what a feature is compared with: a longer window of its statistic, or the average amount."""
+    feature = FEATURES[FEATURE_NAMES.index(name)]
+    if feature.statistic in {"amount", "zscore"} and not feature.value:
+        average = _longest("mean", feature if feature.entity else None)
+        return average and _Usual(
+            FEATURE_NAMES.index(average.name),
+            lambda _value, usual: f"; usually {quantity(usual)} (average of {in_words(average.window)})",
+        )
+    if feature.statistic not in _SUMMED | _COMPARED:
+        return None
+    longer = _longest(feature.statistic, feature)
+    if longer is None or window_us(longer.window) <= window_us(feature.window):
+        return None
+    index = FEATURE_NAMES.index(longer.name)
+    if feature.statistic in _COMPARED:
+        return _Usual(index, lambda _value, usual: f"; in {in_words(longer.window)}: {quantity(usual)}")
+    own, whole = window_us(feature.window), window_us(longer.window)
+
+    def rate(value: float, all_: float) -> str:
+        usual = max(all_ - value, 0.0) * own / (whole - own)
+        return f"; usually {quantity(usual)}" if usual >= 0.1 else "; usually almost none"
+
+    return _Usual(index, rate)
+
+
+def _longest(statistic: str, like: Feature | None) -> Feature | None:
+    """Find a statistic's longest window; of the same entity, number and filter, or of the primary entity."""
+    entity = like.entity if like else next((one.entity for one in FEATURES if one.entity), None)
+    value, where, column = (like.value, like.where, like.column) if like else ("", "", "")
+    found = [
+        one
+        for one in FEATURES
+        if one.statistic == statistic
+        and (one.entity, one.value, one.where, one.column) == (entity, value, where, column)
+    ]
+    return max(found, key=lambda one: window_us(one.window), default=None)
+
+
+def in_words(window: str) -> str:
+    """Write a window in words.
+
+    Examples
+    --------
+    >>> in_words("1h"), in_words("24h"), in_words("7d")
+    ('the last hour', 'the last 24 hours', 'the last 7 days')
+    """
+    if not window:
+        return ""
+    count, unit = int(window[:-1]), {"m": "minute", "h": "hour", "d": "day"}[window[-1]]
+    return f"the last {unit}" if count == 1 else f"the last {count} {unit}s"
+
+
+def quantity(value: float) -> str:
+    """Write a number as people do.
+
+    Examples
+    --------
+    >>> [quantity(number) for number in (0.25, 2.0, 45.2, 12345.6)]
+    ['0.25', '2', '45.2', '12,346']
+    """
+    if abs(value) >= 1000.0:
+        return f"{value:,.0f}"
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def duration(seconds: float) -> str:
+    """Write a time in its largest fitting unit.
+
+    Examples
+    --------
+    >>> [duration(number) for number in (1.0, 90.0, 7200.0, 864000.0)]
+    ['1 second', '90 seconds', '2 hours', '10 days']
+    """
+    units = {"day": 86_400.0, "hour": 3_600.0, "minute": 60.0}
+    unit, size = next(
+        ((unit, size) for unit, size in units.items() if seconds >= 2.0 * size), ("second", 1.0)
+    )
+    count = round(seconds / size)
+    return f"{count:,} {unit}" if count == 1 else f"{count:,} {unit}s"
+
+
+def plural(word: str) -> str:
+    """Write more than one of something.
+
+    Examples
+    --------
+    >>> [plural(word) for word in ("merchant", "category", "address", "day")]
+    ['merchants', 'categories', 'addresses', 'days']
+    """
+    if word.endswith("y") and word[-2:-1] not in {"a", "e", "i", "o", "u"}:
+        return f"{word[:-1]}ies"
+    return f"{word}es" if word.endswith(("s", "x", "ch", "sh")) else f"{word}s"
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")

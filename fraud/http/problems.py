@@ -21,7 +21,7 @@ TITLES: Final = {
     422: "A field is wrong",
     429: "Too many requests",
     500: "The service failed",
-    503: "A part is away",
+    503: "A dependency is unavailable",
 }
 
 

@@ -18,7 +18,9 @@ from prometheus_client import Counter, Gauge
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 CONNECTIONS: Final = Gauge("fraud_http_connections", "Open connections of clients.")
-REFUSED: Final = Counter("fraud_http_refused_total", "Requests and connections ended by a bound.", ["reason"])
+REFUSED: Final = Counter(
+    "fraud_http_refused_total", "Requests and connections that were closed because of a limit.", ["reason"]
+)
 SWEEP_S: Final = 0.5
 """How often deadlines are looked at."""
 OTHER_FILES: Final = 200
@@ -191,7 +193,9 @@ class BoundedHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Hand the request over."""
         if len(self.pipeline) >= AHEAD:
-            self._refuse(429, "ahead", f"{AHEAD} requests wait for their answers on this connection")
+            self._refuse(
+                429, "ahead", f"{AHEAD} requests are unanswered on this connection; read the answers first"
+            )
         super().on_headers_complete()
         self._reading, self.since = Reading.BODY, self.loop.time()
 

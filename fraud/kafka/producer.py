@@ -117,7 +117,7 @@ class Producer:
         Raises
         ------
         Unavailable
-            When none does; start one, or mend the address.
+            When none does; start one, or correct the address.
         """
         settings = self._settings
         try:
@@ -179,7 +179,7 @@ class Producer:
         left = self._client.flush(self._settings.delivery_timeout_s + 1.0)
         if left or lost:
             reason = lost[0] if lost else self._reason or "time is over"
-            raise Unavailable(f"Kafka did not take {left + len(lost)} records: {reason}")
+            raise Unavailable(f"Kafka did not accept {left + len(lost)} records: {reason}")
 
     def send(self, topic: str, key: bytes | None, value: bytes) -> None:
         """Queue a record and count what becomes of it.
@@ -197,7 +197,7 @@ class Producer:
             self._queue(topic, key, value, on_delivery, self.serve)
         except KafkaException as error:
             _refuse_large(error, topic, key, value)
-            raise Unavailable(f"the producer gave up: {error.args[0].str()}") from error
+            raise Unavailable(f"the Kafka producer failed and was closed: {error.args[0].str()}") from error
 
     def serve(self, wait_s: float = 0.0) -> None:
         """Take acknowledgements for up to so long."""

@@ -91,7 +91,7 @@ def labelled(examples: Examples, start: datetime | None, end: datetime | None, g
     if not rows.any():
         raise BadInput(
             f"no labelled transaction from {in_words(first)} on has had {gap_days:g} days (label_gap_days) "
-            f"for its verdict, as those before {in_words(ripe)} have: give newer data, or an earlier "
+            f"for its label, as those before {in_words(ripe)} have: give newer data, or an earlier "
             "test_from (the model may have seen what came before)"
         )
     found = examples.take(rows)

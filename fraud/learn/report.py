@@ -130,7 +130,7 @@ def explain(evaluation: Evaluation, count: int = EXPLAINED) -> list[dict[str, An
             "probability": f"{evaluation.probability[row]:.3f}",
             "truth": "fraud" if evaluation.examples.is_fraud[row] else "honest",
             "reasons": [
-                reason_text(FEATURE_NAMES[feature], float(vectors[n, feature]))
+                reason_text(FEATURE_NAMES[feature], float(vectors[n, feature]), vectors[n])
                 for feature in index[n]
                 if feature >= 0
             ],

@@ -29,7 +29,7 @@ class SourceSettings(Settings):
     """A table of transactions: a CSV or Parquet file, a folder of such files, or a Delta table (also a URI);
     or such a folder of tables."""
     labels: Address = ""
-    """A table of verdicts; not needed where the transactions have a column ``is_fraud``."""
+    """A table of labels; not needed if the transactions have a column ``is_fraud``."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Our name: the tables' name of a column, where they differ, e.g. ``{"user_id": "card"}``."""
     reading: Reading = Reading()
@@ -40,8 +40,8 @@ class SourceSettings(Settings):
     """Feature vectors: those that were served (needs ``features``), computed anew from the tables, or
     served where every transaction has one of this build's feature table."""
     label_gap_days: Annotated[float, Field(ge=0.0)] = 21.0
-    """How long verdicts take, days. Transactions younger than this at ``as_of`` are not trained on;
-    an older one without a verdict counts as honest. Where a table has no ``label_time``, verdicts are
+    """How long labels take to arrive, days. Transactions younger than this at ``as_of`` are not trained on;
+    an older one without a label counts as honest. If a table has no ``label_time``, labels are
     taken to come so many days after their transaction."""
     most_ahead_s: MostAhead = MOST_AHEAD_S
     """How far a row may be dated ahead of its arrival (its ``received_at``, else the moment of reading),
@@ -57,7 +57,7 @@ class SourceSettings(Settings):
     """Greatest share of transactions that analysts can review."""
 
     seed: int = 7
-    """Of everything random."""
+    """Seed of all random numbers."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads of the training; 0: all cores."""
     mlflow_uri: str = "http://127.0.0.1:5000"

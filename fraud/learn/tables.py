@@ -202,7 +202,7 @@ def with_keys(labels: pa.Table, transactions: pa.Table, tell: Tell = _quiet) -> 
     if len(shared):
         tell(
             f"{len(shared):,} transaction ids stand with more than one user, e.g. {shared[0].as_py()}: each "
-            "user's is a transaction of its own, and a verdict goes to the user that it names"
+            "user's is a transaction of its own, and a label belongs to the user that it names"
         )
     if len(shared) and PRIMARY not in labels.column_names:
         is_shared = pc.is_in(labels["transaction_id"], value_set=shared)
@@ -295,13 +295,13 @@ def _verdicts_within(
         is_young = pc.greater(label_time, pc.max(table["event_time"]))
         left = pc.sum(pc.and_(is_young, is_known)).as_py() or 0
         tell(
-            f"{source.path}: {left:,} verdicts on transactions of the last {gap_days:g} days are not used: "
+            f"{source.path}: {left:,} labels on transactions of the last {gap_days:g} days are not used: "
             "others of that time have none yet (--label-gap-days; a column label_time would tell)"
         )
         is_known = pc.and_(is_known, pc.invert(is_young))
     if not pc.any(is_known).as_py():
         raise BadInput(
-            f"{source.path}: no verdict (column is_fraud) is older than {gap_days:g} days at the newest "
+            f"{source.path}: no label (column is_fraud) is older than {gap_days:g} days at the newest "
             "transaction: bring older data, give a smaller --label-gap-days, or a column label_time"
         )
     labels = pa.table(

@@ -93,7 +93,7 @@ def train(
     Raises
     ------
     BadInput
-        When the data or the moment do not allow a training; says what to mend.
+        When the data or the moment do not allow a training; says what to correct.
     Unavailable
         When MLflow does not answer.
     """

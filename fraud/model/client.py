@@ -220,7 +220,7 @@ class ModelClient:
         if answer.status_code in RETRIED_STATUS:
             raise Unavailable(f"status {answer.status_code}: {content[:300].decode(errors='replace')}")
         if answer.status_code != httpx.codes.OK:
-            raise BadModel(f"the model server refuses the request: {content[:300].decode(errors='replace')}")
+            raise BadModel(f"the model server refused the request: {content[:300].decode(errors='replace')}")
         return content, answer.headers
 
     def _check(self, scores: Scores) -> Scores:

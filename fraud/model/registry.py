@@ -51,7 +51,7 @@ def open_registry(uri: str, experiment: str = "", registry_uri: str = "") -> Ite
     Raises
     ------
     Unavailable
-        When it does not answer: start it or mend ``mlflow_uri``.
+        When it does not answer: start it or correct ``mlflow_uri``.
     """
     settle_own()
     os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # the folder we run in is not the model's project
@@ -173,9 +173,7 @@ class ModelVersions:
                 run_id=run_id, artifact_path=name, dst_path=str(folder)
             )
         except (MlflowException, OSError) as error:
-            raise BadInput(
-                f"version {version} was registered without {name}; train a version anew"
-            ) from error
+            raise BadInput(f"version {version} was registered without {name}; train a new version") from error
         return Path(path)
 
     def name_as(self, alias: str, version: str) -> None:

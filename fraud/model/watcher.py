@@ -137,7 +137,7 @@ class ModelWatcher:
     publish
         Called with each new model that fits; with None when there is none to be served any more.
     reload_s, backoff_max_s
-        Wait between looks; longest wait while the registry is away.
+        Wait between looks; longest wait while the registry is unavailable.
     name
         Of the thread.
     """

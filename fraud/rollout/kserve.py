@@ -61,7 +61,7 @@ class KServe:
             raise BadConfig(f"there is no InferenceService {self._settings.service} in {self._namespace}")
         self._delete(name)
         body = derive(champion, name, f"models:/{self._settings.model_name}/{version}")
-        with answering(f"InferenceService {name} cannot be made"):
+        with answering(f"cannot create InferenceService {name}"):
             self._services.create_namespaced_custom_object(*KIND, self._namespace, PLURAL, body)
         try:
             self._wait(lambda: self._is_ready(name), f"InferenceService {name} is ready")

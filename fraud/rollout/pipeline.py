@@ -54,7 +54,7 @@ def roll_out(
     tell
         Told, in words, what begins.
     force
-        Why it is tried although the gate has not accepted it.
+        Reason to try it although the gate did not accept it.
 
     Raises
     ------

@@ -41,7 +41,7 @@ class RolloutSettings(Settings):
     percents: tuple[Percent, ...] = Field(default=(5.0, 25.0), min_length=1)
     """Shares of the requests that the canary gets, one stage after the other."""
     stage_s: Seconds = 300.0
-    """Least length of a stage, seconds."""
+    """Shortest duration of a stage, seconds."""
     stage_rows: int = Field(default=1_000, ge=1)
     """Fewest rows that the canary must have scored in a stage."""
     stage_max_s: Seconds = 3600.0

@@ -25,7 +25,7 @@ def connect(namespace: str = "") -> str:
     try:
         config.load_config()  # type: ignore[no-untyped-call]
     except config.ConfigException as error:
-        raise BadConfig(f"no cluster: {error}") from error
+        raise BadConfig(f"no Kubernetes cluster found: {error}") from error
     own = _NAMESPACE.read_text(encoding="utf-8").strip() if _NAMESPACE.exists() else "fraud"
     return namespace or own
 

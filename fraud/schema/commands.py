@@ -30,7 +30,7 @@ def _family() -> None:
 
 @app.command()
 def check(file: File) -> None:
-    """Check a schema; what is wrong is said with line, column and what to write instead."""
+    """Check a schema; an error names line and column, and what to write instead."""
     schema = read_schema(file)
     typer.echo(
         f"{file}: {len(schema.fields)} fields, {len(schema.entities)} entities, "
@@ -79,7 +79,7 @@ def use(
         Path | None, typer.Option(help="Of the platform; default FRAUD_LOCAL_HOME, then .fraud.")
     ] = None,
 ) -> None:
-    """Make a schema that of the platform on this machine; says what must follow where it ran with another.
+    """Use a schema in the platform on this machine; say what to run next if it ran with another.
 
     Raises
     ------

@@ -9,9 +9,9 @@ ColumnOption = Annotated[
 ]
 ReadOption = Annotated[
     list[str] | None,
-    typer.Option(help="How texts are meant, e.g. times=day-first, decimal=comma; repeatable."),
+    typer.Option(help="How to read values, e.g. times=day-first, decimal=comma; repeatable."),
 ]
 MlflowOption = Annotated[str | None, typer.Option(help="MLflow server, or sqlite:///<file>.")]
 ModelNameOption = Annotated[str | None, typer.Option(help="Name in the registry.")]
 DeltaOption = Annotated[str | None, typer.Option(help="Path or URI of the Delta tables.")]
-LabelGapOption = Annotated[float | None, typer.Option(help="How long verdicts take, days.")]
+LabelGapOption = Annotated[float | None, typer.Option(help="How long labels take to arrive, days.")]

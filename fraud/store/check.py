@@ -49,7 +49,7 @@ class Checked:
 
     @property
     def is_good(self) -> bool:
-        """Whether nothing needs mending."""
+        """Whether nothing needs repair."""
         return not self.faults and bool(self.identity)
 
 

@@ -45,7 +45,7 @@ def inspect(
     store: StoreOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Show what the store knows of one user, one merchant, ..."""
+    """Show the stored state of one user, merchant or other entity."""
     of = _pass_of(entity)
     with _open(store) as opened:
         found = report.inspect(opened, of, key)
@@ -59,7 +59,7 @@ def inspect(
 
 @app.command("stats")
 def stats(store: StoreOption = "", as_json: JsonOption = False) -> None:
-    """Show how many entities there are, how much room they take, and how old their newest events are."""
+    """Show the number of entities, their size, and the age of their newest events."""
     with _open(store) as opened:
         found = report.measure(opened)
     if as_json:
@@ -78,7 +78,7 @@ def expire(
         bool, typer.Option("--inexact", help=f"Allow fewer than {EXACT_AFTER_DAYS:.0f} days.")
     ] = False,
 ) -> None:
-    """Delete the entities that have been idle; the streaming job may go on meanwhile."""
+    """Delete idle entities; the streaming job may keep running."""
     if older_than_days < EXACT_AFTER_DAYS and not inexact:
         raise BadInput(
             f"an entity that comes back within {EXACT_AFTER_DAYS:.0f} days would get other features than a "

@@ -102,7 +102,8 @@ def _answering(where: str, *, is_start: bool = False) -> Iterator[None]:
         # Later it may come back: a password is being changed, a server has not read its users yet.
         kind = BadConfig if is_start else Unavailable
         raise kind(
-            f"the feature store at {where} refuses the login: {error}; mend user and password in its URL"
+            f"the feature store at {where} refuses the login: {error}; "
+            "correct the user and password in its URL"
         ) from error
     except OutOfMemoryError as error:
         raise Unavailable(
@@ -116,8 +117,8 @@ def _answering(where: str, *, is_start: bool = False) -> Iterator[None]:
         ) from error
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise Unavailable(
-            f"the feature store at {where} does not answer: {error}; start it or mend the way to it, "
-            "then start again: the micro-batch that was cut off runs again"
+            f"the feature store at {where} does not answer: {error}; start it, or fix the network path "
+            "to it, then start again: the micro-batch that was cut off runs again"
         ) from error
     except redis.RedisError as error:
         raise Unavailable(f"the feature store at {where} refuses a command: {error}") from error

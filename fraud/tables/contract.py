@@ -71,7 +71,7 @@ def check(table: pa.Table, what: str, name: str, ours: Ours = OURS) -> None:
         value = table[first.column][row].as_py()
         raise BadInput(
             f"{name}: {'; '.join(map(str, found))}. The first is {value!r} in row {row + 1:,}. The wire "
-            "refuses such rows too: mend the table, or leave them out with --read invalid=skip"
+            "refuses such rows too: correct the table, or leave them out with --read invalid=skip"
         )
 
 

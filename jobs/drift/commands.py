@@ -15,13 +15,13 @@ def drift(  # noqa: PLR0917  (typer passes by name)
     mlflow_uri: MlflowOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for drift.json and report.html.")] = None,
     publishes: Annotated[
-        bool | None, typer.Option("--publish/--no-publish", help="Show the figures to Prometheus.")
+        bool | None, typer.Option("--publish/--no-publish", help="Export the figures to Prometheus.")
     ] = None,
     is_strict: Annotated[
-        bool | None, typer.Option("--strict/--no-strict", help="Exit code 3 where there is drift.")
+        bool | None, typer.Option("--strict/--no-strict", help="Exit code 3 if there is drift.")
     ] = None,
 ) -> None:
-    """Compare the last whole days that were served with those the model was registered with."""
+    """Compare the last full days of served data with the model's training data."""
     from fraud.settings.base import given, parse_time  # noqa: PLC0415
     from jobs.drift.run import run  # noqa: PLC0415
     from jobs.drift.settings import DriftSettings  # noqa: PLC0415

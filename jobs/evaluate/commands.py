@@ -11,7 +11,9 @@ from fraud.settings.options import ColumnOption, LabelGapOption, MlflowOption, M
 def evaluate(  # noqa: PLR0917  (typer passes by name)
     model: Annotated[str | None, typer.Option(help="Version or alias; default champion.")] = None,
     transactions: Annotated[str | None, typer.Option(help="Labelled table, or a folder of tables.")] = None,
-    labels: Annotated[str | None, typer.Option(help="Table of verdicts, where it is another one.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Table of labels, if they are in a separate table.")
+    ] = None,
     test_from: Annotated[str | None, typer.Option(help="Beginning; default: the model's as_of.")] = None,
     test_until: Annotated[str | None, typer.Option(help="End; default: the data's.")] = None,
     column: ColumnOption = None,
@@ -55,12 +57,12 @@ def promote(
     version: Annotated[str, typer.Argument(help="Version or alias, e.g. 7 or challenger.")],
     *,
     force: Annotated[
-        str, typer.Option(help="Why it is to be champion although the gate has not accepted it.")
+        str, typer.Option(help="Reason to promote it although the gate did not accept it.")
     ] = "",
     mlflow_uri: MlflowOption = None,
     model_name: ModelNameOption = None,
 ) -> None:
-    """Make a version the champion; the present one becomes `previous`."""
+    """Make a version the champion; the current champion becomes `previous`."""
     from fraud.errors import BadInput  # noqa: PLC0415
     from fraud.model.aliases import GATE, GATE_REASONS  # noqa: PLC0415
 
@@ -76,7 +78,7 @@ def promote(
 
 def rollback(
     *,
-    why: Annotated[str, typer.Option(help="Kept as a tag of the version that is taken back.")] = "by hand",
+    why: Annotated[str, typer.Option(help="Reason; kept as a tag of the withdrawn version.")] = "by hand",
     mlflow_uri: MlflowOption = None,
     model_name: ModelNameOption = None,
 ) -> None:

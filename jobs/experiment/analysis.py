@@ -65,7 +65,7 @@ class Analysis:
             if one.guardrail and one.is_violated:
                 last = one.looks[-1]
                 return "guardrail", (
-                    f"{one.metric} differ by {last.difference:.4g}, surely by more than "
+                    f"{one.metric} differ by {last.difference:.4g}, beyond doubt by more than "
                     f"{one.guardrail.at_most:g}; treatment {last.treatment:.4g}, control {last.control:.4g}"
                 )
         return None
@@ -78,9 +78,7 @@ class Analysis:
         if not self.series:
             return "shadow: nothing is compared but the scores"
         if not len(self.outcomes.user):
-            return (
-                f"no transaction is older than {self.experiment.maturity_days:g} days yet; wait for verdicts"
-            )
+            return f"no transaction is older than {self.experiment.maturity_days:g} days yet; wait for labels"
         main = self.series[0]
         if not main.is_decided:
             return "no difference is shown yet; go on, looking is free"

@@ -19,7 +19,7 @@ _Delta = Annotated[str | None, typer.Option(help="Path or URI of the Delta table
 
 @app.command()
 def status(file: _File = None, delta: _Delta = None) -> None:
-    """Say how the experiment stands; look as often as you like."""
+    """Show the experiment's state and results; they may be read at any time."""
     from jobs.experiment.run import look_once  # noqa: PLC0415  (`--help` must not wait for the libraries)
 
     analysis, stop = look_once(_settings(file=file, delta=delta))
@@ -32,7 +32,7 @@ def report(
     delta: _Delta = None,
     out: Annotated[Path | None, typer.Option(help="Folder; default .fraud/experiment.")] = None,
 ) -> None:
-    """Write the report with plots, and stop the experiment where a guardrail is surely violated.
+    """Write the report with plots, and stop the experiment if a guardrail is violated beyond doubt.
 
     Exit code 3: there is no experiment.
     """
@@ -49,11 +49,11 @@ def report(
 
 @app.command()
 def stop(
-    reason: Annotated[str, typer.Option(help="Why; kept in the stop record.")],
+    reason: Annotated[str, typer.Option(help="Reason; kept in the stop record.")],
     file: _File = None,
     by: Annotated[str, typer.Option(help="Who.")] = "operator",
 ) -> None:
-    """Stop the experiment: stream and scoring service decide by the champion alone from the next look on."""
+    """Stop the experiment: the champion decides alone as soon as stream and scoring service see it."""
     from fraud.decide.experiment import read_experiment, stop_file  # noqa: PLC0415
     from jobs.experiment.run import stop_by  # noqa: PLC0415
 
@@ -68,7 +68,7 @@ def stop(
 
 @app.command()
 def simulate(
-    experiments: Annotated[int, typer.Option(min=1, help="Experiments a row.")] = 1000,
+    experiments: Annotated[int, typer.Option(min=1, help="Experiments per row.")] = 1000,
     seed: Annotated[int, typer.Option()] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:

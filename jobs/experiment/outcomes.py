@@ -56,7 +56,7 @@ class Outcomes:
     score: Floats
     shadow_score: Floats
     immature: int
-    """Transactions that wait for their verdicts."""
+    """Transactions whose labels have not matured."""
     strays: int
     """Transactions whose recorded arm is not the user's, matured or not; more than 0 is a fault."""
     user_arm: NDArray[np.int64]

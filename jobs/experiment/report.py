@@ -27,7 +27,7 @@ def write_html(analysis: Analysis, stop: Stop | None) -> str:
         for arm, users in zip(experiment.arms, analysis.users[-1], strict=True)
     )
     counts = (
-        f"{len(analysis.outcomes.user):,} transactions with matured verdicts, {analysis.outcomes.immature:,} "
+        f"{len(analysis.outcomes.user):,} transactions with matured labels, {analysis.outcomes.immature:,} "
         f"wait for theirs ({experiment.maturity_days:g} days)"
     )
     parts = [
@@ -64,14 +64,16 @@ def figures_of(analysis: Analysis, stop: Stop | None) -> CollectorRegistry:
     users = gauge("users", "Users seen, by arm.", ("arm",))
     for arm, count in zip(analysis.experiment.arms, analysis.users[-1], strict=True):
         users.labels(arm.name).set(count)
-    gauge("sample_ratio_p_value", "Of users falling into arms as designed.").set(min(analysis.ratio_p_values))
-    gauge("is_stopped", "1 once it is stopped.").set(stop is not None)
+    gauge("sample_ratio_p_value", "p-value of the hypothesis that users fall into arms as designed.").set(
+        min(analysis.ratio_p_values)
+    )
+    gauge("is_stopped", "1 if the experiment is stopped.").set(stop is not None)
     return registry
 
 
 def _numbers(series: Series) -> str:
     last = series.looks[-1]
-    bound = f"; at most {series.guardrail.at_most:g} is borne" if series.guardrail else ""
+    bound = f"; limit {series.guardrail.at_most:g}" if series.guardrail else ""
     interval = f"{last.lower:.4g} to {last.upper:.4g}" if math.isfinite(last.lower) else "too little is known"
     return (
         "<table><tr><th>control<th>treatment<th>difference<th>bounds, valid at every look"

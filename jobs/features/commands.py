@@ -35,11 +35,12 @@ def build(
     column: ColumnOption = None,
     read: ReadOption = None,
     engine: Annotated[
-        Engine, typer.Option(help="Fold in this process or by Spark; auto: by size.")
+        Engine, typer.Option(help="Compute in this process or by Spark; auto: by size.")
     ] = Engine.AUTO,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the table at OUT.")] = False,
     most_ahead_s: Annotated[
-        float, typer.Option(help="Seconds that a row may be dated ahead of its arrival; others are left out.")
+        float,
+        typer.Option(help="How far a row may be dated after its arrival, seconds; other rows are left out."),
     ] = MOST_AHEAD_S,
     partitions: Annotated[int | None, typer.Option(help="Cores for Spark; default: all.", min=1)] = None,
 ) -> None:

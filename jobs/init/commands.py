@@ -31,10 +31,10 @@ def init(
         bool, typer.Option("--overwrite", help="Replace a schema file that is there.")
     ] = False,
     ask: Annotated[
-        bool | None, typer.Option("--ask/--no-ask", help="Ask what is not sure; default: on a terminal.")
+        bool | None, typer.Option("--ask/--no-ask", help="Ask what is unclear; default: on a terminal.")
     ] = None,
 ) -> None:
-    """Find out what a table's columns are, and write a schema that every other command reads it by."""
+    """Find out what a table's columns are, and write a schema for it."""
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
 
     from fraud.errors import BadInput  # noqa: PLC0415

@@ -16,9 +16,9 @@ def online(
     mlflow_uri: MlflowOption = None,
     model_name: ModelNameOption = None,
 ) -> None:
-    """Take new labels, learn upon the champion, judge, and register a challenger (FRAUD_ONLINE_*).
+    """Train a challenger from new labels, starting from the champion; gate and register it (FRAUD_ONLINE_*).
 
-    It moves the alias challenger alone: champion it becomes by `fraud promote`, if the gate has accepted it.
+    Only the alias challenger moves. `fraud promote` makes it champion, if the gate has accepted it.
     """
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
 

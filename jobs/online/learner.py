@@ -1,4 +1,4 @@
-"""A few trees upon the champion's, fitted anew to the newest labels each time.
+"""A few trees added to the champion's, fitted to the newest labels each time.
 
 Pure: the champion and what is known at a moment in, a booster out. The champion's own trees stay as they
 are, so nothing that it knows is forgotten, and nothing that was learnt from a passing wave stays for ever.

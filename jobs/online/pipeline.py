@@ -120,7 +120,7 @@ def moments(examples: Examples, settings: OnlineSettings) -> tuple[int, Examples
     newest_us = int(examples.event_us.max())
     came = examples.label_us <= newest_us + int(settings.ripe_days * DAY_US)
     if not came.any():
-        raise BadInput("no verdict has come yet (column label_time)")
+        raise BadInput("no label has arrived yet (column label_time)")
     now_us = int(examples.label_us[came].max())
     ripe_us = min(now_us - int(settings.ripe_days * DAY_US), newest_us)
     learnt_us = ripe_us - int(settings.judge_days * DAY_US)

@@ -20,16 +20,16 @@ class OnlineSettings(SourceSettings):
     kafka_options: dict[str, str] = Field(default_factory=dict)
     """Further client options under Kafka's names, e.g. ``{"security.protocol": "SSL"}``."""
     work: Path = Field(default_factory=lambda: in_home("online"))
-    """Folder with the verdicts taken from the topic and the offsets up to which they were taken."""
+    """Folder with the labels read from the topic, and the offsets up to which they were read."""
     patience_s: Annotated[float, Field(gt=0.0)] = 30.0
     """How long the brokers may take to hand over what they have, seconds."""
 
     window_days: Days = 45.0
     """What the learner remembers, days of event time."""
     ripe_days: Annotated[float, Field(ge=0.0)] = 7.0
-    """A transaction counts as honest when it is older than this and no verdict has called it fraud."""
+    """A transaction counts as honest if it is older than this and no label says fraud."""
     rounds: Annotated[int, Field(ge=1)] = 200
-    """Trees that are put upon the champion's."""
+    """Trees that are added to the champion's."""
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.06
     """Weight of each."""
     leaves: Annotated[int, Field(ge=2)] = 12

@@ -14,15 +14,15 @@ def parity(
     since: Annotated[str | None, typer.Option(help="Compare what was received from then on.")] = None,
     until: Annotated[str | None, typer.Option(help="Compare what was received before.")] = None,
     tolerance: Annotated[float | None, typer.Option(help="Accepted difference; default 0.")] = None,
-    json_file: Annotated[Path | None, typer.Option(help="File for the account as JSON.")] = None,
+    json_file: Annotated[Path | None, typer.Option(help="JSON file to write the result to.")] = None,
     publishes: Annotated[
         bool | None,
-        typer.Option("--publish/--no-publish", help="Show the account to Prometheus; default yes."),
+        typer.Option("--publish/--no-publish", help="Export the result to Prometheus; default yes."),
     ] = None,
     slice_rows: Annotated[int | None, typer.Option(help="Records held in memory at a time.")] = None,
     scratch: Annotated[Path | None, typer.Option(help="Folder for the states while it runs.")] = None,
 ) -> None:
-    """Recompute every served vector from the log; end non-zero if one bit differs (FRAUD_PARITY_*)."""
+    """Recompute every served vector from the log; exit non-zero on any difference (FRAUD_PARITY_*)."""
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
 
     from fraud.settings.base import given  # noqa: PLC0415

@@ -15,13 +15,13 @@ def performance(  # noqa: PLR0917  (typer passes by name)
     period: Annotated[int | None, typer.Option(help="Length of the measured period, days.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for report.html, .json and .png.")] = None,
     publishes: Annotated[
-        bool | None, typer.Option("--publish/--no-publish", help="Show the figures to Prometheus.")
+        bool | None, typer.Option("--publish/--no-publish", help="Export the figures to Prometheus.")
     ] = None,
     is_strict: Annotated[
-        bool | None, typer.Option("--strict/--no-strict", help="Exit code 3 where a figure has fallen.")
+        bool | None, typer.Option("--strict/--no-strict", help="Exit code 3 if a figure has fallen.")
     ] = None,
 ) -> None:
-    """Measure decisions by their matured verdicts, and estimate those that have none yet."""
+    """Measure decisions by their matured labels, and estimate those that have none yet."""
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
     from rich.table import Table  # noqa: PLC0415

@@ -25,23 +25,29 @@ def as_gauges(account: Account) -> CollectorRegistry:
     for of_type in account.types:
         recall.labels(of_type.fraud_type).set(of_type.recall)
         frauds.labels(of_type.fraud_type).set(of_type.frauds)
-    fall = _gauge(registry, "fall", "1 where it is surely lower, by more than is borne.", "metric", "basis")
+    fall = _gauge(
+        registry, "fall", "1 if it is significantly lower, by more than the tolerance.", "metric", "basis"
+    )
     for found in account.falls:
         fall.labels(found.metric, found.basis).set(found.has_fallen)
-    _gauge(registry, "falls", "Figures that have fallen.").set(len(account.fallen))
-    moment = _gauge(registry, "as_of_timestamp_seconds", "Moment of the account, Unix time.")
+    _gauge(registry, "falls", "Number of figures that have fallen.").set(len(account.fallen))
+    moment = _gauge(registry, "as_of_timestamp_seconds", "Time of the measurement, Unix time.")
     moment.set(account.as_of.timestamp())
     return registry
 
 
 def _truth(registry: CollectorRegistry) -> Any:
     labels = ("window", "version")
-    ratio = _gauge(registry, "ratio", "Of the newest matured period.", "metric", *labels)
-    caught = _gauge(registry, "caught_amount", "Amount of fraud not approved in it.", *labels)
-    lost = _gauge(registry, "lost_amount", "Amount of fraud approved in it.", *labels)
-    frauds = _gauge(registry, "frauds", "Frauds in it.", *labels)
-    rows = _gauge(registry, "transactions", "Transactions in it.", *labels)
-    added_up = _gauge(registry, "expected_frauds", "Frauds that its scores add up to.", *labels)
+    ratio = _gauge(registry, "ratio", "Quality in the newest matured period.", "metric", *labels)
+    caught = _gauge(
+        registry, "caught_amount", "Amount of fraud that was not approved in that period.", *labels
+    )
+    lost = _gauge(registry, "lost_amount", "Amount of fraud that was approved in that period.", *labels)
+    frauds = _gauge(registry, "frauds", "Frauds in that period.", *labels)
+    rows = _gauge(registry, "transactions", "Transactions in that period.", *labels)
+    added_up = _gauge(
+        registry, "expected_frauds", "Sum of the scores in that period: expected frauds.", *labels
+    )
 
     def show(truth: Quality, expected: Estimate | None, *values: str) -> None:
         for metric in METRICS:
@@ -58,9 +64,11 @@ def _truth(registry: CollectorRegistry) -> Any:
 
 def _estimate(registry: CollectorRegistry) -> Any:
     labels = ("metric", "version")
-    mean = _gauge(registry, "estimated_ratio", "Of the newest period, expected by its scores.", *labels)
-    low = _gauge(registry, "estimated_lower_ratio", "Lower bound of it (95 %).", *labels)
-    high = _gauge(registry, "estimated_upper_ratio", "Upper bound of it (95 %).", *labels)
+    mean = _gauge(
+        registry, "estimated_ratio", "Quality in the newest period, estimated from the scores.", *labels
+    )
+    low = _gauge(registry, "estimated_lower_ratio", "Lower bound of the estimate (95 %).", *labels)
+    high = _gauge(registry, "estimated_upper_ratio", "Upper bound of the estimate (95 %).", *labels)
 
     def show(expected: Estimate | None, version: str) -> None:
         for gauge, quality in ((mean, "mean"), (low, "low"), (high, "high")) if expected else ():

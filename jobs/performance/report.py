@@ -136,7 +136,7 @@ _PAGE: Final = ENVIRONMENT.from_string(
 {{ "%.3f" % one.now }}, was {{ "%.3f" % one.earlier }}.</p>{% endfor %}
 {% if account.falls and not account.fallen %}<p>Nothing has fallen.</p>{% endif %}
 {% for note in account.notes %}<p>{{ note }}</p>{% endfor %}
-<p>A transaction is judged by the verdict it had so many days after it; one without a verdict by then counts
+<p>A transaction is judged by the label that it had so many days later; one without a label by then counts
 as honest. <small>In blue: what the scores of the same transactions let expect.</small></p>
 <table><tr><th>window</th><th>version</th>{% for name in words.values() %}<th>{{ name }}</th>{% endfor %}
 <th>caught</th><th>lost</th><th>frauds</th><th>transactions</th></tr>

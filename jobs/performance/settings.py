@@ -13,22 +13,22 @@ Days = Annotated[int, Field(ge=1, le=365)]
 
 
 class PerformanceSettings(Settings):
-    """Which decisions to measure, by which verdicts, and where the account of it goes."""
+    """Which decisions to measure, by which labels, and where the result goes."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_PERFORMANCE_", frozen=True, extra="forbid")
 
     delta: str = ""
     """Path or URI under which the Delta tables lie; default: where the stream writes (FRAUD_STREAM_*)."""
     as_of: AwareDatetime | None = None
-    """Judge by what was known at this time; None: that of the newest event or verdict, at most now."""
+    """Judge by what was known at this time; None: that of the newest event or label, at most now."""
     windows_days: Annotated[tuple[Days, ...], Field(min_length=1)] = (7, 14, 30)
-    """Maturity windows, days: a transaction is judged once so old, by the verdict that it had then."""
+    """Maturity windows, days: a transaction is judged at that age, by the label that it had then."""
     period_days: Days = 28
     """Length of the period that figures tell of, days."""
     earlier_days: Days = 56
     """Length of the stretch before it that a fall is measured from, days."""
     tolerance: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
-    """Relative fall of a figure that is borne."""
+    """Relative fall of a figure that is tolerated."""
     alpha: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.01
     """Chance of a false alarm in one figure."""
     min_frauds: Annotated[int, Field(ge=1)] = 30

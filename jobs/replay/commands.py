@@ -12,7 +12,7 @@ replay = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
-    help="Use the log again: dead letters, a lost store, a new feature.",
+    help="Replay the log: resend dead letters, rebuild the feature store, fill new features.",
 )
 
 ScratchOption = Annotated[Path | None, typer.Option(help="Folder for the states while it runs.")]
@@ -30,10 +30,13 @@ def dead_letters(
     until: Annotated[str | None, typer.Option(help="Received before.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count only.")] = False,
     even_bad: Annotated[
-        bool, typer.Option("--even-bad", help="Also those that the contracts still refuse.")
+        bool, typer.Option("--even-bad", help="Also send records that are still invalid.")
     ] = False,
     unconfirmed: Annotated[
-        bool, typer.Option("--unconfirmed", help="Also those that an interrupted run may have sent.")
+        bool,
+        typer.Option(
+            "--unconfirmed", help="Also send records that an interrupted run may have sent already."
+        ),
     ] = False,
     delta: DeltaOption = None,
     bootstrap: Annotated[str | None, typer.Option(help="Kafka brokers, host:port,...")] = None,
@@ -78,7 +81,7 @@ def rebuild_store(
     *,
     store: Annotated[str | None, typer.Option(help="Store to fill; default the stream's.")] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Give up the states that are there; stop the stream before.")
+        bool, typer.Option("--replace", help="Delete the states that exist; stop the stream first.")
     ] = False,
     slice_rows: RowsOption = None,
     scratch: ScratchOption = None,
@@ -89,7 +92,7 @@ def rebuild_store(
         ),
     ] = None,
 ) -> None:
-    """Make the feature store anew from the log, to the byte; the stream goes on from it."""
+    """Rebuild the feature store from the log, byte for byte; the stream continues from it."""
     from rich.console import Console  # noqa: PLC0415
 
     from fraud.errors import BadInput  # noqa: PLC0415
@@ -123,7 +126,7 @@ def rebuild_store(
 def backfill_features(
     *, delta: DeltaOption = None, slice_rows: RowsOption = None, scratch: ScratchOption = None
 ) -> None:
-    """Fill the served vectors' columns of features that were added later; served values never change."""
+    """Fill the columns of features that were added later; served values never change."""
     from rich.console import Console  # noqa: PLC0415
 
     from fraud.log.tables import SLICE_ROWS  # noqa: PLC0415

@@ -16,7 +16,7 @@ def retrain(  # noqa: PLR0917  (typer passes by name)
     work: Annotated[Path | None, typer.Option(help="Folder that the steps share.")] = None,
     label_gap_days: LabelGapOption = None,
     gate_days: Annotated[float | None, typer.Option(help="Length of the gate's period.")] = None,
-    trials: Annotated[int | None, typer.Option(help="Budget of the search for parameters.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Trials of the parameter search.")] = None,
     place: Annotated[
         str | None,
         typer.Option(help="Where it is tried: local, kubernetes, registry (the alias alone); default auto."),
@@ -24,11 +24,11 @@ def retrain(  # noqa: PLR0917  (typer passes by name)
     mlflow_uri: MlflowOption = None,
     model_name: ModelNameOption = None,
 ) -> None:
-    """Validate an interval's data, train, evaluate, gate, register, roll out; keep it or go back.
+    """Retrain for an interval: validate, train, evaluate, gate, register and roll out.
 
     Steps: validate, features, train, evaluate, gate, register, rollout. Settings of the training come
     from FRAUD_TRAIN_*, of the gate from FRAUD_GATE_*, of the rollout from FRAUD_ROLLOUT_*, of the rest from
-    FRAUD_RETRAIN_*. Exit code of the rollout: 0 it is the champion, 3 the gate refused it, 1 taken back.
+    FRAUD_RETRAIN_*. Exit code of the rollout: 0 it is champion, 3 the gate refused it, 1 withdrawn.
     """
     from fraud.learn.settings import GateSettings, TrainSettings  # noqa: PLC0415
     from fraud.rollout.pipeline import EXIT  # noqa: PLC0415

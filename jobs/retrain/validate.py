@@ -138,10 +138,10 @@ def _verdict_failures(
     now, usual = shares
     figures["fraud_share"], figures["fraud_share_before"] = now, usual
     if now > settings.max_fraud_share:
-        yield f"verdicts: {now:.1%} of the matured are fraud, above {settings.max_fraud_share:.1%}"
+        yield f"labels: {now:.1%} of the matured are fraud, above {settings.max_fraud_share:.1%}"
     elif usual > 0.0 and not usual / settings.fraud_factor <= now <= usual * settings.fraud_factor:
         yield (
-            f"verdicts: {now:.2%} of the matured are fraud (column is_fraud) against {usual:.2%} before"
+            f"labels: {now:.2%} of the matured are fraud (column is_fraud) against {usual:.2%} before"
             f"; a ratio within {settings.fraud_factor:g} is expected: are labels missing?"
         )
 

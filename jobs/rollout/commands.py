@@ -10,19 +10,19 @@ from fraud.settings.options import MlflowOption, ModelNameOption
 def rollout(
     version: Annotated[str, typer.Argument(help="Version or alias, e.g. 7 or challenger.")],
     *,
-    force: Annotated[str, typer.Option(help="Why it is tried although the gate has not accepted it.")] = "",
+    force: Annotated[str, typer.Option(help="Reason to try it although the gate did not accept it.")] = "",
     place: Annotated[
         str | None,
         typer.Option(help="local, kubernetes, or registry (the alias alone); default auto."),
     ] = None,
-    stage_s: Annotated[float | None, typer.Option(help="Least length of a stage, seconds.")] = None,
+    stage_s: Annotated[float | None, typer.Option(help="Shortest duration of a stage, seconds.")] = None,
     stage_rows: Annotated[int | None, typer.Option(help="Rows that the canary must score in each.")] = None,
     mlflow_uri: MlflowOption = None,
     model_name: ModelNameOption = None,
 ) -> None:
-    """Try a version on a share of the traffic, then make it the champion or take it back.
+    """Try a version on a share of the traffic, then promote or withdraw it.
 
-    Exit code 0: it is the champion; 3: refused, nothing was tried; 1: taken back, or failed.
+    Exit code 0: it is champion; 3: refused, nothing was tried; 1: withdrawn, or failed.
     """
     from fraud.rollout.pipeline import EXIT, roll_out  # noqa: PLC0415
     from fraud.rollout.places import open_place  # noqa: PLC0415

@@ -38,7 +38,7 @@ class Hits:
     changed: int = 0
     """Hits in which the outcome would have been another one than it was."""
     known: int = 0
-    """Hits with a verdict."""
+    """Hits with a label."""
     fraud: int = 0
     """Of these, fraud."""
     fraud_amount: float = 0.0
@@ -50,7 +50,7 @@ class Hits:
 
     @property
     def precision(self) -> float | None:
-        """Share of fraud among the hits with a verdict; None without any."""
+        """Share of fraud among the hits with a label; None without any."""
         return self.fraud / self.known if self.known else None
 
 

@@ -18,7 +18,7 @@ def _family() -> None:
 
 @app.command()
 def check(file: RulesFile) -> None:
-    """Compile a file of rules; a wrong one is refused with line and reason."""
+    """Check a rules file; an error names the line and the reason."""
     from fraud.decide.rules import read_rules  # noqa: PLC0415
 
     rules = read_rules(file)
@@ -29,10 +29,12 @@ def check(file: RulesFile) -> None:
 def backtest(
     file: RulesFile,
     delta: Annotated[str, typer.Option(help="The Delta tables; default: where the stream writes.")] = "",
-    review_cost: Annotated[float, typer.Option(help="Of an analyst's review.")] = 5.0,
-    wrong_decline_cost: Annotated[float, typer.Option(help="Of declining an honest one.")] = 20.0,
+    review_cost: Annotated[float, typer.Option(help="Cost of a review by an analyst.")] = 5.0,
+    wrong_decline_cost: Annotated[
+        float, typer.Option(help="Cost of declining an honest transaction.")
+    ] = 20.0,
 ) -> None:
-    """Try rules on what was served: hits, precision where verdicts are known, what each would cost alone."""
+    """Try rules on past transactions: hits, precision by the known labels, and cost of each rule."""
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
@@ -48,7 +50,7 @@ def backtest(
             stream.delta_options,
             costs=Costs(review_cost, wrong_decline_cost),
         )
-    title = f"rules {found.version}: {found.transactions:,} transactions, {found.labelled:,} with a verdict"
+    title = f"rules {found.version}: {found.transactions:,} transactions, {found.labelled:,} with a label"
     table = Table(title=title, title_justify="left")
     for column in ("rule", "then", "hits", "rate", "changed", "precision", "fraud", "honest", "cost"):
         table.add_column(column, justify="left" if column in {"rule", "then"} else "right")

@@ -67,7 +67,7 @@ def store_of(url: str, entities: tuple[str, ...] = DEFAULT_ENTITIES) -> FeatureS
 def model_of(context: TaskContext, alias: Alias = Alias.CHAMPION) -> ModelClient:
     """Keep one client of the model server per process and model; its breaker outlives a micro-batch.
 
-    The challenger has less time: where it is away, the champion decides.
+    The challenger has less time: if it is unavailable, the champion decides.
     """
     deadline_s = context.predictor_deadline_s
     if alias is Alias.CHALLENGER:

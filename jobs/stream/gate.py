@@ -37,7 +37,7 @@ class BatchGate:
         """
         while self._is_held() or not self._running.acquire(timeout=POLL_S):
             if self._stop.wait(POLL_S):
-                raise Unavailable("the job ends; the micro-batch runs at its next start")
+                raise Unavailable("the job stops; the micro-batch runs again at the next start")
         try:
             yield
         finally:

@@ -12,10 +12,10 @@ from jobs.stream.counted import CountedHistogram
 
 TRANSACTIONS: Final = Counter("fraud_stream_transactions_total", "Transactions decided.")
 DECISIONS: Final = Counter("fraud_stream_decisions_total", "Decisions by outcome.", ["outcome"])
-FALLBACKS: Final = Counter("fraud_stream_fallbacks_total", "Decisions taken without the model.")
+FALLBACKS: Final = Counter("fraud_stream_fallbacks_total", "Decisions made without the model.")
 ARMS: Final = Counter("fraud_stream_arms_total", "Transactions decided in an experiment, by arm.", ["arm"])
 SCORED: Final = Counter("fraud_stream_scored_total", "Transactions archived for the scoring service.")
-LABELS: Final = Counter("fraud_stream_labels_total", "Labels folded.")
+LABELS: Final = Counter("fraud_stream_labels_total", "Labels applied to features.")
 DEAD_LETTERS: Final = Counter("fraud_stream_dead_letters_total", "Records refused, by reason.", ["reason"])
 ALERTS: Final = Counter("fraud_stream_alerts_total", "Decisions published as alerts: those not approved.")
 LATENCY: Final = CountedHistogram(
@@ -41,23 +41,29 @@ STORE: Final = Histogram(
     buckets=STORE_BUCKETS_S,
 )
 BATCH: Final = Histogram("fraud_stream_batch_seconds", "Time of a micro-batch.", buckets=LATENCY_BUCKETS_S)
-SCORES: Final = Counter("fraud_stream_scores_total", "Scores by tenth.", ["bin"])
-EPOCH: Final = Gauge("fraud_stream_epoch", "Newest micro-batch that was processed.")
+SCORES: Final = Counter("fraud_stream_scores_total", "Scores, in bins of a tenth.", ["bin"])
+EPOCH: Final = Gauge("fraud_stream_epoch", "Number of the newest processed micro-batch.")
 ARCHIVED: Final = Counter("fraud_stream_archived_batches_total", "Micro-batches committed to Delta.")
 ARCHIVE_ERRORS: Final = Counter(
-    "fraud_stream_archive_errors_total", "Attempts to commit to Delta that failed; they are made again."
+    "fraud_stream_archive_errors_total", "Failed attempts to commit to Delta; they are retried."
 )
-SPOOL_BYTES: Final = Gauge("fraud_stream_spool_bytes", "Results of micro-batches that wait for Delta.")
-SPOOL_AGE: Final = Gauge("fraud_stream_spool_age_seconds", "Since when the oldest of them waits.")
-SPOOL_FULL: Final = Gauge("fraud_stream_spool_full", "1: no micro-batch begins until the spool has room.")
+SPOOL_BYTES: Final = Gauge(
+    "fraud_stream_spool_bytes", "Size of the results of micro-batches that wait for Delta, bytes."
+)
+SPOOL_AGE: Final = Gauge(
+    "fraud_stream_spool_age_seconds", "Age of the oldest result that waits for Delta, seconds."
+)
+SPOOL_FULL: Final = Gauge("fraud_stream_spool_full", "1 if the spool is full, so that no micro-batch begins.")
 QUERY_FAILURES: Final = Counter(
-    "fraud_stream_query_failures_total", "Failures after which the query was started again."
+    "fraud_stream_query_failures_total", "Failures after which the query was restarted."
 )
-EXPIRED: Final = Counter("fraud_stream_expired_entities_total", "Idle entities forgotten.", ["entity"])
+EXPIRED: Final = Counter("fraud_stream_expired_entities_total", "Idle entities deleted.", ["entity"])
 AGES: Final = age_histogram()
 for _counted in (LATENCY, EVENT_LATENCY, AGES):
     REGISTRY.register(_counted)
-LAG: Final = Gauge("fraud_stream_lag_records", "Records in Kafka that are not taken yet, all partitions.")
+LAG: Final = Gauge(
+    "fraud_stream_lag_records", "Records in Kafka that were not read yet, over all partitions."
+)
 
 
 def record(summaries: Sequence[dict[str, Any]], epoch: int, batch_s: float) -> None:

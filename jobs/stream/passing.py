@@ -1,4 +1,4 @@
-"""Which failures of the query pass by themselves: a disk, the feature store or Kafka is away for a while.
+"""Which failures of the query pass by themselves: a disk, the feature store or Kafka is unavailable.
 
 The query is started again after them, in the same process; every other failure ends the job.
 """

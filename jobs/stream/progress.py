@@ -70,8 +70,8 @@ class Progress:
             raise BadState(problem)
         if not self._store.identity():
             raise BadState(
-                "the feature store is not whole: a rebuild or a backfill has not finished, or the store was "
-                f"found to be older than the log; {REBUILD} to its end (a backfill: run it again)"
+                "the feature store is incomplete: a rebuild or a backfill has not finished, or the store was "
+                f"found to be older than the log; {REBUILD} until it finishes (a backfill: run it again)"
             )
         return checkpoint
 

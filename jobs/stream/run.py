@@ -1,6 +1,6 @@
 """The driver: opens its parts and runs the query until it is told to stop.
 
-A query that fails because a disk, the store or Kafka is away is started again (``jobs.stream.passing``).
+A query that fails because a disk, the store or Kafka is unavailable is restarted (``jobs.stream.passing``).
 """
 
 import json

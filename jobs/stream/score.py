@@ -1,4 +1,4 @@
-"""From vectors to verdicts: one batched call a model, the policy, and the fallback when the model is away."""
+"""From vectors to outcomes: one batched call per model, the policy, and the fallback without the model."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -178,4 +178,4 @@ def _explain(
 
 def _in_words(vector: Floats, indices: list[int], names: Sequence[str]) -> list[Reason]:
     found = [(names[i], float(vector[i])) for i in indices if i >= 0]
-    return [Reason(code=name, text=reason_text(name, value)) for name, value in found]
+    return [Reason(code=name, text=reason_text(name, value, vector)) for name, value in found]

@@ -71,8 +71,8 @@ def fold_through(
         folded.events[rows] = again.events
         folded.states.update(again.states)
     raise Unavailable(
-        f"{len(changed)} {of.name}s change faster than they can be folded; "
-        "is a client sending the same card's transactions without end?"
+        f"too many concurrent changes of {len(changed)} {of.name}s after {ATTEMPTS} attempts; "
+        "the micro-batch runs again. Check whether a client sends transactions of one card in a loop"
     )
 
 

@@ -12,7 +12,9 @@ def train(  # noqa: PLR0917  (typer passes by name)
         str | None,
         typer.Option(help="Table with a column is_fraud, or a folder with transactions and labels."),
     ] = None,
-    labels: Annotated[str | None, typer.Option(help="Table of verdicts, where it is another one.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Table of labels, if they are in a separate table.")
+    ] = None,
     data: Annotated[str | None, typer.Option(help="Folder with the tables transactions and labels.")] = None,
     as_of: Annotated[str | None, typer.Option(help="Moment of training, where the test begins.")] = None,
     test_days: Annotated[float | None, typer.Option(help="Length of the test.")] = None,
@@ -23,14 +25,14 @@ def train(  # noqa: PLR0917  (typer passes by name)
     train_until: Annotated[str | None, typer.Option(help="End of the training period.")] = None,
     column: ColumnOption = None,
     read: ReadOption = None,
-    trials: Annotated[int | None, typer.Option(help="Budget of the search for parameters.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Trials of the parameter search.")] = None,
     baselines: Annotated[
         bool | None, typer.Option("--baselines/--no-baselines", help="Compare with other models.")
     ] = None,
     mlflow_uri: MlflowOption = None,
     model_name: ModelNameOption = None,
     alias: Annotated[str | None, typer.Option(help="Alias for the new version; '' for none.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.")] = None,
 ) -> None:
     """Train, compare, report and register a model; FRAUD_TRAIN_* or defaults for what is not given."""
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)

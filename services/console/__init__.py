@@ -1,1 +1,1 @@
-"""The console: live alerts, cases, verdicts, and the state of model and experiment, for people."""
+"""The console: live alerts, cases, labels, and the state of model and experiment, for people."""

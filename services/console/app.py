@@ -315,7 +315,7 @@ class Console:
         if not self.door.may_label(session):
             return "Your API key lacks the scope `label`; the file of keys gives it.", 403
         if form.get("verdict") not in {"fraud", "honest"}:
-            return "A verdict is fraud or honest.", 422
+            return "A label is fraud or honest.", 422
         return None
 
     async def _find(self, transaction_id: str) -> tuple[Decision | None, str, int]:

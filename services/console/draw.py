@@ -194,7 +194,7 @@ def draw_bounds(
         for value in (low, 0.0, high)
     ]
     if limit:
-        words = f"borne: {limit:g}"
+        words = f"limit: {limit:g}"
         parts.append(f'<text class="tick" x="{left + 4}" y="{y(limit) - 5:.1f}">{words}</text>')
     parts.append(f'<polyline class="line" points="{middle}"/>')
     parts.append(f'<text class="tick" x="{left}" y="{height - 5}">day 1</text>')

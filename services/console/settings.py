@@ -35,7 +35,7 @@ class ConsoleSettings(Settings):
     kafka_options: dict[str, str] = Field(default_factory=dict)
     """Further client options under Kafka's names."""
     kafka_timeout_s: float = Field(default=5.0, gt=0.0)
-    """How long Kafka may take to accept a verdict, seconds."""
+    """How long Kafka may take to accept a label, seconds."""
     look_back: int = Field(default=20_000, ge=0)
     """Newest decisions of each partition that are read again at the start, and all labels since the first."""
     kept: int = Field(default=2_000, ge=10)

@@ -47,7 +47,7 @@ class Verdicts:
         record = Record(LABELS, _SCHEMA.primary_of(label), label.model_dump_json().encode())
         if not self._kafka.deliver([record]).is_whole:
             metrics.FAILED_VERDICTS.inc()
-            raise Unavailable("Kafka did not take the verdict; nothing is written. Give it again")
+            raise Unavailable("Kafka did not accept the label, so it is not stored. Decide the case again")
         metrics.VERDICTS.labels("fraud" if is_fraud else "honest").inc()
         self._live.take_label(label)
         return label

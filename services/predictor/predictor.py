@@ -121,7 +121,9 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         vectors, reasons_from = read_vectors(payload), read_reasons_from(payload)
         if self._in_flight >= self._settings.max_in_flight:
             metrics.REFUSED_REQUESTS.labels("busy").inc()
-            raise HTTPException(429, f"more than {self._settings.max_in_flight} requests in flight")
+            raise HTTPException(
+                429, f"too many requests (limit {self._settings.max_in_flight}); retry after 1 s"
+            )
         self._in_flight += 1
         try:
             given = headers or {}

@@ -40,4 +40,4 @@ class PredictorSettings(RegistrySettings):
     reload_s: float = Field(default=10.0, gt=0.0)
     """How often the registry is asked for the alias, seconds."""
     backoff_max_s: float = Field(default=30.0, gt=0.0)
-    """Longest wait between attempts while the registry is away, seconds."""
+    """Longest wait between attempts while the registry is unavailable, seconds."""

@@ -220,7 +220,9 @@ class App:
             raise Problem(503, str(error), (), 2) from error
         except TimeoutError as error:
             words = f"send the label again, or {PRIMARY} of the transaction with it"
-            raise Problem(503, f"the tables did not answer in {wait_s:g} s: {words}", (), 2) from error
+            raise Problem(
+                503, f"timed out after {wait_s:g} s looking in the Delta tables: {words}", (), 2
+            ) from error
         return [JSON], orjson.dumps({"transaction_id": request.transaction_id, "status": status})
 
     async def _live(self, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""From a vector to a decision: model, thresholds, rules, and the fallback where the model is away."""
+"""From a vector to a decision: model, thresholds, rules, and the fallback without the model."""
 
 import logging
 import time
@@ -110,7 +110,7 @@ class Decider:
         verdict = found[Alias.CHALLENGER] if arm.alias is Alias.CHALLENGER else None
         if verdict is None or arm.shadow is Alias.CHAMPION:
             found[Alias.CHAMPION] = self._ask_champion(vector)
-        verdict = verdict or found[Alias.CHAMPION]  # where the challenger is away, the champion decides
+        verdict = verdict or found[Alias.CHAMPION]  # if the challenger is unavailable, the champion decides
         shadow = found.get(arm.shadow) if arm.shadow else None
         if shadow is None:
             return verdict, Trial(experiment.id, arm.name)
@@ -140,7 +140,7 @@ class Decider:
             log.warning("a decision stays without reasons: %s", error)
             return []
         names = [(self._names[i], float(vector[0, i])) for i in found]
-        return [Reason(code=name, text=reason_text(name, value)) for name, value in names]
+        return [Reason(code=name, text=reason_text(name, value, vector[0])) for name, value in names]
 
 
 def by_thresholds(probability: float, thresholds: Thresholds) -> Outcome:

@@ -107,7 +107,7 @@ class Endpoints:
 
     def _whole(self) -> bytes:
         if not self._service.is_whole():
-            away = "no model is loaded, or the feature store is away"
+            away = "no model is loaded, or the feature store is unavailable"
             raise Problem(503, f"{self._service.states.problem or away}: answers are degraded", (), 1)
         return orjson.dumps({"name": self._name, "ready": True})
 

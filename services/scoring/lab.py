@@ -43,12 +43,12 @@ class Lab:
         return self.file.running()
 
     def ask(self, vector: Floats) -> Verdict | None:
-        """Ask the challenger; None where it is away, which is said once."""
+        """Ask the challenger; None if it is unavailable, which is logged once."""
         try:
             verdict = self.challenger.judge(vector)
         except Unavailable as error:
             if not self._was_away:
-                log.warning("the challenger is away, the champion decides its arm: %s", error)
+                log.warning("the challenger is unavailable; the champion decides its arm: %s", error)
             self._was_away = True
             return None
         self._was_away = False

@@ -41,16 +41,16 @@ log = logging.getLogger(__name__)
 
 
 class LabelRequest(BaseModel):
-    """The verdict on one transaction."""
+    """A label of one transaction."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     transaction_id: Identifier
     is_fraud: StrictBool
     label_time: EventTime | None = None
-    """When the verdict became known; now by default."""
+    """When the label became known; default: now."""
     source: Detail | None = None
-    """Where the verdict comes from; it follows the client's name in the label's source."""
+    """Where the label comes from; it follows the client's name in the stored source."""
     fraud_type: FraudType | None = None
     """Kind of fraud, e.g. ``account_takeover``."""
     reason_code: ReasonCode | None = None
@@ -234,7 +234,7 @@ class Labels:
         )
         message = Record(DEAD_LETTERS, f"{LABELS}--1-{one.id}", letter.model_dump_json().encode())
         if not self._kafka.deliver([message]).is_whole:
-            raise Unavailable("Kafka did not take the dead letter of a kept label")
+            raise Unavailable("Kafka did not accept the dead letter of a pending label")
         metrics.LABELS_EXPIRED.labels(reason).inc()
         if self._pending is not None:
             self._pending.remove(one)
@@ -277,7 +277,7 @@ class Labels:
     def _send(self, label: Label) -> None:
         record = Record(LABELS, deployed_schema().primary_of(label), label.model_dump_json().encode())
         if not self._kafka.deliver([record]).is_whole:
-            raise Unavailable("Kafka did not take the label; send it again")
+            raise Unavailable("Kafka did not accept the label; send it again")
 
 
 def source_of(client: str, detail: str | None = None) -> str:

@@ -16,7 +16,7 @@ SECONDS: Final = Histogram(
 )
 REQUESTS: Final = Counter("fraud_scoring_requests_total", "Requests by answer.", ["path", "status"])
 OUTCOMES: Final = Counter("fraud_scoring_decisions_total", "Decisions by outcome.", ["outcome"])
-SCORES: Final = Counter("fraud_scoring_scores_total", "Scores by tenth.", ["bin"])
+SCORES: Final = Counter("fraud_scoring_scores_total", "Scores, in bins of a tenth.", ["bin"])
 AGES: Final = Histogram(
     "fraud_scoring_feature_age_seconds",
     "Age of the newest known event of a transaction's entity, by event time.",

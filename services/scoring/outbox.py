@@ -53,7 +53,7 @@ class Outbox:
         )
         self.backlog = 0
         self.is_away = False
-        """Whether Kafka did not take the last records, or another replica carries none over."""
+        """Whether Kafka refused the last records, or another replica has stopped draining the outbox."""
 
     @property
     def is_full(self) -> bool:
@@ -100,7 +100,7 @@ class Outbox:
         metrics.PUBLISHED.inc(len(entries) - len(missing))
         if missing:
             raise Unavailable(
-                f"Kafka did not take {len(missing)} of {len(entries)} transactions: {delivery.reason}"
+                f"Kafka did not accept {len(missing)} of {len(entries)} transactions: {delivery.reason}"
             )
         return len(entries)
 
@@ -138,5 +138,5 @@ def hand_to_stream(kafka: Sender, key: str, raw: bytes) -> None:
     started = time.perf_counter()
     if not kafka.deliver([Record(TRANSACTIONS, key, raw)]).is_whole:
         raise Unavailable(
-            f"neither the feature store nor Kafka took it within {time.perf_counter() - started:.1f} s"
+            f"neither the feature store nor Kafka accepted it within {time.perf_counter() - started:.1f} s"
         )

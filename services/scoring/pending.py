@@ -93,7 +93,7 @@ class PendingLabels:
         with self._lock:
             if len(self) >= self._most:
                 raise Unavailable(
-                    f"{self._most} labels wait for their transactions, and no more are kept: send "
+                    f"{self._most} labels already wait for their transactions, which is the limit: send "
                     f"{PRIMARY} of the transaction with the label, or send it again later"
                 )
             self._insert([(transaction_id, request)], now_s)
@@ -150,7 +150,7 @@ class PendingLabels:
             except sqlite3.Error as error:
                 with suppress(sqlite3.Error):
                     self._db.rollback()
-                raise Unavailable(f"{self._file} does not take labels: {error}") from error
+                raise Unavailable(f"{self._file} cannot store labels: {error}") from error
 
     def _take_over(self, aside: Path, now_s: float) -> None:
         """Take what an older version has kept; lines that a crash has torn go to a file (``.torn``)."""

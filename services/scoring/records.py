@@ -32,7 +32,7 @@ class Decided:
     policy_version: str
     is_fallback: bool
     degraded: tuple[Part, ...] = ()
-    """Parts that were away."""
+    """Dependencies that were unavailable."""
     trial: Trial | None = None
     """The experiment that it was part of."""
 

@@ -104,7 +104,7 @@ def routes_of(
         _get(
             "ready",
             "/ready",
-            "Whether it takes requests; it decides also while the model, the store or Kafka is away",
+            "Whether it takes requests; it also decides without the model, the feature store or Kafka",
             problems=_AWAY,
             is_open=True,
         ),

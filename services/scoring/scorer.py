@@ -115,8 +115,8 @@ class Scorer:
             vector, states = self._fold(event, found.stored)
             if states is None:
                 raise Conflict(
-                    "this transaction_id was counted before, by the stream or so long ago that its answer is "
-                    "not kept; its decision is in the log"
+                    "this transaction_id was decided before, by the stream or so long ago that its answer is "
+                    "not kept; its decision is in the Delta table decisions"
                 )
             decided, answer = self._decide(record, vector, states, (fingerprint, identity), away)
             changes = [
@@ -130,7 +130,7 @@ class Scorer:
             metrics.CONFLICTS.inc()
             self._look_again(attempt)
         whose = " or ".join(entity_names(self._passes))
-        raise Busy(f"other transactions of this {whose} come without end; send it again")
+        raise Busy(f"too many concurrent transactions of this {whose}; retry after 1 s")
 
     def find(self, transaction_id: str) -> Answer | None:
         """Look up what was answered."""

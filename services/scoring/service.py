@@ -224,7 +224,7 @@ class Service:
         try:
             found = self.scorer.find(transaction_id) if 1 <= len(transaction_id) <= MOST_ID else None
         except Unavailable as error:
-            raise Problem(503, "the feature store is away", (), 1) from error
+            raise Problem(503, "the feature store is unavailable; retry after 1 s", (), 1) from error
         if found is None:
             raise Problem(
                 404,
@@ -245,7 +245,7 @@ class Service:
     def see_that_it_takes_requests(self) -> None:
         """Refuse where a request would be refused whatever it holds.
 
-        Without its model or the store it still decides; to send everybody away would leave nobody who does.
+        Without its model or the store it still decides; if it refused, no replica would.
 
         Raises
         ------
@@ -253,7 +253,9 @@ class Service:
             503.
         """
         if self.outbox.is_full:
-            raise Problem(503, "too many transactions wait for Kafka", (), 5)
+            raise Problem(
+                503, "the outbox is full: too many decisions wait for Kafka; retry after 1 s", (), 5
+            )
 
     def see_that_all_threads_live(self) -> None:
         """Refuse where a thread has ended: only a new start brings it back.
@@ -264,7 +266,7 @@ class Service:
             503.
         """
         if missing := gone():
-            raise Problem(503, f"threads have ended: {', '.join(missing)}; start the service anew", (), 5)
+            raise Problem(503, f"threads have ended: {', '.join(missing)}; restart the service", (), 5)
 
     def _look_at_rules(self) -> None:
         if self.rules.look():

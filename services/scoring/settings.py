@@ -60,7 +60,7 @@ class ScoringSettings(Settings):
     threads: int = Field(default=0, ge=0)
     """Threads that score; 0: one, on the event loop, with a local store and model, else 16."""
     max_waiting: int = Field(default=32, ge=1)
-    """Requests that may wait for their turn in a burst, an eighth of it under lasting load; more are answered
+    """Requests that may wait in a burst, an eighth of it under lasting load; more are answered
     429 at once."""
     max_batch: int = Field(default=500, ge=1, le=10_000)
     """Transactions of one ``POST /v1/score/batch`` at most."""

@@ -61,7 +61,7 @@ class Tables:
                     if keys not in known:
                         known.append(keys)
                 if time.monotonic() > until:
-                    raise Unavailable(f"{table.uri} was not searched to its end in {self._timeout_s:g} s")
+                    raise Unavailable(f"{table.uri} could not be searched within {self._timeout_s:g} s")
         except (OSError, DeltaError, pa.ArrowException) as error:
             raise Unavailable(f"the Delta table {table.uri} cannot be read: {error}") from error
         return found

@@ -91,7 +91,12 @@ class Turns:
         most = self._most if now - self._free_at < PATIENCE_S else max(1, self._most // SHORT)
         if waiting >= most:
             metrics.SHED.labels("waiting").inc()
-            raise Problem(429, f"{waiting} requests wait; try again, or another replica", (), 1)
+            raise Problem(
+                429,
+                f"too many requests ({waiting} are waiting); retry after 1 s, or use another replica",
+                (),
+                1,
+            )
 
     async def _run_in_thread(self, work: Callable[[], T], *, is_of_batch: bool) -> T:
         if is_of_batch:

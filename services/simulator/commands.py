@@ -43,12 +43,14 @@ def generate(
     drift: Annotated[Drift, typer.Option(help="How the world changes.")] = _DEFAULT.drift,
     drift_day: Annotated[int, typer.Option(help="First day that may differ.")] = _DEFAULT.drift_day,
     drift_days: Annotated[
-        int, typer.Option(help="Growth of a gradual change, period of a seasonal one, days.")
+        int, typer.Option(help="Duration of a gradual change, or period of a seasonal one, days.")
     ] = _DEFAULT.drift_days,
     drift_strength: Annotated[
         float, typer.Option(help="Factor on the change, up to 2.")
     ] = _DEFAULT.drift_strength,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave a whole data set that is there.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep a complete data set that exists already.")
+    ] = False,
 ) -> None:
     """Write a synthetic data set as Parquet: transactions, labels, users, merchants, fraud patterns."""
     console = Console()

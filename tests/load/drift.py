@@ -149,7 +149,7 @@ def known(decided: Decided, as_of_us: int) -> Decided:
 
 
 def fallen(decided: Decided) -> tuple[str, ...]:
-    """Figures that have fallen."""
+    """Number of figures that have fallen."""
     falls, _ = find_falls(decided, WINDOW_DAYS, PerformanceSettings(draws=100))
     return tuple(f"{one.metric} ({one.basis})" for one in falls if one.has_fallen)
 

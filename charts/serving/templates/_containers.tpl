@@ -19,7 +19,7 @@
     {{- end }}
   ports:
     - {name: http, containerPort: 8080, protocol: TCP}
-  # Alive without a model, ready with one: a registry that is away restarts nothing.
+  # Alive without a model, ready with one: an unavailable registry causes no restart.
   startupProbe: {{- include "serving.probe" "/v2/health/live" | nindent 4 }}
     failureThreshold: 60
   livenessProbe: {{- include "serving.probe" "/v2/health/live" | nindent 4 }}

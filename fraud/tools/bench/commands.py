@@ -21,7 +21,7 @@ def features(
     *,
     quick: Annotated[bool, typer.Option("--quick", help="A minute instead of ten.")] = False,
 ) -> None:
-    """Measure the fold: events per second on one core, growth, and against plain Python."""
+    """Measure feature computation: events per second of one core, compared with plain Python."""
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
 
     from fraud.tools.bench.features import FULL, QUICK, measure_features  # noqa: PLC0415
@@ -92,7 +92,7 @@ def stream(
 @app.command()
 def score(
     out: Annotated[Path, typer.Option(help="Folder for score.json and score.png.")] = Path("bench"),
-    home: Annotated[Path, typer.Option(help="Folder of the run; given up at the next.")] = Path(
+    home: Annotated[Path, typer.Option(help="Folder of the run; the next run deletes it.")] = Path(
         ".fraud-bench"
     ),
     rates: Annotated[
@@ -106,12 +106,10 @@ def score(
     ] = "scoring,kserve,fastapi",
     realtime: Annotated[
         bool,
-        typer.Option(
-            "--realtime", help="Server and load generator go before other work of this machine (chrt, root)."
-        ),
+        typer.Option("--realtime", help="Give server and load generator real-time priority (chrt, root)."),
     ] = False,
 ) -> None:
-    """Measure the scoring service under open-loop load, beside KServe's server and a plain FastAPI."""
+    """Measure the scoring service under open-loop load, compared with KServe's server and a plain FastAPI."""
     from rich.console import Console  # noqa: PLC0415
 
     from fraud.tools.bench.score import measure_scoring  # noqa: PLC0415

@@ -178,7 +178,9 @@ class Decisions:
             if now != have:
                 have, changed = now, time.monotonic()
             elif time.monotonic() - changed > PATIENCE_S:
-                raise Unavailable(f"only {have:,} of {count:,} decisions came; see the logs (`fraud status`)")
+                raise Unavailable(
+                    f"only {have:,} of {count:,} decisions arrived; see the logs (`fraud status`)"
+                )
             time.sleep(0.1)
 
     def read(self) -> Floats:
@@ -240,5 +242,7 @@ def _wait_for_archive(settings: StreamSettings) -> None:
     give_up = time.monotonic() + PATIENCE_S
     while any(settings.spool_path.glob("[0-9]*-[0-9]*")):
         if time.monotonic() > give_up:
-            raise Unavailable("the archive does not empty the spool; see the logs (`fraud status`)")
+            raise Unavailable(
+                "the results in the spool are not committed to Delta; see the logs (`fraud status`)"
+            )
         time.sleep(0.1)

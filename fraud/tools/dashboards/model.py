@@ -73,7 +73,7 @@ MODEL: Final = Board(
             "Performance",
             (
                 Panel(
-                    "Of matured verdicts, by window",
+                    "By matured labels, by window",
                     "percentunit",
                     (
                         (
@@ -81,10 +81,10 @@ MODEL: Final = Board(
                             "{{metric}}, {{window}}",
                         ),
                     ),
-                    "A transaction is judged by the verdict it had so many days after it.",
+                    "A transaction is judged by the label that it had so many days later.",
                 ),
                 Panel(
-                    "Estimated, before verdicts come",
+                    "Estimated, before labels arrive",
                     "percentunit",
                     (
                         (
@@ -103,7 +103,7 @@ MODEL: Final = Board(
                     "What the scores of the newest period add up to, each taken as a probability.",
                 ),
                 Panel(
-                    "PR-AUC of matured verdicts, by version",
+                    "PR-AUC by matured labels, by version",
                     "percentunit",
                     (
                         (

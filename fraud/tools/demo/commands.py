@@ -22,7 +22,7 @@ def demo(
     rate: Annotated[
         float | None, typer.Option(help="Transactions per second; default 600 (small: 300).")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the data.")] = 7,
+    seed: Annotated[int, typer.Option(help="Seed of the data.")] = 7,
     experiment: Annotated[
         bool, typer.Option("--experiment", help="A second model decides for half of the cardholders.")
     ] = False,
@@ -47,4 +47,4 @@ def demo(
         if down:
             platform.down(settings)
     if errors:
-        raise FraudError("the counts do not add up: " + "; ".join(errors))
+        raise FraudError("some records are unaccounted for: " + "; ".join(errors))

@@ -301,7 +301,9 @@ def _wait(what: str, is_done: Callable[[], bool], check: Callable[[], None]) -> 
     while not is_done():
         check()
         if time.monotonic() > give_up:
-            raise Unavailable(f"{what} did not come within {DRAIN_S:.0f} s; see the logs (`fraud status`)")
+            raise Unavailable(
+                f"timed out after {DRAIN_S:.0f} s waiting for {what}; see the logs (`fraud status`)"
+            )
         time.sleep(0.25)
 
 

@@ -60,7 +60,7 @@ class Watcher:
     def check(self) -> None:
         """Raise what ended the thread, if anything did."""
         if self._failure is not None:
-            raise Unavailable(f"the topics cannot be followed: {self._failure}") from self._failure
+            raise Unavailable(f"the Kafka topics cannot be read: {self._failure}") from self._failure
 
     def _run(self) -> None:
         try:

@@ -43,7 +43,7 @@ async function judge(id, verdict) {
   setOpen((await answer.json()).open);
   toast(verdict === "fraud" ? "confirmed as fraud" : "dismissed: it was honest");
   const badge = `<span class="badge ${verdict}">${verdict}</span>`;
-  if (caseView) { $("[data-verdict]").innerHTML = `Verdict: ${badge}`; return; }
+  if (caseView) { $("[data-verdict]").innerHTML = `Label: ${badge}`; return; }
   const row = rows().find((one) => one.dataset.id === id);
   if (!row) return;
   if (isOpenList) { const next = row.nextElementSibling ?? row.previousElementSibling; row.remove(); go(next); settle(); }

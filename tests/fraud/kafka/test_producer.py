@@ -54,7 +54,7 @@ def test_of_many_the_missing_ones_are_counted_with_a_reason(broker):
     with pytest.raises(BadInput, match=r"key 'k9' has 2,000,000 bytes"):
         producer_of(broker).deliver_all([*many, (TOPIC, "k9", b"x" * 2_000_000)])
     away = Producer(ProducerSettings(bootstrap="127.0.0.1:9", delivery_timeout_s=0.3))
-    with pytest.raises(Unavailable, match=r"did not take 100 records: .*timed out"):
+    with pytest.raises(Unavailable, match=r"did not accept 100 records: .*timed out"):
         away.deliver_all(many)
     away.deliver_all([])
 

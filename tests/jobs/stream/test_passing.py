@@ -16,7 +16,7 @@ SQLSTATE: XXKST"""
     [
         "OSError: [Errno 28] No space left on device",
         "OSError: [Errno 30] Read-only file system: '/data/spool'",
-        "fraud.errors.Unavailable: Kafka did not take 3 records: time is over",
+        "fraud.errors.Unavailable: Kafka did not accept 3 records: time is over",
         "java.io.IOException: Input/output error",
     ],
 )

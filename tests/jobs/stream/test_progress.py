@@ -267,7 +267,7 @@ def test_a_backfilled_store_is_taken_by_a_fresh_checkpoint(stream: Stream, store
 
 def test_a_store_that_is_being_rebuilt_is_refused(stream: Stream, store: FeatureStore) -> None:
     store.renew(is_whole=False)
-    with pytest.raises(BadState, match=rf"not whole.*{MENDS}"):
+    with pytest.raises(BadState, match=rf"incomplete.*{MENDS}"):
         stream.start(store)
 
 

@@ -290,7 +290,7 @@ def test_while_kafka_is_away_a_verdict_is_refused_in_words(console: Console, wor
     form = {"verdict": "fraud", "token": console.sessions.token(session)}
     answer = call(console, ("POST", path, {"data": form, "headers": {"cookie": cookie}}))[0]
     assert answer.status_code == 503
-    assert "nothing is written" in answer.text
+    assert "so it is not stored" in answer.text
 
 
 def test_a_case_shows_the_user_s_history_its_verdicts_and_places(console: Console, world: World) -> None:
@@ -320,7 +320,7 @@ def test_what_there_is_not_is_said_in_words(world: World) -> None:
     console = Console(settings_of(world, delta=""))
     missing = get(console, "/cases/nothing")
     assert (missing.status_code, "This case cannot be shown" in missing.text) == (404, True)
-    assert "Every alert has a verdict" in get(console, "/").text
+    assert "Every alert has a label" in get(console, "/").text
     assert "the model registry does not answer" in get(console, "/model").text
     assert "No experiment is defined" in get(console, "/experiment").text
     assert get(console, "/ready").status_code == 503
