@@ -82,7 +82,7 @@ def test_frauds_too_young_for_the_others_verdicts_are_neither_trained_on_nor_tes
         day = (split.test.event_us >= start) & (split.test.event_us < start + 2 * days)
         assert 0 < split.test.is_fraud[day].sum() < day.sum()
     assert abs(split.test.is_fraud.mean() - 0.2) < 0.1
-    assert "verdicts on transactions of the last 21 days are not used" in told_of(settings)
+    assert "labels on transactions of the last 21 days are not used" in told_of(settings)
 
 
 def test_evaluation_reads_with_the_same_names_and_forms() -> None:

@@ -118,7 +118,7 @@ def test_before_the_first_verdicts_are_due_it_waits(tmp_path: Path) -> None:
     assert stop is None
     assert sum(analysis.users[-1]) == 600
     state = json.loads((tmp_path / "out" / "state.json").read_text())
-    assert "wait for verdicts" in state["verdict"]
+    assert "wait for labels" in state["verdict"]
     assert (state["transactions"], state["immature"]) == (0, 5 * 600)
     assert {one["control"] for one in state["metrics"]} == {None}
     assert views.experiment(world.settings.file, tmp_path / "out" / "state.json")["state"]
