@@ -165,7 +165,9 @@ def _usual_of(name: str) -> _Usual | None:
     feature = FEATURES[FEATURE_NAMES.index(name)]
     if feature.statistic in {"amount", "zscore"} and not feature.value:
         average = _longest("mean", feature if feature.entity else None)
-        return average and _Usual(
+        if average is None:
+            return None
+        return _Usual(
             FEATURE_NAMES.index(average.name),
             lambda _value, usual: f"; usually {quantity(usual)} (average of {in_words(average.window)})",
         )
