@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from fraud.store.scripts import FENCE, SAME_TERM
+
 _VERSION: Final = """
 local function version(key)
   local header = redis.call('GETRANGE', key, 0, 11)
@@ -11,13 +13,14 @@ local function version(key)
 end
 """
 
-REPLACE: Final = (
-    """
-local newest = redis.call('HGET', KEYS[1], 'token') or '0'
-if ARGV[1] ~= newest then
-  return {'taken over', newest, redis.call('HGET', KEYS[1], 'owner') or 'unknown'}
-end
+_TOUCH: Final = """
+redis.call('HINCRBY', KEYS[1], 'flushes', 1)
 """
+"""Where nothing is written, so that the replicas confirm also that: an old primary has none that would."""
+
+REPLACE: Final = (
+    FENCE
+    + SAME_TERM
     + _VERSION
     + """
 local low, high = struct.unpack('<I4I4', ARGV[2])
@@ -45,18 +48,37 @@ for i = 3, #KEYS do
     scores[#scores + 1] = ARGV[at]
   end
 end
-if #scores > 0 then redis.call('ZADD', KEYS[2], unpack(scores)) end
+if #scores > 0 then redis.call('ZADD', KEYS[2], unpack(scores)) else
+"""
+    + _TOUCH
+    + """
+end
 return {'ok', changed}
 """
 )
 """Keys: meta, newest event times, the states. Arguments: token, epoch (8 bytes), and for each state its
-entity, the time of its newest event, its bytes, and the version that it was made from."""
+entity, the time of its newest event, its bytes, and the version that it was made from; last, the term that
+they were read in."""
 
 COMMIT: Final = (
     _VERSION
     + """
-if ARGV[1] == '' or (redis.call('HGET', KEYS[1], 'identity') or '') ~= ARGV[1] then return {'changed'} end
-if redis.call('EXISTS', KEYS[2]) == 1 then return {'changed'} end
+local meta = redis.call('HMGET', KEYS[1], 'identity', 'term')
+local kept = redis.call('GET', KEYS[2])
+if kept and string.sub(kept, 9) == string.sub(ARGV[3], 9) then
+"""
+    + _TOUCH
+    + """
+  return {'ok', 0}
+end
+if kept or ARGV[1] == '' or meta[1] ~= ARGV[1] or (ARGV[4] ~= '' and ARGV[4] ~= meta[2]) then
+  return {'changed'}
+end
+local given = tonumber(redis.call('GET', KEYS[4]) or '0')
+if given < tonumber(ARGV[#ARGV]) then
+  redis.call('HSET', KEYS[1], 'identity', '')
+  return {'older', given}
+end
 local headers = {}
 for i = 5, #KEYS, 2 do
   local found, header = version(KEYS[i])
@@ -73,13 +95,17 @@ for i = 5, #KEYS, 2 do
   redis.call('ZADD', KEYS[i + 1], ARGV[at + 1], ARGV[at])
 end
 redis.call('SET', KEYS[2], ARGV[3])
-redis.call('ZADD', KEYS[3], redis.call('INCR', KEYS[4]), ARGV[2])
-return {'ok'}
+local number = redis.call('INCR', KEYS[4])
+redis.call('ZADD', KEYS[3], number, ARGV[2])
+return {'ok', number}
 """
 )
 """Keys: meta, the answer, outbox, its counter, and for each state its key and the newest event times.
-Arguments: identity, transaction_id, the answer, nothing, the header of a new value, and for each state its
-entity, the time of its newest event, its bytes, and the version that it was made from."""
+Arguments: identity, transaction_id, the answer, the term that the states were read in, the header of a new
+value, and for each state its entity, the time of its newest event, its bytes, and the version that it was
+made from; last, the greatest number that a confirmed commit was given. A commit that is sent again, because
+its answer was lost, is recognised by what it keeps. A store that has given fewer numbers is an older copy:
+it is marked as not whole."""
 
 LEASE: Final = """
 local holder = redis.call('GET', KEYS[1])
@@ -89,23 +115,26 @@ return {'ok', 1}
 """
 """Keys: the lease. Arguments: owner, milliseconds."""
 
-CLAIM: Final = """
+CLAIM: Final = (
+    _TOUCH
+    + """
 local claims = {}
-for i = 2, #KEYS do
+for i = 3, #KEYS do
   local holder = redis.call('GETRANGE', KEYS[i], 0, 7)
   if holder == '' then
-    claims[i - 1] = 2
+    claims[i - 2] = 2
   elseif holder == ARGV[2] then
     redis.call('SETRANGE', KEYS[i], 0, ARGV[1])
-    redis.call('ZADD', KEYS[1], ARGV[3], ARGV[i + 2])
-    claims[i - 1] = 0
+    redis.call('ZADD', KEYS[2], ARGV[3], ARGV[i + 1])
+    claims[i - 2] = 0
   else
-    claims[i - 1] = holder == ARGV[1] and 0 or 1
+    claims[i - 2] = holder == ARGV[1] and 0 or 1
   end
 end
 return {'ok', claims}
 """
-"""Keys: ending, the answers. Arguments: epoch, nobody (8 bytes each), when they end, transaction_ids."""
+)
+"""Keys: meta, ending, the answers. Arguments: epoch, nobody (8 bytes each), when they end, the ids."""
 
 EXPIRE: Final = """
 local over = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[1], 'LIMIT', 0, ARGV[2])

@@ -3,7 +3,8 @@
 A stored state carries the epoch that wrote it and the state before (``fraud.store.value``): the
 micro-batch of that epoch, run again, starts from the state before, so that every transaction counts
 exactly once. The scoring service writes beside the stream (``fraud.store.answers``), which therefore
-writes by compare-and-set (``FeatureStore.replace``).
+writes by compare-and-set (``FeatureStore.replace``). A write counts when its call returns; one that raises
+``Unavailable`` may have been written or not, and is recognised when it is sent again.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,14 +45,15 @@ class FeatureStore(Protocol):
         """
 
     def instance(self) -> str:
-        """Name what holds the store at this moment: the file (LMDB) or the server's run (Redis).
+        """Name what holds the store at this moment: the file (LMDB) or the primary's run and term (Redis).
 
         Under another name writes may be lost: the file was replaced, the server restarted or failed over.
 
         Raises
         ------
         BadState
-            When the file was deleted or replaced since it was opened.
+            When the file was deleted or replaced since it was opened, or (Redis) a commit that was confirmed
+            to this process is not there any more.
         """
 
     def watermark(self) -> Watermark | None:
@@ -141,7 +143,7 @@ class FeatureStore(Protocol):
 
         LMDB: on disk. Redis: a server with ``appendfsync always`` has it on disk before it answers a
         write, one with ``everysec`` may lose its last second; with ``?replicas=N`` in the URL, N
-        replicas have it.
+        replicas have it, as they have each single write that was confirmed.
         """
 
     def stored(self, entity: str, keys: Sequence[float]) -> list[bytes | None]:

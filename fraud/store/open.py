@@ -1,15 +1,21 @@
 """How a store is opened by its URL."""
 
 from collections.abc import Iterable
+from typing import Final
 from urllib.parse import urlsplit
 
 from fraud.errors import BadConfig
 from fraud.store.base import FeatureStore
 from fraud.store.records import DEFAULT_ENTITIES, check_names
 
+_REDIS: Final = {"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"}
+
 
 def open_store(url: str, entities: Iterable[str] = DEFAULT_ENTITIES) -> FeatureStore:
-    """Open a store: ``lmdb:///folder`` on this machine, ``redis://host:6379/0`` (also Valkey) in a cluster.
+    """Open a store by its URL.
+
+    ``lmdb:///folder``: on this machine; ``redis://host:6379/0`` (also Valkey): in a cluster;
+    ``redis+sentinel://host1,host2,host3/name``: in a cluster, at the primary that Sentinels name.
 
     Parameters
     ----------
@@ -29,8 +35,11 @@ def open_store(url: str, entities: Iterable[str] = DEFAULT_ENTITIES) -> FeatureS
         from fraud.store.lmdb import LmdbStore  # noqa: PLC0415  a backend is loaded when it is named
 
         return LmdbStore(parts.path, names)
-    if parts.scheme in {"redis", "rediss", "unix"}:
+    if parts.scheme in _REDIS:
         from fraud.store.redis import RedisStore  # noqa: PLC0415
 
         return RedisStore(url, names)
-    raise BadConfig(f"store URL {url!r}: write lmdb:///folder or redis://host:port/database")
+    raise BadConfig(
+        f"store URL {url!r}: write lmdb:///folder, redis://host:port/database "
+        "or redis+sentinel://host1,host2/name"
+    )

@@ -1,4 +1,4 @@
-"""The store in a cluster: one Redis (6 or later) or Valkey primary, many processes on many machines.
+"""The store in a cluster: a Redis (6 or later) or Valkey primary, its replicas, many processes.
 
 Keys, under the prefix that the URL's query names (``?prefix=fraud``, the default):
 
@@ -6,8 +6,9 @@ Keys, under the prefix that the URL's query names (``?prefix=fraud``, the defaul
 - ``fraud:newest:<entity>``: a sorted set of the entity's keys by the event time of their newest event, so
   that ``expire`` finds the idle ones without looking at the others (the server's own expiry goes by its
   clock, not by event time)
-- ``fraud:meta``: a hash with the fencing token, its owner, the generations, the content's identity, and
-  the watermark
+- ``fraud:meta``: a hash with the fencing token, its owner, the generations, the content's identity, the
+  watermark, and the term
+- ``fraud:term``: the primary's term, to be read with the states (``fraud.store.redis_server``)
 - those of ``fraud.store.redis_answers``
 """
 
@@ -17,11 +18,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, Self
 
-from fraud.errors import Unavailable
 from fraud.store import answer_scripts, scripts
 from fraud.store.records import DEFAULT_ENTITIES, Entry, Epoch
 from fraud.store.redis_answers import RedisAnswers
-from fraud.store.redis_server import connect
+from fraud.store.redis_server import connect, failed_over
 from fraud.store.value import (
     header_of,
     newest_event_us,
@@ -36,8 +36,6 @@ GROUP: Final = 500
 """States in one atomic step; the server answers nobody else meanwhile (about 15 ms)."""
 FLUSH_MS: Final = 3_000
 
-ALL_SCRIPTS: Final = (*scripts.ALL, *answer_scripts.ALL)
-
 
 class RedisStore:
     """A store in a Redis or Valkey server.
@@ -45,13 +43,16 @@ class RedisStore:
     Parameters
     ----------
     url
-        ``redis://user:password@host:6379/0``, ``rediss://...`` (TLS) or ``unix:///socket``. In the
-        query: ``prefix`` of all keys, ``replicas`` that must have what ``flush`` confirms, and any
-        option of the client under its own name, e.g. ``socket_timeout=2`` (seconds).
+        ``redis://user:password@host:6379/0``, ``rediss://...`` (TLS), ``unix:///socket``, or
+        ``redis+sentinel://user:password@host1:26379,host2:26379/name/0`` (``rediss+sentinel``: TLS to all):
+        the primary that Sentinels name. In the query: ``prefix`` of all keys, ``replicas`` that must have a
+        commit before it counts, ``retries`` of a call, ``sentinel_username`` and ``sentinel_password``, and
+        any option of the client under its own name, e.g. ``socket_timeout=2`` (seconds), ``ssl_ca_certs``.
     entities
         Whose states it keeps.
     flush_ms
-        How long replicas may take to have all that was written, milliseconds.
+        How long replicas may take to have what was written, milliseconds; at most 60 % of the socket's
+        timeout.
 
     Raises
     ------
@@ -65,12 +66,11 @@ class RedisStore:
         self, url: str, entities: Sequence[str] = DEFAULT_ENTITIES, flush_ms: int = FLUSH_MS
     ) -> None:
         self.entities = tuple(entities)
-        self._server = connect(url)
-        self._flush_ms = flush_ms
+        self._server = connect(url, flush_ms)
         self._client = self._server.client
-        self._meta = f"{self._server.prefix}:meta"
+        self._meta = self._server.meta
         self._newest = {entity: f"{self._server.prefix}:newest:{entity}" for entity in self.entities}
-        self._scripts = {text: self._client.register_script(text) for text in ALL_SCRIPTS}
+        self._answers = RedisAnswers(self._server, self._name, self._newest)
         with self._server.answering():
             self._client.hsetnx(self._meta, "identity", uuid.uuid4().hex)
 
@@ -103,9 +103,10 @@ class RedisStore:
 
     def instance(self) -> str:
         """See :class:`~fraud.store.FeatureStore`."""
-        with self._server.answering():
-            found: Any = self._client.info("server")
-        return str(found["run_id"])
+        with self._server.answering(), self._client.pipeline(transaction=False) as pipe:
+            server, replication = pipe.info("server").info("replication").execute()
+        self._answers.see_that_none_is_lost()
+        return f"{server['run_id']}:{replication['master_replid']}"
 
     def watermark(self) -> Watermark | None:
         """See :class:`~fraud.store.FeatureStore`."""
@@ -133,7 +134,7 @@ class RedisStore:
             for key in keys:
                 arguments += (_member(key), repr(newest_event_us(states[key])), states[key])
             names = [self._meta, self._newest[entity], *(self._name(entity, key) for key in keys)]
-            answer = self._run(scripts.WRITE, names, arguments)
+            answer = self._run(scripts.WRITE, names, [*arguments, self._server.term])
             _check_written(answer, epoch, token)
 
     def replace(
@@ -146,13 +147,13 @@ class RedisStore:
     ) -> list[float]:
         """See :class:`~fraud.store.FeatureStore`."""
         changed: list[float] = []
-        for keys in _groups(sorted(states)):
+        for keys in _groups(sorted(states)) or [()]:
             arguments: list[Any] = [token, header_of(epoch, 0)[:8]]
             for key in keys:
                 newest = repr(newest_event_us(states[key]))
                 arguments += (_member(key), newest, states[key], versions[key])
             names = [self._meta, self._newest[entity], *(self._name(entity, key) for key in keys)]
-            answer = self._run(answer_scripts.REPLACE, names, arguments)
+            answer = self._run(answer_scripts.REPLACE, names, [*arguments, self._server.term])
             _check_written(answer, epoch, token)
             changed += map(float, answer[1])
         return changed
@@ -168,42 +169,27 @@ class RedisStore:
         name = uuid.uuid4().hex if is_whole else ""
         with self._server.answering():
             self._client.hset(self._meta, "identity", name)
+        self._server.confirm()
         return name
 
     def answers(self) -> RedisAnswers:
         """See :class:`~fraud.store.FeatureStore`."""
-        server = self._server
-        return RedisAnswers(
-            self._client,
-            answering=server.answering,
-            run=self._run,
-            name=self._name,
-            newest=self._newest,
-            prefix=server.prefix,
-        )
+        return self._answers
 
     def flush(self) -> None:
         """See :class:`~fraud.store.FeatureStore`."""
-        if not self._server.replicas:
-            return
-        with self._server.answering(), self._client.pipeline(transaction=False) as pipe:
-            # WAIT speaks of its own connection's writes; this one comes after all others.
-            pipe.hincrby(self._meta, "flushes", 1)
-            pipe.wait(self._server.replicas, self._flush_ms)
-            reached = pipe.execute()[1]
-        if reached < self._server.replicas:
-            raise Unavailable(
-                f"{reached} of {self._server.replicas} replicas of the feature store at {self._server.where} "
-                f"have what was written {self._flush_ms} ms ago; bring them back, or lower `replicas` in "
-                "its URL"
-            )
+        self._server.confirm()
 
     def stored(self, entity: str, keys: Sequence[float]) -> list[bytes | None]:
         """See :class:`~fraud.store.FeatureStore`."""
         found: list[Any] = []
+        terms = set()
         for group in _groups(keys):
-            with self._server.answering():
-                found += self._client.mget([self._name(entity, key) for key in group])
+            term, values = self._server.mget([self._name(entity, key) for key in group])
+            terms.add(term)
+            found += values
+        if len(terms) > 1:
+            raise failed_over(self._server.where)
         return found
 
     def scan(self, entity: str) -> Iterator[tuple[float, bytes]]:
@@ -265,13 +251,14 @@ class RedisStore:
             yield [(float(member), newest_us) for member, newest_us in found[1]]
 
     def _run(self, script: str, keys: list[str], arguments: list[Any]) -> list[Any]:
-        with self._server.answering():
-            answer: list[Any] = self._scripts[script](keys=keys, args=arguments)
+        answer = self._server.run(script, keys, arguments)
+        if answer[0] == b"another term":
+            raise failed_over(self._server.where)
         return answer
 
 
-def _groups(keys: Sequence[float]) -> Iterator[Sequence[float]]:
-    return (keys[first : first + GROUP] for first in range(0, len(keys), GROUP))
+def _groups(keys: Sequence[float]) -> list[Sequence[float]]:
+    return [keys[first : first + GROUP] for first in range(0, len(keys), GROUP)]
 
 
 def _member(key: float) -> str:

@@ -4,8 +4,8 @@ Keys, under the store's prefix: ``answer:<transaction_id>``; ``outbox``, a sorte
 a growing number (``outbox:number``); ``ending``, one by the time when their answers may go; ``drainer``.
 """
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from struct import Struct
 from typing import Any, Final
 
@@ -21,11 +21,12 @@ from fraud.store.answers import (
     record_of,
 )
 from fraud.store.records import Epoch
+from fraud.store.redis_server import Server
 from fraud.store.value import FIRST_SEEN, header_of, newest_event_us
+from fraud.store.watermark import older_copy
 
 GROUP: Final = 500
 _EPOCH: Final = Struct("<q")
-Run = Callable[[str, list[str], list[Any]], list[Any]]
 
 
 class RedisAnswers:
@@ -33,66 +34,83 @@ class RedisAnswers:
 
     Parameters
     ----------
-    client
-        Of the server.
-    answering
-        Turns the client's errors into ours.
-    run
-        Runs a script.
+    server
+        That holds them.
     name
         Key of a state.
     newest
         Keys of the newest event times.
-    prefix
-        Of all keys.
     """
 
-    def __init__(
-        self,
-        client: Any,
-        *,
-        answering: Callable[[], AbstractContextManager[None]],
-        run: Run,
-        name: Callable[[str, float], str],
-        newest: dict[str, str],
-        prefix: str,
-    ) -> None:
-        self._client, self._answering, self._run = client, answering, run
-        self._name, self._newest, self._prefix = name, newest, prefix
-        self._outbox, self._ending = f"{prefix}:outbox", f"{prefix}:ending"
+    def __init__(self, server: Server, name: Callable[[str, float], str], newest: Mapping[str, str]) -> None:
+        self._server, self._client, self._prefix = server, server.client, server.prefix
+        self._name, self._newest = name, newest
+        self._outbox, self._ending = f"{self._prefix}:outbox", f"{self._prefix}:ending"
+        self._number = f"{self._outbox}:number"
+        self._lock = threading.Lock()
+        self._confirmed = "", 0
+        """The content's identity, and the greatest number that a confirmed commit was given in it."""
 
     def look(self, transaction_id: str, keys: Mapping[str, float]) -> Found:
         """See :class:`~fraud.store.answers.Answers`."""
         names = [self._answer(transaction_id), *map(self._name, keys.keys(), keys.values())]
-        with self._answering():
-            answer, *stored = self._client.mget(names)
+        _, (answer, *stored) = self._server.mget(names)
+        if answer:
+            self._server.confirm()
         return Found(decode_answer(answer) if answer else None, dict(zip(keys, stored, strict=True)))
 
     def find(self, transaction_id: str) -> Answer | None:
         """See :class:`~fraud.store.answers.Answers`."""
-        with self._answering():
-            stored = self._client.get(self._answer(transaction_id))
-        return decode_answer(stored) if stored else None
+        return self.look(transaction_id, {}).answer
 
     def commit(self, transaction_id: str, answer: Answer, changes: Sequence[Change], identity: str) -> bool:
         """See :class:`~fraud.store.answers.Answers`."""
-        names = [
-            f"{self._prefix}:meta",
-            self._answer(transaction_id),
-            self._outbox,
-            f"{self._outbox}:number",
-        ]
-        arguments: list[Any] = [identity, transaction_id, encode_answer(answer), "", header_of(FIRST_SEEN, 0)]
+        names = [self._server.meta, self._answer(transaction_id), self._outbox, self._number]
+        stored, term = encode_answer(answer), self._server.term
+        arguments: list[Any] = [identity, transaction_id, stored, term, header_of(FIRST_SEEN, 0)]
         for change in changes:
             names += (self._name(change.entity, change.key), self._newest[change.entity])
             newest = repr(newest_event_us(change.state))
             arguments += (f"{change.key:.17g}", newest, change.state, change.version)
-        answered: bytes = self._run(answer_scripts.COMMIT, names, arguments)[0]
-        return answered == b"ok"
+        arguments.append(self._greatest(identity))
+        answered, *number = self._server.run(answer_scripts.COMMIT, names, arguments)
+        if answered == b"older":
+            raise older_copy(number[0], self._greatest(identity))
+        if answered == b"ok":
+            self._keep(identity, number[0])
+        return bool(answered == b"ok")
+
+    def see_that_none_is_lost(self) -> None:
+        """Make sure that the store has every commit that was confirmed to this process.
+
+        Raises
+        ------
+        BadState
+            When it has not: it failed over to an older copy, and is marked as not whole.
+        """
+        identity, greatest = self._confirmed
+        if not greatest:
+            return
+        with self._server.answering(), self._client.pipeline(transaction=False) as pipe:
+            pipe.hget(self._server.meta, "identity").get(self._number)
+            found, number = pipe.execute()
+        if found == identity.encode() and int(number or 0) < greatest:
+            with self._server.answering():
+                self._client.hset(self._server.meta, "identity", "")
+            self._server.confirm()
+            raise older_copy(int(number or 0), greatest)
+
+    def _greatest(self, identity: str) -> int:
+        confirmed, greatest = self._confirmed
+        return greatest if confirmed == identity else 0
+
+    def _keep(self, identity: str, number: int) -> None:
+        with self._lock:
+            self._confirmed = identity, max(number, self._greatest(identity))
 
     def waiting(self, limit: int) -> list[tuple[bytes, bytes]]:
         """See :class:`~fraud.store.answers.Answers`."""
-        with self._answering():
+        with self._server.answering():
             entries: list[bytes] = self._client.zrange(self._outbox, 0, limit - 1)
             stored = self._client.mget([self._answer(entry.decode()) for entry in entries]) if entries else []
         return [(entry, record_of(one) if one else b"") for entry, one in zip(entries, stored, strict=True)]
@@ -100,36 +118,36 @@ class RedisAnswers:
     def sent(self, entries: Sequence[bytes]) -> None:
         """See :class:`~fraud.store.answers.Answers`."""
         if entries:
-            with self._answering():
+            with self._server.answering():
                 self._client.zrem(self._outbox, *entries)
 
     def backlog(self) -> int:
         """See :class:`~fraud.store.answers.Answers`."""
-        with self._answering():
+        with self._server.answering():
             return int(self._client.zcard(self._outbox))
 
     def lease(self, owner: str, for_s: float) -> bool:
         """See :class:`~fraud.store.answers.Answers`."""
         names = [f"{self._prefix}:drainer"]
-        return bool(self._run(answer_scripts.LEASE, names, [owner, int(for_s * 1e3)])[1])
+        return bool(self._server.run(answer_scripts.LEASE, names, [owner, int(for_s * 1e3)])[1])
 
     def claim(self, transaction_ids: Sequence[str], epoch: Epoch, keep_s: float) -> list[Claim]:
         """See :class:`~fraud.store.answers.Answers`."""
-        with self._answering():
+        with self._server.answering():
             seconds, micros = self._client.time()
         ends = seconds + micros / 1e6 + keep_s
         claims: list[Claim] = []
         for first in range(0, len(transaction_ids), GROUP):
             group = transaction_ids[first : first + GROUP]
-            names = [self._ending, *map(self._answer, group)]
+            names = [self._server.meta, self._ending, *map(self._answer, group)]
             arguments = [_EPOCH.pack(epoch.number), _EPOCH.pack(UNCLAIMED), repr(ends), *group]
-            claims += map(Claim, self._run(answer_scripts.CLAIM, names, arguments)[1])
+            claims += map(Claim, self._server.run(answer_scripts.CLAIM, names, arguments)[1])
         return claims
 
     def release(self, after: Epoch) -> int:
         """See :class:`~fraud.store.answers.Answers`."""
         released = 0
-        with self._answering():
+        with self._server.answering():
             entries = [entry.decode() for entry, _ in self._client.zscan_iter(self._ending, count=GROUP)]
             for entry in entries:
                 name = self._answer(entry)
@@ -144,7 +162,7 @@ class RedisAnswers:
         deleted = 0
         while True:
             arguments = [repr(now_s), GROUP, self._answer("")]
-            _, seen, gone = self._run(answer_scripts.EXPIRE, [self._ending], arguments)
+            _, seen, gone = self._server.run(answer_scripts.EXPIRE, [self._ending], arguments)
             deleted += int(gone)
             if seen < GROUP:
                 return deleted

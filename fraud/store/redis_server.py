@@ -1,40 +1,57 @@
-"""The way to a Redis or Valkey server: its URL, what it must be like, and its errors in our words."""
+"""A Redis or Valkey server that holds a store: what it must be like, how commits are confirmed, its errors.
 
-from collections.abc import Iterator, Mapping
+Two rules make a failover harmless. A commit counts only when the stated number of replicas has it (``WAIT``),
+so that a primary that was cut off confirms nothing. And what is written must be made from what the same
+primary held: every primary names its *term* (its replication id) at its first connection, reads take the
+term along, and a write under another term is refused (``fraud.store.scripts``).
+"""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import cache
+from hashlib import sha1
 from typing import Any, Final
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 import redis
-from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     NoPermissionError,
+    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
 )
-from redis.retry import Retry
 
 from fraud.errors import BadConfig, Unavailable
+from fraud.store import scripts
+from fraud.store.redis_url import Target, read_url
 
 OLDEST_VERSION: Final = 6
-RETRIES: Final = 3
+WAIT_SHARE: Final = 0.6
+"""Of the time that an answer may take: how long replicas may take to have a commit."""
 _LOGIN_ERRORS: Final = (AuthenticationError, AuthorizationError, NoPermissionError)
 
 
-@dataclass(frozen=True, slots=True)
 class Server:
-    """A server that answered and can hold a store."""
+    """A server that answered and can hold a store.
 
-    client: redis.Redis
-    where: str
-    """Its address for messages, without the password."""
-    prefix: str
-    """Of all keys."""
-    replicas: int
-    """How many replicas must have what ``flush`` confirms."""
+    Parameters
+    ----------
+    target
+        What its URL says.
+    wait_ms
+        How long replicas may take to have what was written, milliseconds.
+    """
+
+    def __init__(self, target: Target, wait_ms: int) -> None:
+        self.where, self.prefix, self.replicas = target.where, target.prefix, target.replicas
+        self.meta = f"{target.prefix}:meta"
+        self._term_key = f"{target.prefix}:term"
+        self.client = target.open(self._name_term)
+        timeout_s = self.client.connection_pool.connection_kwargs.get("socket_timeout") or 60.0
+        self._wait_ms = min(wait_ms, int(1e3 * WAIT_SHARE * timeout_s))
+        self._read = threading.local()
 
     @contextmanager
     def answering(self) -> Iterator[None]:
@@ -42,14 +59,81 @@ class Server:
         with _answering(self.where):
             yield
 
+    def mget(self, names: Sequence[str]) -> tuple[bytes, list[Any]]:
+        """Read values of one instant, and the primary's term, under which this thread may write next."""
+        with self.answering():
+            found: Any = self.client.mget([self._term_key, *names])
+        self._read.term = found[0] or b""
+        return self._read.term, found[1:]
 
-def connect(url: str) -> Server:
+    @property
+    def term(self) -> bytes:
+        """Term of this thread's last reading; empty where it has read nothing."""
+        return getattr(self._read, "term", b"")
+
+    def run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> list[Any]:
+        """Run a script in one atomic step, and see that the replicas have what it wrote.
+
+        Raises
+        ------
+        Unavailable
+            When the server does not answer, or too few replicas have it: it may or may not have been
+            written, and does not count.
+        """
+        rest = [len(keys), *keys, *arguments]
+        with self.answering():
+            try:
+                return list(self._send("EVALSHA", _digest(script), *rest))
+            except NoScriptError:  # a new primary, or one that was told to forget
+                return list(self._send("EVAL", script, *rest))
+
+    def confirm(self) -> None:
+        """Return when the replicas have all that was written before.
+
+        Raises
+        ------
+        Unavailable
+            When they have not.
+        """
+        if self.replicas:
+            with self.answering():
+                # WAIT speaks of its own connection's writes; this one comes after all others.
+                self._send("HINCRBY", self.meta, "flushes", 1)
+
+    def _send(self, *command: Any) -> Any:
+        if not self.replicas:
+            return self.client.execute_command(*command)
+        with self.client.pipeline(transaction=False) as pipe:
+            pipe.execute_command(*command)
+            pipe.execute_command("WAIT", self.replicas, self._wait_ms)
+            answer, reached = pipe.execute(raise_on_error=False)
+        for one in (answer, reached):
+            if isinstance(one, Exception):
+                raise one
+        if reached < self.replicas:
+            raise Unavailable(
+                f"{reached} of {self.replicas} replicas of the feature store at {self.where} have what was "
+                f"written {self._wait_ms} ms ago, which does not count; bring them back, or lower `replicas` "
+                "in its URL"
+            )
+        return answer
+
+    def _name_term(self, connection: Any) -> None:
+        """See, at each new connection, that the primary's term is named."""
+        connection.on_connect()
+        connection.send_command("EVAL", scripts.TERM, 2, self.meta, self._term_key)
+        connection.read_response()
+
+
+def connect(url: str, wait_ms: int) -> Server:
     """Connect to the server of a URL and see that it can hold a store.
 
     Parameters
     ----------
     url
         As of :class:`~fraud.store.redis.RedisStore`.
+    wait_ms
+        How long replicas may take to have what was written, milliseconds.
 
     Raises
     ------
@@ -58,27 +142,26 @@ def connect(url: str) -> Server:
     Unavailable
         When it does not answer.
     """
-    parts = urlsplit(url)
-    where = parts.path if parts.scheme == "unix" else f"{parts.hostname}:{_port_of(parts)}"
-    query = dict(parse_qsl(parts.query))
-    prefix = query.pop("prefix", "fraud")
-    retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries=RETRIES)
+    target = read_url(url)
     try:
-        replicas = int(query.pop("replicas", "0"))
-        plain = f"{url.partition('?')[0]}?{urlencode(query)}"
-        client = redis.Redis.from_url(plain, retry=retry, health_check_interval=30)
-        with _answering(where, is_start=True):
-            _check(client.info(), where)
+        with _answering(target.where, is_start=True), target.open() as probe:
+            _check(probe.info(), target.where)
+        return Server(target, wait_ms)
     except (TypeError, ValueError) as error:
-        raise BadConfig(f"the URL of the feature store at {where} is wrong: {error}") from error
-    return Server(client, where, prefix, replicas)
+        raise BadConfig(f"the URL of the feature store at {target.where} is wrong: {error}") from error
 
 
-def _port_of(parts: SplitResult) -> int:
-    try:
-        return parts.port or 6379
-    except ValueError as error:
-        raise BadConfig(f"the URL of the feature store at {parts.hostname} is wrong: {error}") from error
+def failed_over(where: str) -> Unavailable:
+    """Make the error of a write that would mix what two primaries hold."""
+    return Unavailable(
+        f"the feature store at {where} failed over between a reading and its writing; nothing was written; "
+        "start again: the micro-batch that was cut off runs again"
+    )
+
+
+@cache
+def _digest(script: str) -> str:
+    return sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
 def _check(info: Mapping[str, Any], where: str) -> None:
@@ -121,4 +204,9 @@ def _answering(where: str, *, is_start: bool = False) -> Iterator[None]:
             "to it, then start again: the micro-batch that was cut off runs again"
         ) from error
     except redis.RedisError as error:
+        if str(error).startswith("NOREPLICAS"):
+            raise Unavailable(
+                f"the feature store at {where} takes no writes: fewer replicas follow it than its "
+                "min-replicas-to-write; bring them back"
+            ) from error
         raise Unavailable(f"the feature store at {where} refuses a command: {error}") from error

@@ -5,11 +5,25 @@ A script answers with a list: ``ok`` and a number, or why it did nothing.
 
 from typing import Final
 
-_FENCE: Final = """
-local newest = redis.call('HGET', KEYS[1], 'token') or '0'
-if ARGV[1] ~= '' and ARGV[1] ~= newest then
-  return {'taken over', newest, redis.call('HGET', KEYS[1], 'owner') or 'unknown'}
+TERM: Final = """
+local id = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+if redis.call('GET', KEYS[2]) ~= id then
+  redis.call('SET', KEYS[2], id)
+  redis.call('HSET', KEYS[1], 'term', id)
 end
+return {'ok', 1}
+"""
+"""Keys: meta, the term. A server gets another replication id whenever it becomes the primary; the term stands
+twice, to be read with the states (MGET) and to be compared with the token."""
+
+FENCE: Final = """
+local meta = redis.call('HMGET', KEYS[1], 'token', 'owner', 'term')
+if ARGV[1] ~= '' and ARGV[1] ~= (meta[1] or '0') then
+  return {'taken over', meta[1] or '0', meta[2] or 'unknown'}
+end
+"""
+SAME_TERM: Final = """
+if ARGV[#ARGV] ~= '' and ARGV[#ARGV] ~= meta[3] then return {'another term'} end
 """
 
 GENERATION_OF: Final = """
@@ -30,7 +44,8 @@ return {'ok', token}
 """Keys: meta. Arguments: the owner."""
 
 WRITE: Final = (
-    _FENCE
+    FENCE
+    + SAME_TERM
     + """
 local low, high = struct.unpack('<I4I4', ARGV[2])
 local headers = {}
@@ -69,11 +84,12 @@ return {'ok', #KEYS - 2}
 Lua's numbers are float64, exact to 2**53: an epoch, up to 2**63, is compared in two halves.
 
 Keys: meta, newest event times, the states. Arguments: token, epoch (8 bytes), and for each state its
-entity, the time of its newest event, and its bytes. All are checked before the first is written.
+entity, the time of its newest event, and its bytes; last, the term that they were read in, or nothing. All
+are checked before the first is written.
 """
 
 EXPIRE: Final = (
-    _FENCE
+    FENCE
     + """
 local idle = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '(' .. ARGV[2], 'LIMIT', 0, ARGV[3])
 for i = 1, #idle do
@@ -86,7 +102,7 @@ return {'ok', #idle}
 """Keys: meta, newest event times. Arguments: token or nothing, time, how many at most, the states' prefix."""
 
 ADVANCE: Final = (
-    _FENCE
+    FENCE
     + """
 local found = redis.call('HGET', KEYS[1], 'watermark') or ''
 if found ~= ARGV[2] and found ~= ARGV[3] then return {'set back', found} end

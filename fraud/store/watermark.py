@@ -51,6 +51,15 @@ def set_back(found: Watermark | None, expected: Watermark | None) -> BadState:
     )
 
 
+def older_copy(found: int, confirmed: int) -> BadState:
+    """Make the error of a store that lacks commits that were confirmed: a copy that lags took its place."""
+    return BadState(
+        f"the feature store was replaced by an older copy: it has counted {found:,} transactions of the "
+        f"scoring service, {confirmed:,} were confirmed; put the newest copy back, or {REBUILD}; those that "
+        "were not in the log yet must be sent again"
+    )
+
+
 def _words(mark: Watermark | None) -> str:
     if mark is None:
         return "no micro-batch"

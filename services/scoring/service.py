@@ -306,16 +306,16 @@ def open_lab(settings: ScoringSettings, challenger: Model | None = None) -> Lab 
 
 
 def hurried(store_url: str, timeout_s: float) -> str:
-    """Bound each call to a store over a network, where its URL does not.
+    """Bound each call to a store over a network, where its URL does not; it is tried twice.
 
     Examples
     --------
     >>> hurried("redis://store:6379/0?prefix=fraud", 0.5)
-    'redis://store:6379/0?prefix=fraud&socket_timeout=0.5&socket_connect_timeout=0.5'
+    'redis://store:6379/0?prefix=fraud&socket_timeout=0.5&socket_connect_timeout=0.5&retries=1'
     >>> hurried("lmdb:///store", 0.5)
     'lmdb:///store'
     """
     if store_url.startswith("lmdb:") or "socket_timeout" in store_url:
         return store_url
     mark = "&" if "?" in store_url else "?"
-    return f"{store_url}{mark}socket_timeout={timeout_s}&socket_connect_timeout={timeout_s}"
+    return f"{store_url}{mark}socket_timeout={timeout_s}&socket_connect_timeout={timeout_s}&retries=1"
