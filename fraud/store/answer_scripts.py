@@ -64,14 +64,8 @@ COMMIT: Final = (
     _VERSION
     + """
 local meta = redis.call('HMGET', KEYS[1], 'identity', 'term')
-local kept = redis.call('GET', KEYS[2])
-if kept and string.sub(kept, 9) == string.sub(ARGV[3], 9) then
-"""
-    + _TOUCH
-    + """
-  return {'ok', 0}
-end
-if kept or ARGV[1] == '' or meta[1] ~= ARGV[1] or (ARGV[4] ~= '' and ARGV[4] ~= meta[2]) then
+if redis.call('EXISTS', KEYS[2]) == 1 or ARGV[1] == '' or meta[1] ~= ARGV[1]
+  or (ARGV[4] ~= '' and ARGV[4] ~= meta[2]) then
   return {'changed'}
 end
 local given = tonumber(redis.call('GET', KEYS[4]) or '0')
@@ -104,8 +98,8 @@ return {'ok', number}
 Arguments: identity, transaction_id, the answer, the term that the states were read in, the header of a new
 value, and for each state its entity, the time of its newest event, its bytes, and the version that it was
 made from; last, the greatest number that a confirmed commit was given. A commit that is sent again, because
-its answer was lost, is recognised by what it keeps. A store that has given fewer numbers is an older copy:
-it is marked as not whole."""
+its answer was lost, finds the answer that it wrote. A store that has given fewer numbers is an older copy: it
+is marked as not whole."""
 
 LEASE: Final = """
 local holder = redis.call('GET', KEYS[1])
