@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "Check, show and compare schemas: own fields, entities, features.",
     ),
     "features": ("jobs.features.commands:app", "List, explain and compute the features."),
+    "plan": ("fraud.tools.plan.commands:plan", "Size a deployment: cores, memory, disk, what ends first."),
     "bench": ("fraud.tools.bench.commands:app", "Measure this machine."),
     "experiment": ("jobs.experiment.commands:app", "A/B and shadow: status, report, stop, simulate."),
     "rules": ("jobs.rules.commands:app", "Check rules, and try them on past transactions."),

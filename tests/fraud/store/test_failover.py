@@ -9,7 +9,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import pytest
 
@@ -20,6 +21,7 @@ from tests.fraud.store.sentinels import Group, Node, run_group
 
 ENTITIES = ("user", "merchant")
 KEYS = {"user": 5, "merchant": 3}
+T = TypeVar("T")
 SCORERS, EACH_BATCH = 3, 20
 LONGEST_PAUSE_S = 10.0
 HURRIED = {"replicas": 1, "socket_timeout": 0.5, "retries": 1}
@@ -45,12 +47,23 @@ def key_of(entity: str, number: int) -> float:
     return float(number % KEYS[entity])
 
 
+def patiently(call: Callable[[], T]) -> T:
+    """Call again while the store is away, which a busy machine makes it for a moment."""
+    stop_at = time.monotonic() + 30.0
+    while True:
+        try:
+            return call()
+        except Unavailable:
+            assert time.monotonic() < stop_at, "the store stays away"
+            time.sleep(0.05)
+
+
 class Writer(threading.Thread):
     """Sends until it is told to stop; what is refused or unanswered is sent again."""
 
     def __init__(self, url: str) -> None:
         super().__init__(daemon=True)
-        self.store = open_store(url, ENTITIES)
+        self.store = patiently(lambda: open_store(url, ENTITIES))
         self.over = threading.Event()
         self.confirmed: list[int] = []
         self.refused = 0
@@ -116,8 +129,8 @@ class Stream(Writer):
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self.generation = self.store.generation_of("query")
-        self.token = self.store.acquire("test")
+        self.generation = patiently(lambda: self.store.generation_of("query"))
+        self.token = patiently(lambda: self.store.acquire("test"))
         self.mark: Watermark | None = None
         self.batch = -1
 
@@ -189,15 +202,15 @@ def run_under_load(group: Group, fault: Callable[[Node], None]) -> list[Writer]:
 def check_against_the_oracle(group: Group, writers: list[Writer]) -> None:
     sent = Counter(number for writer in writers for number in writer.confirmed)
     assert set(sent.values()) == {1}
-    with open_store(group.url(replicas=1), ENTITIES) as store:
+    with patiently(lambda: open_store(group.url(replicas=1), ENTITIES)) as store:
         for entity, count in KEYS.items():
-            states = store.stored(entity, [float(key) for key in range(count)])
+            states = patiently(partial(store.stored, entity, [float(key) for key in range(count)]))
             counted = Counter(number for stored in states for number in ids_in(stored))
             assert (sorted(sent - counted), sorted(counted - sent)) == ([], []), "lost, doubled"
         scored = [number for writer in writers[:SCORERS] for number in writer.confirmed]
-        assert store.answers().backlog() == len(scored)
+        assert patiently(store.answers().backlog) == len(scored)
         for number in scored:
-            found = store.answers().find(f"t{number}")
+            found = patiently(partial(store.answers().find, f"t{number}"))
             assert found is not None
             assert found.body == f"answer {number}".encode()
 

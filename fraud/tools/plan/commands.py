@@ -1,0 +1,67 @@
+"""The command ``fraud plan``."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+ENTITIES_PER_USER = 0.02
+"""Of an entity beside the primary, e.g. merchants, where --entities does not say."""
+
+
+def plan(
+    *,
+    users: Annotated[int, typer.Option(help="Entities of the primary, e.g. cardholders, up to 100,000,000.")],
+    transactions_per_second: Annotated[float, typer.Option(help="At the peak, up to 100,000.")],
+    latency: Annotated[
+        float, typer.Option(help="Transaction to decision, 99th percentile, milliseconds.")
+    ] = 1_100.0,
+    entities: Annotated[
+        int, typer.Option(help="Of each other entity, e.g. merchants; 0: 2 % of the users.")
+    ] = 0,
+    events_per_user: Annotated[
+        float, typer.Option(help="Transactions of a user in a day, mean; 0: those of the rate and the peak.")
+    ] = 0.0,
+    peak: Annotated[float, typer.Option(min=1.0, help="The peak's rate over the day's mean.")] = 2.5,
+    machine_gib: Annotated[
+        float, typer.Option(min=1.0, help="Memory of the store's machine, at most.")
+    ] = 512.0,
+    network_gbit: Annotated[float, typer.Option(min=0.1, help="Network of the store's machine.")] = 10.0,
+    kafka_days: Annotated[float, typer.Option(min=0.0, help="How long Kafka keeps records.")] = 7.0,
+    delta_days: Annotated[float, typer.Option(min=0.0, help="How long the tables keep rows.")] = 365.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Size a deployment: cores, memory, shards, partitions, disk, and what ends first.
+
+    From measured figures (fraud/tools/plan/figures.json) and a simulated day of the deployment's schema.
+    """
+    from fraud.features.passes import PASSES  # noqa: PLC0415  (`--help` must not wait for the libraries)
+    from fraud.tools.plan.day import simulate_day  # noqa: PLC0415
+    from fraud.tools.plan.figures import read_figures  # noqa: PLC0415
+    from fraud.tools.plan.sizing import Load, make_plan  # noqa: PLC0415
+
+    if events_per_user:
+        peak = transactions_per_second * 86_400.0 / (users * events_per_user)
+    load = Load(
+        users, transactions_per_second, latency, peak, machine_gib, network_gbit, kafka_days, delta_days
+    )
+    figures = read_figures()
+    counts = [users, *(entities or max(1, round(users * ENTITIES_PER_USER)) for _ in PASSES[1:])]
+    days = simulate_day(PASSES, counts, load.per_day)
+    made = make_plan(load, days, figures)
+    if as_json:
+        found: dict[str, Any] = {"load": asdict(load), **asdict(made), "measured_on": figures.machine}
+        typer.echo(json.dumps(found, indent=2))
+        return
+    from rich.console import Console  # noqa: PLC0415
+
+    from fraud.tools.plan.tables import tables_of, words_of  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=150)
+    for table in tables_of(made, days):
+        console.print(table)
+    for line in words_of(made, figures):
+        console.print(line)
