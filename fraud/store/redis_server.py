@@ -48,7 +48,7 @@ class Server:
         self.where, self.prefix, self.replicas = target.where, target.prefix, target.replicas
         self.meta = f"{target.prefix}:meta"
         self._term_key = f"{target.prefix}:term"
-        self.client = target.open(self._name_term)
+        self.client: Any = target.open(self._name_term)  # the library types its answers for two clients
         timeout_s = self.client.connection_pool.connection_kwargs.get("socket_timeout") or 60.0
         self._wait_ms = min(wait_ms, int(1e3 * WAIT_SHARE * timeout_s))
         self._read = threading.local()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 import redis
@@ -48,7 +48,9 @@ class Target:
         if not self.sentinels:
             return redis.Redis.from_pool(redis.ConnectionPool(**options))
         kind = _AskingSSL if options.pop("connection_class", None) else _Asking
-        pool = SentinelConnectionPool(self.service, self._sentinel(), connection_class=kind, **options)
+        pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
+            self.service, self._sentinel(), connection_class=kind, **options
+        )
         return redis.Redis.from_pool(pool)
 
     def _sentinel(self) -> Sentinel:
@@ -63,7 +65,7 @@ class Target:
             "socket_connect_timeout": timeout_s,
             "retry": Retry(NoBackoff(), 0),  # the next one is asked instead
         }
-        return Sentinel(self.sentinels, sentinel_kwargs=kwargs)
+        return Sentinel(self.sentinels, sentinel_kwargs=kwargs)  # type: ignore[no-untyped-call]
 
 
 class _Asking(SentinelManagedConnection):
@@ -71,7 +73,7 @@ class _Asking(SentinelManagedConnection):
 
     def _connect(self) -> Any:
         self.host, self.port = self.connection_pool.get_master_address()
-        return super()._connect()
+        return super()._connect()  # type: ignore[no-untyped-call]
 
 
 class _AskingSSL(_Asking, SentinelManagedSSLConnection):
@@ -121,7 +123,7 @@ def _options_of(plain: str, parts: SplitResult) -> tuple[str, int, dict[str, Any
     retries = int(query.pop("retries", str(RETRIES)))
     if replicas < 0 or retries < 0:
         raise ValueError("`replicas` and `retries` are not below 0")
-    options = cast("dict[str, Any]", parse_url(f"{plain}?{urlencode(query)}"))
+    options: dict[str, Any] = parse_url(f"{plain}?{urlencode(query)}")  # type: ignore[no-untyped-call]
     retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries=retries)
     return prefix, replicas, {"health_check_interval": 30, **options, "retry": retry}
 

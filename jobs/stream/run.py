@@ -165,7 +165,7 @@ class StreamJob:
             .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
             .option("subscribe", ",".join(TOPICS))
             .option("startingOffsets", self._progress.starting_offsets())
-            .option("maxOffsetsPerTrigger", settings.max_records_per_batch)
+            .option("maxOffsetsPerTrigger", settings.most_records)
             .options(**KAFKA_SOURCE)
             .options(**security)
             .load()
@@ -207,8 +207,6 @@ class StreamJob:
 
     def _context(self, batch: int) -> TaskContext:
         settings = self._settings
-        records = records_of(settings.checkpoint_path, batch)
-        is_small = records is not None and records <= settings.one_task_records
         kafka = {**settings.kafka_options, "bootstrap.servers": settings.kafka_bootstrap}
         return TaskContext(
             epoch=Epoch(self._generation, batch),
@@ -218,7 +216,7 @@ class StreamJob:
             kafka=tuple(kafka.items()),
             predictor_url=settings.predictor_url,
             predictor_deadline_s=settings.predictor_deadline_s,
-            tasks=1 if is_small else settings.partitions,
+            tasks=settings.tasks_for(records_of(settings.checkpoint_path, batch)),
             experiment=self._running_experiment(),
             most_ahead_s=settings.most_ahead_s,
             passes=self._passes,

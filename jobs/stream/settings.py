@@ -1,11 +1,18 @@
 """Settings of the streaming job, read once at its start."""
 
 from pathlib import Path
+from typing import Final
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from fraud.settings.stream import GuardSettings, KafkaSettings, LogSettings
+
+RECORDS_OF_A_TASK: Final = 10_000
+"""In a full micro-batch; more make it no quicker, only later."""
+HANDED_ON: Final = 5_000
+"""Records that one task does in the time that handing on between tasks takes: with two tasks, a micro-batch
+of 10,000 was as quick either way."""
 
 
 class StreamSettings(LogSettings, KafkaSettings, GuardSettings):
@@ -21,14 +28,15 @@ class StreamSettings(LogSettings, KafkaSettings, GuardSettings):
     """Experiment between two models, see ``fraud.decide.experiment``; none by default. It and its stop record
     are looked at before each micro-batch."""
     partitions: int = Field(default=2, ge=1)
-    """Tasks of each pass of a micro-batch; about the number of cores."""
+    """Tasks of each pass of a micro-batch at most; about the number of cores, which they all use then."""
     trigger_s: float = Field(default=0.0, ge=0.0)
     """Least time between the starts of two micro-batches, seconds; 0: at once."""
-    max_records_per_batch: int = Field(default=20_000, ge=1, le=60_000)
+    max_records_per_batch: int | None = Field(default=None, ge=1, le=60_000)
     """Records that one micro-batch takes from Kafka at most; each counts 32,768 bytes at most, as larger
-    ones are set aside (``jobs.stream.large``)."""
-    one_task_records: int = Field(default=10_000, ge=0)
-    """Records up to which one task does all of a micro-batch, which is sooner done; 0: always all tasks."""
+    ones are set aside (``jobs.stream.large``). None: 10,000 for each of ``partitions``, 20,000 to 60,000."""
+    one_task_records: int | None = Field(default=None, ge=0)
+    """Records up to which one task does all of a micro-batch, which is sooner done; 0: always all tasks.
+    None: as many as all tasks do in the same time, 10,000 with two, 5,000 with many (DECISIONS.md, 41)."""
     archive_s: float = Field(default=5.0, gt=0.0)
     """Time between two commits to the Delta tables, seconds."""
     spool_limit_mb: int = Field(default=4_096, ge=1)
@@ -44,3 +52,26 @@ class StreamSettings(LogSettings, KafkaSettings, GuardSettings):
     spark_port: int | None = Field(default=None, ge=1, le=65535)
     """Port of Spark's own page and metrics (``/metrics/prometheus/``, ``/metrics/executors/prometheus/``);
     none by default, as the page costs memory. Whoever reaches it sees the query, not the data."""
+
+    @property
+    def most_records(self) -> int:
+        """Records of a micro-batch at most."""
+        if self.max_records_per_batch is not None:
+            return self.max_records_per_batch
+        return min(max(RECORDS_OF_A_TASK * self.partitions, 20_000), 60_000)
+
+    def tasks_for(self, records: int | None) -> int:
+        """Tasks of each pass of a micro-batch of so many records; None: nobody knows how many.
+
+        Examples
+        --------
+        >>> settings = StreamSettings(partitions=16)
+        >>> settings.tasks_for(5_000), settings.tasks_for(6_000), settings.most_records
+        (1, 16, 60000)
+        """
+        if records is None or self.partitions == 1:
+            return self.partitions
+        alone = self.one_task_records
+        if alone is None:  # one task takes n, all take HANDED_ON + n / partitions
+            alone = HANDED_ON * self.partitions // (self.partitions - 1)
+        return 1 if records <= alone else self.partitions
