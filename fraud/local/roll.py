@@ -69,13 +69,13 @@ def roll(
     home = settings.home_path
     own = home / FILE
     old, new = read_schema(own if own.exists() else None), read_schema(file)
-    worst = max((change.effect for change in compare(old, new)), default=Effect.NOTHING)
-    _check(settings, worst, model, file, table)
+    effects = {change.effect for change in compare(old, new)}
+    _check(settings, effects, model, file, table)
     stream = home / "stream"
     store, filled = stream / "store", stream / f"store-{new.version}"
     environment = {**os.environ, VARIABLE: str(file.absolute()), "FRAUD_STREAM_HOME": str(stream)}
     began = time.monotonic()
-    with _filling(environment, filled, tell, is_needed=worst >= Effect.REBUILD) as finish:
+    with _filling(environment, filled, tell, is_needed=Effect.REBUILD in effects) as finish:
         switched = time.monotonic()
         platform.stop(settings, ("stream",), tell, table)
         finish()
@@ -95,10 +95,10 @@ def roll(
     return Rolled(switched - began, streaming - switched, time.monotonic() - streaming)
 
 
-def _check(settings: LocalSettings, worst: Effect, model: str, file: Path, table: PartTable) -> None:
-    if worst is Effect.REFUSED:
+def _check(settings: LocalSettings, effects: set[Effect], model: str, file: Path, table: PartTable) -> None:
+    if Effect.REFUSED in effects:
         raise BadInput(f"the tables cannot go on with {file}: `fraud schema diff` says why; use another home")
-    if worst >= Effect.MODEL and not model:
+    if Effect.MODEL in effects and not model:
         raise BadInput(
             f"the vectors change: train a model first ({VARIABLE}={file} fraud train ...), then name its "
             "version with --model"

@@ -96,7 +96,7 @@ def use(
     folder.mkdir(parents=True, exist_ok=True)
     own.write_bytes(file.read_bytes())
     typer.echo(f"{own}: version {new.version}; the next `fraud up` runs with it")
-    for words in _steps(worst):
+    for words in _steps({change.effect for change in changes}):
         typer.echo(words)
 
 
@@ -112,11 +112,11 @@ def json_(
         out.write_text(text)
 
 
-def _steps(effect: Effect) -> list[str]:
+def _steps(effects: set[Effect]) -> list[str]:
     """Say what must follow on this machine before the platform decides by another schema."""
     rebuild = ["fraud down, then fraud replay rebuild-store --replace: states are filled from the log"]
     model = ["fraud train: a model on the new vectors"]
-    return [*(rebuild if effect >= Effect.REBUILD else []), *(model if effect >= Effect.MODEL else [])]
+    return [*(rebuild if Effect.REBUILD in effects else []), *(model if Effect.MODEL in effects else [])]
 
 
 def _fields(schema: Schema) -> Table:
