@@ -425,8 +425,9 @@ def _boundary(number: Ints, received: Ints, start: int, end: int) -> int:
 
 
 def _rows_of(table: Table, columns: Sequence[str], recorded: Sequence[str], part: Slice) -> pa.Table:
-    present = [name for name in recorded if name in table.columns]
-    return table.rows((*columns, *COLUMNS, *present), part.filter())
+    """Read a slice; a field that is younger than the table has no column in it yet."""
+    present = [name for name in (*columns, *recorded) if name in table.columns]
+    return table.rows((*present, *COLUMNS), part.filter())
 
 
 def _sequences_of(table: pa.Table, sequences: Sequence[str]) -> Floats:

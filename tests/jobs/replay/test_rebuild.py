@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from fraud.contracts import TRANSACTIONS
 from fraud.errors import BadConfig, BadState, Fenced
@@ -60,6 +60,16 @@ def test_a_store_rebuilt_from_the_log_equals_the_stream_s_to_the_byte(
     assert states_of(url) == expected
     assert found.states == {entity: len(expected[entity]) for entity in DEFAULT_ENTITIES}
     assert (found.generation, found.next_epoch) == (1, played.batches)
+
+
+def test_a_log_that_is_older_than_an_optional_field_is_folded(
+    log_copy: StreamSettings, tmp_path: Path
+) -> None:
+    """Of labels every key but the primary's is optional: the primary entity knows the others."""
+    labels = DeltaTable(f"{log_copy.delta_path}/labels").to_pyarrow_table().drop_columns(["merchant_id"])
+    write_deltalake(f"{log_copy.delta_path}/labels", labels, mode="overwrite", schema_mode="overwrite")
+    rebuild(log_copy, f"lmdb://{tmp_path / 'rebuilt'}")
+    assert states_of(f"lmdb://{tmp_path / 'rebuilt'}") == states_of(log_copy.store)
 
 
 def test_the_stream_goes_on_from_a_rebuilt_store_as_from_its_own(
