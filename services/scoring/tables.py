@@ -47,9 +47,10 @@ class Tables:
         found: dict[str, list[dict[str, Any]]] = {}
         if table is None:
             return found
+        names = [name for name in KEYS if name in table.columns]  # a field may be younger than the table
         try:
             batches = table.dataset.to_batches(
-                columns=["transaction_id", *KEYS],
+                columns=["transaction_id", *names],
                 filter=pc.field("transaction_id").isin(list(ids)),
                 batch_readahead=1,
                 fragment_readahead=1,
@@ -57,7 +58,8 @@ class Tables:
             )
             for batch in batches:
                 for row in batch.to_pylist():
-                    known, keys = found.setdefault(row["transaction_id"], []), {one: row[one] for one in KEYS}
+                    known = found.setdefault(row["transaction_id"], [])
+                    keys = {name: row[name] for name in names}
                     if keys not in known:
                         known.append(keys)
                 if time.monotonic() > until:
