@@ -27,7 +27,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "simulate": ("services.simulator.commands:simulate", "Stream a generated data set to Kafka."),
     "store": ("fraud.store.commands:app", "Look into the feature store: inspect, stats, check, expire."),
     "schema": (
-        "fraud.schema.commands:app",
+        "jobs.schema.commands:app",
         "Check, show and compare schemas: own fields, entities, features.",
     ),
     "features": ("jobs.features.commands:app", "List, explain and compute the features."),
