@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["app", "features", "model", "score", "stream"]
+__all__ = ["app", "every", "features", "model", "score", "stream"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -127,3 +127,30 @@ def score(
     console.print(table_of(figures))
     for file in write_report(figures, out):
         console.print(f"wrote {file}", soft_wrap=True)
+
+
+@app.command(name="all")
+def every(
+    against: Annotated[str, typer.Option(help="Revision to compare with, as git takes it, e.g. HEAD~1.")],
+    out: Annotated[Path, typer.Option(help="Folder for against.json.")] = Path("bench"),
+    only: Annotated[
+        str, typer.Option(help="Which measurements, comma separated.")
+    ] = "features,model,score,stream",
+    rounds: Annotated[int, typer.Option(min=1, help="How often each is run in both revisions.")] = 3,
+) -> None:
+    """Run the measurements of two revisions in turn on this machine, and print the ratios."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from fraud.errors import BadInput  # noqa: PLC0415
+    from fraud.tools.bench.against import BENCHES, compare, table_of, write_report  # noqa: PLC0415
+
+    chosen = only.split(",")
+    if unknown := [name for name in chosen if name not in BENCHES]:
+        raise BadInput(f"no measurement {unknown[0]!r}; there are {', '.join(BENCHES)}")
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=130)
+    with console.status("starting") as status:
+        comparison = compare(against, chosen, rounds, tell=status.update)
+    console.print(table_of(comparison))
+    console.print(f"wrote {write_report(comparison, out)}", soft_wrap=True)
