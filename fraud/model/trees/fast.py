@@ -72,7 +72,7 @@ class FastTrees:
 def open_trees(booster: Any) -> FastTrees | None:
     """Make the evaluator of a booster; None, and the reason in the log, where it cannot be used."""
     try:
-        trees = FastTrees(booster.model_to_string(num_iteration=-1), booster.num_feature())
+        trees = FastTrees(booster.model_to_string(), booster.num_feature())
     except Unsupported as error:
         log.warning("the booster itself scores: %s", error)
         return None
@@ -86,7 +86,7 @@ def open_trees(booster: Any) -> FastTrees | None:
 def find_fault(trees: FastTrees, booster: Any) -> str:
     """Compare with the booster, on rows made to find a difference; empty: there is none."""
     rows = probe_rows(trees.forest, booster.num_feature(), PROBES)
-    expected = booster.predict(rows, raw_score=True, num_threads=1, num_iteration=-1)
+    expected = booster.predict(rows, raw_score=True, num_threads=1)
     few = np.concatenate([trees.margin(rows[i : i + FEW]) for i in range(0, len(rows), FEW)])
     for found in (few, trees.margin(rows)):
         apart = found != expected
@@ -95,7 +95,7 @@ def find_fault(trees: FastTrees, booster: Any) -> str:
                 f"{apart.sum()} of {len(rows)} rows have another score, by up to {_most(found - expected):g}"
             )
     some = rows[:EXPLAINED]
-    parts = booster.predict(some, pred_contrib=True, num_threads=1, num_iteration=-1)[:, :-1]
+    parts = booster.predict(some, pred_contrib=True, num_threads=1)[:, :-1]
     worst = _most(trees.contributions(some) - parts)
     return "" if worst <= TOLERANCE else f"the parts of a score differ by up to {worst:g}"
 

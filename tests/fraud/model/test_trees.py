@@ -108,6 +108,21 @@ def test_any_model_scores_as_its_booster(
     np.testing.assert_allclose(made.contributions(some), parts, atol=1e-9)
 
 
+def test_trees_after_the_best_round_count_for_neither() -> None:
+    valid = lightgbm.Dataset(make_rows(200, 7, 4), np.arange(200) % 5 == 0)
+    train = lightgbm.Dataset(make_rows(300, 7, 5), np.arange(300) % 4 == 0)
+    stop = lightgbm.early_stopping(5, verbose=False)
+    parameters = {**QUIET, "metric": "auc"}
+    booster = lightgbm.train(
+        parameters, train, 50, valid_sets=[valid], callbacks=[stop], keep_training_booster=True
+    )
+    assert 0 < booster.best_iteration < booster.current_iteration()
+    trees, rows = open_trees(booster), make_rows(100, 7, 6)
+    assert trees is not None
+    np.testing.assert_array_equal(trees.margin(rows), booster.predict(rows, raw_score=True))
+    assert (trees.margin(rows) != expected(booster, rows, raw_score=True)).any()
+
+
 def test_learning_on_changes_neither_law() -> None:
     first = grow(trees=5)
     data = lightgbm.Dataset(make_rows(800, 7, 9), np.arange(800) % 3 == 0, categorical_feature=[0, 1])
