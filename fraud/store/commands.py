@@ -31,7 +31,7 @@ StoreOption = Annotated[
     str,
     typer.Option(
         "--store",
-        help="lmdb:///folder or redis://host:port/database; default FRAUD_STREAM_STORE_URL, "
+        help="lmdb:///folder, redis://... or redis+sentinel://...; default FRAUD_STREAM_STORE_URL, "
         "then the streaming job's own (FRAUD_STREAM_HOME, then .fraud/stream).",
     ),
 ]

@@ -14,7 +14,7 @@ import redis
 import yaml
 
 from fraud.store import open_store
-from tests.charts.conftest import CHARTS, KUBERNETES, helm, render
+from tests.charts.conftest import CHARTS, KUBERNETES, helm, objects, render
 from tests.fraud.store.conftest import wait_until
 from tests.fraud.store.sentinels import free_port
 
@@ -159,3 +159,17 @@ def test_values_that_would_lose_states_or_stand_still_are_refused(given: list[st
     )
     assert done.returncode != 0
     assert told in done.stderr
+
+
+@pytest.mark.parametrize("chart", ["serving", "streaming"])
+def test_the_clients_may_reach_the_servers_and_their_sentinels(chart: str) -> None:
+    offered = {
+        int(port["port"])
+        for one in yaml.safe_load_all(render("feature-store", "values", *GROUP))
+        if one["kind"] == "Service"
+        for port in one["spec"]["ports"]
+    }
+    (policy,) = (one for one in objects(chart, "values-production") if one["kind"] == "NetworkPolicy")
+    selector = {"matchLabels": {"app.kubernetes.io/name": "feature-store"}}
+    (rule,) = (one for one in policy["spec"]["egress"] if one.get("to") == [{"podSelector": selector}])
+    assert {port["port"] for port in rule["ports"]} == offered
