@@ -10,8 +10,9 @@ setup: ## Python packages, and the programs that the tests start (redis-server, 
 	uv sync
 	.ci/tools
 
-lint: ## ruff and mypy
+lint: ## ruff, codespell and mypy
 	uv run ruff check .
+	uv run codespell
 	uv run ruff format --check .
 	uv run mypy
 
