@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fraud.features.passes import PASSES, Passes, age_columns, feature_names
 from fraud.runtime.telemetry import AGE_BUCKETS_S
-from jobs.stream.counted import CountedHistogram, count
+from jobs.stream.histograms import SummedHistogram, count
 
 
 def count_ages(
@@ -32,7 +32,7 @@ def count_ages(
     Returns
     -------
     dict
-        By entity, see :func:`jobs.stream.counted.count`.
+        By entity, see :func:`jobs.stream.histograms.count`.
     """
     found, names = {}, feature_names(passes)
     for entity, column in age_columns(passes).items():
@@ -41,9 +41,9 @@ def count_ages(
     return found
 
 
-def age_histogram(passes: Passes = PASSES) -> CountedHistogram:
+def age_histogram(passes: Passes = PASSES) -> SummedHistogram:
     """Make the histogram ``fraud_stream_feature_age_seconds``, one an entity."""
     text = "Age of the newest known event of a transaction's entity, by event time."
-    return CountedHistogram(
+    return SummedHistogram(
         "fraud_stream_feature_age_seconds", text, AGE_BUCKETS_S, "entity", tuple(age_columns(passes))
     )

@@ -25,10 +25,10 @@ from fraud.features.passes import PASSES, Passes, feature_names, whole
 from fraud.log import rows
 from fraud.runtime.telemetry import EVENT_BUCKETS_S, LATENCY_BUCKETS_S
 from jobs.stream.ages import count_ages
+from jobs.stream.arrow_rows import Stages
 from jobs.stream.context import TaskContext, model_of, producer_of
-from jobs.stream.counted import count
+from jobs.stream.histograms import count
 from jobs.stream.large import without_written
-from jobs.stream.parcels import Stages
 from jobs.stream.publish import publish
 from jobs.stream.score import Verdicts, score, score_in_trial
 from jobs.stream.scored import Decided, as_archived

@@ -22,9 +22,9 @@ from fraud.features import kernel
 from fraud.features.engine import Folded
 from fraud.features.passes import EntityPass, entity_names
 from fraud.log import rows
+from jobs.stream.arrow_rows import receive, send
 from jobs.stream.context import TaskContext, settle, store_of
 from jobs.stream.decide_pass import run_decide_pass
-from jobs.stream.parcels import receive, send
 from jobs.stream.scored import kinds_of
 from jobs.stream.states import fold_through
 from jobs.stream.stopwatch import Stopwatch

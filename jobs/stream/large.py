@@ -23,11 +23,11 @@ from jobs.stream.context import TaskContext
 MOST_RAW: Final = 1_048_576
 """Bytes of a refused record and of its key that are kept; only compressed ones can be longer."""
 MOST_UNPACKED: Final = 100_000_000
-"""Bytes to which a zstd batch of Kafka may unpack where it is read carefully; see DECISIONS.md, 50."""
+"""Bytes to which a zstd batch of Kafka may unpack where it is read in bounded memory (DECISIONS.md, 50)."""
 UNKNOWN_SIZE: Final = 2**62
 """Size of a record that would unpack to more than that."""
 SIZE: Final = pa.field("size", pa.int64())
-"""Column of batches that were read carefully: bytes of key and value."""
+"""Column of batches that were read in bounded memory: bytes of key and value."""
 KEY_STUB: Final = 1_000
 """Bytes of a large record's key that go on."""
 

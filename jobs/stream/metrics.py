@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from fraud.contracts import Outcome
 from fraud.runtime.telemetry import EVENT_BUCKETS_S, LATENCY_BUCKETS_S, STORE_BUCKETS_S
 from jobs.stream.ages import age_histogram
-from jobs.stream.counted import CountedHistogram
+from jobs.stream.histograms import SummedHistogram
 
 TRANSACTIONS: Final = Counter("fraud_stream_transactions_total", "Transactions decided.")
 DECISIONS: Final = Counter("fraud_stream_decisions_total", "Decisions by outcome.", ["outcome"])
@@ -18,12 +18,12 @@ SCORED: Final = Counter("fraud_stream_scored_total", "Transactions archived for 
 LABELS: Final = Counter("fraud_stream_labels_total", "Labels applied to features.")
 DEAD_LETTERS: Final = Counter("fraud_stream_dead_letters_total", "Records refused, by reason.", ["reason"])
 ALERTS: Final = Counter("fraud_stream_alerts_total", "Decisions published as alerts: those not approved.")
-LATENCY: Final = CountedHistogram(
+LATENCY: Final = SummedHistogram(
     "fraud_stream_latency_seconds",
     "From the broker's append of a transaction to its published decision.",
     LATENCY_BUCKETS_S,
 )
-EVENT_LATENCY: Final = CountedHistogram(
+EVENT_LATENCY: Final = SummedHistogram(
     "fraud_stream_event_latency_seconds",
     "From a transaction's event time to its published decision.",
     EVENT_BUCKETS_S,

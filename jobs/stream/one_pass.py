@@ -8,7 +8,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from jobs.stream.careful import read
+from jobs.stream.bounded_read import read
 from jobs.stream.context import TaskContext
 from jobs.stream.entity_pass import run_entity_pass
 from jobs.stream.offsets import Range
@@ -28,10 +28,10 @@ def mapped(context: TaskContext) -> partial[Iterator[pa.RecordBatch]]:
     return partial(run_one_pass, context)
 
 
-def mapped_carefully(
+def mapped_bounded(
     context: TaskContext, kafka: tuple[tuple[str, str], ...], ranges: Sequence[Range]
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """Bind the passes to a micro-batch that the task itself reads (``jobs.stream.careful``)."""
+    """Bind the passes to a micro-batch that the task itself reads (``jobs.stream.bounded_read``)."""
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for _ in batches:  # one row, which says: begin

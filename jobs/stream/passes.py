@@ -8,9 +8,9 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from fraud.log import rows
 from jobs.stream import entity_pass, one_pass, validate_pass
+from jobs.stream.arrow_rows import ARROW_ROWS
 from jobs.stream.context import TaskContext
 from jobs.stream.offsets import Range
-from jobs.stream.parcels import PARCELS
 
 
 def run_passes(frame: DataFrame, context: TaskContext) -> Sequence[Any]:
@@ -19,7 +19,7 @@ def run_passes(frame: DataFrame, context: TaskContext) -> Sequence[Any]:
     summary = from_arrow_schema(rows.SUMMARY)
     if context.tasks == 1:
         return source.mapInArrow(one_pass.mapped(context), summary).collect()
-    parcels = from_arrow_schema(PARCELS)
+    parcels = from_arrow_schema(ARROW_ROWS)
     passed = source.mapInArrow(validate_pass.mapped(context), parcels)
     for at in range(len(context.passes)):
         schema = parcels if at + 1 < len(context.passes) else summary
@@ -28,9 +28,9 @@ def run_passes(frame: DataFrame, context: TaskContext) -> Sequence[Any]:
     return passed.collect()
 
 
-def run_carefully(
+def run_bounded(
     spark: SparkSession, context: TaskContext, kafka: tuple[tuple[str, str], ...], ranges: Sequence[Range]
 ) -> Sequence[Any]:
-    """Run the passes in one task that reads the records itself (``jobs.stream.careful``)."""
-    passes = one_pass.mapped_carefully(context, kafka, ranges)
+    """Run the passes in one task that reads the records itself (``jobs.stream.bounded_read``)."""
+    passes = one_pass.mapped_bounded(context, kafka, ranges)
     return spark.range(0, 1, 1, 1).mapInArrow(passes, from_arrow_schema(rows.SUMMARY)).collect()

@@ -30,13 +30,13 @@ from fraud.store import Epoch, open_store
 from fraud.watch.figures import Figures
 from jobs.stream import metrics
 from jobs.stream.archiving import Archiving
-from jobs.stream.beside import Beside
+from jobs.stream.background import BackgroundThreads
 from jobs.stream.context import TaskContext
 from jobs.stream.expiry import Expiry
 from jobs.stream.gate import BatchGate
 from jobs.stream.java_client import java_options
 from jobs.stream.offsets import ranges_of, records_of, unfinished_of
-from jobs.stream.passes import run_carefully, run_passes
+from jobs.stream.passes import run_bounded, run_passes
 from jobs.stream.passing import cause_of, is_passing, wait_s
 from jobs.stream.progress import TOPICS, Progress
 from jobs.stream.settings import StreamSettings
@@ -96,7 +96,7 @@ class StreamJob:
         """The micro-batch that the last run began and did not finish, perhaps because it could not."""
         self._stop = threading.Event()
         self._gate = BatchGate(self._stop, lambda: self._archiving.is_full)
-        self._beside = Beside(
+        self._background = BackgroundThreads(
             {
                 "archive": (settings.archive_s, self._archive_once),
                 "expiry": (settings.expire_s, self._expiry.run),
@@ -128,14 +128,14 @@ class StreamJob:
     def run(self) -> None:
         """Run until stopped; raises what ended the query."""
         warm_up(self._spark, self._settings.partitions)
-        self._beside.start()
+        self._background.start()
         try:
             while not self._stop.is_set():
                 self._run_query()
         finally:
-            self._beside.end()
-        if self._beside.failure is not None:
-            raise self._beside.failure
+            self._background.end()
+        if self._background.failure is not None:
+            raise self._background.failure
         self._archiving.run(self._generation, is_last=True)
         self._store.close()
 
@@ -191,7 +191,7 @@ class StreamJob:
             self._failures = 0
 
     def _run_passes(self, frame: DataFrame, context: TaskContext) -> Sequence[Any]:
-        """Run the passes over Spark's source, or carefully where that may run, or ran, out of memory."""
+        """Run the passes over Spark's source, or in bounded memory after it ran out of memory."""
         if context.epoch.batch != self._unfinished:
             try:
                 return run_passes(frame, context)
@@ -199,11 +199,12 @@ class StreamJob:
                 if "java.lang.OutOfMemoryError" not in str(error):
                     raise
                 log.warning(
-                    "a micro-batch ran out of memory, and is read carefully: %s", cause_of(str(error))
+                    "a micro-batch ran out of memory, and is read again in bounded memory: %s",
+                    cause_of(str(error)),
                 )
                 shutil.rmtree(context.spool_folder, ignore_errors=True)
         ranges = ranges_of(self._settings.checkpoint_path, context.epoch.batch)
-        return run_carefully(self._spark, replace(context, tasks=1), context.kafka, ranges)
+        return run_bounded(self._spark, replace(context, tasks=1), context.kafka, ranges)
 
     def _context(self, batch: int) -> TaskContext:
         settings = self._settings

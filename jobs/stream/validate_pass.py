@@ -35,9 +35,9 @@ from fraud.features.passes import EntityPass
 from fraud.log import rows
 from fraud.log.arrival import raise_times
 from fraud.schema.deployed import deployed_schema
+from jobs.stream.arrow_rows import in_arrival_order, send
 from jobs.stream.context import TaskContext
 from jobs.stream.large import LargeRecords, refusal_of, sizes_of
-from jobs.stream.parcels import in_arrival_order, send
 from jobs.stream.stopwatch import Stopwatch
 
 COLUMNS: Final = ("key", "value", "topic", "partition", "offset", "timestamp")

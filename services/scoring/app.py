@@ -24,14 +24,14 @@ from services.scoring.bodies import MOST_RECORD, Bodies, Gone, Receive
 from services.scoring.calls import JSON, Act, Answered, Call, Headers
 from services.scoring.labels import LABEL_REQUEST
 from services.scoring.openapi import document
+from services.scoring.request_queue import POOL, RequestQueue
 from services.scoring.routes import ID, Route, routes_of
 from services.scoring.service import Service
 from services.scoring.tables import PRIMARY
-from services.scoring.turns import POOL, Turns
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-BESIDE: Final = 4
+SIDE_THREADS: Final = 4
 """Threads for all but scores."""
 UNKNOWN: Final = 8
 """Labels that may wait for a look into the tables."""
@@ -66,19 +66,21 @@ class App:
         self._keys = Keys(settings.keys_file, settings.host)
         self._limit = RateLimit(settings.rate_per_s, settings.rate_burst, unit="transactions")
         self._bodies = Bodies(settings.max_body_bytes, settings.max_reading_bytes)
-        self._turns = Turns(settings.max_waiting, settings.threads or (0 if service.is_local else POOL))
+        self._queue = RequestQueue(
+            settings.max_waiting, settings.threads or (0 if service.is_local else POOL)
+        )
         # Lookups, labels and probes wait for the store and Kafka: beside the scores, not among them.
-        self._beside = Turns(settings.max_waiting, BESIDE)
-        self._unknown = Turns(UNKNOWN, 1) if settings.delta else self._beside
+        self._side_queue = RequestQueue(settings.max_waiting, SIDE_THREADS)
+        self._unknown = RequestQueue(UNKNOWN, 1) if settings.delta else self._side_queue
         """Looks into the tables: one at a time, beside everything else."""
-        self._batches = Batches(settings, self._turns, self._limit)
+        self._batches = Batches(settings, self._queue, self._limit)
         kserve = kserve_api.Endpoints(
             service,
             partial(self._score, is_of_batch=True),
             bodies=self._bodies,
             batches=self._batches,
-            turns=self._turns,
-            beside=self._beside,
+            queue=self._queue,
+            side_queue=self._side_queue,
         )
         acts: dict[str, Act] = {
             "score": self._score_one,
@@ -164,8 +166,8 @@ class App:
 
     async def _score(self, read: Callable[[], Transaction], *, is_of_batch: bool = False) -> bytes:
         """Read and answer one transaction; for Kafka, where the store does not answer, nobody else waits."""
-        answer, record = await self._turns.run(partial(self._score_once, read), is_of_batch=is_of_batch)
-        return answer or await self._beside.run(partial(self._service.score_without_store, record))
+        answer, record = await self._queue.run(partial(self._score_once, read), is_of_batch=is_of_batch)
+        return answer or await self._side_queue.run(partial(self._service.score_without_store, record))
 
     def _score_once(self, read: Callable[[], Transaction]) -> tuple[bytes, Transaction]:
         record = read()
@@ -173,7 +175,7 @@ class App:
 
     async def _find_decision(self, call: Call) -> Answered:
         find = partial(self._service.find, call.rest)
-        return [JSON], await self._beside.run(lambda: orjson.dumps(find()))
+        return [JSON], await self._side_queue.run(lambda: orjson.dumps(find()))
 
     async def _health(self, _call: Call) -> Answered:
         return [JSON], b'{"status":"alive"}'
@@ -212,7 +214,7 @@ class App:
         request = bodies.parse(LABEL_REQUEST, raw)
         labels, wait_s = self._service.labels, self._settings.delta_timeout_s
         try:
-            status = await self._beside.run(partial(labels.take, request, call.client))
+            status = await self._side_queue.run(partial(labels.take, request, call.client))
             if status is None:
                 async with asyncio.timeout(wait_s if self._settings.delta else None):
                     status = await self._unknown.run(partial(labels.take_unknown, request, call.client))

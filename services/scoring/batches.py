@@ -13,8 +13,8 @@ from fraud.contracts import Transaction
 from fraud.http.access import RateLimit
 from fraud.http.problems import Problem
 from services.scoring.bodies import Places, dump, load
+from services.scoring.request_queue import RequestQueue
 from services.scoring.settings import ScoringSettings
-from services.scoring.turns import Turns
 
 T = TypeVar("T")
 
@@ -26,15 +26,15 @@ class Batches:
     ----------
     settings
         Of the service.
-    turns
+    queue
         In which bodies are parsed.
     limit
         Of the clients; the first transaction of a request has been taken from it.
     """
 
-    def __init__(self, settings: ScoringSettings, turns: Turns, limit: RateLimit) -> None:
+    def __init__(self, settings: ScoringSettings, queue: RequestQueue, limit: RateLimit) -> None:
         self._most = settings.max_batch
-        self._turns, self._limit = turns, limit
+        self._queue, self._limit = queue, limit
         self._bytes = Places(4 * settings.max_body_bytes, "bytes of batches wait")
         self._items = Places(2 * settings.max_batch, "transactions of batches wait")
 
@@ -55,7 +55,7 @@ class Batches:
             400, 422 or 429.
         """
         with self._bytes.held(len(raw)), self._items.held(0) as hold:
-            items, rest = await self._turns.run(partial(find, raw, self._most), is_of_batch=True)
+            items, rest = await self._queue.run(partial(find, raw, self._most), is_of_batch=True)
             if not 1 <= len(items) <= self._most:
                 raise Problem(
                     422, f"a list of 1 to {self._most} transactions is needed; this has {len(items)}"

@@ -18,7 +18,7 @@ from fraud.features.reasons import reason_text
 from fraud.model.breaker import CircuitBreaker
 from fraud.schema.deployed import deployed_schema
 from services.scoring import metrics
-from services.scoring.lab import Lab
+from services.scoring.experiment import RunningExperiment
 from services.scoring.models import Model, Verdict
 from services.scoring.records import Decided, Part
 
@@ -37,7 +37,7 @@ class Decider:
         Have the last word.
     with_reasons
         Whether to ask the model why, for what is not approved.
-    lab
+    experiment
         The experiment, where there may be one.
     names
         Of the features, in the vector's order.
@@ -49,13 +49,13 @@ class Decider:
         rules: RuleFile,
         *,
         with_reasons: bool,
-        lab: Lab | None = None,
+        experiment: RunningExperiment | None = None,
         names: Sequence[str] = FEATURE_NAMES,
     ) -> None:
         self._model = model
         self._rules = rules
         self._with_reasons = with_reasons
-        self._lab = lab
+        self._experiment = experiment
         self._names = tuple(names)
         self._breaker = CircuitBreaker(failures=3, cooldown_s=1.0)
 
@@ -99,13 +99,15 @@ class Decider:
 
     def _judge(self, key: str, vector: Floats) -> tuple[Verdict | None, Trial | None]:
         """Ask the model of the user's arm, where there is an experiment; else the champion."""
-        experiment = self._lab.running() if self._lab else None
-        if self._lab is None or experiment is None:
+        experiment = self._experiment.running() if self._experiment else None
+        if self._experiment is None or experiment is None:
             return self._ask_champion(vector), None
         arm = experiment.arm_of(key)
         metrics.ARMS.labels(arm.name).inc()
         found = {
-            Alias.CHALLENGER: self._lab.ask(vector) if Alias.CHALLENGER in (arm.alias, arm.shadow) else None
+            Alias.CHALLENGER: self._experiment.ask(vector)
+            if Alias.CHALLENGER in (arm.alias, arm.shadow)
+            else None
         }
         verdict = found[Alias.CHALLENGER] if arm.alias is Alias.CHALLENGER else None
         if verdict is None or arm.shadow is Alias.CHAMPION:

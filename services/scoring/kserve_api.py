@@ -17,9 +17,9 @@ from fraud.http.problems import Problem
 from services.scoring.batches import Batches, items_of, read_item
 from services.scoring.bodies import Bodies
 from services.scoring.calls import JSON, Act, Answered, Call
+from services.scoring.request_queue import RequestQueue
 from services.scoring.service import Service
 from services.scoring.tensors import JSON_LENGTH, describe, read_infer, write_infer
-from services.scoring.turns import Turns
 
 BINARY: Final = (b"content-type", b"application/octet-stream")
 
@@ -35,9 +35,9 @@ class Endpoints:
         Answers one transaction.
     bodies, batches
         Read requests.
-    turns
+    queue
         In which transactions are parsed.
-    beside
+    side_queue
         Asks the store what is no score.
     """
 
@@ -48,11 +48,11 @@ class Endpoints:
         *,
         bodies: Bodies,
         batches: Batches,
-        turns: Turns,
-        beside: Turns,
+        queue: RequestQueue,
+        side_queue: RequestQueue,
     ) -> None:
         self._service, self._bodies, self._batches = service, bodies, batches
-        self._answer, self._turns, self._beside = score, turns, beside
+        self._answer, self._queue, self._side_queue = score, queue, side_queue
         self._name = service.settings.name
 
     def acts(self) -> dict[str, Act]:
@@ -89,7 +89,7 @@ class Endpoints:
         return [JSON], orjson.dumps({"models": [self._name]})
 
     async def _is_whole(self, _call: Call) -> Answered:
-        return [JSON], await self._beside.run(self._whole)
+        return [JSON], await self._side_queue.run(self._whole)
 
     async def _tensors(self, _call: Call) -> Answered:
         return [JSON], orjson.dumps(describe(self._name))
@@ -113,5 +113,5 @@ class Endpoints:
 
     async def _score(self, reads: list[Callable[[], Transaction]]) -> list[bytes]:
         """Score all or, where one is wrong, none."""
-        records = [await self._turns.run(read, is_of_batch=True) for read in reads]
+        records = [await self._queue.run(read, is_of_batch=True) for read in reads]
         return [await self._answer(lambda record=record: record) for record in records]  # type: ignore[misc]

@@ -22,7 +22,7 @@ from fraud.store import FeatureStore, open_store
 from services.scoring import metrics
 from services.scoring.bodies import parse
 from services.scoring.decide import Decider, vector_without_store
-from services.scoring.lab import Lab
+from services.scoring.experiment import RunningExperiment
 from services.scoring.labels import Labels
 from services.scoring.models import Model, open_model
 from services.scoring.outbox import Outbox, hand_to_stream
@@ -79,9 +79,13 @@ class Service:
                 delivery_timeout_s=settings.kafka_timeout_s,
             )
         )
-        self.lab = open_lab(settings, challenger)
+        self.experiment = open_experiment(settings, challenger)
         self.decider = Decider(
-            self.model, self.rules, with_reasons=settings.reasons, lab=self.lab, names=self._names
+            self.model,
+            self.rules,
+            with_reasons=settings.reasons,
+            experiment=self.experiment,
+            names=self._names,
         )
         self.scorer = Scorer(self.store, self.decider, settings.attempts, passes)
         self.outbox = Outbox(settings, self.store, self.kafka)
@@ -108,8 +112,8 @@ class Service:
     def start(self) -> None:
         """Begin to follow the model and the rules, and to empty the outbox; wait a while for a model."""
         self.model.start()
-        if self.lab:
-            self.lab.look()
+        if self.experiment:
+            self.experiment.look()
         give_up = time.monotonic() + self.settings.model_wait_s
         while not self.model.is_ready() and time.monotonic() < give_up:
             time.sleep(0.05)
@@ -123,8 +127,8 @@ class Service:
             watch.stop()
         self.outbox.stop()
         self.model.stop()
-        if self.lab:
-            self.lab.stop()
+        if self.experiment:
+            self.experiment.stop()
         self.labels.close()
         self.store.close()
 
@@ -280,8 +284,8 @@ class Service:
         metrics.RULES_REFUSED.set(bool(refused))
 
     def _look_at_experiment(self) -> None:
-        if self.lab:
-            self.lab.look()
+        if self.experiment:
+            self.experiment.look()
 
     def _look_at_labels(self) -> None:
         self.labels.resolve()
@@ -291,7 +295,7 @@ class Service:
         return hashlib.blake2b(text.encode(), key=self._salt.encode()[:64], digest_size=6).hexdigest()
 
 
-def open_lab(settings: ScoringSettings, challenger: Model | None = None) -> Lab | None:
+def open_experiment(settings: ScoringSettings, challenger: Model | None = None) -> RunningExperiment | None:
     """Open the experiment of the settings; without one, no other model is loaded.
 
     Raises
@@ -302,7 +306,7 @@ def open_lab(settings: ScoringSettings, challenger: Model | None = None) -> Lab 
     if settings.experiment_file is None:
         return None
     file = ExperimentFile(settings.experiment_file)
-    return Lab(file, challenger or open_model(settings, Alias.CHALLENGER))
+    return RunningExperiment(file, challenger or open_model(settings, Alias.CHALLENGER))
 
 
 def hurried(store_url: str, timeout_s: float) -> str:

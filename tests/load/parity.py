@@ -40,8 +40,8 @@ from jobs.backfill.run import backfill
 from jobs.parity.compare import compare
 from jobs.replay.rebuild import rebuild
 from jobs.stream import decide_pass, entity_pass, validate_pass
+from jobs.stream.arrow_rows import in_arrival_order
 from jobs.stream.context import TaskContext
-from jobs.stream.parcels import in_arrival_order
 from jobs.stream.score import Verdicts
 from jobs.stream.scored import Decided, as_archived
 from jobs.stream.settings import StreamSettings

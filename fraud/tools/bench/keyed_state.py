@@ -35,8 +35,8 @@ from fraud.spark.session import KAFKA_SOURCE, open_session
 from fraud.store import Epoch, open_store
 from fraud.tools.bench.plain import PlainFold
 from jobs.stream import entity_pass, validate_pass
+from jobs.stream.arrow_rows import ARROW_ROWS, receive
 from jobs.stream.context import TaskContext
-from jobs.stream.parcels import PARCELS, receive
 from jobs.stream.warm_up import warm_up
 
 _TRANSACTION: Final = contracts_of(deployed_schema()).transaction
@@ -127,7 +127,7 @@ def _start_pass(source: DataFrame, folder: Path, done: list[tuple[float, int]]) 
 
     def process(frame: DataFrame, batch: int) -> None:
         context = TaskContext(Epoch(1, batch), token, url, folder / "spool", (), "", 1.0, PARTITIONS)
-        parcels = from_arrow_schema(PARCELS)
+        parcels = from_arrow_schema(ARROW_ROWS)
         counted = (
             frame.select(*validate_pass.COLUMNS)
             .coalesce(PARTITIONS)

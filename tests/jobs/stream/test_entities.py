@@ -29,8 +29,8 @@ from fraud.store import Epoch, FeatureStore, open_store
 from jobs.parity.compare import compare
 from jobs.replay.rebuild import rebuild
 from jobs.stream import decide_pass, entity_pass, one_pass, validate_pass
+from jobs.stream.arrow_rows import in_arrival_order, receive
 from jobs.stream.context import TaskContext, store_of
-from jobs.stream.parcels import in_arrival_order, receive
 from jobs.stream.score import Verdicts
 from jobs.stream.scored import Decided as DecidedThere
 from jobs.stream.scored import as_archived

@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 
 from fraud.contracts import DEAD_LETTERS, DECISIONS, LABELS, MOST_RECORD, SCORED, TRANSACTIONS, DeadLetter
 from fraud.kafka.reader import Reader
-from jobs.stream.careful import read as read_carefully
+from jobs.stream.bounded_read import read as read_bounded
 from jobs.stream.large import UNKNOWN_SIZE
 from jobs.stream.offsets import Range
 from tests.flow.conftest import Job, wait_until
@@ -135,7 +135,7 @@ def test_what_unpacks_to_too_much_is_told_from_what_lies_beside_it(kafka: str, c
     partition, end = next((at, end) for at, end in ends_of(kafka, TRANSACTIONS).items() if end)
     found = [
         row
-        for batch in read_carefully((("bootstrap.servers", kafka),), [Range(TRANSACTIONS, partition, 0, end)])
+        for batch in read_bounded((("bootstrap.servers", kafka),), [Range(TRANSACTIONS, partition, 0, end)])
         for row in batch.to_pylist()
     ]
     assert [row["offset"] for row in found] == list(range(end))

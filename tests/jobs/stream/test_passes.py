@@ -18,10 +18,10 @@ from fraud.features.batch import compute_features
 from fraud.features.events import hash_text
 from fraud.log import rows
 from fraud.store import Epoch, open_store
-from jobs.stream import decide_pass, entity_pass, parcels, validate_pass
+from jobs.stream import arrow_rows, decide_pass, entity_pass, validate_pass
+from jobs.stream.arrow_rows import receive
 from jobs.stream.context import TaskContext
 from jobs.stream.offsets import records_of
-from jobs.stream.parcels import receive
 from jobs.stream.score import Verdicts
 from jobs.stream.scored import Decided
 from jobs.stream.stopwatch import Stopwatch
@@ -201,7 +201,7 @@ def test_a_record_goes_to_the_task_of_the_user_that_was_read(context: TaskContex
 def test_parcels_bring_every_row_once_and_in_arrival_order(to: list[int], first: int) -> None:
     """However a table is cut up, and whatever order the parcels come in."""
     table = validate_pass.validate(kafka(values([transaction(i) for i in range(len(to))])))
-    batches = list(parcels.send(table, np.array(to, np.int64), [{"validate": 0.5}], most=first))
+    batches = list(arrow_rows.send(table, np.array(to, np.int64), [{"validate": 0.5}], most=first))
     found = []
     for task in set(to):
         theirs = [batch for batch in reversed(batches) if batch.column("to")[0].as_py() == task]

@@ -6,16 +6,16 @@ import threading
 import pytest
 
 from fraud.http.problems import Problem
-from services.scoring.turns import PATIENCE_S, SHORT, Turns
+from services.scoring.request_queue import PATIENCE_S, SHORT, RequestQueue
 
 MOST = 2 * SHORT
 
 
-def offer(turns: Turns, works: int) -> list[bytes | BaseException]:
+def offer(queue: RequestQueue, works: int) -> list[bytes | BaseException]:
     """Bring many at once, before any has had its turn."""
 
     async def run() -> list[bytes | BaseException]:
-        waiting = [turns.run(lambda: b"done") for _ in range(works)]
+        waiting = [queue.run(lambda: b"done") for _ in range(works)]
         return await asyncio.gather(*waiting, return_exceptions=True)
 
     return asyncio.run(run())
@@ -25,9 +25,9 @@ def offer(turns: Turns, works: int) -> list[bytes | BaseException]:
 def test_a_burst_may_wait_and_a_queue_that_stands_is_kept_short(stands_s: float, taken: int) -> None:
     reads = [0.0]
     # The first finds nobody waiting at 0 s; all others come when the queue has stood for so long.
-    turns = Turns(MOST, 0, lambda: reads.pop(0) if len(reads) > 1 else reads[0])
+    queue = RequestQueue(MOST, 0, lambda: reads.pop(0) if len(reads) > 1 else reads[0])
     reads[:] = [0.0, stands_s]
-    found = offer(turns, 3 * MOST)
+    found = offer(queue, 3 * MOST)
     refused = [one for one in found if isinstance(one, Problem)]
     assert found[:taken] == [b"done"] * taken
     assert len(refused) == 3 * MOST - taken
@@ -39,9 +39,9 @@ def test_a_work_that_fails_fails_for_who_brought_it_alone() -> None:
         raise ValueError("its own")
 
     async def run() -> list[bytes | BaseException]:
-        turns = Turns(MOST, 0)
+        queue = RequestQueue(MOST, 0)
         return await asyncio.gather(
-            turns.run(lambda: b"a"), turns.run(fail), turns.run(lambda: b"b"), return_exceptions=True
+            queue.run(lambda: b"a"), queue.run(fail), queue.run(lambda: b"b"), return_exceptions=True
         )
 
     first, failed, last = asyncio.run(run())
@@ -50,7 +50,7 @@ def test_a_work_that_fails_fails_for_who_brought_it_alone() -> None:
 
 
 def test_with_threads_those_that_run_do_not_count_as_waiting() -> None:
-    found = offer(Turns(1, 2), 8)
+    found = offer(RequestQueue(1, 2), 8)
     assert found[:3] == [b"done"] * 3
     assert all(isinstance(one, Problem) for one in found[3:])
 
@@ -59,9 +59,9 @@ def test_single_requests_go_before_the_transactions_of_batches_which_have_their_
     order: list[str] = []
 
     async def run() -> None:
-        turns = Turns(100, 0)
-        batches = [turns.run(lambda: order.append("batch"), is_of_batch=True) for _ in range(200)]
-        singles = [turns.run(lambda: order.append("single")) for _ in range(12)]
+        queue = RequestQueue(100, 0)
+        batches = [queue.run(lambda: order.append("batch"), is_of_batch=True) for _ in range(200)]
+        singles = [queue.run(lambda: order.append("single")) for _ in range(12)]
         await asyncio.gather(*batches, *singles)
 
     asyncio.run(run())
@@ -72,11 +72,11 @@ def test_single_requests_go_before_the_transactions_of_batches_which_have_their_
 
 def test_batches_leave_threads_to_single_requests() -> None:
     async def run() -> bytes:
-        turns = Turns(2, 2)
+        queue = RequestQueue(2, 2)
         held = threading.Event()
-        batches = [asyncio.create_task(turns.run(held.wait, is_of_batch=True)) for _ in range(9)]
+        batches = [asyncio.create_task(queue.run(held.wait, is_of_batch=True)) for _ in range(9)]
         await asyncio.sleep(0)
-        single = await asyncio.wait_for(turns.run(lambda: b"done"), 20.0)
+        single = await asyncio.wait_for(queue.run(lambda: b"done"), 20.0)
         held.set()
         await asyncio.gather(*batches)
         return single

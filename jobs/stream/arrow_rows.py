@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fraud.contracts import LABELS
 from fraud.log.arrival import order_within
 
-PARCELS: Final = pa.schema(
+ARROW_ROWS: Final = pa.schema(
     [
         pa.field("to", pa.int32()),  # the task of the next pass
         pa.field("stages", pa.string()),  # in a task's first parcel: the seconds of all stages so far, JSON
@@ -50,7 +50,7 @@ def send(table: pa.Table, to: NDArray[Any], stages: Stages, most: int = ROWS) ->
         step = min(most, max(1, part.num_rows * BYTES // max(part.nbytes, 1)))
         for first in range(0, part.num_rows, step):
             parcel = _to_bytes(part.slice(first, step))
-            yield pa.RecordBatch.from_pylist([{"to": task, "stages": said, "parcel": parcel}], PARCELS)
+            yield pa.RecordBatch.from_pylist([{"to": task, "stages": said, "parcel": parcel}], ARROW_ROWS)
             said = None
 
 

@@ -14,7 +14,7 @@ PATIENCE_S: Final = 10.0
 log = logging.getLogger("jobs.stream")
 
 
-class Beside:
+class BackgroundThreads:
     """Runs functions regularly until the job stops.
 
     Parameters

@@ -31,7 +31,7 @@ def count(values: Floats, bounds_s: Sequence[float]) -> dict[str, Any]:
     return {"counts": counts.tolist(), "sum_s": float(values.sum())}
 
 
-class CountedHistogram(Collector):
+class SummedHistogram(Collector):
     """A Prometheus histogram that takes counts.
 
     Parameters

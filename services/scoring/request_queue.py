@@ -1,4 +1,4 @@
-"""Whose turn it is: a bounded queue in front of the scorer, so that what is accepted stays fast.
+"""A bounded queue in front of the scorer, so that accepted requests are answered fast.
 
 One worker takes requests one after another (or hands them to threads where a score waits for a network).
 When as many wait as may, the next is refused at once: it costs little, and whoever sent it can go to
@@ -31,7 +31,7 @@ SINGLES: Final = 4
 T = TypeVar("T")
 
 
-class Turns:
+class RequestQueue:
     """Runs work in the order of its arrival.
 
     Parameters

@@ -1,4 +1,4 @@
-"""The experiment that the service takes part in: its definition, and the model that challenges."""
+"""The experiment that is running: its definition, and the challenger."""
 
 import logging
 
@@ -10,7 +10,7 @@ from services.scoring.models import Model, Verdict
 log = logging.getLogger(__name__)
 
 
-class Lab:
+class RunningExperiment:
     """One definition and its challenger, which is loaded once there is a definition.
 
     Parameters

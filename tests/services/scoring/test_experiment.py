@@ -86,7 +86,7 @@ def test_once_stopped_the_champion_decides_alone_without_a_restart(lab: LabApi) 
     user = user_in(lab, "treatment")
     assert lab.record(user_id=user)["model_version"] == "8"
     stop_experiment(lab.file, read_experiment(lab.file), "guardrail", "enough")
-    lab.service.lab.look()  # type: ignore[union-attr]
+    lab.service.experiment.look()  # type: ignore[union-attr]
     found = lab.record(user_id=user)
     assert found["model_version"] == "7"
     assert "arm" not in found
@@ -97,7 +97,7 @@ def test_an_experiment_begins_with_its_file_and_ends_without_it_and_only_then_as
 ) -> None:
     lab = LabApi(tmp_path)
     text = lab.file.read_text()
-    user, asked = user_in(lab, "treatment"), lab.service.lab
+    user, asked = user_in(lab, "treatment"), lab.service.experiment
     assert asked is not None
     lab.file.unlink()
     asked.look()
@@ -116,5 +116,5 @@ def test_without_an_experiment_nothing_is_recorded_of_one(tmp_path: Path) -> Non
     api.score(transaction_id=id_)
     record = orjson.loads(api.service.scorer.find(id_).record)  # type: ignore[union-attr]
     assert not {"arm", "experiment", "shadow_score"} & set(record)
-    assert api.service.lab is None
+    assert api.service.experiment is None
     api.service.store.close()

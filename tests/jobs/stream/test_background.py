@@ -1,4 +1,4 @@
-"""Threads beside the query: any error is outlived, a take-over ends the job."""
+"""Threads threads the query: any error is outlived, a take-over ends the job."""
 
 import threading
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from fraud.errors import Fenced, Unavailable
 from fraud.runtime.threads import gone
 from fraud.runtime.waiting import wait_until
 from jobs.stream.archiving import Archiving
-from jobs.stream.beside import Beside
+from jobs.stream.background import BackgroundThreads
 
 
 class Panic(BaseException):
@@ -33,11 +33,11 @@ def failing(*errors: BaseException) -> tuple[list[int], Callable[[], object]]:
 def test_a_thread_outlives_any_error_and_goes_on() -> None:
     calls, act = failing(Panic("panicked"), Unavailable("away"), ValueError("a defect"))
     stop = threading.Event()
-    beside = Beside({"archive": (0.01, act)}, stop)
-    beside.start()
+    threads = BackgroundThreads({"archive": (0.01, act)}, stop)
+    threads.start()
     assert wait_until(lambda: len(calls) > 5, 20.0)
-    assert (gone(), beside.failure, stop.is_set()) == ([], None, False)
-    beside.end()
+    assert (gone(), threads.failure, stop.is_set()) == ([], None, False)
+    threads.end()
     ended_at = len(calls)
     assert stop.is_set()
     assert len(calls) == ended_at
@@ -60,11 +60,11 @@ def test_a_panic_of_the_tables_library_is_a_failure_that_is_tried_again(tmp_path
 def test_a_take_over_ends_the_job() -> None:
     _, act = failing(Fenced("another driver has taken over"))
     stop = threading.Event()
-    beside = Beside({"expiry": (3_600.0, act)}, stop)
-    beside.start()
+    threads = BackgroundThreads({"expiry": (3_600.0, act)}, stop)
+    threads.start()
     assert stop.wait(20.0)
-    beside.end()
-    assert isinstance(beside.failure, Fenced)
+    threads.end()
+    assert isinstance(threads.failure, Fenced)
 
 
 def test_the_end_waits_for_what_is_under_way() -> None:
@@ -75,10 +75,10 @@ def test_the_end_waits_for_what_is_under_way() -> None:
         may_end.wait()
         done.set()
 
-    beside = Beside({"archive": (3_600.0, commit)}, threading.Event())
-    beside.start()
+    threads = BackgroundThreads({"archive": (3_600.0, commit)}, threading.Event())
+    threads.start()
     assert begun.wait(20.0)
-    ending = threading.Thread(target=beside.end)
+    ending = threading.Thread(target=threads.end)
     ending.start()
     assert ending.is_alive()
     may_end.set()
