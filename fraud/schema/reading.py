@@ -320,6 +320,7 @@ def _uses(
         _of_type(part.value, fields, COUNTED, (*where, "value"))
     is_age = Op.AGE in {STATISTICS[name].op for name in part.statistic}
     types = {FieldType.TIME} if is_age else NAMED
+    _check_ripe(part, where)
     counted: list[Field | None] = [
         _of_type(name, fields, types, (*where, "field")) for name in part.field or ()
     ]
@@ -327,6 +328,15 @@ def _uses(
         _Use(where, part, statistic, field, window)
         for statistic, field, window in product(part.statistic, counted or [None], part.window or [""])
     ]
+
+
+def _check_ripe(part: FeaturePart, where: Where) -> None:
+    """Refuse a stretch of time that ends where it begins: the fold would have nothing to look at."""
+    is_ripe = Op.RIPE_FRAUD_SHARE in {STATISTICS[name].op for name in part.statistic}
+    for window in (part.window or ()) if is_ripe and part.base else ():
+        if window_us(window) <= window_us(part.base or window):
+            words = f"{window} reaches no further back than the base, {part.base}; write a longer window"
+            raise _Wrong((*where, "window"), words)
 
 
 def _check_words(statistic: str, part: FeaturePart, where: Where) -> None:

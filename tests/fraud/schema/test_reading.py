@@ -95,6 +95,11 @@ def test_the_version_changes_with_the_features_and_not_with_words_for_people() -
             "filters.many: \"'x'\" at character 10: items is a number: write a number",
         ),
         (
+            "  - amount\n",
+            "  - {statistic: ripe_fraud_share, entity: card, window: 7d, base: 7d}\n",
+            "features.0.window: 7d reaches no further back than the base, 7d; write a longer window",
+        ),
+        (
             "[1h, 7d]",
             "[1h, 91d]",
             "features.1.window: 91d is longer than 90d, the longest window that is kept",
