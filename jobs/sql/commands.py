@@ -30,10 +30,12 @@ def sql(
 
     from fraud.log.sql import open_tables  # noqa: PLC0415
     from fraud.settings.base import parse_time  # noqa: PLC0415
-    from fraud.settings.home import in_home  # noqa: PLC0415
+    from fraud.settings.stream import LakeSettings  # noqa: PLC0415
 
     console = Console(highlight=False)
-    tables = open_tables(delta or in_home("delta"), as_of=parse_time(as_of) if as_of else None)
+    stream = LakeSettings()
+    moment = parse_time(as_of) if as_of else None
+    tables = open_tables(delta or stream.delta_path, stream.delta_options, moment)
     if query is None:
         _list(tables, console)
         return

@@ -174,3 +174,13 @@ def test_a_folder_without_tables_is_named(tmp_path: Path) -> None:
     code, output = call("SELECT 1", "--delta", tmp_path)
     assert code == 1
     assert "no Delta table" in output
+
+
+def test_the_tables_are_those_of_the_platforms_home(delta: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = delta.parent / "home"
+    (home / "stream").mkdir(parents=True)
+    (home / "stream" / "delta").symlink_to(delta)
+    monkeypatch.setenv("FRAUD_STREAM_HOME", str(home / "stream"))
+    code, output = call("SELECT count(*) AS n FROM decided")
+    assert code == 0, output
+    assert "4" in output
