@@ -40,7 +40,8 @@ AT_THE_ROOT = {
 """Files beside the folders: what tools and habits look for there."""
 LAYERS = (
     {"fraud.errors"},
-    {"fraud.programs", "fraud.settings", "fraud.runtime"},
+    {"fraud.programs", "fraud.settings"},
+    {"fraud.runtime"},
     {"fraud.schema"},
     {"fraud.contracts"},
     {"fraud.features", "fraud.kafka", "fraud.http", "fraud.synthetic", "fraud.local", "fraud.tables"},

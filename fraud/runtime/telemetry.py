@@ -3,7 +3,9 @@
 What a job that ends has measured reaches Prometheus through :mod:`fraud.watch.figures`.
 """
 
+import json
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -14,6 +16,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import make_wsgi_app
 
 from fraud.errors import BadConfig
+from fraud.settings.log import LogSettings
 
 LATENCY_BUCKETS_S: Final = (
     0.005,
@@ -60,15 +63,51 @@ class _QuietHandler(WSGIRequestHandler):
         """Scrapes every few seconds are not worth a line each."""
 
 
-def configure_logging(level: str = "INFO") -> None:
-    """Log to standard error, one line a message, times in UTC."""
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+"""What every record of a log carries; the rest are fields that its writer has added by ``extra``."""
+
+
+class JsonLines(logging.Formatter):
+    """Writes a record as one line of JSON: time (UTC), level, logger, thread, message, `extra`, exception."""
+
+    converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record."""
+        found: dict[str, Any] = {
+            "time": f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S')}.{int(record.msecs):03d}Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "thread": record.threadName,
+            "message": record.getMessage(),
+        }
+        found |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        if record.exc_info:
+            found["exception"] = self.formatException(record.exc_info)
+        return json.dumps(found, default=str, ensure_ascii=False)
+
+
+def configure_logging(settings: LogSettings | None = None) -> None:
+    """Log to standard error, one line a message, times in UTC; ends the program where a setting is wrong.
+
+    Parameters
+    ----------
+    settings
+        None: read from the environment.
+    """
+    try:
+        settings = settings or LogSettings()
+    except BadConfig as error:
+        sys.exit(f"error: {error}")
+    formatter: logging.Formatter = JsonLines()
+    if settings.format == "text":
+        formatter = logging.Formatter(
+            "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S"
+        )
+        formatter.converter = time.gmtime
     handler = logging.StreamHandler()
-    formatter = logging.Formatter(
-        "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S"
-    )
-    formatter.converter = time.gmtime
     handler.setFormatter(formatter)
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=settings.level, handlers=[handler], force=True)
     logging.getLogger("py4j").setLevel(logging.WARNING)
     logging.getLogger("httpx").setLevel(logging.WARNING)
 

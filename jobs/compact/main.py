@@ -6,6 +6,7 @@ import sys
 from dataclasses import asdict
 
 from fraud.errors import FraudError
+from fraud.runtime.telemetry import configure_logging
 from jobs.compact.run import run
 from jobs.compact.settings import CompactSettings
 
@@ -14,7 +15,7 @@ _log = logging.getLogger("jobs.compact")
 
 def main() -> int:
     """Compact, and write a line of JSON a table."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_logging()
     try:
         for done in run(CompactSettings()):
             sys.stdout.write(json.dumps(asdict(done)) + "\n")

@@ -7,13 +7,14 @@ import sys
 from fraud.errors import FraudError
 from fraud.learn.evaluation import evaluate
 from fraud.learn.settings import EvaluateSettings
+from fraud.runtime.telemetry import configure_logging
 
 _log = logging.getLogger("jobs.evaluate")
 
 
 def main() -> int:
     """Read the settings, evaluate, and write the result as one line of JSON."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_logging()
     try:
         done = evaluate(EvaluateSettings(), _log.info)
     except FraudError as error:

@@ -10,13 +10,14 @@ from fraud.learn.settings import TrainSettings
 from fraud.learn.training import train
 from fraud.model.aliases import CHAMPION
 from fraud.model.registry import ModelVersions, open_registry
+from fraud.runtime.telemetry import configure_logging
 
 _log = logging.getLogger("jobs.train")
 
 
 def main() -> int:
     """Read the settings, train, and write the result as one line of JSON."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_logging()
     try:
         settings = TrainSettings()
         if settings.only_first and _has_champion(settings):

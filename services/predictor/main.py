@@ -1,16 +1,16 @@
 """Entry of the model server: ``python -m services.predictor.main``."""
 
-import logging
 import sys
 
 from fraud.errors import FraudError
+from fraud.runtime.telemetry import configure_logging
 from services.predictor.server import serve
 from services.predictor.settings import PredictorSettings
 
 
 def main() -> None:
     """Read the settings and serve."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_logging()
     try:
         settings = PredictorSettings()
     except FraudError as error:

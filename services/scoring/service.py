@@ -185,7 +185,8 @@ class Service:
             return b""
         except Unavailable as error:
             self._breaker.record(is_success=False)
-            log.warning("transaction %s without the store: %s", self._mask(record.transaction_id), error)
+            masked = self._mask(record.transaction_id)
+            log.warning("transaction %s without the store: %s", masked, error, extra={"transaction": masked})
             return b""
         self._breaker.record(is_success=True)
         if is_log_away:

@@ -79,7 +79,8 @@ class States:
         for name in bad:
             metrics.BAD_STATES.labels(name).inc()
         names = " and ".join(bad) or " or ".join(keys)
-        log.error("transaction %s is refused: %s", self._mask(record.transaction_id), error)
+        masked = self._mask(record.transaction_id)
+        log.error("transaction %s is refused: %s", masked, error, extra={"transaction": masked})
         raise Problem(
             503,
             f"the stored state of this {names} is corrupt; nothing was counted; `fraud store check` lists "
