@@ -28,9 +28,10 @@ docs: ## the documentation as a site, in site/
 golden: ## render the charts again; review the diff
 	FRAUD_UPDATE_GOLDEN=1 uv run pytest tests/charts/test_charts.py -k committed
 
-generated: golden ## everything that is generated: renderings, dashboards, FEATURES.md
+generated: golden ## everything that is generated: renderings, dashboards, FEATURES.md, READMEs of the charts
 	uv run python -m fraud.tools.dashboards.main
 	uv run fraud features docs --out fraud/features/FEATURES.md
+	uv run python -m fraud.tools.docs.charts
 
 audit: ## known vulnerabilities of the locked packages
 	uv audit --locked --preview-features audit-command

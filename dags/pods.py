@@ -98,7 +98,7 @@ def run_job(
         Instead of the DAG's own.
     """
     plan = read_plan()
-    resources = plan.get("resources", {})
+    resources, further, accounts = (plan.get(key, {}) for key in ("resources", "pod", "serviceAccounts"))
     own: dict[str, Any] = {} if retries is None else {"retries": retries}
     return JobPod(
         task_id=task,
@@ -122,14 +122,20 @@ def run_job(
             *(k8s.V1VolumeMount(name=one["name"], mount_path=one["path"]) for one in plan.get("volumes", [])),
         ],
         labels={
+            **further.get("labels", {}),
             "app.kubernetes.io/name": job,
             "app.kubernetes.io/part-of": "fraud",
             "app.kubernetes.io/component": "job",
             "app.kubernetes.io/managed-by": "airflow",
         },
         container_resources=k8s.V1ResourceRequirements(**resources.get(job, resources.get("default", {}))),
-        service_account_name=plan.get("serviceAccounts", {}).get(job, "default"),
-        automount_service_account_token=job in plan.get("serviceAccounts", {}),
+        annotations=further.get("annotations", {}),
+        priority_class_name=further.get("priorityClassName"),
+        node_selector=further.get("nodeSelector", {}),
+        tolerations=further.get("tolerations", []),
+        affinity=further.get("affinity", {}),
+        service_account_name=accounts.get(job, accounts.get("default", "default")),
+        automount_service_account_token=job in accounts,
         security_context=k8s.V1PodSecurityContext(
             run_as_non_root=True,
             run_as_user=10001,

@@ -19,11 +19,17 @@ import yaml
 from jsonschema import Draft7Validator
 
 from fraud.contracts import TOPICS
+from fraud.tools.docs.charts import readmes
 from tests.charts.conftest import CHARTS, KUBERNETES, cases, charts, helm, objects, pod_specs, render
 
 GOLDEN = Path(__file__).parent / "golden"
 SCHEMAS = Path(__file__).parent / "schemas"
 GIB = 2**30
+PLAIN = {
+    *("resources", "kafka", "mlflow", "service", "nodeSelector", "tolerations", "affinity"),
+    *("extraVolumeMounts", "driver", "executors", "database", "components", "migrations"),
+}
+"""Values that their own names explain, or those below them."""
 
 
 @pytest.mark.parametrize(("chart", "values"), cases())
@@ -391,3 +397,18 @@ def test_the_streams_notes_give_the_order_of_a_new_schema(tmp_path: Path) -> Non
     assert "fraud-schema" not in notes("streaming", "values", tmp_path)
     said = notes("streaming", "values", tmp_path, "schema.existingConfigMap=fraud-schema")
     assert re.search(r"airflow first, then stop this job.*then serving, then this\s+chart", said, re.DOTALL)
+
+
+def test_the_readme_of_a_chart_is_what_its_values_make() -> None:
+    """`make generated` writes them anew."""
+    made = readmes()
+    assert {path.parent.name for path in made} == set(charts())
+    assert {path: path.read_text() for path in made} == made
+
+
+@pytest.mark.parametrize("chart", charts())
+def test_every_value_of_a_chart_stands_in_its_readme_or_is_a_size_or_a_place(chart: str) -> None:
+    readme = (CHARTS / chart / "README.md").read_text()
+    described = {name.split(".")[0] for name in re.findall(r"^\| `([\w.-]+)`", readme, re.MULTILINE)}
+    values = yaml.safe_load((CHARTS / chart / "values.yaml").read_text())
+    assert set(values) - described <= PLAIN

@@ -151,6 +151,20 @@ def test_the_deployments_plan_reaches_every_pod(seen):
         assert is_optional == {"fraud-experiment": True, "fraud-schema": False}, name
 
 
+def test_a_job_runs_where_the_plan_says_as_whom_it_says(seen):
+    plan = yaml.safe_load((Path(__file__).parent / "plan.yaml").read_text())
+    accounts = {"retrain_model.rollout": "airflow-rollout", "watch_model.experiment": "airflow-experiment"}
+    for name, pod in seen["pods"].items():
+        spec, given = pod["spec"], plan["pod"]
+        for key in ("priorityClassName", "nodeSelector", "tolerations", "affinity"):
+            assert spec[key] == given[key], f"{name}: {key}"
+        assert given["annotations"].items() <= pod["metadata"]["annotations"].items()
+        labels = pod["metadata"]["labels"]
+        assert labels["example.org/team"] == "risk"
+        assert labels["app.kubernetes.io/component"] == "job", "network policies know the pods by it"
+        assert spec["serviceAccountName"] == accounts.get(name, "airflow-jobs"), name
+
+
 def test_in_production_people_sign_in_as_users_of_the_database(tmp_path):
     configs = [obj for obj in objects("airflow", "values-production") if obj["kind"] == "ConfigMap"]
     (given,) = [obj["data"] for obj in configs if "AIRFLOW__CORE__EXECUTOR" in obj["data"]]

@@ -25,9 +25,15 @@ env:
   {{- end }}
   - name: AIRFLOW__DATABASE__SQL_ALCHEMY_CONN
     value: postgresql+psycopg2://{{ .Values.database.user }}:$(POSTGRES_PASSWORD)@{{ include "airflow.databaseHost" . }}:{{ .Values.database.port }}/{{ .Values.database.name }}
+  {{- with include "fraud.list" .Values.extraEnv }}
+  {{- . | nindent 2 }}
+  {{- end }}
 volumeMounts:
   - {name: tmp, mountPath: /tmp}
   - {name: plan, mountPath: /etc/fraud, readOnly: true}
+  {{- with include "fraud.list" .Values.extraVolumeMounts }}
+  {{- . | nindent 2 }}
+  {{- end }}
 {{- end }}
 
 {{- define "airflow.volumes" -}}
@@ -35,4 +41,7 @@ volumeMounts:
   emptyDir: {sizeLimit: 2Gi}
 - name: plan
   configMap: {name: {{ include "fraud.fullname" . }}-plan}
+{{- with include "fraud.list" .Values.extraVolumes }}
+{{- . | nindent 0 }}
+{{- end }}
 {{- end }}

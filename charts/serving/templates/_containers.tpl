@@ -17,6 +17,9 @@
     {{- range $key, $value := $.Values.predictor.settings }}
     - {name: FRAUD_PREDICTOR_{{ $key }}, value: {{ $value | quote }}}
     {{- end }}
+    {{- with include "fraud.list" $.Values.extraEnv }}
+    {{- . | nindent 4 }}
+    {{- end }}
   ports:
     - {name: http, containerPort: 8080, protocol: TCP}
   # Alive without a model, ready with one: an unavailable registry causes no restart.
@@ -48,6 +51,9 @@
 {{- with include "fraud.schemaMount" . }}
 {{- . | nindent 0 }}
 {{- end }}
+{{- with include "fraud.list" .Values.extraVolumeMounts }}
+{{- . | nindent 0 }}
+{{- end }}
 {{- end }}
 
 {{- define "serving.volumes" -}}
@@ -58,6 +64,9 @@
   emptyDir: {}
 {{- end }}
 {{- with include "fraud.schemaVolume" . }}
+{{- . | nindent 0 }}
+{{- end }}
+{{- with include "fraud.list" .Values.extraVolumes }}
 {{- . | nindent 0 }}
 {{- end }}
 {{- end }}
@@ -104,14 +113,8 @@ terminationGracePeriodSeconds: {{ add 40 $.Values.drainSeconds }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
 securityContext: {{- include "fraud.podSecurityContext" $ | nindent 2 }}
-{{- with $component.nodeSelector }}
-nodeSelector: {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with $component.tolerations }}
-tolerations: {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with $component.affinity }}
-affinity: {{- toYaml . | nindent 2 }}
+{{- with include "fraud.scheduling" (dict "root" $ "values" $component "component" .component) }}
+{{- . | trim | nindent 0 }}
 {{- end }}
 {{- end }}
 

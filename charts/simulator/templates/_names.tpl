@@ -74,6 +74,93 @@ app.kubernetes.io/part-of: fraud
 {{- end -}}
 {{- end }}
 
+{{/* Where pods run; takes {root, values, component}: the values' own priority, nodes, tolerations, affinity and spread. */}}
+{{- define "fraud.scheduling" -}}
+{{- $ := .root -}}
+{{- $component := .component -}}
+{{- with .values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.topologySpreadConstraints }}
+{{- $labels := include "fraud.selectorLabels" $ | fromYaml -}}
+{{- if $component }}{{- $_ := set $labels "app.kubernetes.io/component" $component }}{{- end }}
+topologySpreadConstraints:
+  {{- range . }}
+  # Of these pods, where the constraint names no others.
+  - {{- merge (deepCopy .) (dict "labelSelector" (dict "matchLabels" $labels)) | toYaml | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* One more list of a pod or container, as the values have it. */}}
+{{- define "fraud.list" -}}
+{{- with . }}{{ toYaml . }}{{ end -}}
+{{- end }}
+
+{{/* Callers from outside, by an Ingress and by a Gateway's route; takes {root, service, port}. */}}
+{{- define "fraud.outside" -}}
+{{- $service := .service -}}
+{{- $port := .port -}}
+{{- with .root }}
+{{- if .Values.ingress.enabled }}
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: {{ include "fraud.fullname" . }}
+  labels: {{- include "fraud.labels" . | nindent 4 }}
+  {{- with .Values.ingress.annotations }}
+  annotations: {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  {{- with .Values.ingress.className }}
+  ingressClassName: {{ . }}
+  {{- end }}
+  rules:
+    {{- if not .Values.ingress.hosts }}
+    {{- fail (printf "%s: ingress.hosts is empty; name the hosts that are answered, e.g. --set 'ingress.hosts={fraud.example.org}'" .Chart.Name) }}
+    {{- end }}
+    {{- range .Values.ingress.hosts }}
+    - host: {{ . | quote }}
+      http:
+        paths:
+          - path: /
+            pathType: Prefix
+            backend: {service: {name: {{ $service }}, port: {number: {{ $port }}}}}
+    {{- end }}
+  {{- with .Values.ingress.tls }}
+  tls: {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- if .Values.httpRoute.enabled }}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata:
+  name: {{ include "fraud.fullname" . }}
+  labels: {{- include "fraud.labels" . | nindent 4 }}
+spec:
+  {{- if not .Values.httpRoute.parentRefs }}
+  {{- fail (printf "%s: httpRoute.parentRefs is empty; name the Gateway, e.g. [{name: public, namespace: gateways}]" .Chart.Name) }}
+  {{- end }}
+  parentRefs: {{- toYaml .Values.httpRoute.parentRefs | nindent 4 }}
+  {{- with .Values.httpRoute.hostnames }}
+  hostnames: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  rules:
+    - backendRefs: [{name: {{ $service }}, port: {{ $port }}}]
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "fraud.labels" -}}
 {{ include "fraud.selectorLabels" . }}
 app.kubernetes.io/part-of: fraud

@@ -1,18 +1,13 @@
 {{- define "simulator.pod" -}}
+serviceAccountName: {{ include "fraud.fullname" . }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
 securityContext: {{- include "fraud.podSecurityContext" . | nindent 2 }}
-{{- with .Values.nodeSelector }}
-nodeSelector: {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .Values.tolerations }}
-tolerations: {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .Values.affinity }}
-affinity: {{- toYaml . | nindent 2 }}
+{{- with include "fraud.scheduling" (dict "root" . "values" .Values "component" "") }}
+{{- . | trim | nindent 0 }}
 {{- end }}
 {{- end }}
 
@@ -26,6 +21,9 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- with include "fraud.schemaMount" . }}
 {{- . | nindent 0 }}
 {{- end }}
+{{- with include "fraud.list" .Values.extraVolumeMounts }}
+{{- . | nindent 0 }}
+{{- end }}
 {{- if .Values.kafka.tls.enabled }}
 - {name: kafka, mountPath: /etc/kafka, readOnly: true}
 {{- end }}
@@ -35,6 +33,9 @@ affinity: {{- toYaml . | nindent 2 }}
 - name: tmp
   emptyDir: {}
 {{- with include "fraud.schemaVolume" . }}
+{{- . | nindent 0 }}
+{{- end }}
+{{- with include "fraud.list" .Values.extraVolumes }}
 {{- . | nindent 0 }}
 {{- end }}
 {{- if .Values.kafka.tls.enabled }}

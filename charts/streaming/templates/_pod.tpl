@@ -65,9 +65,15 @@ spec:
         {{- include "streaming.env" $ | nindent 8 }}
         - {name: FRAUD_STREAM_EXPERIMENT_FILE, value: /etc/fraud/experiment/experiment.yaml}
       {{- else }}
-      {{- with include "fraud.schemaEnv" $ }}
+      {{- if or (include "fraud.schemaConfigMap" $) $.Values.extraEnv }}
       # Its Python workers read the schema too.
-      env: {{- . | nindent 8 }}
+      env:
+        {{- with include "fraud.schemaEnv" $ }}
+        {{- . | nindent 8 }}
+        {{- end }}
+        {{- with include "fraud.list" $.Values.extraEnv }}
+        {{- . | nindent 8 }}
+        {{- end }}
       {{- end }}
       {{- end }}
       {{- with $.Values.delta.existingSecret }}
@@ -84,6 +90,9 @@ spec:
     - name: tmp
       emptyDir: {}
     {{- with include "fraud.schemaVolume" $ }}
+    {{- . | nindent 4 }}
+    {{- end }}
+    {{- with include "fraud.list" $.Values.extraVolumes }}
     {{- . | nindent 4 }}
     {{- end }}
     - name: home
@@ -105,20 +114,17 @@ spec:
           - secret: {name: {{ $.Values.kafka.tls.userSecret }}}
           - secret: {name: {{ $.Values.kafka.tls.caSecret }}, items: [{key: ca.crt, path: ca.crt}]}
     {{- end }}
-  {{- with $.Values.nodeSelector }}
-  nodeSelector: {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $.Values.tolerations }}
-  tolerations: {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $.Values.affinity }}
-  affinity: {{- toYaml . | nindent 4 }}
+  {{- with include "fraud.scheduling" (dict "root" $ "values" $.Values "component" "") }}
+  {{- . | trim | nindent 2 }}
   {{- end }}
 {{- end }}
 
 {{- define "streaming.mounts" -}}
 - {name: tmp, mountPath: /tmp}
 - {name: home, mountPath: /var/lib/fraud}
+{{- with include "fraud.list" .Values.extraVolumeMounts }}
+{{- . | nindent 0 }}
+{{- end }}
 {{- with include "fraud.schemaMount" . }}
 {{- . | nindent 0 }}
 {{- end }}
@@ -155,5 +161,8 @@ spec:
 {{- end }}
 {{- range $key, $value := .Values.stream.settings }}
 - {name: FRAUD_STREAM_{{ $key }}, value: {{ $value | quote }}}
+{{- end }}
+{{- with include "fraud.list" .Values.extraEnv }}
+{{- . | nindent 0 }}
 {{- end }}
 {{- end }}

@@ -1,12 +1,12 @@
 """The generated pages of the reference: place on the site, and the function that writes it.
 
-Reads the code's own declarations, the rules of ``charts/monitoring`` and the values of ``charts``.
+Reads the code's own declarations and the rules of ``charts/monitoring``.
 """
 
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from fraud.contracts import DeadLetter, contracts_of
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.reading import DEFAULT
-from fraud.tools.docs import commands, settings
+from fraud.tools.docs import charts, commands, settings
 from fraud.tools.docs.tables import code, table
 from services.scoring import openapi
 
@@ -71,35 +71,6 @@ def metrics() -> str:
     head = "# Metrics\nOf the running programs, generated from their declarations. "
     jobs = "Jobs that end leave theirs in the Delta table `figures`, and the stream shows them.\n\n"
     return head + jobs + table(["metric", "type", "labels", "meaning"], rows)
-
-
-def charts() -> str:
-    """Write the page of the charts' values."""
-    parts = ["# Chart values\nGenerated from `charts/*/values.yaml`.\n"]
-    for chart in sorted(_CHARTS.glob("*/values.yaml")):
-        rows = [(code(name), code(default), words) for name, default, words in _values(chart.read_text())]
-        parts += [f"## {chart.parent.name}\n", table(["value", "default", "meaning"], rows)]
-    return "\n".join(parts)
-
-
-def _values(text: str) -> Iterator[tuple[str, str, str]]:
-    """Read (path, default, words) of the values that a comment ``# --`` describes."""
-    path: list[tuple[int, str]] = []
-    words: list[str] = []
-    for line in text.splitlines():
-        comment = re.fullmatch(r"\s*# ?(-- )?(.*)", line)
-        if comment is not None:
-            words = [comment[2]] if comment[1] else [*words, comment[2]] if words else []
-            continue
-        found = re.fullmatch(r"( *)([\w.-]+):(.*)", line)
-        if found is None:
-            words = []
-            continue
-        depth = len(found[1])
-        path = [*((at, name) for at, name in path if at < depth), (depth, found[2])]
-        if words:
-            yield ".".join(name for _, name in path), found[3].split(" #")[0].strip(), " ".join(words)
-        words = []
 
 
 def api() -> str:
@@ -165,6 +136,6 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "reference/api.md": api,
     "reference/contracts.md": records,
     "reference/schema.md": packaged_schema,
-    "reference/charts.md": charts,
+    "reference/charts.md": charts.page,
 }
 """Where a page stands on the site: what writes it."""

@@ -1,0 +1,208 @@
+"""What a cluster has of its own reaches every pod: priority, nodes, zones, environment, volumes, identity."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from jsonschema import Draft7Validator
+
+from tests.charts.conftest import CHARTS, KUBERNETES, helm, pod_specs, render
+
+SCHEMAS = Path(__file__).parent / "schemas"
+CHARTS_WITH_PODS = ("airflow", "console", "feature-store", "mlflow", "serving", "simulator", "streaming")
+DOORS = {
+    "airflow": ("airflow", 8080),
+    "console": ("console", 80),
+    "mlflow": ("mlflow", 5000),
+    "serving": ("fraud-transformer", 80),
+}
+"""Chart: Service and port that callers from outside reach."""
+SPREAD = {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "ScheduleAnyway"}
+PLACED: dict[str, Any] = {
+    "priorityClassName": "fraud-high",
+    "nodeSelector": {"pool": "fraud"},
+    "tolerations": [{"key": "fraud", "operator": "Exists"}],
+    "affinity": {"nodeAffinity": {}},
+    "topologySpreadConstraints": [SPREAD],
+}
+ADDED: dict[str, Any] = {
+    "podAnnotations": {"example.org/owner": "risk"},
+    "podLabels": {"example.org/team": "risk"},
+    "extraEnv": [{"name": "FRAUD_LOG_FORMAT", "value": "json"}],
+    "extraVolumes": [{"name": "more", "emptyDir": {}}],
+    "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
+}
+OF_OTHERS = {"exporter", "postgres", "code", "passwords", "dags", "server"}
+"""Containers that take no environment of ours: other people's programs, copies of files."""
+
+
+def values_of(chart: str) -> dict[str, Any]:
+    placed = (
+        {"predictor": PLACED, "transformer": {**PLACED, "enabled": True}} if chart == "serving" else PLACED
+    )
+    added = {
+        key: value for key, value in ADDED.items() if chart != "feature-store" or not key.startswith("extra")
+    }
+    return {**placed, **added}
+
+
+def with_values(chart: str, values: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+    file = folder / "values.yaml"
+    file.write_text(json.dumps(values))
+    return [obj for obj in yaml.safe_load_all(render(chart, "values", f"--values={file}")) if obj]
+
+
+def refusals(obj: dict[str, Any]) -> list[str]:
+    """What the API server would say of an object."""
+    group, _, version = obj["apiVersion"].rpartition("/")
+    if ("." in group and not group.endswith(".k8s.io")) or group == "sparkoperator.k8s.io":
+        schema = json.loads((SCHEMAS / f"{group}_{version}_{obj['kind']}.json").read_text())
+        return [
+            f"{error.json_path}: {error.message[:200]}" for error in Draft7Validator(schema).iter_errors(obj)
+        ]
+    try:
+        kubernetes_validate.validate(obj, KUBERNETES.rsplit(".", 1)[0], strict=True)
+    except kubernetes_validate.ValidationError as error:
+        return [str(error)]
+    return []
+
+
+def metadata(obj: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Labels and annotations of the pods that an object makes."""
+    spec = obj.get("spec", {})
+    match obj["kind"]:
+        case "SparkApplication":
+            yield from (spec[role]["template"]["metadata"] for role in ("driver", "executor"))
+        case "InferenceService":
+            yield from (spec[part] for part in ("predictor", "transformer"))
+        case "Deployment" | "StatefulSet" | "Job":
+            yield spec["template"]["metadata"]
+
+
+@pytest.mark.parametrize("chart", CHARTS_WITH_PODS)
+def test_every_pod_runs_where_the_values_say(chart: str, tmp_path: Path) -> None:
+    found = [pod for obj in with_values(chart, values_of(chart), tmp_path) for pod in pod_specs(obj)]
+    assert found
+    for name, spec in found:
+        for key, value in PLACED.items():
+            if key != "topologySpreadConstraints":
+                assert spec[key] == value, f"{name}: {key}"
+
+
+@pytest.mark.parametrize("chart", CHARTS_WITH_PODS)
+def test_a_spread_means_the_pods_themselves(chart: str, tmp_path: Path) -> None:
+    for obj in with_values(chart, values_of(chart), tmp_path):
+        for (name, spec), pod in zip(pod_specs(obj), metadata(obj), strict=False):
+            for one in spec.get("topologySpreadConstraints", []):
+                selector = one["labelSelector"]["matchLabels"]
+                assert {**one, "labelSelector": None} == {**SPREAD, "labelSelector": None}
+                assert selector.items() <= pod["labels"].items(), name
+
+
+@pytest.mark.parametrize("chart", [chart for chart in CHARTS_WITH_PODS if chart != "feature-store"])
+def test_every_container_of_ours_gets_the_environment_and_the_volumes(chart: str, tmp_path: Path) -> None:
+    for obj in with_values(chart, values_of(chart), tmp_path):
+        for name, spec in pod_specs(obj):
+            for one in [*spec["containers"], *spec.get("initContainers", [])]:
+                if one["name"] in OF_OTHERS:
+                    continue
+                assert ADDED["extraEnv"][0] in one["env"], f"{name}: {one['name']}"
+                assert ADDED["extraVolumeMounts"][0] in one["volumeMounts"], f"{name}: {one['name']}"
+                assert ADDED["extraVolumes"][0] in spec["volumes"], name
+
+
+@pytest.mark.parametrize("chart", CHARTS_WITH_PODS)
+def test_every_pod_carries_the_labels_and_the_annotations(chart: str, tmp_path: Path) -> None:
+    for obj in with_values(chart, values_of(chart), tmp_path):
+        for pod in metadata(obj):
+            assert ADDED["podLabels"].items() <= pod["labels"].items()
+            assert ADDED["podAnnotations"].items() <= pod.get("annotations", {}).items(), obj["metadata"][
+                "name"
+            ]
+
+
+@pytest.mark.parametrize("chart", CHARTS_WITH_PODS)
+def test_the_api_server_would_take_it_with_everything(chart: str, tmp_path: Path) -> None:
+    values = {**values_of(chart), **(OPEN if chart in DOORS else {})}
+    for obj in with_values(chart, values, tmp_path):
+        if obj["kind"] != "HTTPRoute":
+            assert refusals(obj) == [], obj["metadata"]["name"]
+
+
+OPEN: dict[str, Any] = {
+    "ingress": {
+        "enabled": True,
+        "className": "nginx",
+        "annotations": {"example.org/limit": "1"},
+        "hosts": ["fraud.example.org"],
+        "tls": [{"secretName": "fraud-tls", "hosts": ["fraud.example.org"]}],
+    },
+    "httpRoute": {
+        "enabled": True,
+        "parentRefs": [{"name": "public", "namespace": "gateways"}],
+        "hostnames": ["fraud.example.org"],
+    },
+}
+
+
+@pytest.mark.parametrize("chart", DOORS)
+def test_the_doors_lead_to_the_service(chart: str, tmp_path: Path) -> None:
+    more = {"transformer": {"enabled": True}} if chart == "serving" else {}
+    found = {obj["kind"]: obj for obj in with_values(chart, {**OPEN, **more}, tmp_path)}
+    service, port = DOORS[chart]
+    (rule,) = found["Ingress"]["spec"]["rules"]
+    assert rule["host"] == "fraud.example.org"
+    assert rule["http"]["paths"][0]["backend"]["service"] == {"name": service, "port": {"number": port}}
+    assert found["Ingress"]["spec"]["tls"] == OPEN["ingress"]["tls"]
+    assert found["HTTPRoute"]["spec"]["rules"] == [{"backendRefs": [{"name": service, "port": port}]}]
+    assert found["HTTPRoute"]["spec"]["parentRefs"] == OPEN["httpRoute"]["parentRefs"]
+
+
+@pytest.mark.parametrize("chart", DOORS)
+@pytest.mark.parametrize(("door", "missing"), [("ingress", "hosts"), ("httpRoute", "parentRefs")])
+def test_a_door_to_nowhere_is_refused_with_what_to_write(chart: str, door: str, missing: str) -> None:
+    command = [helm(), "template", chart, CHARTS / chart, f"--kube-version={KUBERNETES}"]
+    opened = [
+        f"--set={door}.enabled=true",
+        *(["--set=transformer.enabled=true"] if chart == "serving" else []),
+    ]
+    done = subprocess.run([*command, *opened], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert f"{chart}: {door}.{missing} is empty; name the" in done.stderr
+
+
+@pytest.mark.parametrize("chart", CHARTS_WITH_PODS)
+def test_every_pod_has_an_account_of_its_own_that_the_values_annotate(chart: str, tmp_path: Path) -> None:
+    role = {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/fraud"}
+    values: dict[str, Any] = {
+        "serviceAccount": {"annotations": role},
+        **({"transformer": {"enabled": True}} if chart == "serving" else {}),
+    }
+    if chart == "airflow":
+        values["jobs"] = {"serviceAccount": {"annotations": role}}
+    found = with_values(chart, values, tmp_path)
+    accounts = {obj["metadata"]["name"]: obj for obj in found if obj["kind"] == "ServiceAccount"}
+    for obj in found:
+        for name, spec in pod_specs(obj):
+            if name.endswith("executor"):  # Spark gives it none
+                continue
+            account = (
+                obj["spec"]["driver"]["serviceAccount"]
+                if name.endswith("driver")
+                else spec["serviceAccountName"]
+            )
+            assert accounts[account]["metadata"]["annotations"] == role, name
+    if chart == "airflow":
+        plan = next(
+            yaml.safe_load(obj["data"]["plan.yaml"])
+            for obj in found
+            if obj["metadata"]["name"] == "airflow-plan"
+        )
+        for job, account in plan["serviceAccounts"].items():
+            assert accounts[account]["metadata"]["annotations"] == role, job
+        assert set(plan["serviceAccounts"]) == {"default", "rollout", "experiment"}
