@@ -52,6 +52,8 @@ class Bounds:
     """In which a client must take its answer."""
     idle_s: float = 75.0
     """Between two requests."""
+    connection_s: float = 60.0
+    """Of one connection; then an answer ends it, and the client's next one may reach a new replica."""
 
 
 class Reading(Enum):
@@ -134,7 +136,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._bounds = self.gate.bounds
         self._is_admitted = False
         self._reading = Reading.NOTHING
-        self.since = self.loop.time()
+        self._opened = self.since = self.loop.time()
         """When what is read began."""
         self._head_bytes = self._head_fields = self._field_bytes = self._message_bytes = 0
         self._stuck_since: float | None = None
@@ -196,8 +198,11 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse(
                 429, "ahead", f"{AHEAD} requests are unanswered on this connection; read the answers first"
             )
+        is_alone = self.cycle is None or self.cycle.response_complete
         super().on_headers_complete()
         self._reading, self.since = Reading.BODY, self.loop.time()
+        if is_alone and self.since - self._opened > self._bounds.connection_s:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """End a request."""

@@ -138,7 +138,10 @@ class Server(kserve.ModelServer):  # type: ignore[misc]
         super().__init__(http_port=settings.port, workers=1, enable_grpc=False)
         self._host = settings.host
         self._bounds = Bounds(
-            message_bytes=settings.max_body_bytes, head_s=settings.head_s, body_s=settings.body_s
+            message_bytes=settings.max_body_bytes,
+            head_s=settings.head_s,
+            body_s=settings.body_s,
+            connection_s=settings.connection_s,
         )
 
     async def _serve(self) -> None:

@@ -37,6 +37,8 @@ class PredictorSettings(RegistrySettings):
     """How long the head of a request may take to arrive, seconds."""
     body_s: float = Field(default=30.0, gt=0.0)
     """How long its body may take to arrive, seconds."""
+    connection_s: float = Field(default=60.0, gt=0.0)
+    """How long a connection is kept, seconds; then an answer ends it: the next may reach a new replica."""
     reload_s: float = Field(default=10.0, gt=0.0)
     """How often the registry is asked for the alias, seconds."""
     backoff_max_s: float = Field(default=30.0, gt=0.0)

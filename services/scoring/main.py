@@ -68,6 +68,7 @@ def bounds_of(settings: ScoringSettings) -> Bounds:
         body_s=settings.body_s,
         answer_s=settings.body_s,
         idle_s=settings.keep_alive_s,
+        connection_s=settings.connection_s,
     )
 
 

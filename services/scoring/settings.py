@@ -74,6 +74,8 @@ class ScoringSettings(Settings):
     """Of them, by one client address; more where a proxy or load balancer stands in front."""
     keep_alive_s: float = Field(default=75.0, gt=0.0)
     """How long a connection may be idle, seconds; longer than the pools of clients keep theirs."""
+    connection_s: float = Field(default=60.0, gt=0.0)
+    """How long a connection is kept, seconds; then an answer ends it: the next may reach a new replica."""
     head_s: float = Field(default=10.0, gt=0.0)
     """How long the head of a request may take to arrive, seconds."""
     body_s: float = Field(default=30.0, gt=0.0)

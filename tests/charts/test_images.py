@@ -89,7 +89,7 @@ def test_an_image_of_our_programs_installs_the_group_of_its_name() -> None:
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
     ours = {name: given for name, given in images().items() if given}
     assert {name: given["IMAGE"] for name, given in ours.items()} == {name: name for name in ours}
-    assert set(groups) == {*ours, "mlflow", "embedded", "dev"}
+    assert set(groups) == {*ours, "mlflow", "embedded", "dev", "docs"}
     (exported,) = re.findall(r"for group in ([\w ]+);", (ROOT / "Dockerfile").read_text())
     assert set(exported.split()) == {*ours, "embedded"}
 

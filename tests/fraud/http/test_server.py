@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 
@@ -63,9 +64,11 @@ def serving(bounds: Bounds) -> Iterator[Server]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
-    yield Server(listener.getsockname()[1], server)
-    server.should_exit = True
-    thread.join(20.0)
+    try:
+        yield Server(listener.getsockname()[1], server)
+    finally:
+        server.should_exit = True
+        thread.join(20.0)
 
 
 @pytest.fixture(scope="module")
@@ -226,3 +229,19 @@ def test_a_connection_at_work_does_not_give_way() -> None:
         assert status(kept) == 200, "those that never asked went first"
         for client in [kept, *late]:
             client.close()
+
+
+def test_an_old_connection_is_ended_by_an_answer_and_a_client_loses_no_request_to_it() -> None:
+    """So that the client's next connection may reach a replica that is new."""
+    with serving(Bounds(connection_s=0.5)) as server, httpx.Client(trust_env=False) as client:
+        ends, kept, since = 0, 0, time.monotonic()
+        while ends < 3:
+            answer = client.post(f"http://127.0.0.1:{server.port}/", content=b"abc")
+            assert (answer.status_code, answer.text) == (200, "3")
+            if answer.headers.get("connection") == "close":
+                assert time.monotonic() - since > 0.5
+                ends, since = ends + 1, time.monotonic()
+            else:
+                kept += 1
+            assert time.monotonic() - since < 20.0
+        assert kept > 3
