@@ -1,6 +1,7 @@
 """What a cluster has of its own reaches every pod: priority, nodes, zones, environment, volumes, identity."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,10 @@ import kubernetes_validate
 import pytest
 import yaml
 from jsonschema import Draft7Validator
+from prometheus_client import REGISTRY
 
+from services.predictor import metrics as _predictor  # noqa: F401  registers
+from services.scoring import metrics as _scoring  # noqa: F401  registers
 from tests.charts.conftest import CHARTS, KUBERNETES, helm, pod_specs, render
 
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -70,6 +74,38 @@ def refusals(obj: dict[str, Any]) -> list[str]:
     except kubernetes_validate.ValidationError as error:
         return [str(error)]
     return []
+
+
+def service_with(*given: str) -> dict[str, Any]:
+    more = ("transformer.enabled=true", "predictor.maxReplicas=4", "transformer.maxReplicas=4", *given)
+    found = [obj for obj in yaml.safe_load_all(render("serving", "values", *more)) if obj]
+    (service,) = [obj for obj in found if obj["kind"] == "InferenceService"]
+    assert refusals(service) == []
+    return service
+
+
+def test_replicas_are_added_by_requests_in_flight_where_that_is_asked_for() -> None:
+    service = service_with("autoscaling.by=inFlight")
+    assert service["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] == "keda"
+    for part, metric in (("predictor", "fraud_predictor"), ("transformer", "fraud_scoring")):
+        (scaled,) = service["spec"][part]["autoScaling"]["metrics"]
+        query = scaled["external"]["metric"]["query"]
+        assert f'rate({metric}_request_seconds_sum{{namespace="fraud"}}[1m])' in query
+        names = set(re.findall(r"fraud_\w+", query))
+        assert names <= {sample for family in REGISTRY.collect() for sample in names_of(family)}, query
+        assert scaled["external"]["target"] == {"type": "Value", "value": "4"}
+        assert "scaleMetric" not in service["spec"][part]
+
+
+def names_of(family: Any) -> list[str]:
+    return {"counter": [f"{family.name}_total"], "histogram": [f"{family.name}_sum"]}.get(family.type, [])
+
+
+def test_replicas_are_added_by_processor_use_else() -> None:
+    service = service_with()
+    assert "serving.kserve.io/autoscalerClass" not in service["metadata"]["annotations"]
+    for part in ("predictor", "transformer"):
+        assert (service["spec"][part]["scaleMetric"], service["spec"][part]["scaleTarget"]) == ("cpu", 70)
 
 
 def metadata(obj: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -118,12 +118,31 @@ securityContext: {{- include "fraud.podSecurityContext" $ | nindent 2 }}
 {{- end }}
 {{- end }}
 
+{{/* Takes {root, component}. */}}
 {{- define "serving.replicas" -}}
+{{- $ := .root -}}
+{{- $part := ternary "scoring" "predictor" (eq .component "transformer") -}}
+{{- $refused := ternary "fraud_scoring_shed_total" "fraud_predictor_refused_requests_total" (eq .component "transformer") -}}
+{{- with get $.Values .component -}}
 minReplicas: {{ .minReplicas }}
 maxReplicas: {{ .maxReplicas }}
 {{- if gt (int .maxReplicas) (int .minReplicas) }}
+{{- if eq $.Values.autoscaling.by "inFlight" }}
+autoScaling:
+  metrics:
+    - type: External
+      external:
+        metric:
+          backend: prometheus
+          serverAddress: {{ required "autoscaling.prometheus: name the Prometheus that scrapes these pods" $.Values.autoscaling.prometheus | quote }}
+          # Seconds of requests in a second are the requests in flight; those refused would be too, had they been let in.
+          query: {{ printf "sum(rate(fraud_%s_request_seconds_sum{namespace=%q}[1m])) + sum(rate(%s{namespace=%q}[1m]))" $part $.Release.Namespace $refused $.Release.Namespace | quote }}
+        target: {type: Value, value: {{ $.Values.autoscaling.inFlight | quote }}}
+{{- else }}
 scaleMetric: cpu
 scaleTarget: {{ .targetUtilization }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -132,5 +151,7 @@ scaleTarget: {{ .targetUtilization }}
 serving.kserve.io/deploymentMode: {{ .root.Values.deploymentMode }}
 {{- if .fixed }}
 serving.kserve.io/autoscalerClass: none
+{{- else if eq .root.Values.autoscaling.by "inFlight" }}
+serving.kserve.io/autoscalerClass: keda
 {{- end }}
 {{- end }}
