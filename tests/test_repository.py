@@ -148,3 +148,30 @@ def test_a_package_holds_what_the_chart_holds(packages: Path) -> None:
         names = set(package.getnames())
     assert {"monitoring/rules/fraud.yaml", "monitoring/values.schema.json"} <= names
     assert (CHARTS / "monitoring" / "rules" / "fraud.yaml").exists()
+
+
+def test_renovate_finds_every_version_that_it_is_to_keep() -> None:
+    found: dict[str, set[str]] = {}
+    for manager in json.loads((ROOT / ".github" / "renovate.json").read_text())["customManagers"]:
+        (pattern,) = manager["managerFilePatterns"]
+        files = [ROOT / name for name in tracked() if re.search(pattern.strip("/"), name)]
+        assert files, pattern
+        for text in manager["matchStrings"]:
+            of_python = re.sub(r"\(\?<(\w+)>", r"(?P<\1>", text)
+            for file in files:
+                for one in re.finditer(of_python, file.read_text()):
+                    name = one.groupdict().get("depName") or manager["depNameTemplate"]
+                    found.setdefault(name, set()).add(one["currentValue"])
+    modules = {
+        one["metadata"]["name"]: one for one in yaml.safe_load_all((ROOT / "skaffold.yaml").read_text())
+    }
+    releases = modules["operators"]["deploy"]["helm"]["releases"]
+    more = [patch["value"] for profile in modules["operators"]["profiles"] for patch in profile["patches"]]
+    wanted = {one["remoteChart"].removeprefix("oci://"): one["version"] for one in [*releases, *more]}
+    assert {name: found[name] for name in wanted} == {name: {version} for name, version in wanted.items()}
+    assert {"uv", "helm.sh/helm/v3", "github.com/rhysd/actionlint", "kindest/node"} <= set(found)
+
+
+def tracked() -> list[str]:
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True)
+    return done.stdout.splitlines()
