@@ -70,7 +70,7 @@ _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 class JsonLines(logging.Formatter):
     """Writes a record as one line of JSON: time (UTC), level, logger, thread, message, `extra`, exception."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
         """Write a record."""
