@@ -149,6 +149,12 @@ def stop(
                 _stop(settings, part, tell)
 
 
+def keeping_ports(settings: LocalSettings, table: PartTable = TABLE) -> LocalSettings:
+    """Fix the ports that the running parts have chosen: a part that is started again keeps its address."""
+    ports = _ports(_records(settings, table))
+    return settings.model_copy(update={f"{name}_port": port for name, port in ports.items()})
+
+
 def status(settings: LocalSettings, table: PartTable = TABLE) -> list[PartStatus]:
     """Look at every part, in the order of their start."""
     records = _records(settings, table)  # once: another process may start a part while we look

@@ -71,7 +71,7 @@ def roll(
     old, new = read_schema(own if own.exists() else None), read_schema(file)
     effects = {change.effect for change in compare(old, new)}
     _check(settings, effects, model, file, table)
-    stream = home / "stream"
+    settings, stream = platform.keeping_ports(settings, table), home / "stream"
     store, filled = stream / "store", stream / f"store-{new.version}"
     environment = {**os.environ, VARIABLE: str(file.absolute()), "FRAUD_STREAM_HOME": str(stream)}
     began = time.monotonic()

@@ -55,11 +55,12 @@ def test_words_alone_need_neither_states_nor_a_model(settings: LocalSettings, tm
     table = PartTable((_part("broker"), _part("mlflow"), stream))
     file = changed(tmp_path, "segments: [category]", "segments: [channel]")
     try:
-        before = {part.name: part.pid for part in platform.up(settings, table.names, table=table)}
+        before = {part.name: part for part in platform.up(settings, table.names, table=table)}
         roll(settings, file, table=table)
         after = platform.status(settings, table)
     finally:
         platform.down(settings, table=table)
     assert [part.state for part in after] == [State.READY] * 3
-    assert {part.name for part in after if part.pid != before[part.name]} == {"stream"}
+    assert {part.name for part in after if part.pid != before[part.name].pid} == {"stream"}
+    assert [part.port for part in after] == [part.port for part in before.values()]
     assert (settings.home_path / "schema.yaml").read_bytes() == file.read_bytes()
