@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -80,7 +81,8 @@ def pass_primary(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.
     future = _future_of(context, table, kinds)
     kinds[future] = rows.DEAD_LETTER
     is_folded = (kinds != rows.DEAD_LETTER) & (kinds != rows.SCORED)
-    folded = _fold(context, one, events, is_folded, watch)
+    recorded = _recorded(one, kinds, table.column("record"))
+    folded = _fold(context, one, events, is_folded, watch, recorded=recorded)
     is_counted = (kinds == rows.TRANSACTION) | (kinds == rows.RECOUNTED)
     is_repeated = is_scored & (kinds == rows.DEAD_LETTER)
     is_repeated[future] = False
@@ -112,7 +114,8 @@ def pass_further(context: TaskContext, at: int, table: pa.Table, watch: Stopwatc
     is_counted = (kinds == rows.TRANSACTION) | (kinds == rows.RECOUNTED)
     is_change = (kinds == rows.LABEL) & (events[:, kernel.E_CENTS] != 0.0)
     is_folded = (is_counted | is_change) & one.concerns(events)
-    folded = _fold(context, one, events, is_folded, watch)
+    recorded = _recorded(one, kinds, table.column("scored"))
+    folded = _fold(context, one, events, is_folded, watch, recorded=recorded)
     known = rows.matrix_of(table.column("vector"))
     columns = [
         *(table.column(name) for name in rows.HANDED_NAMES),
@@ -129,6 +132,8 @@ def _fold(
     events: kernel.Floats,
     is_folded: NDArray[np.bool_],
     watch: Stopwatch,
+    *,
+    recorded: kernel.Floats,
 ) -> Folded:
     """Fold some of the records into an entity's states; the others keep an empty vector.
 
@@ -137,13 +142,53 @@ def _fold(
     with watch.time(f"{one.name}_pass"):
         store = store_of(context.store_url, entity_names(context.passes))
         by = (context.epoch, context.token)
-        found = fold_through(store, one, events[is_folded], by, watch)
+        taken = in_recorded_order(np.flatnonzero(is_folded), one.keys_of(events), recorded)
+        found = fold_through(store, one, events[taken], by, watch)
         vectors = np.full((len(events), len(one.features)), np.nan)
         outcomes, sequences = np.zeros(len(events)), np.zeros(len(events))
-        vectors[is_folded], outcomes[is_folded] = found.vectors, found.outcomes
-        sequences[is_folded] = found.sequences
-        events[is_folded] = found.events
+        vectors[taken], outcomes[taken] = found.vectors, found.outcomes
+        sequences[taken] = found.sequences
+        events[taken] = found.events
     return Folded(vectors, outcomes, found.states, sequences, events)
+
+
+def _recorded(one: EntityPass, kinds: NDArray[np.int8], records: pa.ChunkedArray) -> kernel.Floats:
+    """Read the sequences that an entity had in another store, [rows]; NaN where nothing is counted anew."""
+    found = np.full(len(kinds), np.nan)
+    where = np.flatnonzero(kinds == rows.RECOUNTED)
+    for row, raw in zip(where.tolist(), records.take(pa.array(where)).to_pylist(), strict=True):
+        counted = orjson.loads(raw).get(one.sequence)
+        found[row] = np.nan if counted is None else counted
+    return found
+
+
+def in_recorded_order(
+    taken: NDArray[np.int64], keys: kernel.Floats, recorded: kernel.Floats
+) -> NDArray[np.int64]:
+    """Order what is counted anew as another store had counted it, within each entity.
+
+    Kafka keeps the order within a partition alone; an entity's records may lie in several.
+
+    Parameters
+    ----------
+    taken
+        Rows that are folded, in the order of arrival.
+    keys
+        [rows], of the entity.
+    recorded
+        [rows], its sequence in the other store; NaN: the row keeps its place.
+
+    Examples
+    --------
+    >>> taken, keys = np.arange(4), np.array([7.0, 7.0, 8.0, 7.0])
+    >>> in_recorded_order(taken, keys, np.array([3.0, np.nan, 9.0, 2.0])).tolist()
+    [3, 1, 2, 0]
+    """
+    anew = np.flatnonzero(~np.isnan(recorded[taken]))
+    key, sequence = keys[taken][anew], recorded[taken][anew]
+    found = taken.copy()
+    found[anew[np.lexsort((anew, key))]] = taken[anew[np.lexsort((sequence, key))]]
+    return found
 
 
 def _kinds_of_scored(context: TaskContext, table: pa.Table, scored: NDArray[np.int64]) -> list[int]:

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,27 @@ def test_the_scoring_service_serves_what_the_batch_gives(
                 wanted = expected.sequences[one.name][at]
                 assert served.get(one.sequence) == (None if np.isnan(wanted) else wanted)
         assert states_of(store) == expected.states
+
+
+def test_what_another_store_has_counted_is_counted_anew_in_its_order(tmp_path: Path) -> None:
+    """Kafka may hand the records of one merchant's users out in another order than that of the counting."""
+    passes = passes_of()
+    with open_store(f"lmdb://{tmp_path / 'lost'}", entity_names(passes)) as lost:
+        scorer = Scorer(lost, Approving(), 5, passes)  # type: ignore[arg-type]
+        names = [f"t{i}" for i in range(9)]
+        for i, name in enumerate(names):
+            time = START + timedelta(minutes=i)
+            of = {"user_id": f"u{i % 3}", "merchant_id": "m", "amount": 1.0 + i}
+            scorer.score(Transaction(transaction_id=name, event_time=time, **of))
+        records = [answer.record for name in names if (answer := scorer.find(name))]
+    context = new_context(tmp_path, passes)
+    # By user, as partitions are: the merchant's come as 1, 4, 7, 2, 5, 8, 3, 6, 9.
+    order = [i for user in range(3) for i in range(user, 9, 3)]
+    found = run_passes(context, kafka([records[i] for i in order], 0))
+    served = np.array([[*json.loads(records[i])["features"].values()] for i in order], np.float64)
+    np.testing.assert_array_equal(rows.matrix_of(found.column("vector")), served)
+    sequences = found.column("merchant_sequence").to_pylist()
+    assert sequences == [1 + i for i in order]
 
 
 @dataclass
