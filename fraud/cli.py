@@ -30,6 +30,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "jobs.schema.commands:app",
         "Check, show and compare schemas: own fields, entities, features.",
     ),
+    "rates": (
+        "fraud.kafka.rates_commands:app",
+        "Reference rates of currencies: check a file, show what holds, send to the topic.",
+    ),
     "features": ("jobs.features.commands:app", "List, explain and compute the features."),
     "plan": ("fraud.tools.plan.commands:plan", "Size a deployment: cores, memory, disk, what ends first."),
     "bench": ("fraud.tools.bench.commands:app", "Measure this machine."),

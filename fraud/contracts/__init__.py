@@ -8,17 +8,29 @@ from fraud.contracts.label import Label
 from fraud.contracts.models import Contracts, contracts_of
 from fraud.contracts.score import FeatureVector, Score, Thresholds
 from fraud.contracts.scored import ScoredTransaction
-from fraud.contracts.topics import ALERTS, DEAD_LETTERS, DECISIONS, LABELS, SCORED, TOPICS, TRANSACTIONS
+from fraud.contracts.topics import (
+    ALERTS,
+    COMPACTED,
+    DEAD_LETTERS,
+    DECISIONS,
+    LABELS,
+    RATES,
+    SCORED,
+    TOPICS,
+    TRANSACTIONS,
+)
 from fraud.contracts.transaction import Transaction
 from fraud.contracts.wire import SCHEMA_VERSION, parse_record
 
 __all__ = [
     "ALERTS",
+    "COMPACTED",
     "DEAD_LETTERS",
     "DECISIONS",
     "LABELS",
     "MOST_AHEAD_S",
     "MOST_RECORD",
+    "RATES",
     "SCHEMA_VERSION",
     "SCORED",
     "TOO_LARGE",

@@ -2,10 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any, Final
 
-from pydantic import ConfigDict, Field, StrictBool, create_model
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    create_model,
+)
 
 from fraud.contracts.decision import Decision
 from fraud.contracts.label import Label
@@ -13,13 +22,28 @@ from fraud.contracts.scored import ScoredTransaction, Sequence
 from fraud.contracts.topics import LABELS, SCORED, TRANSACTIONS
 from fraud.contracts.transaction import Transaction
 from fraud.contracts.wire import EventTime, Latitude, Longitude, Record
-from fraud.schema.fields import MOST_UNITS, FieldType
+from fraud.contracts.zones import Zone
+from fraud.money import exact_amount
+from fraud.schema.fields import (
+    AMOUNT_BASE,
+    AMOUNT_MINOR,
+    BASE_MINOR,
+    CURRENCY_RATE,
+    MOST_UNITS,
+    RATE_SINCE,
+    FieldType,
+)
 from fraud.schema.fields import Field as SchemaField
+from fraud.schema.kinds import KINDS, PURCHASE
 from fraud.schema.schema import Schema
 
 Definitions = dict[str, Any]
 MOST_AMOUNT: Final = 10_000_000.0
-_AMOUNT: Final = Annotated[float, Field(strict=True, gt=0.0, le=MOST_AMOUNT, allow_inf_nan=False)]
+_LEAST: Final[dict[str, Any]] = {"minimum": 0}
+"""For readers of the JSON schema; ``Transaction`` says what else must hold, with better words."""
+_AMOUNT: Final = Annotated[
+    float, Field(strict=True, le=MOST_AMOUNT, allow_inf_nan=False, json_schema_extra=_LEAST)
+]
 FraudType = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")]
 """A word of the deployment's own choice; reports count frauds by it."""
 ReasonCode = Annotated[str, Field(min_length=1, max_length=16)]
@@ -36,6 +60,8 @@ class Contracts:
     label: type[Label]
     scored: type[ScoredTransaction]
     decision: type[Decision]
+    priced: type[Transaction]
+    """A transaction with its whole amounts (``fraud.contracts.priced``); without money, just that."""
 
     @property
     def by_topic(self) -> Mapping[str, type[Transaction | Label]]:
@@ -56,10 +82,13 @@ def contracts_of(schema: Schema) -> Contracts:
     fields: Definitions = {}
     for field in schema.fields:
         fields |= _definitions(field)
+    if schema.money:
+        fields["amount"] = _EXACT
     keys = {name: fields[name] for name in schema.key_names}
     primary = schema.primary_key.name
     transaction = make_model("Transaction", Transaction, fields)
     transaction.places = tuple(field.names for field in schema.named(FieldType.PLACE))
+    transaction.money = schema.money
     labels: Definitions = {
         "transaction_id": fields["transaction_id"],
         **{name: one if name == primary else _made_optional(one) for name, one in keys.items()},
@@ -70,14 +99,17 @@ def contracts_of(schema: Schema) -> Contracts:
         "fraud_type": (FraudType | None, Field(None, description="Kind of fraud, e.g. account_takeover.")),
         "reason_code": (ReasonCode | None, Field(None, description="Of the card network, e.g. 10.4.")),
     }
-    scored = make_model("ScoredTransaction", ScoredTransaction, {**fields, **_sequences(schema)})
-    scored.places = transaction.places
+    own = _PRICED if schema.money else {}
+    scored = make_model("ScoredTransaction", ScoredTransaction, {**fields, **own, **_sequences(schema)})
+    scored.places, scored.money = transaction.places, schema.money
+    decided: Definitions = {"currency": fields["currency"], AMOUNT_BASE: (float | None, None)} if own else {}
     return Contracts(
         transaction=transaction,
         request=_strict("TransactionRequest", transaction),
         label=make_model("Label", Label, labels),
         scored=scored,
-        decision=make_model("Decision", Decision, keys),
+        decision=make_model("Decision", Decision, {**keys, **decided}),
+        priced=make_model("PricedTransaction", transaction, own) if own else transaction,
     )
 
 
@@ -89,6 +121,22 @@ def sequence_of(entity: str) -> str:
 def make_model(name: str, base: type[Any], definitions: Definitions) -> Any:
     """Add fields to a model, under pydantic's definitions of them."""
     return create_model(name, __base__=base, __doc__=base.__doc__, __module__=__name__, **definitions)
+
+
+_EXACT: Final = (
+    Annotated[Decimal, BeforeValidator(exact_amount)],
+    Field(
+        description="In units of its currency, with its digits: a number, or a text like '12.50'.",
+        json_schema_extra=_LEAST,
+    ),
+)
+_PRICED: Final[Definitions] = {
+    "amount": (float, ...),
+    AMOUNT_MINOR: (int | None, None),
+    BASE_MINOR: (int | None, None),
+    CURRENCY_RATE: (str | None, None),
+    RATE_SINCE: (AwareDatetime | None, None),
+}
 
 
 def _strict(name: str, base: type[Any]) -> Any:
@@ -119,6 +167,8 @@ def _sequences(schema: Schema) -> Definitions:
 def _definitions(field: SchemaField) -> Definitions:
     """Define a field for pydantic; a place is two."""
     words = field.description or None
+    if field.name == "kind":
+        return {field.name: _KIND}
     if field.type is FieldType.PLACE:
         kinds: list[Any] = [Latitude, Longitude]
         return {
@@ -139,6 +189,15 @@ def _made_optional(definition: tuple[Any, Any]) -> tuple[Any, Any]:
     return kind | None, Field(None, description=told.description)
 
 
+_KIND: Final = (
+    Annotated[
+        Annotated[str, Field(pattern=f"^({'|'.join(KINDS)})$")] | None,
+        AfterValidator(lambda kind: kind or PURCHASE),
+    ],
+    Field(PURCHASE, description="What it is; absent: a purchase."),
+)
+
+
 def _type_of(field: SchemaField) -> Any:
     if field.name == "amount":
         return _AMOUNT
@@ -146,6 +205,8 @@ def _type_of(field: SchemaField) -> Any:
         return StrictBool
     if field.type is FieldType.TIME:
         return EventTime
+    if field.type is FieldType.ZONE:
+        return Zone
     if field.type is FieldType.NUMBER:
         most = MOST_UNITS / 10**field.scale
         return Annotated[float, Field(strict=True, ge=-most, le=most, allow_inf_nan=False)]

@@ -8,10 +8,13 @@ DECISIONS: Final = "decisions"
 ALERTS: Final = "alerts"
 DEAD_LETTERS: Final = "dead-letters"
 SCORED: Final = "scored"
+RATES: Final = "rates"
 
-TOPICS: Final = (TRANSACTIONS, LABELS, DECISIONS, ALERTS, DEAD_LETTERS, SCORED)
+TOPICS: Final = (TRANSACTIONS, LABELS, DECISIONS, ALERTS, DEAD_LETTERS, SCORED, RATES)
 """All topics of the platform.
 
 Records on ``transactions``, ``labels``, ``decisions``, ``alerts`` and ``scored`` are keyed by user_id.
+``rates`` is compacted: it keeps the newest record of each key, for ever (:data:`COMPACTED`).
 All topics use ``message.timestamp.type=LogAppendTime``: the broker's clock is the arrival time.
 """
+COMPACTED: Final = frozenset({RATES})

@@ -88,4 +88,4 @@ def parse_record(kind: type[R], raw: bytes | None) -> R:
             raise BadRecord("invalid_json", str(first["ctx"]["error"])) from error
         reason = "missing_field" if first["type"] == "missing" else "invalid_field"
         field = ".".join(str(part) for part in first["loc"]) or "record"
-        raise BadRecord(reason, f"{field}: {first['msg']}") from error
+        raise BadRecord(reason, f"{field}: {first['msg'].removeprefix('Value error, ')}") from error

@@ -43,12 +43,20 @@ from fraud.errors import BadConfig
 from fraud.features import FEATURE_NAMES
 from fraud.schema.arrow import TIME, transaction_columns
 from fraud.schema.deployed import deployed_schema
+from fraud.schema.fields import AMOUNT_BASE, MONEY_NAMES
 from fraud.settings.definition import Stamp, line_of, parse_definition, stamp_of
 
 log = logging.getLogger(__name__)
 
 MOST_RULES: Final = 500
-FIELDS: Final = tuple(column.name for column in transaction_columns(deployed_schema()) if column.type != TIME)
+FIELDS: Final = (
+    *(
+        column.name
+        for column in transaction_columns(deployed_schema())
+        if column.type != TIME and column.name not in MONEY_NAMES
+    ),
+    *((AMOUNT_BASE,) if deployed_schema().money else ()),
+)
 _TEXTS: Final = frozenset(
     column.name for column in transaction_columns(deployed_schema()) if pa.types.is_string(column.type)
 )

@@ -206,7 +206,7 @@ def fold_plan(
 
 def _sequences(events: Floats, outcomes: Floats, rows: Ints, bounds: Ints, counted: Floats) -> Floats:
     """Count back from what each entity has counted in the end."""
-    is_counted = (events[rows, layout.E_KIND] == layout.KIND_TRANSACTION) & (outcomes[rows] == layout.NEW)
+    is_counted = (events[rows, layout.E_KIND] != layout.KIND_LABEL) & (outcomes[rows] == layout.NEW)
     so_far = np.concatenate([[0], np.cumsum(is_counted)])
     sequences = np.full(len(events), np.nan)
     sequences[rows] = np.repeat(counted - so_far[bounds[1:]], np.diff(bounds)) + so_far[1:]

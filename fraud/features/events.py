@@ -8,18 +8,31 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from fraud.contracts import Label, Transaction
 from fraud.contracts.models import MOST_AMOUNT
+from fraud.contracts.priced import is_priced, with_kinds
 from fraud.contracts.wire import EARLIEST, LATEST
+from fraud.contracts.zones import offset_us, offsets_us
 from fraud.errors import BadInput
 from fraud.features import kernel
 from fraud.features.kernel import Floats
-from fraud.features.layout import layout_of
+from fraud.features.layout import CODES, layout_of
 from fraud.schema.deployed import deployed_schema
-from fraud.schema.fields import COUNTED, MOST_UNITS, NAMED, Field, FieldType, joined_word
+from fraud.schema.fields import (
+    AMOUNT_BASE,
+    AMOUNT_MINOR,
+    BASE_MINOR,
+    COUNTED,
+    MOST_UNITS,
+    Field,
+    FieldType,
+    joined_word,
+)
+from fraud.schema.kinds import VERIFICATION
 from fraud.schema.schema import Schema
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,6 +42,7 @@ _EARLIEST_US: Final = round(EARLIEST.timestamp()) * 1_000_000
 _LATEST_US: Final = round(LATEST.timestamp()) * 1_000_000
 _PLACES: Final = ((kernel.E_LAT, kernel.E_LON), (kernel.E_HOME_LAT, kernel.E_HOME_LON))
 _NOTHING: Final = float("nan")
+_CODES: Final = {kind: float(code) for kind, code in CODES.items()}
 
 
 def hash_text(text: str | None) -> float:
@@ -79,7 +93,8 @@ class EventWriter:
     """
 
     def __init__(self, schema: Schema) -> None:
-        self._named, self._joined = schema.own(*NAMED), schema.joined_keys
+        self._named, self._joined = schema.hashed, schema.joined_keys
+        self._money = schema.money
         self._numbers, self._times = schema.own(*COUNTED), schema.own(FieldType.TIME)
         self._filters = schema.filters
         self._places = schema.named(FieldType.PLACE)[: len(_PLACES)]
@@ -90,14 +105,17 @@ class EventWriter:
         self._degrees = _values_of([name for field in self._places for name in field.names])
         self.layout: Final = layout_of(schema)
         self._missing_places = (_NOTHING,) * (2 * len(_PLACES) - 2 * len(self._places))
-        self._has_more = bool(self._joined or self._numbers or self._times or self._filters)
+        self._zone = schema.zone
+        self._reads_kinds = bool(self._filters) or any(field.name == "kind" for field in self._named)
+        more = (self._joined, self._numbers, self._times, self._filters, self._money, self._zone)
+        self._has_more = any(map(bool, more))
 
     def of_transaction(self, record: Transaction) -> tuple[float, ...]:
         """Make the row of one transaction."""
         row = (
-            kernel.KIND_TRANSACTION,
+            _CODES[record.kind],
             float(to_microseconds(record.event_time)),
-            float(round(record.amount * CENTS)),
+            float(round(record.amount * CENTS)) if self._money is None else _minor(record, BASE_MINOR),
             hash_text(record.transaction_id),
             *map(_microdegrees, self._degrees(record)),
             *self._missing_places,
@@ -120,7 +138,8 @@ class EventWriter:
     def _label_tail(self, keys: Mapping[str, str | None]) -> list[float]:
         tail = [hash_text(keys.get(field.name)) for field in self._named]
         tail += [hash_joined([keys.get(field.name) for field in fields]) for fields in self._joined]
-        tail += [_NOTHING] * (len(self._numbers) + len(self._times))
+        tail += [_NOTHING] * (len(self._numbers) + bool(self._money) + len(self._times))
+        tail += [0.0] * bool(self._zone)
         return [*tail, 0.0] if self._filters else tail
 
     def _more(self, record: Transaction) -> Iterator[float]:
@@ -130,11 +149,15 @@ class EventWriter:
         for field in self._numbers:
             value = getattr(record, field.name)
             yield _NOTHING if value is None else float(round(value * 10.0**field.scale))
+        if self._money is not None:
+            yield _within(_minor(record, AMOUNT_MINOR))
         for field in self._times:
             time = getattr(record, field.name)
             yield _NOTHING if time is None else float(to_microseconds(time))
+        if self._zone:
+            yield float(offset_us(getattr(record, self._zone), record.event_time))
         if self._filters:
-            values = {name: getattr(record, name) for name in self._names}
+            values = {name: getattr(record, name) for name in self._names} | {AMOUNT_BASE: record.amount_base}
             yield float(sum(1 << bit for bit, one in enumerate(self._filters) if one.holds(values)))
 
     def of_transactions(self, table: pa.Table) -> Floats:
@@ -157,11 +180,15 @@ class EventWriter:
             names it.
         """
         _check_columns(table, self._required, "transactions")
+        if "kind" in table.column_names or self._reads_kinds:
+            table = with_kinds(table)
         events = self._rows(table, kernel.KIND_TRANSACTION, {field.name for field in self._named})
-        amounts = _numbers(table, "amount")
-        words = f"not above 0 and up to {MOST_AMOUNT:,.0f}"
-        _refuse(~((amounts > 0.0) & (amounts <= MOST_AMOUNT)), "amount", words)
-        events[:, kernel.E_CENTS] = np.rint(amounts * CENTS)
+        if "kind" in table.column_names:
+            events[:, kernel.E_KIND] = _kind_codes(table)
+        events[:, kernel.E_CENTS] = self._amounts(table)
+        is_zero = (events[:, kernel.E_CENTS] == 0.0) & (_numbers(table, "amount") == 0.0)
+        words = f"0, which is for kind {VERIFICATION} alone"
+        _refuse(is_zero & (events[:, kernel.E_KIND] != _CODES[VERIFICATION]), "amount", words)
         for field, columns in zip(self._places, _PLACES, strict=False):
             _fill_place(events, table, field.names, columns)
         self._fill_more(events, table)
@@ -172,6 +199,8 @@ class EventWriter:
         _check_columns(table, ("transaction_id", self._primary, "is_fraud"), "labels")
         events = self._rows(table, kernel.KIND_LABEL, set(self._label_keys))
         events[:, kernel.E_CENTS] = _numbers(table, "is_fraud")
+        if self._zone:
+            events[:, self.layout.column(self._zone)] = 0.0
         if self._filters:
             events[:, self.layout.mask] = 0.0
         return events
@@ -194,6 +223,17 @@ class EventWriter:
             events[:, column] = _joined_hashes(table, fields) if is_there else 0.0
         return events
 
+    def _amounts(self, table: pa.Table) -> Floats:
+        """Read the amounts in minor units; NaN where the currency is not known."""
+        if self._money is None:
+            amounts = _numbers(table, "amount")
+            words = f"not above 0 and up to {MOST_AMOUNT:,.0f}"
+            _refuse(~((amounts >= 0.0) & (amounts <= MOST_AMOUNT)), "amount", words)
+            return np.rint(amounts * CENTS) + 0.0  # no -0.0
+        if not is_priced(table):
+            raise BadInput(f"the transactions have no column {BASE_MINOR}: they are not priced yet")
+        return _numbers(table, BASE_MINOR)
+
     def _fill_more(self, events: Floats, table: pa.Table) -> None:
         for field in self._numbers:
             if field.name in table.column_names:
@@ -201,9 +241,17 @@ class EventWriter:
                 units = np.rint(_numbers(table, field.name) * unit) + 0.0  # no -0.0
                 _refuse(np.abs(units) > MOST_UNITS, field.name, f"beyond {MOST_UNITS / unit:,.0f}")
                 events[:, self.layout.column(field.name)] = units
+        if self._money is not None:
+            minor = _numbers(table, AMOUNT_MINOR)
+            events[:, self.layout.column(AMOUNT_MINOR)] = np.where(minor <= MOST_UNITS, minor, _NOTHING)
+            if self._filters:
+                base = events[:, kernel.E_CENTS] / self._money.unit
+                table = table.append_column(AMOUNT_BASE, pa.array(base, from_pandas=True))
         for field in self._times:
             if field.name in table.column_names:
                 events[:, self.layout.column(field.name)] = _moments(table, field.name)
+        if self._zone:
+            events[:, self.layout.column(self._zone)] = offsets_us(table, self._zone)
         if self._filters:
             bits = [one.rows(table) * float(1 << bit) for bit, one in enumerate(self._filters)]
             events[:, self.layout.mask] = np.sum(bits, axis=0)
@@ -258,6 +306,14 @@ def _values_of(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
     return read if len(names) > 1 else lambda record: (read(record),)
 
 
+def _kind_codes(table: pa.Table) -> Floats:
+    """Take the numbers of a table's kinds; each row has one."""
+    names = list(_CODES)
+    place = pc.index_in(table["kind"], value_set=pa.array(names))
+    _refuse(np.asarray(pc.is_null(place)), "kind", f"none of {', '.join(names)}")
+    return np.asarray(np.array(list(_CODES.values()))[place.to_numpy()], np.float64)
+
+
 def _fill_place(events: Floats, table: pa.Table, names: Sequence[str], columns: tuple[int, int]) -> None:
     for name, column in zip(names, columns, strict=True):
         if name in table.column_names:
@@ -288,6 +344,16 @@ def _numbers(table: pa.Table, name: str) -> Floats:
         return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
     except pa.ArrowInvalid as error:
         raise BadInput(f"column {name} must hold numbers: {error}") from error
+
+
+def _minor(record: Transaction, name: str) -> float:
+    minor: int | None = getattr(record, name)
+    return _NOTHING if minor is None else float(minor)
+
+
+def _within(units: float) -> float:
+    """Leave out a number whose square would not be exact."""
+    return units if units <= MOST_UNITS else _NOTHING
 
 
 def _microdegrees(degrees: float | None) -> float:

@@ -11,10 +11,15 @@ from typing import Final
 
 from fraud.errors import BadConfig
 from fraud.features.kernel import layout as kernel
-from fraud.schema.fields import COUNTED, NAMED, FieldType, joined_word
+from fraud.schema.fields import AMOUNT_MINOR, COUNTED, FieldType, joined_word
+from fraud.schema.kinds import KINDS
 from fraud.schema.reading import default_schema
 from fraud.schema.schema import Schema
 
+CODES: Final = {KINDS[0]: int(kernel.KIND_TRANSACTION)} | {
+    kind: kernel.FIRST_KIND + at for at, kind in enumerate(KINDS[1:])
+}
+"""Number of each kind of transaction in an event."""
 MOST_FILTERS: Final = 52
 """Bits of a float64 that hold whole numbers exactly."""
 
@@ -38,6 +43,8 @@ class EventLayout:
         another layout when the expression changes.
     minor_units
         How many whole units of the amount make one.
+    zone
+        Name of the column of the place's offset from UTC, microseconds; empty: there is none.
 
     Raises
     ------
@@ -56,6 +63,7 @@ class EventLayout:
     times: tuple[str, ...] = ()
     filters: tuple[tuple[str, str], ...] = ()
     minor_units: float = 100.0
+    zone: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what a row cannot hold."""
@@ -69,7 +77,8 @@ class EventLayout:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the columns after the prefix, in their order, without the mask's."""
-        return (*self.keys, *(name for name, _ in self.numbers), *self.times)
+        zone = (self.zone,) if self.zone else ()
+        return (*self.keys, *(name for name, _ in self.numbers), *self.times, *zone)
 
     @property
     def mask(self) -> int:
@@ -123,11 +132,14 @@ class EventLayout:
 @lru_cache(maxsize=64)
 def layout_of(schema: Schema) -> EventLayout:
     """Lay out the rows of a schema's events."""
+    of_money = ((AMOUNT_MINOR, 1.0),) if schema.money else ()
     return EventLayout(
-        keys=(*(field.word for field in schema.own(*NAMED)), *map(joined_word, schema.joined_keys)),
-        numbers=tuple((field.name, 10.0**field.scale) for field in schema.own(*COUNTED)),
+        keys=(*(field.word for field in schema.hashed), *map(joined_word, schema.joined_keys)),
+        numbers=(*((field.name, 10.0**field.scale) for field in schema.own(*COUNTED)), *of_money),
         times=tuple(field.name for field in schema.own(FieldType.TIME)),
         filters=tuple((one.name, one.text) for one in schema.filters),
+        minor_units=float(schema.money.unit) if schema.money else 100.0,
+        zone=schema.zone,
     )
 
 

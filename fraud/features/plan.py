@@ -20,10 +20,11 @@ from fraud.features.kernel.records import (
     parts_of,
     work_floats,
 )
-from fraud.features.layout import DEFAULT_LAYOUT, EventLayout
+from fraud.features.layout import CODES, DEFAULT_LAYOUT, EventLayout
 from fraud.features.slots import Slotted, is_plain_feature, slot_features
 from fraud.schema.default import MERCHANT_FEATURES, USER, USER_FEATURES
 from fraud.schema.features import IDLE_US, WINDOWS, Entity, Feature
+from fraud.schema.kinds import COUNTED
 from fraud.schema.windows import Tiling, tile
 
 EVENT_COLUMN: Final = {name: DEFAULT_LAYOUT.column(name) for name in DEFAULT_LAYOUT.keys}
@@ -113,7 +114,7 @@ def compile_plan(
     _check_bounds(entity)
     tiling = tile(entity.windows)
     program = _program_of(entity, features, events, tiling)
-    n_known = len(entity.known)
+    n_known = len(entity.known) + entity.deduplicates
     tile_columns = kernel.TILE_COLUMNS + kernel.MEASURE_COLUMNS * len(entity.measures)
     header = max(kernel.LEAST_HEADER, kernel.H_TILES + len(tiling.widths_us) + n_known)
     return Plan(
@@ -129,7 +130,7 @@ def compile_plan(
         state_floats=header
         + entity.events * program.columns
         + sum(tiling.most_tiles) * tile_columns
-        + sum(capacity for _, capacity in entity.known) * kernel.KNOWN_COLUMNS,
+        + sum(program.known_capacities.tolist()) * kernel.KNOWN_COLUMNS,
         event_floats=program.columns + len(tiling.widths_us) * tile_columns + n_known * kernel.KNOWN_COLUMNS,
         work_floats=work_floats(program),
         program=pack(program),
@@ -162,11 +163,18 @@ def _program_of(
     is_plain = _is_plain(entity, features, tiling)
     n_windows = PLAIN_WINDOWS if is_plain else len(tiling.levels)
     n_distinct = PLAIN_DISTINCT if is_plain else len(entity.distinct)
-    copies = [events.column(name) for name in (*entity.kept, *entity.all_numbers)]
+    copied_names = (*entity.kept, *entity.all_numbers, *([entity.zone] if entity.zone else []))
+    copies = [events.column(name) for name in copied_names]
+    copies += [kernel.E_KIND] if entity.keeps_kind else []
     filters = [events.bit(name) for name in entity.all_filters]
     key = kernel.C_LAT + 2 * entity.places
     copied = key + 2 * len(entity.distinct)
     slotted = slot_features(entity, features, events, key, copied)
+    known_columns = [events.column(name) for name, _ in entity.known]
+    known_capacities = [capacity for _, capacity in entity.known]
+    if entity.deduplicates:
+        known_columns.append(kernel.E_ID)
+        known_capacities.append(kernel.RECOGNISED)
     parts = parts_of(
         n_windows,
         len(entity.distinct),
@@ -190,9 +198,13 @@ def _program_of(
         needs_last_place=slotted.needs_last_place,
         needs_home=slotted.needs_home,
         most_tiles=max(tiling.most_tiles),
-        most_values=max((capacity for _, capacity in entity.known), default=0),
+        most_values=max(known_capacities, default=0),
         copied=copied,
         mask=events.mask if filters else -1,
+        offset=events.column(events.zone) if events.zone else -1,
+        kept_offset=copied + len(copied_names) - 1 if entity.zone else -1,
+        kept_kind=copied + len(copies) - 1 if entity.keeps_kind else -1,
+        kinds=sum(1 << CODES[kind] for kind in entity.kinds),
         is_plain=is_plain,
         n_windows=n_windows,
         n_levels=len(tiling.widths_us),
@@ -203,8 +215,8 @@ def _program_of(
         widths=_whole(tiling.widths_us),
         reaches=np.array(tiling.reaches_us, np.float64),
         distinct=_whole([events.column(name) for name in entity.distinct]),
-        known_columns=_whole([events.column(name) for name, _ in entity.known]),
-        known_capacities=_whole([capacity for _, capacity in entity.known]),
+        known_columns=_whole(known_columns),
+        known_capacities=_whole(known_capacities),
         pairs=_whole(slotted.pairs).reshape(-1, 2),
         buckets=_whole(slotted.buckets),
         ripe=np.array(slotted.ripe, np.float64).reshape(-1, 2),
@@ -237,6 +249,7 @@ def _is_plain(entity: Entity, features: tuple[Feature, ...], tiling: Tiling) -> 
         and len(tiling.widths_us) == PLAIN_LEVELS
         and len(entity.distinct) <= PLAIN_DISTINCT
         and not (entity.kept or entity.all_numbers or entity.all_filters or entity.measures)
+        and not (entity.zone or entity.keeps_kind)
         and all(is_plain_feature(feature) for feature in features)
     )
 
@@ -263,7 +276,7 @@ def _identity_of(entity: Entity, events: EventLayout, tiling: Tiling) -> float:
     Columns and bits of events are not in it: a schema may give a field another place.
     """
     texts = dict(events.filters)
-    words = (
+    words: tuple[tuple[object, ...], ...] = (
         ("layout", kernel.LAYOUT),
         ("entity", entity.name, entity.deduplicates),
         ("events", entity.events, entity.places),
@@ -278,4 +291,13 @@ def _identity_of(entity: Entity, events: EventLayout, tiling: Tiling) -> float:
         ("tiles", tiling.widths_us, tiling.reaches_us),
         ("forgets", tiling.retention_us, IDLE_US),
     )
+    header = kernel.H_TILES + len(tiling.widths_us) + len(entity.known) + entity.deduplicates
+    if entity.deduplicates and header > kernel.LEAST_HEADER:
+        words += (("header", header),)
+    if entity.keeps_kind:
+        words += (("kind", entity.keeps_kind),)
+    if entity.zone:
+        words += (("zone", entity.zone),)
+    if entity.kinds != COUNTED:
+        words += (("kinds", entity.kinds),)
     return float(int.from_bytes(hashlib.sha256(repr(words).encode()).digest()[:8]) >> 11)

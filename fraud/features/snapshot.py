@@ -90,7 +90,7 @@ def read_snapshot(plan: Plan, state: bytes) -> Snapshot:
         newest_event=_time(content.newest_us) if math.isfinite(content.newest_us) else None,
         transactions=int(content.sequence),
         kept=tuple(
-            KeptEvent(_time(time), cents / layout.CENTS, _IS_FRAUD[label])
+            KeptEvent(_time(time), cents / plan.events.minor_units, _IS_FRAUD[label])
             for time, cents, label in kept.T.tolist()
         ),
         kept_at_most=entity.events,

@@ -36,7 +36,7 @@ def describe(bootstrap: str, options: Mapping[str, str], timeout_s: float) -> Cl
     Unavailable
         When they do not answer in time.
     """
-    chosen: dict[str, Any] = {**options, "bootstrap.servers": bootstrap}
+    chosen: dict[str, Any] = {"log_level": 0, **options, "bootstrap.servers": bootstrap}
     try:
         found = AdminClient(chosen).list_topics(timeout=timeout_s)
     except KafkaException as error:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fraud.contracts.priced import base_amounts
 from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES
 from fraud.features.batch import compute_features
@@ -114,7 +115,7 @@ def build_examples(
         event_us=event_us,
         label_us=np.where(has_verdict, label_us, NEVER),
         is_fraud=np.where(has_verdict, is_fraud, False).astype(bool),
-        amount=np.asarray(transactions["amount"].to_numpy(), np.float64),
+        amount=base_amounts(transactions, deployed_schema()),
         user=_codes(transactions, PRIMARY)[0],
         category=category,
         categories=names,

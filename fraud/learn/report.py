@@ -24,6 +24,7 @@ from fraud.learn.segments import (
 )
 from fraud.learn.thresholds import Costs, cost_of
 from fraud.model.card import Floats, ScoringModel
+from fraud.schema.deployed import deployed_schema
 from fraud.watch.bootstrap import Interval
 from fraud.watch.page import ENVIRONMENT
 from fraud.watch.pictures import image_source
@@ -151,11 +152,12 @@ def _costs(evaluation: Evaluation) -> list[dict[str, Any]]:
         "decline nothing": (thresholds.review, np.inf),
         "approve everything": (np.inf, np.inf),
     }
-    rows = []
+    rows, money = [], deployed_schema().money
+    unit = money.base if money else "currency units"
     for name, (review, decline) in ways.items():
         cost = cost_of(*arguments, review=review, decline=decline)
         share = float(((evaluation.probability >= review) & (evaluation.probability < decline)).mean())
-        rows.append({"way": name, "cost (currency units)": f"{cost:,.0f}", "reviewed": f"{share:.2%}"})
+        rows.append({"way": name, f"cost ({unit})": f"{cost:,.0f}", "reviewed": f"{share:.2%}"})
     return rows
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported untold
 
-from fraud.contracts import TOPICS
+from fraud.contracts import COMPACTED, TOPICS
 from fraud.errors import BadConfig, Unavailable
 from fraud.local.jars import Tell, broker_classpath
 from fraud.local.java import java_home
@@ -129,13 +129,18 @@ def create_topics(bootstrap: str, partitions: int) -> None:
     try:
         missing = set(TOPICS) - set(admin.list_topics(timeout=_TIMEOUT_S).topics)
         topics = [
-            NewTopic(name, num_partitions=partitions, replication_factor=1, config=_TOPIC) for name in missing
+            NewTopic(name, num_partitions=partitions, replication_factor=1, config=_config_of(name))
+            for name in missing
         ]
         made = admin.create_topics(topics, operation_timeout=_TIMEOUT_S) if topics else {}
         for future in made.values():
             _finish(future)
     except (KafkaException, TimeoutError) as error:
         raise Unavailable(f"the broker at {bootstrap} did not make the topics: {error}") from error
+
+
+def _config_of(topic: str) -> dict[str, str]:
+    return {**_TOPIC, "cleanup.policy": "compact"} if topic in COMPACTED else _TOPIC
 
 
 def broker_environment() -> dict[str, str]:

@@ -26,6 +26,7 @@ from fraud.log import rows
 from fraud.log.arrival import COLUMNS, Reach
 from fraud.log.checkpoint import offsets_of
 from fraud.schema.deployed import deployed_schema
+from fraud.schema.fields import BASE_MINOR
 
 if TYPE_CHECKING:
     from pyarrow.dataset import Scanner
@@ -45,6 +46,7 @@ _LITTLE_AT_A_TIME: Final = {"batch_readahead": 1, "fragment_readahead": 1}
 """Of the spool's files, which may be large."""
 _ORIGIN: Final = COLUMNS
 _IDS: Final = ("transaction_id", *deployed_schema().key_names, "event_time")
+_MONEY: Final = ("currency", BASE_MINOR) if deployed_schema().money else ()
 TableColumns = dict[str, tuple[int, tuple[str, ...]]]
 
 
@@ -67,7 +69,13 @@ def tables_of(passes: Passes) -> TableColumns:
         ),
         "decisions": (
             rows.TRANSACTION,
-            (*_IDS, "amount", *decided, "features_version", "processed_at", *_ORIGIN),
+            (
+                *dict.fromkeys([*_IDS, "amount", *_MONEY]),
+                *decided,
+                "features_version",
+                "processed_at",
+                *_ORIGIN,
+            ),
         ),
         "labels": (
             rows.LABEL,
@@ -211,10 +219,17 @@ class Archive:
         if not files:
             return
         from pyarrow.dataset import dataset  # noqa: PLC0415  (imports pandas: seconds of a start)
+        from pyarrow.parquet import read_schema  # noqa: PLC0415  (the same)
 
+        for file in files:
+            if "row_kind" not in read_schema(file).names:
+                raise Unavailable(
+                    f"{file} was written by an earlier release: start that release once more and stop it in "
+                    "order; this one begins with an empty spool"
+                )
         found = dataset(files, schema=self._schema, format="parquet")
         for table, (kind, columns) in self._tables.items():
-            taken = pc.field("kind") == kind
+            taken = pc.field("row_kind") == kind
             if table == "decisions":  # history from before go-live was decided elsewhere
                 taken &= pc.field("outcome").is_valid()
             scanner = found.scanner(columns=list(columns), filter=taken, **_LITTLE_AT_A_TIME)

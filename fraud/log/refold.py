@@ -228,7 +228,7 @@ class _Opened:
         self.vectors[at, one.first : one.end] = folded.vectors[mine]
         self.known[at] += 1
         if one is self.passes[0]:  # a repeated id counts for no other entity
-            is_transaction = self.arrivals.events[at, kernel.E_KIND] == kernel.KIND_TRANSACTION
+            is_transaction = self.arrivals.events[at, kernel.E_KIND] != kernel.KIND_LABEL
             is_repeated = is_transaction & (folded.outcomes[mine] == kernel.DUPLICATE)
             self.known[at[is_repeated]] = len(self.passes)
 

@@ -1,6 +1,6 @@
 """The rows that travel through a micro-batch, from pass to pass and to the spool, as Arrow schemas.
 
-One row a Kafka record; ``kind`` says what became of it. Every record ends in exactly one kind.
+One row a Kafka record; ``row_kind`` says what became of it. Every record ends in exactly one kind.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ RECOUNTED: Final = 4
 """The same, but counted in a store that was lost: counted here, decided there."""
 
 ORIGIN: Final = [
-    pa.field("kind", pa.int8()),
+    pa.field("row_kind", pa.int8()),
     pa.field("topic", pa.string()),
     pa.field("source_partition", pa.int32()),
     pa.field("source_offset", pa.int64()),

@@ -138,7 +138,7 @@ class Waiting:
 
     def _begins_anew(self, states: Mapping[float, bytes | None]) -> list[float]:
         """Find entities that the store had forgotten: a first transaction, long after the last."""
-        is_first = (self.sequences == 1.0) & (self.events[:, kernel.E_KIND] == kernel.KIND_TRANSACTION)
+        is_first = (self.sequences == 1.0) & (self.events[:, kernel.E_KIND] != kernel.KIND_LABEL)
         found = []
         for key, time in zip(
             self._key[is_first].tolist(), self.events[is_first, kernel.E_TIME].tolist(), strict=True

@@ -35,9 +35,7 @@ NO_OPTIONS: Final[Options] = {}
 SLICE_ROWS: Final = 100_000
 """Records of a slice, about; one micro-batch is never parted."""
 _UNIX: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_TRANSACTION_COLUMNS: Final = tuple(
-    column.name for column in transaction_columns(deployed_schema()) if column.name != "currency"
-)
+_TRANSACTION_COLUMNS: Final = tuple(column.name for column in transaction_columns(deployed_schema()))
 _LABEL_COLUMNS: Final = ("transaction_id", *deployed_schema().key_names, "event_time", "is_fraud")
 _RECENT_COMMITS: Final = 20
 _BATCH_ROWS: Final = 32_768

@@ -4,7 +4,15 @@ from typing import Final
 
 import pyarrow as pa
 
-from fraud.schema.fields import Field, FieldType
+from fraud.schema.fields import (
+    AMOUNT_MINOR,
+    BASE_MINOR,
+    CURRENCY_RATE,
+    MONEY_NAMES,
+    RATE_SINCE,
+    Field,
+    FieldType,
+)
 from fraud.schema.schema import Schema
 
 TIME: Final = pa.timestamp("us", tz="UTC")
@@ -12,6 +20,7 @@ _TYPES: Final = {
     FieldType.KEY: pa.string(),
     FieldType.CATEGORY: pa.string(),
     FieldType.TEXT: pa.string(),
+    FieldType.ZONE: pa.string(),
     FieldType.NUMBER: pa.float64(),
     FieldType.PLACE: pa.float64(),
     FieldType.FLAG: pa.bool_(),
@@ -30,9 +39,19 @@ def columns_of(field: Field) -> list[pa.Field]:
     return [pa.field(name, _TYPES[field.type]) for name in field.names]
 
 
+MONEY: Final = {
+    AMOUNT_MINOR: pa.int64(),
+    BASE_MINOR: pa.int64(),
+    CURRENCY_RATE: pa.string(),
+    RATE_SINCE: TIME,
+}
+"""Columns of a transaction's money, where its schema has some; see ``fraud.contracts.priced``."""
+
+
 def transaction_columns(schema: Schema) -> list[pa.Field]:
     """Make the columns of a schema's transactions, in their order."""
-    return [column for field in schema.fields for column in columns_of(field)]
+    columns = [column for field in schema.fields for column in columns_of(field)]
+    return [*columns, *(pa.field(name, MONEY[name]) for name in MONEY_NAMES if schema.money)]
 
 
 OWN: Final = {b"fraud": b"columns under our names, with our types"}

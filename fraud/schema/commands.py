@@ -12,6 +12,7 @@ from fraud.errors import BadInput
 from fraud.schema.deployed import FILE, has_run
 from fraud.schema.diff import Effect, compare
 from fraud.schema.document import json_schema
+from fraud.schema.kinds import COUNTED
 from fraud.schema.reading import DEFAULT, read_schema
 from fraud.schema.schema import Schema
 from fraud.settings.home import platform_home
@@ -57,6 +58,11 @@ def show(
     console.print(_entities(schema))
     if schema.filters:
         console.print(_filters(schema))
+    if schema.money:
+        money = schema.money
+        console.print(
+            f"money: in {money.base}, at most {money.most:,}; a currency without a rate: {money.unknown}"
+        )
 
 
 @app.command()
@@ -134,6 +140,7 @@ def _entities(schema: Schema) -> Table:
     for entity, keys in zip(schema.entities, schema.keys, strict=True):
         name = f"{entity.name} (primary)" if entity.deduplicates else entity.name
         features = str(len(schema.features_of(entity)))
+        name += "" if entity.kinds == COUNTED else f" (of {', '.join(entity.kinds)})"
         table.add_row(name, " and ".join(field.name for field in keys), features, f"{entity.events:,}")
     return table
 

@@ -57,6 +57,7 @@ def compare(old: Schema, new: Schema) -> list[Change]:
         *_filters(old, new),
         *_entities(old, new),
         *_features(old, new),
+        *_money(old, new),
         *_rest(old, new),
     ]
 
@@ -136,6 +137,20 @@ def _features(old: Schema, new: Schema) -> Iterator[Change]:
             yield Change(f"feature {name} is gone", Effect.MODEL)
     if before == after and old.features_version != new.features_version:
         yield Change("features stand in another order, or have other bounds", Effect.MODEL)
+
+
+def _money(old: Schema, new: Schema) -> Iterator[Change]:
+    before, after = old.money, new.money
+    if before == after:
+        return
+    if before is None or after is None or before.base != after.base:
+        units = [
+            "amounts as they come" if one is None else f"amounts in {one.base}" for one in (before, after)
+        ]
+        note = "what the log holds was counted otherwise"
+        yield Change(f"{units[1]}, not {units[0]}", Effect.REFUSED, note)
+        return
+    yield Change("money has other bounds", Effect.NOTHING, "from the next start")
 
 
 def _rest(old: Schema, new: Schema) -> Iterator[Change]:

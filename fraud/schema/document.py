@@ -4,7 +4,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from fraud.money.money import MOST_BASE
 from fraud.schema.fields import FieldType
+from fraud.schema.kinds import COUNTED, Kind
 from fraud.schema.source import Reading
 
 FORMAT: Final = 1
@@ -44,8 +46,9 @@ class FieldPart(Part):
 
     type: FieldType = Field(
         description="key: an identifier; category: one of some words; number: with a fixed count of "
-        "decimals; flag: true or false; time: a moment; place: latitude and longitude; text: archived, and "
-        "read by rules"
+        "decimals; flag: true or false; time: a moment; place: latitude and longitude; zone: the clocks of "
+        "the place (Europe/Berlin or +02:00), by which hours and weekdays count; text: archived, and read "
+        "by rules"
     )
     required: bool = Field(False, description="Whether a transaction without it is refused.")
     description: str = Field("", max_length=500, description="What it is, in words.")
@@ -72,6 +75,12 @@ class EntityPart(Part):
         64, description="How many values of each field are remembered for 'first time'; or by field."
     )
     place: str | None = Field(None, description="The field of type place that is kept of its events.")
+    kinds: list[Kind] = Field(
+        list(COUNTED),
+        min_length=1,
+        description="Kinds of transactions that count in its history. One of another kind gets its vector "
+        "and changes nothing.",
+    )
 
 
 class FeaturePart(Part):
@@ -90,6 +99,21 @@ class FeaturePart(Part):
     )
     name: Name | None = Field(None, description="In the place of the derived name.")
     monotone: Literal[-1, 0, 1] = Field(0, description="1: a higher value can only raise the score.")
+
+
+class MoneyPart(Part):
+    """Amounts of several currencies, which the features count in one: the base."""
+
+    base: str = Field(
+        pattern="^[A-Z]{3}$",
+        description="Currency of the features' amounts (ISO 4217); a record that names none is in it.",
+    )
+    unknown: Literal["refuse", "decide"] = Field(
+        "refuse",
+        description="A record whose currency has no rate: a dead letter, or decided without its amount and "
+        "in no history.",
+    )
+    most: int = Field(MOST_BASE, ge=1, description="Greatest amount, units of the base currency.")
 
 
 class FallbackPart(Part):
@@ -124,6 +148,9 @@ class Document(Part):
     entities: dict[EntityName, EntityPart] = Field(min_length=1, max_length=MOST_ENTITIES)
     features: list[Annotated[FeaturePart, BeforeValidator(_of_word)]] = Field(
         min_length=1, max_length=MOST_FEATURES
+    )
+    money: MoneyPart | None = Field(
+        None, description="Where amounts have several currencies; none: all are in one, whatever they name."
     )
     fallback: list[FallbackPart] = Field(default_factory=list, max_length=20)
     new: str | None = Field(

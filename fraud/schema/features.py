@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Final
 
+from fraud.schema.fields import AMOUNT_MINOR
+from fraud.schema.kinds import COUNTED
 from fraud.schema.windows import tile, width_us, window_us
 
 HOUR_US: Final = 3_600_000_000
@@ -58,6 +60,13 @@ class Entity:
     hands_on
         Keys of the other entities, which the one that deduplicates keeps of its events: a label names its
         transaction, and need not repeat them.
+    kinds
+        Of transactions, that count in its history. One of another kind gets its vector and changes nothing.
+    zone
+        The field by which the clocks of its events are known; empty: they show UTC, or nothing looks at them.
+    keeps_kind
+        Of the primary: whether another entity does not count all kinds that it counts, so that labels must
+        say what they speak of.
     """
 
     name: str
@@ -73,6 +82,9 @@ class Entity:
     filters: tuple[str, ...] = ()
     measures: tuple[tuple[str, str], ...] = ()
     hands_on: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = COUNTED
+    zone: str = ""
+    keeps_kind: bool = False
 
     @property
     def key_name(self) -> str:
@@ -206,9 +218,11 @@ STATISTICS: Final[dict[str, Statistic]] = {
         Op.AMOUNT, Family.TRANSACTION, "transaction_amount", "the transaction's amount", "currency units"
     ),
     "hour": Statistic(
-        Op.HOUR_OF_DAY, Family.TRANSACTION, "hour_of_day", "hours since midnight UTC, with fractions", "h"
+        Op.HOUR_OF_DAY, Family.TRANSACTION, "hour_of_day", "hours since midnight {clock}, with fractions", "h"
     ),
-    "weekday": Statistic(Op.DAY_OF_WEEK, Family.TRANSACTION, "day_of_week", "0 is Monday, in UTC", "days"),
+    "weekday": Statistic(
+        Op.DAY_OF_WEEK, Family.TRANSACTION, "day_of_week", "0 is Monday, in {clock}", "days"
+    ),
     "bucket": Statistic(
         Op.BUCKET,
         Family.TRANSACTION,
@@ -588,6 +602,10 @@ class Feature:
     """Names of the features that it is made of."""
     called: str = ""
     """Its name, where that is not to be derived."""
+    zone: str = ""
+    """The field that tells the clocks which it looks at; empty: they show UTC."""
+    currency: str = ""
+    """Of amounts, where the schema says."""
 
     @property
     def kind(self) -> Statistic:
@@ -609,7 +627,11 @@ class Feature:
     @property
     def unit(self) -> str:
         """Unit of the value."""
-        return self.value if self.value and self.kind.unit == "currency units" else self.kind.unit
+        if self.kind.unit != "currency units":
+            return self.kind.unit
+        if self.value == AMOUNT_MINOR:
+            return "minor units of its currency"
+        return self.value or self.currency or self.kind.unit
 
     @property
     def missing(self) -> str:
@@ -695,6 +717,7 @@ class Feature:
             percent=self.percent,
             first=first,
             second=second,
+            clock=f"local time ({self.zone})" if self.zone else "UTC",
             operands="_".join(self.of) if template.startswith("greatest_of") else ", ".join(self.of),
         )
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from fraud.schema.kinds import KINDS, PURCHASE
+
 
 class FieldType(StrEnum):
     """What a field's values are, and with it how they may be used."""
@@ -21,6 +23,8 @@ class FieldType(StrEnum):
     """A moment, e.g. when the account was opened; for ages."""
     PLACE = "place"
     """Latitude and longitude, in degrees."""
+    ZONE = "zone"
+    """The clocks of the place: a name such as Europe/Berlin, or an offset such as +02:00."""
     TEXT = "text"
     """Archived, and read by rules; no features."""
 
@@ -111,6 +115,7 @@ _SAMPLES: Final[dict[FieldType, tuple[str | float | bool, ...]]] = {
     FieldType.FLAG: (True,),
     FieldType.TIME: ("2026-01-01T00:00:00Z",),
     FieldType.PLACE: (52.52, 13.405),
+    FieldType.ZONE: ("Europe/Berlin",),
     FieldType.TEXT: ("a text",),
 }
 CORE: Final = (
@@ -143,9 +148,26 @@ CORE: Final = (
         pattern="[A-Z]{3}",
         examples=("EUR",),
     ),
+    Field(
+        "kind",
+        FieldType.CATEGORY,
+        description="What it is; absent: a purchase. An amount of 0 is for a verification alone.",
+        pattern="|".join(KINDS),
+        examples=(PURCHASE,),
+    ),
 )
 """Fields that every schema has."""
 CORE_NAMES: Final = frozenset(field.name for field in CORE)
+AMOUNT_MINOR: Final = "amount_minor"
+"""Number of a transaction where the schema has ``money``: its amount in minor units of its own currency."""
+BASE_MINOR: Final = "base_minor"
+"""The same in minor units of the base currency; missing where the currency has no rate."""
+AMOUNT_BASE: Final = "amount_base"
+"""The same in units of the base currency, for filters and rules."""
+CURRENCY_RATE: Final = "currency_rate"
+RATE_SINCE: Final = "rate_since"
+MONEY_NAMES: Final = (AMOUNT_MINOR, BASE_MINOR, CURRENCY_RATE, RATE_SINCE)
+"""What is recorded beside a transaction's fields: its whole amounts, the rate, and since when that holds."""
 RESERVED: Final = frozenset(
     {
         "schema_version",
@@ -177,6 +199,11 @@ RESERVED: Final = frozenset(
         "scored_at",
         "experiment",
         "arm",
+        "amount_minor",
+        "amount_base",
+        "base_minor",
+        "currency_rate",
+        "rate_since",
     }
 )
 """Names of columns that the platform writes beside the fields."""

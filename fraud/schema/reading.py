@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from itertools import product
@@ -12,12 +12,15 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from fraud.errors import BadConfig
+from fraud.money import Money, digits_of
+from fraud.money.money import MOST_BASE, MOST_MINOR
 from fraud.schema.document import (
     RESERVED_ENTITIES,
     Document,
     EntityPart,
     FeaturePart,
     FieldPart,
+    MoneyPart,
     Part,
     SourcePart,
 )
@@ -34,8 +37,20 @@ from fraud.schema.features import (
     Feature,
     Op,
 )
-from fraud.schema.fields import CORE, CORE_NAMES, COUNTED, NAMED, RESERVED, Field, FieldType, joined_word
+from fraud.schema.fields import (
+    AMOUNT_BASE,
+    AMOUNT_MINOR,
+    CORE,
+    CORE_NAMES,
+    COUNTED,
+    NAMED,
+    RESERVED,
+    Field,
+    FieldType,
+    joined_word,
+)
 from fraud.schema.filters import BadCondition, Filter, parse_condition
+from fraud.schema.kinds import KINDS
 from fraud.schema.schema import Fallback, Schema
 from fraud.schema.source import ARRIVAL_COLUMNS, LABEL_COLUMNS, Reading, TableSource
 from fraud.schema.windows import MOST_WINDOWS, window_us
@@ -120,6 +135,7 @@ def _in_words(error: Any) -> str:
         "entities": EntityPart,
         "features": FeaturePart,
         "source": SourcePart,
+        "money": MoneyPart,
     }
     model = parts.get(str(error["loc"][0]), Document) if len(error["loc"]) > 1 else Document
     if error["loc"][:2] == ("source", "read"):
@@ -137,19 +153,27 @@ def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
     declared = tuple(_field(name, part) for name, part in document.fields.items())
     _check_columns(declared)
     fields = {field.name: field for field in (*CORE, *declared)}
-    filters = tuple(_filter(name, text, fields) for name, text in document.filters.items())
+    money = _money(document.money)
+    filters = tuple(
+        _filter(name, text, fields | (_IN_BASE if money else {})) for name, text in document.filters.items()
+    )
     parts = _primary_first(document.entities)
     keys = tuple(_key(name, part, fields) for name, part in parts.items())
     uses = [
-        use for at, part in enumerate(document.features) for use in _uses(at, part, parts, fields, filters)
+        use
+        for at, part in enumerate(document.features)
+        for use in _uses(at, part, parts, fields | (_IN_MINOR if money else {}), filters)
     ]
     words = tuple(dict.fromkeys(joined_word(fields) for fields in keys))
     entities = {
         name: _entity(name, part, fields, [use for use in uses if use.entity == name], words)
         for name, part in parts.items()
     }
+    first, *others = parts
+    counts_all = all(set(entities[first].kinds) <= set(entities[name].kinds) for name in others)
+    entities[first] = replace(entities[first], keeps_kind=not counts_all)
     order = list(parts)
-    made = [_feature(use, entities) for use in uses]
+    made = [_feature(use, entities, _zone_of(fields), money) for use in uses]
     features = tuple(sorted(made, key=lambda f: _rank(f, order)))
     names = _check_names(uses, made)
     return Schema(
@@ -170,7 +194,27 @@ def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
         tables=_tables(document.source, fields) if document.source else None,
         source=source,
         remake=parse_schema,
+        money=money,
     )
+
+
+_IN_BASE: Final = {AMOUNT_BASE: Field(AMOUNT_BASE, FieldType.NUMBER)}
+_IN_MINOR: Final = {AMOUNT_MINOR: Field(AMOUNT_MINOR, FieldType.NUMBER)}
+"""What filters and features may read besides the fields, where there is money."""
+
+
+def _money(part: MoneyPart | None) -> Money | None:
+    if part is None:
+        return None
+    money, where = Money(part.base, part.unknown, part.most), ("money", "base")
+    if digits_of(part.base) is None:
+        raise _Wrong(where, f"{part.base} is no currency of ISO 4217 that has amounts; write e.g. USD")
+    if money.most * money.unit > MOST_MINOR:
+        most = MOST_MINOR // money.unit
+        if part.most == MOST_BASE:
+            return replace(money, most=most)
+        raise _Wrong(("money", "most"), f"{most:,} {part.base} is the greatest amount whose sums stay exact")
+    return money
 
 
 def _rank(feature: Feature, order: Sequence[str]) -> int:
@@ -209,6 +253,9 @@ def _field(name: str, part: FieldPart) -> Field:
 def _check_columns(declared: Iterable[Field]) -> None:
     taken = dict.fromkeys(CORE_NAMES, "the core") | dict.fromkeys(RESERVED, "the platform")
     words: dict[str, str] = {}
+    zones = [field.name for field in declared if field.type is FieldType.ZONE]
+    if len(zones) > 1:
+        raise _Wrong(("fields", zones[1]), f"{zones[0]} is the zone already; there is one of a transaction")
     for field in declared:
         for name in field.names:
             if name in taken:
@@ -393,7 +440,13 @@ def _entity(
             dict.fromkeys((use.part.value or "", use.part.where or "") for use in uses if use.is_measured)
         ),
         hands_on=hands_on,
+        kinds=tuple(kind for kind in KINDS if kind in part.kinds),
+        zone=_zone_of(fields) if of_op[Op.HOUR_DEVIATION] else "",
     )
+
+
+def _zone_of(fields: dict[str, Field]) -> str:
+    return next((field.name for field in fields.values() if field.type is FieldType.ZONE), "")
 
 
 def _words(uses: Iterable[_Use]) -> tuple[str, ...]:
@@ -429,7 +482,10 @@ def _capacity(part: EntityPart, field: Field) -> int:
     return part.remember.get(field.name, 64) if isinstance(part.remember, dict) else part.remember
 
 
-def _feature(use: _Use, entities: dict[str, Entity]) -> Feature:
+_OF_CLOCKS: Final = (Op.HOUR_OF_DAY, Op.DAY_OF_WEEK, Op.HOUR_DEVIATION)
+
+
+def _feature(use: _Use, entities: dict[str, Entity], zone: str, money: Money | None) -> Feature:
     part = use.part
     return Feature(
         use.statistic,
@@ -443,6 +499,8 @@ def _feature(use: _Use, entities: dict[str, Entity]) -> Feature:
         percent=part.percent,
         of=tuple(part.of or ()),
         called=part.name or "",
+        zone=zone if use.op in _OF_CLOCKS else "",
+        currency=money.base if money else "",
     )
 
 

@@ -7,9 +7,11 @@ from functools import cached_property
 from typing import Any
 
 from fraud.errors import BadInput
+from fraud.money import Money
 from fraud.schema.features import COMBINED, Entity, Feature
-from fraud.schema.fields import CORE, CORE_NAMES, Field, FieldType
+from fraud.schema.fields import CORE, CORE_NAMES, NAMED, Field, FieldType
 from fraud.schema.filters import Filter
+from fraud.schema.kinds import COUNTED
 from fraud.schema.source import TableSource
 
 
@@ -64,6 +66,8 @@ class Schema:
     tables: TableSource | None
     source: tuple[bytes, str]
     remake: Callable[[bytes, str], "Schema"]
+    money: Money | None = None
+    """Of amounts in several currencies; None: all are in one."""
 
     def __reduce__(self) -> tuple[Callable[[bytes, str], "Schema"], tuple[bytes, str]]:
         """Travel as the file: a process that has read it already gives the object that it has."""
@@ -86,7 +90,8 @@ class Schema:
         others = [field for field in self.declared if field not in keys]
         core = {field.name: field for field in CORE}
         first = [core["transaction_id"], core["event_time"]]
-        return (*first, *keys, core["amount"], core["currency"], *others)
+        rest = [core["amount"], core["currency"], core["kind"], *others]
+        return tuple(dict.fromkeys([*first, *keys, *rest]))
 
     @cached_property
     def by_name(self) -> dict[str, Field]:
@@ -106,12 +111,20 @@ class Schema:
     @cached_property
     def features_version(self) -> str:
         """Changes with any name, formula, bound or order of the features; a model fits exactly one."""
-        return _digest("\n".join(f"{f.name}|{f.description}|{f.exactness}" for f in self.features))
+        lines = [f"{f.name}|{f.description}|{f.exactness}" for f in self.features]
+        lines += [f"{one.name} of {' '.join(one.kinds)}" for one in self.entities if one.kinds != COUNTED]
+        return _digest("\n".join(lines + ([f"in {self.money.base}"] if self.money else [])))
 
     @cached_property
     def version(self) -> str:
         """Changes with anything that the records, the states or the features are made of."""
-        parts = [self.declared, [filter_.text for filter_ in self.filters], self.entities, self.keys]
+        parts: list[Any] = [
+            self.declared,
+            [filter_.text for filter_ in self.filters],
+            self.entities,
+            self.keys,
+        ]
+        parts += [self.money] if self.money else []
         return _digest(f"{self.features_version}\n{parts!r}")
 
     def features_of(self, entity: Entity) -> tuple[Feature, ...]:
@@ -150,6 +163,20 @@ class Schema:
     def joined_keys(self) -> tuple[tuple[Field, ...], ...]:
         """Keys that are several fields together."""
         return tuple(fields for fields in self.keys if len(fields) > 1)
+
+    @property
+    def zone(self) -> str:
+        """Name of the field that tells the clocks of a transaction's place; empty: all show UTC."""
+        return next((field.name for field in self.named(FieldType.ZONE)), "")
+
+    @cached_property
+    def hashed(self) -> tuple[Field, ...]:
+        """Keys and categories that an event holds: the declared ones, and of the core those in use."""
+        kept = [name for entity in self.entities for name in (*entity.all_columns, *dict(entity.known))]
+        used = {*kept, *(feature.column for feature in self.features)}
+        core = [field for field in self.named(*NAMED) if field.name in CORE_NAMES and field.name in used]
+        keys = [field for fields in self.keys for field in fields if field.name in CORE_NAMES]
+        return (*self.own(*NAMED), *dict.fromkeys([*core, *keys]))
 
     def own(self, *types: FieldType) -> tuple[Field, ...]:
         """Select the fields of some types beside the core."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fraud.schema.expressions import Expression, check_zone
+from fraud.schema.kinds import Kind
 
 LABEL_COLUMNS = ("is_fraud", "label_time")
 """What a table says beside the fields of the transactions."""
@@ -30,6 +31,10 @@ class Reading(BaseModel):
     """Of a CSV file, e.g. ``latin-1``."""
     labels: dict[str, Literal["fraud", "honest", "unknown"]] = Field(default_factory=dict)
     """What values of the column ``is_fraud`` mean, beside 0, 1, true, false, yes and no."""
+    negative: Literal["", "refund"] = ""
+    """What an amount below 0 means: money paid back; empty: nothing, and it is refused."""
+    kinds: dict[str, Kind] = Field(default_factory=dict)
+    """What values of the column ``kind`` mean, beside the kinds' own names."""
     invalid: Literal["refuse", "skip"] = "refuse"
     """Rows that the wire's contract refuses: stop, or leave them out, counted."""
 
@@ -48,8 +53,9 @@ class Reading(BaseModel):
         >>> Reading(decimal="comma").over(Reading(separator=";", decimal="point")).separator
         ';'
         """
-        said = {name: getattr(self, name) for name in self.model_fields_set if name != "labels"}
-        return Reading(**{**other.model_dump(), **said, "labels": {**other.labels, **self.labels}})
+        words = {"labels": {**other.labels, **self.labels}, "kinds": {**other.kinds, **self.kinds}}
+        said = {name: getattr(self, name) for name in self.model_fields_set if name not in words}
+        return Reading(**{**other.model_dump(), **said, **words})
 
 
 @dataclass(frozen=True, slots=True)

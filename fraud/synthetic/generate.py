@@ -17,6 +17,7 @@ from fraud.synthetic.fraud_patterns import PATTERNS, draw_fraud
 from fraud.synthetic.fraud_stage import set_stage
 from fraud.synthetic.honest import draw_honest
 from fraud.synthetic.own_fields import as_schema
+from fraud.synthetic.payments import lay_currencies, lay_kinds
 from fraud.synthetic.population import Population, draw_population
 from fraud.synthetic.purchases import HONEST, Purchases
 from fraud.synthetic.settings import GeneratorSettings
@@ -60,6 +61,10 @@ def generate(settings: GeneratorSettings, schema: Schema | None = None) -> DataS
         merchants=merchants_table(population, settings),
         patterns=pa.table({"transaction_id": ids, "pattern": pa.array(names.tolist(), pa.string())}),
     )
+    if settings.kinds:
+        data = lay_kinds(data, settings)
+    if schema is not None and schema.money is not None:
+        data = lay_currencies(data, settings)
     if schema is None or schema.version == default_schema().version:
         return data
     return as_schema(data, schema)

@@ -18,6 +18,7 @@ from fraud.schema.arrow import columns_of
 from fraud.schema.fields import CORE_NAMES, Field, FieldType
 from fraud.schema.schema import Schema
 from fraud.synthetic.data_set import DataSet
+from fraud.synthetic.places import CITIES
 from fraud.synthetic.settings import DAY_US
 
 Words = NDArray[Any]
@@ -181,6 +182,16 @@ def _country_of_user(world: _World) -> Words:
     return np.array([of[user] for user in world.data.transactions["user_id"].to_pylist()], object)
 
 
+def _zone(world: _World) -> Words:
+    """Tell the clocks of the place; where it is not known there are none."""
+    hours = {city.country: city.utc_offset_h for city in CITIES}
+    offsets = [hours.get(country) for country in world.text("country").tolist()]
+    found = [
+        None if hour is None else f"{int(hour):+03d}:{round(60 * abs(hour)) % 60:02d}" for hour in offsets
+    ]
+    return np.array(found, object)
+
+
 def _items(world: _World) -> Words:
     amount = np.asarray(world.data.transactions["amount"].to_numpy(), np.float64)
     return np.asarray(
@@ -211,5 +222,6 @@ _BY_TYPE: Final[dict[FieldType, Maker]] = {
     FieldType.NUMBER: _items,
     FieldType.FLAG: lambda world: world.scattered(world.user + world.merchant, 8) % 2 == 0,
     FieldType.TIME: _opened,
+    FieldType.ZONE: _zone,
     FieldType.TEXT: lambda world: _worded("note ", world.merchant),
 }

@@ -57,6 +57,8 @@ class GeneratorSettings(BaseModel):
     """Length of the period."""
     start: AwareDatetime = datetime(2026, 1, 1, tzinfo=UTC)
     """Beginning of the period."""
+    kinds: bool = False
+    """Whether there are verifications, withdrawals, refunds and reversals beside purchases."""
     drift: Drift = Drift.NONE
     """How the world changes: not at all, or one of four kinds."""
     drift_day: Annotated[int, Field(ge=0)] = 60

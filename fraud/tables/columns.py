@@ -11,7 +11,7 @@ import pyarrow as pa
 from fraud.contracts import Contracts, contracts_of
 from fraud.contracts.wire import Record
 from fraud.errors import BadInput
-from fraud.schema.arrow import TIME
+from fraud.schema.arrow import MONEY, TIME
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.expressions import (
     BadExpression,
@@ -119,7 +119,8 @@ def ours_of(schema: Schema) -> Ours:
     contracts = contracts_of(schema)
     rules = {"transactions": rules_of(contracts.transaction), "labels": rules_of(contracts.label)}
     label = {name: kind for name, kind in _columns(rules["labels"]).items() if name != "source"}
-    return Ours(schema, contracts, rules, _columns(rules["transactions"]), label)
+    money = MONEY if schema.money else {}  # as the platform's own tables record it
+    return Ours(schema, contracts, rules, {**_columns(rules["transactions"]), **money}, label)
 
 
 OURS: Final = ours_of(deployed_schema())

@@ -13,9 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from fraud.contracts.priced import money_faults, with_kinds
 from fraud.contracts.wire import EARLIEST, LATEST
+from fraud.contracts.zones import is_zone
 from fraud.errors import BadInput
 from fraud.schema.arrow import TIME
+from fraud.schema.deployed import deployed_rates
+from fraud.schema.kinds import VERIFICATION
+from fraud.schema.schema import Schema
 from fraud.tables.columns import OURS, Ours
 
 Bools = NDArray[np.bool_]
@@ -42,6 +47,8 @@ class Violation:
 
 def violations(table: pa.Table, what: str, ours: Ours = OURS) -> Iterator[Violation]:
     """Find what the contract refuses in a table of our columns and types; missing values aside."""
+    if what == "transactions" and {"amount", "event_time"} <= set(table.column_names):
+        yield from _of_amounts(table, ours.schema)
     for name, rule in ours.rules[what].items():
         if name in table.column_names:
             column = table[name]
@@ -54,6 +61,29 @@ def violations(table: pa.Table, what: str, ours: Ours = OURS) -> Iterator[Violat
             half = pc.xor(table[one].is_valid(), table[other].is_valid()).to_numpy()
             if half.any():
                 yield Violation(one, half, f"given together with {other}")
+    if what == "transactions" and ours.schema.zone in table.column_names:
+        yield from _of_zone(table, ours.schema.zone)
+
+
+def _of_zone(table: pa.Table, name: str) -> Iterator[Violation]:
+    wrong = [zone for zone in pc.unique(table[name].drop_null()).to_pylist() if not is_zone(zone)]
+    if wrong:
+        rows = pc.fill_null(pc.is_in(table[name], pa.array(wrong, pa.string())), fill_value=False)
+        yield Violation(name, rows.to_numpy(), "a zone such as Europe/Berlin or an offset such as +02:00")
+
+
+def _of_amounts(table: pa.Table, schema: Schema) -> Iterator[Violation]:
+    """Find the rows whose amount or currency is refused, by the words of the first of each column."""
+    is_zero = pc.fill_null(pc.equal(table["amount"], 0.0), fill_value=False)
+    is_zero = pc.and_(is_zero, pc.not_equal(with_kinds(table)["kind"], VERIFICATION)).to_numpy()
+    if is_zero.any():
+        yield Violation("amount", is_zero, f"above 0 (0 is for kind {VERIFICATION} alone)")
+    found = money_faults(table, schema, deployed_rates(schema))
+    for column in dict.fromkeys(words.partition(":")[0] for _, words in found):
+        mine = [(row, words) for row, words in found if words.startswith(f"{column}:")]
+        rows = np.zeros(table.num_rows, np.bool_)
+        rows[[row for row, _ in mine]] = True
+        yield Violation(column, rows, f"taken: {mine[0][1].partition(': ')[2]}")
 
 
 def check(table: pa.Table, what: str, name: str, ours: Ours = OURS) -> None:
@@ -69,9 +99,11 @@ def check(table: pa.Table, what: str, name: str, ours: Ours = OURS) -> None:
         first = found[0]
         row = int(np.argmax(first.rows))
         value = table[first.column][row].as_py()
+        is_negative = first.column == "amount" and value is not None and value < 0.0
+        hint = "read amounts below 0 as refunds with --read negative=refund, " if is_negative else ""
         raise BadInput(
             f"{name}: {'; '.join(map(str, found))}. The first is {value!r} in row {row + 1:,}. The wire "
-            "refuses such rows too: correct the table, or leave them out with --read invalid=skip"
+            f"refuses such rows too: correct the table, {hint}or leave them out with --read invalid=skip"
         )
 
 

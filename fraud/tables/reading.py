@@ -6,10 +6,12 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from fraud.errors import BadInput
+from fraud.schema.kinds import KINDS
 from fraud.schema.source import Reading
 
 LABEL: Final = "label:"
-"""Prefix of ``--read label:VALUE=MEANING``."""
+KIND: Final = "kind:"
+"""Prefixes of ``--read label:VALUE=MEANING`` and ``--read kind:VALUE=KIND``."""
 
 
 def parse_columns(pairs: Sequence[str] | None) -> dict[str, str] | None:
@@ -42,6 +44,8 @@ def parse_reading(pairs: Sequence[str] | None) -> Reading | None:
     for what, how in _pairs(pairs, "--read takes WHAT=HOW, e.g. times=day-first").items():
         if what.startswith(LABEL):
             given.setdefault("labels", {})[what.removeprefix(LABEL)] = how
+        elif what.startswith(KIND):
+            given.setdefault("kinds", {})[what.removeprefix(KIND)] = how
         elif what == "separator":
             given[what] = how.replace("tab", "\t").replace("\\t", "\t")
         else:
@@ -53,7 +57,8 @@ def parse_reading(pairs: Sequence[str] | None) -> Reading | None:
         raise BadInput(
             f"--read {'.'.join(map(str, first['loc']))}={first['input']}: {first['msg']}; there are "
             "times=day-first, month-first, s, ms, us, ns; zone=Europe/Berlin; decimal=point, comma; "
-            "separator=X; encoding=NAME; label:VALUE=fraud, honest, unknown; invalid=refuse, skip"
+            "separator=X; encoding=NAME; label:VALUE=fraud, honest, unknown; "
+            f"kind:VALUE={', '.join(KINDS)}; negative=refund; invalid=refuse, skip"
         ) from error
 
 

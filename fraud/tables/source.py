@@ -8,8 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fraud.contracts.priced import priced_table
 from fraud.errors import BadInput
 from fraud.schema.arrow import TIME, is_own
+from fraud.schema.deployed import deployed_rates
 from fraud.schema.expressions import Column, Expression, columns_of
 from fraud.schema.schema import Schema
 from fraud.schema.source import Reading
@@ -88,7 +90,14 @@ class Source:
     @property
     def schema(self) -> pa.Schema:
         """What is read."""
-        return pa.schema(list(self.columns.items()))
+        made = {"kind": pa.string()} if self.makes_kinds else {}
+        return pa.schema(list((made | self.columns).items()))
+
+    @property
+    def makes_kinds(self) -> bool:
+        """Whether amounts, or words of the table's own, say what kind a transaction is of."""
+        is_told = bool(self.reading.negative or self.reading.kinds)
+        return self.what == "transactions" and is_told
 
     @property
     def is_plain(self) -> bool:
@@ -127,7 +136,9 @@ class Source:
                 except (pa.ArrowException, ValueError) as error:
                     raise values.refuse(self.name_of(name), kind, error) from error
             first_row += batch.num_rows
-            yield pa.record_batch(arrays, schema=self.schema)
+            read = pa.record_batch(arrays, schema=pa.schema(list(self.columns.items())))
+            made = values.with_kinds(read, self.reading) if self.makes_kinds else read
+            yield made.select(self.schema.names)
 
     def raw_batches(self) -> Iterator[pa.RecordBatch]:
         """Read it batch by batch as it is written."""
@@ -168,9 +179,12 @@ class Source:
         """Refuse rows that the wire refuses, or leave them out, as the reading says."""
         table = self._whole(table, tell)
         if self.reading.invalid == "skip":
-            return keep_valid(table, self.what, self.path, tell, self.ours)
-        check(table, self.what, self.path, self.ours)
-        return table
+            table = keep_valid(table, self.what, self.path, tell, self.ours)
+        else:
+            check(table, self.what, self.path, self.ours)
+        if self.what != "transactions":
+            return table
+        return priced_table(table, self.ours.schema, deployed_rates(self.ours.schema))
 
     def _whole(self, table: pa.Table, tell: Tell) -> pa.Table:
         """Refuse missing values of required columns, or leave such rows out, as the reading says."""

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from fraud.contracts.wire import EARLIEST, LATEST
 from fraud.errors import BadInput
 from fraud.schema.arrow import TIME
+from fraud.schema.kinds import REFUND
 from fraud.schema.source import Reading
 
 TRUE: Final = ("1", "1.0", "true", "t", "yes", "y", "fraud")
@@ -340,3 +341,24 @@ def refuse(name: str, wanted: pa.DataType, error: object) -> BadInput:
     """Make the error for a column whose values cannot be read."""
     words = {pa.string(): "text", TIME: "times", pa.bool_(): "true or false (1 or 0)"}.get(wanted, "numbers")
     return BadInput(f"{name} must hold {words}: {error}")
+
+
+def with_kinds(batch: pa.RecordBatch, reading: Reading) -> pa.RecordBatch:
+    """Write the kind of each transaction, as the reading says, and amounts without their sign.
+
+    Examples
+    --------
+    >>> batch = pa.record_batch({"amount": [5.0, -5.0]})
+    >>> with_kinds(batch, Reading(negative="refund")).to_pydict()
+    {'amount': [5.0, 5.0], 'kind': [None, 'refund']}
+    """
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    kind = columns.pop("kind", pa.nulls(batch.num_rows, pa.string()))
+    if reading.kinds:
+        place = pc.index_in(kind, value_set=pa.array(list(reading.kinds)))
+        kind = pc.coalesce(pa.array(list(reading.kinds.values())).take(place), kind)
+    if reading.negative == "refund":
+        amount = columns["amount"]
+        kind = pc.if_else(pc.fill_null(pc.less(amount, 0.0), False), pa.scalar(REFUND), kind)
+        columns["amount"] = pc.abs(amount)
+    return pa.record_batch({**columns, "kind": kind})

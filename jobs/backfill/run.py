@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fraud.contracts import LABELS, MOST_AHEAD_S, TRANSACTIONS, without_future
+from fraud.contracts.priced import priced_table
 from fraud.features import FEATURES_VERSION, kernel
 from fraud.features.batch import fold_passes
 from fraud.features.events import events_of_labels, events_of_transactions, microseconds_of
@@ -27,6 +28,7 @@ from fraud.features.passes import PASSES, Passes, entity_names, feature_names
 from fraud.log import rows
 from fraud.log.arrival import Ints
 from fraud.schema.arrow import TIME
+from fraud.schema.deployed import deployed_rates, deployed_schema
 from fraud.settings.stream import LogSettings
 from fraud.store import Epoch, FeatureStore, open_store
 from fraud.store.value import FIRST_SEEN, state_before
@@ -91,6 +93,7 @@ def backfill(
     """
     transactions, ahead = without_future(transactions, most_ahead_s)
     labels, labels_ahead = without_future(labels, most_ahead_s)
+    transactions = priced_table(transactions, deployed_schema(), deployed_rates())
     if ahead or labels_ahead:
         log.warning(
             "left out, as dated more than %g s into the future (FRAUD_STREAM_MOST_AHEAD_S): %d transactions, "
@@ -246,7 +249,7 @@ def _fixed(table: pa.Table, offsets: Ints, *, kind: int, topic: str, arrival: st
     """Make the columns that say where a record came from and when it was folded."""
     n = table.num_rows
     return {
-        "kind": pa.repeat(pa.scalar(kind, pa.int8()), n),
+        "row_kind": pa.repeat(pa.scalar(kind, pa.int8()), n),
         "topic": pa.repeat(pa.scalar(topic), n),
         "source_partition": pa.repeat(pa.scalar(0, pa.int32()), n),
         "source_offset": pa.array(offsets),

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fraud.contracts import Outcome
+from fraud.contracts.priced import amount_column, base_amounts
 from fraud.decide.experiment import Experiment, Metric
 from fraud.errors import BadInput
 from fraud.log.labels import columns_for_order, in_order_of_arrival
@@ -30,7 +31,7 @@ _DECISION: Final = (
     "transaction_id",
     PRIMARY,
     "event_time",
-    "amount",
+    amount_column(deployed_schema()),
     "outcome",
     "arm",
     "score",
@@ -121,7 +122,7 @@ def match(decisions: pa.Table, verdicts: pa.Table, experiment: Experiment) -> Ou
         "user": user.astype(np.int64),
         "arm": recorded.astype(np.int64),
         "day": (times - times[0]) // DAY_US,
-        "amount": decisions.column("amount").to_numpy(),
+        "amount": base_amounts(decisions, deployed_schema()),
         "outcome": np.array(decisions.column("outcome").to_pylist(), str),
         "is_fraud": np.array([newest_verdict.get(one, False) for one in ids], bool),
         "score": floats_of(decisions.column("score")),

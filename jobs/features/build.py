@@ -160,7 +160,8 @@ def _fold_in_parallel(
 
 def needs_staging(source: Source) -> bool:
     """Whether Spark cannot read a table as it lies: text, other names or types, or rows to leave out."""
-    if source.format in {Format.CSV, Format.JSON} or source.reading.invalid == "skip" or not source.is_plain:
+    is_text = source.format in {Format.CSV, Format.JSON}
+    if is_text or source.reading.invalid == "skip" or source.makes_kinds or not source.is_plain:
         return True
     types = source.types()
     has_types = all(

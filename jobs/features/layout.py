@@ -6,12 +6,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fraud.contracts.priced import priced_table
 from fraud.errors import BadInput
 from fraud.features import FEATURES_VERSION, kernel
 from fraud.features.events import events_of_labels, events_of_transactions
 from fraud.features.passes import EntityPass, Passes, feature_names
 from fraud.schema.arrow import TIME
-from fraud.schema.deployed import deployed_schema
+from fraud.schema.deployed import deployed_rates, deployed_schema
 
 _IDS: Final = [
     pa.field("transaction_id", pa.string()),
@@ -76,7 +77,9 @@ def events_of(what: str, table: pa.Table, arrival: str) -> kernel.Floats:
         raise BadInput(
             f"column {arrival} of the {what} has {table.column(arrival).null_count} missing values"
         )
-    return events_of_transactions(table) if what == "transactions" else events_of_labels(table)
+    if what != "transactions":
+        return events_of_labels(table)
+    return events_of_transactions(priced_table(table, deployed_schema(), deployed_rates()))
 
 
 def result_columns(table: pa.Table, vectors: kernel.Floats, passes: Passes) -> pa.Table:

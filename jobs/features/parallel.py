@@ -223,7 +223,7 @@ def _run_pass(passes: Passes, at: int, batches: Batches) -> Batches:
         if at + 1 < len(passes):
             yield layout.passed_batch(records, passed, vectors, passes)
         else:
-            rows = np.flatnonzero(passed[:, kernel.E_KIND] == kernel.KIND_TRANSACTION)
+            rows = np.flatnonzero(passed[:, kernel.E_KIND] != kernel.KIND_LABEL)
             table = pa.Table.from_batches([records.take(pa.array(rows))])
             yield from layout.result_columns(table, vectors[rows], passes).combine_chunks().to_batches()
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fraud.contracts import Outcome
+from fraud.contracts.priced import amount_column, base_amounts
 from fraud.errors import BadInput
 from fraud.log.labels import columns_for_order, in_order_of_arrival
 from fraud.log.tables import find_table, floats_of, micros_of, open_table
@@ -31,7 +32,15 @@ NO_MODEL: Final = "none"
 """Version of a decision that the fallback took."""
 PRIMARY: Final = deployed_schema().primary_key.name
 """Column of the primary entity's key."""
-_DECISION: Final = ("transaction_id", PRIMARY, "event_time", "amount", "outcome", "score", "model_version")
+_DECISION: Final = (
+    "transaction_id",
+    PRIMARY,
+    "event_time",
+    amount_column(deployed_schema()),
+    "outcome",
+    "score",
+    "model_version",
+)
 _LABEL: Final = ("transaction_id", "is_fraud")
 _TYPE: Final = "fraud_type"
 UNKNOWN: Final = "unknown"
@@ -134,7 +143,7 @@ def join(decisions: pa.Table, labels: pa.Table, *, as_of_us: int) -> Decided:
     return Decided(
         event_us=micros_of(kept.column("event_time")),
         user=users.indices.to_numpy().astype(np.int64),
-        amount=floats_of(kept.column("amount")),
+        amount=base_amounts(kept, deployed_schema()),
         score=floats_of(kept.column("score")),
         is_flagged=np.array([one != Outcome.APPROVE for one in outcome], np.bool_),
         version=np.array([one or NO_MODEL for one in version], np.str_),

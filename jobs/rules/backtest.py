@@ -14,13 +14,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraud.contracts import Outcome
+from fraud.contracts.priced import amount_column, base_amounts, with_kinds
 from fraud.decide.rules import FIELDS, RuleSet, overrule
 from fraud.features import FEATURE_NAMES
 from fraud.log.arrival import COLUMNS
 from fraud.log.labels import in_order_of_arrival
 from fraud.log.tables import NO_OPTIONS, Options, find_table, open_table
+from fraud.schema.deployed import deployed_schema
+from fraud.schema.fields import AMOUNT_BASE
 
 ROWS: Final = 20_000
+_BASE: Final = AMOUNT_BASE
+"""Column of amounts that can be added up, also a name that rules read where there is money."""
 Sums = defaultdict[tuple[str, str], list[float]]
 """Terms of sums of money, by rule and figure."""
 _ALL: Final = ""
@@ -129,7 +134,7 @@ def _judge(
     of = [0.0, 0.0]
     if is_fraud is not None:
         found.labelled += 1
-        of = [costs.of(one, row["amount"], is_fraud=is_fraud) for one in (was, outcome)]
+        of = [costs.of(one, row[_BASE], is_fraud=is_fraud) for one in (was, outcome)]
         sums[_ALL, "cost"].append(of[1] - of[0])
     for rule in holding:
         hits = by_name[rule.name]
@@ -138,22 +143,27 @@ def _judge(
         if is_fraud is None:
             continue
         alone, _ = overrule(was, [rule])
-        sums[rule.name, "cost"].append(costs.of(alone, row["amount"], is_fraud=is_fraud) - of[0])
+        sums[rule.name, "cost"].append(costs.of(alone, row[_BASE], is_fraud=is_fraud) - of[0])
         hits.known += 1
         hits.fraud += is_fraud
-        sums[rule.name, "fraud_amount" if is_fraud else "honest_amount"].append(row["amount"])
+        sums[rule.name, "fraud_amount" if is_fraud else "honest_amount"].append(row[_BASE])
 
 
 def _history(delta: str, options: Options) -> pa.Table:
     """Join what was served, decided and found out, one row a decided transaction."""
     names = [name for name in FIELDS if name != "transaction_id"]
+    amounts = [amount_column(deployed_schema())]
     transactions = _table(
-        delta, "transactions", ["transaction_id", *names, "received_at", *_IDENTITY], options
+        delta,
+        "transactions",
+        [*dict.fromkeys(["transaction_id", *names, *amounts]), "received_at", *_IDENTITY],
+        options,
     )
     features = _table(delta, "features", [*FEATURE_NAMES, *_IDENTITY], options)
     decisions = _table(delta, "decisions", ["outcome", "score", *_IDENTITY], options)
-    whole = transactions.join(features, list(_IDENTITY), join_type="inner")
+    whole = with_kinds(transactions).join(features, list(_IDENTITY), join_type="inner")
     whole = whole.join(decisions, list(_IDENTITY), join_type="inner")
+    whole = whole.append_column(_BASE, base_amounts(whole, deployed_schema()))
     if find_table(delta, "labels", options) is None:
         return whole.append_column("is_fraud", pa.nulls(whole.num_rows, pa.bool_()))
     labels = _table(delta, "labels", ["transaction_id", "label_time", "is_fraud", *COLUMNS], options)

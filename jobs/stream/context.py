@@ -3,7 +3,7 @@
 import gc
 import os
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,7 @@ from fraud.decide.experiment import Alias, Experiment
 from fraud.features.passes import PASSES, Passes
 from fraud.kafka.producer import Producer, ProducerSettings
 from fraud.model.client import ModelClient, ModelClientSettings, served_name
+from fraud.money import NO_RATES, Rates, read_rates
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.schema import Schema
 from fraud.store import DEFAULT_ENTITIES, Epoch, FeatureStore, open_store
@@ -47,6 +48,8 @@ class TaskContext:
     """The primary first."""
     schema: Schema = field(default_factory=deployed_schema)
     """Of the records."""
+    rates: Path | None = None
+    """File of the rates that this micro-batch prices by; it never changes."""
 
     @property
     def contracts(self) -> Contracts:
@@ -62,6 +65,12 @@ class TaskContext:
 def store_of(url: str, entities: tuple[str, ...] = DEFAULT_ENTITIES) -> FeatureStore:
     """Open the feature store once per process."""
     return _store(url, entities, os.getpid())
+
+
+def rates_of(context: TaskContext) -> Rates:
+    """Read the rates once per process; without money there are none."""
+    money = context.schema.money
+    return _rates(context.rates, money.base) if money and context.rates else NO_RATES
 
 
 def model_of(context: TaskContext, alias: Alias = Alias.CHAMPION) -> ModelClient:
@@ -95,6 +104,11 @@ def settle() -> None:
 @cache
 def _store(url: str, entities: tuple[str, ...], _process: int) -> FeatureStore:
     return open_store(url, entities)
+
+
+@lru_cache(maxsize=4)
+def _rates(file: Path, base: str) -> Rates:
+    return read_rates(file, base)
 
 
 @cache

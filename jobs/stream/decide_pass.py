@@ -50,7 +50,7 @@ def run_decide_pass(
         Of this task, which also goes into the summary.
     """
     vectors = whole(context.passes, rows.matrix_of(table.column("vector")))
-    is_transaction = table.column("kind").to_numpy() == rows.TRANSACTION
+    is_transaction = table.column("row_kind").to_numpy() == rows.TRANSACTION
     with watch.time("model_call"):
         verdicts = _score(context, table, vectors, is_transaction)
     decided = Decided(table, context.passes, context.contracts)
@@ -98,7 +98,7 @@ def spool_table(
     """
     n = table.num_rows
     schema = rows.spooled_schema(context.passes)
-    kinds = table.column("kind").to_numpy()
+    kinds = table.column("row_kind").to_numpy()
     where, is_label = np.flatnonzero(kinds == rows.TRANSACTION), kinds == rows.LABEL
 
     def spread(values: list[Any], theirs: list[Any], kind: pa.DataType) -> pa.Array:
@@ -178,7 +178,7 @@ def _write_spool(context: TaskContext, table: pa.Table) -> None:
 
 
 def _summary(table: pa.Table, verdicts: Verdicts, stages: Stages, passes: Passes = PASSES) -> dict[str, Any]:
-    kinds = table.column("kind").to_numpy()
+    kinds = table.column("row_kind").to_numpy()
     is_transaction = kinds == rows.TRANSACTION
     received = table.column("received_at").cast(pa.int64()).to_numpy()[is_transaction]
     happened = table.column("event_time").cast(pa.int64()).to_numpy()[is_transaction]

@@ -73,7 +73,7 @@ def mapped(context: TaskContext, at: int) -> partial[Iterator[pa.RecordBatch]]:
 def pass_primary(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.Table:
     """Fold records that are in arrival order into the primary's states."""
     one = context.passes[0]
-    kinds = table.column("kind").to_numpy().copy()
+    kinds = table.column("row_kind").to_numpy().copy()
     events = rows.matrix_of(table.column("event"))
     is_scored = (table.column("topic").to_numpy(zero_copy_only=False) == SCORED) & (kinds == rows.TRANSACTION)
     kinds[is_scored] = _kinds_of_scored(context, table, np.flatnonzero(is_scored))
@@ -110,7 +110,7 @@ def pass_further(context: TaskContext, at: int, table: pa.Table, watch: Stopwatc
     """Fold what concerns an entity into its states, and add its part of the vectors."""
     one = context.passes[at]
     events = rows.matrix_of(table.column("event"))
-    kinds = table.column("kind").to_numpy()
+    kinds = table.column("row_kind").to_numpy()
     is_counted = (kinds == rows.TRANSACTION) | (kinds == rows.RECOUNTED)
     is_change = (kinds == rows.LABEL) & (events[:, kernel.E_CENTS] != 0.0)
     is_folded = (is_counted | is_change) & one.concerns(events)

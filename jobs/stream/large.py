@@ -95,7 +95,7 @@ class LargeRecords:
         if len(raw) > MOST_RAW:
             detail += f"; the first {MOST_RAW:,} bytes are kept"
         return {
-            "kind": rows.DEAD_LETTER,
+            "row_kind": rows.DEAD_LETTER,
             "topic": row["topic"],
             "source_partition": row["partition"],
             "source_offset": row["offset"],
@@ -120,7 +120,7 @@ def sizes_of(table: pa.Table | pa.RecordBatch) -> NDArray[np.int64]:
 
 def without_written(table: pa.Table) -> pa.Table:
     """Leave out the stubs: their records are in the spool already."""
-    is_stub = pc.and_(pc.equal(table.column("kind"), rows.DEAD_LETTER), pc.is_null(table.column("raw")))
+    is_stub = pc.and_(pc.equal(table.column("row_kind"), rows.DEAD_LETTER), pc.is_null(table.column("raw")))
     return table.filter(pc.invert(is_stub))
 
 

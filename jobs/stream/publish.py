@@ -11,10 +11,12 @@ import pyarrow as pa
 
 from fraud.contracts import ALERTS, DEAD_LETTERS, DECISIONS, DeadLetter, Outcome
 from fraud.contracts.encode import encode_rows
+from fraud.contracts.priced import in_base
 from fraud.decide.experiment import TRIAL_FIELDS
 from fraud.kafka.producer import Producer
 from fraud.log import rows
 from fraud.schema.deployed import deployed_schema
+from fraud.schema.fields import AMOUNT_BASE
 
 MOST_LETTER: Final = 900_000
 """Bytes of a dead letter as it is sent; brokers and clients refuse messages above about a million bytes."""
@@ -22,11 +24,13 @@ MOST_TEXT: Final = 1_000
 """Characters of a dead letter's detail and key, where it would be too long; JSON makes six bytes of one."""
 _LETTERS: Final = 100
 """Dead letters encoded at a time."""
+_IN_BASE: Final = ("currency", AMOUNT_BASE) if deployed_schema().money else ()
 _DECISION_COLUMNS: Final = (
     "transaction_id",
     *deployed_schema().key_names,
     "event_time",
     "amount",
+    *(name for name in _IN_BASE if name not in deployed_schema().key_names),
     "outcome",
     "score",
     "reasons",
@@ -56,7 +60,7 @@ def publish(producer: Producer, table: pa.Table) -> None:
 
 def _messages(table: pa.Table) -> Iterator[tuple[str, str, bytes]]:
     """Make the records as (topic, key, value)."""
-    kinds = table.column("kind").to_numpy()
+    kinds = table.column("row_kind").to_numpy()
     decided = table.filter(kinds == rows.TRANSACTION)
     is_alert = (decided.column("outcome").to_numpy(zero_copy_only=False) != Outcome.APPROVE).tolist()
     users = decided.column(deployed_schema().primary_key.name).to_pylist()
@@ -70,6 +74,8 @@ def _messages(table: pa.Table) -> Iterator[tuple[str, str, bytes]]:
 
 def decisions(table: pa.Table) -> list[bytes]:
     """Encode transactions of ``rows.SPOOLED`` as :class:`~fraud.contracts.Decision`."""
+    if deployed_schema().money is not None:
+        table = table.append_column(AMOUNT_BASE, in_base(table, deployed_schema()))
     return encode_rows(table, _DECISION_COLUMNS, ready=("reasons",), writes_nulls=True)
 
 

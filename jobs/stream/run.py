@@ -23,8 +23,10 @@ from pyspark.sql import DataFrame
 from fraud.decide.experiment import Experiment, open_experiment
 from fraud.errors import BadState, Unavailable
 from fraud.features.passes import PASSES, Passes, entity_names
+from fraud.kafka.rates import RateFeed
 from fraud.log.archive import Archive, read_summaries
 from fraud.runtime.threads import gone
+from fraud.schema.deployed import deployed_schema, rates_file
 from fraud.spark.session import KAFKA_SOURCE, open_session
 from fraud.store import Epoch, open_store
 from fraud.watch.figures import Figures
@@ -39,6 +41,7 @@ from jobs.stream.offsets import ranges_of, records_of, unfinished_of
 from jobs.stream.passes import run_bounded, run_passes
 from jobs.stream.passing import cause_of, is_passing, wait_s
 from jobs.stream.progress import TOPICS, Progress
+from jobs.stream.rates import BatchRates
 from jobs.stream.settings import StreamSettings
 from jobs.stream.warm_up import warm_up
 
@@ -94,6 +97,7 @@ class StreamJob:
         REGISTRY.register(self._figures)
         self._unfinished = unfinished_of(settings.checkpoint_path)
         """The micro-batch that the last run began and did not finish, perhaps because it could not."""
+        self._rates = _open_rates(settings, self._unfinished)
         self._stop = threading.Event()
         self._gate = BatchGate(self._stop, lambda: self._archiving.is_full)
         self._background = BackgroundThreads(
@@ -221,6 +225,7 @@ class StreamJob:
             experiment=self._running_experiment(),
             most_ahead_s=settings.most_ahead_s,
             passes=self._passes,
+            rates=self._rates.file_for(Epoch(self._generation, batch)) if self._rates else None,
         )
 
     def _running_experiment(self) -> Experiment | None:
@@ -234,3 +239,12 @@ class StreamJob:
         progress = self._query.lastProgress if self._query is not None else None
         if progress is not None:
             metrics.record_progress(json.loads(progress.json))
+
+
+def _open_rates(settings: StreamSettings, unfinished: int | None) -> BatchRates | None:
+    """Open the reference rates; None where the schema has no money."""
+    money = deployed_schema().money
+    if money is None:
+        return None
+    feed = RateFeed(money.base, rates_file(), settings.kafka_bootstrap, settings.kafka_options)
+    return BatchRates(settings.home.absolute() / "rates", feed, money.base, unfinished)

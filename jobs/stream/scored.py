@@ -76,7 +76,7 @@ class Decided:
 
     def __init__(self, table: pa.Table, passes: Passes, contracts: Contracts) -> None:
         self._passes = passes
-        kinds = table.column("kind").to_numpy()
+        kinds = table.column("row_kind").to_numpy()
         self.where = np.flatnonzero((kinds == rows.SCORED) | (kinds == rows.RECOUNTED))
         raws = table.column("scored").take(pa.array(self.where)).to_pylist()
         self.records = [parse_record(contracts.scored, raw) for raw in raws]
@@ -122,13 +122,13 @@ def as_archived(table: pa.Table) -> pa.Table:
     Their partitions are counted from -1 downwards: with the micro-batch and the offset, a partition names
     one record, and those of the topic ``transactions`` have the other numbers.
     """
-    kinds = table.column("kind").to_numpy()
+    kinds = table.column("row_kind").to_numpy()
     is_scored = (kinds == rows.SCORED) | (kinds == rows.RECOUNTED)
     if not is_scored.any():
         return table
     partition = table.column("source_partition").to_numpy()
     partition = np.where(is_scored, -1 - partition, partition).astype(np.int32)
     kinds = np.where(is_scored, rows.TRANSACTION, kinds).astype(np.int8)
-    for name, values in (("kind", kinds), ("source_partition", partition)):
+    for name, values in (("row_kind", kinds), ("source_partition", partition)):
         table = table.set_column(table.column_names.index(name), name, pa.array(values))
     return table

@@ -27,6 +27,7 @@ from fraud.contracts import (
     parse_input,
 )
 from fraud.contracts.future import latest_of
+from fraud.contracts.priced import priced
 from fraud.contracts.wire import EARLIEST
 from fraud.errors import BadRecord
 from fraud.features.events import events_of_labels, events_of_transactions
@@ -34,9 +35,10 @@ from fraud.features.layout import layout_of
 from fraud.features.passes import EntityPass
 from fraud.log import rows
 from fraud.log.arrival import raise_times
+from fraud.money import NO_RATES, Rates
 from fraud.schema.deployed import deployed_schema
 from jobs.stream.arrow_rows import in_arrival_order, send
-from jobs.stream.context import TaskContext
+from jobs.stream.context import TaskContext, rates_of
 from jobs.stream.large import LargeRecords, refusal_of, sizes_of
 from jobs.stream.stopwatch import Stopwatch
 
@@ -76,7 +78,7 @@ def run_validate_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -
     if taken is None:
         return
     with watch.time("validate"):
-        table = validate(taken, context.most_ahead_s, sizes, context.contracts)
+        table = validate(taken, context.most_ahead_s, sizes, context.contracts, rates_of(context))
     yield from send(table, tasks_of(table, context.passes[0], context.tasks), [watch.seconds])
 
 
@@ -90,6 +92,7 @@ def validate(
     most_ahead_s: float = MOST_AHEAD_S,
     sizes: NDArray[np.int64] | None = None,
     contracts: Contracts | None = None,
+    rates: Rates = NO_RATES,
 ) -> pa.Table:
     """Make rows of ``rows.VALIDATED``, in arrival order, of rows of the Kafka source.
 
@@ -105,7 +108,10 @@ def validate(
         Bytes of each record as it lay in Kafka, where large ones were set aside.
     contracts
         Of the schema's records; the default schema's by default.
+    rates
+        By which amounts are priced at their append times.
     """
+    schema = deployed_schema()
     contracts = contracts or contracts_of(deployed_schema())
     arrivals = _Arrivals(table, most_ahead_s)
     found_sizes = (sizes_of(table) if sizes is None else sizes).tolist()
@@ -120,6 +126,8 @@ def validate(
             record = parse_input(contracts, topic, raw, found_sizes[i])
             if topic != SCORED:  # counted already: the scoring service looked when it came
                 arrivals.check(i, record)
+                if schema.money is not None and isinstance(record, Transaction):
+                    record = priced(record, schema, rates, arrivals.column[i].as_py())
         except BadRecord as error:
             reason, detail = error.reason, error.detail
             if reason == TOO_LARGE:
@@ -167,14 +175,14 @@ def tasks_of(table: pa.Table, of: EntityPass, tasks: int) -> np.ndarray[Any, Any
     Parameters
     ----------
     table
-        With the columns ``kind`` and ``event``.
+        With the columns ``row_kind`` and ``event``.
     of
         The pass that the rows go to.
     tasks
         How many there are.
     """
     events = rows.matrix_of(table.column("event"))
-    goes_anywhere = ~of.concerns(events) | (table.column("kind").to_numpy() == rows.DEAD_LETTER)
+    goes_anywhere = ~of.concerns(events) | (table.column("row_kind").to_numpy() == rows.DEAD_LETTER)
     return np.where(goes_anywhere, np.arange(len(events)), of.keys_of(events).astype(np.int64)) % tasks
 
 

@@ -21,8 +21,9 @@ from fraud.errors import BadRecord
 from fraud.log.arrival import COLUMNS
 from fraud.log.labels import in_order_of_arrival
 from fraud.log.tables import Table, find_table
+from fraud.money import digits_of
 from fraud.schema.deployed import deployed_schema
-from fraud.schema.fields import CORE_NAMES, FieldType
+from fraud.schema.fields import AMOUNT_BASE, BASE_MINOR, CORE_NAMES, FieldType
 
 _SCHEMA: Final = deployed_schema()
 SHOWN: Final = tuple(
@@ -42,6 +43,8 @@ _TRANSACTION: Final = (
     "transaction_id",
     "event_time",
     "amount",
+    *(() if "currency" in _SCHEMA.key_names else ("currency",)),
+    *((BASE_MINOR,) if _SCHEMA.money else ()),
     *(field.name for field in SHOWN),
     *filter(None, _PLACES.values()),
 )
@@ -57,6 +60,7 @@ class Event:
     transaction_id: str
     event_time: datetime
     amount: float
+    """In the base currency, where the schema has one; 0 where that is not known."""
     words: Mapping[str, str | None]
     """Of ``SHOWN``, by field."""
     latitude: float | None
@@ -69,6 +73,28 @@ class Event:
     is_fraud: bool | None
     """None: no verdict yet."""
     is_case: bool
+    currency: str | None = None
+    paid: float | None = None
+    """In ``currency``."""
+
+    @property
+    def money(self) -> str:
+        """Say what was paid, in its own currency."""
+        return money_words(self.amount if self.paid is None else self.paid, self.currency)
+
+
+def money_words(amount: float, currency: str | None) -> str:
+    """Write an amount with the digits of its currency.
+
+    Examples
+    --------
+    >>> money_words(25_000_000.0, "VND"), money_words(1.5, None)
+    ('25,000,000 VND', '1.50')
+    """
+    if currency is None:
+        return f"{amount:,.2f}"
+    digits = digits_of(currency)
+    return f"{amount:,.{2 if digits is None else digits}f} {currency}"
 
 
 class ConsoleArchive:
@@ -93,10 +119,13 @@ class ConsoleArchive:
         BadRecord
             When the table holds one that is none.
         """
-        found = self._rows("decisions", _DECISION, pc.field("transaction_id") == transaction_id)
+        is_it = pc.field("transaction_id") == transaction_id
+        found = self._rows("decisions", (*_DECISION, BASE_MINOR), is_it)
         if not found:
             return None
         row = {name: value for name, value in found[0].items() if value is not None or name in _NULLABLE}
+        if _SCHEMA.money is not None:
+            row[AMOUNT_BASE] = _in_base(found[0])
         try:
             row["reasons"] = json.loads(row.get("reasons") or "[]")
             return contracts_of(_SCHEMA).decision.model_validate(row)
@@ -130,7 +159,9 @@ class ConsoleArchive:
             events[id_] = Event(
                 transaction_id=id_,
                 event_time=row["event_time"],
-                amount=row["amount"],
+                amount=_in_base(row),
+                currency=row.get("currency"),
+                paid=row["amount"],
                 words={field.name: row.get(field.name) for field in SHOWN},
                 **{axis: row.get(name or "") for axis, name in _PLACES.items()},
                 outcome=known.get("outcome"),
@@ -161,6 +192,12 @@ class ConsoleArchive:
         if found is None:
             return None
         return found.rows([name for name in columns if name in found.columns], where)
+
+
+def _in_base(row: Mapping[str, Any]) -> float:
+    if _SCHEMA.money is None:
+        return float(row["amount"])
+    return (row.get(BASE_MINOR) or 0) / _SCHEMA.money.unit
 
 
 _NULLABLE: Final = frozenset({"score", "model_version"})

@@ -216,7 +216,7 @@ def _title(event: Event) -> str:
     where = ", ".join(word for word in event.words.values() if word)
     verdict = {True: " · fraud", False: " · honest", None: ""}[event.is_fraud]
     outcome = event.outcome or "history"
-    return f"{event.event_time:%d %b %H:%M} · {event.amount:,.2f} · {where} · {outcome}{verdict}"
+    return f"{event.event_time:%d %b %H:%M} · {event.money} · {where} · {outcome}{verdict}"
 
 
 def _round_amounts(low: float, high: float) -> list[float]:

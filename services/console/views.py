@@ -16,7 +16,7 @@ from fraud.errors import BadConfig
 from fraud.model.overview import ModelVersion
 from fraud.schema.deployed import deployed_schema
 from services.console import draw
-from services.console.archive import SHOWN, Event
+from services.console.archive import SHOWN, Event, money_words
 from services.console.live import SLOTS, Live, now
 
 SHOWN_METRICS: Final = (
@@ -40,7 +40,6 @@ def teach(env: Environment) -> None:
     """Give the templates our ways to write."""
     env.filters["moment"] = moment
     env.globals["draw_score"] = draw.draw_score
-    env.filters["money"] = lambda amount: f"{amount:,.2f}"
     env.filters["number"] = number
     env.trim_blocks = env.lstrip_blocks = True
 
@@ -78,7 +77,7 @@ def row(decision: Decision, live: Live) -> dict[str, Any]:
         "id": decision.transaction_id,
         "user": keys[0],
         "merchant": keys[1] if len(keys) > 1 else None,
-        "amount": decision.amount,
+        "amount": money_words(decision.amount, getattr(decision, "currency", None)),
         "outcome": str(decision.outcome),
         "score": decision.score,
         "reason": decision.reasons[0].text if decision.reasons else _without_reason(decision),

@@ -156,5 +156,6 @@ def vector_without_store(record: Transaction, names: Sequence[str] = FEATURE_NAM
     """Make the vector of a transaction of which nothing is known but itself."""
     vector = np.full((1, len(names)), np.nan)
     if AMOUNT in names:
-        vector[0, names.index(AMOUNT)] = round(record.amount * 100.0) / 100.0
+        known = record.amount_base
+        vector[0, names.index(AMOUNT)] = np.nan if known is None else round(known * 1000.0) / 1000.0
     return vector

@@ -11,14 +11,17 @@ from xxhash import xxh3_128_digest
 from fraud.contracts import Outcome, Reason, Transaction, contracts_of
 from fraud.contracts.models import sequence_of
 from fraud.decide.experiment import TRIAL_FIELDS, Trial
-from fraud.features import FEATURES_VERSION
+from fraud.features import FEATURES_VERSION, kernel
 from fraud.features.kernel import Floats
+from fraud.features.layout import layout_of
 from fraud.schema.deployed import deployed_schema
+from fraud.schema.fields import AMOUNT_BASE, BASE_MINOR
 
 Part = Literal["store", "model", "log"]
 MOST_REASONS: Final = 16
 """Of a decision; so its record stays below what the stream takes (``fraud.contracts.MOST_RECORD``)."""
-_FIELDS: Final = tuple(contracts_of(deployed_schema()).transaction.model_fields)
+_FIELDS: Final = tuple(contracts_of(deployed_schema()).priced.model_fields)
+_MONEY: Final = deployed_schema().money
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,12 @@ class Decided:
 
 def fingerprint_of(event: Floats, record: Transaction) -> bytes:
     """Name a request's content, 16 bytes: equal for the same transaction however its JSON is written."""
-    return xxh3_128_digest(event.tobytes() + (record.currency or "").encode())
+    text = record.currency or ""
+    if _MONEY is not None:  # the rate may be another one when the request is repeated
+        event = event.copy()
+        event[:, [kernel.E_CENTS, layout_of(deployed_schema()).mask]] = 0.0
+        text += f" {record.amount!r}"
+    return xxh3_128_digest(event.tobytes() + text.encode())
 
 
 def write_answer(record: Transaction, decided: Decided, at: datetime) -> bytes:
@@ -92,10 +100,18 @@ def write_record(
 
 def write_decision(scored: dict[str, Any]) -> bytes:
     """Write the record of the topic ``decisions`` from that of ``scored``."""
+    in_base = {}
+    if _MONEY is not None:
+        minor = scored[BASE_MINOR]
+        in_base = {
+            "currency": scored["currency"],
+            AMOUNT_BASE: None if minor is None else minor / _MONEY.unit,
+        }
     return orjson.dumps(
         {
             "schema_version": 1,
             **{name: scored[name] for name in _DECISION_FIELDS},
+            **in_base,
             **{name: scored[name] for name in TRIAL_FIELDS if name in scored},
             "received_at": scored["scored_at"],
             "processed_at": scored["scored_at"],

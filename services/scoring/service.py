@@ -9,15 +9,19 @@ from typing import Any, Final
 import orjson
 
 from fraud.contracts import Transaction, check_future, contracts_of
+from fraud.contracts.priced import priced
 from fraud.decide.experiment import Alias, ExperimentFile
 from fraud.decide.rules import RuleFile
 from fraud.errors import BadRecord, BadState, Unavailable
 from fraud.features.passes import PASSES, Passes, age_columns, entity_names, feature_names
 from fraud.http.problems import Problem, of_record
 from fraud.kafka.producer import Producer, ProducerSettings, Sender
+from fraud.kafka.rates import RateFeed
 from fraud.model.breaker import CircuitBreaker
+from fraud.money import NO_RATES
 from fraud.runtime.threads import Watch, gone
-from fraud.schema.deployed import deployed_schema
+from fraud.schema.deployed import deployed_schema, rates_file
+from fraud.schema.fields import MONEY_NAMES
 from fraud.store import FeatureStore, open_store
 from services.scoring import metrics
 from services.scoring.bodies import parse
@@ -31,6 +35,8 @@ from services.scoring.scorer import Busy, Conflict, Scorer
 from services.scoring.settings import ScoringSettings
 from services.scoring.states import States
 
+_RECORDED: Final = set(MONEY_NAMES)
+"""What the stream makes itself of a transaction."""
 MOST_ID: Final = 64
 """Characters of an id, as of the contract."""
 log = logging.getLogger(__name__)
@@ -43,7 +49,7 @@ class Service:
     ----------
     settings
         Of the service.
-    model, challenger, kafka, rules
+    model, challenger, kafka, rules, store, rates
         By default those of the settings.
     passes
         Whose states it folds, and what it computes.
@@ -63,13 +69,15 @@ class Service:
         *,
         kafka: Sender | None = None,
         rules: RuleFile | None = None,
+        store: FeatureStore | None = None,
+        rates: RateFeed | None = None,
     ) -> None:
         self.settings = settings
         self._names, self._ages = feature_names(passes), age_columns(passes)
         self.model = model or open_model(settings)
         self.rules = rules or RuleFile(settings.rules_file)
         self._refused = ""
-        self.store: FeatureStore = open_store(
+        self.store: FeatureStore = store or open_store(
             hurried(settings.store_url, settings.store_timeout_s), entity_names(passes)
         )
         self.kafka = kafka or Producer(
@@ -80,6 +88,7 @@ class Service:
             )
         )
         self.experiment = open_experiment(settings, challenger)
+        self.rates = rates or open_rates(settings)
         self.decider = Decider(
             self.model,
             self.rules,
@@ -101,6 +110,7 @@ class Service:
             Watch("experiment", self._look_at_experiment, every_s),
             Watch("labels", self._look_at_labels, every_s),
             Watch("store", self.states.look, every_s),
+            *([Watch("rates", self.rates.look, every_s)] if self.rates else []),
         )
         metrics.RULES_INFO.labels(self.rules.rules.version).set(1.0)
 
@@ -118,6 +128,8 @@ class Service:
         while not self.model.is_ready() and time.monotonic() < give_up:
             time.sleep(0.05)
         self.outbox.start()
+        if self.rates:
+            self.rates.look()
         for watch in self._watches:
             watch.start()
 
@@ -130,6 +142,8 @@ class Service:
         if self.experiment:
             self.experiment.stop()
         self.labels.close()
+        if self.rates:
+            self.rates.close()
         self.store.close()
 
     def read_transaction(self, raw: bytes, prefix: str = "") -> Transaction:
@@ -148,8 +162,11 @@ class Service:
             400, 413 or 422: it is not what the contract says, or dated into the future.
         """
         record = parse(contracts_of(deployed_schema()).request, raw, prefix)
+        at = now()
         try:
-            check_future(record, now(), self.settings.most_ahead_s)
+            check_future(record, at, self.settings.most_ahead_s)
+            rates = self.rates.rates if self.rates else NO_RATES
+            record = priced(record, deployed_schema(), rates, at)
         except BadRecord as error:
             raise of_record(error, prefix) from error
         return record
@@ -201,7 +218,7 @@ class Service:
         Problem
             503.
         """
-        raw = record.model_dump_json(exclude_none=True).encode()
+        raw = record.model_dump_json(exclude_none=True, exclude=_RECORDED).encode()
         if not self._kafka_breaker.allows():
             metrics.SHED.labels("away").inc()
             raise Problem(503, "neither the feature store nor Kafka answers", (), 2)
@@ -308,6 +325,20 @@ def open_experiment(settings: ScoringSettings, challenger: Model | None = None) 
         return None
     file = ExperimentFile(settings.experiment_file)
     return RunningExperiment(file, challenger or open_model(settings, Alias.CHALLENGER))
+
+
+def open_rates(settings: ScoringSettings) -> RateFeed | None:
+    """Open the reference rates; None where the schema has no money.
+
+    Raises
+    ------
+    BadConfig
+        When their file is wrong.
+    """
+    money = deployed_schema().money
+    if money is None:
+        return None
+    return RateFeed(money.base, rates_file(), settings.kafka_bootstrap, settings.kafka_options)
 
 
 def hurried(store_url: str, timeout_s: float) -> str:

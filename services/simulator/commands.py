@@ -13,13 +13,15 @@ from rich.table import Table
 from fraud.contracts import without_future
 from fraud.errors import BadConfig, BadInput
 from fraud.kafka.producer import ProducerSettings
-from fraud.schema.deployed import deployed_schema
+from fraud.money import write_rates
+from fraud.schema.deployed import RATES_FILE, deployed_schema
 from fraud.settings import base as settings
 from fraud.settings.options import ColumnOption, LabelGapOption, ReadOption
 from fraud.synthetic.data_set import DataSet
 from fraud.synthetic.files import read, read_table, write
 from fraud.synthetic.generate import generate as generate_data
 from fraud.synthetic.pace import Accelerated, Constant, Pace, Unpaced
+from fraud.synthetic.payments import rates_of
 from fraud.synthetic.settings import Drift, GeneratorSettings
 from fraud.tables import parse_columns, parse_reading
 from services.simulator import stream
@@ -40,6 +42,9 @@ def generate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same data.")] = _DEFAULT.seed,
     days: Annotated[int, typer.Option(help="Length of the period, days.")] = _DEFAULT.days,
     start: Annotated[str, typer.Option(help="Beginning of the period, UTC.")] = _DEFAULT.start.isoformat(),
+    kinds: Annotated[
+        bool, typer.Option("--kinds", help="Verifications, withdrawals, refunds and reversals, too.")
+    ] = _DEFAULT.kinds,
     drift: Annotated[Drift, typer.Option(help="How the world changes.")] = _DEFAULT.drift,
     drift_day: Annotated[int, typer.Option(help="First day that may differ.")] = _DEFAULT.drift_day,
     drift_days: Annotated[
@@ -65,6 +70,7 @@ def generate(
         seed=seed,
         days=days,
         start=parse_time(start),
+        kinds=kinds,
         drift=drift,
         drift_day=drift_day,
         drift_days=drift_days,
@@ -74,6 +80,10 @@ def generate(
         data_set = generate_data(settings, deployed_schema())
     with console.status(f"Writing to {out} ..."):
         write(data_set, out)
+        money = deployed_schema().money
+        if money is not None:
+            write_rates(out / RATES_FILE, rates_of(settings, money.base))
+            console.print(f"reference rates: FRAUD_RATES_FILE={out / RATES_FILE}")
     console.print(_summary(data_set, out))
 
 

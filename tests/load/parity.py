@@ -41,7 +41,7 @@ from jobs.parity.compare import compare
 from jobs.replay.rebuild import rebuild
 from jobs.stream import decide_pass, entity_pass, validate_pass
 from jobs.stream.arrow_rows import in_arrival_order
-from jobs.stream.context import TaskContext
+from jobs.stream.context import TaskContext, rates_of
 from jobs.stream.score import Verdicts
 from jobs.stream.scored import Decided, as_archived
 from jobs.stream.settings import StreamSettings
@@ -119,7 +119,7 @@ def play(
         if dice.random() < run_again:
             run_batch(at, table, dice)
         found = run_batch(at, table, dice)
-        kinds = found.column("kind").to_numpy()
+        kinds = found.column("row_kind").to_numpy()
         records, counted = records + len(kinds), counted + int((kinds == rows.TRANSACTION).sum())
         letters += int((kinds == rows.DEAD_LETTER).sum())
         spool(at, found)
@@ -182,7 +182,7 @@ def without_keys(labels: pa.Table, rows: np.ndarray) -> pa.Table:
 
 def run_batch(context: TaskContext, table: pa.Table, dice: np.random.Generator) -> pa.Table:
     """Run the passes as tasks get them: by each entity's key, tasks' rows in no certain order."""
-    valid = validate_pass.validate(table, context.most_ahead_s)
+    valid = validate_pass.validate(table, context.most_ahead_s, rates=rates_of(context))
     watch = Stopwatch()
     passed = pa.concat_tables(
         entity_pass.pass_primary(context, in_arrival_order(part), watch)
@@ -207,7 +207,7 @@ def _decided(context: TaskContext, table: pa.Table) -> pa.Table:
     vectors = whole(context.passes, rows.matrix_of(table.column("vector")))
     decided = Decided(table, context.passes, context.contracts)
     decided.fill_vectors(vectors)
-    n = int((table.column("kind").to_numpy() == rows.TRANSACTION).sum())
+    n = int((table.column("row_kind").to_numpy() == rows.TRANSACTION).sum())
     verdicts = Verdicts([Outcome.APPROVE] * n, [[] for _ in range(n)], [None] * n, [None] * n)
     return decide_pass.spool_table(context, table, vectors=vectors, verdicts=verdicts, decided=decided)
 

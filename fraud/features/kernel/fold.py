@@ -20,11 +20,14 @@ What holds of an entity between two of its events:
 import math
 from typing import Any, Final
 
-from fraud.features.kernel.keep import keep, place_of, remember
+import numpy as np
+
+from fraud.features.kernel.keep import is_recognised, keep, look_up, place_of, recognise, remember
 from fraud.features.kernel.layout import (
     C_ID,
     C_TIME,
     DUPLICATE,
+    E_CENTS,
     E_ID,
     E_KIND,
     E_TIME,
@@ -112,6 +115,38 @@ def _fold_transaction(
 
 
 @woven
+def _look_at(program: Program, memory: Memory, cursor: Cursor, event: Floats, vector: Floats) -> Cursor:
+    """Write the vector of a transaction that does not count here: it is numbered and recognised, no more."""
+    t = event[E_TIME]
+    if t - cursor.newest > program.idle_us:
+        forget_known(memory)
+    kept, start, end = memory.kept, cursor.start, cursor.end
+    newest = max(cursor.newest, t)
+    while start < end and kept[C_TIME, start] <= newest - program.retention_us:
+        start += 1
+    # The running windows may end elsewhere, or hold what is forgotten now: they are summed anew.
+    cursor = Cursor(start, end, newest, cursor.sequence + 1.0, False, -math.inf)
+    at = place_of(kept, start, end, t)
+    windows = memory.other
+    sum_windows(program, windows, kept, start, at, t)
+    sum_measures(program, memory, windows, at)
+    set_horizons(program, memory, newest)
+    drop_tiles(program, memory)
+    add_tile_sums(program, memory, windows.sums, t, kept[C_TIME, start] if start < end else math.inf)
+    look_up(program, memory, event, memory.slots.is_first)
+    fill_vector(program, memory, cursor, windows, windows.sums, at, event, vector)
+    if program.deduplicates:
+        recognise(program, memory, event, cursor.sequence)
+    return cursor
+
+
+@inlined
+def _counts(program: Program, event: Floats) -> bool:
+    """Whether a transaction is kept: its kind counts here, and its amount is known."""
+    return (program.kinds >> np.int64(event[E_KIND])) & 1 == 1 and not math.isnan(event[E_CENTS])
+
+
+@woven
 def _fold_entity(
     program: Program, memory: Memory, cursor: Cursor, batch: Batch, first: int, last: int
 ) -> Cursor:
@@ -126,12 +161,17 @@ def _fold_entity(
         if event[E_KIND] == KIND_LABEL:
             vector[:] = math.nan
             batch.outcomes[row] = apply_label(program, memory, cursor, event)
-        elif program.deduplicates and last_position(kept_ids, event[E_ID]) >= 0:
+        elif program.deduplicates and (
+            last_position(kept_ids, event[E_ID]) >= 0 or is_recognised(program, memory, event)
+        ):
             vector[:] = math.nan
             batch.outcomes[row] = DUPLICATE
         else:
             batch.outcomes[row] = NEW
-            cursor = _fold_transaction(program, memory, cursor, event, vector)
+            if _counts(program, event):
+                cursor = _fold_transaction(program, memory, cursor, event, vector)
+            else:
+                cursor = _look_at(program, memory, cursor, event, vector)
     return cursor
 
 

@@ -37,6 +37,13 @@ def clock_of(t: float) -> float:
 
 
 @inlined
+def local_of(program: Program, event: Floats) -> float:
+    """Time of an event on the clocks of its place."""
+    t: float = event[E_TIME]
+    return t + event[program.offset] if program.offset >= 0 else t
+
+
+@inlined
 def place_of(kept: Floats, start: int, end: int, t: float) -> int:
     """Position after the last kept event that is not newer."""
     at = end
@@ -95,7 +102,7 @@ def insert(program: Program, memory: Memory, start: int, at: int, end: int, even
         kept[C_LON, at] = event[E_LON]
     if not program.is_plain:
         _copy_values(program, kept, at, event)
-    kept[program.columns, at] = clock_of(t)
+    kept[program.columns, at] = clock_of(local_of(program, event))
     for k in range(n_keys):
         value = event[program.distinct[k]]
         values = kept[program.key + k]
@@ -142,7 +149,7 @@ def remember(program: Program, memory: Memory, event: Floats, sequence: float, i
     """Look the event's values up among the remembered ones, and remember them."""
     known, counts = memory.known, memory.known_counts
     t = event[E_TIME]
-    for k in range(program.known_columns.shape[0]):
+    for k in range(known_values(program)):
         value = event[program.known_columns[k]]
         if value == 0.0:
             is_first[k] = math.nan
@@ -152,16 +159,57 @@ def remember(program: Program, memory: Memory, event: Floats, sequence: float, i
         if i >= 0:
             is_first[k] = 1.0 if known[k, K_SINCE, i] > t else 0.0
             known[k, K_SINCE, i] = min(known[k, K_SINCE, i], t)
+            known[k, K_SEQUENCE, i] = sequence
         else:
             is_first[k] = 1.0
-            i = n
-            if n == program.known_capacities[k]:
-                i = _longest_unseen(known[k, K_SEQUENCE, :n])
-            else:
-                counts[k] = n + 1
-            known[k, K_VALUE, i] = value
-            known[k, K_SINCE, i] = t
-        known[k, K_SEQUENCE, i] = sequence
+            _add_known(program, memory, k, value, t, sequence)
+
+
+@inlined
+def known_values(program: Program) -> int:
+    """How many columns of values are remembered for "first time"."""
+    n: int = program.known_columns.shape[0]
+    return n - 1 if program.deduplicates else n
+
+
+@inlined
+def _add_known(program: Program, memory: Memory, k: int, value: float, t: float, sequence: float) -> None:
+    """Remember a value that is not known, in the place of the longest unseen where there is no room."""
+    known, counts = memory.known, memory.known_counts
+    i = counts[k]
+    if i == program.known_capacities[k]:
+        i = _longest_unseen(known[k, K_SEQUENCE, :i])
+    else:
+        counts[k] = i + 1
+    known[k, K_VALUE, i] = value
+    known[k, K_SINCE, i] = t
+    known[k, K_SEQUENCE, i] = sequence
+
+
+@inlined
+def look_up(program: Program, memory: Memory, event: Floats, is_first: Floats) -> None:
+    """Look the event's values up among the remembered ones; nothing is remembered."""
+    known = memory.known
+    for k in range(known_values(program)):
+        value = event[program.known_columns[k]]
+        i = last_position(known[k, K_VALUE, : memory.known_counts[k]], value)
+        is_known = i >= 0 and known[k, K_SINCE, i] <= event[E_TIME]
+        is_first[k] = math.nan if value == 0.0 else 0.0 if is_known else 1.0
+
+
+@inlined
+def is_recognised(program: Program, memory: Memory, event: Floats) -> bool:
+    """Whether the primary has looked at a transaction of this id without keeping it."""
+    k = program.known_columns.shape[0] - 1
+    n = memory.known_counts[k]
+    return n > 0 and last_position(memory.known[k, K_VALUE, :n], event[E_ID]) >= 0
+
+
+@inlined
+def recognise(program: Program, memory: Memory, event: Floats, sequence: float) -> None:
+    """Remember the id of a transaction that is not kept, so that the primary knows it when it comes again."""
+    k = program.known_columns.shape[0] - 1
+    _add_known(program, memory, k, event[E_ID], event[E_TIME], sequence)
 
 
 @inner

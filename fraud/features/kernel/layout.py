@@ -32,6 +32,8 @@ E_CHANNEL: Final = 13
 EVENT_COLUMNS: Final = 14
 KIND_TRANSACTION: Final = 0.0
 KIND_LABEL: Final = 1.0
+FIRST_KIND: Final = 2  # further kinds of transactions have the numbers from here on
+RECOGNISED: Final = 64  # ids of transactions that the primary has looked at and not kept
 NO_KEY: Final = 0.0  # in a key's column
 
 # --- what became of an event -------------------------------------------------------------------
@@ -141,7 +143,6 @@ DAY_US: Final = 86_400_000_000.0
 HOUR_US: Final = 3_600_000_000.0
 MINUTE_US: Final = 60_000_000.0
 SECOND_US: Final = 1_000_000.0
-CENTS: Final = 100.0  # of the default table's amounts
 FIRST_WEEKDAY: Final = 3.0  # 1970-01-01 was a Thursday
 BUCKETS: Final = 64.0
 LOW_BITS: Final = 30

@@ -52,6 +52,14 @@ class Program(NamedTuple):
     """Column of a kept event where the values begin that are kept as they are."""
     mask: int
     """Column of an event that holds the bits of the filters that it fulfils; -1: no filter is kept."""
+    offset: int
+    """Column of an event that holds its place's offset from UTC, microseconds; -1: all clocks show UTC."""
+    kept_offset: int
+    """Column of a kept event that holds the same; -1: it is not kept."""
+    kept_kind: int
+    """Column of a kept event that holds its kind, for labels; -1: all entities count what it counts."""
+    kinds: int
+    """Which kinds of transactions are kept, as bits; the others are looked at."""
     is_plain: bool
     """Whether the kernel runs it whose loops are of the default table's shape; see ``PLAIN_WINDOWS``."""
     n_windows: int
@@ -71,7 +79,8 @@ class Program(NamedTuple):
     distinct: Ints
     """Columns of an event whose distinct values are counted."""
     known_columns: Ints
-    """Columns of an event whose values are remembered."""
+    """Columns of an event whose values are remembered; where it deduplicates, the last is the id of what is
+    not kept."""
     known_capacities: Ints
     pairs: Ints
     """[p, 2]: the window and the base of each velocity."""
@@ -165,6 +174,10 @@ def unpack(packed: Floats, is_plain: bool) -> Program:
         int(packed[12]),
         int(packed[13]),
         int(packed[14]),
+        int(packed[15]),
+        int(packed[16]),
+        int(packed[17]),
+        int(packed[18]),
         is_plain,
         n_windows,
         n_levels,

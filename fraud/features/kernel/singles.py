@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from fraud.features.kernel.distances import distance_km, mean_place
-from fraud.features.kernel.keep import clock_of
+from fraud.features.kernel.keep import clock_of, local_of
 from fraud.features.kernel.layout import (
     A_EVENT,
     A_FILTER,
@@ -58,7 +58,7 @@ def fill_singles(
         first = windows.firsts[single[A_WINDOW]]
         value = math.nan
         if op == X_HOURS:
-            apart = total_apart(kept[program.columns, first:at], clock_of(event[E_TIME]))
+            apart = total_apart(kept[program.columns, first:at], clock_of(local_of(program, event)))
             value = apart / ((at - first) * HOUR_US) if at > first else math.nan
         elif op == X_SAME_AMOUNT:
             value = count_of(kept[C_CENTS, first:at], event[E_CENTS])

@@ -3,6 +3,8 @@
 import math
 from typing import Final
 
+import numpy as np
+
 from fraud.features.kernel.keep import clock_of
 from fraud.features.kernel.layout import (
     C_FRAUD,
@@ -122,7 +124,8 @@ def load(program: Program, memory: Memory, state: Floats) -> Cursor:
             memory.kept[column, i] = state[at + i]
         at += n
     for i in range(n):
-        memory.kept[program.columns, i] = clock_of(memory.kept[C_TIME, i])
+        offset = memory.kept[program.kept_offset, i] if program.kept_offset >= 0 else 0.0
+        memory.kept[program.columns, i] = clock_of(memory.kept[C_TIME, i] + offset)
     at = _load_blocks(state, at, memory.tiles, memory.tile_counts, levels)
     _load_blocks(state, at, memory.known, memory.known_counts, n_known)
     return Cursor(0, n, state[H_NEWEST], state[H_SEQUENCE], False, -math.inf)
@@ -168,18 +171,25 @@ def _complete(program: Program, memory: Memory, i: int, event: Floats) -> None:
 def apply_label(program: Program, memory: Memory, cursor: Cursor, event: Floats) -> float:
     """Write a label to its transaction, if that is kept; returns by how much the known fraud changed.
 
-    The pass that deduplicates sees what the label says, the others by how much that changed the known fraud.
+    The pass that deduplicates sees what the label says, the others by how much that changed the known fraud,
+    times one more than the kind of its transaction where some of them do not count all kinds that it does.
     """
     fraud = memory.kept[C_FRAUD]
     i = last_position(memory.kept[C_ID, cursor.start : cursor.end], event[E_ID]) + cursor.start
     is_kept = i >= cursor.start
     before = fraud[i] if is_kept else LABEL_GENUINE
     change = float(event[E_LABEL])
+    if not program.deduplicates:
+        if (program.kinds >> (np.int64(abs(change)) - 1)) & 1 == 0:
+            return change
+        change = math.copysign(1.0, change)
     label = LABEL_FRAUD if change > 0.0 else LABEL_GENUINE
     if program.deduplicates:
         change = label - max(before, LABEL_GENUINE) if is_kept else 0.0
         if is_kept:
             _complete(program, memory, i, event)
+        if program.kept_kind >= 0 and is_kept:
+            change *= memory.kept[program.kept_kind, i] + 1.0
     elif not is_kept and event[E_TIME] > cursor.newest - program.retention_us:
         label_tiles(program, memory, event[E_TIME], change)
     if is_kept:

@@ -6,7 +6,7 @@ What is missing is ``math.nan`` by name: the sign of 0 / 0 differs between proce
 import math
 
 from fraud.features.kernel.distances import distance_km
-from fraud.features.kernel.keep import clock_of
+from fraud.features.kernel.keep import clock_of, local_of
 from fraud.features.kernel.layout import (
     BUCKETS,
     C_FRAUD,
@@ -72,10 +72,10 @@ from fraud.features.kernel.singles import fill_singles
 @inlined
 def fill_present(program: Program, slots: Slots, event: Floats) -> None:
     """Statistics of the transaction alone."""
-    present, t = slots.present, event[E_TIME]
-    present[P_AMOUNT] = event[E_CENTS] / program.minor_units
-    present[P_HOUR] = clock_of(t) / HOUR_US
-    days = math.floor(t / DAY_US) + FIRST_WEEKDAY
+    present, local = slots.present, local_of(program, event)
+    present[P_AMOUNT] = math.nan if math.isnan(event[E_CENTS]) else event[E_CENTS] / program.minor_units
+    present[P_HOUR] = clock_of(local) / HOUR_US
+    days = math.floor(local / DAY_US) + FIRST_WEEKDAY
     present[P_WEEKDAY] = days - 7.0 * math.floor(days / 7.0)
     present[P_FROM_HOME] = math.nan
     if program.needs_home and not (math.isnan(event[E_LAT]) or math.isnan(event[E_HOME_LAT])):
@@ -100,7 +100,7 @@ def fill_windows(program: Program, slots: Slots, sums: Floats, cents: float) -> 
         rows[W_STD, w] = std if count > 1.0 else math.nan
         rows[W_MAX, w] = sums[S_MAX, w] / unit if count > 0.0 else math.nan
         score = (cents * count - total) / (count * unit) / max(1.0 / unit, std)
-        rows[W_ZSCORE, w] = score if count > 1.0 else math.nan
+        rows[W_ZSCORE, w] = score if count > 1.0 and not math.isnan(cents) else math.nan
         rows[W_FRAUD_SHARE, w] = sums[S_FRAUD, w] / count if count > 0.0 else 0.0
     for k in range(program.distinct.shape[0]):
         for w in range(program.n_windows):

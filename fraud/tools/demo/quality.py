@@ -10,6 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from fraud.contracts import Decision, Outcome
 from fraud.features.kernel import Floats
+from fraud.schema.fields import AMOUNT_BASE
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def compare(decisions: Mapping[str, Decision], labels: pa.Table) -> Outcomes:
     found = pc.index_in(ids, labels.column("transaction_id").combine_chunks())
     truth = np.asarray(labels.column("is_fraud").take(found).to_numpy(zero_copy_only=False), np.bool_)
     score = np.array([decision.score for decision in scored], np.float64)
-    amount = np.array([decision.amount for decision in scored])
+    amount = np.array([getattr(decision, AMOUNT_BASE, decision.amount) or 0.0 for decision in scored])
     flagged = np.array([decision.outcome is not Outcome.APPROVE for decision in scored])
     hits = flagged & truth
     quality = OnlineQuality(

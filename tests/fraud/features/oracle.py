@@ -34,13 +34,15 @@ class Seen:
 
     identity: str
     time: int | None
-    cents: int = 0
+    cents: int | None = 0  # None: of a currency without a rate
     keys: dict[str, str | None] = field(default_factory=dict)
     place: tuple[int, int] | None = None
     home: tuple[int, int] | None = None
     numbers: dict[str, int | None] = field(default_factory=dict)  # also times
     filters: set[str] = field(default_factory=set)
     label: bool | None = None  # of a label: what it says
+    kind: str = "purchase"
+    offset: int = 0  # of the clocks at its place
     is_fraud: bool = False
 
     def __getitem__(self, column: str) -> str | None:
@@ -64,6 +66,7 @@ class History:
     tiled: list[Seen] = field(default_factory=list)
     newest: float = -math.inf
     known: dict[str, dict[str, int]] = field(default_factory=dict)  # least recently arrived first
+    looked_at: list[str] = field(default_factory=list)
 
     @property
     def kept_for(self) -> int:
@@ -71,11 +74,14 @@ class History:
 
     def see(self, now: Seen) -> dict[str, float]:
         if now.time - self.newest > IDLE:
-            self.known = {}
+            self.known, self.looked_at = {}, []
         self.newest = max(self.newest, now.time)
         self.kept = [old for old in self.kept if old.time > self.newest - self.kept_for]
         before = sorted((old for old in self.kept if old.time <= now.time), key=lambda old: old.time)
         values = {f.name: float(self.value(f, now, before)) for f in self.features}
+        if now.kind not in self.entity.kinds or now.cents is None:
+            self.looked_at = [*self.looked_at, now.identity][-64:]
+            return values
         for column, capacity in self.entity.known:
             since = self.known.setdefault(column, {})
             if now[column] is not None:
@@ -129,9 +135,9 @@ class History:
         named = [old[f.column] for old in kept if old[f.column] is not None] if f.column else []
         n, std = len(numbers), deviation(numbers, unit)
         values = {
-            "amount": lambda: Fraction(now.cents, unit),
-            "hour": lambda: Fraction(now.time % DAY, HOUR),
-            "weekday": lambda: (now.time // DAY + 3) % 7,
+            "amount": lambda: NONE if now.cents is None else Fraction(now.cents, unit),
+            "hour": lambda: Fraction((now.time + now.offset) % DAY, HOUR),
+            "weekday": lambda: ((now.time + now.offset) // DAY + 3) % 7,
             "bucket": lambda: NONE if now[f.column] is None else int(hash_text(now[f.column])) % 64,
             "distance_home": lambda: distance(now.home, now.place),
             "count": lambda: n,
@@ -222,7 +228,7 @@ def replay_seen(
             for of, (entity, features) in zip(histories, tables, strict=True)
             for key in [record[entity.key_name] or known.get(entity.key_name)]
         )
-        if record.label is None and not same:
+        if record.label is None and not same and record.identity not in primary.looked_at:
             vectors[i] = {f.name: NONE for _, features in tables for f in features}
             for history in (primary, *others):
                 if history is not None:
@@ -308,7 +314,7 @@ def deviation(numbers: list[int], unit: int) -> float:
 
 
 def clock(a: Seen, b: Seen) -> int:
-    apart = abs(a.time % DAY - b.time % DAY)
+    apart = abs((a.time + a.offset) % DAY - (b.time + b.offset) % DAY)
     return min(apart, DAY - apart)
 
 

@@ -9,8 +9,9 @@ from itertools import product
 import numpy as np
 
 from fraud.features.events import hash_joined, hash_text
-from fraud.features.layout import EventLayout
+from fraud.features.layout import CODES, EventLayout
 from fraud.schema.features import STATISTICS, Entity, Feature
+from fraud.schema.kinds import COUNTED, KINDS
 from tests.fraud.features.oracle import DAY, HOUR, MINUTE, SECOND, Seen, length
 
 KEYS = ("card", "account", "device", "ip", "email", "terminal", "merchant", "mcc", "country")
@@ -55,6 +56,7 @@ STEPS = [
 ]
 JUMPS = [13 * DAY, 30 * DAY, 62 * DAY, 92 * DAY, 93 * DAY, 181 * DAY]
 LATE = [1, SECOND, MINUTE, 10 * MINUTE, HOUR, 11 * HOUR, DAY, 2 * DAY, 49 * HOUR, 31 * DAY, 91 * DAY]
+OFFSETS = [0, 2 * HOUR, -5 * HOUR, 5 * HOUR + 45 * MINUTE, 14 * HOUR, -12 * HOUR]
 PLACES = [(48.1, 11.5), (48.1, 11.6), (-33.9, 151.2), (0.0, 179.9), (0.0, -179.9), (90.0, 0.0)]
 OF_TRANSACTION = ("amount", "hour", "weekday", "bucket", "distance_home", "number", "age")
 BY_VALUE = ("sum", "mean", "std", "max", "min", "zscore")
@@ -71,9 +73,15 @@ class Drawn:
 def draw_table(dice: random.Random) -> Drawn:
     """Draw fields, entities with all that they may keep, and features of all statistics over these."""
     keys = tuple(dice.sample(KEYS, len(KEYS)))
-    layout = EventLayout((*keys, JOINED), NUMBERS, TIMES, tuple(dice.sample(FILTERS, len(FILTERS))))
+    filters = tuple(dice.sample(FILTERS, len(FILTERS)))
+    layout = EventLayout((*keys, JOINED), NUMBERS, TIMES, filters, zone=dice.choice(["", "zone"]))
     names = [dice.choice(keys), *dice.sample([*keys, JOINED], dice.randint(0, 2))]
-    entities = [_draw_entity(dice, name, is_primary=not i) for i, name in enumerate(dict.fromkeys(names))]
+    entities = [
+        replace(_draw_entity(dice, name, is_primary=not i), zone=layout.zone)
+        for i, name in enumerate(dict.fromkeys(names))
+    ]
+    uncounted = {kind for one in entities[1:] for kind in entities[0].kinds if kind not in one.kinds}
+    entities[0] = replace(entities[0], keeps_kind=bool(uncounted))
     entities[0] = handing_on(entities[0], [entity.key_name for entity in entities[1:]])
     return Drawn(layout, tuple((entity, _draw_features(dice, entity, layout)) for entity in entities))
 
@@ -96,6 +104,7 @@ def _draw_entity(dice: random.Random, key: str, *, is_primary: bool) -> Entity:
         numbers=tuple(dice.sample(list(UNITS), dice.randint(0, 3))),
         filters=tuple(dice.sample([name for name, _ in FILTERS], dice.randint(0, 3))),
         measures=tuple(dice.sample(measures, dice.randint(0, 5))),
+        kinds=dice.choice([COUNTED, COUNTED, KINDS, ("refund", "reversal"), ("purchase",)]),
     )
 
 
@@ -179,6 +188,10 @@ def draw_stream(dice: random.Random, drawn: Drawn, n: int) -> list[Seen]:
             clock += dice.choice(steps)
             late = dice.choice(LATE) if dice.random() < 0.15 else 0
             made.append(_draw_record(dice, f"t{number}", clock - late, primary))
+            made[-1].kind = dice.choice([*["purchase"] * 6, *KINDS])
+            made[-1].offset = dice.choice(OFFSETS) if drawn.layout.zone else 0
+            if dice.random() < 0.05:
+                made[-1].cents = None
             records.append(made[-1])
         elif kind == "again":
             records.append(made[-min(dice.randint(1, 12), len(made))])
@@ -224,9 +237,9 @@ def rows_of(records: list[Seen], layout: EventLayout) -> np.ndarray:
     rows = np.full((len(records), layout.width), math.nan)
     for row, record in zip(rows, records, strict=True):
         row[:4] = (
-            0.0,
+            CODES[record.kind],
             math.nan if record.time is None else record.time,
-            record.cents,
+            math.nan if record.cents is None else record.cents,
             hash_text(record.identity),
         )
         if record.label is not None:
@@ -239,5 +252,7 @@ def rows_of(records: list[Seen], layout: EventLayout) -> np.ndarray:
                 row[layout.column(name)] = hash_joined([record[part] for part in JOINED.split("+")])
         for name, number in record.numbers.items():
             row[layout.column(name)] = math.nan if number is None else number
+        if layout.zone:
+            row[layout.column(layout.zone)] = record.offset
         row[layout.mask] = sum(2.0 ** layout.bit(name) for name in record.filters)
     return rows

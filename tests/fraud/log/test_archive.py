@@ -110,7 +110,7 @@ def test_a_commit_that_meets_another_one_is_made_again(
 
 
 def test_a_letter_too_long_for_kafka_goes_without_its_record() -> None:
-    long = {"kind": rows.DEAD_LETTER, "topic": "transactions", "source_partition": 0, "source_offset": 7}
+    long = {"row_kind": rows.DEAD_LETTER, "topic": "transactions", "source_partition": 0, "source_offset": 7}
     at = datetime.now(UTC)
     long |= {"received_at": at, "processed_at": at, "epoch": 3, "generation": 1, "reason": "invalid_json"}
     found = [

@@ -21,7 +21,7 @@ def run(*words: str) -> str:
 def test_a_schema_is_checked_and_shown(tmp_path: Path) -> None:
     file = tmp_path / "small.yaml"
     file.write_text(SMALL)
-    assert "8 fields, 2 entities, 4 features" in run("check", str(file))
+    assert "9 fields, 2 entities, 4 features" in run("check", str(file))
     shown = run("show", str(file))
     assert "card (primary)" in shown
     assert "many" in shown
@@ -40,6 +40,7 @@ def test_the_json_schema_names_every_type(tmp_path: Path) -> None:
         "flag",
         "time",
         "place",
+        "zone",
         "text",
     ]
 

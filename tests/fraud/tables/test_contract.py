@@ -22,6 +22,7 @@ GOOD: dict[str, Any] = {
     "merchant_id": "m",
     "amount": 1.5,
     "currency": "EUR",
+    "kind": "purchase",
     "category": "food",
     "country": "DE",
     "channel": "chip",
@@ -35,6 +36,13 @@ CHANGES: list[dict[str, Any]] = [
     {},
     {"amount": 0.0},
     {"amount": -1.0},
+    {"amount": -1.0, "kind": "verification"},
+    {"amount": 0.0, "kind": "verification"},
+    {"amount": 0.0, "kind": "refund"},
+    {"amount": 0.0, "kind": None},
+    {"kind": None},
+    {"kind": "reversal"},
+    {"kind": "gift"},
     {"amount": 10_000_000.0},
     {"amount": 10_000_000.01},
     {"latitude": 91.0},
@@ -105,7 +113,7 @@ def test_rows_against_the_contract_stop_or_are_left_out_and_counted(tmp_path: Pa
     rows = [table_of({**GOOD, **change, "transaction_id": f"t{i}"}) for i, change in enumerate(changes)]
     pq.write_table(pa.concat_tables(rows), tmp_path / "t.parquet")
     with pytest.raises(
-        BadInput, match=r"amount: 1 values are not above 0; .*country.*0\.0 in row 2.*invalid=skip"
+        BadInput, match=r"amount: 1 values are not above 0 .*country.*0\.0 in row 2.*invalid=skip"
     ):
         open_source("transactions", tmp_path / "t.parquet").table()
     told: list[str] = []
@@ -114,3 +122,26 @@ def test_rows_against_the_contract_stop_or_are_left_out_and_counted(tmp_path: Pa
     assert len(told) == 2
     assert "left out" in told[0]
     assert datetime(2025, 1, 1, tzinfo=UTC) == source.table()["event_time"][0].as_py()
+
+
+def test_negative_amounts_are_refunds_where_the_reading_says_so(tmp_path: Path) -> None:
+    amounts = {"t0": 5.0, "t1": -5.0, "t2": 0.0}
+    rows = [
+        table_of(
+            {**GOOD, "transaction_id": name, "amount": amount, "kind": "AUTH" if amount == 0.0 else None}
+        )
+        for name, amount in amounts.items()
+    ]
+    pq.write_table(pa.concat_tables(rows), tmp_path / "t.parquet")
+    with pytest.raises(BadInput, match="read amounts below 0 as refunds with --read negative=refund"):
+        open_source(
+            "transactions", tmp_path / "t.parquet", reading=parse_reading(["kind:AUTH=verification"])
+        ).table()
+    reading = parse_reading(["negative=refund", "kind:AUTH=verification"])
+    found = open_source("transactions", tmp_path / "t.parquet", reading=reading).table()
+    assert found["amount"].to_pylist() == [5.0, 5.0, 0.0]
+    assert found["kind"].to_pylist() == [None, "refund", "verification"]
+    without = pa.concat_tables(rows[:2]).drop_columns(["kind"])
+    pq.write_table(without, tmp_path / "without.parquet")
+    found = open_source("transactions", tmp_path / "without.parquet", reading=reading).table()
+    assert found["kind"].to_pylist() == [None, "refund"]

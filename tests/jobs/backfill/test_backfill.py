@@ -76,7 +76,7 @@ def test_a_slice_at_a_time_makes_the_same_states_and_rows(
         with open_store(stream.store) as store:
             states = {kind: dict(store.scan(kind)) for kind in DEFAULT_ENTITIES}
         spooled = dataset.dataset(stream.spool_path).to_table().drop_columns(["processed_at"]).to_pandas()
-        found.append((done, states, spooled.sort_values(["kind", "source_offset"], ignore_index=True)))
+        found.append((done, states, spooled.sort_values(["row_kind", "source_offset"], ignore_index=True)))
     assert found[0][:2] == found[1][:2]
     assert_frame_equal(found[0][2], found[1][2], check_exact=True)
     assert len(found[0][2]) == data.transactions.num_rows + data.labels.num_rows

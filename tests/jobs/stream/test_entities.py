@@ -143,7 +143,7 @@ def assert_served(found: pa.Table, expected: FoldedPasses, first: int, passes: P
     """Compare what the passes give for the records from ``first`` on with the batch, bit for bit."""
     offsets = found.column("source_offset").to_numpy()
     vectors = rows.matrix_of(found.column("vector"))
-    is_letter = found.column("kind").to_numpy() == rows.DEAD_LETTER
+    is_letter = found.column("row_kind").to_numpy() == rows.DEAD_LETTER
     assert sorted(offsets.tolist()) == list(range(first, first + found.num_rows))
     np.testing.assert_array_equal(vectors.view(np.int64), expected.vectors[offsets].view(np.int64))
     for one in passes:
@@ -278,7 +278,7 @@ class Deployment:
 
     def _finish(self, context: TaskContext, table: pa.Table) -> None:
         vectors = rows.matrix_of(table.column("vector"))
-        n = int((table.column("kind").to_numpy() == rows.TRANSACTION).sum())
+        n = int((table.column("row_kind").to_numpy() == rows.TRANSACTION).sum())
         verdicts = Verdicts([Outcome.APPROVE] * n, [[] for _ in range(n)], [None] * n, [None] * n)
         there = DecidedThere(table, self.passes, context.contracts)
         there.fill_vectors(vectors)

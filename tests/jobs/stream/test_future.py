@@ -250,7 +250,7 @@ def test_without_the_brokers_append_time_a_record_is_a_dead_letter() -> None:
     cells = ([b"k"] * 2, [json.dumps(record).encode()] * 2, [topic] * 2, [0] * 2, [0, 1], [START, None])
     table = pa.table([pa.array(c, f.type) for c, f in zip(cells, KAFKA, strict=True)], schema=KAFKA)
     found = validate_pass.validate(table)
-    assert found["kind"].to_pylist() == [rows.TRANSACTION, rows.DEAD_LETTER]
+    assert found["row_kind"].to_pylist() == [rows.TRANSACTION, rows.DEAD_LETTER]
     assert found["reason"].to_pylist() == [None, "no_append_time"]
     assert found["received_at"].to_pylist() == [START, START]
     assert "LogAppendTime" in found["detail"].to_pylist()[1]
@@ -279,7 +279,7 @@ def test_what_the_scoring_service_has_counted_is_archived_whatever_the_clocks_sa
     table = pa.table([pa.array(c, f.type) for c, f in zip(cells, KAFKA, strict=True)], schema=KAFKA)
     found = run_batch(context, table, np.random.default_rng(1))
     expected = (rows.SCORED, None) if is_ours else (rows.DEAD_LETTER, "future_event_time")
-    assert (found["kind"][0].as_py(), found["reason"][0].as_py()) == expected
+    assert (found["row_kind"][0].as_py(), found["reason"][0].as_py()) == expected
 
 
 def count(store: Any, record: dict[str, Any], raw: bytes) -> None:

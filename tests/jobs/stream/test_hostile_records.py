@@ -64,7 +64,7 @@ def run(context: TaskContext, batch: pa.RecordBatch) -> tuple[pa.Table, pa.Table
     table = validate_pass.validate(pa.Table.from_batches([stubs]), sizes=sizes)
     watch = Stopwatch()
     passed = entity_pass.pass_further(context, 1, entity_pass.pass_primary(context, table, watch), watch)
-    n = passed.column("kind").to_pylist().count(rows.TRANSACTION)
+    n = passed.column("row_kind").to_pylist().count(rows.TRANSACTION)
     verdicts = Verdicts(["approve"] * n, [[]] * n, [None] * n, [None] * n)
     vectors = rows.matrix_of(passed.column("vector"))
     decided = Decided(passed, context.passes, context.contracts)
@@ -120,7 +120,7 @@ def test_what_a_task_hands_on_is_small_however_large_its_records_are(context: Ta
 def test_a_valid_transaction_with_a_long_key_is_decided(context: TaskContext) -> None:
     raw = json.dumps(transaction(1)).encode()
     spooled, aside = run(context, source([(TRANSACTIONS, b"\xff" * 10_000, raw)]))
-    assert spooled.column("kind").to_pylist() == [rows.TRANSACTION]
+    assert spooled.column("row_kind").to_pylist() == [rows.TRANSACTION]
     assert aside.num_rows == 0
 
 

@@ -91,8 +91,8 @@ def test_every_record_ends_in_exactly_one_kind(context: TaskContext) -> None:
     ]
     passed, _ = run(context, kafka([*good, *bad]))
     assert passed.num_rows == 6
-    assert passed.column("kind").to_pylist().count(rows.TRANSACTION) == 2
-    letters = passed.filter(pa.array(passed.column("kind").to_numpy() == rows.DEAD_LETTER))
+    assert passed.column("row_kind").to_pylist().count(rows.TRANSACTION) == 2
+    letters = passed.filter(pa.array(passed.column("row_kind").to_numpy() == rows.DEAD_LETTER))
     assert sorted(letters.column("reason").to_pylist()) == [
         "duplicate",
         "empty",
@@ -111,7 +111,7 @@ def test_a_duplicate_in_a_later_batch_is_refused_but_not_in_the_same_batch_run_a
     table = kafka(values([transaction(1)]))
     first, vectors = run(context, table)
     again, repeated = run(context, table)
-    assert first.column("kind").to_pylist() == again.column("kind").to_pylist() == [rows.TRANSACTION]
+    assert first.column("row_kind").to_pylist() == again.column("row_kind").to_pylist() == [rows.TRANSACTION]
     np.testing.assert_array_equal(vectors, repeated)
     later, _ = run(at(context, 1), table)
     assert later.column("reason").to_pylist() == ["duplicate"]

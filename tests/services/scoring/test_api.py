@@ -79,12 +79,21 @@ class Api:
     """The application, called without a network."""
 
     def __init__(
-        self, folder: Path, kafka: Any = None, rules: Any = None, challenger: Any = None, **given: Any
+        self,
+        folder: Path,
+        kafka: Any = None,
+        rules: Any = None,
+        challenger: Any = None,
+        *,
+        store: Any = None,
+        rates: Any = None,
+        **given: Any,
     ) -> None:
         at_hand = {"store_url": f"lmdb://{folder / 'store'}", "kafka_bootstrap": "127.0.0.1:9"}
         self.settings = ScoringSettings(**{**at_hand, "kafka_timeout_s": 0.2, **given})
         self.model = Always()
-        self.service = Service(self.settings, self.model, challenger, kafka=kafka, rules=rules)
+        parts = {"kafka": kafka, "rules": rules, "store": store, "rates": rates}
+        self.service = Service(self.settings, self.model, challenger, **parts)
         self.app = App(self.service)
         self._loop = asyncio.Runner()
         finalize(self, self._loop.close)

@@ -190,7 +190,7 @@ class Stream:
         return len(entries)
 
     def _finish(self, context: TaskContext, done: pa.Table) -> None:
-        letters = done.filter(pa.array(done.column("kind").to_numpy() == rows.DEAD_LETTER))
+        letters = done.filter(pa.array(done.column("row_kind").to_numpy() == rows.DEAD_LETTER))
         self.letters += letters.num_rows
         self.reasons += letters.column("reason").to_pylist()
         spool(context, done)

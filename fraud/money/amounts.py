@@ -1,0 +1,78 @@
+"""Amounts as they are written, read exactly: decimals to whole minor units, never through a binary fraction.
+
+A JSON number is read as the shortest decimal that names it, which is the one that was written as long as it
+has 15 digits or fewer; a text is read as it stands.
+"""
+
+import re
+from decimal import Decimal
+from typing import Any, Final
+
+MOST_DIGITS: Final = 15
+"""Of an amount, leading and trailing zeros aside: so many survive as a JSON number."""
+_TEXT: Final = re.compile(r"-?\d{1,30}(\.\d{1,30})?")
+
+
+def exact_amount(value: Any) -> Decimal:
+    """Read an amount.
+
+    Raises
+    ------
+    ValueError
+        When it is neither a number nor a text of digits with a point.
+
+    Examples
+    --------
+    >>> exact_amount(0.1), exact_amount("12.340")
+    (Decimal('0.1'), Decimal('12.340'))
+    """
+    if isinstance(value, Decimal):
+        found = value
+    elif isinstance(value, int) and not isinstance(value, bool):
+        found = Decimal(value)
+    elif isinstance(value, float):
+        found = Decimal(repr(value))
+    elif isinstance(value, str) and _TEXT.fullmatch(value):
+        found = Decimal(value)
+    else:
+        raise ValueError("must be a number, or a text like '12.50'")
+    if not found.is_finite():
+        raise ValueError("must be a finite number")
+    if len(found.normalize().as_tuple().digits) > MOST_DIGITS:
+        raise ValueError(f"has more than {MOST_DIGITS} digits")
+    return found
+
+
+def most_digits(amount: Decimal) -> int:
+    """Count the decimals of an amount, trailing zeros aside.
+
+    Examples
+    --------
+    >>> most_digits(Decimal("12.340")), most_digits(Decimal("1200"))
+    (2, 0)
+    """
+    exponent = amount.normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def to_minor(amount: Decimal, currency: str, digits: int) -> int:
+    """Turn an amount into whole minor units of its currency.
+
+    Raises
+    ------
+    ValueError
+        When it has more decimals than the currency.
+
+    Examples
+    --------
+    >>> to_minor(Decimal("1.234"), "KWD", 3), to_minor(Decimal("25000000"), "VND", 0)
+    (1234, 25000000)
+    >>> to_minor(Decimal("1.2345"), "KWD", 3)
+    Traceback (most recent call last):
+    ...
+    ValueError: KWD has 3 digits, got 4
+    """
+    found = most_digits(amount)
+    if found > digits:
+        raise ValueError(f"{currency} has {digits} digits, got {found}")
+    return int(amount.scaleb(digits))
