@@ -321,3 +321,17 @@ def test_a_wrong_flag_is_refused_by_name(parts: Path, tmp_path: Path, column: st
     code, output = run(str(parts), "--out", str(tmp_path / "s.yaml"), "--column", column)
     assert code == 1
     assert words in output
+
+
+def test_the_schema_goes_to_the_platforms_home_where_no_platform_has_run(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("FRAUD_LOCAL_HOME", str(home))
+    assert run(str(parts), "--no-ask")[0] == 0
+    assert (home / "schema.yaml").exists()
+    (home / "stream" / "checkpoint").mkdir(parents=True)
+    code, output = run(str(parts), "--no-ask", "--overwrite")
+    assert code == 1
+    assert "a platform has run in" in output
+    assert "fraud schema use FILE" in output
