@@ -35,7 +35,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "Reference rates of currencies: check a file, show what holds, send to the topic.",
     ),
     "features": ("jobs.features.commands:app", "List, explain and compute the features."),
-    "plan": ("fraud.tools.plan.commands:plan", "Size a deployment: cores, memory, disk, what ends first."),
+    "plan": (
+        "fraud.tools.plan.commands:plan",
+        "Size a deployment: cores, memory, disks, the first bottleneck.",
+    ),
     "bench": ("fraud.tools.bench.commands:app", "Measure this machine."),
     "experiment": ("jobs.experiment.commands:app", "A/B and shadow: status, report, stop, simulate."),
     "rules": ("jobs.rules.commands:app", "Check rules, and try them on past transactions."),

@@ -7,12 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from fraud.cli import COMMANDS
 from fraud.tools.docs.commands import commands
+from fraud.tools.docs.reference import PAGES
 from fraud.tools.docs.settings import settings
 
 ROOT = Path(__file__).parent.parent
 COMMAND = re.compile(r"(?<!-n )(?<![\w./-])fraud ((?:[a-z][a-z-]*\b ?)+)([^`&|;#\n]*)")
 VARIABLE = re.compile(r"\bFRAUD_[A-Z0-9_]+\b")
+RIDDLES = re.compile(
+    r"\bverdicts?\b|\b(?:is|are|was|were) away\b|\bupon\b|without end|\bborne\b|\bsurely\b"
+    r"|\bmends?\b|\banew\b|\bgets? on\b|again and again|\bnobody\b|\bsomebody\b",
+    re.IGNORECASE,
+)
+"""Words that cost a reader a second look; docs/glossary.md has those to use."""
 HISTORY = {"CHANGELOG.md", "DECISIONS.md"}
 """Say what was, not what is."""
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -114,3 +122,27 @@ def test_a_setting_exists(page: Path) -> None:
     )
     named = VARIABLE.findall(page.read_text())
     assert [one for one in named if one not in names and f'"{one}"' not in code] == []
+
+
+def riddles_in(text: str) -> list[str]:
+    text = re.sub(r"`[^`]*`", "", text)  # names in code are what they are
+    return [text[max(0, found.start() - 40) : found.end() + 40] for found in RIDDLES.finditer(text)]
+
+
+@pytest.mark.parametrize("page", guides(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_uses_plain_words(page: Path) -> None:
+    assert riddles_in(page.read_text()) == []
+
+
+@pytest.mark.parametrize("place", PAGES)
+def test_help_settings_metrics_and_alerts_use_plain_words(place: str) -> None:
+    assert riddles_in(PAGES[place]()) == []
+
+
+def test_a_riddle_is_found() -> None:
+    assert riddles_in("the store is away; mend it") != []
+
+
+def test_the_readme_names_every_command() -> None:
+    section = (ROOT / "README.md").read_text().partition("## Commands")[2].partition("\n## ")[0]
+    assert [name for name in COMMANDS if not re.search(rf"`(fraud )?{name}\b", section)] == []

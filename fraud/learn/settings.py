@@ -37,7 +37,7 @@ class SourceSettings(Settings):
     delta_options: dict[str, str] = Field(default_factory=dict)
     """Access to the tables' object store, under delta-rs' names."""
     vectors: Literal["auto", "served", "computed"] = "auto"
-    """Feature vectors: those that were served (needs ``features``), computed anew from the tables, or
+    """Feature vectors: those that were served (needs ``features``), computed from the tables, or
     served where every transaction has one of this build's feature table."""
     label_gap_days: Annotated[float, Field(ge=0.0)] = 21.0
     """How long labels take to arrive, days. Transactions younger than this at ``as_of`` are not trained on;

@@ -77,11 +77,11 @@ def status(
 def roll(
     file: Annotated[Path, typer.Argument(help="The new schema's file (YAML).")],
     model: Annotated[
-        str, typer.Option(help="Version of a model of the new features, where the change needs one.")
+        str, typer.Option(help="Version of a model with the new features, if the change needs one.")
     ] = "",
     home: HomeOption = None,
 ) -> None:
-    """Take a changed schema into force on the platform that runs, while it goes on deciding."""
+    """Change the schema of the running platform while it goes on deciding."""
     console = Console(highlight=False)
     found = roll_schema(
         LocalSettings(**given(home=home)),

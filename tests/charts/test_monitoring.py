@@ -156,7 +156,7 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
     for name, text in pages.items():
         assert text.startswith(f"# {name}\n"), name
         assert f"Severity: {alerts()[name]['labels']['severity']}." in text, name
-        assert re.search(r"## Look\n```sh\n.+\n```\n\n## Mend\n- ", text, re.DOTALL), name
+        assert re.search(r"## Look\n```sh\n.+\n```\n\n## Repair\n- ", text, re.DOTALL), name
 
 
 def test_a_runbook_names_commands_and_settings_that_there_are() -> None:

@@ -32,7 +32,7 @@ def plan(
     delta_days: Annotated[float, typer.Option(min=0.0, help="How long the tables keep rows.")] = 365.0,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
-    """Size a deployment: cores, memory, shards, partitions, disk, and what ends first.
+    """Size a deployment: cores, memory, shards, partitions, disk, and the first bottleneck.
 
     From measured figures (fraud/tools/plan/figures.json) and a simulated day of the deployment's schema.
     """
