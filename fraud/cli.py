@@ -42,6 +42,9 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "bench": ("fraud.tools.bench.commands:app", "Measure this machine."),
     "experiment": ("jobs.experiment.commands:app", "A/B and shadow: status, report, stop, simulate."),
     "rules": ("jobs.rules.commands:app", "Check rules, and try them on past transactions."),
+    "publish": ("jobs.rules.publish_commands:publish", "Publish rules by two people, and undo it."),
+    "audit": ("jobs.rules.publish_commands:audit", "Check who published which rules."),
+    "lists": ("jobs.lists.commands:app", "Change the lists that rules read."),
     "drift": ("jobs.drift.commands:drift", "Compare served data with the model's training data."),
     "performance": (
         "jobs.performance.commands:performance",

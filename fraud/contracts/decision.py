@@ -14,6 +14,8 @@ class Outcome(StrEnum):
 
     APPROVE = "approve"
     REVIEW = "review"
+    CHALLENGE = "challenge"
+    """The cardholder is asked for another step (3DS); a rule asks for it, the model does not."""
     DECLINE = "decline"
 
 
@@ -41,6 +43,16 @@ class Decision(Record):
     policy_version: str | None = None
     """Of the rules that had a say; None where there were none."""
     features_version: str
+    outcome_without_rules: Outcome | None = None
+    """Of the model, or of the fallback; None in records of earlier releases."""
+    rules: list[str] = Field(default_factory=list)
+    """Live rules that held, also those that another one went before."""
+    shadow_rules: list[str] = Field(default_factory=list)
+    """Rules that held without effect: in shadow, or outside of their share."""
+    tags: list[str] = Field(default_factory=list)
+    """Of the live rules that held."""
+    queue: str | None = None
+    """Where a case of it goes; None: to the common queue."""
     is_fallback: bool = False
     """True where the documented fallback decided, because the model did not answer in time."""
     received_at: EventTime

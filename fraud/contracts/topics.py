@@ -10,11 +10,14 @@ DEAD_LETTERS: Final = "dead-letters"
 SCORED: Final = "scored"
 RATES: Final = "rates"
 
-TOPICS: Final = (TRANSACTIONS, LABELS, DECISIONS, ALERTS, DEAD_LETTERS, SCORED, RATES)
+LISTS: Final = "lists"
+"""Changes of the rules' lists: one partition (``fraud.decide.list_log``)."""
+
+TOPICS: Final = (TRANSACTIONS, LABELS, DECISIONS, ALERTS, DEAD_LETTERS, SCORED, RATES, LISTS)
 """All topics of the platform.
 
 Records on ``transactions``, ``labels``, ``decisions``, ``alerts`` and ``scored`` are keyed by user_id.
-``rates`` is compacted: it keeps the newest record of each key, for ever (:data:`COMPACTED`).
+``rates`` and ``lists`` are compacted: they keep the newest record of each key, for ever (:data:`COMPACTED`).
 All topics use ``message.timestamp.type=LogAppendTime``: the broker's clock is the arrival time.
 """
-COMPACTED: Final = frozenset({RATES})
+COMPACTED: Final = frozenset({RATES, LISTS})

@@ -45,6 +45,13 @@ def decide(probability: Floats, thresholds: Thresholds) -> list[Outcome]:
     return [OUTCOMES[i] for i in np.searchsorted(bounds, probability, side="right").tolist()]
 
 
+def by_thresholds(probability: float, thresholds: Thresholds) -> Outcome:
+    """Decide one by score, as :func:`decide` does for many."""
+    if probability >= thresholds.decline:
+        return Outcome.DECLINE
+    return Outcome.REVIEW if probability >= thresholds.review else Outcome.APPROVE
+
+
 def decide_without_model(
     vectors: Floats, names: Sequence[str] = FEATURE_NAMES
 ) -> list[tuple[Outcome, list[Reason]]]:

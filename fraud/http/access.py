@@ -35,7 +35,7 @@ class KeyScope(StrEnum):
     READ = "read"
     """See decisions: look them up, and see the console."""
     RULES = "rules"
-    """Change rules and lists; no endpoint does so yet."""
+    """Change lists."""
     ADMIN = "admin"
     """All of these."""
 

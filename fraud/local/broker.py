@@ -16,7 +16,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported untold
 
-from fraud.contracts import COMPACTED, TOPICS
+from fraud.contracts import COMPACTED, LISTS, TOPICS
 from fraud.errors import BadConfig, Unavailable
 from fraud.local.jars import Tell, broker_classpath
 from fraud.local.java import java_home
@@ -129,7 +129,12 @@ def create_topics(bootstrap: str, partitions: int) -> None:
     try:
         missing = set(TOPICS) - set(admin.list_topics(timeout=_TIMEOUT_S).topics)
         topics = [
-            NewTopic(name, num_partitions=partitions, replication_factor=1, config=_config_of(name))
+            NewTopic(
+                name,
+                num_partitions=1 if name == LISTS else partitions,
+                replication_factor=1,
+                config=_config_of(name),
+            )
             for name in missing
         ]
         made = admin.create_topics(topics, operation_timeout=_TIMEOUT_S) if topics else {}

@@ -31,6 +31,11 @@ class HomeSettings(Settings):
         return self.home.absolute() / "spool"
 
     @property
+    def rules_path(self) -> Path:
+        """Every version of the rules that has decided, and from which micro-batch on."""
+        return self.home.absolute() / "rules"
+
+    @property
     def rebuild_mark(self) -> Path:
         """There while the feature store is being rebuilt; it must be rebuilt again where it was left."""
         return self.home.absolute() / "rebuilding"

@@ -9,6 +9,7 @@ from typing import Final
 
 from fraud.contracts import MOST_AHEAD_S, Contracts, contracts_of
 from fraud.decide.experiment import Alias, Experiment
+from fraud.decide.rules import RulesAt
 from fraud.features.passes import PASSES, Passes
 from fraud.kafka.producer import Producer, ProducerSettings
 from fraud.model.client import ModelClient, ModelClientSettings, served_name
@@ -40,6 +41,8 @@ class TaskContext:
     predictor_deadline_s: float
     tasks: int = 1
     """Of each pass."""
+    rules: RulesAt | None = None
+    """Of this micro-batch; None: there are none."""
     experiment: Experiment | None = None
     """Under way while this micro-batch is decided."""
     most_ahead_s: float = MOST_AHEAD_S

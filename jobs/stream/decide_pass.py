@@ -8,7 +8,7 @@ service has decided (and published) only goes to the spool.
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fraud.contracts import Outcome, Reason
+from fraud.decide.engine import RULED_FIELDS, Ruled, ruled_fields
 from fraud.decide.experiment import TRIAL_FIELDS
 from fraud.features import FEATURES_VERSION, kernel
 from fraud.features.passes import PASSES, Passes, feature_names, whole
@@ -30,6 +31,7 @@ from jobs.stream.context import TaskContext, model_of, producer_of
 from jobs.stream.histograms import count
 from jobs.stream.large import without_written
 from jobs.stream.publish import publish
+from jobs.stream.ruling import apply_rules
 from jobs.stream.score import Verdicts, score, score_in_trial
 from jobs.stream.scored import Decided, as_archived
 from jobs.stream.stopwatch import Stopwatch
@@ -53,6 +55,8 @@ def run_decide_pass(
     is_transaction = table.column("row_kind").to_numpy() == rows.TRANSACTION
     with watch.time("model_call"):
         verdicts = _score(context, table, vectors, is_transaction)
+    with watch.time("rules"):
+        verdicts = _rule(context, verdicts, table, vectors, is_transaction)
     decided = Decided(table, context.passes, context.contracts)
     decided.fill_vectors(vectors)
     spooled = spool_table(context, table, vectors=vectors, verdicts=verdicts, decided=decided)
@@ -73,6 +77,20 @@ def _score(
     users = table.column(context.schema.primary_key.name).filter(pa.array(is_transaction)).to_pylist()
     client_of = partial(model_of, context)
     return score_in_trial(client_of, vectors[is_transaction], users, context.experiment, names)
+
+
+def _rule(
+    context: TaskContext,
+    verdicts: Verdicts,
+    table: pa.Table,
+    vectors: kernel.Floats,
+    is_transaction: NDArray[np.bool_],
+) -> Verdicts:
+    if context.rules is None:
+        return verdicts
+    fields = table.filter(pa.array(is_transaction))
+    names = feature_names(context.passes)
+    return apply_rules(verdicts, context.rules, fields, vectors[is_transaction], names)
 
 
 def spool_table(
@@ -125,7 +143,11 @@ def spool_table(
         spread(_as_json(verdicts.reasons), _as_json(decided.values("reasons")), pa.string()),
         spread(verdicts.model_versions, decided.values("model_version"), pa.string()),
         spread(verdicts.is_fallback, decided.values("is_fallback"), pa.bool_()),
-        spread([None] * len(where), decided.values("policy_version"), pa.string()),
+        spread([verdicts.policy_version] * len(where), decided.values("policy_version"), pa.string()),
+        *(
+            spread(_of_rules(verdicts, name), list(map(_text_of, decided.values(name))), pa.string())
+            for name in RULED_FIELDS
+        ),
         *(
             spread(_of_trials(verdicts, name), decided.values(name), schema.field(name).type)
             for name in TRIAL_FIELDS
@@ -148,6 +170,18 @@ def _of_trials(verdicts: Verdicts, name: str) -> list[Any]:
     if verdicts.trials is None:
         return [None] * len(verdicts.outcomes)
     return [getattr(trial, name) for trial in verdicts.trials]
+
+
+def _of_rules(verdicts: Verdicts, name: str) -> list[str | None]:
+    ruled = verdicts.ruled or [Ruled(outcome, outcome) for outcome in verdicts.outcomes]
+    return [_text_of(ruled_fields(one)[name]) for one in ruled]
+
+
+def _text_of(value: Sequence[str] | None) -> str | None:
+    """Write names as JSON; a queue is its name."""
+    if isinstance(value, str):
+        return str(value)
+    return None if value is None else json.dumps(value)
 
 
 def _as_json(reasons: list[list[Reason]]) -> list[str]:
@@ -192,6 +226,7 @@ def _summary(table: pa.Table, verdicts: Verdicts, stages: Stages, passes: Passes
         "outcomes": {outcome: sum(o is outcome for o in verdicts.outcomes) for outcome in Outcome},
         "dead_letters": Counter(reasons),
         "fallbacks": sum(verdicts.is_fallback),
+        "rules": verdicts.rule_counts,
         "arms": Counter(trial.arm for trial in verdicts.trials or ()),
         "scores": _histogram(verdicts),
         "latency": count((done - received) / 1e6, LATENCY_BUCKETS_S),

@@ -6,6 +6,7 @@ from typing import Any, Final
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
 from fraud.contracts import Outcome
+from fraud.decide.engine import RuleSet
 from fraud.runtime.telemetry import EVENT_BUCKETS_S, LATENCY_BUCKETS_S, STORE_BUCKETS_S
 from jobs.stream.ages import age_histogram
 from jobs.stream.histograms import SummedHistogram
@@ -14,6 +15,18 @@ TRANSACTIONS: Final = Counter("fraud_stream_transactions_total", "Transactions d
 DECISIONS: Final = Counter("fraud_stream_decisions_total", "Decisions by outcome.", ["outcome"])
 FALLBACKS: Final = Counter("fraud_stream_fallbacks_total", "Decisions made without the model.")
 ARMS: Final = Counter("fraud_stream_arms_total", "Transactions decided in an experiment, by arm.", ["arm"])
+RULE_HITS: Final = Counter("fraud_stream_rule_hits_total", "Decisions that a live rule held for.", ["rule"])
+RULE_SHADOW_HITS: Final = Counter(
+    "fraud_stream_rule_shadow_hits_total", "Decisions that a rule held for without effect.", ["rule"]
+)
+RULE_ERRORS: Final = Counter(
+    "fraud_stream_rule_errors_total", "Decisions for which a rule's expression failed.", ["rule"]
+)
+RULES_INFO: Final = Gauge("fraud_stream_rules_info", "1 for the rules in force.", ["version"])
+RULES_REFUSED: Final = Gauge("fraud_stream_rules_refused", "1 while the file of rules is wrong.")
+LISTS_AWAY: Final = Gauge("fraud_stream_lists_away", "1 while live lists cannot be followed in Kafka.")
+LISTS_BAD: Final = Gauge("fraud_stream_lists_bad_records", "Records of the topic lists that were not read.")
+_BY_EFFECT: Final = {"live": RULE_HITS, "shadow": RULE_SHADOW_HITS, "failed": RULE_ERRORS}
 SCORED: Final = Counter("fraud_stream_scored_total", "Transactions archived for the scoring service.")
 LABELS: Final = Counter("fraud_stream_labels_total", "Labels applied to features.")
 DEAD_LETTERS: Final = Counter("fraud_stream_dead_letters_total", "Records refused, by reason.", ["reason"])
@@ -78,6 +91,7 @@ def record(summaries: Sequence[dict[str, Any]], epoch: int, batch_s: float) -> N
         for reason, n in summary["dead_letters"].items():
             DEAD_LETTERS.labels(reason).inc(n)
         FALLBACKS.inc(summary["fallbacks"])
+        _record_rules(summary["rules"])
         for arm, n in summary["arms"].items():
             ARMS.labels(arm).inc(n)
         for tenth, n in enumerate(summary["scores"]):
@@ -93,6 +107,20 @@ def record(summaries: Sequence[dict[str, Any]], epoch: int, batch_s: float) -> N
             AGES.add(found, entity)
     BATCH.observe(batch_s)
     EPOCH.set(epoch)
+
+
+def name_rules(rules: RuleSet) -> None:
+    """Name the rules in force; their errors are counted from 0."""
+    RULES_INFO.clear()
+    RULES_INFO.labels(rules.version).set(1.0)
+    for rule in rules.rules:
+        RULE_ERRORS.labels(rule.name)
+
+
+def _record_rules(counts: dict[str, dict[str, int]]) -> None:
+    for effect, by_rule in counts.items():
+        for rule, n in by_rule.items():
+            _BY_EFFECT[effect].labels(rule).inc(n)
 
 
 def record_progress(progress: Any) -> None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from fraud.contracts import ALERTS, DEAD_LETTERS, DECISIONS, DeadLetter, Outcome
 from fraud.contracts.encode import encode_rows
 from fraud.contracts.priced import in_base
+from fraud.decide.engine import RULED_FIELDS
 from fraud.decide.experiment import TRIAL_FIELDS
 from fraud.kafka.producer import Producer
 from fraud.log import rows
@@ -22,6 +23,7 @@ MOST_LETTER: Final = 900_000
 """Bytes of a dead letter as it is sent; brokers and clients refuse messages above about a million bytes."""
 MOST_TEXT: Final = 1_000
 """Characters of a dead letter's detail and key, where it would be too long; JSON makes six bytes of one."""
+_AS_JSON: Final = ("reasons", "rules", "shadow_rules", "tags")
 _LETTERS: Final = 100
 """Dead letters encoded at a time."""
 _IN_BASE: Final = ("currency", AMOUNT_BASE) if deployed_schema().money else ()
@@ -38,6 +40,7 @@ _DECISION_COLUMNS: Final = (
     "features_version",
     "is_fallback",
     "policy_version",
+    *RULED_FIELDS,
     *TRIAL_FIELDS,
     "received_at",
     "processed_at",
@@ -76,7 +79,7 @@ def decisions(table: pa.Table) -> list[bytes]:
     """Encode transactions of ``rows.SPOOLED`` as :class:`~fraud.contracts.Decision`."""
     if deployed_schema().money is not None:
         table = table.append_column(AMOUNT_BASE, in_base(table, deployed_schema()))
-    return encode_rows(table, _DECISION_COLUMNS, ready=("reasons",), writes_nulls=True)
+    return encode_rows(table, _DECISION_COLUMNS, ready=_AS_JSON, writes_nulls=True)
 
 
 def _encoded(letter: DeadLetter) -> bytes:

@@ -42,6 +42,7 @@ from jobs.stream.passes import run_bounded, run_passes
 from jobs.stream.passing import cause_of, is_passing, wait_s
 from jobs.stream.progress import TOPICS, Progress
 from jobs.stream.rates import BatchRates
+from jobs.stream.rules import StreamLists, StreamRules
 from jobs.stream.settings import StreamSettings
 from jobs.stream.warm_up import warm_up
 
@@ -98,6 +99,12 @@ class StreamJob:
         self._unfinished = unfinished_of(settings.checkpoint_path)
         """The micro-batch that the last run began and did not finish, perhaps because it could not."""
         self._rates = _open_rates(settings, self._unfinished)
+        self._rules = StreamRules(
+            settings.rules_file,
+            settings.rules_path,
+            self._unfinished,
+            lists=StreamLists(settings.rules_path, settings.kafka_bootstrap, settings.kafka_options),
+        )
         self._stop = threading.Event()
         self._gate = BatchGate(self._stop, lambda: self._archiving.is_full)
         self._background = BackgroundThreads(
@@ -222,6 +229,7 @@ class StreamJob:
             predictor_url=settings.predictor_url,
             predictor_deadline_s=settings.predictor_deadline_s,
             tasks=settings.tasks_for(records_of(settings.checkpoint_path, batch)),
+            rules=self._rules.of(self._generation, batch),
             experiment=self._running_experiment(),
             most_ahead_s=settings.most_ahead_s,
             passes=self._passes,

@@ -1,13 +1,14 @@
 """From vectors to outcomes: one batched call per model, the policy, and the fallback without the model."""
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.contracts import Outcome, Reason
+from fraud.contracts import Outcome, Reason, Thresholds
+from fraud.decide.engine import Ruled
 from fraud.decide.experiment import Alias, Experiment, Trial, split_by_arm
 from fraud.decide.policy import decide, decide_without_model
 from fraud.errors import BadModel, Unavailable
@@ -30,6 +31,14 @@ class Verdicts:
     """None where no model answered and the fallback decided."""
     trials: list[Trial] | None = None
     """None while there is no experiment."""
+    thresholds: dict[str, Thresholds] = field(default_factory=dict)
+    """By model version."""
+    policy_version: str | None = None
+    """Of the rules; None where there are none, as of the next two."""
+    ruled: list[Ruled] | None = None
+    """What the rules made of each."""
+    rule_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Transactions by rule that was ``live``, in ``shadow``, or ``failed``."""
 
     @property
     def is_fallback(self) -> list[bool]:
@@ -42,6 +51,7 @@ class Verdicts:
             self.reasons + other.reasons,
             self.probability + other.probability,
             self.model_versions + other.model_versions,
+            thresholds={**self.thresholds, **other.thresholds},
         )
 
     def take(self, order: NDArray[np.int64]) -> "Verdicts":
@@ -52,6 +62,7 @@ class Verdicts:
             [self.reasons[row] for row in rows],
             [self.probability[row] for row in rows],
             [self.model_versions[row] for row in rows],
+            thresholds=self.thresholds,
         )
 
 
@@ -156,7 +167,13 @@ def _fall_back(vectors: Floats, names: Sequence[str]) -> Verdicts:
 def _judge(model: ModelClient, vectors: Floats, scores: Scores, names: Sequence[str]) -> Verdicts:
     outcomes = decide(scores.probability, scores.thresholds)
     reasons = _explain(model, vectors, outcomes, names)
-    return Verdicts(outcomes, reasons, scores.probability.tolist(), [scores.model_version] * len(outcomes))
+    return Verdicts(
+        outcomes,
+        reasons,
+        scores.probability.tolist(),
+        [scores.model_version] * len(outcomes),
+        thresholds={scores.model_version: scores.thresholds} if outcomes else {},
+    )
 
 
 def _explain(

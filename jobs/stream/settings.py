@@ -27,6 +27,9 @@ class StreamSettings(LogSettings, KafkaSettings, GuardSettings):
     experiment_file: Path | None = None
     """Experiment between two models, see ``fraud.decide.experiment``; none by default. It and its stop record
     are looked at before each micro-batch."""
+    rules_file: Path | None = None
+    """Rules around the model, see ``fraud.decide.compiling``; none by default. Looked at before each
+    micro-batch. Give the scoring service the same file."""
     partitions: int = Field(default=2, ge=1)
     """Tasks of each pass of a micro-batch at most; about the number of cores, which they all use then."""
     trigger_s: float = Field(default=0.0, ge=0.0)

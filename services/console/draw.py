@@ -8,9 +8,10 @@ from html import escape
 
 from markupsafe import Markup
 
+from fraud.contracts import Outcome
 from services.console.archive import Event
 
-_ORDER = ("approve", "review", "decline")
+_ORDER = tuple(Outcome)
 _Project = Callable[[tuple[float, float]], tuple[float, float]]
 
 

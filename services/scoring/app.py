@@ -15,10 +15,11 @@ import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from fraud.contracts import Transaction
-from fraud.errors import Unavailable
+from fraud.errors import BadInput, Unavailable
 from fraud.http.access import ANYONE, Keys, RateLimit
 from fraud.http.problems import Problem
 from services.scoring import bodies, kserve_api, metrics
+from services.scoring.answers import ListChange
 from services.scoring.batches import Batches, items_of, read_item
 from services.scoring.bodies import MOST_RECORD, Bodies, Gone, Receive
 from services.scoring.calls import JSON, Act, Answered, Call, Headers
@@ -87,6 +88,7 @@ class App:
             "score_batch": self._score_batch,
             "label": self._take_label,
             "decision": self._find_decision,
+            "list": self._change_list,
             "health": self._health,
             "ready": self._ready,
             "metrics": self._metrics,
@@ -226,6 +228,17 @@ class App:
                 503, f"timed out after {wait_s:g} s looking in the Delta tables: {words}", (), 2
             ) from error
         return [JSON], orjson.dumps({"transaction_id": request.transaction_id, "status": status})
+
+    async def _change_list(self, call: Call) -> Answered:
+        raw = await self._bodies.read(call.headers, call.receive, MOST_RECORD)
+        change = bodies.parse(ListChange, raw)
+        try:
+            await self._side_queue.run(partial(self._service.lists.change, change, call.client))
+        except BadInput as error:
+            raise Problem(422, str(error)) from error
+        except Unavailable as error:
+            raise Problem(503, str(error), (), 2) from error
+        return [JSON], orjson.dumps({"list": change.list, "status": "accepted"})
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:

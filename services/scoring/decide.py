@@ -7,10 +7,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from fraud.contracts import Outcome, Reason, Thresholds, Transaction
+from fraud.contracts import Outcome, Reason, Transaction
+from fraud.decide.engine import NO_LISTS, NOTHING, Held, RuleSet, overrule
 from fraud.decide.experiment import Alias, Trial
-from fraud.decide.policy import decide_without_model
-from fraud.decide.rules import FIELDS, RuleFile, overrule
+from fraud.decide.policy import by_thresholds, decide_without_model
+from fraud.decide.rules import RuleFile
+from fraud.decide.values import FIELDS, SCORE
 from fraud.errors import Unavailable
 from fraud.features import FEATURE_NAMES
 from fraud.features.kernel import Floats
@@ -19,6 +21,7 @@ from fraud.model.breaker import CircuitBreaker
 from fraud.schema.deployed import deployed_schema
 from services.scoring import metrics
 from services.scoring.experiment import RunningExperiment
+from services.scoring.live_lists import LiveLists
 from services.scoring.models import Model, Verdict
 from services.scoring.records import Decided, Part
 
@@ -39,6 +42,8 @@ class Decider:
         Whether to ask the model why, for what is not approved.
     experiment
         The experiment, where there may be one.
+    lists
+        Of the rules, where they name live ones.
     names
         Of the features, in the vector's order.
     """
@@ -50,12 +55,14 @@ class Decider:
         *,
         with_reasons: bool,
         experiment: RunningExperiment | None = None,
+        lists: LiveLists | None = None,
         names: Sequence[str] = FEATURE_NAMES,
     ) -> None:
         self._model = model
         self._rules = rules
         self._with_reasons = with_reasons
         self._experiment = experiment
+        self._lists = lists
         self._names = tuple(names)
         self._breaker = CircuitBreaker(failures=3, cooldown_s=1.0)
 
@@ -74,28 +81,38 @@ class Decider:
                 away = (*away, "model")
                 metrics.DEGRADED.labels("model").inc()
         else:
-            outcome = by_thresholds(verdict.probability, verdict.thresholds)
-            reasons = self._explain(verdict, vector) if outcome is not Outcome.APPROVE else []
+            outcome, reasons = by_thresholds(verdict.probability, verdict.thresholds), []
+        score, thresholds = (verdict.probability, verdict.thresholds) if verdict else (None, None)
         rules = self._rules.rules
-        if rules.rules:
-            values: dict[str, Any] = dict(zip(self._names, vector[0].tolist(), strict=True))
-            values.update((name, getattr(record, name)) for name in FIELDS)
-            values["score"] = verdict.probability if verdict else None
-            holding = rules.holding(values, time.time())
-            for rule in holding:
-                metrics.RULE_HITS.labels(rule.name).inc()
-            outcome, theirs = overrule(outcome, holding)
-            reasons = [*theirs, *([] if outcome is Outcome.APPROVE else reasons)]
+        lists_version = self._lists.version(rules) if self._lists else 0
+        ruled = overrule(outcome, self._holding(rules, record, vector, score), score, thresholds)
+        if ruled.outcome is Outcome.APPROVE:
+            reasons = []
+        elif verdict is not None and outcome is not Outcome.APPROVE:
+            reasons = self._explain(verdict, vector)
         return Decided(
-            outcome=outcome,
-            score=verdict.probability if verdict else None,
-            reasons=reasons,
+            outcome=ruled.outcome,
+            score=score,
+            reasons=[*ruled.reasons, *reasons],
             model_version=verdict.version if verdict else None,
-            policy_version=rules.version,
+            policy_version=rules.version_with(lists_version),
             is_fallback=verdict is None,
             degraded=away,
             trial=trial,
+            ruled=ruled,
         )
+
+    def _holding(self, rules: RuleSet, record: Transaction, vector: Floats, score: float | None) -> Held:
+        if not rules.reads:
+            return NOTHING
+        values: dict[str, Any] = dict(zip(self._names, vector[0].tolist(), strict=True))
+        values.update((name, getattr(record, name)) for name in FIELDS)
+        values[SCORE] = score
+        now_s = time.time()
+        live = self._lists.view(rules, now_s) if self._lists and rules.live_lists else NO_LISTS
+        held = rules.holding(values, deployed_schema().primary_of(record), now_s, live)
+        metrics.count_rules(held)
+        return held
 
     def _judge(self, key: str, vector: Floats) -> tuple[Verdict | None, Trial | None]:
         """Ask the model of the user's arm, where there is an experiment; else the champion."""
@@ -143,13 +160,6 @@ class Decider:
             return []
         names = [(self._names[i], float(vector[0, i])) for i in found]
         return [Reason(code=name, text=reason_text(name, value, vector[0])) for name, value in names]
-
-
-def by_thresholds(probability: float, thresholds: Thresholds) -> Outcome:
-    """Decide by score, as ``fraud.decide.policy.decide`` does for many."""
-    if probability >= thresholds.decline:
-        return Outcome.DECLINE
-    return Outcome.REVIEW if probability >= thresholds.review else Outcome.APPROVE
 
 
 def vector_without_store(record: Transaction, names: Sequence[str] = FEATURE_NAMES) -> Floats:

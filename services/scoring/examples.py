@@ -19,10 +19,21 @@ ANSWER: Final = {
     "reasons": [{"code": _FEATURE.name, "text": f"{_FEATURE.description}: 7"}],
     "model_version": "3",
     "policy_version": "2026-11-24+1a2b3c4d",
+    "outcome_without_rules": "review",
+    "rules": [],
+    "shadow_rules": ["burst_of_small_amounts"],
+    "tags": [],
+    "queue": None,
     "is_fallback": False,
     "degraded": [],
     "features_version": "0123456789ab",
     "scored_at": "2026-03-01T12:00:00.002Z",
+}
+LIST_CHANGE: Final = {
+    "list": "stolen_devices",
+    "action": "create",
+    "kind": "text",
+    "why": "devices reported as stolen",
 }
 ACCEPTED: Final = {"transaction_id": "t-0001", "status": "accepted"}
 LABEL: Final = {"transaction_id": "t-0001", "is_fraud": True, "source": "chargeback"}

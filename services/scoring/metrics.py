@@ -6,6 +6,7 @@ from typing import Final
 from prometheus_client import Counter, Gauge, Histogram
 
 from fraud.contracts import Outcome
+from fraud.decide.engine import Held, RuleSet
 from fraud.features.kernel import Floats
 from fraud.runtime.telemetry import AGE_BUCKETS_S, STORE_BUCKETS_S
 
@@ -52,7 +53,15 @@ PUBLISHED: Final = Counter("fraud_scoring_published_total", "Transactions that K
 IS_DRAINER: Final = Gauge("fraud_scoring_is_drainer", "1 where this replica empties the outbox.")
 RULES_INFO: Final = Gauge("fraud_scoring_rules_info", "1 for the rules in force.", ["version"])
 RULES_REFUSED: Final = Gauge("fraud_scoring_rules_refused", "1 while the file of rules is wrong.")
-RULE_HITS: Final = Counter("fraud_scoring_rule_hits_total", "Decisions that a rule held for.", ["rule"])
+RULE_HITS: Final = Counter("fraud_scoring_rule_hits_total", "Decisions that a live rule held for.", ["rule"])
+RULE_SHADOW_HITS: Final = Counter(
+    "fraud_scoring_rule_shadow_hits_total", "Decisions that a rule held for without effect.", ["rule"]
+)
+RULE_ERRORS: Final = Counter(
+    "fraud_scoring_rule_errors_total", "Decisions for which a rule's expression failed.", ["rule"]
+)
+LISTS_AWAY: Final = Gauge("fraud_scoring_lists_away", "1 while live lists cannot be followed in Kafka.")
+LISTS_BAD: Final = Gauge("fraud_scoring_lists_bad_records", "Records of the topic lists that were not read.")
 ARMS: Final = Counter("fraud_scoring_arms_total", "Transactions decided in an experiment, by arm.", ["arm"])
 LABELS_PENDING: Final = Gauge("fraud_scoring_labels_pending", "Labels that wait for their transactions.")
 LABELS_EXPIRED: Final = Counter(
@@ -66,6 +75,24 @@ MODEL_INFO: Final = Gauge(
 
 _OF_OUTCOME: Final = {outcome: OUTCOMES.labels(str(outcome)) for outcome in Outcome}
 _OF_TENTH: Final = [SCORES.labels(f"{tenth / 10:.1f}") for tenth in range(10)]
+
+
+def name_rules(rules: RuleSet) -> None:
+    """Name the rules in force; their errors are counted from 0."""
+    RULES_INFO.clear()
+    RULES_INFO.labels(rules.version).set(1.0)
+    for rule in rules.rules:
+        RULE_ERRORS.labels(rule.name)
+
+
+def count_rules(held: Held) -> None:
+    """Count the rules that held for a transaction, and those that failed."""
+    for rule in held.live:
+        RULE_HITS.labels(rule.name).inc()
+    for rule in held.shadow:
+        RULE_SHADOW_HITS.labels(rule.name).inc()
+    for name in held.failed:
+        RULE_ERRORS.labels(name).inc()
 
 
 def count_decision(

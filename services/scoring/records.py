@@ -10,6 +10,7 @@ from xxhash import xxh3_128_digest
 
 from fraud.contracts import Outcome, Reason, Transaction, contracts_of
 from fraud.contracts.models import sequence_of
+from fraud.decide.engine import RULED_FIELDS, Ruled, ruled_fields
 from fraud.decide.experiment import TRIAL_FIELDS, Trial
 from fraud.features import FEATURES_VERSION, kernel
 from fraud.features.kernel import Floats
@@ -31,6 +32,8 @@ class Decided:
     outcome: Outcome
     score: float | None
     reasons: list[Reason]
+    ruled: Ruled
+    """What the rules made of it."""
     model_version: str | None
     policy_version: str
     is_fallback: bool
@@ -112,7 +115,7 @@ def write_decision(scored: dict[str, Any]) -> bytes:
             "schema_version": 1,
             **{name: scored[name] for name in _DECISION_FIELDS},
             **in_base,
-            **{name: scored[name] for name in TRIAL_FIELDS if name in scored},
+            **{name: scored[name] for name in (*RULED_FIELDS, *TRIAL_FIELDS) if name in scored},
             "received_at": scored["scored_at"],
             "processed_at": scored["scored_at"],
             "epoch": -1,
@@ -149,5 +152,6 @@ def _decision(decided: Decided) -> dict[str, Any]:
         "reasons": [{"code": reason.code, "text": reason.text} for reason in decided.reasons[:MOST_REASONS]],
         "model_version": decided.model_version,
         "policy_version": decided.policy_version,
+        **ruled_fields(decided.ruled),
         "is_fallback": decided.is_fallback,
     }

@@ -12,7 +12,15 @@ from fraud.contracts import Contracts, Transaction, contracts_of
 from fraud.http.access import KeyScope
 from fraud.schema.deployed import deployed_schema
 from services.scoring import examples
-from services.scoring.answers import Accepted, Answer, Answers, InferAnswer, Predictions
+from services.scoring.answers import (
+    Accepted,
+    Answer,
+    Answers,
+    InferAnswer,
+    ListChange,
+    ListChanged,
+    Predictions,
+)
 from services.scoring.labels import LABEL_REQUEST
 from services.scoring.tables import PRIMARY
 
@@ -98,6 +106,14 @@ def routes_of(
             answer=Sample(contracts.scored, examples.DECISION),
             problems=(404, 503),
             counted_as="/v1/decisions",
+        ),
+        _post(
+            "list",
+            "/v1/lists",
+            "Change a list that rules read: create it, add an entry or remove one",
+            Sample(ListChange, examples.LIST_CHANGE),
+            Sample(ListChanged, {"list": "stolen_devices", "status": "accepted"}),
+            scope=KeyScope.RULES,
         ),
         *_kserve(name, most, transaction),
         _get("health", "/health", "Whether the process lives", is_open=True),

@@ -11,6 +11,7 @@ import orjson
 from fraud.contracts import Transaction, check_future, contracts_of
 from fraud.contracts.priced import priced
 from fraud.decide.experiment import Alias, ExperimentFile
+from fraud.decide.list_log import Follow
 from fraud.decide.rules import RuleFile
 from fraud.errors import BadRecord, BadState, Unavailable
 from fraud.features.passes import PASSES, Passes, age_columns, entity_names, feature_names
@@ -28,6 +29,7 @@ from services.scoring.bodies import parse
 from services.scoring.decide import Decider, vector_without_store
 from services.scoring.experiment import RunningExperiment
 from services.scoring.labels import Labels
+from services.scoring.live_lists import LiveLists
 from services.scoring.models import Model, open_model
 from services.scoring.outbox import Outbox, hand_to_stream
 from services.scoring.records import now, write_answer
@@ -39,6 +41,8 @@ _RECORDED: Final = set(MONEY_NAMES)
 """What the stream makes itself of a transaction."""
 MOST_ID: Final = 64
 """Characters of an id, as of the contract."""
+LISTS_LOOK_S: Final = 0.5
+"""Between two looks at the lists' topic, seconds."""
 log = logging.getLogger(__name__)
 
 
@@ -49,7 +53,7 @@ class Service:
     ----------
     settings
         Of the service.
-    model, challenger, kafka, rules, store, rates
+    model, challenger, kafka, rules, store, rates, follow
         By default those of the settings.
     passes
         Whose states it folds, and what it computes.
@@ -71,6 +75,7 @@ class Service:
         rules: RuleFile | None = None,
         store: FeatureStore | None = None,
         rates: RateFeed | None = None,
+        follow: Follow | None = None,
     ) -> None:
         self.settings = settings
         self._names, self._ages = feature_names(passes), age_columns(passes)
@@ -89,11 +94,13 @@ class Service:
         )
         self.experiment = open_experiment(settings, challenger)
         self.rates = rates or open_rates(settings)
+        self.lists = LiveLists(settings, self.kafka, follow)
         self.decider = Decider(
             self.model,
             self.rules,
             with_reasons=settings.reasons,
             experiment=self.experiment,
+            lists=self.lists,
             names=self._names,
         )
         self.scorer = Scorer(self.store, self.decider, settings.attempts, passes)
@@ -107,12 +114,13 @@ class Service:
         every_s = settings.rules_look_s
         self._watches = (
             Watch("rules", self._look_at_rules, every_s),
+            Watch("lists", self._look_at_lists, min(every_s, LISTS_LOOK_S)),
             Watch("experiment", self._look_at_experiment, every_s),
             Watch("labels", self._look_at_labels, every_s),
             Watch("store", self.states.look, every_s),
             *([Watch("rates", self.rates.look, every_s)] if self.rates else []),
         )
-        metrics.RULES_INFO.labels(self.rules.rules.version).set(1.0)
+        metrics.name_rules(self.rules.rules)
 
     @property
     def is_local(self) -> bool:
@@ -127,6 +135,7 @@ class Service:
         give_up = time.monotonic() + self.settings.model_wait_s
         while not self.model.is_ready() and time.monotonic() < give_up:
             time.sleep(0.05)
+        self._look_at_lists()
         self.outbox.start()
         if self.rates:
             self.rates.look()
@@ -144,6 +153,7 @@ class Service:
         self.labels.close()
         if self.rates:
             self.rates.close()
+        self.lists.close()
         self.store.close()
 
     def read_transaction(self, raw: bytes, prefix: str = "") -> Transaction:
@@ -292,14 +302,17 @@ class Service:
 
     def _look_at_rules(self) -> None:
         if self.rules.look():
-            metrics.RULES_INFO.clear()
-            metrics.RULES_INFO.labels(self.rules.rules.version).set(1.0)
+            metrics.name_rules(self.rules.rules)
             log.info("rules %s are in force", self.rules.rules.version)
         refused = self.rules.refused
         if refused and refused != self._refused:
             log.error("the rules stay as they were: %s", refused)
         self._refused = refused
         metrics.RULES_REFUSED.set(bool(refused))
+
+    def _look_at_lists(self) -> None:
+        if self.rules.rules.live_lists:
+            self.lists.look()
 
     def _look_at_experiment(self) -> None:
         if self.experiment:

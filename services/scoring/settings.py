@@ -53,7 +53,10 @@ class ScoringSettings(Settings):
     """Experiment between two models, see ``fraud.decide.experiment``; none by default. It and its stop record
     are looked at as often as the rules."""
     rules_file: Path | None = None
-    """Rules around the model, see ``fraud.decide.rules``; none by default."""
+    """Rules around the model, see ``fraud.decide.compiling``; none by default."""
+    lists_folder: Path | None = None
+    """Where the rules' live lists are kept, of one replica; none: a new temporary folder, into which they are
+    read at the start."""
     rules_look_s: float = Field(default=2.0, gt=0.0)
     """How often the file of rules is looked at, seconds."""
 

@@ -412,3 +412,20 @@ def test_every_value_of_a_chart_stands_in_its_readme_or_is_a_size_or_a_place(cha
     described = {name.split(".")[0] for name in re.findall(r"^\| `([\w.-]+)`", readme, re.MULTILINE)}
     values = yaml.safe_load((CHARTS / chart / "values.yaml").read_text())
     assert set(values) - described <= PLAIN
+
+
+@pytest.mark.parametrize(
+    ("chart", "value", "setting"),
+    [
+        ("streaming", "rules.configMap", "FRAUD_STREAM_RULES_FILE"),
+        ("serving", "transformer.rules.configMap", "FRAUD_SCORING_RULES_FILE"),
+    ],
+)
+def test_named_rules_are_mounted_where_the_program_looks(chart: str, value: str, setting: str) -> None:
+    text = render(chart, "values-kind", f"{value}=fraud-rules")
+    mounted = [obj for obj in yaml.safe_load_all(text) if obj and setting in json.dumps(obj)]
+    assert len(mounted) == 1
+    described = json.dumps(mounted[0])
+    assert '"mountPath": "/etc/fraud/rules"' in described
+    assert '"configMap": {"name": "fraud-rules"}' in described
+    assert setting not in render(chart, "values-kind"), "no rules where none are named"

@@ -64,6 +64,9 @@ spec:
       env:
         {{- include "streaming.env" $ | nindent 8 }}
         - {name: FRAUD_STREAM_EXPERIMENT_FILE, value: /etc/fraud/experiment/experiment.yaml}
+        {{- if $.Values.rules.configMap }}
+        - {name: FRAUD_STREAM_RULES_FILE, value: /etc/fraud/rules/rules.yaml}
+        {{- end }}
       {{- else }}
       {{- if or (include "fraud.schemaConfigMap" $) $.Values.extraEnv }}
       # Its Python workers read the schema too.
@@ -84,6 +87,9 @@ spec:
         {{- include "streaming.mounts" $ | nindent 8 }}
         {{- if .driver }}
         - {name: experiment, mountPath: /etc/fraud/experiment, readOnly: true}
+        {{- if $.Values.rules.configMap }}
+        - {name: rules, mountPath: /etc/fraud/rules, readOnly: true}
+        {{- end }}
         {{- end }}
   terminationGracePeriodSeconds: 90
   volumes:
@@ -101,6 +107,10 @@ spec:
     {{- if .driver }}
     - name: experiment
       configMap: {name: {{ $.Values.experiment.configMap }}, optional: true}
+    {{- with $.Values.rules.configMap }}
+    - name: rules
+      configMap: {name: {{ . }}}
+    {{- end }}
     {{- end }}
     {{- if and .driver $.Values.backfill.enabled $.Values.backfill.claim }}
     - name: history

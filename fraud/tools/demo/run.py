@@ -277,9 +277,9 @@ def _progress_table(progress: Any, watcher: Watcher, total: int, elapsed_s: floa
     recent = np.array(list(seen.latency_ms.values())[-5000:] or [np.nan])
     outcomes = seen.outcomes
     table = Table(title=f"{progress.transactions:,} of {total:,} transactions, {elapsed_s:.0f} s")
-    for name in ("decided/s", "approve", "review", "decline", "alerts", "dead letters", "p50 ms", "p99 ms"):
+    for name in ("decided/s", *Outcome, "alerts", "dead letters", "p50 ms", "p99 ms"):
         table.add_column(name, justify="right")
-    stopped = outcomes[Outcome.REVIEW] + outcomes[Outcome.DECLINE]
+    stopped = outcomes.total() - outcomes[Outcome.APPROVE]
     table.add_row(
         f"{len(seen.decisions) / max(elapsed_s, 0.1):,.0f}",
         *(f"{outcomes[outcome]:,}" for outcome in Outcome),

@@ -10,7 +10,9 @@ from time import process_time
 import pytest
 
 from fraud.contracts import Outcome
-from fraud.decide.rules import RuleFile, compile_rules, overrule, read_rules
+from fraud.decide.compiling import compile_rules
+from fraud.decide.engine import overrule
+from fraud.decide.rules import RuleFile, read_rules
 from fraud.errors import BadConfig
 
 GOOD = b"""\
@@ -37,12 +39,13 @@ BEFORE, AFTER = 1_790_000_000.0, 1_800_000_000.0
 
 
 def names(values: dict[str, object], now_s: float = BEFORE) -> list[str]:
-    return [rule.name for rule in compile_rules(GOOD).holding(values, now_s)]
+    return [rule.name for rule in compile_rules(GOOD).holding(values, "u1", now_s).live]
 
 
 def test_the_example_that_ships_compiles_and_has_a_rule_of_each_kind() -> None:
     rules = read_rules(Path(__file__).parents[3] / "services/scoring/rules.example.yaml")
-    held = rules.holding({"device_id": "device-reported-1", "count_1h_by_user": 8.0, "amount": 1.0}, BEFORE)
+    values = {"device_id": "device-reported-1", "count_1h_by_user": 8.0, "amount": 1.0}
+    held = rules.holding(values, "u1", BEFORE).live
     assert [rule.name for rule in held] == ["stolen_device", "burst_of_small_amounts"]
     assert {rule.outcome for rule in rules.rules} == set(Outcome)
     assert min(rule.expires_s for rule in rules.rules) < math.inf
@@ -74,7 +77,7 @@ def test_missing_values_follow_three_valued_logic(left: str, right: str) -> None
             rules = compile_rules(
                 f'version: a\nrules:\n- {{name: x, when: "{when}", then: review, reason: r}}\n'.encode()
             )
-            held = rules.holding({"amount": 2.0, "device_id": None}, BEFORE)
+            held = rules.holding({"amount": 2.0, "device_id": None}, "u1", BEFORE).live
             assert bool(held) is (value is True), when
 
 
@@ -86,15 +89,16 @@ def test_a_rule_that_needs_something_missing_does_not_hold() -> None:
 
 def test_a_value_of_one_decision_is_not_seen_by_the_next() -> None:
     rules = compile_rules(GOOD)
-    assert rules.holding({"device_id": "d1"}, BEFORE)
-    assert not rules.holding({"amount": 1.0}, BEFORE)
+    assert rules.holding({"device_id": "d1"}, "u1", BEFORE).live
+    assert not rules.holding({"amount": 1.0}, "u1", BEFORE).live
 
 
 def test_words_of_loops_in_texts_and_quick_patterns_are_no_loops() -> None:
     when = "category == 'all (x)' || channel == \"map(\" || user_id.matches(r'^test-[0-9]+') // any filter(x)"
     rule = {"name": "x", "when": when, "then": "review", "reason": "r"}
     rules = compile_rules(json.dumps({"version": "a", "rules": [rule]}).encode())
-    assert rules.holding({"category": "grocery", "channel": "chip", "user_id": "test-1"}, BEFORE)
+    values = {"category": "grocery", "channel": "chip", "user_id": "test-1"}
+    assert rules.holding(values, "u1", BEFORE).live
 
 
 def test_a_list_of_300_000_entries_is_read_in_seconds() -> None:
@@ -102,7 +106,9 @@ def test_a_list_of_300_000_entries_is_read_in_seconds() -> None:
     started = process_time()
     rules = compile_rules(GOOD.replace(b"  stolen: [d1, d2]\n", b"  stolen:\n" + entries))
     assert process_time() - started < 10.0  # 25 s before; about 2 s
-    assert [rule.name for rule in rules.holding({"device_id": "device-299999"}, BEFORE)] == ["stolen_device"]
+    assert [rule.name for rule in rules.holding({"device_id": "device-299999"}, "u1", BEFORE).live] == [
+        "stolen_device"
+    ]
 
 
 def test_an_expired_rule_does_not_hold() -> None:
@@ -122,7 +128,7 @@ def test_an_expired_rule_does_not_hold() -> None:
 def test_decline_goes_before_approve_before_review_before_the_model(
     decided: Outcome, values: dict[str, object], expected: Outcome
 ) -> None:
-    assert overrule(decided, compile_rules(GOOD).holding(values, BEFORE))[0] is expected
+    assert overrule(decided, compile_rules(GOOD).holding(values, "u1", BEFORE)).outcome is expected
 
 
 @pytest.mark.parametrize(
@@ -167,7 +173,7 @@ def test_a_wrong_file_is_refused_with_line_and_reason(old: bytes, new: bytes, li
 
 def test_a_rule_that_fails_does_not_hold() -> None:
     raw = b"version: a\nrules:\n- {name: x, when: 10 / int(amount) > 3, then: review, reason: r}\n"
-    assert compile_rules(raw).holding({"amount": 0.5}, 0.0) == []
+    assert compile_rules(raw).holding({"amount": 0.5}, "u1", 0.0).live == ()
 
 
 def test_a_date_that_is_none_is_refused(tmp_path: Path) -> None:

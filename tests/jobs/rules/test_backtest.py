@@ -4,7 +4,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from fraud.contracts import Outcome
-from fraud.decide.rules import compile_rules
+from fraud.decide.compiling import compile_rules
 from jobs.rules.backtest import Costs, backtest
 from tests.load.parity import Played
 

@@ -18,6 +18,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from fraud.contracts import LABELS, SCORED, TRANSACTIONS, Outcome
+from fraud.decide.engine import Ruled
 from fraud.features.batch import FoldedPasses, fold_passes
 from fraud.features.passes import Passes, entity_names, feature_names, passes_of, sequence_names
 from fraud.log import rows
@@ -70,7 +71,9 @@ class Approving:
     """Decides without a model."""
 
     def decide(self, *_: object) -> Decided:
-        return Decided(Outcome.APPROVE, 0.1, [], "1", "none", is_fallback=False)
+        return Decided(
+            Outcome.APPROVE, 0.1, [], Ruled(Outcome.APPROVE, Outcome.APPROVE), "1", "none", is_fallback=False
+        )
 
 
 class Stopped(Exception):

@@ -181,6 +181,7 @@ def test_the_arm_goes_into_the_archive_and_onto_the_wire(tmp_path: Path) -> None
     assert all(one.is_fallback for one in published)  # no model answers here
     archived = spooled.select([*Decision.model_fields.keys() - {"schema_version", "reasons"}]).to_pylist()
     for one, row, reasons in zip(published, archived, spooled.column("reasons").to_pylist(), strict=True):
-        assert one == Decision.model_validate({**row, "reasons": json.loads(reasons)})
+        texts = {name: json.loads(row[name]) for name in ("rules", "shadow_rules", "tags")}
+        assert one == Decision.model_validate({**row, **texts, "reasons": json.loads(reasons)})
     known = json.loads(decisions(spooled)[0]).keys()
     assert known == set(Decision.model_fields), "every field is written, missing ones as null"

@@ -21,14 +21,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fraud.contracts import SCORED, TRANSACTIONS, parse_record
+from fraud.contracts import LISTS, SCORED, TRANSACTIONS, parse_record
+from fraud.decide.lists import ListStore
 from fraud.decide.policy import decide
 from fraud.decide.rules import RuleFile
 from fraud.errors import BadConfig, Unavailable
 from fraud.features import FEATURE_NAMES
 from fraud.kafka.producer import Delivery, Record
 from fraud.store import DEFAULT_ENTITIES
-from services.scoring import openapi
+from services.scoring import examples, openapi
 from services.scoring.app import App
 from services.scoring.models import Verdict, verdict_of
 from services.scoring.outbox import messages_of
@@ -75,6 +76,23 @@ class Taking:
         return Delivery([True] * (len(self.sent) - before))
 
 
+class Looped:
+    """The topic of lists, by what was sent to it."""
+
+    def __init__(self, store: ListStore, sent: list[Record]) -> None:
+        self._store, self._sent, self.away, self.bad_records = store, sent, "", 0
+
+    def load(self, patience_s: float) -> None:  # noqa: ARG002
+        self.look()
+
+    def look(self, oldest: int = 0, wait_s: float = 0.0) -> None:  # noqa: ARG002
+        changes = [record.value for record in self._sent if record.topic == LISTS]
+        at = self._store.position
+        self.bad_records += self._store.apply(enumerate(changes[at:], at))
+
+    def close(self) -> None: ...
+
+
 class Api:
     """The application, called without a network."""
 
@@ -92,7 +110,8 @@ class Api:
         at_hand = {"store_url": f"lmdb://{folder / 'store'}", "kafka_bootstrap": "127.0.0.1:9"}
         self.settings = ScoringSettings(**{**at_hand, "kafka_timeout_s": 0.2, **given})
         self.model = Always()
-        parts = {"kafka": kafka, "rules": rules, "store": store, "rates": rates}
+        follow = (lambda store: Looped(store, kafka.sent)) if isinstance(kafka, Taking) else None
+        parts = {"kafka": kafka, "rules": rules, "store": store, "rates": rates, "follow": follow}
         self.service = Service(self.settings, self.model, challenger, **parts)
         self.app = App(self.service)
         self._loop = asyncio.Runner()
@@ -301,6 +320,7 @@ def test_keys_and_rates_are_kept(tmp_path: Path) -> None:
         ("POST", "/v2/models/fraud/infer", "score"),
         ("POST", "/v1/labels", "label"),
         ("GET", "/v1/decisions/x", "read"),
+        ("POST", "/v1/lists", "rules"),
     ],
 )
 def test_a_key_opens_what_its_scopes_say_and_nothing_else(
@@ -315,7 +335,7 @@ def test_a_key_opens_what_its_scopes_say_and_nothing_else(
     answers = {one: api.call(method, path, headers=headers[one], content=b"{}") for one in scopes}
     opened = {one for one, answer in answers.items() if answer.status_code != 403}
     assert opened == {scope, "admin"}
-    refused = answers["rules"]
+    refused = next(answers[one] for one in scopes if one not in opened)
     assert refused.headers["content-type"] == "application/problem+json"
     assert f"`{scope}`" in refused.json()["detail"]
 
@@ -336,6 +356,27 @@ def test_rules_have_the_last_word(tmp_path: Path) -> None:
     assert answer["outcome"] == "decline"
     assert answer["reasons"][0] == {"code": "rule_bad_device", "text": "reported"}
     assert answer["policy_version"].startswith("a+")
+
+
+def test_a_list_is_changed_by_words_that_say_what_is_wrong(tmp_path: Path) -> None:
+    api = Api(tmp_path, Taking([]))
+
+    def ask(**body: Any) -> tuple[int, str]:
+        answer = api.call("POST", "/v1/lists", json={"list": "nets", **body})
+        return answer.status_code, answer.json().get("detail", "")
+
+    assert ask(action="add", value="10.0.0.1") == (422, "there is no list nets; create it first")
+    assert ask(action="create") == (422, "a list is created with a kind, and without value and until")
+    assert ask(action="create", kind="ip")[0] == 200
+    assert ask(action="create", kind="ip") == (422, "there is a list nets already")
+    assert ask(action="add", value="10.0.0.300")[1].startswith("'10.0.0.300' is neither an address")
+    assert ask(action="add")[0] == ask(action="add", value="10.0.0.1", kind="ip")[0] == 422
+    assert ask(action="add", value="10.0.0.0/8", why="bots", until="2099-01-01T00:00:00Z")[0] == 200
+    api.service.lists.look()
+    (entry,) = api.service.lists.store.entries("nets")
+    assert (entry["value"], entry["by"], entry["why"]) == ("10.0.0.0/8", "anonymous", "bots")
+    away = Api(tmp_path / "away", kafka_bootstrap="127.0.0.1:9")
+    assert away.call("POST", "/v1/lists", json=examples.LIST_CHANGE).status_code == 503
 
 
 def test_each_wrong_file_of_rules_is_told_once_with_its_reason(

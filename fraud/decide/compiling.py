@@ -1,0 +1,224 @@
+"""Rules around the model: a YAML file of expressions in CEL, compiled once; no Python is evaluated.
+
+::
+
+    version: "2026-11-24"
+    lists:
+      stolen_devices: [device-1, device-2]
+      bad_networks: live                   # changes beside this file: `fraud lists`
+    rules:
+      - name: stolen_device
+        when: in_list(device_id, 'stolen_devices')
+        then: decline                      # decline, approve, challenge or review
+        reason: the device is reported as stolen
+        expires: 2026-12-31T00:00:00Z      # optional, as all that follows
+        state: live                        # draft, shadow, live or retired
+        share: 10 %                        # of the primary entities (users); for the others it is in shadow
+        tags: [stolen]
+        queue: devices                     # where the case goes
+        score_floor: 0.8                   # decide as if the model's score were at least this
+
+An expression may read the fields of a transaction, every feature by its name, ``score`` (the model's), and
+``in_list(value, 'list')``. A comparison with something that is missing is unknown, and three-valued logic
+decides what that means: ``true || unknown`` is true, ``false && unknown`` is false, on either side;
+everything else that needs the unknown value is unknown, also its negation. A rule holds only where its
+expression is true. What goes before what stands in ``fraud.decide.engine``.
+
+What an expression costs is bounded by what it may contain: 2,000 characters, no loop (``all()``, ``map()``
+and so on), patterns as texts that compile quickly.
+"""
+
+import hashlib
+import logging
+import math
+import re
+from collections.abc import Sequence
+from time import thread_time
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from fraud.contracts import Outcome, Reason
+from fraud.decide.columns import vectorise
+from fraud.decide.engine import Rule, RuleSet, RuleState
+from fraud.decide.values import FLAGS, NAMES, TEXTS, Lists, context_of
+from fraud.errors import BadConfig
+from fraud.settings.definition import line_of, parse_definition
+
+MOST_RULES: Final = 500
+_SAMPLES: Final = (1.5, 1e9, -1e9)
+_TEXT: Final = re.compile(
+    r"""//[^\n]*                                      # a comment
+    |(?:[rR][bB]?|[bB][rR])(?:'''.*?'''|'[^'\n]*')  # raw: a backslash is a backslash
+    |(?:[rR][bB]?|[bB][rR])(?:DDD.*?DDD|"[^"\n]*")
+    |'''(?:\\.|[^\\])*?'''|'(?:\\.|[^'\\\n])*'
+    |DDD(?:\\.|[^\\])*?DDD|"(?:\\.|[^"\\\n])*\"""".replace("DDD", '"' * 3),
+    re.DOTALL | re.VERBOSE,
+)
+"""Comments and texts of CEL."""
+_LOOP: Final = re.compile(r"\b(all|exists|exists_one|map|filter)\s*\(")
+_PATTERN: Final = re.compile(r"\bmatches\s*\((?:\s*\x00(\d+)\x00\s*\))?")
+MOST_PATTERNS: Final = 5
+MOST_PATTERN_S: Final = 0.0005
+"""Of one pattern: it is compiled at every evaluation."""
+_Word = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")]
+
+
+class _Rule(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: _Word
+    when: str = Field(min_length=1, max_length=2_000)
+    then: Literal["decline", "approve", "challenge", "review"] | None = None
+    reason: str = Field(min_length=1, max_length=300)
+    expires: AwareDatetime | None = None
+    state: RuleState = RuleState.LIVE
+    share: str = Field(default="100 %", pattern=r"^(\d{1,2}(\.\d{1,6})?|100) ?%$")
+    tags: tuple[_Word, ...] = Field(default=(), max_length=8)
+    queue: _Word | None = None
+    score_floor: float | None = Field(default=None, ge=0.0, le=1.0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.then is None and self.queue is None and self.score_floor is None and not self.tags:
+            raise ValueError("it does nothing; give one of then, tags, queue, score_floor")
+        return self
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: str = Field(min_length=1, max_length=64)
+    lists: dict[str, list[str] | Literal["live"]] = {}
+    rules: list[_Rule] = Field(max_length=MOST_RULES)
+
+
+def compile_rules(raw: bytes, name: str = "rules") -> RuleSet:
+    r"""Compile rules; see :func:`read_rules`.
+
+    Examples
+    --------
+    >>> compile_rules(b"version: a\\nrules:\\n- {name: x, when: 'amout > 1.0', then: review, reason: r}\\n")
+    Traceback (most recent call last):
+    ...
+    fraud.errors.BadConfig: rules:3: x: 'amout' does not exist; did you mean amount?
+    """
+    parsed, tree = parse_definition(_File, raw, name)
+    lists = {key: frozenset(values) for key, values in parsed.lists.items() if values != "live"}
+    live = frozenset(parsed.lists) - frozenset(lists)
+    known = {**lists, **dict.fromkeys(live, frozenset[str]())}
+    names = [rule.name for rule in parsed.rules]
+    _check_names(names, name, tree)
+    rules = []
+    for at, rule in enumerate(parsed.rules):
+        if rule.state is RuleState.RETIRED:
+            continue
+        try:
+            rules.append(_compile(rule, known))
+        except (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError) as error:
+            line = line_of(tree, ("rules", at, "when"))
+            raise BadConfig(f"{name}:{line}: {rule.name}: {_first_line(error)}") from error
+    version = f"{parsed.version}+{hashlib.sha256(raw).hexdigest()[:8]}"
+    return RuleSet(version, rules, lists, live_lists=live, source=raw)
+
+
+def _check_names(names: Sequence[str], file: str, tree: Any) -> None:
+    twice = next((one for one in names if names.count(one) > 1), None)
+    if twice:
+        line = line_of(tree, ("rules", len(names) - 1 - list(reversed(names)).index(twice)))
+        raise BadConfig(f"{file}:{line}: {twice}: a rule of this name stands above")
+
+
+def _compile(rule: _Rule, lists: Lists) -> Rule:
+    import cel  # noqa: PLC0415  (in the images that decide)
+
+    logging.getLogger("cel").setLevel(logging.ERROR)  # it tells each failure; the engine tells a rule once
+    program = cel.compile(rule.when)
+    _check_cost(rule.when)
+    reads = tuple(sorted(program.variables()))
+    _check_reads(reads)
+    # Types show only when it runs: it runs once now, over values like those that will come.
+    for number in _SAMPLES:  # several, as `a && b` does not look at b where a is false
+        found = program.execute(context_of(lists, {name: _sample(name, number) for name in reads}))
+        if not isinstance(found, bool):
+            raise TypeError(f"must be true or false, not {found!r}")
+    return Rule(
+        name=rule.name,
+        when=rule.when,
+        outcome=Outcome(rule.then) if rule.then else None,
+        reason=Reason(code=f"rule_{rule.name}", text=rule.reason),
+        expires_s=rule.expires.timestamp() if rule.expires else math.inf,
+        program=program,
+        reads=reads,
+        state=rule.state,
+        share=float(rule.share.rstrip(" %")) / 100.0,
+        tags=rule.tags,
+        queue=rule.queue,
+        score_floor=rule.score_floor,
+        question=vectorise(rule.when),
+    )
+
+
+def _sample(name: str, number: float) -> str | bool | float:
+    if name in TEXTS:
+        return "x"
+    return number > 0.0 if name in FLAGS else number
+
+
+def _check_reads(names: Sequence[str]) -> None:
+    for name in names:
+        if name not in NAMES:
+            from difflib import get_close_matches  # noqa: PLC0415
+
+            near = get_close_matches(name, NAMES, n=1)
+            raise ValueError(f"{name!r} does not exist" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+def _check_cost(when: str) -> None:
+    """Refuse what may take long to evaluate; CEL itself has no limit.
+
+    Raises
+    ------
+    ValueError
+        Naming the part.
+    """
+    texts: list[str] = []
+
+    def take(found: re.Match[str]) -> str:
+        if found[0].startswith("//"):
+            return " "
+        texts.append(found[0])
+        return f"\x00{len(texts) - 1}\x00"
+
+    bare = _TEXT.sub(take, when)
+    loop = _LOOP.search(bare)
+    if loop:
+        raise ValueError(
+            f"{loop[1]}() is a loop, and loops are not allowed; write `value in [...]` or in_list()"
+        )
+    patterns = _PATTERN.findall(bare)
+    if len(patterns) > MOST_PATTERNS:
+        raise ValueError(f"{len(patterns)} calls of matches(); at most {MOST_PATTERNS}")
+    for place in patterns:
+        if not place:
+            raise ValueError("matches() takes its pattern as a text, e.g. user_id.matches('^test-')")
+        _check_pattern(texts[int(place)])
+
+
+def _check_pattern(literal: str) -> None:
+    import cel  # noqa: PLC0415
+
+    program, seconds = cel.compile(f"''.matches({literal})"), math.inf
+    for _ in range(3):
+        started = thread_time()
+        program.execute({})
+        seconds = min(seconds, thread_time() - started)
+    if seconds > MOST_PATTERN_S:
+        raise ValueError(
+            f"the pattern {literal} takes {seconds * 1e3:.1f} ms to compile; at most "
+            f"{MOST_PATTERN_S * 1e3:g} ms: use [0-9] and [a-z] in place of \\d and \\w, and short repeats"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:300]

@@ -1,0 +1,304 @@
+"""Deciding by rules: which of them hold, row by row or over columns, and what those that hold do.
+
+Every path decides here: the scoring service row by row, the stream and the backtest over columns
+(``fraud.decide.columns``), which give the same answers.
+
+Of the live rules that hold:
+
+1. Score floors raise the score that the model's thresholds see; without a model they change nothing.
+2. Decline goes before approve, approve before challenge, challenge before review, review before the model.
+   A challenge or a review never softens a decline of the model.
+3. Every rule adds its tags; the first one in the file that names a queue routes the transaction.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from xxhash import xxh3_64_intdigest
+
+from fraud.contracts import Outcome, Reason, Thresholds
+from fraud.decide.columns import Bools, Columns, Question
+from fraud.decide.policy import by_thresholds
+from fraud.decide.values import Lists, context_of, is_there
+
+log = logging.getLogger(__name__)
+
+_STRENGTH: Final = (Outcome.DECLINE, Outcome.APPROVE, Outcome.CHALLENGE, Outcome.REVIEW)
+_NO_OVERRULING: Final = frozenset({Outcome.CHALLENGE, Outcome.REVIEW})
+Instants = NDArray[np.float64]
+
+
+class RuleState(StrEnum):
+    """Where a rule is in its life."""
+
+    DRAFT = "draft"
+    """Checked, never evaluated."""
+    SHADOW = "shadow"
+    """Evaluated and recorded, without effect."""
+    LIVE = "live"
+    RETIRED = "retired"
+    """Neither checked nor evaluated: it may read what is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule, compiled."""
+
+    name: str
+    when: str
+    outcome: Outcome | None
+    """None: it only tags, routes or raises the score."""
+    reason: Reason
+    expires_s: float
+    """Unix time; infinity: never."""
+    program: Any
+    """Of CEL; for one transaction."""
+    reads: tuple[str, ...]
+    state: RuleState = RuleState.LIVE
+    share: float = 1.0
+    """Of the primary entities for which it is live; for the others it is in shadow."""
+    tags: tuple[str, ...] = ()
+    queue: str | None = None
+    score_floor: float | None = None
+    question: Question | None = None
+    """The same over columns; None: it has to go row by row."""
+
+    def is_live(self, key: str) -> bool:
+        """Whether it has an effect for an entity: always the same one, whoever asks; a larger share adds."""
+        if self.state is not RuleState.LIVE:
+            return False
+        return self.share >= 1.0 or xxh3_64_intdigest(f"{self.name}:{key}".encode()) / 2.0**64 < self.share
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The rules that hold for one transaction, in the file's order."""
+
+    live: tuple[Rule, ...] = ()
+    shadow: tuple[Rule, ...] = ()
+    failed: tuple[str, ...] = ()
+    """Rules that failed although all that they read was there; they do not hold."""
+
+
+NOTHING: Final = Held()
+NO_LISTS: Final[Lists] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """What rules made of a decision."""
+
+    outcome: Outcome
+    outcome_without_rules: Outcome
+    reasons: tuple[Reason, ...] = ()
+    """Of the rules that made the outcome."""
+    rules: tuple[str, ...] = ()
+    """Live rules that held, also those that another one went before."""
+    shadow_rules: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    queue: str | None = None
+
+
+RULED_FIELDS: Final = ("outcome_without_rules", "rules", "shadow_rules", "tags", "queue")
+"""Of a decision's record, from :class:`Ruled`."""
+MOST_NAMES: Final = 64
+"""Rules, and tags, that a decision's record names at most; so it stays small whatever the file holds."""
+
+
+def ruled_fields(ruled: Ruled) -> dict[str, Any]:
+    """Make the fields of a decision's record."""
+    return {
+        "outcome_without_rules": str(ruled.outcome_without_rules),
+        "rules": ruled.rules[:MOST_NAMES],
+        "shadow_rules": ruled.shadow_rules[:MOST_NAMES],
+        "tags": ruled.tags[:MOST_NAMES],
+        "queue": ruled.queue,
+    }
+
+
+class RuleSet:
+    """The rules of one file; may be used by several threads.
+
+    Parameters
+    ----------
+    version
+        The file's own, with the beginning of its content's hash.
+    rules
+        In the file's order.
+    lists
+        Values by list.
+    live_lists
+        Names of the lists that change beside the file (``fraud.decide.lists``).
+    source
+        The file's content.
+    """
+
+    def __init__(
+        self,
+        version: str,
+        rules: Sequence[Rule],
+        lists: Lists,
+        *,
+        live_lists: frozenset[str] = frozenset(),
+        source: bytes = b"",
+    ) -> None:
+        self.version = version
+        self.live_lists = live_lists
+        self.rules = tuple(rules)
+        self.source = source
+        self._lists = lists
+        self._told: set[str] = set()
+        self._active = tuple(rule for rule in rules if rule.state in {RuleState.SHADOW, RuleState.LIVE})
+        self.reads = tuple(sorted({name for rule in self._active for name in rule.reads}))
+        """Names that a decision must give."""
+
+    def version_with(self, lists_version: int) -> str:
+        """Name what decides: the file's version, and that of the live lists where it has some."""
+        return f"{self.version}@{lists_version}" if self.live_lists else self.version
+
+    def holding(self, values: Mapping[str, Any], key: str, now_s: float, live: Lists = NO_LISTS) -> Held:
+        """Find the rules that hold for one transaction.
+
+        Parameters
+        ----------
+        values
+            Fields, features and score by name; None and NaN are missing.
+        key
+            Of the primary entity.
+        now_s
+            When it was received, Unix time.
+        live
+            The live lists by name; one that is missing is unknown.
+        """
+        if not self._active:
+            return NOTHING
+        there = {name: values[name] for name in self.reads if is_there(values.get(name))}
+        context = context_of({**self._lists, **live} if live else self._lists, there)
+        held, failed = [], []
+        for rule in self._active:
+            if now_s < rule.expires_s:
+                answer = _ask(rule, context, there)
+                if answer is None:
+                    failed.append(rule.name)
+                elif answer:
+                    held.append(rule)
+        self._tell(failed)
+        return _held(held, key, failed) if held or failed else NOTHING
+
+    def holding_columns(
+        self, columns: Columns, keys: Sequence[str], received_s: Instants, live: Lists = NO_LISTS
+    ) -> list[Held]:
+        """Find the rules that hold for many transactions; see :meth:`holding`."""
+        lists = {**self._lists, **live}
+        held: list[list[Rule]] = [[] for _ in keys]
+        failed: list[list[str]] = [[] for _ in keys]
+        for rule in self._active:
+            holds, fails = _ask_columns(rule, columns, lists)
+            in_force = received_s < rule.expires_s
+            for row in np.flatnonzero(holds & in_force).tolist():
+                held[row].append(rule)
+            for row in np.flatnonzero(fails & in_force).tolist():
+                failed[row].append(rule.name)
+                self._tell([rule.name])
+        return [
+            _held(mine, key, bad) if mine or bad else NOTHING
+            for mine, bad, key in zip(held, failed, keys, strict=True)
+        ]
+
+    def _tell(self, failed: Sequence[str]) -> None:
+        """Log each rule that fails once; how often it does, the metrics say."""
+        for name in failed:
+            if name not in self._told:
+                self._told.add(name)
+                log.warning("rule %s fails and does not hold", name)
+
+
+def _ask_columns(rule: Rule, columns: Columns, lists: Lists) -> tuple[Bools, Bools]:
+    """Tell for each transaction whether a rule holds, and whether it fails."""
+    if rule.question is not None:
+        truth = rule.question(columns, lists)
+        return truth.is_true, ~(truth.is_true | truth.is_false) & columns.all_there(rule.reads)
+    answers = [_ask(rule, context_of(lists, there), there) for there in columns.rows(rule.reads)]
+    return (
+        np.array([answer is True for answer in answers], np.bool_),
+        np.array([answer is None for answer in answers], np.bool_),
+    )
+
+
+def _ask(rule: Rule, context: Any, there: Mapping[str, Any]) -> bool | None:
+    """Ask a rule; None where it fails with all values there."""
+    try:
+        return bool(rule.program.execute(context))
+    except Exception as error:  # noqa: BLE001  whatever it is, one rule must not stop a decision
+        # CEL fails where an unknown value decides; with all values there, the rule is wrong.
+        if not all(name in there for name in rule.reads):
+            return False
+        log.debug("rule %s fails and does not hold: %s", rule.name, error)
+        return None
+
+
+def _held(rules: Sequence[Rule], key: str, failed: Sequence[str]) -> Held:
+    live = [rule.is_live(key) for rule in rules]
+    return Held(
+        tuple(rule for rule, is_live in zip(rules, live, strict=True) if is_live),
+        tuple(rule for rule, is_live in zip(rules, live, strict=True) if not is_live),
+        tuple(failed),
+    )
+
+
+def overrule(
+    decided: Outcome, held: Held, score: float | None = None, thresholds: Thresholds | None = None
+) -> Ruled:
+    """Apply the rules that hold to what was decided without them.
+
+    Parameters
+    ----------
+    decided
+        By the model, or without it.
+    held
+        The rules that hold.
+    score, thresholds
+        The model's; None where it was away.
+    """
+    if held is NOTHING:
+        return Ruled(decided, decided)
+    without = decided
+    decided, reasons = _raise_score(decided, held, score, thresholds)
+    for outcome in _STRENGTH:
+        theirs = [rule.reason for rule in held.live if rule.outcome is outcome]
+        if theirs:
+            if not (outcome in _NO_OVERRULING and decided is Outcome.DECLINE):
+                decided, reasons = outcome, theirs
+            break
+    return Ruled(
+        decided,
+        without,
+        tuple(reasons),
+        tuple(rule.name for rule in held.live),
+        tuple(rule.name for rule in held.shadow),
+        tuple(dict.fromkeys(tag for rule in held.live for tag in rule.tags)),
+        next((rule.queue for rule in held.live if rule.queue), None),
+    )
+
+
+def _raise_score(
+    decided: Outcome, held: Held, score: float | None, thresholds: Thresholds | None
+) -> tuple[Outcome, list[Reason]]:
+    """Decide by the score floors, where they change what the model decided."""
+    floors = [rule for rule in held.live if rule.score_floor is not None]
+    if not floors or score is None or thresholds is None:
+        return decided, []
+    raised = by_thresholds(max([score, *(rule.score_floor or 0.0 for rule in floors)]), thresholds)
+    if raised is decided:
+        return decided, []
+    needed = thresholds.decline if raised is Outcome.DECLINE else thresholds.review
+    return raised, [rule.reason for rule in floors if (rule.score_floor or 0.0) >= needed]
+
+
+NO_RULES: Final = RuleSet("none", (), {})

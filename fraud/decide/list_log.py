@@ -1,0 +1,127 @@
+"""The topic ``lists``: written by people through the API and the command line, followed by who decides.
+
+One partition, compacted: it keeps the last change of each entry. An offset is a version of all lists.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+from fraud.contracts import LISTS
+from fraud.decide.lists import ListEvent, ListStore
+from fraud.errors import Unavailable
+from fraud.kafka.producer import Record, Sender
+from fraud.kafka.reader import NO_OPTIONS, Position, Reader
+
+log = logging.getLogger(__name__)
+
+AT: Final = Position(LISTS, 0)
+_AT_ONCE: Final = 10_000
+
+
+class Follower(Protocol):
+    """Keeps a store in step with changes: a :class:`ListFollower`."""
+
+    away: str
+    bad_records: int
+
+    def load(self, patience_s: float) -> None:
+        """Read all that there is."""
+
+    def look(self, oldest: int = 0, wait_s: float = 0.0) -> None:
+        """Take in what has come."""
+
+    def close(self) -> None:
+        """End."""
+
+
+Follow = Callable[[ListStore], Follower]
+"""Begins to follow, for a store."""
+
+
+class ListFollower:
+    """Keeps a store in step with the topic.
+
+    Parameters
+    ----------
+    bootstrap, options
+        Of the brokers.
+    store
+        That this process alone writes.
+    """
+
+    def __init__(self, store: ListStore, bootstrap: str, options: Mapping[str, str] = NO_OPTIONS) -> None:
+        self._store, self._bootstrap, self._options = store, bootstrap, dict(options)
+        self._reader: Reader | None = None
+        self.away = ""
+        """Why the topic could not be read at the last look, and the lists stay as they were."""
+        self.bad_records = 0
+
+    def close(self) -> None:
+        """End the connections."""
+        if self._reader is not None:
+            self._reader.close()
+
+    def load(self, patience_s: float) -> None:
+        """Read to where the topic ends now; what has been read before stays where the brokers are away."""
+        try:
+            reader = self._open()
+            end = {AT: reader.bounds(LISTS)[AT].end}
+            batch = []
+            for message in reader.read_to(end, patience_s):
+                batch.append((message.offset() or 0, message.value()))
+                if len(batch) >= _AT_ONCE:
+                    self.bad_records += self._store.apply(batch)
+                    batch = []
+            self.bad_records += self._store.apply(batch)
+            self.away = ""
+        except (Unavailable, KeyError) as error:
+            self._lose(error)
+
+    def look(self, oldest: int = 0, wait_s: float = 0.0) -> None:
+        """Take in what has come; ``oldest`` is the oldest version that may be asked for again."""
+        try:
+            reader = self._open()
+            while batch := [(one.offset() or 0, one.value()) for one in reader.take(wait_s)]:
+                self.bad_records += self._store.apply(batch, oldest)
+            reader.check()
+            self.away = ""
+        except (Unavailable, KeyError) as error:
+            self._lose(error)
+
+    def _open(self) -> Reader:
+        if self._reader is None:
+            reader = Reader(self._bootstrap, self._options, patience_s=2.0)
+            try:
+                bounds = reader.bounds(LISTS)[AT]
+                if bounds.end < self._store.position:
+                    log.warning("the topic %s is a new one: the lists begin anew", LISTS)
+                    self._store.clear()
+                reader.begin({AT: max(self._store.position, bounds.first)})
+            except BaseException:
+                reader.close()
+                raise
+            self._reader = reader
+        return self._reader
+
+    def _lose(self, error: Exception) -> None:
+        if not self.away:
+            log.warning("the lists stay as they were: %s", error)
+        self.away = str(error)
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+
+def send_events(sender: Sender, events: list[ListEvent]) -> None:
+    """Write changes to the topic, and wait until the brokers have them.
+
+    Raises
+    ------
+    Unavailable
+        When they do not take all of them; to send them again changes nothing more.
+    """
+    records = [Record(LISTS, one.key, one.model_dump_json(exclude_none=True).encode()) for one in events]
+    delivery = sender.deliver(records)
+    if not delivery.is_whole:
+        raise Unavailable(f"{delivery.missing} changes of lists did not reach Kafka: {delivery.reason}")

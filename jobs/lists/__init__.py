@@ -1,0 +1,1 @@
+"""Lists that rules read, changed by people: ``fraud lists``."""

@@ -1,0 +1,111 @@
+"""The family ``fraud lists``; where Kafka is, FRAUD_STREAM_KAFKA_* says."""
+
+import getpass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fraud.decide.lists import ListKind
+
+__all__ = ["add", "app", "create", "export", "import_", "remove", "show"]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+Name = Annotated[str, typer.Argument(help="Of the list, as rules name it.")]
+Why = Annotated[str, typer.Option(help="Kept with the change.")]
+By = Annotated[str, typer.Option(help="Who changes it; default: the user of this machine.")]
+Until = Annotated[str, typer.Option(help="When it ends, e.g. 2026-12-31T00:00:00+00:00; default: never.")]
+
+
+@app.callback()
+def _family() -> None:
+    """Change the lists that rules read; every path sees a change within 2 s."""
+
+
+@app.command()
+def create(
+    name: Name,
+    kind: Annotated[ListKind, typer.Option(help="What its values are.")] = ListKind.TEXT,
+    *,
+    hashed: Annotated[bool, typer.Option("--hashed", help="Keep values as hashes: personal data.")] = False,
+    why: Why = "",
+    by: By = "",
+) -> None:
+    """Create a list."""
+    from fraud.settings.stream import KafkaSettings  # noqa: PLC0415
+    from jobs.lists.changes import Who, create  # noqa: PLC0415
+
+    create(KafkaSettings(), name, kind, Who(by or getpass.getuser(), why), is_hashed=hashed)
+    typer.echo(f"created {name}; rules name it by `lists: {{{name}: live}}`")
+
+
+@app.command()
+def add(name: Name, values: list[str], *, why: Why = "", until: Until = "", by: By = "") -> None:
+    """Add entries; one that is there already has a new reason and end."""
+    from fraud.settings.stream import KafkaSettings  # noqa: PLC0415
+    from jobs.lists.changes import Who, change, read_time  # noqa: PLC0415
+
+    end = read_time(until) if until else None
+    who = Who(by or getpass.getuser(), why)
+    n = change(KafkaSettings(), name, "add", [(value, end, why) for value in values], who)
+    typer.echo(f"{n} in {name}")
+
+
+@app.command()
+def remove(name: Name, values: list[str], *, why: Why = "", by: By = "") -> None:
+    """Remove entries."""
+    from fraud.settings.stream import KafkaSettings  # noqa: PLC0415
+    from jobs.lists.changes import Who, change  # noqa: PLC0415
+
+    who = Who(by or getpass.getuser(), why)
+    n = change(KafkaSettings(), name, "remove", [(value, None, why) for value in values], who)
+    typer.echo(f"{n} out of {name}")
+
+
+@app.command("import")
+def import_(
+    name: Name,
+    file: Annotated[Path, typer.Argument(help="One value a line, or CSV: value, until, why.")],
+    *,
+    why: Why = "",
+    by: By = "",
+) -> None:
+    """Add the entries of a file: all of them, or none where one is wrong."""
+    from fraud.settings.stream import KafkaSettings  # noqa: PLC0415
+    from jobs.lists.changes import Who, change, read_file  # noqa: PLC0415
+
+    entries = read_file(file)
+    n = change(KafkaSettings(), name, "add", entries, Who(by or getpass.getuser(), why))
+    typer.echo(f"{n:,} in {name}; {len(entries) - n:,} stood twice")
+
+
+@app.command()
+def export(name: Name, file: Path) -> None:
+    """Write a list as CSV; `import` takes it."""
+    from fraud.settings.stream import KafkaSettings  # noqa: PLC0415
+    from jobs.lists.changes import definition_of, opened, write_file  # noqa: PLC0415
+
+    with opened(KafkaSettings()) as store:
+        definition_of(store, name)
+        typer.echo(f"{write_file(file, store.entries(name)):,} entries")
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="Of one list; default: name them all.")] = "") -> None:
+    """Show the lists, or the entries of one with who, when, why and until."""
+    from itertools import islice  # noqa: PLC0415
+
+    from fraud.settings.stream import KafkaSettings  # noqa: PLC0415
+    from jobs.lists.changes import definition_of, opened  # noqa: PLC0415
+
+    with opened(KafkaSettings()) as store:
+        if not name:
+            for one, definition in sorted(store.definitions().items()):
+                entries = sum(1 for _ in store.entries(one))
+                typer.echo(
+                    f"{one}: {definition.kind}{', hashed' * bool(definition.salt)}, {entries:,} entries"
+                )
+            return
+        definition_of(store, name)
+        for entry in islice(store.entries(name), 1_000):
+            typer.echo("  ".join(str(part) for part in entry.values() if part))

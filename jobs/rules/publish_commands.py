@@ -1,0 +1,119 @@
+"""The families ``fraud publish`` and ``fraud audit``; FRAUD_RULES_* says which file, and who acts."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from jobs.rules.audit import Entry
+    from jobs.rules.publishing import Publishing
+
+__all__ = ["audit", "publish"]
+
+publish = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+audit = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+Number = Annotated[int, typer.Argument(help="Of the proposal.")]
+Note = Annotated[str, typer.Option(help="Kept in the audit.")]
+
+
+@publish.callback()
+def _publish() -> None:
+    """Publish rules by two people: propose, approve, reject, undo."""
+
+
+@audit.callback()
+def _audit() -> None:
+    """Check who published which rules."""
+
+
+@publish.command()
+def propose(file: Path, note: Note = "") -> None:
+    """Propose a file of rules; shows what it changes."""
+    from fraud.errors import BadInput  # noqa: PLC0415
+
+    publishing = _open()
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{file}: {error.strerror}") from error
+    entry = publishing.propose(content, file.name, note)
+    typer.echo(publishing.diff(entry))
+    typer.echo(f"proposal {entry.number}: version {entry.version}; another person approves it")
+
+
+@publish.command()
+def proposals() -> None:
+    """Show what waits for another person, and what it changes."""
+    from jobs.rules.publishing import open_proposals  # noqa: PLC0415
+
+    publishing = _open()
+    for entry in open_proposals(publishing.audit.entries()):
+        typer.echo(_line(entry))
+        typer.echo(publishing.diff(entry))
+
+
+@publish.command()
+def approve(number: Number, note: Note = "") -> None:
+    """Put a proposal of another person in force."""
+    typer.echo(_line(_open().approve(number, note)))
+
+
+@publish.command()
+def reject(number: Number, note: Note = "") -> None:
+    """Close a proposal."""
+    typer.echo(_line(_open().reject(number, note)))
+
+
+@publish.command()
+def undo(note: Note = "") -> None:
+    """Put the rules in force that were published before the last ones."""
+    typer.echo(_line(_open().undo(note)))
+
+
+@publish.command()
+def restore() -> None:
+    """Write the published rules again, where the file holds other ones."""
+    typer.echo(f"the file holds version {_open().restore()} again")
+
+
+@audit.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="The rules that the programs follow.")],
+    records: Annotated[Path | None, typer.Option(help="Default: FILE.audit.jsonl.")] = None,
+) -> None:
+    """Check that no record was changed, and that the rules are those that were published."""
+    from jobs.rules.audit import FIRST, Audit  # noqa: PLC0415
+    from jobs.rules.publishing import in_force, verify  # noqa: PLC0415
+
+    entries = verify(Audit(records or file.with_name(f"{file.name}.audit.jsonl")), file)
+    published = in_force(entries)
+    version = published[-1].version if published else "none"
+    typer.echo(f"{len(entries)} records, whole; published: {version}")
+    typer.echo(f"last hash: {entries[-1].hash if entries else FIRST}")
+
+
+@audit.command()
+def show(
+    file: Annotated[Path, typer.Argument(help="The rules that the programs follow.")],
+    records: Annotated[Path | None, typer.Option(help="Default: FILE.audit.jsonl.")] = None,
+) -> None:
+    """Show who did what."""
+    from jobs.rules.audit import Audit  # noqa: PLC0415
+
+    for entry in Audit(records or file.with_name(f"{file.name}.audit.jsonl")).entries():
+        typer.echo(_line(entry))
+
+
+def _open() -> "Publishing":
+    from jobs.rules.publishing import Publishing, PublishSettings  # noqa: PLC0415
+
+    return Publishing(PublishSettings())
+
+
+def _line(entry: "Entry") -> str:
+    of = "" if entry.proposal == entry.number else f" {entry.proposal}"
+    note = f": {entry.note}" if entry.note else ""
+    return (
+        f"{entry.number}  {entry.at:%Y-%m-%d %H:%M:%S}  {entry.by} {entry.action}{of}  {entry.version}{note}"
+    )

@@ -1,0 +1,216 @@
+"""Publishing rules by two people: one proposes, another one approves; every step is in the audit.
+
+Reads and writes the file that the programs follow (``FRAUD_RULES_FILE``), and the audit beside it. Where the
+file was changed in another way (by hand, by a commit), it no longer is what the audit says: ``fraud audit
+verify`` fails until it has been proposed and approved too, or the published rules are written again.
+"""
+
+import hashlib
+import os
+from difflib import unified_diff
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from fraud.decide.compiling import compile_rules
+from fraud.errors import BadConfig, BadInput, BadState
+from fraud.http.access import Client, Keys, KeyScope
+from fraud.http.problems import Problem
+from fraud.settings.base import Settings
+from jobs.rules.audit import Audit, Entry
+
+
+class PublishSettings(Settings):
+    """Environment variables ``FRAUD_RULES_...``."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAUD_RULES_", frozen=True, extra="forbid")
+
+    file: Path
+    """The rules that the programs follow; written by whoever approves."""
+    audit: Path | None = None
+    """Who published what; default: ``<file>.audit.jsonl``."""
+    keys_file: Path
+    """People's API keys, as of the scoring service; the scope ``rules`` lets propose and approve."""
+    key: SecretStr = Field(min_length=1)
+    """API key of the person who runs the command."""
+
+
+class Publishing:
+    """One file of rules and its audit.
+
+    Parameters
+    ----------
+    settings
+        Where they are, and who acts.
+
+    Raises
+    ------
+    BadConfig
+        When the key is not in the file of keys, or lacks the scope.
+    """
+
+    def __init__(self, settings: PublishSettings) -> None:
+        self._file = settings.file
+        self.audit = Audit(settings.audit or settings.file.with_name(f"{settings.file.name}.audit.jsonl"))
+        self.who = _client(settings).name
+
+    def propose(self, content: bytes, name: str, note: str = "") -> Entry:
+        """Propose rules.
+
+        Raises
+        ------
+        BadConfig
+            When they do not compile.
+        """
+        rules = compile_rules(content, name)
+        try:
+            text = content.decode()
+        except UnicodeDecodeError as error:
+            raise BadConfig(f"{name}: not UTF-8: {error.reason}") from error
+        with self.audit.writing() as writer:
+            return writer.append(
+                self.who,
+                "proposed",
+                rules.version,
+                base=_hash(self._live()),
+                content=text,
+                note=note,
+            )
+
+    def approve(self, number: int, note: str = "") -> Entry:
+        """Put a proposal in force; by another person than who proposed.
+
+        Raises
+        ------
+        BadInput
+            When it may not be: unknown, closed, one's own, or made for a file that has changed since.
+        """
+        with self.audit.writing() as writer:
+            proposal = _open_proposal(writer.entries, number)
+            if proposal.by == self.who:
+                raise BadInput(f"{self.who} has proposed {number} and cannot approve it; another person must")
+            if proposal.base != _hash(self._live()):
+                raise BadInput(f"the rules have changed since {number} was proposed; propose them again")
+            version = compile_rules(proposal.content.encode(), f"proposal {number}").version
+            entry = writer.append(self.who, "approved", version, proposal=number, note=note)
+            self._write(proposal.content)
+        return entry
+
+    def reject(self, number: int, note: str = "") -> Entry:
+        """Close a proposal; whoever proposed may do so too."""
+        with self.audit.writing() as writer:
+            proposal = _open_proposal(writer.entries, number)
+            return writer.append(self.who, "rejected", proposal.version, proposal=number, note=note)
+
+    def undo(self, note: str = "") -> Entry:
+        """Put the rules in force that were so before the last ones; one person is enough, as it is urgent.
+
+        Raises
+        ------
+        BadInput
+            When there are none.
+        """
+        with self.audit.writing() as writer:
+            published = in_force(writer.entries)
+            if len(published) < 2:
+                raise BadInput("there are no published rules before these")
+            before = published[-2]
+            entry = writer.append(
+                self.who, "undone", before.version, proposal=before.number, content=before.content, note=note
+            )
+            self._write(before.content)
+        return entry
+
+    def restore(self) -> str:
+        """Write the published rules where the file holds other ones; returns their version."""
+        with self.audit.writing() as writer:
+            published = in_force(writer.entries)
+            if not published:
+                raise BadInput("no rules are published")
+            self._write(published[-1].content)
+            return published[-1].version
+
+    def verify(self) -> list[Entry]:
+        """Check the chain, and that the file is what was published last.
+
+        Raises
+        ------
+        BadState
+            When it is not.
+        """
+        return verify(self.audit, self._file)
+
+    def diff(self, proposal: Entry) -> str:
+        """Tell what a proposal changes in the rules that are in force."""
+        old, new = self._live().decode(errors="replace"), proposal.content
+        lines = unified_diff(
+            old.splitlines(), new.splitlines(), "in force", f"proposal {proposal.number}", ""
+        )
+        return "\n".join(lines)
+
+    def _live(self) -> bytes:
+        return self._file.read_bytes() if self._file.exists() else b""
+
+    def _write(self, content: str) -> None:
+        partial = self._file.with_name(f"{self._file.name}.partial")
+        with partial.open("w", encoding="utf-8") as target:
+            target.write(content)
+            target.flush()
+            os.fsync(target.fileno())
+        partial.replace(self._file)
+
+
+def verify(audit: Audit, file: Path) -> list[Entry]:
+    """See :meth:`Publishing.verify`; needs no key."""
+    entries = audit.entries()
+    published = in_force(entries)
+    if not published:
+        return entries
+    content = file.read_bytes() if file.exists() else b""
+    if _hash(content) != _hash(published[-1].content.encode()):
+        raise BadState(
+            f"{file} is not what was published last, {published[-1].version}: it was changed in another way; "
+            "propose it and have it approved, or write the published rules again by `fraud publish restore`"
+        )
+    return entries
+
+
+def in_force(entries: list[Entry]) -> list[Entry]:
+    """Give the proposals that are published and not undone, the one in force last."""
+    by_number = {entry.number: entry for entry in entries}
+    found: list[Entry] = []
+    for entry in entries:
+        if entry.action == "approved":
+            found.append(by_number[entry.proposal])
+        elif entry.action == "undone":
+            found.pop()
+    return found
+
+
+def open_proposals(entries: list[Entry]) -> list[Entry]:
+    """Give the proposals that wait for another person."""
+    closed = {entry.proposal for entry in entries if entry.action in {"approved", "rejected"}}
+    return [entry for entry in entries if entry.action == "proposed" and entry.number not in closed]
+
+
+def _open_proposal(entries: list[Entry], number: int) -> Entry:
+    waiting = {entry.number: entry for entry in open_proposals(entries)}
+    if number not in waiting:
+        known = ", ".join(map(str, waiting)) or "none"
+        raise BadInput(f"no proposal {number} waits for approval; there wait: {known}")
+    return waiting[number]
+
+
+def _client(settings: PublishSettings) -> Client:
+    keys = Keys(settings.keys_file, "127.0.0.1", "FRAUD_RULES")
+    try:
+        client = keys.client_of(f"Bearer {settings.key.get_secret_value()}".encode())
+        client.need(KeyScope.RULES)
+    except Problem as problem:
+        raise BadConfig(f"FRAUD_RULES_KEY: {problem.detail}") from problem
+    return client
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,46 @@
+"""Rules by a file, or by a version that decisions name: the stream keeps every one that has decided."""
+
+import json
+from pathlib import Path
+
+from fraud.decide.engine import NO_RULES, RuleSet
+from fraud.decide.rules import read_rules
+from fraud.errors import BadConfig
+
+
+def rules_named(name: str, kept: Path) -> RuleSet:
+    """Read rules.
+
+    Parameters
+    ----------
+    name
+        A file, or a version as it stands in decisions (``policy_version``).
+    kept
+        Folder in which the stream keeps the versions that have decided.
+
+    Raises
+    ------
+    BadConfig
+        When there is neither such a file nor such a version, or it is wrong.
+    """
+    if Path(name).is_file():
+        return read_rules(Path(name))
+    known = _versions(kept)
+    if name not in known:
+        newest = ", ".join(list(known)[-5:]) or "none"
+        raise BadConfig(f"{name}: neither a file nor a version in {kept}; its newest: {newest}")
+    return read_rules(kept / known[name])
+
+
+def _versions(kept: Path) -> dict[str, str]:
+    try:
+        lines = [json.loads(line) for line in (kept / "history.jsonl").read_text().splitlines()]
+    except (FileNotFoundError, ValueError):
+        return {}
+    return {line["version"]: line["file"] for line in lines if line["version"]}
+
+
+def newest_rules(kept: Path) -> RuleSet:
+    """Read the newest rules that have decided in the stream; none where none have."""
+    known = _versions(kept)
+    return read_rules(kept / list(known.values())[-1]) if known else NO_RULES

@@ -1,0 +1,90 @@
+"""The rules' part in a micro-batch's decisions: over columns, by the engine of every other path."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from fraud.contracts import Outcome
+from fraud.contracts.priced import in_base
+from fraud.decide.columns import Columns
+from fraud.decide.engine import NO_LISTS, overrule
+from fraud.decide.lists import ListStore
+from fraud.decide.rules import RulesAt
+from fraud.decide.values import Lists
+from fraud.features.kernel import Floats
+from fraud.schema.deployed import deployed_schema
+from fraud.schema.fields import AMOUNT_BASE
+from jobs.stream.rules import rules_of
+from jobs.stream.score import Verdicts
+
+
+def apply_rules(
+    verdicts: Verdicts,
+    at: RulesAt,
+    table: pa.Table,
+    vectors: Floats,
+    names: Sequence[str],
+) -> Verdicts:
+    """Let rules have the last word.
+
+    Parameters
+    ----------
+    verdicts
+        Without rules.
+    at
+        Rules and lists of the micro-batch.
+    table
+        Fields of the transactions, and ``received_at``, by which a rule expires.
+    vectors, names
+        [n, features] and the features' names.
+    """
+    scores = np.array([np.nan if one is None else one for one in verdicts.probability], np.float64)
+    if deployed_schema().money is not None:
+        table = table.append_column(AMOUNT_BASE, in_base(table, deployed_schema()))
+    columns = Columns(table, vectors, names, scores)
+    received_s = table.column("received_at").cast(pa.int64()).to_numpy() / 1e6
+    keys = table.column(deployed_schema().primary_key.name).to_pylist()
+    rules, live = rules_of(at.file), _live_lists(at, received_s)
+    held = rules.holding_columns(columns, keys, received_s, live)
+    ruled = [
+        overrule(outcome, one, score, verdicts.thresholds.get(version or ""))
+        for outcome, one, score, version in zip(
+            verdicts.outcomes, held, verdicts.probability, verdicts.model_versions, strict=True
+        )
+    ]
+    reasons = [
+        [*one.reasons, *([] if one.outcome is Outcome.APPROVE else theirs)]
+        for one, theirs in zip(ruled, verdicts.reasons, strict=True)
+    ]
+    counts = {
+        "live": Counter(rule.name for one in held for rule in one.live),
+        "shadow": Counter(rule.name for one in held for rule in one.shadow),
+        "failed": Counter(name for one in held for name in one.failed),
+    }
+    return replace(
+        verdicts,
+        outcomes=[one.outcome for one in ruled],
+        reasons=reasons,
+        ruled=ruled,
+        rule_counts=counts,
+        policy_version=rules.version_with(at.lists_version),
+    )
+
+
+def _live_lists(at: RulesAt, received_s: Floats) -> Lists:
+    """Take the lists at the time of the micro-batch's first record: the same one when it runs again."""
+    names = rules_of(at.file).live_lists
+    if at.lists is None or not names or not len(received_s):
+        return NO_LISTS
+    return _store(at.lists, os.getpid()).view(names, float(received_s.min()), at.lists_version)
+
+
+@cache
+def _store(folder: Path, _process: int) -> ListStore:
+    return ListStore(folder)

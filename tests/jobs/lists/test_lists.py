@@ -1,0 +1,155 @@
+"""Lists through a real broker: changed by people, and seen by the scoring service and the stream."""
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fraud.decide.lists import ListKind
+from fraud.decide.rules import RulesAt
+from fraud.errors import BadInput
+from fraud.kafka.producer import Producer, ProducerSettings
+from fraud.settings.stream import KafkaSettings
+from jobs.lists.changes import Who, change, create, opened, read_file, write_file
+from jobs.stream.rules import StreamLists, StreamRules
+from tests.services.scoring.test_api import Api
+
+pytestmark = pytest.mark.flow
+
+ANA = Who("ana", "reported")
+RULE = {"name": "stolen", "when": "in_list(device_id, 'stolen')", "then": "decline", "reason": "r"}
+SEEN_S = 2.0
+
+
+@pytest.fixture
+def settings(kafka: str) -> KafkaSettings:
+    return KafkaSettings(kafka_bootstrap=kafka)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    made = tmp_path / "rules.yaml"
+    made.write_text(json.dumps({"version": "1", "lists": {"stolen": "live"}, "rules": [RULE]}))
+    return made
+
+
+def entries(*values: str) -> list[tuple[str, datetime | None, str]]:
+    return [(value, None, "") for value in values]
+
+
+def values_of(settings: KafkaSettings, name: str) -> set[str]:
+    with opened(settings) as store:
+        return {entry["value"] for entry in store.entries(name)}
+
+
+def test_lists_are_created_filled_emptied_and_carried_over(settings: KafkaSettings, tmp_path: Path) -> None:
+    create(settings, "networks", ListKind.IP, ANA, is_hashed=False)
+    with pytest.raises(BadInput, match="a list networks already"):
+        create(settings, "networks", ListKind.IP, ANA, is_hashed=False)
+    with pytest.raises(BadInput, match="no list stolen; there are: networks"):
+        change(settings, "stolen", "add", entries("d1"), ANA)
+    with pytest.raises(BadInput, match=r"entry 2: 'x' is neither an address .* nothing was changed"):
+        change(settings, "networks", "add", entries("10.0.0.0/8", "x"), ANA)
+    assert values_of(settings, "networks") == set()
+    source = tmp_path / "networks.csv"
+    source.write_text(
+        "value,until,why\n10.1.2.3/8,2099-01-01T00:00:00+00:00,bots\n10.0.0.0/8,,\n192.0.2.1,,\n"
+    )
+    assert change(settings, "networks", "add", read_file(source), ANA) == 2, "one stood twice"
+    change(settings, "networks", "remove", entries("192.0.2.1"), Who("ben", "a mistake"))
+    assert values_of(settings, "networks") == {"10.0.0.0/8"}
+    with opened(settings) as store:
+        assert write_file(tmp_path / "out.csv", store.entries("networks")) == 1
+    assert read_file(tmp_path / "out.csv") == [("10.0.0.0/8", None, "reported")]
+
+
+def test_a_wrong_file_is_refused_with_its_line(tmp_path: Path) -> None:
+    source = tmp_path / "some.csv"
+    source.write_text("value,until\nd1,2099-01-01T00:00:00+00:00\nd2,tomorrow\n")
+    with pytest.raises(BadInput, match=r"some\.csv:3: 'tomorrow' is no time"):
+        read_file(source)
+    source.write_text("d1\n\n d2 \n")
+    assert [value for value, _, _ in read_file(source)] == ["d1", "d2"]
+
+
+def definitions_of(api: Api) -> set[str]:
+    api.service.lists.look()
+    return set(api.service.lists.store.definitions())
+
+
+def wait_for(is_so: Callable[[], bool]) -> float:
+    """Wait for a condition; returns how long that took, seconds."""
+    started = time.monotonic()
+    while not is_so():
+        assert time.monotonic() - started < 30.0
+        time.sleep(0.02)
+    return time.monotonic() - started
+
+
+def test_the_scoring_service_changes_and_sees_a_list(kafka: str, file: Path, tmp_path: Path) -> None:
+    sender = Producer(ProducerSettings(bootstrap=kafka))
+    api = Api(tmp_path, kafka=sender, kafka_bootstrap=kafka, rules_file=file, model_wait_s=0.1)
+    api.service.start()
+
+    def ask(**body: Any) -> tuple[int, Any]:
+        answer = api.call("POST", "/v1/lists", json={"list": "stolen", **body})
+        return answer.status_code, answer.json()
+
+    def outcome() -> str:
+        answer = api.score(transaction_id=f"t{time.monotonic_ns()}", device_id="d-9").json()
+        return "decline" if "stolen" in answer["rules"] else "other"
+
+    try:
+        assert ask(action="add", value="d-9")[0] == 422, "there is no such list"
+        assert ask(action="create")[0] == 422, "of what kind?"
+        assert ask(action="create", kind="text") == (200, {"list": "stolen", "status": "accepted"})
+        wait_for(lambda: "stolen" in definitions_of(api))
+        assert ask(action="create", kind="text")[0] == 422, "there is one"
+        assert ask(action="add", value="d-9", why="reported")[0] == 200
+        assert wait_for(lambda: outcome() == "decline") < SEEN_S
+        assert "@" in api.score(transaction_id="t-last").json()["policy_version"]
+        assert [entry["by"] for entry in api.service.lists.store.entries("stolen")] == ["anonymous"]
+        assert ask(action="remove", value="d-9")[0] == 200
+        assert wait_for(lambda: outcome() == "other") < SEEN_S
+    finally:
+        api.service.stop()
+
+
+def test_a_micro_batch_that_runs_again_sees_the_lists_that_it_saw(
+    settings: KafkaSettings, file: Path, tmp_path: Path
+) -> None:
+    create(settings, "stolen", ListKind.TEXT, ANA, is_hashed=False)
+    change(settings, "stolen", "add", entries("d1"), ANA)
+    home = tmp_path / "rules"
+
+    def seen(at: RulesAt | None) -> dict[str, bool]:
+        assert at is not None
+        assert at.lists is not None
+        now_s = datetime.now(UTC).timestamp()
+        view = readers.view(["stolen"], now_s, at.lists_version)
+        return {value: value in view["stolen"] for value in ("d1", "d2")}
+
+    lists = StreamLists(home, settings.kafka_bootstrap, {})
+    rules = StreamRules(file, home, lists=lists)
+    first = rules.of(1, 0)
+    readers = lists.store
+    assert seen(first) == {"d1": True, "d2": False}
+    change(settings, "stolen", "add", entries("d2"), ANA)
+    change(settings, "stolen", "remove", entries("d1"), ANA)
+    assert rules.of(1, 0) == first, "its query was started again"
+    batches = count(1)
+    wait_for(lambda: seen(rules.of(1, next(batches))) == {"d1": False, "d2": True})
+    assert seen(first) == {"d1": True, "d2": False}, "also once the store has the changes"
+    last = rules.of(1, next(batches))
+    number = next(batches) - 1
+    lists.close()
+    change(settings, "stolen", "add", entries("d1"), ANA)
+    lists = StreamLists(home, settings.kafka_bootstrap, {})
+    after_crash = StreamRules(file, home, number, lists=lists)
+    assert after_crash.of(1, number) == last
+    lists.close()

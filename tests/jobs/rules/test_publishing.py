@@ -1,0 +1,143 @@
+"""Rules are published by two people; the audit shows whoever touches it or the file in another way."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from fraud.decide.rules import RuleFile
+from fraud.errors import BadConfig, BadInput, BadState
+from jobs.rules.publishing import Publishing, PublishSettings, in_force, open_proposals, verify
+
+Person = Callable[[str], Publishing]
+
+
+def rules(version: str, then: str = "review") -> bytes:
+    rule = {"name": "large", "when": "amount > 10.0", "then": then, "reason": "r"}
+    return json.dumps({"version": version, "rules": [rule]}, indent=1).encode()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    scopes = {"ana": "rules", "ben": "rules", "eve": "score"}
+    keys = {
+        name: {"sha256": hashlib.sha256(name.encode()).hexdigest(), "scopes": [scope]}
+        for name, scope in scopes.items()
+    }
+    (tmp_path / "keys.yaml").write_text(json.dumps(keys))
+    return tmp_path
+
+
+def open_as(folder: Path, name: str) -> Publishing:
+    return Publishing(PublishSettings(file=folder / "rules.yaml", keys_file=folder / "keys.yaml", key=name))
+
+
+@pytest.fixture
+def person(folder: Path) -> Person:
+    return lambda name: open_as(folder, name)
+
+
+def publish(person: Person, version: str) -> None:
+    person("ben").approve(person("ana").propose(rules(version), "new.yaml").number)
+
+
+def test_rules_are_in_force_once_another_person_has_approved_them(person: Person, folder: Path) -> None:
+    proposal = person("ana").propose(rules("one"), "new.yaml", "for case 7")
+    assert not (folder / "rules.yaml").exists()
+    with pytest.raises(BadInput, match="ana has proposed 1 and cannot approve it"):
+        person("ana").approve(proposal.number)
+    person("ben").approve(proposal.number, "fine")
+    assert RuleFile(folder / "rules.yaml").rules.version == proposal.version
+    told = [(one.by, one.action, one.proposal, one.note) for one in person("ana").verify()]
+    assert told == [("ana", "proposed", 1, "for case 7"), ("ben", "approved", 1, "fine")]
+
+
+def test_who_has_no_right_does_nothing(person: Person) -> None:
+    with pytest.raises(BadConfig, match=r"FRAUD_RULES_KEY: .* lacks the scope `rules`"):
+        person("eve")
+    with pytest.raises(BadConfig, match="FRAUD_RULES_KEY"):
+        person("nobody")
+
+
+def test_what_does_not_compile_is_not_proposed(person: Person) -> None:
+    with pytest.raises(BadConfig, match=r"new\.yaml:\d+: .*then"):
+        person("ana").propose(rules("one", "refuse"), "new.yaml")
+    assert person("ana").audit.entries() == []
+
+
+def test_a_proposal_is_closed_once_and_holds_for_the_rules_that_it_saw(person: Person, folder: Path) -> None:
+    first, second = (person("ana").propose(rules(version), "n").number for version in ("one", "two"))
+    person("ben").approve(first)
+    with pytest.raises(BadInput, match="have changed since 2 was proposed"):
+        person("ben").approve(second)
+    with pytest.raises(BadInput, match="no proposal 1 waits for approval; there wait: 2"):
+        person("ben").approve(first)
+    person("ana").reject(second)
+    assert open_proposals(person("ana").audit.entries()) == []
+    assert RuleFile(folder / "rules.yaml").rules.version.startswith("one+")
+
+
+def test_undo_goes_back_one_step_each_time(person: Person, folder: Path) -> None:
+    for version in ("one", "two", "three"):
+        publish(person, version)
+    found = []
+    for _ in range(2):
+        person("ana").undo("it runs wild")
+        found.append(RuleFile(folder / "rules.yaml").rules.version[:3])
+        person("ana").verify()
+    assert found == ["two", "one"]
+    with pytest.raises(BadInput, match="no published rules before these"):
+        person("ana").undo()
+    publish(person, "four")
+    assert [one.version.split("+")[0] for one in in_force(person("ana").verify())] == ["one", "four"]
+
+
+def test_a_file_that_was_changed_in_another_way_is_told_and_can_be_restored(
+    person: Person, folder: Path
+) -> None:
+    publish(person, "one")
+    (folder / "rules.yaml").write_bytes(rules("by hand"))
+    with pytest.raises(BadState, match=r"rules\.yaml is not what was published last, one\+"):
+        person("ana").verify()
+    person("ana").restore()
+    person("ana").verify()
+
+
+@pytest.mark.parametrize("change", ["edit", "drop", "swap", "cut", "forge"])
+def test_whoever_changes_the_audit_breaks_it(person: Person, folder: Path, change: str) -> None:
+    for version in ("one", "two"):
+        publish(person, version)
+    audit = person("ana").audit
+    lines = audit.file.read_text().splitlines()
+    if change == "edit":
+        lines[1] = lines[1].replace('"ben"', '"eve"')
+    elif change == "drop":
+        del lines[1]
+    elif change == "swap":
+        lines[1], lines[2] = lines[2], lines[1]
+    elif change == "cut":
+        lines[2] = lines[2][:-20]
+    else:  # the record's own hash is made anew, those behind it are not
+        forged = audit.entries()[1].model_copy(update={"by": "eve"})
+        lines[1] = forged.model_copy(update={"hash": forged.hashed()}).model_dump_json()
+    audit.file.write_text("\n".join(lines) + "\n")
+    with pytest.raises(BadState, match=r"audit\.jsonl:[23]: the audit (is broken|cannot be read)"):
+        verify(audit, folder / "rules.yaml")
+
+
+def _propose(folder: Path, at: int) -> None:
+    open_as(folder, "ana").propose(rules(f"v{at}"), "n")
+
+
+def test_people_who_act_at_once_make_one_chain(folder: Path) -> None:
+    context = get_context("fork")
+    started = [context.Process(target=_propose, args=(folder, at)) for at in range(6)]
+    for one in started:
+        one.start()
+    for one in started:
+        one.join()
+    assert [one.exitcode for one in started] == [0] * 6
+    assert [one.number for one in open_as(folder, "ben").audit.entries()] == [1, 2, 3, 4, 5, 6]

@@ -1,0 +1,211 @@
+"""The matrix: every construct of the rules over every path that decides, with the same answers.
+
+Real are the endpoints, the stores, the stream's passes, the archive and its Delta tables.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fraud.decide.rules import RulesAt, read_rules
+from fraud.features import FEATURE_NAMES
+from fraud.log import rows
+from fraud.log.archive import Archive
+from fraud.model.client import Scores
+from fraud.store import Epoch, open_store
+from jobs.rules.backtest import history, holding_of
+from jobs.stream import decide_pass, entity_pass, validate_pass
+from jobs.stream.context import TaskContext
+from jobs.stream.publish import decisions
+from jobs.stream.ruling import apply_rules
+from jobs.stream.score import score
+from jobs.stream.scored import Decided
+from jobs.stream.settings import StreamSettings
+from jobs.stream.stopwatch import Stopwatch
+from services.scoring.examples import TRANSACTION
+from tests.fraud.decide.test_columns import CLAUSES
+from tests.jobs.stream.test_passes import kafka, values
+from tests.load.parity import spool
+from tests.services.scoring.test_api import SCORING, Api
+
+EFFECTS: list[dict[str, Any]] = [
+    {"name": "declines", "when": "amount > 900.0", "then": "decline"},
+    {"name": "approves", "when": "user_id == 'u3'", "then": "approve"},
+    {"name": "challenges", "when": "amount > 300.0", "then": "challenge", "tags": ["large", "step"]},
+    {"name": "reviews", "when": "in_list(device_id, 'few')", "then": "review", "queue": "devices"},
+    {"name": "marks", "when": "amount > 50.0", "tags": ["large", "marked"], "queue": "second"},
+    {"name": "raises", "when": "user_id.endsWith('5')", "score_floor": 1.0},
+    {"name": "in_part", "when": "amount > 0.0", "tags": ["part"], "share": "40 %"},
+    {"name": "beside", "when": "amount > 0.0", "then": "decline", "state": "shadow"},
+    {"name": "planned", "when": "amount > 0.0", "then": "decline", "state": "draft"},
+    {"name": "gone", "when": "no_such_feature > 0.0", "then": "decline", "state": "retired"},
+    {"name": "over", "when": "amount > 0.0", "then": "decline", "expires": "2020-01-01T00:00:00Z"},
+    {"name": "fails", "when": "10 / int(amount) > 3", "then": "decline"},
+]
+CONSTRUCTS = [{"name": f"c{at}", "when": when, "tags": [f"c{at}"]} for at, when in enumerate(CLAUSES)]
+AMOUNTS = (0.5, 1.0, 5.0, 12.0, 60.0, 250.0, 400.0, 950.0, 1200.0, 2.0, 50.0, 150.0)
+USERS = [*(f"u{at}" for at in range(9)), "aXb", "u10", "u10"]
+COMPARED = ("outcome", "outcome_without_rules", "rules", "shadow_rules", "tags", "queue", "policy_version")
+
+
+def transactions() -> list[dict[str, Any]]:
+    made = []
+    for at, amount in enumerate(AMOUNTS):
+        one = {**TRANSACTION, "transaction_id": f"t{at}", "user_id": USERS[at], "merchant_id": f"m{at % 2}"}
+        one |= {
+            "amount": amount,
+            "category": ("a", "b", "ab")[at % 3],
+            "device_id": ("a", "ab", "dé")[at % 3],
+        }
+        if at % 4 == 3:
+            del one["device_id"]
+        made.append(one)
+    return made
+
+
+@dataclass
+class Server:
+    """A model server, in this process."""
+
+    def score(self, vectors: np.ndarray[Any, Any], reasons_from: float | None = None) -> Scores:  # noqa: ARG002
+        n = len(vectors)
+        return Scores(
+            SCORING.predict(vectors),
+            np.full((n, 3), -1, np.int32),
+            np.zeros((n, 3)),
+            "7",
+            "f",
+            SCORING.card.thresholds,
+        )
+
+
+def by_score(folder: Path, rules: Path) -> list[dict[str, Any]]:
+    api = Api(folder, rules_file=rules)
+    return [api.call("POST", "/v1/score", json=one).json() for one in transactions()]
+
+
+def by_batch(folder: Path, rules: Path) -> list[dict[str, Any]]:
+    found = Api(folder, rules_file=rules).call(
+        "POST", "/v1/score/batch", json={"transactions": transactions()}
+    )
+    answers: list[dict[str, Any]] = found.json()["answers"]
+    return answers
+
+
+def by_kserve_v1(folder: Path, rules: Path) -> list[dict[str, Any]]:
+    found = Api(folder, rules_file=rules).call(
+        "POST", "/v1/models/fraud:predict", json={"instances": transactions()}
+    )
+    answers: list[dict[str, Any]] = found.json()["predictions"]
+    return answers
+
+
+def by_kserve_v2(folder: Path, rules: Path) -> list[dict[str, Any]]:
+    texts = [json.dumps(one) for one in transactions()]
+    tensor = {"name": "transactions", "datatype": "BYTES", "shape": [len(texts)], "data": texts}
+    found = Api(folder, rules_file=rules).call("POST", "/v2/models/fraud/infer", json={"inputs": [tensor]})
+    outputs = {one["name"]: one["data"] for one in found.json()["outputs"]}
+    return [json.loads(text) for text in outputs["decision"]]
+
+
+def play(folder: Path, rules: Path) -> tuple[Any, TaskContext]:
+    """Run the stream's passes."""
+    url = f"lmdb://{folder / 'store'}"
+    with open_store(url) as store:
+        token, generation = store.acquire("test"), store.generation_of("test")
+    context = TaskContext(
+        Epoch(generation, 0), token, url, folder / "spool", (), "", 0.1, rules=RulesAt(rules)
+    )
+    watch = Stopwatch()
+    passed = entity_pass.pass_primary(context, validate_pass.validate(kafka(values(transactions()))), watch)
+    passed = entity_pass.pass_further(context, 1, passed, watch)
+    vectors = rows.matrix_of(passed.column("vector"))
+    server: Any = Server()
+    verdicts = score(server, vectors)
+    verdicts = apply_rules(verdicts, RulesAt(rules), passed, vectors, FEATURE_NAMES)
+    decided = Decided(passed, context.passes, context.contracts)
+    spooled = decide_pass.spool_table(context, passed, vectors=vectors, verdicts=verdicts, decided=decided)
+    return spooled, context
+
+
+def by_stream(folder: Path, rules: Path) -> list[dict[str, Any]]:
+    spooled, _ = play(folder, rules)
+    return [json.loads(raw) for raw in decisions(spooled)]
+
+
+def archived(folder: Path, rules: Path) -> StreamSettings:
+    """Run the stream's passes, and archive what they leave."""
+    spooled, context = play(folder, rules)
+    settings = StreamSettings(home=folder / "home")
+    spool(context, spooled)
+    commits = settings.checkpoint_path / "commits"
+    commits.mkdir(parents=True)
+    (commits / "0").touch()
+    Archive(context.spool, settings.checkpoint_path, settings.delta_path, {}).run(context.epoch.generation)
+    return settings
+
+
+def by_backtest(folder: Path, rules: Path) -> list[dict[str, Any]]:
+    """Tell what holds, by the log alone; what it does there stands in the log."""
+    log = history(archived(folder, rules).delta_path)
+    held = holding_of(read_rules(rules), log)
+    by_id = {
+        name: {
+            "rules": [rule.name for rule in one.live],
+            "shadow_rules": [rule.name for rule in one.shadow],
+        }
+        for name, one in zip(log["transaction_id"].to_pylist(), held, strict=True)
+    }
+    return [by_id[one["transaction_id"]] for one in transactions()]
+
+
+PATHS = [by_score, by_batch, by_kserve_v1, by_kserve_v2, by_stream, by_backtest]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    rules = [{**rule, "reason": "r"} for rule in [*EFFECTS, *CONSTRUCTS]]
+    made = tmp_path / "rules.yaml"
+    lists = {"few": ["a", "ab", "é"], "none": []}
+    made.write_text(json.dumps({"version": "1", "lists": lists, "rules": rules}))
+    return made
+
+
+@pytest.fixture
+def expected(file: Path, tmp_path: Path) -> list[dict[str, Any]]:
+    return by_score(tmp_path / "expected", file)
+
+
+@pytest.mark.parametrize("path", PATHS[1:], ids=lambda path: path.__name__)
+def test_every_path_gives_the_answers_of_the_single_score(
+    path: Callable[[Path, Path], list[dict[str, Any]]],
+    file: Path,
+    expected: list[dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    for found, wanted in zip(path(tmp_path / "own", file), expected, strict=True):
+        assert {name: found[name] for name in COMPARED if name in found} == {
+            name: wanted[name] for name in COMPARED if name in found
+        }, wanted["transaction_id"]
+        if "reasons" in found:
+            assert _of_rules(found) == _of_rules(wanted)
+
+
+def test_every_construct_and_every_effect_shows_in_these_answers(expected: list[dict[str, Any]]) -> None:
+    held = {name for one in expected for name in one["rules"]}
+    assert held >= {rule["name"] for rule in EFFECTS[:7]}
+    assert {f"c{at}" for at in range(len(CLAUSES))} <= held
+    beside = {name for one in expected for name in one["shadow_rules"]}
+    assert beside == {"beside", "in_part"}, "a draft, a retired and an expired rule are nowhere"
+    assert {one["outcome"] for one in expected} == {"approve", "review", "challenge", "decline"}
+    part = ["in_part" in one["rules"] for one in expected]
+    assert part == ["in_part" not in one["shadow_rules"] for one in expected]
+
+
+def _of_rules(answer: dict[str, Any]) -> list[str]:
+    return [reason["code"] for reason in answer["reasons"] if reason["code"].startswith("rule_")]
