@@ -190,7 +190,7 @@ def history(delta: str, options: Options = NO_OPTIONS) -> pa.Table:
     decisions = _table(delta, "decisions", ["outcome", WITHOUT, "score", *_IDENTITY], options)
     whole = with_kinds(transactions).join(features, list(_IDENTITY), join_type="inner")
     whole = whole.join(decisions, list(_IDENTITY), join_type="inner")
-    whole = whole.append_column(_BASE, base_amounts(whole, deployed_schema()))
+    whole = whole.append_column(_BASE, pa.array(base_amounts(whole, deployed_schema())))
     if find_table(delta, "labels", options) is None:
         return whole.append_column("is_fraud", pa.nulls(whole.num_rows, pa.bool_()))
     labels = _table(delta, "labels", ["transaction_id", "label_time", "is_fraud", *COLUMNS], options)
