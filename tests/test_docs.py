@@ -21,6 +21,8 @@ RIDDLES = re.compile(
     re.IGNORECASE,
 )
 """Words that cost a reader a second look; docs/glossary.md has those to use."""
+FORMULAS = "fraud/features/FEATURES.md"
+"""Its words are part of the features' version: another word would be another model's table."""
 HISTORY = {"CHANGELOG.md", "DECISIONS.md"}
 """Say what was, not what is."""
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -131,7 +133,10 @@ def riddles_in(text: str) -> list[str]:
 
 @pytest.mark.parametrize("page", guides(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_uses_plain_words(page: Path) -> None:
-    assert riddles_in(page.read_text()) == []
+    text = page.read_text()
+    if str(page.relative_to(ROOT)) == FORMULAS:
+        text = re.sub(r"^\|.*$", "", text, flags=re.MULTILINE)
+    assert riddles_in(text) == []
 
 
 @pytest.mark.parametrize("place", PAGES)

@@ -125,7 +125,7 @@ Table version `{version}`: {count} features, in the vector's order by `fraud fea
   microsecond. It holds the transactions of the entity that arrived before this one; never this one. A share
   of ripe transactions leaves out the last 7d: (t - length, t - 7d].
 - Lateness: {lateness_h} h. A transaction that much older than the newest of its entity sees whole windows.
-- An entity silent for more than {idle_d} days starts anew.
+- An entity silent for more than {idle_d} days starts again without history.
 - A state's size is bounded, whatever the entity's volume ({states}).
   Beyond the latest transactions that are kept one by one, older ones are counted in tiles, and a window's far
   end moves back to the beginning of the tile that it falls into: never by a whole tile. A transaction older
