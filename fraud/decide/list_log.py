@@ -5,6 +5,7 @@ One partition, compacted: it keeps the last change of each entry. An offset is a
 
 import logging
 from collections.abc import Callable, Mapping
+from time import monotonic, sleep
 from typing import Final, Protocol
 
 from fraud.contracts import LISTS
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 
 AT: Final = Position(LISTS, 0)
 _AT_ONCE: Final = 10_000
+SETTLE_S: Final = 3.0
+"""How long brokers that refuse are asked again before the lists count as away, seconds."""
 
 
 class Follower(Protocol):
@@ -64,19 +67,29 @@ class ListFollower:
 
     def load(self, patience_s: float) -> None:
         """Read to where the topic ends now; what has been read before stays where the brokers are away."""
-        try:
-            reader = self._open()
-            end = {AT: reader.bounds(LISTS)[AT].end}
-            batch = []
-            for message in reader.read_to(end, patience_s):
-                batch.append((message.offset() or 0, message.value()))
-                if len(batch) >= _AT_ONCE:
-                    self.bad_records += self._store.apply(batch)
-                    batch = []
-            self.bad_records += self._store.apply(batch)
-            self.away = ""
-        except (Unavailable, KeyError) as error:
-            self._lose(error)
+        settled = monotonic() + SETTLE_S
+        while True:
+            try:
+                self._read(patience_s)
+            except (Unavailable, KeyError) as error:
+                self._lose(error)
+                if monotonic() > settled:
+                    return
+                sleep(0.2)  # a topic that was just made has no leader yet
+            else:
+                self.away = ""
+                return
+
+    def _read(self, patience_s: float) -> None:
+        reader = self._open()
+        end = {AT: reader.bounds(LISTS)[AT].end}
+        batch = []
+        for message in reader.read_to(end, patience_s):
+            batch.append((message.offset() or 0, message.value()))
+            if len(batch) >= _AT_ONCE:
+                self.bad_records += self._store.apply(batch)
+                batch = []
+        self.bad_records += self._store.apply(batch)
 
     def look(self, oldest: int = 0, wait_s: float = 0.0) -> None:
         """Take in what has come; ``oldest`` is the oldest version that may be asked for again."""
