@@ -135,24 +135,25 @@ def _number(seen: Seen, form: Form) -> str:
 
 def _take_amount(guess: Guess, seen: Seen, text: str, why: str) -> None:
     negative, zero = int(np.sum(seen.floats < 0)), int(np.sum(seen.floats == 0))
-    if guess.reading.invalid != "skip" and (negative or zero):
-        of = f"of {len(seen.values):,} rows looked at"
-        choices = [("--read invalid=skip", "such rows are left out, counted")]
-        if negative:
-            choices.append((flag("amount", f"abs({text})"), "the sign says nothing: amounts without it"))
-            refunds = f"when({text} < 0, 'refund', 'purchase')"
-            choices.append(
-                (
-                    f"{flag('amount', f'abs({text})')} {flag('movement', refunds)}",
-                    "refunds: told by a field, movement",
-                )
-            )
-        words = (
-            f"{seen.name}: {negative:,} amounts are negative and {zero:,} are 0 {of}; the wire takes neither"
-        )
-        guess.ask("amount", words, choices, [seen])
+    is_told = guess.reading.invalid == "skip" or (not negative and "kind" in guess.given)
+    if is_told or not (negative or zero):
+        guess.take("amount", text, why)
         return
-    guess.take("amount", text, why)
+    of = f"of {len(seen.values):,} rows looked at"
+    words = f"{seen.name}: {negative:,} amounts are negative and {zero:,} are 0 {of}; a purchase is above 0"
+    choices = [("--read invalid=skip", "such rows are left out, counted"), _as_kinds(text, negative, zero)]
+    if negative:
+        choices.append((flag("amount", f"abs({text})"), "the sign says nothing: amounts without it"))
+    guess.ask("amount", words, choices, [seen])
+
+
+def _as_kinds(text: str, negative: int, zero: int) -> tuple[str, str]:
+    """Offer kinds: what is below 0 is a refund, what is 0 a verification of the card."""
+    kind = f"when({text} < 0, 'refund', 'purchase')" if negative else "'purchase'"
+    kind = f"when({text} == 0, 'verification', {kind})" if zero else kind
+    flags = ([flag("amount", f"abs({text})")] if negative else []) + [flag("kind", kind)]
+    names = (["refunds"] if negative else []) + (["verifications of the card"] if zero else [])
+    return " ".join(flags), " and ".join(names)
 
 
 def find_identity(guess: Guess) -> None:

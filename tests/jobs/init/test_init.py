@@ -135,12 +135,12 @@ def test_steps_and_amounts_that_are_not_above_zero_are_asked_about(steps: Path) 
     assert questions["event_time"].choices[0][0] == (
         """--column "event_time=steps(step, '1h', '2024-01-01')\""""
     )
-    refunds = "when(number(amount) < 0, 'refund', 'purchase')"
+    kinds = "when(number(amount) == 0, 'verification', when(number(amount) < 0, 'refund', 'purchase'))"
     assert "1 amounts are negative and 2 are 0" in questions["amount"].words
     assert [flag for flag, _ in questions["amount"].choices] == [
         "--read invalid=skip",
+        '--column "amount=abs(number(amount))" --column "kind=' + kinds + '"',
         '--column "amount=abs(number(amount))"',
-        '--column "amount=abs(number(amount))" --column "movement=' + refunds + '"',
     ]
 
 
@@ -149,22 +149,19 @@ def test_steps_count_from_the_start_and_rows_that_are_left_out_are_counted(steps
     guess = found(steps, {"event_time": "steps(step, '1h', '2024-03-01')"}, ["invalid=skip"])
     read = check_whole(guess, told.append)
     assert read.table.num_rows == 57
-    assert "3 values are not above 0; left out" in told[0]
+    assert sum(int(words.split("column amount: ")[1].split()[0]) for words in told) == 3
     assert read.period == (datetime(2024, 3, 1, 1, tzinfo=UTC), datetime(2024, 3, 3, 11, tzinfo=UTC))
     assert "invalid: skip" in read.text
 
 
-def test_refunds_are_told_by_a_field(steps: Path) -> None:
-    columns = {
-        "event_time": "steps(step, '1d', '2024-03-01')",
-        "amount": "abs(number(amount))",
-        "movement": "when(number(amount) < 0, 'refund', 'purchase')",
-    }
+def test_refunds_and_verifications_are_told_by_the_kind(steps: Path) -> None:
+    columns = {"event_time": "steps(step, '1d', '2024-03-01')", "amount": "abs(number(amount))"}
     with pytest.raises(BadInput, match=r"amount: 2 values are not above 0.*--read invalid=skip"):
         checked(steps, columns)
-    read = checked(steps, columns, ["invalid=skip"])
-    assert read.table["movement"].to_pylist().count("refund") == 1
-    assert read.table.num_rows == 58
+    kinds = "when(number(amount) == 0, 'verification', when(number(amount) < 0, 'refund', 'purchase'))"
+    read = checked(steps, {**columns, "kind": kinds})
+    found = read.table["kind"].to_pylist()
+    assert (read.table.num_rows, found.count("refund"), found.count("verification")) == (60, 1, 2)
 
 
 def test_a_column_that_tells_the_label_alone_is_left_out_and_it_is_said(steps: Path) -> None:
