@@ -105,6 +105,7 @@ def test_the_scoring_service_changes_and_sees_a_list(kafka: str, file: Path, tmp
         return "decline" if "stolen" in answer["rules"] else "other"
 
     try:
+        api.score(transaction_id="t-first")  # compiles the fold
         assert ask(action="add", value="d-9")[0] == 422, "there is no such list"
         assert ask(action="create")[0] == 422, "of what kind?"
         assert ask(action="create", kind="text") == (200, {"list": "stolen", "status": "accepted"})
