@@ -13,12 +13,12 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import numpy as np
@@ -26,6 +26,7 @@ import pyarrow as pa
 import pytest
 
 from fraud.contracts import LABELS, SCORED, TRANSACTIONS
+from fraud.errors import Unavailable
 from fraud.features.events import hash_text
 from fraud.log import rows
 from fraud.log.archive import Archive
@@ -38,6 +39,7 @@ from tests.load.parity import KAFKA, PARTITIONS, run_batch, spool
 START = datetime(2026, 3, 1, tzinfo=UTC)
 CLIENTS, EACH = 4, 60
 USERS, MERCHANTS = 3, 2
+T = TypeVar("T")
 
 
 def made(name: str, dice: np.random.Generator) -> dict[str, Any]:
@@ -162,10 +164,12 @@ class Stream:
         self.sent: list[dict[str, Any]] = []
         self.reasons: list[str] = []
         self.sent_in_order = False
+        self.patience_s = 0.0
+        """How long a store may be away."""
 
     def step(self, own: int) -> int:
         """One micro-batch: transactions and labels of its own, and what the outbox holds."""
-        entries = self.store.answers().waiting(10_000)
+        entries = self._patiently(lambda: self.store.answers().waiting(10_000))
         found = [(SCORED, record) for _, record in entries]
         again = [one for one in found if self.dice.random() < 0.1]
         self.repeated += len(again)
@@ -184,10 +188,28 @@ class Stream:
         context = replace(self.context, epoch=Epoch(self.context.epoch.generation, self.batches))
         table = self._table(found)
         if self.dice.random() < 0.4:
-            run_batch(context, table, self.dice)  # and dies
-        self._finish(context, run_batch(context, table, self.dice))
-        self.store.answers().sent([entry for entry, _ in entries])
+            self._patiently(lambda: run_batch(context, table, self.dice))  # and dies
+        self._finish(context, self._patiently(lambda: self._run_whole(context, table)))
+        self._patiently(lambda: self.store.answers().sent([entry for entry, _ in entries]))
         return len(entries)
+
+    def _run_whole(self, context: TaskContext, table: pa.Table) -> pa.Table:
+        instance = self.store.instance()
+        done = run_batch(context, table, self.dice)
+        self.store.flush()
+        if self.store.instance() != instance:
+            raise Unavailable("the store failed over: the micro-batch runs again")
+        return done
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        give_up = time.monotonic() + self.patience_s
+        while True:
+            try:
+                return call()
+            except Unavailable:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.05)
 
     def _finish(self, context: TaskContext, done: pa.Table) -> None:
         letters = done.filter(pa.array(done.column("row_kind").to_numpy() == rows.DEAD_LETTER))
@@ -261,7 +283,7 @@ def test_what_four_clients_were_served_is_what_the_log_gives(
         assert parity.transactions == CLIENTS * EACH + stream.own
         assert (stream.letters, set(stream.reasons)) == (stream.repeated, {"duplicate"})
         assert stream.repeated > 0
-        _check_counts(store, parity.transactions)
+        check_counts(store, parity.transactions)
         served = httpx.get(f"{found[1].url}/v1/decisions/api-0-0").json()
         assert served["user_sequence"] >= 1
         assert json.loads(answers["api-0-0"])["outcome"] == served["outcome"]
@@ -269,7 +291,7 @@ def test_what_four_clients_were_served_is_what_the_log_gives(
     assert (sizes.errors(), sizes.waiting) == ([], 0)
 
 
-def _check_counts(store: FeatureStore, expected: int) -> None:
+def check_counts(store: FeatureStore, expected: int) -> None:
     for kind in DEFAULT_ENTITIES:
         assert sum(np.frombuffer(state)[2] for _, state in store.scan(kind)) == expected
 
@@ -311,4 +333,4 @@ def test_a_store_rebuilt_while_the_log_lacks_some_counts_them_when_they_come(
         parity = compare(settings.delta_path)
         assert parity.transactions == 3 * EACH + stream.own
         assert (parity.waiting, parity.repeated_ids, parity.errors()) == (0, 0, [])
-        _check_counts(store, parity.transactions)
+        check_counts(store, parity.transactions)
