@@ -37,6 +37,8 @@ class SimulatorSettings(Settings):
     """Length of the generated period, days."""
     start: AwareDatetime = _DEFAULT.start
     """Beginning of the generated period."""
+    kinds: bool = _DEFAULT.kinds
+    """Whether to generate verifications, withdrawals, refunds and reversals, too."""
     drift: Drift = _DEFAULT.drift
     """How the generated world changes."""
     drift_day: int = _DEFAULT.drift_day

@@ -121,7 +121,7 @@ def test_a_missing_required_column_is_named(table, tmp_path, column):
     ("column", "values", "words"),
     [
         ("amount", ["much"] * 100, "column amount must hold numbers"),
-        ("amount", [-1.0] * 100, "column amount: 100 values are not above 0"),
+        ("amount", [-1.0] * 100, "column amount: 100 values are not at least 0"),
         ("event_time", ["soon"] * 100, "column event_time must hold times"),
         ("is_fraud", ["maybe"] * 100, "column is_fraud must hold true or false"),
         ("user_id", [None] * 100, "column user_id has 100 missing values"),
