@@ -175,9 +175,9 @@ def test_auto_folds_a_small_table_in_this_process(
         (
             "amount",
             pa.array([1.0, float("nan")]),
-            "column amount(:| has) 1 (values are not above 0|missing values)",
+            "column amount(:| has) 1 (values are not (above|at least) 0|missing values)",
         ),
-        ("amount", pa.array([1.0, -3.0]), "column amount: 1 values are not above 0"),
+        ("amount", pa.array([1.0, -3.0]), "column amount: 1 values are not at least 0"),
     ],
 )
 def test_a_missing_or_wrong_column_is_named(
