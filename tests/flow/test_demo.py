@@ -18,7 +18,7 @@ import pytest
 from deltalake import DeltaTable
 
 from fraud.decide.experiment import read_experiment
-from tests.flow.watching import Prometheus, check_panels, prometheus
+from tests.flow.watching import Panels, Prometheus, prometheus
 
 pytestmark = pytest.mark.flow
 
@@ -143,12 +143,14 @@ def check_console(url: str) -> None:
 def check_dashboards(home: Path, watching: Prometheus) -> None:
     """Jobs, run beside the stream, reach Prometheus through it; then no panel of Grafana is empty."""
     delta = str(home / "stream" / "delta")
+    watching.follow(parts(home))
+    panels = Panels(watching, part(home, "scoring")["url"])
+    panels.look()
     run_job(home, "parity", "--delta", delta)
     days = ("--until", str(last_scored_day(home) + timedelta(days=1)))
     run_job(home, "drift", "--delta", delta, "--mlflow-uri", part(home, "mlflow")["url"], *days)
     run_job(home, "performance", "--delta", delta)
-    watching.follow(parts(home))
-    check_panels(watching, part(home, "scoring")["url"])
+    panels.check()
     assert set(watching.query("fraud_parity_difference")) == {0.0}
     for job in ("drift", "performance"):
         assert "data:image/png" in (home / job / "report.html").read_text()

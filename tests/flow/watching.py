@@ -65,23 +65,40 @@ def prometheus(folder: Path) -> Iterator[Prometheus]:
         process.wait(timeout=30)
 
 
-def check_panels(server: Prometheus, scoring: str) -> None:
-    """Every panel shows a value, while transactions are scored."""
-    give_up = time.monotonic() + PATIENCE_S
-    while True:
-        _score(scoring)
-        empty = [
-            f"{board.title}: {panel.title}: {expression}"
+class Panels:
+    """Which panels have shown a value; a rate is one only for some minutes after the traffic.
+
+    Parameters
+    ----------
+    server
+        Scrapes the platform.
+    scoring
+        URL of the scoring service, which gets a transaction at each look.
+    """
+
+    def __init__(self, server: Prometheus, scoring: str) -> None:
+        self._server, self._scoring = server, scoring
+        self._empty = {
+            expression: f"{board.title}: {panel.title}: {expression}"
             for board in BOARDS
             for _, panels in board.rows
             for panel in panels
             for expression, _ in panel.queries
-            if not server.query(expression)
-        ]
-        if not empty:
-            return
-        assert time.monotonic() < give_up, "\n".join(empty)
-        time.sleep(0.5)
+        }
+
+    def look(self) -> bool:
+        """Look at those that have shown none yet; returns whether all have shown one."""
+        _score(self._scoring)
+        for expression in [one for one in self._empty if self._server.query(one)]:
+            del self._empty[expression]
+        return not self._empty
+
+    def check(self) -> None:
+        """Look until every panel has shown a value."""
+        give_up = time.monotonic() + PATIENCE_S
+        while not self.look():
+            assert time.monotonic() < give_up, "\n".join(self._empty.values())
+            time.sleep(0.5)
 
 
 def _score(url: str) -> None:
