@@ -145,7 +145,7 @@ def check_dashboards(home: Path, watching: Prometheus) -> None:
     delta = str(home / "stream" / "delta")
     watching.follow(parts(home))
     panels = Panels(watching, part(home, "scoring")["url"])
-    panels.look()
+    panels.look()  # without a transaction of today, which would be the newest of all to the jobs
     run_job(home, "parity", "--delta", delta)
     days = ("--until", str(last_scored_day(home) + timedelta(days=1)))
     run_job(home, "drift", "--delta", delta, "--mlflow-uri", part(home, "mlflow")["url"], *days)

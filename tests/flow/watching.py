@@ -73,7 +73,7 @@ class Panels:
     server
         Scrapes the platform.
     scoring
-        URL of the scoring service, which gets a transaction at each look.
+        URL of the scoring service, which gets a transaction at each look of :meth:`check`.
     """
 
     def __init__(self, server: Prometheus, scoring: str) -> None:
@@ -88,7 +88,6 @@ class Panels:
 
     def look(self) -> bool:
         """Look at those that have shown none yet; returns whether all have shown one."""
-        _score(self._scoring)
         for expression in [one for one in self._empty if self._server.query(one)]:
             del self._empty[expression]
         return not self._empty
@@ -96,7 +95,9 @@ class Panels:
     def check(self) -> None:
         """Look until every panel has shown a value."""
         give_up = time.monotonic() + PATIENCE_S
+        _score(self._scoring)
         while not self.look():
+            _score(self._scoring)
             assert time.monotonic() < give_up, "\n".join(self._empty.values())
             time.sleep(0.5)
 
