@@ -55,8 +55,15 @@ class Group:
         return f"redis+sentinel://{hosts}/{NAME}?{'&'.join(f'{key}={value}' for key, value in query.items())}"
 
     def primary(self) -> Node:
-        """The server that all Sentinels name."""
-        return next(node for node in self.nodes if node.port == self._named().pop())
+        """The server that all Sentinels name, once they agree."""
+        named: set[int] = set()
+
+        def do_agree() -> bool:
+            named.update(self._named())
+            return bool(named)
+
+        wait_until(do_agree, "the Sentinels name one primary")
+        return next(node for node in self.nodes if node.port in named)
 
     def wait_for_another(self, than: Node) -> None:
         wait_until(lambda: self._named() not in ({than.port}, set()), "the Sentinels name another primary")
