@@ -74,8 +74,9 @@ def roll(
     settings, stream = platform.keeping_ports(settings, table), home / "stream"
     store, filled = stream / "store", stream / f"store-{new.version}"
     environment = {**os.environ, VARIABLE: str(file.absolute()), "FRAUD_STREAM_HOME": str(stream)}
+    is_rebuilt = Effect.REBUILD in effects
     began = time.monotonic()
-    with _filling(environment, filled, tell, is_needed=Effect.REBUILD in effects) as finish:
+    with _filling(environment, filled, tell, is_needed=is_rebuilt) as finish:
         switched = time.monotonic()
         platform.stop(settings, ("stream",), tell, table)
         finish()
@@ -83,7 +84,7 @@ def roll(
         words = f"for the schema of version {new.version}"
         mlflow = next(part.url for part in platform.status(settings, table) if part.name == "mlflow")
         _run(["promote", model, "--force", words, "--mlflow-uri", str(mlflow)], environment)
-    if filled.exists():
+    if is_rebuilt:
         store.rename(stream / f"store-{old.version}")  # the scoring service still has it open
         filled.rename(store)
     own.write_bytes(file.read_bytes())

@@ -11,7 +11,7 @@ from fraud.local.parts import PartTable
 from fraud.local.platform import State
 from fraud.local.roll import roll
 from fraud.local.settings import LocalSettings
-from fraud.schema.reading import DEFAULT
+from fraud.schema.reading import DEFAULT, read_schema
 from tests.fraud.local.test_platform import _part
 
 TABLE = PartTable((_part("broker"), _part("mlflow"), _part("predictor")))
@@ -47,6 +47,26 @@ def test_a_platform_that_does_not_run_is_told_to_start(settings: LocalSettings, 
     file = changed(tmp_path, "segments: [category]", "segments: [channel]")
     with pytest.raises(Unavailable, match=r"not ready: broker, mlflow, predictor\. Run `fraud up`"):
         roll(settings, file, table=TABLE)
+
+
+def test_an_old_store_of_the_same_version_does_not_take_the_place_of_the_one_in_use(
+    settings: LocalSettings, tmp_path: Path
+) -> None:
+    """An earlier change leaves ``store-<version>``; one of words alone has that very version."""
+    table = PartTable((_part("broker"), _part("mlflow"), replace(_part("predictor"), name="stream")))
+    file = changed(tmp_path, "segments: [category]", "segments: [channel]")
+    stream = settings.home_path / "stream"
+    old = stream / f"store-{read_schema(file).version}"
+    for folder in (stream / "store", old):
+        folder.mkdir(parents=True)
+        (folder / "name").write_text(folder.name)
+    try:
+        platform.up(settings, table.names, table=table)
+        roll(settings, file, table=table)
+    finally:
+        platform.down(settings, table=table)
+    assert (stream / "store" / "name").read_text() == "store"
+    assert (old / "name").read_text() == old.name
 
 
 def test_words_alone_need_neither_states_nor_a_model(settings: LocalSettings, tmp_path: Path) -> None:
