@@ -4,6 +4,7 @@ A stretch ends with the newest transaction that is old enough for its window, so
 what is too young for it, and every transaction of a window had the same time for its verdict.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ import numpy as np
 
 from fraud.watch.profile import DAY_US
 from jobs.performance.measure import METRICS, Estimate, Quality, Rows, estimate
-from jobs.performance.read import Bools, Decided, Floats
+from jobs.performance.read import Bools, Decided, Floats, Ints
 from jobs.performance.settings import PerformanceSettings
 
 ALL: Final = "all"
@@ -250,32 +251,35 @@ def _types(decided: Decided, windows: list[int], settings: PerformanceSettings) 
         return
     until = _end(decided, mature[-1])
     since = until - settings.period_days * DAY_US
-    kinds = np.where(decided.between(since, until), decided.types(mature[-1]), "")
-    names, counts = np.unique(kinds[kinds != ""], return_counts=True)
-    for at in np.argsort(-counts, kind="stable")[:MOST_TYPES]:
-        chosen = kinds == names[at]
-        flagged, amount = decided.is_flagged[chosen], decided.amount[chosen]
+    types = np.where(decided.between(since, until), decided.types(mature[-1]), -1)
+    for name, count in _counts(decided, types).most_common(MOST_TYPES):
+        chosen = types == decided.type_names.index(name)
+        found = Rows.of(decided, chosen).measure(np.ones(count))
         yield TypeLine(
-            str(names[at]),
+            name,
             mature[-1],
             _moment(since),
             _moment(until),
-            int(counts[at]),
-            float(flagged.mean()),
-            float(amount[flagged].sum() / amount.sum()),
-            float(amount[~flagged].sum()),
+            count,
+            found.recall,
+            found.amount_caught,
+            found.lost,
         )
 
 
 def _weeks(decided: Decided, window: int) -> Iterator[Week]:
     """Count the frauds of each whole week by kind, back from the newest transaction that is old enough."""
-    kinds, length = decided.types(window), SMOOTHED_DAYS * DAY_US
+    types, length = decided.types(window), SMOOTHED_DAYS * DAY_US
     until, first = _end(decided, window), int(decided.event_us[0])
     ends = range(until, first + length - 1, -length)
     for end in reversed(ends):
-        inside = decided.between(end - length, end) & (kinds != "")
-        names, counts = np.unique(kinds[inside], return_counts=True)
-        yield Week(_moment(end), dict(zip(map(str, names), map(int, counts), strict=True)))
+        yield Week(_moment(end), dict(_counts(decided, types[decided.between(end - length, end)])))
+
+
+def _counts(decided: Decided, types: Ints) -> Counter[str]:
+    """Count frauds by the name of their kind, those that there are."""
+    numbers, counts = np.unique(types[types >= 0], return_counts=True)
+    return Counter({decided.type_names[at]: int(count) for at, count in zip(numbers, counts, strict=True)})
 
 
 def _expected(decided: Decided, chosen: Bools, draws: int, seed: int) -> Estimate | None:

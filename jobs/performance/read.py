@@ -63,26 +63,24 @@ class Decided:
     label_row: Ints
     """Decision that a verdict is on, [labels], in the order in which the verdicts arrived."""
     label_us: Ints
-    label_is_fraud: Bools
-    label_type: NDArray[np.str_]
-    """Kind of fraud that a label names; ``unknown`` where it names none."""
+    label_type: Ints
+    """Number of the kind of fraud that a label names, in ``type_names``; -1: honest."""
+    type_names: tuple[str, ...]
+    """Kinds of fraud in the order of their names; ``unknown`` where labels name none."""
     as_of_us: int
     """The moment of the account; nothing later is in here."""
 
     def verdicts(self, window_days: int) -> Bools:
         """Tell which transactions were known to be fraud so many days after they were made."""
-        at_us = self.event_us[self.label_row] + window_days * DAY_US
-        in_time = self.label_us <= at_us
-        found = np.zeros(len(self.event_us), np.bool_)
-        found[self.label_row[in_time]] = self.label_is_fraud[in_time]  # of several the last one stays
+        found: Bools = self.types(window_days) >= 0
         return found
 
-    def types(self, window_days: int) -> NDArray[np.str_]:
-        """Name the kind of fraud of each transaction that was known to be one so many days after it."""
+    def types(self, window_days: int) -> Ints:
+        """Tell the kind of fraud of each transaction that was known to be one by then; -1: of none."""
         at_us = self.event_us[self.label_row] + window_days * DAY_US
         in_time = self.label_us <= at_us
-        found = np.full(len(self.event_us), "", self.label_type.dtype)
-        found[self.label_row[in_time]] = np.where(self.label_is_fraud[in_time], self.label_type[in_time], "")
+        found = np.full(len(self.event_us), -1, np.int64)
+        found[self.label_row[in_time]] = self.label_type[in_time]  # of several the last one stays
         return found
 
     def matured_until(self, window_days: int) -> int:
@@ -140,6 +138,8 @@ def join(decisions: pa.Table, labels: pa.Table, *, as_of_us: int) -> Decided:
     labels = labels.filter(is_ours)
     users = kept.column(PRIMARY).combine_chunks().dictionary_encode()
     outcome, version = (kept.column(name).to_pylist() for name in ("outcome", "model_version"))
+    is_fraud = np.array(labels.column("is_fraud").to_pylist(), np.bool_)
+    names, numbers = np.unique([one or UNKNOWN for one in _types_of(labels)], return_inverse=True)
     return Decided(
         event_us=micros_of(kept.column("event_time")),
         user=users.indices.to_numpy().astype(np.int64),
@@ -149,8 +149,8 @@ def join(decisions: pa.Table, labels: pa.Table, *, as_of_us: int) -> Decided:
         version=np.array([one or NO_MODEL for one in version], np.str_),
         label_row=row.filter(is_ours).to_numpy().astype(np.int64),
         label_us=micros_of(labels.column("label_time")),
-        label_is_fraud=np.array(labels.column("is_fraud").to_pylist(), np.bool_),
-        label_type=np.array([one or UNKNOWN for one in _types_of(labels)], "U64"),
+        label_type=np.where(is_fraud, numbers, -1),
+        type_names=tuple(map(str, names)),
         as_of_us=as_of_us,
     )
 

@@ -4,7 +4,6 @@ import json
 import math
 from dataclasses import asdict
 from datetime import datetime
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from fraud.watch.page import ENVIRONMENT
-from fraud.watch.pictures import image_source
+from fraud.watch.pictures import figure_source, image_source
 from jobs.performance.account import Account, Line
 from jobs.performance.measure import METRICS, Quality
 
@@ -39,7 +38,7 @@ def write_report(account: Account, folder: Path) -> list[Path]:
         draw(account).savefig(plot, dpi=100)
     image = image_source(plot.read_bytes())
     lines = [(line, line.truth, line.expected.mean if line.expected else None) for line in account.lines]
-    types = image_source(_png(draw_types(account))) if account.types else ""
+    types = figure_source(draw_types(account), dpi=100) if account.types else ""
     title = f"Performance on {account.as_of:%Y-%m-%d}"
     text = _PAGE.render(title=title, account=account, lines=lines, words=WORDS, image=image, types=types)
     page.write_text(text, encoding="utf-8")
@@ -86,12 +85,6 @@ def draw_types(account: Account) -> Figure:
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.autofmt_xdate()
     return figure
-
-
-def _png(figure: Figure) -> bytes:
-    target = BytesIO()
-    figure.savefig(target, format="png", dpi=100)
-    return target.getvalue()
 
 
 def in_words(line: Line) -> str:

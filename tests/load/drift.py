@@ -155,7 +155,7 @@ def fallen(decided: Decided) -> tuple[str, ...]:
 
 
 _BY_DECISION = ("event_us", "user", "amount", "score", "is_flagged", "version")
-_BY_LABEL = ("label_row", "label_us", "label_is_fraud")
+_BY_LABEL = ("label_row", "label_us", "label_type")
 
 
 def simulate(seeds: int, a_day: int, after: int) -> Iterator[tuple[Drift, int, Seen]]:
