@@ -290,7 +290,7 @@ def slices_of(
     after
         Moment behind which they begin; None for the beginning.
     """
-    moments = [_moments_of(table, until) for table in tables]
+    moments = [_moments_of(table, until, after) for table in tables]
     number = np.concatenate([found[0] for found in moments])
     received = np.concatenate([found[1] for found in moments])
     if after is not None:
@@ -379,16 +379,24 @@ def _reach_of(table: DeltaTable) -> Reach | None:
     return None
 
 
-def _moments_of(table: Table, until: Epoch | None) -> tuple[Ints, Ints]:
+def _moments_of(table: Table, until: Epoch | None, after: tuple[int, int] | None) -> tuple[Ints, Ints]:
+    where = _since(Epoch.of(after[0])) if after else None  # older files are not read
     numbers, times = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     columns = ("generation", "epoch", "received_at")
-    for batch in table.batches(columns):
+    for batch in table.batches(columns, where):
         generation, epoch, received = (_integers(batch.column(name)) for name in columns)
         number = (generation << BATCH_BITS) + epoch
         inside = np.full(len(number), True) if until is None else number <= until.number
         numbers.append(number[inside])
         times.append(received[inside])
     return np.concatenate(numbers), np.concatenate(times)
+
+
+def _since(epoch: Epoch) -> pc.Expression:
+    """Select the rows of a micro-batch and of those after it."""
+    generation = pc.field("generation")
+    later = (generation == epoch.generation) & (pc.field("epoch") >= epoch.batch)
+    return (generation > epoch.generation) | later
 
 
 def _cut(number: Ints, received: Ints, rows: int) -> list[Slice]:

@@ -81,11 +81,8 @@ def rebuild(
         known = target.watermark()
     archive_rest(settings, checkpoint, known, passes)
     log = Log(settings.delta_path, settings.delta_options, passes)
-    slices = log.slices(rows)
-    newest = slices[-1].epoch if slices else Epoch(0, 0)
+    earlier, last, newest = _parted(log.slices(rows))
     generation = _generation_after(log, newest, checkpoint)
-    last = [part for part in slices if part.is_newest_epoch and newest.generation]
-    earlier = slices[: len(slices) - len(last)]
     # The newest micro-batch is folded in the store itself, over states that are one older: if it ran
     # again it would start from those, as in the store that was lost.
     stamp = Epoch(newest.generation, newest.batch - 1) if last else newest
@@ -94,8 +91,8 @@ def rebuild(
         is_empty = _is_empty(target)
         if not is_empty and not replace:
             raise BadConfig("the store holds states; give --replace, or another --store")
-        folding = _Folding(log, copy, copy.acquire("rebuild"), Refolder(passes))
-        folding.fold(earlier, is_last=not last)
+        folding = _Folding(copy, copy.acquire("rebuild"), Refolder(passes))
+        folding.fold(log, earlier, is_last=not last)
         token = target.acquire("rebuild")
         target.renew(is_whole=False)  # the scoring service counts nothing meanwhile
         generation = _settle_generation(target, checkpoint, generation, is_empty=is_empty)
@@ -105,8 +102,9 @@ def rebuild(
             target.clear(entity, token)
             _copy(copy, target, entity, stamp, token)
         folding.store, folding.token = target, token
-        folding.fold(last, newest, is_last=True)
-        found = _finish(folding, newest, checkpoint, generation, known)
+        folding.fold(log, last, newest, is_last=True)
+        watermark = _watermark_of(log, newest, checkpoint, generation, known)
+        found = _finish(folding, watermark, checkpoint, generation)
         if mark:
             mark.unlink()
     return found
@@ -152,38 +150,30 @@ def follow(
     with open_store(store_url, entity_names(passes)) as target:
         if not _is_empty(target):
             raise BadConfig(f"the store {store_url} holds states; name one that does not exist yet")
-        token, refolder = target.acquire("rebuild"), Refolder(passes)
+        folding = _Folding(target, target.acquire("rebuild"), Refolder(passes))
         target.renew(is_whole=False)
-        folding: _Folding | None = None
-        is_over = False
-        while not is_over:
+        while True:
             is_over = has_stopped()
             checkpoint = Checkpoint.of(settings.checkpoint_path)
             if is_over:
                 archive_rest(settings, checkpoint, passes=passes)
             log = Log(settings.delta_path, settings.delta_options, passes)
-            if folding is None:
-                folding = _Folding(log, target, token, refolder)
-            folding.log = log
-            slices = log.slices(rows, folding.done)
-            newest = slices[-1].epoch if slices else Epoch(0, 0)
-            last = [part for part in slices if part.is_newest_epoch and newest.generation]
-            folding.fold(slices[: len(slices) - len(last)], is_last=is_over and not last)
+            earlier, last, newest = _parted(log.slices(rows, folding.done))
+            folding.fold(log, earlier, is_last=is_over and not last)
             if is_over:
-                folding.fold(last, newest, is_last=True)
+                folding.fold(log, last, newest, is_last=True)
                 generation = _generation_after(log, newest, checkpoint)
                 generation = _settle_generation(target, checkpoint, generation, is_empty=True)
-                return _finish(folding, newest, checkpoint, generation, None)
+                watermark = _watermark_of(log, newest, checkpoint, generation, None)
+                return _finish(folding, watermark, checkpoint, generation)
             tell(f"folded {folding.transactions:,} transactions, all but the newest micro-batch")
             time.sleep(poll_s)
-    raise AssertionError("the loop returns")
 
 
 @dataclass(slots=True)
 class _Folding:
-    """How far a log has been folded, and into which store."""
+    """How far the log has been folded, and into which store."""
 
-    log: Log
     store: FeatureStore
     token: int
     refolder: Refolder
@@ -192,10 +182,10 @@ class _Folding:
     done: tuple[int, int] | None = None
     """Last moment that was folded."""
 
-    def fold(self, slices: Sequence[Slice], epoch: Epoch | None = None, *, is_last: bool) -> None:
+    def fold(self, log: Log, slices: Sequence[Slice], epoch: Epoch | None = None, *, is_last: bool) -> None:
         """Fold slices; the states carry ``epoch``, else one of the history that counts the slices."""
         for part in slices:
-            arrivals = self.log.read(part)
+            arrivals = log.read(part)
             self.transactions += len(arrivals.transactions)
             stamp = epoch or Epoch(0, self.slices)
             is_end = is_last and part is slices[-1]
@@ -204,16 +194,20 @@ class _Folding:
             self.done = part.last
 
 
+def _parted(slices: list[Slice]) -> tuple[list[Slice], list[Slice], Epoch]:
+    """Part the newest micro-batch, unless it is the history, from what is before it; and name it."""
+    newest = slices[-1].epoch if slices else Epoch(0, 0)
+    last = [part for part in slices if part.is_newest_epoch and newest.generation]
+    return slices[: len(slices) - len(last)], last, newest
+
+
 def _is_empty(store: FeatureStore) -> bool:
     return all(next(iter(store.scan(entity)), None) is None for entity in store.entities)
 
 
-def _finish(
-    folding: _Folding, newest: Epoch, checkpoint: Checkpoint, generation: int, known: Watermark | None
-) -> Rebuilt:
+def _finish(folding: _Folding, watermark: Watermark, checkpoint: Checkpoint, generation: int) -> Rebuilt:
     """Write the watermark, and let the scoring service count."""
     target = folding.store
-    watermark = _watermark_of(folding.log, newest, checkpoint, generation, known)
     if checkpoint.committed < 0:
         target.answers().release(watermark.epoch)  # the new checkpoint claims them
     target.advance(watermark, target.watermark(), folding.token)
