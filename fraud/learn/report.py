@@ -26,7 +26,7 @@ from fraud.learn.thresholds import Costs, cost_of
 from fraud.model.card import Floats, ScoringModel
 from fraud.schema.deployed import deployed_schema
 from fraud.watch.bootstrap import Interval
-from fraud.watch.page import ENVIRONMENT
+from fraud.watch.page import ENVIRONMENT, cell
 from fraud.watch.pictures import image_source
 
 REPORT_FILE: Final = "report.html"
@@ -68,7 +68,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> list[Path]:
     metrics.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
     report = folder / REPORT_FILE
     html = _TEMPLATE.render(
-        cell=_cell,
+        cell=cell,
         title=evaluation.title,
         facts={
             **evaluation.facts,
@@ -170,25 +170,10 @@ def _segment(segment: Any) -> dict[str, Any]:
     return {name.replace("_", "-"): getattr(segment, name) for name in names}
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if np.isnan(value) else f"{value:,.4f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
 _TEMPLATE: Final = ENVIRONMENT.from_string("""{% extends "page" %}
 {% block body %}
-<h1>{{ title }}</h1>
-<table>{% for name, value in facts.items() %}
-<tr><th>{{ name }}</th><td>{{ value }}</td></tr>{% endfor %}</table>
-{% for name, rows in tables.items() %}
-<h2>{{ name }}</h2>
-<table><tr>{% for column in rows[0] %}<th>{{ column }}</th>{% endfor %}</tr>
-{% for row in rows %}
-<tr>{% for value in row.values() %}<td>{{ cell(value) }}</td>{% endfor %}</tr>
-{% endfor %}
-</table>
-{% endfor %}
+{% include "facts" %}
+{% include "tables" %}
 <h2>Pictures</h2>
 {% for name, data in pictures %}
 <figure><img alt="{{ name }}" src="{{ data }}"></figure>

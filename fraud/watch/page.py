@@ -8,7 +8,8 @@ A report with a template extends ``page``::
 One that puts its body together itself calls :func:`page`.
 """
 
-from typing import Final
+from math import isnan
+from typing import Any, Final
 
 import jinja2
 from markupsafe import Markup
@@ -27,10 +28,40 @@ figure{display:inline-block;margin:.5rem;max-width:34rem}img{max-width:100%}smal
 </style>
 {% block body %}{{ body }}{% endblock %}</html>
 """
+_FACTS: Final = """<h1>{{ title }}</h1>
+<table>{% for name, value in facts.items() %}
+<tr><th>{{ name }}</th><td>{{ value }}</td></tr>{% endfor %}</table>
+"""
+_TABLES: Final = """{% for name, rows in tables.items() %}
+<h2>{{ name }}</h2>
+<table><tr>{% for column in rows[0] %}<th>{{ column }}</th>{% endfor %}</tr>
+{% for row in rows %}
+<tr>{% for value in row.values() %}<td>{{ cell(value) }}</td>{% endfor %}</tr>
+{% endfor %}
+</table>
+{% endfor %}
+"""
 ENVIRONMENT: Final = jinja2.Environment(
-    autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=jinja2.DictLoader({"page": _PAGE})
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    loader=jinja2.DictLoader({"page": _PAGE, "facts": _FACTS, "tables": _TABLES}),
 )
-"""Templates of reports; what they print is escaped."""
+"""Templates of reports; what they print is escaped. ``facts`` and ``tables`` are parts to include: a title
+with a table of names and values; and tables by title, lists of rows, each value written by ``cell``."""
+
+
+def cell(value: Any, decimals: int = 4) -> str:
+    """Write a value of a table; a number that is missing is empty.
+
+    Examples
+    --------
+    >>> cell(0.25), cell(1234), cell(float("nan")), cell("food")
+    ('0.2500', '1,234', '', 'food')
+    """
+    if isinstance(value, float):
+        return "" if isnan(value) else f"{value:,.{decimals}f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def page(title: str, body: str) -> str:

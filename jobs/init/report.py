@@ -1,14 +1,15 @@
 """The data report: one HTML page about a table, before any model."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from fraud.schema.schema import Schema
-from fraud.watch.page import ENVIRONMENT
+from fraud.watch.page import ENVIRONMENT, cell
 from jobs.init import measure
 from jobs.init.measure import in_order
 from jobs.init.pictures import draw_all
@@ -55,7 +56,7 @@ def write_report(
         said=said,
         tables={title: rows for title, rows in tables.items() if rows},
         pictures=draw_all(data, tables["Columns"]),
-        cell=_cell,
+        cell=partial(cell, decimals=3),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8")
@@ -77,17 +78,9 @@ def _moment(micros: int) -> str:
     return str(np.datetime64(int(micros), "us").astype("datetime64[s]")).replace("T", " ")
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if np.isnan(value) else f"{value:,.3f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
 _TEMPLATE: Final = ENVIRONMENT.from_string("""{% extends "page" %}
 {% block body %}
-<h1>{{ title }}</h1>
-<table>{% for name, value in facts.items() %}
-<tr><th>{{ name }}</th><td>{{ value }}</td></tr>{% endfor %}</table>
+{% include "facts" %}
 {% if said %}
 <h2>What to look at</h2>
 <ul>{% for words in said %}<li>{{ words }}</li>{% endfor %}</ul>
@@ -96,14 +89,7 @@ _TEMPLATE: Final = ENVIRONMENT.from_string("""{% extends "page" %}
 {% for name, data in pictures %}
 <figure><figcaption>{{ name }}</figcaption><img alt="{{ name }}" src="{{ data }}"></figure>
 {% endfor %}
-{% for name, rows in tables.items() %}
-<h2>{{ name }}</h2>
-<table><tr>{% for column in rows[0] %}<th>{{ column }}</th>{% endfor %}</tr>
-{% for row in rows %}
-<tr>{% for value in row.values() %}<td>{{ cell(value) }}</td>{% endfor %}</tr>
-{% endfor %}
-</table>
-{% endfor %}
+{% include "tables" %}
 <p><small>A column tells fraud alone: area under the curve of that column, 0.5 is nothing, 1 all.
 Moved: population stability index between the first and the last third of the time; above 0.2 much.
 Frauds in the 30 days before count what happened, not what was known then.</small></p>

@@ -6,7 +6,6 @@ verify`` fails until it has been proposed and approved too, or the published rul
 """
 
 import hashlib
-import os
 from difflib import unified_diff
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from fraud.decide.compiling import compile_rules
 from fraud.errors import BadConfig, BadInput, BadState
 from fraud.http.access import Client, Keys, KeyScope
 from fraud.http.problems import Problem
+from fraud.runtime.files import write_durably
 from fraud.settings.base import Settings
 from jobs.rules.audit import Audit, Entry
 
@@ -153,12 +153,7 @@ class Publishing:
         return self._file.read_bytes() if self._file.exists() else b""
 
     def _write(self, content: str) -> None:
-        partial = self._file.with_name(f"{self._file.name}.partial")
-        with partial.open("w", encoding="utf-8") as target:
-            target.write(content)
-            target.flush()
-            os.fsync(target.fileno())
-        partial.replace(self._file)
+        write_durably(self._file, content.encode())
 
 
 def verify(audit: Audit, file: Path) -> list[Entry]:

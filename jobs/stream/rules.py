@@ -20,6 +20,7 @@ from fraud.decide.list_log import ListFollower
 from fraud.decide.lists import ListStore
 from fraud.decide.rules import RuleFile, RulesAt, read_rules
 from fraud.errors import BadConfig
+from fraud.runtime.files import write_durably
 from jobs.stream import metrics
 
 LOAD_S: Final = 120.0
@@ -101,7 +102,7 @@ class StreamRules:
         name = f"{hashlib.sha256(rules.source).hexdigest()}.yaml" if version else ""
         self._folder.mkdir(parents=True, exist_ok=True)
         if name and not (self._folder / name).exists():
-            _write(self._folder / name, rules.source)
+            write_durably(self._folder / name, rules.source)
         self._last = InForce(generation, batch, version, name)
         with self._history.open("a+") as history:
             history.seek(0)
@@ -161,7 +162,7 @@ class StreamLists:
         metrics.LISTS_BAD.set(log_.bad_records)
         position = store.position
         if position != self._last:
-            _write(self._file, json.dumps({"version": position}).encode())
+            write_durably(self._file, json.dumps({"version": position}).encode())
             self._last = position
         return position
 
@@ -207,12 +208,3 @@ def _kept(folder: Path, last: InForce) -> RuleSet | None:
     except BadConfig as error:  # they read a feature that is gone
         log.warning("the rules that decided last cannot go on: %s", error)
         return None
-
-
-def _write(file: Path, content: bytes) -> None:
-    partial = file.with_suffix(".partial")
-    with partial.open("wb") as target:
-        target.write(content)
-        target.flush()
-        os.fsync(target.fileno())
-    partial.replace(file)
