@@ -28,6 +28,8 @@ from difflib import get_close_matches
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from fraud.schema.tokens import TokenReader
+
 LONGEST: Final = 2_000
 """Most characters of an expression."""
 DEEPEST: Final = 20
@@ -268,12 +270,12 @@ def _quoted(words: tuple[str, ...]) -> str:
     return ", ".join(f"'{word}'" for word in words)
 
 
-class _Reader:
+class _Reader(TokenReader):
     """Reads by recursive descent: comparison, product, one term."""
 
     def __init__(self, text: str) -> None:
-        self._tokens = list(_tokens(text))
-        self._at = 0
+        hint = "; a column's name with such a sign stands in double quotes"
+        super().__init__(text, _TOKEN, BadExpression, "expression", hint)
         self._depth = 0
 
     def comparison(self) -> Expression:
@@ -360,19 +362,6 @@ class _Reader:
             )
         return _value(kind, text)
 
-    def _take(self, sign: str) -> bool:
-        if self._tokens[self._at][:2] != ("sign", sign):
-            return False
-        self._at += 1
-        return True
-
-    def _next(self) -> tuple[str, str, int]:
-        token = self._tokens[self._at]
-        if token[0] == "end":
-            raise BadExpression("the expression ends too early")
-        self._at += 1
-        return token
-
 
 def _checked(call: Call) -> Call:
     function = FUNCTIONS[call.function]
@@ -391,19 +380,3 @@ def _value(kind: str, text: str) -> Value:
     if kind == "text":
         return text[1:-1].replace("''", "'")
     return {"true": True, "false": False, "null": None}[text] if kind == "word" else float(text)
-
-
-def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
-    at = 0
-    while text[at:].strip():
-        found = _TOKEN.match(text, at)
-        if found is None or found.lastgroup is None:
-            at += len(text[at:]) - len(text[at:].lstrip())
-            raise BadExpression(
-                f"{text[at]!r} at character {at + 1} has no meaning here; a column's name with such a sign "
-                "stands in double quotes"
-            )
-        kind = found.lastgroup
-        yield kind, found[kind], found.start(kind)
-        at = found.end()
-    yield "end", "", len(text)

@@ -13,7 +13,7 @@ table's columns.
 
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Final
@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fraud.schema.fields import NAMED, Field, FieldType
+from fraud.schema.tokens import TokenReader
 
 LONGEST: Final = 1_000
 """Most characters of a condition."""
@@ -205,13 +206,12 @@ def parse_condition(text: str, fields: Mapping[str, Field]) -> Condition:
     return found
 
 
-class _Reader:
+class _Reader(TokenReader):
     """Reads by recursive descent: either ``||``, both ``&&``, one."""
 
     def __init__(self, text: str, fields: Mapping[str, Field]) -> None:
+        super().__init__(text, _TOKEN, BadCondition, "condition")
         self._fields = fields
-        self._tokens = list(_tokens(text))
-        self._at = 0
 
     def either(self) -> Condition:
         """Read terms joined by ``||``."""
@@ -284,36 +284,10 @@ class _Reader:
             raise BadCondition(f"{name} is a {field.type}, which a filter cannot compare")
         return field
 
-    def _take(self, sign: str) -> bool:
-        if self._tokens[self._at][1] != sign or self._tokens[self._at][0] == "text":
-            return False
-        self._at += 1
-        return True
-
     def _expect(self, sign: str) -> None:
         if not self._take(sign):
             _, text, at = self._tokens[self._at]
             raise BadCondition(f"{text or 'the end'} at character {at + 1}: {sign} must stand here")
-
-    def _next(self) -> tuple[str, str, int]:
-        token = self._tokens[self._at]
-        if token[0] == "end":
-            raise BadCondition("the condition ends too early")
-        self._at += 1
-        return token
-
-
-def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
-    at = 0
-    while text[at:].strip():
-        found = _TOKEN.match(text, at)
-        if found is None or found.lastgroup is None:
-            at += len(text[at:]) - len(text[at:].lstrip())
-            raise BadCondition(f"{text[at]!r} at character {at + 1} has no meaning here")
-        kind = found.lastgroup
-        yield kind, found[kind], found.start(kind)
-        at = found.end()
-    yield "end", "", len(text)
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -112,7 +112,7 @@ def validate(
         By which amounts are priced at their append times.
     """
     schema = deployed_schema()
-    contracts = contracts or contracts_of(deployed_schema())
+    contracts = contracts or contracts_of(schema)
     arrivals = _Arrivals(table, most_ahead_s)
     found_sizes = (sizes_of(table) if sizes is None else sizes).tolist()
     raws = table.column("value").to_pylist()
