@@ -17,10 +17,10 @@ lint: ## ruff, codespell and mypy
 	uv run mypy
 
 test: ## all tests, the minutes-long ones too
-	uv run pytest
+	uv run pytest -n 2
 
 check: lint ## lint, and the tests without the minutes-long ones
-	uv run pytest -m "not flow and not cluster"
+	uv run pytest -n 2 -m "not flow and not cluster"
 
 docs: ## the documentation as a site, in site/
 	uv run mkdocs build --strict

@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from fraud.contracts import COMPACTED, LISTS, TOPICS
 from fraud.errors import BadConfig, Unavailable
 from fraud.local.jars import Tell, broker_classpath
-from fraud.local.java import java_home
+from fraud.local.java import QUICK_START, java_home
 from fraud.runtime.surroundings import settle
 
 _TIMEOUT_S: Final = 30.0
@@ -176,7 +176,7 @@ def _format(folder: Path) -> None:
 
 
 def _java() -> list[str]:
-    return [str(java_home() / "bin" / "java"), "-Dlog4j2.configurationFile=log4j2.properties"]
+    return [str(java_home() / "bin" / "java"), "-Dlog4j2.configurationFile=log4j2.properties", *QUICK_START]
 
 
 def _cluster_id() -> str:

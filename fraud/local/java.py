@@ -18,6 +18,9 @@ from fraud.errors import BadConfig
 from fraud.local.cache import cache_folder
 from fraud.local.versions import JAVA_VERSIONS
 
+QUICK_START: Final = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""Options of every JVM here: the quick compiler alone, and a collector of one thread (DECISIONS.md, 10)."""
+
 _MODULE: Final = "jdk.incubator.vector"
 """Spark asks for it at every start; it only speeds up linear algebra."""
 

@@ -73,6 +73,8 @@ class Part:
     """How long it may take to end by itself."""
     kept_ports: tuple[str, ...] = ()
     """Names of ports that are chosen at its start, and that another program listens on later."""
+    waits_for: tuple[str, ...] = ()
+    """Parts that start at the same time, and for which it waits itself."""
     metrics_port: str = ""
     """Name of the port on which it answers ``/metrics``; empty: nowhere."""
 
@@ -200,6 +202,7 @@ def _stream_environment(place: Place) -> dict[str, str]:
         "FRAUD_STREAM_HOST": place.settings.host,
         "FRAUD_STREAM_KAFKA_BOOTSTRAP": place.address("kafka"),
         "FRAUD_STREAM_PREDICTOR_URL": place.url("predictor"),
+        "FRAUD_STREAM_PREDICTOR_WAIT_S": str(place.settings.ready_timeout_s),
         "FRAUD_STREAM_METRICS_PORT": str(place.ports["stream_metrics"]),
     }
 
@@ -251,6 +254,17 @@ def _spark_scratch(place: Place) -> Path:
 
 PARTS: Final = (
     Part(
+        name="mlflow",
+        ports=("mlflow",),
+        needs=(),
+        needs_champion=False,
+        prepare=_prepare_mlflow,
+        command=_mlflow_command,
+        environment=_mlflow_environment,
+        is_ready=lambda place: _answers(f"{place.url('mlflow')}/health"),
+        url=lambda place: place.url("mlflow"),
+    ),
+    Part(
         name="broker",
         ports=("kafka", "kafka_controller"),
         needs=(),
@@ -261,17 +275,6 @@ PARTS: Final = (
         is_ready=lambda place: broker.is_broker_ready(place.address("kafka")),
         url=lambda place: place.address("kafka"),
         finish=lambda place: broker.create_topics(place.address("kafka"), place.settings.kafka_partitions),
-    ),
-    Part(
-        name="mlflow",
-        ports=("mlflow",),
-        needs=(),
-        needs_champion=False,
-        prepare=_prepare_mlflow,
-        command=_mlflow_command,
-        environment=_mlflow_environment,
-        is_ready=lambda place: _answers(f"{place.url('mlflow')}/health"),
-        url=lambda place: place.url("mlflow"),
     ),
     Part(
         name="predictor",
@@ -289,7 +292,8 @@ PARTS: Final = (
     Part(
         name="stream",
         ports=("stream_metrics",),
-        needs=("broker", "predictor"),
+        needs=("broker", "mlflow"),
+        waits_for=("predictor",),  # while Spark starts
         needs_champion=True,
         prepare=_prepare_stream,
         command=_program("stream"),
@@ -358,7 +362,7 @@ class PartTable:
                 raise BadConfig(f"there is no part {name!r}; there are {', '.join(self.names)}")
             if name not in wanted:
                 wanted.add(name)
-                left.extend(by_name[name].needs)
+                left.extend((*by_name[name].needs, *by_name[name].waits_for))
         return [part for part in self.parts if part.name in wanted]
 
 

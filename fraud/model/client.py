@@ -143,6 +143,13 @@ class ModelClient:
         """Close the connections."""
         self._http.close()
 
+    def is_ready(self) -> bool:
+        """Whether the server answers and has a model loaded."""
+        try:
+            return self._http.get(f"/v2/models/{self._settings.name}/ready").is_success
+        except httpx.TransportError:
+            return False
+
     def score(self, vectors: Floats, reasons_from: float | None = None) -> Scores:
         """Score a batch.
 

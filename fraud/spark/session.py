@@ -10,7 +10,7 @@ from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from fraud.local.jars import spark_jars
-from fraud.local.java import java_home
+from fraud.local.java import QUICK_START, java_home
 from fraud.runtime.surroundings import settle_own
 
 KAFKA_SOURCE: Final = {
@@ -24,9 +24,6 @@ KAFKA_SOURCE: Final = {
 """Options of the streaming source (DECISIONS.md, 42)."""
 
 _LOGGING: Final = Path(__file__).with_name("log4j2.properties")
-# Every micro-batch plans and generates code anew: the optimising compiler never gets its pains back,
-# and a parallel collector's threads are as many as the cores that the tasks need (DECISIONS.md, 10).
-_SHORT_TASKS: Final = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 _CONF: Final = {
     "spark.sql.session.timeZone": "UTC",
     # A micro-batch is small and its passes have a fixed width: planning anew at run time only costs.
@@ -43,7 +40,7 @@ _CONF: Final = {
     ),
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
-    "spark.driver.defaultJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING} {_SHORT_TASKS}",
+    "spark.driver.defaultJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING} {' '.join(QUICK_START)}",
 }
 _DELTA: Final = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",

@@ -25,7 +25,9 @@ from fraud.errors import BadState, Unavailable
 from fraud.features.passes import PASSES, Passes, entity_names
 from fraud.kafka.rates import RateFeed
 from fraud.log.archive import Archive, read_summaries
+from fraud.model.client import ModelClient, ModelClientSettings
 from fraud.runtime.threads import gone
+from fraud.runtime.waiting import wait_until
 from fraud.schema.deployed import deployed_schema, rates_file
 from fraud.spark.session import KAFKA_SOURCE, open_session
 from fraud.store import Epoch, open_store
@@ -139,6 +141,7 @@ class StreamJob:
     def run(self) -> None:
         """Run until stopped; raises what ended the query."""
         warm_up(self._spark, self._settings.partitions)
+        self._wait_for_model()
         self._background.start()
         try:
             while not self._stop.is_set():
@@ -149,6 +152,14 @@ class StreamJob:
             raise self._background.failure
         self._archiving.run(self._generation, is_last=True)
         self._store.close()
+
+    def _wait_for_model(self) -> None:
+        """Give a model server that starts at the same time until it is ready."""
+        of = self._settings
+        with ModelClient(ModelClientSettings(url=of.predictor_url)) as client:
+            if not wait_until(lambda: self._stop.is_set() or client.is_ready(), of.predictor_wait_s):
+                words = "the model server %s is not ready after %.0f s; the fallback decides until it is"
+                log.warning(words, of.predictor_url, of.predictor_wait_s)
 
     def _run_query(self) -> None:
         """Run the query until it fails or the job is to stop; after what passes, wait and return."""

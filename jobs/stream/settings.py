@@ -24,6 +24,8 @@ class StreamSettings(LogSettings, KafkaSettings, GuardSettings):
     """Base address of the model server (KServe v2)."""
     predictor_deadline_s: float = Field(default=5.0, gt=0.0)
     """How long a micro-batch waits for scores, retries included, before the fallback decides; seconds."""
+    predictor_wait_s: float = Field(default=15.0, ge=0.0)
+    """How long a start waits for the model server to be ready, seconds; after that the fallback decides."""
     experiment_file: Path | None = None
     """Experiment between two models, see ``fraud.decide.experiment``; none by default. It and its stop record
     are looked at before each micro-batch."""

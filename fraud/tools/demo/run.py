@@ -12,6 +12,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -98,13 +99,13 @@ def run(settings: LocalSettings, size: Size, console: Console, *, has_experiment
     """Run the demo; returns what does not add up."""
     started = time.perf_counter()
     _begin_with_nothing(settings)
-    with _step(console, "generate"):
+    with _step(console, "generate, and start broker and registry"), ThreadPoolExecutor(1) as side:
+        starting = side.submit(platform.up, settings, parts=("broker", "mlflow"))
         data = generate(size.generator, deployed_schema())
         files.write(data, settings.home_path / "data")
+        starting.result()
     go_live = size.generator.start + timedelta(days=size.generator.days * HISTORY_SHARE)
     history = _before(data.transactions, "event_time", go_live)
-    with _step(console, "start broker and registry"):
-        platform.up(settings, parts=("broker", "mlflow"))
     urls = _addresses(settings)
     with _step(console, f"train on what was known at {go_live:%Y-%m-%d}"):
         training = _training(settings, urls.mlflow, go_live, size)

@@ -115,6 +115,16 @@ def test_up_of_one_part_starts_what_it_needs_and_no_more(settings):
     assert {name for name, part in found.items() if part.state is State.READY} == {"mlflow", "predictor"}
 
 
+def test_a_part_that_waits_for_another_itself_starts_beside_it_and_brings_it_along(settings, tmp_path):
+    gate = tmp_path / "gate"
+    slow = replace(_part("mlflow"), is_ready=lambda _place: gate.exists())
+    # Only its start lets the other be ready.
+    opens = f"import pathlib; pathlib.Path({str(gate)!r}).touch()" + SERVER
+    table = _table(slow, _part("predictor", opens, waits_for=("mlflow",)))
+    found = _up(settings, "predictor", table=table)
+    assert [part.state for part in found.values()] == [State.READY, State.READY]
+
+
 def test_a_part_that_starts_while_the_others_are_looked_at_is_told_of_the_next_time(settings):
     _up(settings, "broker", "mlflow")
     record = settings.home_path / "run" / "mlflow.json"

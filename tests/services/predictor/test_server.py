@@ -205,6 +205,7 @@ def test_it_lives_without_a_model_becomes_ready_with_one_and_its_death_is_unavai
         tools.wait_until(server.is_up, "the server is up")
         assert server.get("/v2/health/ready").status_code == 503
         assert server.get("/v2/models/fraud/ready").status_code == 503
+        assert not ModelClient(ModelClientSettings(url=server.url)).is_ready()
         model = tools.make_model(4)
         registry.register(model)
         vectors = tools.make_vectors(7)
@@ -213,8 +214,10 @@ def test_it_lives_without_a_model_becomes_ready_with_one_and_its_death_is_unavai
         )
         tools.wait_until(server.is_ready, "the server is ready")
         with ModelClient(settings) as client:
+            assert client.is_ready()
             np.testing.assert_allclose(client.score(vectors).probability, model.predict(vectors), atol=1e-12)
             server.kill()
+            assert not client.is_ready()
             for _ in range(2):
                 with pytest.raises(Unavailable):
                     client.score(vectors)
