@@ -127,6 +127,38 @@ def test_who_is_called_answers_until_nobody_calls_any_more(chart: str, values: s
                     assert inherited or spec["terminationGracePeriodSeconds"] >= waits + 30, name
 
 
+def pods_of_helm_test(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The pods of `helm test`."""
+    return [
+        obj for obj in found if obj["metadata"].get("annotations", {}).get("helm.sh/hook") == "test"
+    ]
+
+
+@pytest.mark.parametrize(("chart", "values"), cases())
+def test_the_pod_of_helm_test_gets_no_calls_and_may_ask(chart: str, values: str) -> None:
+    """A pod under test that a Service took for one of its own would be sent calls."""
+    found = objects(chart, values)
+    services = [obj["spec"]["selector"] for obj in found if obj["kind"] == "Service"]
+    policies = [obj["spec"] for obj in found if obj["kind"] == "NetworkPolicy"]
+    for test in pods_of_helm_test(found):
+        labels = test["metadata"]["labels"]
+        assert not any(selector.items() <= labels.items() for selector in services)
+        asked = [
+            one["podSelector"]
+            for policy in policies
+            for rule in policy.get("ingress", [])
+            for one in rule.get("from", [{"podSelector": {}}])
+            if "podSelector" in one
+        ]
+        assert not services or any(_selects(selector, labels) for selector in asked)
+    assert pods_of_helm_test(found) or not services, f"`helm test {chart}` has nothing to run"
+
+
+def _selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    by_names = all(labels.get(one["key"]) in one["values"] for one in selector.get("matchExpressions", []))
+    return by_names and selector.get("matchLabels", {}).items() <= labels.items()
+
+
 @pytest.mark.parametrize(("chart", "values"), cases())
 def test_no_password_stands_in_an_environment(chart: str, values: str) -> None:
     for obj in objects(chart, values):
@@ -185,7 +217,8 @@ def test_in_production_a_record_survives_a_broker() -> None:
 
 @pytest.mark.parametrize("values", ["values", "values-production"])
 def test_the_registrys_schema_is_brought_up_to_date_before_its_server_starts(values: str) -> None:
-    (pod,) = [spec for obj in objects("mlflow", values) for _, spec in pod_specs(obj)]
+    served = [obj for obj in objects("mlflow", values) if obj["kind"] == "Deployment"]
+    (pod,) = [spec for obj in served for _, spec in pod_specs(obj)]
     (migrate,), (server,) = pod["initContainers"], pod["containers"]
     stores = [arg.partition("=")[2] for arg in server["args"] if arg.startswith("--backend-store-uri=")]
     assert migrate["command"] == ["mlflow", "db", "upgrade", *stores]

@@ -41,8 +41,8 @@ ADDED: dict[str, Any] = {
     "extraVolumes": [{"name": "more", "emptyDir": {}}],
     "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
 }
-OF_OTHERS = {"exporter", "postgres", "code", "passwords", "dags", "server"}
-"""Containers that take no environment of ours: other people's programs, copies of files."""
+OF_OTHERS = {"exporter", "postgres", "code", "passwords", "dags", "server", "test"}
+"""Containers that take no environment of ours: other people's programs, copies of files, one question."""
 
 
 def values_of(chart: str) -> dict[str, Any]:

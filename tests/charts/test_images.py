@@ -224,10 +224,11 @@ def test_skaffold_names_the_images_of_hooks_which_helm_hides_from_it() -> None:
             if "helm.sh/hook" in obj["metadata"].get("annotations", {}):
                 for _, spec in pod_specs(obj):
                     both = [*spec["containers"], *spec.get("initContainers", [])]
-                    hooked.setdefault(chart, set()).update(one["image"] for one in both)
-    assert hooked
+                    ours = {one["image"] for one in both} & set(images())
+                    hooked.setdefault(chart, set()).update(ours)
+    assert set(hooked) == {"airflow", "console", "feature-store", "mlflow", "serving", "simulator"}
     for chart, used in hooked.items():
-        given = next(one for one in releases() if one["name"] == chart)["setValueTemplates"].values()
+        given = next(one for one in releases() if one["name"] == chart).get("setValueTemplates", {}).values()
         assert {f"{{{{.IMAGE_TAG_{image}}}}}" for image in used} <= set(given)
 
 
@@ -340,7 +341,7 @@ def test_what_dev_syncs_goes_where_the_pods_take_it_from() -> None:
         pods = [
             spec
             for text in yaml.safe_load_all(render(chart, "values-kind", "synced=true"))
-            if text
+            if text and text["kind"] != "Pod"  # that of `helm test` runs no code of ours
             for _, spec in pod_specs(text)
         ]
         ours = [one for spec in pods for one in spec["containers"] if name_of(one["image"]) == artifact]

@@ -45,13 +45,18 @@ redis://:{{ .password }}@{{ include "fraud.fullname" $root }}:6379/0?prefix=frau
 {{- end }}
 {{- end }}
 
-{{/* Environment of a server and of its Sentinel. */}}
-{{- define "store.env" -}}
+{{/* Who has it may ask the servers. */}}
+{{- define "store.password" -}}
 - name: PASSWORD
   valueFrom:
     secretKeyRef: {name: {{ .Values.auth.existingSecret | default (include "fraud.fullname" .) }}, key: password}
 - name: REDISCLI_AUTH
   value: $(PASSWORD)
+{{- end }}
+
+{{/* Environment of a server and of its Sentinel. */}}
+{{- define "store.env" -}}
+{{ include "store.password" . }}
 {{- if .Values.sentinel.enabled }}
 - name: POD
   valueFrom:

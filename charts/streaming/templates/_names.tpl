@@ -202,6 +202,68 @@ preStop:
   sleep: {seconds: {{ . }}}
 {{- end }}
 
+{{/* `helm test`: a pod that looks whether this release answers; takes {root, image, values (where it runs), args, env}. */}}
+{{- define "fraud.test" -}}
+{{- $ := .root -}}
+apiVersion: v1
+kind: Pod
+metadata:
+  name: {{ include "fraud.fullname" $ }}-test
+  labels:
+    {{- include "fraud.testLabels" $ | nindent 4 }}
+    app.kubernetes.io/part-of: fraud
+    app.kubernetes.io/managed-by: {{ $.Release.Service }}
+    helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version }}
+  annotations:
+    helm.sh/hook: test
+    helm.sh/hook-delete-policy: before-hook-creation
+spec:
+  serviceAccountName: {{ include "fraud.fullname" $ }}
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  restartPolicy: Never
+  activeDeadlineSeconds: 300
+  {{- with $.Values.imagePullSecrets }}
+  imagePullSecrets: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  securityContext: {{- include "fraud.podSecurityContext" $ | nindent 4 }}
+  {{- with include "fraud.scheduling" (dict "root" $ "values" (omit .values "topologySpreadConstraints") "component" "") }}
+  {{- . | trim | nindent 2 }}
+  {{- end }}
+  containers:
+    - name: test
+      image: {{ include "fraud.image" .image | quote }}
+      imagePullPolicy: {{ .image.pullPolicy }}
+      command: [env]
+      args: {{- toYaml .args | nindent 8 }}
+      {{- with .env }}
+      env: {{- . | nindent 8 }}
+      {{- end }}
+      resources:
+        requests: {cpu: 10m, memory: 32Mi}
+        limits: {memory: 128Mi}
+      securityContext: {{- include "fraud.securityContext" $ | nindent 8 }}
+{{- end }}
+
+{{/* Of that pod: no Service sends it calls, because it is no instance of the release. */}}
+{{- define "fraud.testLabels" -}}
+app.kubernetes.io/name: {{ include "fraud.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}-test
+{{- end }}
+
+{{/* Arguments of a test that asks addresses, each of which must answer 200; takes a list of them. */}}
+{{- define "fraud.asks" -}}
+- python
+- -c
+- |
+  import sys, urllib.request
+  for url in sys.argv[1:]:
+      print(url, urllib.request.urlopen(url, timeout=20).status)
+{{- range . }}
+- {{ . }}
+{{- end }}
+{{- end }}
+
 {{/* Name resolution, which every pod's NetworkPolicy needs. */}}
 {{- define "fraud.egressToDns" -}}
 - to:
@@ -215,6 +277,31 @@ preStop:
   ports:
     - {protocol: UDP, port: 53}
     - {protocol: TCP, port: 53}
+{{- end }}
+
+{{/* The cloud's APIs and the node's agent that gives pods an identity; takes `networkPolicy.cloud`. */}}
+{{- define "fraud.egressToCloud" -}}
+{{- if . -}}
+- ports:
+    - {protocol: TCP, port: 443}
+{{- end }}
+{{- if eq . "aws" }}
+# EKS Pod Identity; a role of the service account (IRSA) needs port 443 alone.
+- to:
+    - ipBlock: {cidr: 169.254.170.23/32}
+  ports:
+    - {protocol: TCP, port: 80}
+{{- else if eq . "gcp" }}
+# GKE's metadata server, with Dataplane V2 and without.
+- to:
+    - ipBlock: {cidr: 169.254.169.254/32}
+  ports:
+    - {protocol: TCP, port: 80}
+- to:
+    - ipBlock: {cidr: 169.254.169.252/32}
+  ports:
+    - {protocol: TCP, port: 988}
+{{- end }}
 {{- end }}
 
 {{/* Scrapes from the monitoring namespace; takes {root, port}. */}}
