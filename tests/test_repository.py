@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import tomllib
 from pathlib import Path
@@ -175,3 +176,36 @@ def test_renovate_finds_every_version_that_it_is_to_keep() -> None:
 def tracked() -> list[str]:
     done = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True)
     return done.stdout.splitlines()
+
+
+def operators_charts(folder: Path, *, without: str = "") -> None:
+    """A chart for each release of skaffold's module `operators`, which knows our values, except one."""
+    configs = yaml.safe_load_all((ROOT / "skaffold.yaml").read_text())
+    (module,) = [one for one in configs if one["metadata"]["name"] == "operators"]
+    added = [patch["value"] for profile in module["profiles"] for patch in profile["patches"]]
+    for release in [*module["deploy"]["helm"]["releases"], *added]:
+        chart = folder / release["name"]
+        chart.mkdir(parents=True)
+        (chart / "Chart.yaml").write_text(f"apiVersion: v2\nname: {release['name']}\nversion: 0.1.0\n")
+        values: dict[str, Any] = {"more": 1}
+        for path, value in release.get("setValues", {}).items():
+            *parents, last = path.split(".")
+            place = values
+            for name in parents:
+                place = place.setdefault(name, {"more": 1})
+            if path != without:
+                place[last] = value
+        (chart / "values.yaml").write_text(yaml.safe_dump(values))
+
+
+@pytest.mark.parametrize("without", ["", "kserve.controller.deploymentMode"])
+def test_a_value_that_an_operators_chart_does_not_know_is_found(tmp_path: Path, without: str) -> None:
+    operators_charts(tmp_path, without=without)
+    command = [sys.executable, ".ci/operators", str(tmp_path)]
+    path = f"{Path(helm()).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
+    )
+    wrong = [line for line in done.stdout.splitlines() if not line.endswith(": ok")]
+    assert wrong == ([f"kserve v0.17.0: the chart knows no value {without}"] if without else []), done.stderr
+    assert done.returncode == len(wrong)

@@ -129,9 +129,7 @@ def test_who_is_called_answers_until_nobody_calls_any_more(chart: str, values: s
 
 def pods_of_helm_test(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The pods of `helm test`."""
-    return [
-        obj for obj in found if obj["metadata"].get("annotations", {}).get("helm.sh/hook") == "test"
-    ]
+    return [obj for obj in found if obj["metadata"].get("annotations", {}).get("helm.sh/hook") == "test"]
 
 
 @pytest.mark.parametrize(("chart", "values"), cases())

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,13 +87,45 @@ def helm() -> str:
 def install(release: str, *options: str) -> None:
     """Install a release of skaffold's module ``platform`` with its values for kind, if it is not there."""
     found = run(helm(), "list", "--namespace", NAMESPACE, "--filter", f"^{release}$", "--deployed", "--short")
-    if found.split() == [release]:
-        return
-    chart = ROOT / _releases()[release]["chartPath"]
+    if found.split() != [release]:
+        upgrade(release, *options)
+
+
+def upgrade(release: str, *options: str, charts: Path = ROOT / "charts") -> None:
+    """Install or upgrade a release with its values for kind, as skaffold does."""
+    chart = charts / Path(_releases()[release]["chartPath"]).name
     values = chart / "values-kind.yaml"
     files = ["--values", str(values)] if values.exists() else []
     target = [release, str(chart), "--namespace", NAMESPACE]
     run(helm(), "upgrade", "--install", *target, *files, "--timeout", f"{int(PATIENCE_S)}s", *options)
+
+
+def uninstall(*releases: str) -> None:
+    """Remove releases, and wait until their pods have ended."""
+    for release in releases:
+        run(helm(), "uninstall", release, "--namespace", NAMESPACE, "--ignore-not-found", "--wait")
+    for release in releases:
+        of = f"--selector=app.kubernetes.io/instance={release}"
+        until(lambda of=of: not kubectl("get", "pods", of, "-o", "name").strip(), f"{release} has pods")
+
+
+def image(release: str) -> list[str]:
+    """Options of helm that keep the image with which a release of ours runs now."""
+    found = yaml.safe_load_all(run(helm(), "get", "manifest", release, "--namespace", NAMESPACE))
+    used = {name for obj in found if obj for name in _images(obj)}
+    (name,) = used
+    repository, colon, tag = name.rpartition(":")
+    return [f"--set=image.repository={repository}", f"--set=image.tag={tag}"] if colon else []
+
+
+def _images(node: Any) -> Iterator[str]:
+    match node:
+        case dict():
+            for key, value in node.items():
+                yield from [value] if key == "image" and isinstance(value, str) else _images(value)
+        case list():
+            for value in node:
+                yield from _images(value)
 
 
 @dataclass(frozen=True, slots=True)

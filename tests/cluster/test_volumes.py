@@ -1,0 +1,42 @@
+"""A second installation over kept volumes meets a new Kafka: it says so, and one command begins anew."""
+
+import pytest
+
+from tests.cluster.conftest import image, kubectl, smoke, uninstall, until, upgrade, wait_for
+from tests.cluster.test_platform import DRIVER
+
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("platform"), pytest.mark.timeout(3600)]
+
+KEPT = ("streaming", "feature-store")
+ANEW = "sparkapplication/streaming pvc/streaming statefulset/feature-store pvc/data-feature-store-0"
+"""What docs/start.md deletes to start from scratch."""
+
+
+def test_kept_volumes_beside_a_new_kafka_stop_the_stream_until_it_begins_anew() -> None:
+    images = {"streaming": image("streaming"), "feature-store": [], "kafka": []}
+    for release in KEPT:
+        upgrade(release, *images[release], "--set=persistence.keep=true")
+    uninstall(*KEPT, "kafka")
+    until(lambda: _claims() == {"pvc/streaming", "pvc/data-feature-store-0"}, "volumes were not kept")
+    for release in ("kafka", *KEPT):
+        upgrade(release, *images[release])
+    until(lambda: "belongs to Kafka cluster" in _log(), "the stream does not say what is wrong")
+    kubectl("delete", *ANEW.split(), "--wait")
+    for release in KEPT:
+        upgrade(release, *images[release])
+    wait_for("condition=Ready", "kafka/fraud")
+    wait_for("condition=Ready", f"pod/{DRIVER}")
+    assert smoke("smoke-again", TRANSACTIONS="300", WAIT_S="600").end()["decided"] == 300
+
+
+def _claims() -> set[str]:
+    names = kubectl("get", "pvc", "-o", "name").split()
+    found = {name.replace("persistentvolumeclaim/", "pvc/") for name in names}
+    return {name for name in found if "streaming" in name or "feature-store" in name or "kafka" in name}
+
+
+def _log() -> str:
+    try:
+        return kubectl("logs", DRIVER, "--all-containers", "--tail=200")
+    except AssertionError:  # no pod yet
+        return ""
