@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -241,7 +242,8 @@ def test_every_container_of_ours_says_which_program_it_runs() -> None:
             assert words[0] in PROGRAMS or words[0] in COMMANDS_OF_THE_SYSTEM, f"{whose}: {words}"
 
 
-def test_an_image_holds_all_the_code_that_its_programs_import() -> None:
+def programs_of_images() -> dict[str, set[str]]:
+    """Modules that each image of ours is started with, by charts and DAGs."""
     needed = {"stream": {PROGRAMS["stream"]}, "jobs": {"fraud.cli"}}
     for _, one in containers():
         words = one.get("args", [])
@@ -250,10 +252,67 @@ def test_an_image_holds_all_the_code_that_its_programs_import() -> None:
     commands = [words[3] for _, words in dag_arguments() if words[:3] == ["python", "-m", "fraud"]]
     commands += ["retrain", "rollout", "generate"]
     needed["jobs"] |= {COMMANDS[command][0].partition(":")[0] for command in commands}
-    for image, modules in needed.items():
+    return needed
+
+
+def test_an_image_holds_all_the_code_that_its_programs_import() -> None:
+    for image, modules in programs_of_images().items():
         for module in modules:
             assert (ROOT / Path(*module.split("."))).with_suffix(".py").exists(), module
             assert {file.parts[0] for file in _imported(module)} <= folders_of(image), f"{image}: {module}"
+
+
+def test_an_image_has_every_package_that_its_programs_import() -> None:
+    """Each has the library's packages and those of its group; a developer's machine has all."""
+    of = packages_distributions()
+    for image, modules in programs_of_images().items():
+        installed = packages_of(image)
+        for module in modules:
+            for name, file in sorted(_packages(module)):
+                names = {one.lower().replace("_", "-") for one in of.get(name, ())}
+                assert not names or names & installed, f"{image}: {file} imports {name}"
+
+
+def packages_of(image: str) -> set[str]:
+    """Names of the packages that an image installs, as its Dockerfile exports them."""
+    command = [
+        "uv",
+        "export",
+        "--quiet",
+        "--frozen",
+        "--no-default-groups",
+        "--no-emit-project",
+        "--no-hashes",
+    ]
+    done = subprocess.run(
+        [*command, f"--group={image}"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return set(re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==", done.stdout, re.MULTILINE))
+
+
+def _packages(entry: str) -> Iterator[tuple[str, Path]]:
+    """Packages of others that importing a module imports: (name, the file that does)."""
+    for file in _imported(entry, is_deep=False):
+        for node in _at_import(ast.parse((ROOT / file).read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                names = [node.module] if node.module and not node.level else []
+            for name in names:
+                top = name.partition(".")[0]
+                if top not in CODE and top not in sys.stdlib_module_names:
+                    yield top, file
+
+
+def _at_import(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Imports that run when a module is imported: none in functions, none for the type checker."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child
+        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        elif not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from _at_import(child)
 
 
 def test_every_program_is_a_module_that_runs() -> None:
@@ -360,19 +419,23 @@ def test_every_image_is_installed_by_one_version_of_uv() -> None:
     assert len(versions) == 1
 
 
-def _imported(entry: str) -> set[Path]:
-    """Files of ours that a module imports, directly or not, relative to the root."""
+def _imported(entry: str, *, is_deep: bool = True) -> set[Path]:
+    """Files of ours that a module imports, directly or not, relative to the root; deep: in functions too."""
     found: set[Path] = set()
     waiting = [entry]
     while waiting:
-        path = Path(*waiting.pop().split("."))
+        name = waiting.pop()
+        path = Path(*name.split("."))
         if path.parts[0] not in CODE:
             continue
+        if path.parent.parts:
+            waiting.append(".".join(path.parent.parts))
         file = path.with_suffix(".py") if (ROOT / path.with_suffix(".py")).exists() else path / "__init__.py"
         if file in found or not (ROOT / file).exists():
             continue
         found.add(file)
-        for node in ast.walk(ast.parse((ROOT / file).read_text())):
+        tree = ast.parse((ROOT / file).read_text())
+        for node in ast.walk(tree) if is_deep else _at_import(tree):
             if isinstance(node, ast.Import):
                 waiting += [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module:
