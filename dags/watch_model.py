@@ -1,7 +1,7 @@
 """Airflow DAG: an account of the champion, daily: its decisions, itself, what it is asked, its features.
 
-And of the experiment, where there is one; it is stopped where a guardrail demands it. They look at different
-things and do not wait for each other; one that fails says so by itself.
+And of the experiment, where there is one; it is stopped where a guardrail demands it. And of the rules. They
+look at different things and do not wait for each other; one that fails says so by itself.
 """
 
 from datetime import timedelta
@@ -41,4 +41,5 @@ with make_dag(
         ["python", "-m", "fraud", "experiment", "report"],
         timeout=timedelta(hours=1),
     )
+    run_job("rules", "rules", ["python", "-m", "fraud", "rules", "guard"], timeout=timedelta(hours=1))
     run_job("parity", "parity", ["python", "-m", "fraud", "parity"], timeout=timedelta(hours=3))

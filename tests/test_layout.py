@@ -47,7 +47,7 @@ LAYERS = (
     {"fraud.features", "fraud.kafka", "fraud.http", "fraud.synthetic", "fraud.local", "fraud.tables"},
     {"fraud.store", "fraud.spark", "fraud.model"},
     {"fraud.log", "fraud.decide"},
-    {"fraud.watch", "fraud.rollout"},
+    {"fraud.watch", "fraud.rollout", "fraud.rules"},
     {"fraud.learn"},
     {"fraud.tools"},
     {"fraud.cli"},

@@ -12,11 +12,15 @@
         then: decline                      # decline, approve, challenge or review
         reason: the device is reported as stolen
         expires: 2026-12-31T00:00:00Z      # optional, as all that follows
+        starts: 2026-12-01T00:00:00Z       # in force from then on
         state: live                        # draft, shadow, live or retired
         share: 10 %                        # of the primary entities (users); for the others it is in shadow
         tags: [stolen]
         queue: devices                     # where the case goes
         score_floor: 0.8                   # decide as if the model's score were at least this
+        guard:                             # `fraud rules guard` sends the rule back to shadow beyond these
+          precision_at_least: 20 %         # of matured hits
+          hits_at_most_per_day: 500
 
 An expression may read the fields of a transaction, every feature by its name, ``score`` (the model's), and
 ``in_list(value, 'list')``. A comparison with something that is missing is unknown, and three-valued logic
@@ -40,7 +44,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from fraud.contracts import Outcome, Reason
 from fraud.decide.columns import vectorise
-from fraud.decide.engine import Rule, RuleSet, RuleState
+from fraud.decide.engine import NO_GUARD, Guard, Rule, RuleSet, RuleState
 from fraud.decide.values import FLAGS, NAMES, TEXTS, Lists, context_of
 from fraud.errors import BadConfig
 from fraud.settings.definition import line_of, parse_definition
@@ -64,6 +68,22 @@ MOST_PATTERN_S: Final = 0.0005
 _Word = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")]
 
 
+_SHARE: Final = r"^(\d{1,2}(\.\d{1,6})?|100) ?%$"
+
+
+class _Guard(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    precision_at_least: str | None = Field(default=None, pattern=_SHARE)
+    hits_at_most_per_day: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.precision_at_least is None and self.hits_at_most_per_day is None:
+            raise ValueError("it guards nothing; give precision_at_least or hits_at_most_per_day")
+        return self
+
+
 class _Rule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -72,14 +92,18 @@ class _Rule(BaseModel):
     then: Literal["decline", "approve", "challenge", "review"] | None = None
     reason: str = Field(min_length=1, max_length=300)
     expires: AwareDatetime | None = None
+    starts: AwareDatetime | None = None
     state: RuleState = RuleState.LIVE
-    share: str = Field(default="100 %", pattern=r"^(\d{1,2}(\.\d{1,6})?|100) ?%$")
+    share: str = Field(default="100 %", pattern=_SHARE)
     tags: tuple[_Word, ...] = Field(default=(), max_length=8)
     queue: _Word | None = None
     score_floor: float | None = Field(default=None, ge=0.0, le=1.0)
+    guard: _Guard | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.starts is not None and self.expires is not None and self.starts >= self.expires:
+            raise ValueError("it expires before it starts")
         if self.then is None and self.queue is None and self.score_floor is None and not self.tags:
             raise ValueError("it does nothing; give one of then, tags, queue, score_floor")
         return self
@@ -151,12 +175,25 @@ def _compile(rule: _Rule, lists: Lists) -> Rule:
         program=program,
         reads=reads,
         state=rule.state,
-        share=float(rule.share.rstrip(" %")) / 100.0,
+        share=_share(rule.share),
         tags=rule.tags,
         queue=rule.queue,
         score_floor=rule.score_floor,
+        starts_s=rule.starts.timestamp() if rule.starts else -math.inf,
+        guard=_guard(rule.guard),
         question=vectorise(rule.when),
     )
+
+
+def _share(text: str) -> float:
+    return float(text.rstrip(" %")) / 100.0
+
+
+def _guard(given: _Guard | None) -> Guard:
+    if given is None:
+        return NO_GUARD
+    precision = given.precision_at_least
+    return Guard(_share(precision) if precision else None, given.hits_at_most_per_day)
 
 
 def _sample(name: str, number: float) -> str | bool | float:

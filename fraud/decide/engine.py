@@ -12,6 +12,7 @@ Of the live rules that hold:
 """
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -47,6 +48,18 @@ class RuleState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Guard:
+    """What sends a live rule back to shadow (``fraud rules guard``)."""
+
+    precision_at_least: float | None = None
+    """Share of fraud among its matured hits; below it only when that is certain to 95 %."""
+    hits_at_most_per_day: int | None = None
+
+
+NO_GUARD: Final = Guard()
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One rule, compiled."""
 
@@ -66,6 +79,9 @@ class Rule:
     tags: tuple[str, ...] = ()
     queue: str | None = None
     score_floor: float | None = None
+    starts_s: float = -math.inf
+    """Unix time from which it is in force."""
+    guard: Guard = NO_GUARD
     question: Question | None = None
     """The same over columns; None: it has to go row by row."""
 
@@ -84,6 +100,17 @@ class Held:
     shadow: tuple[Rule, ...] = ()
     failed: tuple[str, ...] = ()
     """Rules that failed although all that they read was there; they do not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldColumns:
+    """The rules that hold for many transactions: masks, [rules, transactions]."""
+
+    rules: tuple[Rule, ...]
+    live: Bools
+    shadow: Bools
+    failed: Bools
+    """Where a rule failed although all that it reads was there; it does not hold."""
 
 
 NOTHING: Final = Held()
@@ -182,7 +209,7 @@ class RuleSet:
         context = context_of({**self._lists, **live} if live else self._lists, there)
         held, failed = [], []
         for rule in self._active:
-            if now_s < rule.expires_s:
+            if rule.starts_s <= now_s < rule.expires_s:
                 answer = _ask(rule, context, there)
                 if answer is None:
                     failed.append(rule.name)
@@ -195,21 +222,32 @@ class RuleSet:
         self, columns: Columns, keys: Sequence[str], received_s: Instants, live: Lists = NO_LISTS
     ) -> list[Held]:
         """Find the rules that hold for many transactions; see :meth:`holding`."""
-        lists = {**self._lists, **live}
-        held: list[list[Rule]] = [[] for _ in keys]
-        failed: list[list[str]] = [[] for _ in keys]
-        for rule in self._active:
-            holds, fails = _ask_columns(rule, columns, lists)
-            in_force = received_s < rule.expires_s
-            for row in np.flatnonzero(holds & in_force).tolist():
-                held[row].append(rule)
-            for row in np.flatnonzero(fails & in_force).tolist():
-                failed[row].append(rule.name)
-                self._tell([rule.name])
+        found = self.masks(columns, keys, received_s, live)
+        held: list[tuple[list[Rule], list[Rule], list[str]]] = [([], [], []) for _ in keys]
+        for at, rule in enumerate(found.rules):
+            for kind, what in enumerate((rule, rule, rule.name)):
+                for row in np.flatnonzero((found.live, found.shadow, found.failed)[kind][at]).tolist():
+                    held[row][kind].append(what)  # type: ignore[arg-type]
         return [
-            _held(mine, key, bad) if mine or bad else NOTHING
-            for mine, bad, key in zip(held, failed, keys, strict=True)
+            Held(tuple(live), tuple(shadow), tuple(bad)) if live or shadow or bad else NOTHING
+            for live, shadow, bad in held
         ]
+
+    def masks(
+        self, columns: Columns, keys: Sequence[str], received_s: Instants, live: Lists = NO_LISTS
+    ) -> HeldColumns:
+        """Find the rules that hold for many transactions, a row of each mask a rule."""
+        lists, n = {**self._lists, **live}, len(keys)
+        found = HeldColumns(self._active, *(np.zeros((len(self._active), n), np.bool_) for _ in range(3)))
+        for at, rule in enumerate(self._active):
+            holds, fails = _ask_columns(rule, columns, lists)
+            in_force = (rule.starts_s <= received_s) & (received_s < rule.expires_s)
+            holds, found.failed[at] = holds & in_force, fails & in_force
+            found.live[at] = _live_of(rule, holds, keys)
+            found.shadow[at] = holds & ~found.live[at]
+            if found.failed[at].any():
+                self._tell([rule.name])
+        return found
 
     def _tell(self, failed: Sequence[str]) -> None:
         """Log each rule that fails once; how often it does, the metrics say."""
@@ -217,6 +255,18 @@ class RuleSet:
             if name not in self._told:
                 self._told.add(name)
                 log.warning("rule %s fails and does not hold", name)
+
+
+def _live_of(rule: Rule, holds: Bools, keys: Sequence[str]) -> Bools:
+    """Tell where a rule that holds has an effect."""
+    if rule.state is not RuleState.LIVE:
+        return np.zeros(len(holds), np.bool_)
+    if rule.share >= 1.0:
+        return holds
+    found = np.zeros(len(holds), np.bool_)
+    at = np.flatnonzero(holds)
+    found[at] = [rule.is_live(keys[row]) for row in at.tolist()]
+    return found
 
 
 def _ask_columns(rule: Rule, columns: Columns, lists: Lists) -> tuple[Bools, Bools]:

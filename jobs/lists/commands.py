@@ -32,8 +32,8 @@ def create(
     by: By = "",
 ) -> None:
     """Create a list."""
+    from fraud.decide.list_changes import Who, create  # noqa: PLC0415
     from fraud.settings.stream import KafkaSettings  # noqa: PLC0415
-    from jobs.lists.changes import Who, create  # noqa: PLC0415
 
     create(KafkaSettings(), name, kind, Who(by or getpass.getuser(), why), is_hashed=hashed)
     typer.echo(f"created {name}; rules name it by `lists: {{{name}: live}}`")
@@ -42,8 +42,8 @@ def create(
 @app.command()
 def add(name: Name, values: list[str], *, why: Why = "", until: Until = "", by: By = "") -> None:
     """Add entries; one that is there already has a new reason and end."""
+    from fraud.decide.list_changes import Who, change, read_time  # noqa: PLC0415
     from fraud.settings.stream import KafkaSettings  # noqa: PLC0415
-    from jobs.lists.changes import Who, change, read_time  # noqa: PLC0415
 
     end = read_time(until) if until else None
     who = Who(by or getpass.getuser(), why)
@@ -54,8 +54,8 @@ def add(name: Name, values: list[str], *, why: Why = "", until: Until = "", by: 
 @app.command()
 def remove(name: Name, values: list[str], *, why: Why = "", by: By = "") -> None:
     """Remove entries."""
+    from fraud.decide.list_changes import Who, change  # noqa: PLC0415
     from fraud.settings.stream import KafkaSettings  # noqa: PLC0415
-    from jobs.lists.changes import Who, change  # noqa: PLC0415
 
     who = Who(by or getpass.getuser(), why)
     n = change(KafkaSettings(), name, "remove", [(value, None, why) for value in values], who)
@@ -71,8 +71,8 @@ def import_(
     by: By = "",
 ) -> None:
     """Add the entries of a file: all of them, or none where one is wrong."""
+    from fraud.decide.list_changes import Who, change, read_file  # noqa: PLC0415
     from fraud.settings.stream import KafkaSettings  # noqa: PLC0415
-    from jobs.lists.changes import Who, change, read_file  # noqa: PLC0415
 
     entries = read_file(file)
     n = change(KafkaSettings(), name, "add", entries, Who(by or getpass.getuser(), why))
@@ -82,8 +82,8 @@ def import_(
 @app.command()
 def export(name: Name, file: Path) -> None:
     """Write a list as CSV; `import` takes it."""
+    from fraud.decide.list_changes import definition_of, opened, write_file  # noqa: PLC0415
     from fraud.settings.stream import KafkaSettings  # noqa: PLC0415
-    from jobs.lists.changes import definition_of, opened, write_file  # noqa: PLC0415
 
     with opened(KafkaSettings()) as store:
         definition_of(store, name)
@@ -95,8 +95,8 @@ def show(name: Annotated[str, typer.Argument(help="Of one list; default: name th
     """Show the lists, or the entries of one with who, when, why and until."""
     from itertools import islice  # noqa: PLC0415
 
+    from fraud.decide.list_changes import definition_of, opened  # noqa: PLC0415
     from fraud.settings.stream import KafkaSettings  # noqa: PLC0415
-    from jobs.lists.changes import definition_of, opened  # noqa: PLC0415
 
     with opened(KafkaSettings()) as store:
         if not name:

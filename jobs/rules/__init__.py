@@ -1,1 +1,1 @@
-"""Rules tried on history before they are in force: ``fraud rules check``, ``fraud rules backtest``."""
+"""Rules at the command line: ``fraud rules``, ``fraud publish``, ``fraud audit``."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from jobs.rules.audit import Entry
-    from jobs.rules.publishing import Publishing
+    from fraud.rules.audit import Entry
+    from fraud.rules.publishing import Publishing
 
 __all__ = ["audit", "publish"]
 
@@ -28,29 +28,37 @@ def _audit() -> None:
 
 
 @publish.command()
-def propose(file: Path, note: Note = "") -> None:
-    """Propose a file of rules; shows what it changes."""
+def propose(
+    file: Path,
+    note: Note = "",
+    days: Annotated[int, typer.Option(min=0, help="History on which the rules are tried; 0: none.")] = 30,
+) -> None:
+    """Propose a file of rules; shows what it changes, and what it would have done on history."""
     from fraud.errors import BadInput  # noqa: PLC0415
+    from jobs.rules.show import tried_lines  # noqa: PLC0415
 
     publishing = _open()
     try:
         content = file.read_bytes()
     except OSError as error:
         raise BadInput(f"{file}: {error.strerror}") from error
-    entry = publishing.propose(content, file.name, note)
+    tried = tried_lines(content, file.name, days) if days else ""
+    entry = publishing.propose(content, file.name, note, tried)
     typer.echo(publishing.diff(entry))
+    typer.echo(tried)
     typer.echo(f"proposal {entry.number}: version {entry.version}; another person approves it")
 
 
 @publish.command()
 def proposals() -> None:
     """Show what waits for another person, and what it changes."""
-    from jobs.rules.publishing import open_proposals  # noqa: PLC0415
+    from fraud.rules.publishing import open_proposals  # noqa: PLC0415
 
     publishing = _open()
     for entry in open_proposals(publishing.audit.entries()):
         typer.echo(_line(entry))
         typer.echo(publishing.diff(entry))
+        typer.echo(entry.tried)
 
 
 @publish.command()
@@ -83,10 +91,10 @@ def verify(
     records: Annotated[Path | None, typer.Option(help="Default: FILE.audit.jsonl.")] = None,
 ) -> None:
     """Check that no record was changed, and that the rules are those that were published."""
-    from jobs.rules.audit import FIRST, Audit  # noqa: PLC0415
-    from jobs.rules.publishing import in_force, verify  # noqa: PLC0415
+    from fraud.rules.audit import FIRST, Audit  # noqa: PLC0415
+    from fraud.rules.publishing import audit_of, in_force, verify  # noqa: PLC0415
 
-    entries = verify(Audit(records or file.with_name(f"{file.name}.audit.jsonl")), file)
+    entries = verify(Audit(records or audit_of(file)), file)
     published = in_force(entries)
     version = published[-1].version if published else "none"
     typer.echo(f"{len(entries)} records, whole; published: {version}")
@@ -99,16 +107,17 @@ def show(
     records: Annotated[Path | None, typer.Option(help="Default: FILE.audit.jsonl.")] = None,
 ) -> None:
     """Show who did what."""
-    from jobs.rules.audit import Audit  # noqa: PLC0415
+    from fraud.rules.audit import Audit  # noqa: PLC0415
+    from fraud.rules.publishing import audit_of  # noqa: PLC0415
 
-    for entry in Audit(records or file.with_name(f"{file.name}.audit.jsonl")).entries():
+    for entry in Audit(records or audit_of(file)).entries():
         typer.echo(_line(entry))
 
 
 def _open() -> "Publishing":
-    from jobs.rules.publishing import Publishing, PublishSettings  # noqa: PLC0415
+    from jobs.rules.settings import PublishSettings  # noqa: PLC0415
 
-    return Publishing(PublishSettings())
+    return PublishSettings().open()
 
 
 def _line(entry: "Entry") -> str:

@@ -1,6 +1,8 @@
 """The pages (FastAPI): ``/``, ``/cases/{transaction_id}``, ``/model``, ``/experiment``, ``/login``.
 
-``GET /events`` streams what is new (server-sent events), ``POST /cases/{transaction_id}/verdict`` writes a
+``/rules`` and ``/lists`` stand in ``rule_pages`` and ``list_pages``.
+
+``GET /events`` streams what is new (server-sent events), ``POST /cases/{transaction_id}/label`` writes a
 label; ``/health``, ``/ready`` and ``/metrics`` need no session. Every page works without a script, too.
 """
 
@@ -24,8 +26,9 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import StreamingResponse
 
 from fraud.contracts import Decision
+from fraud.decide.live_lists import LiveLists
 from fraud.errors import BadRecord, Unavailable
-from fraud.http.access import Client
+from fraud.http.access import Client, KeyScope
 from fraud.kafka.producer import Producer, ProducerSettings
 from fraud.model.overview import Registry
 from fraud.runtime.threads import gone
@@ -33,10 +36,12 @@ from fraud.schema.deployed import deployed_schema
 from services.console import metrics, views
 from services.console.archive import ConsoleArchive
 from services.console.door import Door, form_of
+from services.console.labels import Labels
+from services.console.list_pages import ListPages
 from services.console.live import Follower, Live
+from services.console.rule_pages import RulePages
 from services.console.sessions import COOKIE, Session
 from services.console.settings import ConsoleSettings
-from services.console.verdicts import Verdicts
 
 HERE: Final = Path(__file__).parent
 SHOWN: Final = 60
@@ -96,7 +101,11 @@ class Console:
             options=settings.kafka_options,
             delivery_timeout_s=settings.kafka_timeout_s,
         )
-        self.verdicts = Verdicts(Producer(kafka), self.live)
+        producer = Producer(kafka)
+        self.labels = Labels(producer, self.live)
+        lists = LiveLists(producer, settings.kafka_bootstrap, settings.kafka_options)
+        self.list_pages = ListPages(self.door, lists, self._page)
+        self.rule_pages = RulePages(settings, self.door, lists, self._page)
         self._readers: Counter[str] = Counter()
         """Pages that follow live, by session."""
         self.templates = Jinja2Templates(HERE / "templates")
@@ -107,7 +116,7 @@ class Console:
         for path, act, method in (
             ("/", self.alerts, "GET"),
             ("/cases/{transaction_id:text}", self.case, "GET"),
-            ("/cases/{transaction_id:text}/verdict", self.judge, "POST"),
+            ("/cases/{transaction_id:text}/label", self.judge, "POST"),
             ("/model", self.model, "GET"),
             ("/experiment", self.experiment, "GET"),
             ("/events", self.events, "GET"),
@@ -117,14 +126,18 @@ class Console:
             ("/health", self.health, "GET"),
             ("/ready", self.ready, "GET"),
             ("/metrics", self.metrics, "GET"),
+            *self.rule_pages.routes(),
+            *self.list_pages.routes(),
         ):
             self.app.add_api_route(path, act, methods=[method], response_model=None)
 
     @asynccontextmanager
     async def _live(self, _app: FastAPI) -> AsyncIterator[None]:
         self.follower.start()
+        self.list_pages.start()
         yield
         self.follower.stop()
+        self.list_pages.stop()
 
     async def _guard(self, request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
         """Let in who has a session; count; say no to pages of others that send forms here."""
@@ -177,10 +190,11 @@ class Console:
         except Unavailable as error:
             history, trouble = [], str(error)
         context = views.case(decision, history, self.live, trouble)
+        context["offered"] = self.list_pages.offered(request, decision, context["here"])
         return self._page(request, "case.html", context)
 
     async def judge(self, request: Request, transaction_id: str) -> Response:
-        """Write a verdict, then show the next open alert."""
+        """Write a label, then show the next open alert."""
         form = await form_of(request)
         session: Session = request.state.session
         if refused := self._refuse_label(session, form):
@@ -189,13 +203,13 @@ class Console:
         if decision is None:
             words = trouble or "There is no such transaction any more."
             return self._page(request, "error.html", {"words": words}, status)
-        is_fraud = form["verdict"] == "fraud"
+        is_fraud = form["label"] == "fraud"
         try:
-            await run_in_threadpool(self.verdicts.give, decision, session.client, is_fraud=is_fraud)
+            await run_in_threadpool(self.labels.give, decision, session.client, is_fraud=is_fraud)
         except Unavailable as error:
             return self._page(request, "error.html", {"words": f"{error}."}, 503)
         if "application/json" in request.headers.get("accept", ""):
-            return JSONResponse({"verdict": form["verdict"], "open": len(self.live.open_alerts())})
+            return JSONResponse({"label": form["label"], "open": len(self.live.open_alerts())})
         return RedirectResponse(f"/cases/{quote(transaction_id, safe='')}", 303)
 
     async def model(self, request: Request) -> Response:
@@ -312,9 +326,9 @@ class Console:
         """Say why a label is not taken, and the status; None where it is."""
         if not self.sessions.is_token(session, form.get("token", "")):
             return "This form is too old. Load the page again.", 403
-        if not self.door.may_label(session):
+        if not self.door.may(session, KeyScope.LABEL):
             return "Your API key lacks the scope `label`; the file of keys gives it.", 403
-        if form.get("verdict") not in {"fraud", "honest"}:
+        if form.get("label") not in {"fraud", "honest"}:
             return "A label is fraud or honest.", 422
         return None
 

@@ -49,6 +49,8 @@ _TRANSACTION: Final = (
     *filter(None, _PLACES.values()),
 )
 _DECISION: Final = tuple(record_names(contracts_of(_SCHEMA).decision))
+_LISTS: Final = ("reasons", "rules", "shadow_rules", "tags")
+"""Of a decision, kept as JSON."""
 MOST: Final = 400
 """Transactions of a history that are shown, the newest."""
 
@@ -71,7 +73,7 @@ class Event:
     """None: from before the platform decided."""
     score: float | None
     is_fraud: bool | None
-    """None: no verdict yet."""
+    """None: no label yet."""
     is_case: bool
     currency: str | None = None
     paid: float | None = None
@@ -127,13 +129,14 @@ class ConsoleArchive:
         if _SCHEMA.money is not None:
             row[AMOUNT_BASE] = _in_base(found[0])
         try:
-            row["reasons"] = json.loads(row.get("reasons") or "[]")
+            for name in _LISTS:
+                row[name] = json.loads(row.get(name) or "[]")
             return contracts_of(_SCHEMA).decision.model_validate(row)
         except ValidationError as error:
             fields = ", ".join(sorted({".".join(map(str, one["loc"])) for one in error.errors()}))
             raise BadRecord("invalid_decision", f"wrong or missing: {fields}") from error
         except ValueError as error:
-            raise BadRecord("invalid_decision", f"reasons: {error}") from error
+            raise BadRecord("invalid_decision", f"{name}: {error}") from error
 
     def history(self, key: str, until: datetime, days: float, transaction_id: str) -> list[Event]:
         """List an entity's transactions of the days before (and the day after) a case, the oldest first."""
@@ -151,7 +154,7 @@ class ConsoleArchive:
         }
         labels = self._table("labels", ("transaction_id", "is_fraud", "label_time", *COLUMNS), is_near)
         arrived = in_order_of_arrival(labels).to_pylist() if labels else []
-        verdicts = {row["transaction_id"]: row["is_fraud"] for row in arrived}
+        told = {row["transaction_id"]: row["is_fraud"] for row in arrived}
         events: dict[str, Event] = {}
         for row in sorted(transactions, key=lambda row: row["event_time"])[-MOST:]:
             id_ = row["transaction_id"]
@@ -166,7 +169,7 @@ class ConsoleArchive:
                 **{axis: row.get(name or "") for axis, name in _PLACES.items()},
                 outcome=known.get("outcome"),
                 score=known.get("score"),
-                is_fraud=verdicts.get(id_),
+                is_fraud=told.get(id_),
                 is_case=id_ == transaction_id,
             )
         return list(events.values())

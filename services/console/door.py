@@ -63,10 +63,10 @@ class Door:
         client = self.keys.named(session.client, session.key)
         return client if client is not None and client.may(KeyScope.READ) else None
 
-    def may_label(self, session: Session | None) -> bool:
-        """Whether a session's client may label transactions."""
+    def may(self, session: Session | None, scope: KeyScope) -> bool:
+        """Whether a session's client has a right, e.g. to label transactions."""
         client = self.client_of(session) if session else None
-        return client is not None and client.may(KeyScope.LABEL)
+        return client is not None and client.may(scope)
 
     def enter(self, request: Request, key: str) -> Client | tuple[str, int]:
         """Find whose key it is; where nobody may enter, in words why, and the status."""
@@ -101,12 +101,12 @@ class Door:
         return answer
 
 
-async def form_of(request: Request) -> dict[str, str]:
-    """Read a form, no further than one can be long."""
+async def form_of(request: Request, most: int = MOST_FORM) -> dict[str, str]:
+    """Read a form, no further than one can be long; a longer one is empty."""
     content = bytearray()
     async for part in request.stream():
         content += part
-        if len(content) > MOST_FORM:
+        if len(content) > most:
             return {}
     return {name: values[-1] for name, values in parse_qs(content.decode(errors="replace")).items()}
 

@@ -16,7 +16,7 @@ _Project = Callable[[tuple[float, float]], tuple[float, float]]
 
 
 def kind_of(event: Event) -> str:
-    """Name how an event is drawn: by its verdict where there is one, else by its outcome."""
+    """Name how an event is drawn: by its label where there is one, else by its outcome."""
     if event.is_fraud:
         return "fraud"
     return event.outcome or "history"
@@ -215,9 +215,9 @@ def _svg(parts: Sequence[str], width: int, height: int, label: str, kind: str) -
 
 def _title(event: Event) -> str:
     where = ", ".join(word for word in event.words.values() if word)
-    verdict = {True: " · fraud", False: " · honest", None: ""}[event.is_fraud]
+    label = {True: " · fraud", False: " · honest", None: ""}[event.is_fraud]
     outcome = event.outcome or "history"
-    return f"{event.event_time:%d %b %H:%M} · {event.money} · {where} · {outcome}{verdict}"
+    return f"{event.event_time:%d %b %H:%M} · {event.money} · {where} · {outcome}{label}"
 
 
 def _round_amounts(low: float, high: float) -> list[float]:

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class KnownLabel:
     """What somebody said of a transaction."""
 
     is_fraud: bool
@@ -38,13 +38,13 @@ class Verdict:
     at: datetime
 
     @classmethod
-    def of(cls, label: Label) -> "Verdict":
+    def of(cls, label: Label) -> "KnownLabel":
         """Take it from a label."""
         return cls(label.is_fraud, label.source, label.label_time)
 
 
 class Live:
-    """The newest decisions, alerts and verdicts; filled by a thread, read by pages.
+    """The newest decisions, alerts and labels; filled by a thread, read by pages.
 
     Parameters
     ----------
@@ -59,16 +59,16 @@ class Live:
         self._by_age: list[tuple[datetime, str]] = []
         """Heap of the alerts, the oldest first."""
         self._recent: OrderedDict[str, Decision] = OrderedDict()
-        self._verdicts: dict[str, Verdict] = {}
+        self._labels: dict[str, KnownLabel] = {}
         """Those on the alerts that are held."""
-        self._others: OrderedDict[str, Verdict] = OrderedDict()
+        self._others: OrderedDict[str, KnownLabel] = OrderedDict()
         """The newest of the rest: a label can come before its decision is read."""
         self._traffic: dict[int, Counter[str]] = {}
         self.scores: dict[str, list[int]] = {}
         """Histogram of the scores since the start, by model version."""
         self.outcomes: Counter[str] = Counter()
         self.number = 0
-        """Grows with each alert and verdict: what a page has seen is below it."""
+        """Grows with each alert and label: what a page has seen is below it."""
         self.trouble = "connecting to Kafka"
         """Why nothing comes; empty: it does."""
 
@@ -90,23 +90,23 @@ class Live:
                 self.number += 1
                 self._alerts[id_] = (self.number, decision)
                 if id_ in self._others:
-                    self._verdicts[id_] = self._others.pop(id_)
+                    self._labels[id_] = self._others.pop(id_)
                 # At the start one partition comes after the other: the first to come need not be the oldest.
                 heapq.heappush(self._by_age, (decision.processed_at, id_))
                 if len(self._alerts) > self._kept:
                     oldest = heapq.heappop(self._by_age)[1]
                     del self._alerts[oldest]
-                    self._verdicts.pop(oldest, None)
+                    self._labels.pop(oldest, None)
         metrics.DECISIONS.inc()
 
     def take_label(self, label: Label) -> None:
-        """Take a verdict in; the newest counts."""
+        """Take a label in; the newest counts."""
         with self._lock:
             self.number += 1
             if label.transaction_id in self._alerts:
-                self._verdicts[label.transaction_id] = Verdict.of(label)
+                self._labels[label.transaction_id] = KnownLabel.of(label)
                 return
-            self._others[label.transaction_id] = Verdict.of(label)
+            self._others[label.transaction_id] = KnownLabel.of(label)
             self._others.move_to_end(label.transaction_id)
             if len(self._others) > 20 * self._kept:
                 self._others.popitem(last=False)
@@ -118,9 +118,9 @@ class Live:
         return _newest_first(found)
 
     def open_alerts(self) -> list[Decision]:
-        """List the alerts without a verdict, the newest first."""
+        """List the alerts without a label, the newest first."""
         with self._lock:
-            found = [one for _, one in self._alerts.values() if one.transaction_id not in self._verdicts]
+            found = [one for _, one in self._alerts.values() if one.transaction_id not in self._labels]
         metrics.OPEN.set(len(found))
         return _newest_first(found)
 
@@ -136,10 +136,10 @@ class Live:
             alert = self._alerts.get(transaction_id)
             return alert[1] if alert else self._recent.get(transaction_id)
 
-    def verdict(self, transaction_id: str) -> Verdict | None:
+    def label(self, transaction_id: str) -> KnownLabel | None:
         """Find what was said of a transaction."""
         with self._lock:
-            return self._verdicts.get(transaction_id) or self._others.get(transaction_id)
+            return self._labels.get(transaction_id) or self._others.get(transaction_id)
 
     def traffic(self) -> list[Counter[str]]:
         """Count the decisions of the last ten minutes by outcome, in slots of ten seconds."""

@@ -8,6 +8,7 @@ from fraud.errors import FraudError
 from fraud.http.server import Bounds, bounded
 from fraud.runtime.telemetry import configure_logging
 from services.console.app import Console
+from services.console.rule_pages import MOST_RULES
 from services.console.settings import ConsoleSettings
 
 ANSWER_S = 10.0
@@ -29,7 +30,7 @@ def main() -> None:
         access_log=False,
         log_config=None,
         ws="none",
-        http=bounded(Bounds(message_bytes=100_000, answer_s=ANSWER_S)),
+        http=bounded(Bounds(message_bytes=MOST_RULES, answer_s=ANSWER_S)),
         proxy_headers=False,  # whoever calls from this machine could name any address
         timeout_graceful_shutdown=2,  # pages that follow live never end by themselves
     )

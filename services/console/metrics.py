@@ -10,9 +10,9 @@ REQUESTS: Final = Counter("fraud_console_requests_total", "Requests by page.", [
 SECONDS: Final = Histogram(
     "fraud_console_request_seconds", "Response time by page.", ["page"], buckets=LATENCY_BUCKETS_S
 )
-VERDICTS: Final = Counter("fraud_console_verdicts_total", "Labels given by analysts.", ["verdict"])
-FAILED_VERDICTS: Final = Counter(
-    "fraud_console_failed_verdicts_total", "Labels of analysts that Kafka did not accept."
+LABELS: Final = Counter("fraud_console_labels_total", "Labels given by analysts.", ["label"])
+FAILED_LABELS: Final = Counter(
+    "fraud_console_failed_labels_total", "Labels of analysts that Kafka did not accept."
 )
 DECISIONS: Final = Counter("fraud_console_decisions_total", "Decisions read from Kafka.")
 OPEN: Final = Gauge("fraud_console_open_alerts", "Alerts without a label.")

@@ -48,6 +48,15 @@ class ConsoleSettings(Settings):
     history_days: float = Field(default=60.0, gt=0.0)
     """How much of a user's history a case shows, days before it."""
 
+    rules_file: Path | None = None
+    """The rules that the programs follow: shown, and published by two people; None: nothing is shown."""
+    rules_audit: Path | None = None
+    """Who published what; default: ``<rules_file>.audit.jsonl``."""
+    rules_days: int = Field(default=30, ge=1)
+    """Newest days of which rules are told what they did, and on which proposed ones are tried."""
+    rules_report_s: float = Field(default=60.0, ge=0.0)
+    """How old the account of the rules may be, seconds."""
+
     mlflow_uri: str = "http://127.0.0.1:5000"
     """MLflow tracking server and registry."""
     model_name: str = "fraud"

@@ -32,7 +32,7 @@ MEASURED: Final = {
     "pr_auc": "PR-AUC",
     "amount_caught": "amount caught",
 }
-"""What matured verdicts tell: metric of the performance job, and its words."""
+"""What matured labels tell: metric of the performance job, and its words."""
 MOST_DRIFT: Final = 24
 
 
@@ -71,7 +71,7 @@ def number(value: float | None) -> str:
 
 def row(decision: Decision, live: Live) -> dict[str, Any]:
     """Say a decision in one row."""
-    verdict = live.verdict(decision.transaction_id)
+    label = live.label(decision.transaction_id)
     keys = [getattr(decision, name) for name in deployed_schema().key_names]
     return {
         "id": decision.transaction_id,
@@ -82,7 +82,7 @@ def row(decision: Decision, live: Live) -> dict[str, Any]:
         "score": decision.score,
         "reason": decision.reasons[0].text if decision.reasons else _without_reason(decision),
         "at": decision.processed_at,
-        "verdict": None if verdict is None else ("fraud" if verdict.is_fraud else "honest"),
+        "label": None if label is None else ("fraud" if label.is_fraud else "honest"),
     }
 
 
@@ -111,8 +111,8 @@ def case(decision: Decision, history: Sequence[Event], live: Live, trouble: str)
     here = next((event for event in history if event.is_case), None)
     ids = [one.transaction_id for one in live.open_alerts()]
     place = ids.index(decision.transaction_id) if decision.transaction_id in ids else -1
-    verdict = live.verdict(decision.transaction_id)
-    known = None if verdict is None else ("fraud" if verdict.is_fraud else "honest")
+    label = live.label(decision.transaction_id)
+    known = None if label is None else ("fraud" if label.is_fraud else "honest")
     if known is None and here is not None and here.is_fraud is not None:
         known = "fraud" if here.is_fraud else "honest"
     before = [event for event in history if event.event_time < decision.event_time]
@@ -120,8 +120,8 @@ def case(decision: Decision, history: Sequence[Event], live: Live, trouble: str)
     return {
         "decision": decision,
         "row": row(decision, live),
-        "verdict": known,
-        "verdict_by": verdict.source if verdict else None,
+        "label": known,
+        "label_by": label.source if label else None,
         "here": here,
         "history": list(reversed(history))[:40],
         "timeline": draw.draw_timeline(history),

@@ -7,10 +7,9 @@ time; a fuzz over the document holds both together.
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from fraud.contracts import Outcome, Reason
-from fraud.decide.lists import MOST_VALUE, ListKind, ListName
 from services.scoring.records import Part
 
 
@@ -41,20 +40,6 @@ class Accepted(BaseModel):
     status: Annotated[
         Literal["accepted", "pending"], Field(description="pending: kept until its transaction is known")
     ]
-
-
-class ListChange(BaseModel):
-    """A change of a list: it is created, or an entry is added or removed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    list: ListName
-    action: Literal["create", "add", "remove"]
-    value: Annotated[str | None, Field(min_length=1, max_length=MOST_VALUE, description="of an entry")] = None
-    kind: Annotated[ListKind | None, Field(description="of a list that is created")] = None
-    is_hashed: Annotated[bool, Field(description="keep values as hashes; of a list that is created")] = False
-    why: Annotated[str, Field(max_length=300)] = ""
-    until: AwareDatetime | None = None
 
 
 class ListChanged(BaseModel):

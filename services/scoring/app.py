@@ -15,11 +15,11 @@ import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from fraud.contracts import Transaction
+from fraud.decide.list_changes import ListChange
 from fraud.errors import BadInput, Unavailable
 from fraud.http.access import ANYONE, Keys, RateLimit
 from fraud.http.problems import Problem
 from services.scoring import bodies, kserve_api, metrics
-from services.scoring.answers import ListChange
 from services.scoring.batches import Batches, items_of, read_item
 from services.scoring.bodies import MOST_RECORD, Bodies, Gone, Receive
 from services.scoring.calls import JSON, Act, Answered, Call, Headers

@@ -10,6 +10,7 @@ import numpy as np
 from fraud.contracts import Outcome, Reason, Transaction
 from fraud.decide.engine import NO_LISTS, NOTHING, Held, RuleSet, overrule
 from fraud.decide.experiment import Alias, Trial
+from fraud.decide.live_lists import LiveLists
 from fraud.decide.policy import by_thresholds, decide_without_model
 from fraud.decide.rules import RuleFile
 from fraud.decide.values import FIELDS, SCORE
@@ -21,7 +22,6 @@ from fraud.model.breaker import CircuitBreaker
 from fraud.schema.deployed import deployed_schema
 from services.scoring import metrics
 from services.scoring.experiment import RunningExperiment
-from services.scoring.live_lists import LiveLists
 from services.scoring.models import Model, Verdict
 from services.scoring.records import Decided, Part
 

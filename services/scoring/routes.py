@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, Field, create_model
 
 from fraud.contracts import Contracts, Transaction, contracts_of
+from fraud.decide.list_changes import ListChange
 from fraud.http.access import KeyScope
 from fraud.schema.deployed import deployed_schema
 from services.scoring import examples
@@ -17,7 +18,6 @@ from services.scoring.answers import (
     Answer,
     Answers,
     InferAnswer,
-    ListChange,
     ListChanged,
     Predictions,
 )

@@ -12,6 +12,7 @@ from fraud.contracts import Transaction, check_future, contracts_of
 from fraud.contracts.priced import priced
 from fraud.decide.experiment import Alias, ExperimentFile
 from fraud.decide.list_log import Follow
+from fraud.decide.live_lists import LiveLists
 from fraud.decide.rules import RuleFile
 from fraud.errors import BadRecord, BadState, Unavailable
 from fraud.features.passes import PASSES, Passes, age_columns, entity_names, feature_names
@@ -29,7 +30,6 @@ from services.scoring.bodies import parse
 from services.scoring.decide import Decider, vector_without_store
 from services.scoring.experiment import RunningExperiment
 from services.scoring.labels import Labels
-from services.scoring.live_lists import LiveLists
 from services.scoring.models import Model, open_model
 from services.scoring.outbox import Outbox, hand_to_stream
 from services.scoring.records import now, write_answer
@@ -94,7 +94,9 @@ class Service:
         )
         self.experiment = open_experiment(settings, challenger)
         self.rates = rates or open_rates(settings)
-        self.lists = LiveLists(settings, self.kafka, follow)
+        self.lists = LiveLists(
+            self.kafka, settings.kafka_bootstrap, settings.kafka_options, settings.lists_folder, follow
+        )
         self.decider = Decider(
             self.model,
             self.rules,
@@ -313,6 +315,8 @@ class Service:
     def _look_at_lists(self) -> None:
         if self.rules.rules.live_lists:
             self.lists.look()
+            metrics.LISTS_AWAY.set(bool(self.lists.away))
+            metrics.LISTS_BAD.set(self.lists.bad_records)
 
     def _look_at_experiment(self) -> None:
         if self.experiment:

@@ -15,8 +15,10 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from fraud.cli import COMMANDS
+from fraud.decide.engine import NO_RULES
 from fraud.http import server as _server  # noqa: F401  registers
 from fraud.model import metrics as _model  # noqa: F401  registers
+from fraud.rules.account import Account, Costs
 from fraud.runtime import threads as _threads  # noqa: F401
 from fraud.tools.dashboards.boards import BOARDS
 from fraud.tools.dashboards.run import FOLDER
@@ -27,6 +29,7 @@ from jobs.parity import report as parity
 from jobs.parity.compare import Parity
 from jobs.performance import account as performance
 from jobs.performance import figures as performance_figures
+from jobs.rules import guard
 from jobs.stream import metrics as _stream  # noqa: F401
 from services.console import metrics as _console  # noqa: F401
 from services.predictor import metrics as _predictor  # noqa: F401
@@ -42,7 +45,7 @@ EXPERIMENT = Path(__file__).parents[2] / "jobs" / "experiment" / "report.py"
 NAMES = re.compile(r"\bfraud_[a-z0-9_]+\b")
 BOUNDED = {
     *("arm", "bin", "entity", "event", "is_fast", "model", "operation", "outcome", "part", "path", "reason"),
-    *("rule", "stage", "status", "version", "features_version", "page", "topic", "verdict"),
+    *("rule", "stage", "status", "version", "features_version", "page", "topic", "label"),
     "thread",  # the names that the code gives its threads
     "url",  # of the one canary that a machine has
 }
@@ -51,13 +54,14 @@ BOUNDED = {
 
 def exported() -> set[str]:
     """Names of the samples that the platform's parts export."""
-    jobs = ("parity", "drift", "experiment", "performance")
+    jobs = ("parity", "drift", "experiment", "performance", "rules")
     names = {f"fraud_{job}_last_run_timestamp_seconds" for job in jobs}
     registries = (
         REGISTRY,
         parity.as_gauges(Parity()),
         drift.as_gauges(drift.Account("fraud", "1", [Day(0, 0, ())], {})),
         performance_figures.as_gauges(performance.Account(datetime.now(UTC), (), (), (), ())),
+        guard.as_gauges(NO_RULES, Account("", {}, Costs(), datetime.now(UTC)), []),
     )
     for registry in registries:
         names |= set(_samples(registry))
@@ -121,8 +125,8 @@ def test_labels_have_few_values() -> None:
 
 
 def test_metrics_are_named_by_their_part() -> None:
-    parts = {"console", "drift", "parity", "performance", "predictor", "scoring", "simulator", "stream"}
-    parts |= {"thread", "http"}  # of every service: fraud.runtime.threads, fraud.http.server
+    parts = {"console", "drift", "parity", "performance", "predictor", "rules", "scoring", "simulator"}
+    parts |= {"stream", "thread", "http"}  # of every service: fraud.runtime.threads, fraud.http.server
     ours = [name for name in exported() if name.startswith("fraud_") and "experiment" not in name]
     assert {name.split("_")[1] for name in ours} <= parts
 

@@ -19,7 +19,10 @@ SNAPSHOT = Path(__file__).parent / "structure.json"
 TASKS = [
     *(f"retrain_model.{step}" for step in ("validate", "features", "train", "evaluate", "gate", "register")),
     "retrain_model.rollout",
-    *(f"watch_model.{task}" for task in ("performance", "evaluate", "drift", "parity", "experiment")),
+    *(
+        f"watch_model.{task}"
+        for task in ("performance", "evaluate", "drift", "parity", "experiment", "rules")
+    ),
     "learn_online.learn",
     "compact_tables.compact",
 ]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["app", "every", "features", "model", "score", "stream"]
+__all__ = ["app", "every", "features", "model", "rules", "score", "stream"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -62,6 +62,29 @@ def model(
 
 
 @app.command()
+def rules(
+    out: Annotated[Path, typer.Option(help="Folder for rules.json.")] = Path("bench"),
+    *,
+    transactions: Annotated[int, typer.Option(help="Of the backtest; 0 leaves it out.")] = 1_000_000,
+) -> None:
+    """Measure rules: over columns, for one transaction, with a live list, and a backtest of 50."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from fraud.tools.bench.rules import Sizes, measure_rules  # noqa: PLC0415
+    from fraud.tools.bench.rules_report import lines_of, table_of, write_report  # noqa: PLC0415
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=130)
+    with console.status("starting") as status:
+        figures = measure_rules(Sizes(transactions=transactions), status.update)
+    console.print(table_of(figures))
+    for line in lines_of(figures):
+        console.print(line)
+    console.print(f"wrote {write_report(figures, out)}", soft_wrap=True)
+
+
+@app.command()
 def stream(
     out: Annotated[Path, typer.Option(help="Folder for stream.json and stream.png.")] = Path("bench"),
     home: Annotated[Path, typer.Option(help="Folder of the platform that is measured; emptied.")] = Path(
@@ -69,6 +92,7 @@ def stream(
     ),
     *,
     quick: Annotated[bool, typer.Option("--quick", help="Three minutes instead of twelve.")] = False,
+    rules: Annotated[int, typer.Option("--rules", min=0, max=500, help="Rules beside the model.")] = 0,
 ) -> None:
     """Measure the stream: throughput from a backlog, latency under load, against Spark's keyed state."""
     from rich.console import Console  # noqa: PLC0415
@@ -82,7 +106,7 @@ def stream(
         console = Console(width=130)
     machine = describe_machine()
     with console.status("starting") as status:
-        figures = measure_streams(home, QUICK if quick else FULL, status.update)
+        figures = measure_streams(home, QUICK if quick else FULL, status.update, rules=rules)
     for table in tables_of(machine, figures):
         console.print(table)
     for file in write_report(machine, figures, out):

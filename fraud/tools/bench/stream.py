@@ -4,6 +4,7 @@ Runs the embedded platform in a folder of its own, on free ports. Reads nothing 
 latencies are computed afterwards from the timestamps that the broker gave to transactions and decisions.
 """
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,7 @@ from fraud.synthetic.generate import generate
 from fraud.synthetic.pace import Constant
 from fraud.synthetic.settings import GeneratorSettings
 from fraud.tools.bench.keyed_state import KeyedRate, compare_keyed_state
+from fraud.tools.bench.rules import rules_file
 from jobs.backfill.run import backfill
 from jobs.stream.settings import StreamSettings
 from services.simulator import stream
@@ -69,6 +71,8 @@ class StreamFigures:
     latencies: list[Latency]
     keyed: list[KeyedRate]
     """The user fold alone, by engine."""
+    rules: int = 0
+    """That decided beside the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +100,17 @@ QUICK: Final = (Work(10_000, 100_000, 15.0, (1_000.0,), keyed=60_000),)
 MICRO_BATCH: Final = 20_000
 
 
-def measure_streams(home: Path, works: Sequence[Work], tell: Callable[[str], None]) -> list[StreamFigures]:
+def measure_streams(
+    home: Path, works: Sequence[Work], tell: Callable[[str], None], *, rules: int = 0
+) -> list[StreamFigures]:
     """Measure one after the other; ``home`` is emptied before each."""
-    return [measure_stream(home, work, tell) for work in works]
+    return [measure_stream(home, work, tell, rules=rules) for work in works]
 
 
-def measure_stream(home: Path, work: Work, tell: Callable[[str], None], seed: int = 7) -> StreamFigures:
-    """Measure the streaming job of an embedded platform made for it in ``home``."""
+def measure_stream(
+    home: Path, work: Work, tell: Callable[[str], None], seed: int = 7, *, rules: int = 0
+) -> StreamFigures:
+    """Measure the streaming job of an embedded platform made for it in ``home``, with so many rules."""
     users, backlog, seconds, rates = work.users, work.backlog, work.seconds, work.rates
     tell(f"{users:,} users: generating and training")
     settings = _own_platform(home)
@@ -137,6 +145,9 @@ def measure_stream(home: Path, work: Work, tell: Callable[[str], None], seed: in
         stream.play(data.transactions.slice(HISTORY + work.keyed, rest), None, producer)
         tell(f"{users:,} users: a backlog of {backlog:,} transactions")
         reader = Decisions(urls["broker"])
+        if rules:
+            (home / "rules.yaml").write_bytes(rules_file(rules))
+            os.environ["FRAUD_STREAM_RULES_FILE"] = str((home / "rules.yaml").absolute())
         platform.up(settings, parts=("stream",))
         reader.wait_for(backlog)
         decided = reader.read()
@@ -160,6 +171,7 @@ def measure_stream(home: Path, work: Work, tell: Callable[[str], None], seed: in
         archived_per_s=(backlog - first.count) / (archived - first.end_ms / 1e3),
         latencies=latencies,
         keyed=keyed,
+        rules=rules,
     )
 
 

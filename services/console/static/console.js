@@ -1,4 +1,4 @@
-// What makes the pages live and quick: server-sent events, keys, verdicts without leaving the page.
+// What makes the pages live and quick: server-sent events, keys, labels without leaving the page.
 "use strict";
 const $ = (selector, root = document) => root.querySelector(selector);
 const table = $("[data-alerts] tbody"), caseView = $("[data-case]"), help = $("#help");
@@ -30,24 +30,24 @@ function move(step) {
 function open(row) { if (row) location.assign(`/cases/${encodeURIComponent(row.dataset.id)}`); }
 function settle() { const box = $("[data-empty]"); if (box) box.hidden = rows().length > 0; }
 
-async function judge(id, verdict) {
-  const body = new URLSearchParams({ token: document.body.dataset.token, verdict });
+async function judge(id, label) {
+  const body = new URLSearchParams({ token: document.body.dataset.token, label });
   let answer;
   try {
-    answer = await fetch(`/cases/${encodeURIComponent(id)}/verdict`, { method: "POST", body, headers: { accept: "application/json" } });
+    answer = await fetch(`/cases/${encodeURIComponent(id)}/label`, { method: "POST", body, headers: { accept: "application/json" } });
   } catch { toast("The console does not answer; nothing is written.", true); return; }
   if (!answer.ok) {
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     toast($("main p", page)?.textContent ?? "Not done; load the page again.", true); return;
   }
   setOpen((await answer.json()).open);
-  toast(verdict === "fraud" ? "confirmed as fraud" : "dismissed: it was honest");
-  const badge = `<span class="badge ${verdict}">${verdict}</span>`;
-  if (caseView) { $("[data-verdict]").innerHTML = `Label: ${badge}`; return; }
+  toast(label === "fraud" ? "confirmed as fraud" : "dismissed: it was honest");
+  const badge = `<span class="badge ${label}">${label}</span>`;
+  if (caseView) { $("[data-label]").innerHTML = `Label: ${badge}`; return; }
   const row = rows().find((one) => one.dataset.id === id);
   if (!row) return;
   if (isOpenList) { const next = row.nextElementSibling ?? row.previousElementSibling; row.remove(); go(next); settle(); }
-  else { row.classList.add("judged"); $(".verdict", row).innerHTML = badge; }
+  else { row.classList.add("judged"); $(".label", row).innerHTML = badge; }
 }
 
 table?.addEventListener("click", (event) => { const row = event.target.closest("tr"); if (!event.target.closest("a")) open(row); });
@@ -56,7 +56,7 @@ $("[data-find]")?.addEventListener("submit", (event) => { event.preventDefault()
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.matches("input")) { if (event.key === "Escape") event.target.blur(); return; }
+  if (event.target.matches("input, textarea, select")) { if (event.key === "Escape") event.target.blur(); return; }
   const id = caseView ? caseView.dataset.case : current()?.dataset.id;
   const keys = {
     j: () => move(1), k: () => move(-1), b: () => location.assign("/"), "?": () => help.showModal(),

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from fraud.decide.list_changes import Who, change, create, opened, read_file, write_file
 from fraud.decide.lists import ListKind
 from fraud.decide.rules import RulesAt
 from fraud.errors import BadInput
 from fraud.kafka.producer import Producer, ProducerSettings
 from fraud.settings.stream import KafkaSettings
-from jobs.lists.changes import Who, change, create, opened, read_file, write_file
 from jobs.stream.rules import StreamLists, StreamRules
 from tests.services.scoring.test_api import Api
 

@@ -7,7 +7,7 @@ import pytest
 
 from fraud.decide.rules import RulesAt, read_rules
 from fraud.errors import BadConfig
-from jobs.rules.versions import rules_named
+from fraud.rules.versions import rules_named
 from jobs.stream import metrics
 from jobs.stream.rules import StreamRules
 

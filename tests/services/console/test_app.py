@@ -165,17 +165,17 @@ def test_a_key_without_the_scope_neither_looks_nor_labels(world: World, tmp_path
     assert (refused.status_code, "scope `read`" in refused.text) == (403, True)
     session = made.sessions.begin(client_of(made))
     cookie = {"cookie": f"{COOKIE}={made.sessions.write(session)}"}
-    form = {"verdict": "fraud", "token": made.sessions.token(session)}
-    path = f"/cases/{world.alerts[0].transaction_id}/verdict"
+    form = {"label": "fraud", "token": made.sessions.token(session)}
+    path = f"/cases/{world.alerts[0].transaction_id}/label"
     (refused,) = call(made, ("POST", path, {"data": form, "headers": cookie}))
     assert (refused.status_code, "scope `label`" in refused.text) == (403, True)
-    assert made.live.verdict(world.alerts[0].transaction_id) is None
+    assert made.live.label(world.alerts[0].transaction_id) is None
 
 
 def test_a_case_is_found_by_whatever_its_id_is(console: Console, world: World) -> None:
     console.live.take_decision(world.alerts[0].model_copy(update={"transaction_id": "2026/03/01-17"}))
     assert get(console, "/cases/2026%2F03%2F01-17").status_code == 200
-    (refused,) = call(console, ("POST", "/cases/2026%2F03%2F01-17/verdict", {"data": {"verdict": "fraud"}}))
+    (refused,) = call(console, ("POST", "/cases/2026%2F03%2F01-17/label", {"data": {"label": "fraud"}}))
     assert refused.status_code == 403, "for want of a token, not of a case"
 
 
@@ -231,13 +231,13 @@ def test_pages_that_follow_live_are_bounded_by_session_and_in_all(world: World) 
 
 
 @pytest.mark.parametrize(
-    "id_", ["a\nb", "a\n", "\r\n", "a/b", "..a", "a/verdict", "ü 中", "%0A", "a?b#c", "\x00"]
+    "id_", ["a\nb", "a\n", "\r\n", "a/b", "..a", "a/label", "ü 中", "%0A", "a?b#c", "\x00"]
 )
 def test_every_id_has_its_page_and_takes_a_label(console: Console, world: World, id_: str) -> None:
     console.live.take_decision(world.alerts[0].model_copy(update={"transaction_id": id_}))
     path = f"/cases/{quote(id_, safe='')}"
     assert get(console, path).status_code == 200
-    (refused,) = call(console, ("POST", f"{path}/verdict", {"data": {"verdict": "fraud"}}))
+    (refused,) = call(console, ("POST", f"{path}/label", {"data": {"label": "fraud"}}))
     assert refused.status_code == 403, "for want of a token, not of a case"
 
 
@@ -259,15 +259,15 @@ def test_a_forged_or_old_cookie_is_no_session(guarded: Console) -> None:
 
 
 def test_a_form_without_this_session_s_token_changes_nothing(console: Console, world: World) -> None:
-    path = f"/cases/{world.alerts[0].transaction_id}/verdict"
+    path = f"/cases/{world.alerts[0].transaction_id}/label"
     _, without, wrong = call(
         console,
         ("GET", "/", {}),
-        ("POST", path, {"data": {"verdict": "fraud"}}),
-        ("POST", path, {"data": {"verdict": "fraud", "token": "0" * 64}}),
+        ("POST", path, {"data": {"label": "fraud"}}),
+        ("POST", path, {"data": {"label": "fraud", "token": "0" * 64}}),
     )
     assert (without.status_code, wrong.status_code) == (403, 403)
-    assert console.live.verdict(world.alerts[0].transaction_id) is None
+    assert console.live.label(world.alerts[0].transaction_id) is None
 
 
 def test_a_name_that_only_resolves_to_this_machine_is_refused(console: Console) -> None:
@@ -281,19 +281,19 @@ def test_pages_allow_nothing_from_elsewhere(console: Console) -> None:
     assert "https://" not in answer.text
 
 
-def test_while_kafka_is_away_a_verdict_is_refused_in_words(console: Console, world: World) -> None:
-    path = f"/cases/{world.alerts[0].transaction_id}/verdict"
+def test_while_kafka_is_away_a_label_is_refused_in_words(console: Console, world: World) -> None:
+    path = f"/cases/{world.alerts[0].transaction_id}/label"
     home = get(console, "/")
     cookie = home.headers["set-cookie"].split(";")[0]
     session = console.sessions.read(cookie.split("=", 1)[1])
     assert session is not None
-    form = {"verdict": "fraud", "token": console.sessions.token(session)}
+    form = {"label": "fraud", "token": console.sessions.token(session)}
     answer = call(console, ("POST", path, {"data": form, "headers": {"cookie": cookie}}))[0]
     assert answer.status_code == 503
     assert "so it is not stored" in answer.text
 
 
-def test_a_case_shows_the_user_s_history_its_verdicts_and_places(console: Console, world: World) -> None:
+def test_a_case_shows_the_user_s_history_its_labels_and_places(console: Console, world: World) -> None:
     case = world.alerts[0]
     page = get(console, f"/cases/{case.transaction_id}").text
     near = [
@@ -333,7 +333,7 @@ def test_no_id_is_more_than_text(console: Console, id_: str) -> None:
     assert "<script>alert" not in answer.text
 
 
-def test_decisions_published_again_count_once_and_verdicts_close_alerts(world: World) -> None:
+def test_decisions_published_again_count_once_and_labels_close_alerts(world: World) -> None:
     console = Console(ConsoleSettings(kafka_bootstrap="127.0.0.1:9"))
     for _ in range(2):
         for decision in world.decisions:
@@ -348,7 +348,7 @@ def test_decisions_published_again_count_once_and_verdicts_close_alerts(world: W
     assert {one.outcome for one in world.alerts} == {Outcome.REVIEW, Outcome.DECLINE}
 
 
-def test_a_verdict_on_a_held_alert_is_not_forgotten_however_many_labels_follow(world: World) -> None:
+def test_a_label_on_a_held_alert_is_not_forgotten_however_many_labels_follow(world: World) -> None:
     console = Console(ConsoleSettings(kafka_bootstrap="127.0.0.1:9", kept=10))
     first, *others = world.alerts[:10]
     early = label_of(others[0], is_fraud=False)

@@ -103,7 +103,7 @@ def test_an_alert_appears_on_the_open_page_as_it_happens(desk: Desk, world: Worl
     assert desk.troubles() == []
 
 
-def test_the_keys_choose_confirm_and_dismiss_and_each_verdict_is_a_label(desk: Desk) -> None:
+def test_the_keys_choose_confirm_and_dismiss_and_each_answer_is_a_label(desk: Desk) -> None:
     desk.open()
     desk.wait(lambda: len(desk.ids()) > 3)
     first, second, third = desk.ids()[:3]
@@ -132,22 +132,22 @@ def test_a_case_is_judged_by_its_buttons_and_the_list_forgets_it(desk: Desk) -> 
     assert len(desk.all("svg.map .event")) > 0
     assert desk.all(".reasons li")
     desk.all("button.danger")[0].click()
-    desk.wait(lambda: desk.all("[data-verdict] .badge.fraud"))
+    desk.wait(lambda: desk.all("[data-label] .badge.fraud"))
     assert desk.labels()[case].is_fraud
     desk.press("b")
     desk.wait(lambda: desk.ids() and case not in desk.ids())
     assert desk.troubles() == []
 
 
-def test_a_verdict_given_elsewhere_counts_here(desk: Desk) -> None:
+def test_a_label_given_elsewhere_counts_here(desk: Desk) -> None:
     desk.open()
     case = desk.wait(desk.ids)[0]
     decision = desk.console.live.find(case)
     assert decision is not None
     desk.publish(LABELS, label_of(decision, is_fraud=True))
-    desk.wait(lambda: desk.console.live.verdict(case))
+    desk.wait(lambda: desk.console.live.label(case))
     desk.open(f"/cases/{case}")
-    assert desk.all("[data-verdict] .badge.fraud")
+    assert desk.all("[data-label] .badge.fraud")
 
 
 def test_without_a_script_the_forms_work(desk: Desk) -> None:
@@ -157,7 +157,7 @@ def test_without_a_script_the_forms_work(desk: Desk) -> None:
     try:
         desk.open(f"/cases/{case}")
         desk.all("button[value=honest]")[0].click()
-        desk.wait(lambda: desk.all("[data-verdict] .badge.honest"))
+        desk.wait(lambda: desk.all("[data-label] .badge.honest"))
     finally:
         desk.browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
     assert desk.labels()[case].is_fraud is False
@@ -185,7 +185,7 @@ def test_a_console_that_starts_reads_the_newest_decisions_and_all_labels_since(
     desk.publish(LABELS, label, *many)
     console = Console(settings_of(world, kafka_bootstrap=desk.kafka, look_back=40))
     with serve(console):
-        desk.wait(lambda: console.live.verdict("other-199"))
+        desk.wait(lambda: console.live.label("other-199"))
         desk.wait(lambda: console.live.find(judged.transaction_id))
         assert len(console.live.recent(10_000)) <= 80
-        assert console.live.verdict(judged.transaction_id)
+        assert console.live.label(judged.transaction_id)

@@ -49,7 +49,7 @@ def test_the_follower_outlives_every_error_and_goes_on_behind_the_record(
         wait_until(lambda: len(live.recent(99)) == 19, "all but the one that failed are there")
         wait_until(lambda: live.trouble == "", "it says that it follows")
         broker.send(LABELS, label_of(world.decisions[1], is_fraud=True).model_dump_json().encode())
-        wait_until(lambda: live.verdict(world.decisions[1].transaction_id) is not None, "labels follow")
+        wait_until(lambda: live.label(world.decisions[1].transaction_id) is not None, "labels follow")
         assert _failures() == failed + 1.0
     finally:
         follower.stop()

@@ -19,7 +19,7 @@ from tests.services.console.conftest import World, settings_of
 
 TEXT = st.text(max_size=40) | st.integers().map(str)
 BYTES = st.binary(max_size=60)
-NAMES = st.sampled_from(["verdict", "token", "key", "next", "after", "show"]) | st.text(max_size=8)
+NAMES = st.sampled_from(["label", "token", "key", "next", "after", "show"]) | st.text(max_size=8)
 FIELDS = st.dictionaries(NAMES, st.sampled_from(["fraud", "honest", "all"]) | TEXT, max_size=4)
 HEADERS = st.dictionaries(
     st.sampled_from([b"accept", b"last-event-id", b"content-type", b"content-length", b"origin", b"range"])
@@ -51,7 +51,7 @@ def ask(console: Console, request: httpx.Request) -> int:
 @given(data=st.data())
 def test_no_request_makes_the_console_fail(console: Console, world: World, data: st.DataObject) -> None:
     known = st.sampled_from([one.transaction_id for one in world.decisions[:3]])
-    tail = data.draw(st.just("") | TEXT | known | known.map(lambda id_: f"{id_}/verdict"))
+    tail = data.draw(st.just("") | TEXT | known | known.map(lambda id_: f"{id_}/label"))
     path = quote(data.draw(st.sampled_from(PLACES)) + tail, safe="/")
     session = console.sessions.begin(ANYONE)
     cookie = data.draw(st.sampled_from([console.sessions.write(session).encode(), None]) | BYTES)
@@ -68,7 +68,7 @@ def test_no_request_makes_the_console_fail(console: Console, world: World, data:
         content=body,
     )
     status = ask(console, request)
-    says_that_kafka_is_away = status == 503 and (path == "/ready" or path.endswith("/verdict"))
+    says_that_kafka_is_away = status == 503 and (path == "/ready" or path.endswith("/label"))
     assert status < 500 or says_that_kafka_is_away
 
 

@@ -17,8 +17,9 @@ from fraud.features import FEATURE_NAMES
 from fraud.log import rows
 from fraud.log.archive import Archive
 from fraud.model.client import Scores
+from fraud.rules.backtest import held_in
+from fraud.rules.history import open_history
 from fraud.store import Epoch, open_store
-from jobs.rules.backtest import history, holding_of
 from jobs.stream import decide_pass, entity_pass, validate_pass
 from jobs.stream.context import TaskContext
 from jobs.stream.publish import decisions
@@ -152,14 +153,17 @@ def archived(folder: Path, rules: Path) -> StreamSettings:
 
 def by_backtest(folder: Path, rules: Path) -> list[dict[str, Any]]:
     """Tell what holds, by the log alone; what it does there stands in the log."""
-    log = history(archived(folder, rules).delta_path)
-    held = holding_of(read_rules(rules), log)
+    known = read_rules(rules)
+    (log,) = open_history(archived(folder, rules).delta_path, known.reads).parts()
+    held = held_in(known, log)
     by_id = {
         name: {
-            "rules": [rule.name for rule in one.live],
-            "shadow_rules": [rule.name for rule in one.shadow],
+            "rules": [rule.name for rule, holds in zip(held.rules, held.live[:, row], strict=True) if holds],
+            "shadow_rules": [
+                rule.name for rule, holds in zip(held.rules, held.shadow[:, row], strict=True) if holds
+            ],
         }
-        for name, one in zip(log["transaction_id"].to_pylist(), held, strict=True)
+        for row, name in enumerate(log["transaction_id"].to_pylist())
     }
     return [by_id[one["transaction_id"]] for one in transactions()]
 

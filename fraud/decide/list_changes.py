@@ -1,4 +1,4 @@
-"""What ``fraud lists`` does: reads the topic ``lists`` to its end, and writes changes to it."""
+"""Changes of lists: by the API, the console, and ``fraud lists``, which reads the topic to its end."""
 
 import csv
 import secrets
@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from fraud.decide.list_log import ListFollower, send_events
-from fraud.decide.lists import Definition, ListEvent, ListKind, ListStore
+from fraud.decide.lists import MOST_VALUE, Definition, ListEvent, ListKind, ListName, ListStore
 from fraud.errors import BadInput, Unavailable
 from fraud.kafka.producer import Producer, ProducerSettings
 from fraud.settings.stream import KafkaSettings
@@ -28,6 +30,59 @@ class Who:
 
     by: str
     why: str = ""
+
+
+class ListChange(BaseModel):
+    """A change of a list: it is created, or an entry is added or removed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    list: ListName
+    action: Literal["create", "add", "remove"]
+    value: Annotated[str | None, Field(min_length=1, max_length=MOST_VALUE, description="of an entry")] = None
+    kind: Annotated[ListKind | None, Field(description="of a list that is created")] = None
+    is_hashed: Annotated[bool, Field(description="keep values as hashes; of a list that is created")] = False
+    why: Annotated[str, Field(max_length=300)] = ""
+    until: AwareDatetime | None = None
+
+
+def event_of(change: ListChange, by: str, known: Definition | None) -> ListEvent:
+    """Make the record of a change.
+
+    Parameters
+    ----------
+    change
+        What the client asks for.
+    by
+        Name of the client's key.
+    known
+        The list, where there is one of this name.
+
+    Raises
+    ------
+    BadInput
+        When the change says too much or too little, or its value is not of the list's kind.
+    """
+    if change.action == "create":
+        if known is not None:
+            raise BadInput(f"there is a list {change.list} already")
+        if change.kind is None or change.value is not None or change.until is not None:
+            raise BadInput("a list is created with a kind, and without value and until")
+        salt = secrets.token_hex(16) if change.is_hashed else ""
+        return ListEvent(
+            list=change.list,
+            action="create",
+            by=by,
+            at=datetime.now(UTC),
+            why=change.why,
+            kind=change.kind,
+            salt=salt,
+        )
+    if known is None:
+        raise BadInput(f"there is no list {change.list}; create it first")
+    if change.value is None or change.kind is not None or change.is_hashed:
+        raise BadInput("an entry is added or removed with a value, and without kind and is_hashed")
+    return known.event(change.list, change.action, change.value, by=by, why=change.why, until=change.until)
 
 
 @contextmanager

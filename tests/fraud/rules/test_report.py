@@ -9,8 +9,9 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from fraud.decide.rules import read_rules
-from jobs.rules.backtest import Costs, backtest
-from jobs.rules.report import Report, RuleReport, report
+from fraud.rules.account import Account, Costs, RuleAccount
+from fraud.rules.backtest import backtest
+from fraud.rules.report import report
 from jobs.stream.settings import StreamSettings
 from tests.services.scoring.test_rule_paths import archived, transactions
 
@@ -51,18 +52,19 @@ def settings(tmp_path: Path) -> StreamSettings:
     return found
 
 
-def told(settings: StreamSettings, file: Path, days: float = 0.0) -> tuple[Report, dict[str, RuleReport]]:
-    rules = {rule.name: rule for rule in read_rules(file).rules}
+def told(settings: StreamSettings, file: Path, days: float = 0.0) -> tuple[Account, dict[str, RuleAccount]]:
     now = RECEIVED + timedelta(days=days)
-    found = report(rules, settings.delta_path, costs=Costs(review=5.0, wrong_decline=20.0), now=now)
-    return found, {one.rule: one for one in found.rules}
+    found = report(
+        read_rules(file), settings.delta_path, costs=Costs(review=5.0, wrong_decline=20.0), now=now
+    )
+    return found, found.of
 
 
 def test_hits_precision_and_overlap_are_those_of_the_log(settings: StreamSettings, tmp_path: Path) -> None:
     found, rules = told(settings, tmp_path / "rules.yaml")
     assert found.transactions == len(transactions())
     large, beside = rules["large"], rules["beside"]
-    assert (large.hits, large.shadow_hits, large.recent) == (4, 0, 4)
+    assert (large.hits, large.shadow_hits, found.recent(large)) == (4, 0, 4)
     assert (large.mature, large.fraud, large.precision) == (2, 1, 0.5)
     assert (beside.hits, beside.shadow_hits) == (0, 2)
     assert rules["part"].hits + rules["part"].shadow_hits == len(transactions())
@@ -81,4 +83,6 @@ def test_what_is_old_without_a_label_counts_as_honest(settings: StreamSettings, 
 def test_a_backtest_of_what_decided_hits_what_it_hit(settings: StreamSettings, tmp_path: Path) -> None:
     _, live = told(settings, tmp_path / "rules.yaml")
     again = backtest(read_rules(tmp_path / "rules.yaml"), settings.delta_path)
-    assert {one.rule: one.hits for one in again.rules} == {name: one.all_hits for name, one in live.items()}
+    assert {one.rule: one.all_hits for one in again.all_rules} == {
+        name: one.all_hits for name, one in live.items()
+    }

@@ -10,7 +10,8 @@ import pytest
 
 from fraud.decide.rules import RuleFile
 from fraud.errors import BadConfig, BadInput, BadState
-from jobs.rules.publishing import Publishing, PublishSettings, in_force, open_proposals, verify
+from fraud.rules.publishing import Publishing, in_force, open_proposals, verify
+from jobs.rules.settings import PublishSettings
 
 Person = Callable[[str], Publishing]
 
@@ -32,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def open_as(folder: Path, name: str) -> Publishing:
-    return Publishing(PublishSettings(file=folder / "rules.yaml", keys_file=folder / "keys.yaml", key=name))
+    return PublishSettings(file=folder / "rules.yaml", keys_file=folder / "keys.yaml", key=name).open()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ SOURCE: Final = "analyst:"
 """Before the client's name, in a label's source."""
 
 
-class Verdicts:
+class Labels:
     """Writes labels.
 
     Parameters
@@ -29,7 +29,7 @@ class Verdicts:
         self._kafka, self._live = kafka, live
 
     def give(self, decision: Decision, client: str, *, is_fraud: bool) -> Label:
-        """Write a verdict; a later one on the same transaction takes its place.
+        """Write a label; a later one on the same transaction takes its place.
 
         Raises
         ------
@@ -46,8 +46,8 @@ class Verdicts:
         )
         record = Record(LABELS, _SCHEMA.primary_of(label), label.model_dump_json().encode())
         if not self._kafka.deliver([record]).is_whole:
-            metrics.FAILED_VERDICTS.inc()
+            metrics.FAILED_LABELS.inc()
             raise Unavailable("Kafka did not accept the label, so it is not stored. Decide the case again")
-        metrics.VERDICTS.labels("fraud" if is_fraud else "honest").inc()
+        metrics.LABELS.labels("fraud" if is_fraud else "honest").inc()
         self._live.take_label(label)
         return label

@@ -20,7 +20,8 @@ from fraud.errors import BadState
 
 FIRST: Final = "0" * 64
 """In the place of a hash before the first record."""
-Action = Literal["proposed", "approved", "rejected", "undone"]
+Action = Literal["proposed", "approved", "rejected", "undone", "guarded"]
+"""``guarded``: a rule went back to shadow by itself, by the guard that its file states."""
 
 
 class Entry(BaseModel):
@@ -42,12 +43,16 @@ class Entry(BaseModel):
     content: str = ""
     """The rules, where they are proposed or put in force again."""
     note: str = ""
+    tried: str = ""
+    """What the proposed rules would have done on history, in words."""
     previous: str
     hash: str = ""
 
     def hashed(self) -> str:
         """Hash all but the hash itself."""
         content = self.model_dump(mode="json", exclude={"hash"})
+        if not self.tried:  # records of earlier releases have no such field
+            del content["tried"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,25 +1,22 @@
-"""The live lists of this replica: followed in the topic ``lists``, and changed through the API.
+"""The live lists of a service: followed in the topic ``lists``, and changed through it.
 
-Nothing is opened before rules name a live list, or somebody changes one.
+Nothing is opened before rules name a live list, or somebody changes or shows one.
 """
 
-import secrets
 import shutil
 import tempfile
 import threading
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from fraud.decide.engine import RuleSet
+from fraud.decide.list_changes import ListChange, event_of
 from fraud.decide.list_log import Follow, Follower, ListFollower, send_events
-from fraud.decide.lists import Definition, ListEvent, ListStore
+from fraud.decide.lists import ListStore
 from fraud.decide.values import Lists
-from fraud.errors import BadInput, Unavailable
+from fraud.errors import Unavailable
 from fraud.kafka.producer import Sender
-from services.scoring import metrics
-from services.scoring.answers import ListChange
-from services.scoring.settings import ScoringSettings
 
 LOAD_S: Final = 120.0
 """How long the start waits for the lists, seconds; a million entries take about a minute."""
@@ -30,16 +27,25 @@ class LiveLists:
 
     Parameters
     ----------
-    settings
-        Of the service.
     kafka
         Takes changes.
+    bootstrap, options
+        Of the brokers.
+    folder
+        Where they are kept, of this process alone; None: a temporary one.
     follow
-        Brings them back; by default the topic's follower.
+        Brings changes back; by default the topic's follower.
     """
 
-    def __init__(self, settings: ScoringSettings, kafka: Sender, follow: Follow | None = None) -> None:
-        self._settings, self._kafka = settings, kafka
+    def __init__(
+        self,
+        kafka: Sender,
+        bootstrap: str,
+        options: Mapping[str, str],
+        folder: Path | None = None,
+        follow: Follow | None = None,
+    ) -> None:
+        self._kafka, self._brokers, self._folder = kafka, (bootstrap, options), folder
         self._follow = follow or self._follow_topic
         self._lock = threading.Lock()
         self._store: ListStore | None = None
@@ -81,8 +87,26 @@ class LiveLists:
             if self._follower is None:
                 return
             self._follower.look(wait_s=0.1)
-            metrics.LISTS_AWAY.set(bool(self._follower.away))
-            metrics.LISTS_BAD.set(self._follower.bad_records)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the topic has been read to its end once; nothing waits for it."""
+        return self._store is not None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the lists."""
+        return sorted(self.store.definitions())
+
+    @property
+    def away(self) -> str:
+        """Why the topic could not be read at the last look; empty: it could, or was not asked."""
+        return self._follower.away if self._follower else ""
+
+    @property
+    def bad_records(self) -> int:
+        """How many records of the topic could not be read."""
+        return self._follower.bad_records if self._follower else 0
 
     def close(self) -> None:
         """End."""
@@ -95,13 +119,13 @@ class LiveLists:
                 shutil.rmtree(self._temporary, ignore_errors=True)
 
     def _follow_topic(self, store: ListStore) -> Follower:
-        return ListFollower(store, self._settings.kafka_bootstrap, self._settings.kafka_options)
+        return ListFollower(store, *self._brokers)
 
     def _open(self) -> ListStore:
         with self._lock:
             if self._store is not None:
                 return self._store
-            folder = self._settings.lists_folder
+            folder = self._folder
             if folder is None:
                 folder = self._temporary = Path(tempfile.mkdtemp(prefix="fraud-lists-"))
             store = ListStore(folder)
@@ -109,42 +133,3 @@ class LiveLists:
             self._follower.load(LOAD_S)
             self._store = store
             return store
-
-
-def event_of(change: ListChange, by: str, known: Definition | None) -> ListEvent:
-    """Make the record of a change.
-
-    Parameters
-    ----------
-    change
-        What the client asks for.
-    by
-        Name of the client's key.
-    known
-        The list, where there is one of this name.
-
-    Raises
-    ------
-    BadInput
-        When the change says too much or too little, or its value is not of the list's kind.
-    """
-    if change.action == "create":
-        if known is not None:
-            raise BadInput(f"there is a list {change.list} already")
-        if change.kind is None or change.value is not None or change.until is not None:
-            raise BadInput("a list is created with a kind, and without value and until")
-        salt = secrets.token_hex(16) if change.is_hashed else ""
-        return ListEvent(
-            list=change.list,
-            action="create",
-            by=by,
-            at=datetime.now(UTC),
-            why=change.why,
-            kind=change.kind,
-            salt=salt,
-        )
-    if known is None:
-        raise BadInput(f"there is no list {change.list}; create it first")
-    if change.value is None or change.kind is not None or change.is_hashed:
-        raise BadInput("an entry is added or removed with a value, and without kind and is_hashed")
-    return known.event(change.list, change.action, change.value, by=by, why=change.why, until=change.until)

@@ -9,31 +9,10 @@ import hashlib
 from difflib import unified_diff
 from pathlib import Path
 
-from pydantic import Field, SecretStr
-from pydantic_settings import SettingsConfigDict
-
 from fraud.decide.compiling import compile_rules
 from fraud.errors import BadConfig, BadInput, BadState
-from fraud.http.access import Client, Keys, KeyScope
-from fraud.http.problems import Problem
+from fraud.rules.audit import Audit, Entry
 from fraud.runtime.files import write_durably
-from fraud.settings.base import Settings
-from jobs.rules.audit import Audit, Entry
-
-
-class PublishSettings(Settings):
-    """Environment variables ``FRAUD_RULES_...``."""
-
-    model_config = SettingsConfigDict(env_prefix="FRAUD_RULES_", frozen=True, extra="forbid")
-
-    file: Path
-    """The rules that the programs follow; written by whoever approves."""
-    audit: Path | None = None
-    """Who published what; default: ``<file>.audit.jsonl``."""
-    keys_file: Path
-    """People's API keys, as of the scoring service; the scope ``rules`` lets propose and approve."""
-    key: SecretStr = Field(min_length=1)
-    """API key of the person who runs the command."""
 
 
 class Publishing:
@@ -41,22 +20,29 @@ class Publishing:
 
     Parameters
     ----------
-    settings
-        Where they are, and who acts.
-
-    Raises
-    ------
-    BadConfig
-        When the key is not in the file of keys, or lacks the scope.
+    file
+        The rules that the programs follow; written by whoever approves.
+    who
+        Name of the person who acts; the caller has checked the right.
+    audit
+        Who published what; default: ``<file>.audit.jsonl``.
     """
 
-    def __init__(self, settings: PublishSettings) -> None:
-        self._file = settings.file
-        self.audit = Audit(settings.audit or settings.file.with_name(f"{settings.file.name}.audit.jsonl"))
-        self.who = _client(settings).name
+    def __init__(self, file: Path, who: str, audit: Path | None = None) -> None:
+        self.file, self.who = file, who
+        self.audit = Audit(audit or audit_of(file))
 
-    def propose(self, content: bytes, name: str, note: str = "") -> Entry:
+    def propose(self, content: bytes, name: str, note: str = "", tried: str = "") -> Entry:
         """Propose rules.
+
+        Parameters
+        ----------
+        content
+            Of the file.
+        name
+            Of the file, for errors.
+        note, tried
+            Kept with the proposal; ``tried`` is what a backtest told.
 
         Raises
         ------
@@ -76,6 +62,7 @@ class Publishing:
                 base=_hash(self._live()),
                 content=text,
                 note=note,
+                tried=tried,
             )
 
     def approve(self, number: int, note: str = "") -> Entry:
@@ -122,6 +109,24 @@ class Publishing:
             self._write(before.content)
         return entry
 
+    def guard(self, content: bytes, note: str) -> Entry:
+        """Put rules in force of which one went back to shadow by the guard that it states.
+
+        Raises
+        ------
+        BadState
+            When the file is not what was published last.
+        """
+        with self.audit.writing() as writer:
+            verify(self.audit, self.file)
+            version = compile_rules(content, self.file.name).version
+            text = content.decode()
+            entry = writer.append(
+                self.who, "guarded", version, base=_hash(self._live()), content=text, note=note
+            )
+            self._write(text)
+        return entry
+
     def restore(self) -> str:
         """Write the published rules where the file holds other ones; returns their version."""
         with self.audit.writing() as writer:
@@ -139,7 +144,7 @@ class Publishing:
         BadState
             When it is not.
         """
-        return verify(self.audit, self._file)
+        return verify(self.audit, self.file)
 
     def diff(self, proposal: Entry) -> str:
         """Tell what a proposal changes in the rules that are in force."""
@@ -150,10 +155,15 @@ class Publishing:
         return "\n".join(lines)
 
     def _live(self) -> bytes:
-        return self._file.read_bytes() if self._file.exists() else b""
+        return self.file.read_bytes() if self.file.exists() else b""
 
     def _write(self, content: str) -> None:
-        write_durably(self._file, content.encode())
+        write_durably(self.file, content.encode())
+
+
+def audit_of(file: Path) -> Path:
+    """Name the audit of a file of rules."""
+    return file.with_name(f"{file.name}.audit.jsonl")
 
 
 def verify(audit: Audit, file: Path) -> list[Entry]:
@@ -178,6 +188,8 @@ def in_force(entries: list[Entry]) -> list[Entry]:
     for entry in entries:
         if entry.action == "approved":
             found.append(by_number[entry.proposal])
+        elif entry.action == "guarded":
+            found.append(entry)
         elif entry.action == "undone":
             found.pop()
     return found
@@ -195,16 +207,6 @@ def _open_proposal(entries: list[Entry], number: int) -> Entry:
         known = ", ".join(map(str, waiting)) or "none"
         raise BadInput(f"no proposal {number} waits for approval; there wait: {known}")
     return waiting[number]
-
-
-def _client(settings: PublishSettings) -> Client:
-    keys = Keys(settings.keys_file, "127.0.0.1", "FRAUD_RULES")
-    try:
-        client = keys.client_of(f"Bearer {settings.key.get_secret_value()}".encode())
-        client.need(KeyScope.RULES)
-    except Problem as problem:
-        raise BadConfig(f"FRAUD_RULES_KEY: {problem.detail}") from problem
-    return client
 
 
 def _hash(content: bytes) -> str:

@@ -1,0 +1,1 @@
+"""The life of rules: what they would do on history, what each one did, and who published them."""

@@ -1,0 +1,136 @@
+"""Tries rules on what was served, and counts what they would have done: ``fraud rules backtest``.
+
+Each rule is judged at the time of each transaction (an expiry counts), by the vector and the score that were
+served, by the engine of every other path. A rule in shadow is judged too; a score floor changes nothing here,
+as the log has no thresholds. Live lists are those of now: the topic does not keep what they were.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from fraud.decide.columns import Bools, Columns, Floats
+from fraud.decide.compiling import compile_rules
+from fraud.decide.engine import NO_LISTS, Held, HeldColumns, Rule, RuleSet, overrule
+from fraud.decide.values import Lists
+from fraud.errors import BadInput, Unavailable
+from fraud.features import FEATURE_NAMES
+from fraud.log.tables import NO_OPTIONS, Options, floats_of, micros_of
+from fraud.rules.account import CODES, MATURITY, OUTCOMES, Account, Costs, Ints, Part
+from fraud.rules.history import ALWAYS, BASE, Range, labels_of, last_labels, open_history, outcome_codes
+from fraud.rules.words import lines_of
+from fraud.schema.deployed import deployed_schema
+
+
+def backtest(
+    rules: RuleSet,
+    delta: str,
+    options: Options = NO_OPTIONS,
+    *,
+    costs: Costs | None = None,
+    maturity: timedelta = MATURITY,
+    when: Range = ALWAYS,
+    live: Lists = NO_LISTS,
+    now: datetime | None = None,
+    scratch: Path | None = None,
+    on_progress: Callable[[int], None] = lambda _transactions: None,
+) -> Account:
+    """Try rules on a range of the log.
+
+    Parameters
+    ----------
+    maturity
+        After which a transaction without a label counts as honest.
+    when
+        Which transactions, by the time when they were received.
+    live
+        The live lists.
+    now
+        By default the clock's.
+    scratch
+        Folder for the states of a fold, where a feature was not served yet.
+
+    Raises
+    ------
+    BadInput
+        When a table is not there.
+    Unavailable
+        When the tables cannot be read.
+    """
+    by_name = {rule.name: rule for rule in rules.rules}
+    found = Account(rules.version, by_name, costs or Costs(), (now or datetime.now(UTC)) - maturity)
+    log = open_history(delta, rules.reads, options, when=when, scratch=scratch)
+    labels = last_labels(delta, options)
+    for table in log.parts():
+        found.count(judged(table, held_in(rules, table, live), labels))
+        on_progress(found.transactions)
+    return found
+
+
+def tried(
+    content: bytes, name: str, delta: str, options: Options, *, days: int, live: Lists = NO_LISTS
+) -> str:
+    """Say what proposed rules would have done in the newest days of the log.
+
+    What keeps a backtest from running is said in its place: it must not keep a rule from being proposed.
+
+    Raises
+    ------
+    BadConfig
+        When the rules do not compile.
+    """
+    rules = compile_rules(content, name)
+    when = Range(datetime.now(UTC) - timedelta(days=days))
+    try:
+        return "\n".join(lines_of(backtest(rules, delta, options, when=when, live=live)))
+    except (BadInput, Unavailable) as error:
+        return f"not tried on history: {error}"
+
+
+def held_in(rules: RuleSet, table: pa.Table, live: Lists = NO_LISTS) -> HeldColumns:
+    """Find the rules that hold for rows of the history, each at the time when it was received."""
+    names = [name for name in FEATURE_NAMES if name in table.column_names]
+    vectors = np.empty((table.num_rows, len(names)), order="F")
+    for at, name in enumerate(names):
+        vectors[:, at] = floats_of(table[name])
+    keys = table[deployed_schema().primary_key.name].to_pylist()
+    received_s: Floats = micros_of(table["received_at"]) / 1e6
+    return rules.masks(Columns(table, vectors, names, floats_of(table["score"])), keys, received_s, live)
+
+
+def judged(table: pa.Table, held: HeldColumns, labels: Mapping[str, bool]) -> Part:
+    """Tell what rules that hold would have made of the model's decisions."""
+    ids, was = table["transaction_id"].to_pylist(), outcome_codes(table)
+    is_labelled, is_fraud = labels_of(ids, labels)
+    return Part(
+        ids=ids,
+        received_us=micros_of(table["received_at"]),
+        was=was,
+        became=_overruled(was, held.rules, held.live),
+        amounts=table[BASE].to_numpy(),
+        is_fraud=is_fraud,
+        is_labelled=is_labelled,
+        names=[rule.name for rule in held.rules],
+        live=held.live,
+        shadow=held.shadow,
+    )
+
+
+def _overruled(was: Ints, rules: tuple[Rule, ...], live: Bools) -> Ints:
+    """Apply the rules that hold, once to each combination of them and of what the model decided."""
+    became = was.copy()
+    hit = np.flatnonzero(live.any(axis=0))
+    if not len(hit):
+        return became
+    keys = np.vstack([was[hit].astype(np.uint8)[np.newaxis], np.packbits(live[:, hit], axis=0)]).T
+    whole = np.ascontiguousarray(keys).view([("", np.uint8, keys.shape[1])]).ravel()
+    _, first, of = np.unique(whole, return_index=True, return_inverse=True)
+    answers = []
+    for row in hit[first].tolist():
+        held = Held(tuple(rules[at] for at in np.flatnonzero(live[:, row]).tolist()))
+        answers.append(CODES[overrule(OUTCOMES[was[row]], held).outcome])
+    became[hit] = np.array(answers)[of]
+    return became

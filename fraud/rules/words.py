@@ -1,0 +1,91 @@
+"""Accounts of rules for people: the columns of the command line and the console, and lines for the audit."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+from fraud.rules.account import Account, RuleAccount
+
+Column = tuple[str, str, Callable[[Account, RuleAccount], str]]
+"""Heading, what it means, and how it is written."""
+
+
+def _precision(_: Account, one: RuleAccount) -> str:
+    return share(one.precision, *one.precision_bounds)
+
+
+def _recall(of: Account, one: RuleAccount) -> str:
+    return share(*(of.recall(one) or (None, 0.0, 1.0)))
+
+
+def _drift(of: Account, one: RuleAccount) -> str:
+    drift = of.drift(one)
+    return "" if drift is None else f"{drift:.2f} x"
+
+
+def _beside(_: Account, one: RuleAccount) -> str:
+    beside = one.beside.most_common(1)
+    return f"{beside[0][0]} {beside[0][1] / one.all_hits:.0%}" if beside else ""
+
+
+COLUMNS: Final[tuple[Column, ...]] = (
+    ("hits", "with effect", lambda _, one: f"{one.hits:,}"),
+    ("shadow", "hits without effect", lambda _, one: f"{one.shadow_hits:,}"),
+    ("rate", "share of all transactions", lambda of, one: f"{one.all_hits / max(1, of.transactions):.2%}"),
+    ("7 days", "hits of the newest 7 days", lambda of, one: f"{of.recent(one):,}"),
+    ("drift", "rate of the newest 7 days over that of the days before", _drift),
+    ("changed", "hits in which the rule alone changes the decision", lambda _, one: f"{one.changed:,}"),
+    ("precision", "share of fraud among its matured hits, with bounds of 95 %", _precision),
+    ("recall", "share of all known frauds that it holds for, with bounds of 95 %", _recall),
+    ("wrong", "honest transactions that it declines", lambda _, one: f"{one.false_declines:,}"),
+    ("model too", "hits that the model alone would have stopped", lambda _, one: f"{one.overlap:.0%}"),
+    ("saved", "money saved against the model alone", lambda _, one: f"{one.saved:,.0f}"),
+    ("lost", "money lost against the model alone", lambda _, one: f"{one.lost:,.0f}"),
+    ("most beside", "the rule that most often holds too", _beside),
+)
+
+
+def share(value: float | None, low: float, high: float) -> str:
+    """Write a share with its bounds.
+
+    Examples
+    --------
+    >>> share(0.9, 0.596, 0.982), share(None, 0.0, 1.0)
+    ('90% (60-98)', '')
+    """
+    return "" if value is None else f"{value:.0%} ({100 * low:.0f}-{100 * high:.0f})"
+
+
+def together(account: Account) -> str:
+    """Say what all rules did to the money."""
+    words = "save" if account.cost <= 0 else "cost"
+    return f"together they {words} {abs(account.cost):,.0f} against the model without rules"
+
+
+def heading(account: Account) -> str:
+    """Say what was looked at."""
+    if not account.transactions:
+        return f"rules {account.version}: no transactions in this range"
+    since, until = (
+        datetime.fromtimestamp(at / 1e6, UTC).strftime("%Y-%m-%d %H:%M")
+        for at in (account.first_us, account.last_us)
+    )
+    return (
+        f"rules {account.version}: {account.transactions:,} transactions from {since} to {until} UTC, "
+        f"{account.labelled:,} with a label, {account.fraud:,} known frauds"
+    )
+
+
+def lines_of(account: Account) -> Iterator[str]:
+    """Say what rules do, a line each, for the audit."""
+    yield heading(account)
+    for one in account.all_rules:
+        if not one.all_hits:
+            yield f"{one.rule}: no hits"
+            continue
+        yield (
+            f"{one.rule}: {one.all_hits:,} hits ({one.all_hits / account.transactions:.2%}), "
+            f"{one.changed:,} change the decision, precision {_precision(account, one) or 'unknown'}, "
+            f"recall {_recall(account, one) or 'unknown'}, saved {one.saved:,.0f}, lost {one.lost:,.0f}"
+        )
+    yield together(account)

@@ -1,0 +1,70 @@
+"""Settings of publishing rules (``FRAUD_RULES_*``): which file, and who acts."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from fraud.errors import BadConfig
+from fraud.http.access import Client, Keys, KeyScope
+from fraud.http.problems import Problem
+from fraud.rules.publishing import Publishing
+from fraud.settings.base import Settings
+
+
+class PublishSettings(Settings):
+    """Environment variables ``FRAUD_RULES_...``."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAUD_RULES_", frozen=True, extra="forbid")
+
+    file: Path
+    """The rules that the programs follow; written by whoever approves."""
+    audit: Path | None = None
+    """Who published what; default: ``<file>.audit.jsonl``."""
+    keys_file: Path
+    """People's API keys, as of the scoring service; the scope ``rules`` lets propose and approve."""
+    key: SecretStr = Field(min_length=1)
+    """API key of the person who runs the command."""
+
+    def open(self) -> Publishing:
+        """Let the person act.
+
+        Raises
+        ------
+        BadConfig
+            When the key is not in the file of keys, or lacks the scope.
+        """
+        return Publishing(self.file, _client(self).name, self.audit)
+
+
+def _client(settings: PublishSettings) -> Client:
+    keys = Keys(settings.keys_file, "127.0.0.1", "FRAUD_RULES")
+    try:
+        client = keys.client_of(f"Bearer {settings.key.get_secret_value()}".encode())
+        client.need(KeyScope.RULES)
+    except Problem as problem:
+        raise BadConfig(f"FRAUD_RULES_KEY: {problem.detail}") from problem
+    return client
+
+
+class GuardSettings(Settings):
+    """Environment variables ``FRAUD_GUARD_...``: what is watched, and whether rules go back by themselves."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAUD_GUARD_", frozen=True, extra="forbid")
+
+    file: Path | None = None
+    """The rules that the programs follow; None: those that decided last in the stream."""
+    audit: Path | None = None
+    """Who published what; default: ``<file>.audit.jsonl``."""
+    delta: str = ""
+    """Path or URI under which the Delta tables lie; default: where the stream writes (FRAUD_STREAM_*)."""
+    days: int = Field(default=35, ge=9)
+    """Newest days that are looked at."""
+    maturity_days: float = Field(default=14.0, ge=0.0)
+    """After which a transaction without a label counts as honest."""
+    returns_to_shadow: bool = False
+    """Whether a rule that breaks its guard is put into shadow; needs ``file``. Otherwise it is only told."""
+    publishes: bool = True
+    """Whether the figures go to the Delta table ``figures``, which the stream shows to Prometheus."""
+    is_strict: bool = False
+    """Whether a finding ends the command with exit code 3; else 0, whatever was found."""

@@ -1,0 +1,104 @@
+"""What ``fraud rules`` reads from its options, and how it shows an account."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from fraud.decide.compiling import compile_rules
+from fraud.decide.engine import NO_LISTS, RuleSet
+from fraud.decide.list_changes import opened
+from fraud.decide.values import Lists
+from fraud.errors import BadInput, Unavailable
+from fraud.rules.account import Account, Costs
+from fraud.rules.backtest import tried
+from fraud.rules.history import Range
+from fraud.rules.words import COLUMNS, heading, together
+from fraud.settings.stream import KafkaSettings, LakeSettings
+
+
+def options_of(
+    since: str, until: str, maturity_days: float, review_cost: float, wrong_decline_cost: float
+) -> dict[str, Any]:
+    """Read the options that every account takes.
+
+    Raises
+    ------
+    BadInput
+        When a time is none, or the range is empty.
+    """
+    when = Range(_time("--from", since), _time("--to", until))
+    if when.since and when.until and when.since >= when.until:
+        raise BadInput(f"--from {since} is not before --to {until}")
+    return {
+        "when": when,
+        "maturity": timedelta(days=maturity_days),
+        "costs": Costs(review=review_cost, wrong_decline=wrong_decline_cost),
+    }
+
+
+@contextmanager
+def lists_of(rules: RuleSet) -> Iterator[Lists]:
+    """Give the live lists that rules read, as they are now."""
+    if not rules.live_lists:
+        yield NO_LISTS
+        return
+    with opened(KafkaSettings()) as store:
+        yield store.view(rules.live_lists, datetime.now(UTC).timestamp())
+
+
+def tried_lines(content: bytes, name: str, days: int) -> str:
+    """Try proposed rules on the newest days."""
+    stream = LakeSettings()
+    try:
+        with lists_of(compile_rules(content, name)) as live:
+            return tried(content, name, stream.delta_path, stream.delta_options, days=days, live=live)
+    except Unavailable as error:
+        return f"not tried on history: {error}"
+
+
+def show(console: Console, account: Account, *, daily: bool, examples: bool) -> None:
+    """Print an account."""
+    table = Table(title=heading(account), title_justify="left")
+    table.add_column("rule")
+    for name, _, _ in COLUMNS:
+        table.add_column(name, justify="left" if name == "most beside" else "right")
+    for one in account.all_rules:
+        table.add_row(one.rule, *(write(account, one) for _, _, write in COLUMNS))
+    console.print(table)
+    console.print(together(account))
+    if daily:
+        console.print(_days(account))
+    if examples:
+        for one in account.all_rules:
+            found = (f"{two.transaction_id} ({_label(two.is_fraud)})" for two in one.examples)
+            console.print(f"{one.rule}: {', '.join(found) or 'no hits'}", highlight=False)
+
+
+def _days(account: Account) -> Table:
+    table = Table(title="hits by day (UTC)", title_justify="left")
+    for name in ("day", "transactions", *account.of):
+        table.add_column(name, justify="right")
+    for day in sorted(account.days):
+        hits = (f"{one.days[day]:,}" for one in account.all_rules)
+        table.add_row(f"{day:%Y-%m-%d}", f"{account.days[day]:,}", *hits)
+    return table
+
+
+def _label(is_fraud: bool | None) -> str:
+    return "no label" if is_fraud is None else "fraud" if is_fraud else "honest"
+
+
+def _time(option: str, text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadInput(
+            f"{option} {text}: not a time; write it like 2026-11-01 or 2026-11-01T12:00"
+        ) from error
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

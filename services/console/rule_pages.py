@@ -1,0 +1,237 @@
+"""The page of rules: what they are, what each one did, and publishing them by two people.
+
+``GET /rules`` shows; ``POST /rules/try``, ``/rules/propose``, ``/rules/approve``, ``/rules/reject`` and
+``/rules/undo`` act, with the scope ``rules``. Reads the file of rules, its audit and the Delta tables; writes
+the file and the audit as ``fraud publish`` does.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from fastapi import Request
+from fastapi.responses import RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
+
+from fraud.decide.engine import NO_RULES, Rule, RuleSet
+from fraud.decide.live_lists import LiveLists
+from fraud.decide.rules import read_rules
+from fraud.errors import BadConfig, BadInput, BadState, FraudError
+from fraud.http.access import ANYONE, KeyScope
+from fraud.rules.account import Account
+from fraud.rules.audit import Entry
+from fraud.rules.backtest import tried
+from fraud.rules.history import Range
+from fraud.rules.publishing import Publishing, open_proposals
+from fraud.rules.report import report
+from fraud.rules.words import COLUMNS, heading, together
+from services.console.door import Door, form_of
+from services.console.settings import ConsoleSettings
+
+MOST_RULES: Final = 1_000_000
+"""Bytes of a form with a file of rules."""
+SHOWN: Final = 50
+"""Records of the audit, the newest."""
+Page = Callable[[Request, str, dict[str, Any], int], Response]
+Route = tuple[str, Callable[..., Any], str]
+_NO_FILE: Final = (
+    "No file of rules is named. Set FRAUD_CONSOLE_RULES_FILE to the file that the programs follow."
+)
+
+
+class RulePages:
+    """See the module.
+
+    Parameters
+    ----------
+    settings, door
+        Of the console.
+    lists
+        Live lists, for trying rules that read some.
+    page
+        Renders a template.
+    """
+
+    def __init__(self, settings: ConsoleSettings, door: Door, lists: LiveLists, page: Page) -> None:
+        self._settings, self._door, self._lists, self._page = settings, door, lists, page
+        self._lock = threading.Lock()
+        self._told: tuple[float, str, Account] | None = None
+        """When the account of the rules was made, of which version, and the account."""
+
+    def routes(self) -> Sequence[Route]:
+        """Name what is served."""
+        return (
+            ("/rules", self.rules, "GET"),
+            ("/rules/try", self.try_, "POST"),
+            ("/rules/propose", self.propose, "POST"),
+            ("/rules/approve", self.approve, "POST"),
+            ("/rules/reject", self.reject, "POST"),
+            ("/rules/undo", self.undo, "POST"),
+        )
+
+    async def rules(self, request: Request) -> Response:
+        """Show the rules."""
+        return await self._show(request)
+
+    async def try_(self, request: Request) -> Response:
+        """Try rules on history; nothing is written."""
+        form = await form_of(request, MOST_RULES)
+        if refused := self._refuse(request, form):
+            return refused
+        content = _content_of(form)
+        try:
+            words = await run_in_threadpool(self._try, content)
+        except FraudError as error:
+            return await self._show(request, 422, draft=content, words=str(error))
+        return await self._show(request, draft=content, tried=words)
+
+    async def propose(self, request: Request) -> Response:
+        """Propose rules, with what they would have done on history."""
+        form = await form_of(request, MOST_RULES)
+        if refused := self._refuse(request, form):
+            return refused
+        content = _content_of(form)
+
+        def act(publishing: Publishing) -> Entry:
+            words = self._try(content)
+            return publishing.propose(content.encode(), "rules", form.get("note", ""), words)
+
+        return await self._act(request, act, draft=content)
+
+    async def approve(self, request: Request) -> Response:
+        """Put the proposal of another person in force."""
+        form = await form_of(request)
+        return self._refuse(request, form) or await self._act(
+            request, lambda publishing: publishing.approve(_number(form), form.get("note", ""))
+        )
+
+    async def reject(self, request: Request) -> Response:
+        """Close a proposal."""
+        form = await form_of(request)
+        return self._refuse(request, form) or await self._act(
+            request, lambda publishing: publishing.reject(_number(form), form.get("note", ""))
+        )
+
+    async def undo(self, request: Request) -> Response:
+        """Put the rules before these in force."""
+        form = await form_of(request)
+        return self._refuse(request, form) or await self._act(
+            request, lambda publishing: publishing.undo(form.get("note", ""))
+        )
+
+    async def _act(
+        self, request: Request, act: Callable[[Publishing], Entry], *, draft: str | None = None
+    ) -> Response:
+        publishing = self._publishing(request)
+        try:
+            await run_in_threadpool(act, publishing)
+        except (BadConfig, BadInput, BadState) as error:
+            return await self._show(request, 422, draft=draft, words=str(error))
+        except OSError as error:
+            words = f"{publishing.file} or its audit cannot be written: {error.strerror}"
+            return await self._show(request, 503, draft=draft, words=words)
+        return RedirectResponse("/rules", 303)
+
+    async def _show(self, request: Request, status: int = 200, **more: Any) -> Response:
+        if self._settings.rules_file is None:
+            return self._page(request, "rules.html", {"missing": _NO_FILE}, status)
+        publishing = self._publishing(request)
+        context = await run_in_threadpool(self._context, publishing)
+        context["may_publish"] = self._door.may(request.state.session, KeyScope.RULES)
+        context["needs_keys"] = request.state.session.client == ANYONE.name
+        return self._page(request, "rules.html", {**context, "draft": None, **more}, status)
+
+    def _context(self, publishing: Publishing) -> dict[str, Any]:
+        troubles, entries = [], []
+        rules, account = NO_RULES, None
+        try:
+            rules = read_rules(publishing.file)
+            account = self._account(rules)
+        except FraudError as error:
+            troubles.append(str(error))
+        try:
+            entries = publishing.audit.entries()
+            publishing.verify()
+        except BadState as error:
+            troubles.append(str(error))
+        content = publishing.file.read_text(errors="replace") if publishing.file.exists() else ""
+        return {
+            "troubles": troubles,
+            "version": rules.version,
+            "columns": [(name, words) for name, words, _ in COLUMNS],
+            "rules": [_row(rule, account) for rule in rules.rules],
+            "heading": heading(account) if account else "",
+            "together": together(account) if account else "",
+            "content": content,
+            "proposals": [(one, publishing.diff(one).splitlines()) for one in open_proposals(entries)],
+            "entries": list(reversed(entries))[:SHOWN],
+            "days": self._settings.rules_days,
+        }
+
+    def _account(self, rules: RuleSet) -> Account:
+        """Tell what the rules did; at most once in ``rules_report_s``."""
+        with self._lock:
+            now = time.monotonic()
+            told_at, version, account = self._told or (-math.inf, "", None)
+            is_young = now - told_at < self._settings.rules_report_s
+            if account is not None and version == rules.version and is_young:
+                return account
+            when = Range(datetime.now(UTC) - timedelta(days=self._settings.rules_days))
+            found = report(rules, self._settings.delta, self._settings.delta_options, when=when)
+            self._told = time.monotonic(), rules.version, found
+            return found
+
+    def _try(self, content: str) -> str:
+        settings = self._settings
+        names = self._lists.names if self._lists.is_open else ()
+        live = self._lists.store.view(names, time.time()) if names else {}
+        return tried(
+            content.encode(),
+            "rules",
+            settings.delta,
+            settings.delta_options,
+            days=settings.rules_days,
+            live=live,
+        )
+
+    def _publishing(self, request: Request) -> Publishing:
+        if self._settings.rules_file is None:
+            raise BadInput(_NO_FILE)
+        who = request.state.session.client
+        return Publishing(self._settings.rules_file, who, self._settings.rules_audit)
+
+    def _refuse(self, request: Request, form: dict[str, str]) -> Response | None:
+        """Say why nothing is done; None where it may be."""
+        words, status = "", 403
+        if not self._door.sessions.is_token(request.state.session, form.get("token", "")):
+            words = "This form is too old, or too long. Load the page again."
+        elif not self._door.may(request.state.session, KeyScope.RULES):
+            words = "Your API key lacks the scope `rules`; the file of keys gives it."
+        elif self._settings.rules_file is None:
+            words, status = _NO_FILE, 422
+        return self._page(request, "error.html", {"words": words}, status) if words else None
+
+
+def _row(rule: Rule, account: Account | None) -> dict[str, Any]:
+    one = account.of.get(rule.name) if account else None
+    until = datetime.fromtimestamp(rule.expires_s, UTC) if math.isfinite(rule.expires_s) else None
+    return {
+        "rule": rule,
+        "state": str(rule.state),
+        "until": until,
+        "cells": [write(account, one) for _, _, write in COLUMNS] if account and one else [""] * len(COLUMNS),
+    }
+
+
+def _content_of(form: dict[str, str]) -> str:
+    return form.get("content", "").replace("\r\n", "\n")
+
+
+def _number(form: dict[str, str]) -> int:
+    text = form.get("number", "")
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise BadInput(f"{text!r:.40} is not the number of a proposal")
+    return int(text)
