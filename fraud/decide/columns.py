@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fraud.decide.lists import LiveList
 from fraud.decide.values import FLAGS, NUMBERS, TEXTS, Lists, is_there
+from fraud.schema.tokens import TokenReader
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -126,7 +127,7 @@ _Number = Callable[[Columns], Numbers]
 _Test = Callable[[str], bool]
 
 
-class _Unknown(Exception):
+class _Unknown(ValueError):
     """An expression that goes row by row."""
 
 
@@ -148,8 +149,8 @@ class _Value:
 _TOKEN: Final = re.compile(
     r"""\s*(?:(?P<number>(?:\d+\.\d+|\.\d+)(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+|\d+)(?![\w.])
     |(?P<text>'[^'\\\n]*'|"[^"\\\n]*")(?!['"])
-    |(?P<name>[A-Za-z_]\w*)(?!['"])
-    |(?P<sign>&&|\|\||[<>=!]=|[-<>!+*/(),.\[\]]))""",
+    |(?P<sign>in(?![\w'"])|&&|\|\||[<>=!]=|[-<>!+*/(),.\[\]])
+    |(?P<name>[A-Za-z_]\w*)(?!['"]))""",
     re.VERBOSE,
 )
 _ORDER: Final[Mapping[str, Any]] = {
@@ -178,41 +179,26 @@ def vectorise(expression: str) -> Question | None:
     True
     """
     try:
-        parser = _Parser(_tokens(expression))
+        parser = _Parser(expression)
         found = _truth(parser.any_of())
     except (_Unknown, RecursionError):
         return None
     return found if parser.is_done else None
 
 
-def _tokens(expression: str) -> list[tuple[str, str]]:
-    found, at = [], 0
-    end = len(expression.rstrip())
-    while at < end:
-        match = _TOKEN.match(expression, at)
-        if match is None or match.lastgroup is None:
-            raise _Unknown
-        found.append((match.lastgroup, match[match.lastgroup]))
-        at = match.end()
-    return found
+class _Parser(TokenReader):
+    """Reads an expression by CEL's precedence, lowest first."""
 
-
-class _Parser:
-    """Reads tokens by CEL's precedence, lowest first."""
-
-    def __init__(self, tokens: list[tuple[str, str]]) -> None:
-        self._tokens, self._at = tokens, 0
+    def __init__(self, expression: str) -> None:
+        super().__init__(expression, _TOKEN, _Unknown, "expression")
 
     @property
     def is_done(self) -> bool:
-        return self._at == len(self._tokens)
+        return self._tokens[self._at][0] == "end"
 
-    def _take(self, *signs: str) -> str:
-        kind, word = self._tokens[self._at] if self._at < len(self._tokens) else ("", "")
-        if (kind == "sign" or word == "in") and word in signs:
-            self._at += 1
-            return word
-        return ""
+    def _one_of(self, *signs: str) -> str:
+        """Go past one of some signs, if it stands here."""
+        return next((sign for sign in signs if self._take(sign)), "")
 
     def _need(self, sign: str) -> None:
         if not self._take(sign):
@@ -232,19 +218,19 @@ class _Parser:
 
     def _relation(self) -> _Value:
         left = self._sum()
-        while sign := self._take("<=", ">=", "==", "!=", "<", ">", "in"):
+        while sign := self._one_of("<=", ">=", "==", "!=", "<", ">", "in"):
             left = _Value(truth=_compare(sign, left, self._sum()))
         return left
 
     def _sum(self) -> _Value:
         left = self._product()
-        while sign := self._take("+", "-"):
+        while sign := self._one_of("+", "-"):
             left = _calculate(sign, left, self._product())
         return left
 
     def _product(self) -> _Value:
         left = self._unary()
-        while sign := self._take("*", "/"):
+        while sign := self._one_of("*", "/"):
             left = _calculate(sign, left, self._unary())
         return left
 
@@ -257,7 +243,7 @@ class _Parser:
 
     def _member(self, value: _Value) -> _Value:
         while self._take("."):
-            kind, name = self._next()
+            kind, name, _ = self._next()
             self._need("(")
             part = self._primary()
             self._need(")")
@@ -275,7 +261,7 @@ class _Parser:
             return value
         if self._take("["):
             return self._list()
-        kind, word = self._next()
+        kind, word, _ = self._next()
         if kind == "number":
             is_int = word.isdigit()
             if is_int and int(word) > _MOST_INT:
@@ -318,12 +304,6 @@ class _Parser:
                 raise _Unknown
             items.append(value.text if value.constant is None else sign * value.constant)
         return _Value(items=tuple(items))
-
-    def _next(self) -> tuple[str, str]:
-        if self.is_done:
-            raise _Unknown
-        self._at += 1
-        return self._tokens[self._at - 1]
 
 
 def _truth(value: _Value) -> Question:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from fraud.contracts.priced import amount_column
 from fraud.features import kernel
 from fraud.features.kernel import Floats
 from fraud.features.layout import layout_of
@@ -82,6 +83,14 @@ def passed_schema(passes: Passes, at: int) -> pa.Schema:
     return pa.schema([*HANDED, vector, *sequences])
 
 
+PRIMARY: Final = deployed_schema().primary_key.name
+"""Column of the primary entity's key."""
+JUDGED: Final = (
+    *("transaction_id", PRIMARY, "event_time"),
+    amount_column(deployed_schema()),
+    *("outcome", "score"),
+)
+"""Columns of the table ``decisions`` by which reports judge what was decided."""
 DECISION_FIELDS: Final = [
     pa.field("outcome", pa.string()),
     pa.field("score", pa.float64()),

@@ -89,6 +89,11 @@ class History:
     folded: pa.Table | None
     """Features that were not served, by record."""
 
+    @property
+    def decided(self) -> int:
+        """Count the transactions."""
+        return sum(batch.num_rows for batch in self.decisions.batches(["epoch"], self.when.filter()))
+
     def parts(self, rows: int = SLICE_ROWS) -> Iterator[pa.Table]:
         """Give the decided transactions, a part at a time, with all that rules read of them."""
         for part in slices_of([self.decisions], rows):

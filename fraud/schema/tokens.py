@@ -1,4 +1,4 @@
-"""Reading of the small languages of a schema's file, token by token: conditions and expressions."""
+"""Reading of the small languages that people write, token by token: conditions, expressions, rules."""
 
 import re
 from collections.abc import Iterator

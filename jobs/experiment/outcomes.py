@@ -15,28 +15,18 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fraud.contracts import Outcome
-from fraud.contracts.priced import amount_column, base_amounts
+from fraud.contracts.priced import base_amounts
 from fraud.decide.experiment import Experiment, Metric
 from fraud.errors import BadInput
 from fraud.log.labels import columns_for_order, in_order_of_arrival
+from fraud.log.rows import JUDGED, PRIMARY
 from fraud.log.tables import find_table, floats_of, micros_of
 from fraud.schema.deployed import deployed_schema
 
 Floats = NDArray[np.float64]
 DAY_US: Final = 86_400_000_000
 NEVER: Final = np.iinfo(np.int64).max
-PRIMARY: Final = deployed_schema().primary_key.name
-"""Column of the primary entity's key."""
-_DECISION: Final = (
-    "transaction_id",
-    PRIMARY,
-    "event_time",
-    amount_column(deployed_schema()),
-    "outcome",
-    "arm",
-    "score",
-    "shadow_score",
-)
+_DECISION: Final = (*JUDGED, "arm", "shadow_score")
 
 
 @dataclass(frozen=True, slots=True)

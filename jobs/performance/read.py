@@ -17,9 +17,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fraud.contracts import Outcome
-from fraud.contracts.priced import amount_column, base_amounts
+from fraud.contracts.priced import base_amounts
 from fraud.errors import BadInput
 from fraud.log.labels import columns_for_order, in_order_of_arrival
+from fraud.log.rows import JUDGED, PRIMARY
 from fraud.log.tables import find_table, floats_of, micros_of, open_table
 from fraud.schema.arrow import TIME
 from fraud.schema.deployed import deployed_schema
@@ -30,17 +31,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 NO_MODEL: Final = "none"
 """Version of a decision that the fallback took."""
-PRIMARY: Final = deployed_schema().primary_key.name
-"""Column of the primary entity's key."""
-_DECISION: Final = (
-    "transaction_id",
-    PRIMARY,
-    "event_time",
-    amount_column(deployed_schema()),
-    "outcome",
-    "score",
-    "model_version",
-)
+_DECISION: Final = (*JUDGED, "model_version")
 _LABEL: Final = ("transaction_id", "is_fraud")
 _TYPE: Final = "fraud_type"
 UNKNOWN: Final = "unknown"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["app", "backtest", "check", "guard", "report"]
+__all__ = ["app", "backtest", "check", "guard", "report", "suggest"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 RulesFile = Annotated[Path, typer.Argument(help="YAML, see fraud/decide/compiling.py.")]
@@ -123,3 +123,40 @@ def guard() -> None:
         typer.echo("all rules are in order")
     if found and settings.is_strict:
         raise typer.Exit(3)
+
+
+@app.command()
+def suggest(
+    *,
+    out: Annotated[Path, typer.Option(help="File for the drafts.")] = Path("suggested.yaml"),
+    delta: Delta = "",
+    since: Since = "",
+    until: Until = "",
+    maturity_days: Maturity = 14.0,
+    review_cost: ReviewCost = 5.0,
+    most: Annotated[int, typer.Option(min=1, max=50, help="Rules, at most.")] = 5,
+    min_precision: Annotated[float, typer.Option(min=0.0, max=1.0, help="On later data.")] = 0.1,
+) -> None:
+    """Find short rules for frauds that the model and the rules miss, as drafts, tried on later data."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from fraud.settings.stream import LakeSettings  # noqa: PLC0415
+    from jobs.rules.show import options_of  # noqa: PLC0415
+    from jobs.rules.suggest import Wanted, suggest  # noqa: PLC0415
+
+    console, stream = Console(), LakeSettings()
+    with console.status("reading the log") as status:
+        found = suggest(
+            delta or stream.delta_path,
+            stream.delta_options,
+            wanted=Wanted(most, min_precision),
+            tell=status.update,
+            **options_of(since, until, maturity_days, review_cost, 20.0),
+        )
+    out.write_text(found.as_file(), encoding="utf-8")
+    for one in found.rules:
+        console.print(f"{one.when}\n  {one.words}", highlight=False)
+    console.print(
+        f"{found.missed:,} missed frauds, {found.tried} candidates, {len(found.rules)} of worth on what came "
+        f"after {found.split:%Y-%m-%d %H:%M} UTC; drafts in {out}"
+    )

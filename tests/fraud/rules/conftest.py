@@ -1,5 +1,5 @@
 """The disturbed stream that others read too."""
 
-from tests.jobs.conftest import played
+from tests.jobs.conftest import log_copy, played
 
-__all__ = ["played"]
+__all__ = ["log_copy", "played"]

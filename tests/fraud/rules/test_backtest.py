@@ -1,14 +1,20 @@
 """Rules tried on a played stream's log."""
 
+from datetime import timedelta
+
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from fraud.contracts import Outcome
 from fraud.decide.compiling import compile_rules
-from fraud.rules.account import Costs
-from fraud.rules.backtest import backtest
+from fraud.decide.engine import Held, overrule
+from fraud.rules.account import EXAMPLES, OUTCOMES, Account, Costs
+from fraud.rules.backtest import backtest, held_in, judged
+from fraud.rules.history import ALWAYS, Range, open_history
+from jobs.stream.settings import StreamSettings
 from tests.load.parity import Played
 
 RULES = b"""\
@@ -48,3 +54,62 @@ def test_what_an_outcome_costs() -> None:
     assert found[Outcome.REVIEW] == [5.0, 5.0]
     assert found[Outcome.CHALLENGE] == [1.0, 1.0]
     assert found[Outcome.DECLINE] == [0.0, 20.0]
+
+
+def shares(delta: str, when: Range = ALWAYS, rules: bytes = RULES) -> Account:
+    return backtest(compile_rules(rules), delta, when=when)
+
+
+def test_a_range_is_a_part_of_the_whole(played: Played) -> None:
+    delta = played.settings.delta_path
+    received = DeltaTable(f"{delta}/decisions").to_pyarrow_table()["received_at"].to_pylist()
+    middle = sorted(received)[len(received) // 3]
+    whole = shares(delta)
+    early, late = shares(delta, Range(None, middle)), shares(delta, Range(middle))
+    assert early.transactions == sum(at < middle for at in received)
+    for name, one in whole.of.items():
+        assert early.of[name].hits + late.of[name].hits == one.hits
+        assert early.of[name].days + late.of[name].days == one.days
+        assert early.of[name].fraud + late.of[name].fraud == one.fraud
+    assert sum(whole.of["large"].days.values()) == whole.of["large"].hits
+    nothing = shares(delta, Range(max(received) + timedelta(days=1)))
+    assert (nothing.transactions, nothing.of["large"].hits) == (0, 0)
+
+
+def test_rules_that_hold_together_are_told(played: Played) -> None:
+    found = shares(played.settings.delta_path)
+    large, busy = found.of["large"], found.of["busy"]
+    assert large.beside["busy"] == busy.beside["large"] > 0
+    assert found.recall(large) is not None
+    assert len(large.examples) == EXAMPLES
+    newest = [one.received_us for one in large.examples]
+    assert newest == sorted(newest, reverse=True)
+
+
+def test_a_feature_that_was_not_served_comes_from_the_fold(log_copy: StreamSettings) -> None:
+    delta = log_copy.delta_path
+    wanted = shares(delta).of["busy"]
+    served = DeltaTable(f"{delta}/features").to_pyarrow_table()
+    received = sorted(served["received_at"].to_pylist())
+    late = served.filter(pc.greater_equal(served["received_at"], pa.scalar(received[len(received) // 2])))
+    early = served.filter(pc.less(served["received_at"], pa.scalar(received[len(received) // 2])))
+    without = early.drop_columns(["count_1h_by_user"])
+    table = pa.concat_tables([without, late], promote_options="default")
+    write_deltalake(f"{delta}/features", table, mode="overwrite", schema_mode="overwrite")
+    assert DeltaTable(f"{delta}/features").to_pyarrow_table()["count_1h_by_user"].null_count > 0
+    assert shares(delta).of["busy"] == wanted, "the younger half was served, the older one was not"
+    gone = served.drop_columns(["count_1h_by_user"])
+    write_deltalake(f"{delta}/features", gone, mode="overwrite", schema_mode="overwrite")
+    assert shares(delta).of["busy"] == wanted
+    half = Range(received[len(received) // 2])
+    assert shares(delta, half).of["busy"].hits < wanted.hits
+
+
+def test_of_all_combinations_of_rules_the_engine_decides(played: Played) -> None:
+    """Each transaction by itself gives what they give together."""
+    rules = compile_rules(RULES)
+    for part in open_history(played.settings.delta_path, rules.reads).parts():
+        found = judged(part, held_in(rules, part), {})
+        for row in range(0, part.num_rows, 7):
+            held = Held(tuple(rule for rule, on in zip(rules.rules, found.live[:, row], strict=True) if on))
+            assert overrule(OUTCOMES[found.was[row]], held).outcome is OUTCOMES[found.became[row]]

@@ -9,8 +9,9 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from fraud.decide.rules import read_rules
-from fraud.rules.account import Account, Costs, RuleAccount
-from fraud.rules.backtest import backtest
+from fraud.rules.account import OUTCOMES, Account, Costs, RuleAccount
+from fraud.rules.backtest import backtest, held_in, judged
+from fraud.rules.history import open_history
 from fraud.rules.report import report
 from jobs.stream.settings import StreamSettings
 from tests.services.scoring.test_rule_paths import archived, transactions
@@ -80,9 +81,28 @@ def test_what_is_old_without_a_label_counts_as_honest(settings: StreamSettings, 
     assert old.false_declines >= young.false_declines
 
 
-def test_a_backtest_of_what_decided_hits_what_it_hit(settings: StreamSettings, tmp_path: Path) -> None:
-    _, live = told(settings, tmp_path / "rules.yaml")
-    again = backtest(read_rules(tmp_path / "rules.yaml"), settings.delta_path)
-    assert {one.rule: one.all_hits for one in again.all_rules} == {
-        name: one.all_hits for name, one in live.items()
-    }
+def test_a_backtest_of_what_decided_tells_what_the_report_tells(
+    settings: StreamSettings, tmp_path: Path
+) -> None:
+    found, live = told(settings, tmp_path / "rules.yaml", days=15.0)
+    again = backtest(
+        read_rules(tmp_path / "rules.yaml"),
+        settings.delta_path,
+        costs=Costs(review=5.0, wrong_decline=20.0),
+        now=RECEIVED + timedelta(days=15),
+    )
+    assert again.of == live, "hits, days, money, examples: all of it"
+    assert live["large"].hits > 0
+    for figure in ("transactions", "labelled", "mature", "fraud", "days", "cost"):
+        assert getattr(again, figure) == getattr(found, figure), figure
+    assert found.cost != 0.0
+
+
+def test_what_the_rules_of_the_log_decided_a_backtest_decides(
+    settings: StreamSettings, tmp_path: Path
+) -> None:
+    rules = read_rules(tmp_path / "rules.yaml")
+    (part,) = open_history(settings.delta_path, rules.reads).parts()
+    found = judged(part, held_in(rules, part), {})
+    assert [OUTCOMES[code] for code in found.became] == part["outcome"].to_pylist()
+    assert found.became.tolist() != found.was.tolist()
