@@ -31,7 +31,7 @@ def delta(tmp_path_factory: pytest.TempPathFactory) -> str:
     amount = table["amount"].to_numpy()
     bursts = vectors[:, FEATURE_NAMES.index("count_24h_by_user")]
     lasting = (amount > 120.0) & (bursts >= 2.0)
-    ended = (amount < 3.0) & (np.arange(ROWS) < 0.6 * ROWS)
+    ended = (amount > 50.0) & (amount < 80.0) & (np.arange(ROWS) < 0.6 * ROWS)
     is_fraud = (lasting & (dice.random(ROWS) < 0.9)) | (ended & (dice.random(ROWS) < 0.9))
     outcomes = np.where(dice.random(ROWS) < 0.05, "decline", "approve").tolist()
     return write_log(
@@ -56,7 +56,7 @@ def test_a_planted_fraud_is_found_and_told_by_later_data(delta: str) -> None:
     assert best.later.precision > 0.6
     assert best.recall > 0.5
     assert best.later.cost < 0.0
-    assert not any(one.when.startswith("amount <=") for one in found.rules), "that fraud has ended"
+    assert not any("amount <= " in one.when for one in found.rules), "that fraud has ended"
     assert found.tried > len(found.rules), "it was a candidate"
 
 
