@@ -389,9 +389,13 @@ def _ordered(left: _Number, right: _Number, sign: str) -> Question:
 
 
 def _calculate(sign: str, left: _Value, right: _Value) -> _Value:
-    if left.is_int or right.is_int or (left.constant is not None and right.constant is not None):
+    if left.is_int or right.is_int:
         raise _Unknown
-    a, b, calculate = _number(left), _number(right), _ARITHMETIC[sign]
+    calculate = _ARITHMETIC[sign]
+    if left.constant is not None and right.constant is not None:
+        with np.errstate(all="ignore"):
+            return _Value(constant=float(calculate(np.float64(left.constant), np.float64(right.constant))))
+    a, b = _number(left), _number(right)
 
     def ask(columns: Columns) -> Numbers:
         x, y = a(columns), b(columns)

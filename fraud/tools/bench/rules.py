@@ -39,12 +39,12 @@ ENTRIES: Final = 100_000
 BACKTEST_RULES: Final = 50
 _START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _KINDS: Final = (
-    "{number} > {bound} && amount > {amount}",
-    "{number} > {bound} && category in ['travel', 'jewelry', 'electronics']",
+    "{number} > {bound} && amount > {amount} * 2.0",
+    "{number} > {bound} && category in ['travel', 'jewelry', 'electronics'] && amount > {amount}",
     "amount > {amount} * 4.0 && score > 0.{digit}",
-    "{number} > {bound} || {other} > {bound} * 2.0",
+    "({number} > {bound} || {other} > {bound} * 2.0) && amount > {amount} * 2.0",
     "in_list(device_id, 'stolen') && amount > {amount}",
-    "{number} * 2.0 > {other} + {bound} && !(country == 'GB')",
+    "{number} * 2.0 > {other} + {bound} && !(category == 'grocery') && amount > {amount}",
 )
 
 
