@@ -128,6 +128,8 @@ class ListPages:
         }
 
     def _change(self, change: ListChange, by: str) -> None:
+        if not self._lists.is_open:
+            raise Unavailable(self._lists.away or "the lists are being read")
         before = self._lists.store.position
         self._lists.change(change, by)
         _wait(lambda: self._lists.store.position > before, self._lists.look)

@@ -19,7 +19,23 @@ from tests.services.console.conftest import World, settings_of
 
 TEXT = st.text(max_size=40) | st.integers().map(str)
 BYTES = st.binary(max_size=60)
-NAMES = st.sampled_from(["label", "token", "key", "next", "after", "show"]) | st.text(max_size=8)
+NAMES = st.sampled_from(
+    [
+        "label",
+        "token",
+        "key",
+        "next",
+        "after",
+        "show",
+        "list",
+        "action",
+        "value",
+        "until",
+        "find",
+        "content",
+        "number",
+    ]
+) | st.text(max_size=8)
 FIELDS = st.dictionaries(NAMES, st.sampled_from(["fraud", "honest", "all"]) | TEXT, max_size=4)
 HEADERS = st.dictionaries(
     st.sampled_from([b"accept", b"last-event-id", b"content-type", b"content-length", b"origin", b"range"])
@@ -28,7 +44,20 @@ HEADERS = st.dictionaries(
     | BYTES.filter(lambda value: not {0, 10, 13} & set(value)),
     max_size=4,
 )
-PLACES = ["/", "/cases/", "/model", "/experiment", "/login", "/logout", "/static/", "/health", "/ready", "/"]
+PLACES = [
+    "/",
+    "/cases/",
+    "/model",
+    "/rules",
+    "/rules/propose",
+    "/lists",
+    "/login",
+    "/logout",
+    "/static/",
+    "/health",
+    "/ready",
+    "/",
+]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +97,7 @@ def test_no_request_makes_the_console_fail(console: Console, world: World, data:
         content=body,
     )
     status = ask(console, request)
-    says_that_kafka_is_away = status == 503 and (path == "/ready" or path.endswith("/label"))
+    says_that_kafka_is_away = status == 503 and (path in {"/ready", "/lists"} or path.endswith("/label"))
     assert status < 500 or says_that_kafka_is_away
 
 

@@ -1,0 +1,150 @@
+"""The pages of rules and lists: who may do what, and words for all that is wrong; without a broker."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from fraud.rules.audit import Audit
+from fraud.rules.publishing import Publishing, audit_of
+from services.console.app import Console
+from services.console.settings import ConsoleSettings
+from tests.services.console.test_app import call, entry
+
+PEOPLE = {"ana": "read, rules", "ben": "read, rules", "eve": "read"}
+Act = Callable[..., httpx.Response]
+
+
+def rules(version: str, when: str = "amount >= 250.0") -> str:
+    rule = {"name": "large", "when": when, "then": "decline", "reason": "<b>large</b>"}
+    return json.dumps({"version": version, "rules": [rule]}, indent=1)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    made = tmp_path / "rules.yaml"
+    Publishing(made, "ben").approve(Publishing(made, "ana").propose(rules("one").encode(), "one").number)
+    return made
+
+
+@pytest.fixture
+def console(file: Path, tmp_path: Path) -> Console:
+    keys = tmp_path / "keys.yaml"
+    keys.write_text("".join(entry(name, f"key-of-{name}", scopes) for name, scopes in PEOPLE.items()))
+    settings = ConsoleSettings(
+        keys_file=keys,
+        rules_file=file,
+        kafka_bootstrap="127.0.0.1:9",
+        kafka_timeout_s=0.2,
+        delta=str(tmp_path / "nothing"),
+    )
+    return Console(settings)
+
+
+def act(console: Console, who: str, path: str, *, token: bool = True, **form: str) -> httpx.Response:
+    """Log in, and send a form; a page is asked for without one."""
+    client = console.door.keys.find(f"key-of-{who}".encode())
+    assert client is not None
+    session = console.sessions.begin(client)
+    if token:
+        form["token"] = console.sessions.token(session)
+    cookies = {"cookie": f"fraud_console={console.sessions.write(session)}"}
+    (answer,) = call(console, ("POST", path, {"data": form, "headers": cookies}))
+    return answer
+
+
+def page(console: Console, who: str, path: str) -> str:
+    login = ("POST", "/login", {"data": {"key": f"key-of-{who}"}})
+    answer = call(console, login, ("GET", path, {}))[1]
+    assert answer.status_code == 200
+    return answer.text
+
+
+def names(file: Path) -> list[str]:
+    return [one.action for one in Audit(audit_of(file)).entries()]
+
+
+def test_without_a_file_the_page_says_what_to_set() -> None:
+    console = Console(ConsoleSettings(kafka_bootstrap="127.0.0.1:9"))
+    (answer,) = call(console, ("GET", "/rules", {}))
+    assert "FRAUD_CONSOLE_RULES_FILE" in answer.text
+    session = console.sessions.begin(next(iter([console.door.keys.client_of(None)])))
+    form = {"token": console.sessions.token(session), "content": rules("one")}
+    cookies = {"cookie": f"fraud_console={console.sessions.write(session)}"}
+    (answer,) = call(console, ("POST", "/rules/propose", {"data": form, "headers": cookies}))
+    assert answer.status_code == 422
+
+
+def test_rules_are_shown_as_text_also_where_nothing_has_been_decided(console: Console) -> None:
+    text = page(console, "eve", "/rules")
+    assert "amount &gt;= 250.0" in text
+    assert "<b>large</b>" not in text
+    assert "no Delta table" in text, "the account is missing, and the page says so"
+
+
+@pytest.mark.parametrize("path", ["try", "propose", "approve", "reject", "undo"])
+def test_a_form_needs_its_token_and_the_right(console: Console, file: Path, path: str) -> None:
+    before = file.read_bytes(), names(file)
+    form = {"content": rules("two"), "number": "1", "note": "n"}
+    assert act(console, "ana", f"/rules/{path}", token=False, **form).status_code == 403
+    refused = act(console, "eve", f"/rules/{path}", **form)
+    assert refused.status_code == 403
+    assert "lacks the scope `rules`" in refused.text
+    assert (file.read_bytes(), names(file)) == before
+
+
+def test_a_proposal_needs_another_person_and_carries_why_it_was_not_tried(
+    console: Console, file: Path
+) -> None:
+    assert act(console, "ana", "/rules/propose", content=rules("two"), note="case 7").status_code == 303
+    proposal = Publishing(file, "x").audit.entries()[-1]
+    assert (proposal.by, proposal.note) == ("ana", "case 7")
+    assert proposal.tried.startswith("not tried on history: there is no Delta table")
+    own = act(console, "ana", "/rules/approve", number=str(proposal.number))
+    assert own.status_code == 422
+    assert "ana has proposed 3 and cannot approve it" in own.text
+    assert act(console, "ben", "/rules/approve", number=str(proposal.number)).status_code == 303
+    assert file.read_text() == rules("two")
+    assert act(console, "ben", "/rules/undo").status_code == 303
+    assert file.read_text() == rules("one")
+    assert names(file)[-3:] == ["proposed", "approved", "undone"]
+    Publishing(file, "x").verify()
+
+
+@pytest.mark.parametrize("number", ["", "x", "99", "-1", "٣", "1" * 40])
+def test_what_is_no_open_proposal_is_refused(console: Console, file: Path, number: str) -> None:
+    before = names(file)
+    assert act(console, "ben", "/rules/approve", number=number).status_code == 422
+    assert names(file) == before
+
+
+def test_line_ends_of_browsers_make_no_other_rules(console: Console, file: Path) -> None:
+    content = rules("two").replace("\n", "\r\n")
+    act(console, "ana", "/rules/propose", content=content)
+    assert Publishing(file, "x").audit.entries()[-1].content == rules("two")
+
+
+def test_a_file_that_was_changed_by_hand_and_a_broken_audit_are_told(console: Console, file: Path) -> None:
+    file.write_text(rules("by hand"))
+    assert "is not what was published last" in page(console, "eve", "/rules")
+    audit = audit_of(file)
+    audit.write_text(audit.read_text().replace('"ana"', '"eve"'))
+    assert "this record was changed after it was written" in page(console, "eve", "/rules")
+    assert act(console, "ana", "/rules/propose", content=rules("two")).status_code == 422
+
+
+def test_lists_that_were_not_read_yet_change_nothing(console: Console) -> None:
+    assert "The lists are being read" in page(console, "ana", "/lists")
+    form: dict[str, Any] = {"list": "stolen", "action": "add", "value": "d"}
+    assert act(console, "eve", "/lists", **form).status_code == 403
+    assert act(console, "ana", "/lists", token=False, **form).status_code == 403
+    wrong = act(console, "ana", "/lists", **{**form, "list": "No Name"})
+    assert wrong.status_code == 422
+    assert re.search("list: .*Nothing was changed", wrong.text)
+    assert act(console, "ana", "/lists", **form).status_code == 503
+    wrong = act(console, "ana", "/lists", **form, until="tomorrow")
+    assert "is not a time; write it like 2026-12-31T12:00" in wrong.text
