@@ -21,19 +21,8 @@ TEXT = st.text(max_size=40) | st.integers().map(str)
 BYTES = st.binary(max_size=60)
 NAMES = st.sampled_from(
     [
-        "label",
-        "token",
-        "key",
-        "next",
-        "after",
-        "show",
-        "list",
-        "action",
-        "value",
-        "until",
-        "find",
-        "content",
-        "number",
+        *("label", "token", "key", "next", "after", "show"),
+        *("list", "action", "value", "until", "find", "content", "number"),
     ]
 ) | st.text(max_size=8)
 FIELDS = st.dictionaries(NAMES, st.sampled_from(["fraud", "honest", "all"]) | TEXT, max_size=4)
@@ -45,18 +34,8 @@ HEADERS = st.dictionaries(
     max_size=4,
 )
 PLACES = [
-    "/",
-    "/cases/",
-    "/model",
-    "/rules",
-    "/rules/propose",
-    "/lists",
-    "/login",
-    "/logout",
-    "/static/",
-    "/health",
-    "/ready",
-    "/",
+    *("/", "/cases/", "/model", "/experiment", "/login", "/logout", "/static/", "/health", "/ready", "/"),
+    *("/rules", "/rules/propose", "/rules/approve", "/lists"),
 ]
 
 
