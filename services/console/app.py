@@ -39,7 +39,7 @@ from services.console.door import Door, form_of
 from services.console.labels import Labels
 from services.console.list_pages import ListPages
 from services.console.live import Follower, Live
-from services.console.rule_pages import RulePages
+from services.console.rule_pages import Route, RulePages
 from services.console.sessions import COOKIE, Session
 from services.console.settings import ConsoleSettings
 
@@ -113,7 +113,7 @@ class Console:
         self.app = FastAPI(title="fraud console", openapi_url=None, lifespan=self._live)
         self.app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
         self.app.middleware("http")(self._guard)
-        for path, act, method in (
+        routes: tuple[Route, ...] = (
             ("/", self.alerts, "GET"),
             ("/cases/{transaction_id:text}", self.case, "GET"),
             ("/cases/{transaction_id:text}/label", self.judge, "POST"),
@@ -128,7 +128,8 @@ class Console:
             ("/metrics", self.metrics, "GET"),
             *self.rule_pages.routes(),
             *self.list_pages.routes(),
-        ):
+        )
+        for path, act, method in routes:
             self.app.add_api_route(path, act, methods=[method], response_model=None)
 
     @asynccontextmanager

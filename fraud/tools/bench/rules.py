@@ -208,7 +208,7 @@ def _append(folder: str, table: pa.Table, vectors: Floats, scores: Floats, first
     transactions = table.set_column(table.column_names.index("transaction_id"), "transaction_id", ids)
     for name, values in origin.items():
         transactions = transactions.append_column(name, values)
-    features = {name: vectors[:, at] for at, name in enumerate(FEATURE_NAMES)}
+    features: dict[str, Any] = {name: vectors[:, at] for at, name in enumerate(FEATURE_NAMES)}
     features |= {"features_version": [FEATURES_VERSION] * n}
     decisions = {"transaction_id": ids, "outcome": ["approve"] * n, "score": scores}
     write_deltalake(f"{folder}/transactions", transactions, mode="append")
