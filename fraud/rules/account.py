@@ -316,7 +316,9 @@ def days_of(received_us: Ints) -> Counter[date]:
 
 
 def _newest(examples: list[Example], part: Part, rows: Ints) -> list[Example]:
-    newest = rows[np.argsort(part.received_us[rows])[-EXAMPLES:]].tolist()
+    received = part.received_us[rows]
+    oldest = np.sort(received)[-EXAMPLES:][0]
+    newest = rows[received >= oldest].tolist()  # more where several came at the same time
     found = [
         Example(
             part.ids[row],
@@ -325,7 +327,7 @@ def _newest(examples: list[Example], part: Part, rows: Ints) -> list[Example]:
         )
         for row in newest
     ]
-    return sorted([*examples, *found], key=lambda one: -one.received_us)[:EXAMPLES]
+    return sorted([*examples, *found], key=lambda one: (-one.received_us, one.transaction_id))[:EXAMPLES]
 
 
 def _count_beside(of: Mapping[str, RuleAccount], names: Sequence[str], held: Bools) -> None:

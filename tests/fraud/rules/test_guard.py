@@ -32,9 +32,8 @@ def account_of(*hits: int, of: int = 1_000, name: str = "large", **figures: int)
     made = Account("1", {one.name: one for one in rules.rules}, Costs(), datetime(2026, 3, 1, tzinfo=UTC))
     days = [START + timedelta(days=at) for at in range(len(hits))]
     made.days = Counter(dict.fromkeys(days, of))
-    made.of[name] = RuleAccount(name, hits=sum(hits), days=Counter(dict(zip(days, hits, strict=True))))
-    for figure, value in figures.items():
-        setattr(made.of[name], figure, value)
+    by_day = Counter(dict(zip(days, hits, strict=True)))
+    made.of[name] = RuleAccount(name, hits=sum(hits), days=by_day, **figures)
     return made
 
 
