@@ -37,6 +37,7 @@ FROM library AS kernels
 COPY fraud/__init__.py fraud/errors.py fraud/
 COPY fraud/settings fraud/settings
 COPY fraud/contracts fraud/contracts
+COPY fraud/runtime/__init__.py fraud/runtime/files.py fraud/runtime/
 COPY fraud/money fraud/money
 COPY fraud/schema fraud/schema
 COPY fraud/features fraud/features

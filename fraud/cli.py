@@ -59,6 +59,14 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "jobs.replay.commands:replay",
         "Replay the log: resend dead letters, rebuild the feature store, fill new features.",
     ),
+    "backup": (
+        "jobs.backup.commands:app",
+        "Back up and restore the feature store, MLflow, rules, rates and checkpoint.",
+    ),
+    "suspended": (
+        "jobs.suspended.commands:suspended",
+        "Run a command while the stream of a cluster is suspended.",
+    ),
     "sql": ("jobs.sql.commands:sql", "Ask the platform's tables in SQL: decisions, labels, features, weeks."),
     "train": ("jobs.train.commands:train", "Train, compare, report and register a model."),
     "evaluate": ("jobs.evaluate.commands:evaluate", "Measure a registered model on a labelled table."),

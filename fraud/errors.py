@@ -8,6 +8,7 @@
     |-- BadConfig     a setting is wrong: stop at the start, say which one
     |-- BadModel      a model does not fit (features, signature): refuse it, keep serving the old one
     |-- BadState      stored state has another layout: stop, rebuild it by replay
+    |   `-- SetBack   the store is an older copy or was emptied: start again, which catches up from the log
     |-- Fenced        a newer writer has taken over: stop at once, exit non-zero
     `-- Unavailable   a part does not answer: retry within the deadline, then fall back
 """
@@ -20,6 +21,7 @@ __all__ = [
     "BadState",
     "Fenced",
     "FraudError",
+    "SetBack",
     "Unavailable",
 ]
 
@@ -59,6 +61,10 @@ class BadModel(FraudError):
 
 class BadState(FraudError):
     """Stored state was written with another layout; rebuild it with ``fraud replay rebuild-store``."""
+
+
+class SetBack(BadState):
+    """The feature store is an older copy, was emptied or exchanged; the stream's next start mends it."""
 
 
 class Fenced(FraudError):

@@ -41,7 +41,8 @@ AT_THE_ROOT = {
 LAYERS = (
     {"fraud.errors"},
     {"fraud.programs", "fraud.settings"},
-    {"fraud.runtime", "fraud.money"},
+    {"fraud.runtime"},
+    {"fraud.money"},
     {"fraud.schema"},
     {"fraud.contracts"},
     {"fraud.features", "fraud.kafka", "fraud.http", "fraud.synthetic", "fraud.local", "fraud.tables"},

@@ -25,6 +25,7 @@ from fraud.features.passes import PASSES, Passes, feature_names, sequence_names
 from fraud.log import rows
 from fraud.log.arrival import COLUMNS, Reach
 from fraud.log.checkpoint import offsets_of
+from fraud.runtime.files import write_durably
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import BASE_MINOR
 
@@ -147,6 +148,7 @@ class Archive:
         self._options = options
         self._write_table, self._remove = write, remove
         self._plan_file = spool / "plan.json"
+        self._is_checked = False
         spool.mkdir(parents=True, exist_ok=True)
 
     def run(self, generation: int) -> int:
@@ -163,6 +165,8 @@ class Archive:
             When a table is gone. This, and whatever the tables' place or the disk raises, leaves the
             micro-batches in the spool; try again.
         """
+        if not self._is_checked:
+            self._refuse_older_files()
         plan = self._read_plan()
         if plan.is_done:
             folders = self._finished(generation)
@@ -186,6 +190,18 @@ class Archive:
             return 0
         self._write_plan(plan.model_copy(update={"is_done": True}))
         return len(plan.folders)
+
+    def _refuse_older_files(self) -> None:
+        """Refuse what an earlier release left; once, as this one writes its own form."""
+        for file in sorted(self._spool.glob("[0-9]*-[0-9]*/*.parquet")):
+            from pyarrow.parquet import read_schema  # noqa: PLC0415  (imports pandas: seconds of a start)
+
+            if "row_kind" not in read_schema(file).names:
+                raise Unavailable(
+                    f"{file} was written by an earlier release: start that release once more and stop it in "
+                    "order; this one begins with an empty spool"
+                )
+        self._is_checked = True
 
     def _check_tables(self) -> None:
         """Make sure that no table is gone: a new one in its place would hide that rows are lost."""
@@ -219,14 +235,7 @@ class Archive:
         if not files:
             return
         from pyarrow.dataset import dataset  # noqa: PLC0415  (imports pandas: seconds of a start)
-        from pyarrow.parquet import read_schema  # noqa: PLC0415  (the same)
 
-        for file in files:
-            if "row_kind" not in read_schema(file).names:
-                raise Unavailable(
-                    f"{file} was written by an earlier release: start that release once more and stop it in "
-                    "order; this one begins with an empty spool"
-                )
         found = dataset(files, schema=self._schema, format="parquet")
         for table, (kind, columns) in self._tables.items():
             taken = pc.field("row_kind") == kind
@@ -272,9 +281,7 @@ class Archive:
         return Plan.model_validate_json(self._plan_file.read_bytes())
 
     def _write_plan(self, plan: Plan) -> None:
-        partial = self._plan_file.with_suffix(".partial")
-        partial.write_text(plan.model_dump_json())
-        partial.replace(self._plan_file)
+        write_durably(self._plan_file, plan.model_dump_json().encode())
 
 
 def _reach_of(plan: Plan) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from fraud.errors import BadConfig
+from fraud.runtime.files import write_durably
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Checkpoint:
             return self.query_id
         self.path.mkdir(parents=True, exist_ok=True)
         name = str(uuid.uuid4())
-        (self.path / "query-id").write_text(name)
+        write_durably(self.path / "query-id", name.encode())
         return name
 
     def offsets(self, batch: int) -> str:

@@ -16,9 +16,10 @@ from fraud.features.engine import Folded
 from fraud.features.kernel import Floats
 from fraud.features.passes import PASSES, EntityPass, Passes, as_handed_on, entity_names, handed_on, whole
 from fraud.log.arrival import Ints
+from fraud.log.counted import Diverged, Mask, counted_in, see_that_it_is_the_same
 from fraud.log.sequencing import Sequenced, Waiting
 from fraud.log.tables import SLICE_ROWS, Arrivals, Log, Slice
-from fraud.store import Epoch, FeatureStore, open_store
+from fraud.store import LATEST, Epoch, FeatureStore, open_store
 
 MOST_AHEAD: Final = 20
 """Slices read beyond one whose transactions wait for others at most; then it is given as it is."""
@@ -61,9 +62,12 @@ class Refolder:
     ----------
     passes
         The primary first.
+    is_onto
+        Whether the store may have counted some of it already (``fraud.log.counted``).
     """
 
-    def __init__(self, passes: Passes = PASSES) -> None:
+    def __init__(self, passes: Passes = PASSES, *, is_onto: bool = False) -> None:
+        self._is_onto = is_onto
         self.primary = Waiting(passes[0])
         self.others = [Waiting(one) for one in passes[1:]]
         self._held: list[dict[int, Floats]] = [{} for _ in self.others]
@@ -79,7 +83,7 @@ class Refolder:
         *,
         is_last: bool = False,
     ) -> list[list[Sequenced]]:
-        """Fold a slice from the states before ``epoch``, and leave those after it.
+        """Fold a slice onto the newest states, and leave those after it, stamped ``epoch``.
 
         Parameters
         ----------
@@ -90,13 +94,22 @@ class Refolder:
         -------
         list
             What each pass folded; rows count from the first slice's first.
+
+        Raises
+        ------
+        Diverged
+            When the store has counted something else than the log.
         """
         n = len(arrivals.events)
         rows = np.arange(self._rows, self._rows + n)
         self._rows += n
-        self.primary.add(arrivals.events, arrivals.sequences[:, 0], rows, np.zeros(n, np.bool_))
+        known = self._known(arrivals, store)
+        new = np.flatnonzero(~known[0])
+        self.primary.add(
+            arrivals.events[new], arrivals.sequences[new, 0], rows[new], np.zeros(len(new), np.bool_)
+        )
         first = _fold(self.primary, store, token, epoch, is_last=is_last)
-        outcomes, events = np.full(n, np.nan), arrivals.events.copy()
+        outcomes, events = _outcomes_of(arrivals, known[0]), arrivals.events.copy()
         for found in first:
             is_label = found.events[:, kernel.E_KIND] == kernel.KIND_LABEL
             for waiting in self.others:
@@ -109,9 +122,39 @@ class Refolder:
             held = self._held[at - 1]
             for found in first:
                 _release(held, found, waiting)
-            held |= _hand_on(events, arrivals.sequences[:, at], rows, outcomes, waiting)
+            is_new = ~known[at]
+            held |= _hand_on(
+                events[is_new], arrivals.sequences[is_new, at], rows[is_new], outcomes[is_new], waiting
+            )
             folded.append(_fold(waiting, store, token, epoch, is_last=is_last))
         return folded
+
+    def _known(self, arrivals: Arrivals, store: FeatureStore) -> list[Mask]:
+        """Tell, by pass, what the store has counted already."""
+        events, epochs = arrivals.events, arrivals.epochs
+        waiting = [self.primary, *self.others]
+        if not self._is_onto:
+            return [np.zeros(len(events), np.bool_) for _ in waiting]
+        known = [
+            counted_in(store, one.of, events, arrivals.sequences[:, at], epochs)
+            for at, one in enumerate(waiting)
+        ]
+        see_that_it_is_the_same(store, waiting[0].of, events[known[0]])
+        if any((one & ~known[0]).any() for one in known[1:]):
+            raise Diverged(
+                "the feature store has counted transactions that their primary entity does not know"
+            )
+        return known
+
+
+def _outcomes_of(arrivals: Arrivals, is_known: Mask) -> Floats:
+    """Tell what came of events that the primary has counted already; NaN of the others."""
+    events, found = arrivals.events, np.full(len(arrivals.events), np.nan)
+    is_label = events[:, kernel.E_KIND] == kernel.KIND_LABEL
+    has_changed = ~np.isnan(arrivals.sequences[:, 1:]).all(axis=1)
+    change = np.where(events[:, kernel.E_CENTS] > 0.0, 1.0, -1.0)
+    found[is_known] = np.where(is_label, np.where(has_changed, change, 0.0), float(kernel.NEW))[is_known]
+    return found
 
 
 def _hand_on(
@@ -241,7 +284,7 @@ def _fold(
     waiting: Waiting, store: FeatureStore, token: int, epoch: Epoch, *, is_last: bool
 ) -> list[Sequenced]:
     entity, keys = waiting.of.name, waiting.keys
-    states = dict(zip(keys, store.read(entity, keys, epoch), strict=True))
+    states = dict(zip(keys, store.read(entity, keys, LATEST), strict=True))
     found = waiting.fold(states, is_last=is_last)
     written: dict[float, bytes] = {}
     for one in found:

@@ -107,6 +107,8 @@ class Arrivals:
         [n, passes], each entity's sequence of each event; NaN where the log does not say.
     repeated
         Rows that a table holds beyond the first of the same record; they are left out.
+    epochs
+        [n], ``Epoch.number`` of each event's micro-batch.
     """
 
     events: Floats
@@ -115,6 +117,7 @@ class Arrivals:
     received_us: Ints
     sequences: Floats
     repeated: int
+    epochs: Ints
 
 
 @dataclass(frozen=True)
@@ -238,7 +241,15 @@ class Log:
             chosen[:, 2],
             sequences[order],
             int((~is_new).sum()),
+            number[order],
         )
+
+    def scored_of(self, part: Slice) -> list[str]:
+        """List the transactions of a slice that the scoring service decided."""
+        found = self._transactions.rows(
+            ("transaction_id",), part.filter() & (pc.field("source_partition") < 0)
+        )
+        return list(found.column("transaction_id").to_pylist())
 
     def _label_events(self, labels: pa.Table) -> Floats:
         """Make the rows of labels, with the keys that they left out and the primary entity knew."""

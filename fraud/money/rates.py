@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from fraud.errors import BadConfig
 from fraud.money.currencies import digits_of
+from fraud.runtime.files import write_durably
 
 COLUMNS: Final = ("currency", "base", "rate", "since")
 ALWAYS: Final = datetime(1, 1, 1, tzinfo=UTC)
@@ -208,10 +209,9 @@ def read_rates(file: Path, base: str) -> Rates:
 
 
 def write_rates(file: Path, rates: Iterable[Rate]) -> None:
-    """Write a file of rates, whole or not at all."""
-    partial = file.with_name(f"{file.name}.partial")
-    with partial.open("w", newline="", encoding="utf-8") as lines:
-        writer = csv.DictWriter(lines, COLUMNS)
-        writer.writeheader()
-        writer.writerows(one.row for one in rates)
-    partial.replace(file)
+    """Write a file of rates; when this returns it is on the disk: a micro-batch that runs again reads it."""
+    lines = io.StringIO(newline="")
+    writer = csv.DictWriter(lines, COLUMNS)
+    writer.writeheader()
+    writer.writerows(one.row for one in rates)
+    write_durably(file, lines.getvalue().encode())

@@ -20,3 +20,8 @@ def write_durably(file: Path, content: bytes) -> None:
         target.flush()
         os.fsync(target.fileno())
     partial.replace(file)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the name, too
+    finally:
+        os.close(folder)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from fraud.store.scripts import FENCE, SAME_TERM
+from fraud.store.scripts import FENCE, SAME_TERM, SET_ASIDE
 
 _VERSION: Final = """
 local function version(key)
@@ -61,7 +61,8 @@ entity, the time of its newest event, its bytes, and the version that it was mad
 they were read in."""
 
 COMMIT: Final = (
-    _VERSION
+    SET_ASIDE
+    + _VERSION
     + """
 local meta = redis.call('HMGET', KEYS[1], 'identity', 'term')
 if redis.call('EXISTS', KEYS[2]) == 1 or ARGV[1] == '' or meta[1] ~= ARGV[1]
@@ -70,7 +71,7 @@ if redis.call('EXISTS', KEYS[2]) == 1 or ARGV[1] == '' or meta[1] ~= ARGV[1]
 end
 local given = tonumber(redis.call('GET', KEYS[4]) or '0')
 if given < tonumber(ARGV[#ARGV]) then
-  redis.call('HSET', KEYS[1], 'identity', '')
+  set_aside()
   return {'older', given}
 end
 local headers = {}
@@ -99,7 +100,7 @@ Arguments: identity, transaction_id, the answer, the term that the states were r
 value, and for each state its entity, the time of its newest event, its bytes, and the version that it was
 made from; last, the greatest number that a confirmed commit was given. A commit that is sent again, because
 its answer was lost, finds the answer that it wrote. A store that has given fewer numbers is an older copy: it
-is marked as not whole."""
+is set aside."""
 
 LEASE: Final = """
 local holder = redis.call('GET', KEYS[1])

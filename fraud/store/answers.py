@@ -15,6 +15,9 @@ from fraud.store.records import Epoch
 
 _HEAD: Final = struct.Struct("<q16sI")
 UNCLAIMED: Final = -1
+KEEP_S: Final = 7 * 86_400.0
+"""How long an answer is kept once its transaction is in the log, seconds."""
+_NO_FINGERPRINT: Final = bytes(16)
 
 
 class Answer(NamedTuple):
@@ -87,6 +90,13 @@ class Answers(Protocol):
             been answered meanwhile, or the store is not ``identity`` any more: read again.
         """
 
+    def keep(self, records: Mapping[str, bytes]) -> None:
+        """Keep records, by transaction_id, that the states have counted and of which the answer was lost.
+
+        The stream claims them as others; a client that asks again is told that the answer is not kept. An
+        answer that is there stays.
+        """
+
     def waiting(self, limit: int) -> list[tuple[bytes, bytes]]:
         """Read the oldest entries of the outbox: (entry, record)."""
 
@@ -117,6 +127,11 @@ def encode_answer(answer: Answer, claimed_by: int = UNCLAIMED) -> bytes:
     return b"".join(
         (_HEAD.pack(claimed_by, answer.fingerprint, len(answer.body)), answer.body, answer.record)
     )
+
+
+def without_answer(record: bytes) -> bytes:
+    """Lay out a record whose answer was lost, as it is stored; its ``body`` is empty."""
+    return encode_answer(Answer(_NO_FINGERPRINT, b"", record))
 
 
 def decode_answer(stored: bytes) -> Answer:

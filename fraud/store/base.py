@@ -135,6 +135,19 @@ class FeatureStore(Protocol):
             False at the beginning: until the end nobody may score from it. True at the end.
         """
 
+    def set_aside(self) -> None:
+        """Let nobody count in it: it lacks what was confirmed. Its name becomes one of the ``formers``."""
+
+    def formers(self) -> tuple[str, ...]:
+        """Name what this content was called before it was set aside and folded forward.
+
+        What was answered under these names and is among the answers is counted in the states. A content that
+        was made anew (``renew`` with False) has none.
+        """
+
+    def add_formers(self, names: Sequence[str]) -> None:
+        """Add names of a lost store whose answers are kept here again."""
+
     def answers(self) -> Answers:
         """Open what the scoring service keeps beside the states."""
 

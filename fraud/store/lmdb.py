@@ -12,7 +12,7 @@ from typing import Any, Final, Self, TypeVar
 
 import lmdb
 
-from fraud.errors import BadState, Unavailable
+from fraud.errors import SetBack, Unavailable
 from fraud.store.lmdb_answers import IDENTITY, TABLES, LmdbAnswers
 from fraud.store.records import DEFAULT_ENTITIES, MOST_ENTITIES, Entry, Epoch
 from fraud.store.value import (
@@ -36,6 +36,7 @@ PAUSE_S: Final = 5e-5
 _KEY: Final = Struct(">d")
 _TOKEN: Final = b"token"
 _WATERMARK: Final = b"watermark"
+_FORMERS: Final = b"formers"
 _MOST_DATABASES: Final = MOST_ENTITIES + len(TABLES) + 1
 T = TypeVar("T")
 
@@ -113,7 +114,7 @@ class LmdbStore:
     def instance(self) -> str:
         """See :class:`~fraud.store.FeatureStore`."""
         if self._file_there() != self._file:
-            raise BadState(
+            raise SetBack(
                 f"the feature store in {self._folder} was deleted or replaced while it was open; put it back "
                 "and start again, or run `fraud replay rebuild-store --replace`"
             )
@@ -180,7 +181,27 @@ class LmdbStore:
         name = uuid.uuid4().hex if is_whole else ""
         with self._begin(write=True, db=self._meta) as txn:
             txn.put(IDENTITY, name.encode())
+            if not is_whole:
+                txn.delete(_FORMERS)
         return name
+
+    def set_aside(self) -> None:
+        """See :class:`~fraud.store.FeatureStore`."""
+        with self._begin(write=True, db=self._meta) as txn:
+            name = txn.get(IDENTITY, b"")
+            if name:
+                txn.put(_FORMERS, txn.get(_FORMERS, b"") + b" " + name)
+                txn.put(IDENTITY, b"")
+
+    def add_formers(self, names: Sequence[str]) -> None:
+        """See :class:`~fraud.store.FeatureStore`."""
+        with self._begin(write=True, db=self._meta) as txn:
+            txn.put(_FORMERS, b" ".join([txn.get(_FORMERS, b""), *(name.encode() for name in names)]))
+
+    def formers(self) -> tuple[str, ...]:
+        """See :class:`~fraud.store.FeatureStore`."""
+        with self._begin(db=self._meta) as txn:
+            return tuple(txn.get(_FORMERS, b"").decode().split())
 
     def answers(self) -> LmdbAnswers:
         """See :class:`~fraud.store.FeatureStore`."""

@@ -21,6 +21,7 @@ from fraud.store.answers import (
     decode_answer,
     encode_answer,
     record_of,
+    without_answer,
 )
 from fraud.store.records import Epoch
 from fraud.store.value import replace_newest, version_of
@@ -97,6 +98,12 @@ class LmdbAnswers:
                 cursor.put(_NUMBER.pack(number), name, append=True)
             txn.put(_GIVEN, _NUMBER.pack(number), db=self._meta)
         return True
+
+    def keep(self, records: Mapping[str, bytes]) -> None:
+        """See :class:`~fraud.store.answers.Answers`."""
+        with self._begin(write=True, db=self._answers) as txn:
+            for name, record in records.items():
+                txn.put(name.encode(), without_answer(record), overwrite=False)
 
     def waiting(self, limit: int) -> list[tuple[bytes, bytes]]:
         """See :class:`~fraud.store.answers.Answers`."""

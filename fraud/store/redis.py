@@ -168,9 +168,27 @@ class RedisStore:
         """See :class:`~fraud.store.FeatureStore`."""
         name = uuid.uuid4().hex if is_whole else ""
         with self._server.answering():
+            if not is_whole:
+                self._client.hdel(self._meta, "formers")
             self._client.hset(self._meta, "identity", name)
         self._server.confirm()
         return name
+
+    def set_aside(self) -> None:
+        """See :class:`~fraud.store.FeatureStore`."""
+        self._run(scripts.DO_SET_ASIDE, [self._meta], [])
+
+    def add_formers(self, names: Sequence[str]) -> None:
+        """See :class:`~fraud.store.FeatureStore`."""
+        with self._server.answering():
+            self._client.hset(self._meta, "formers", " ".join([*self.formers(), *names]))
+        self._server.confirm()
+
+    def formers(self) -> tuple[str, ...]:
+        """See :class:`~fraud.store.FeatureStore`."""
+        with self._server.answering():
+            found: Any = self._client.hget(self._meta, "formers")
+        return tuple((found or b"").decode().split())
 
     def answers(self) -> RedisAnswers:
         """See :class:`~fraud.store.FeatureStore`."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from struct import Struct
 from typing import Any, Final
 
-from fraud.store import answer_scripts
+from fraud.store import answer_scripts, scripts
 from fraud.store.answers import (
     UNCLAIMED,
     Answer,
@@ -19,6 +19,7 @@ from fraud.store.answers import (
     decode_answer,
     encode_answer,
     record_of,
+    without_answer,
 )
 from fraud.store.records import Epoch
 from fraud.store.redis_server import Server
@@ -85,8 +86,8 @@ class RedisAnswers:
 
         Raises
         ------
-        BadState
-            When it has not: it failed over to an older copy, and is marked as not whole.
+        SetBack
+            When it has not: it failed over to an older copy, and is set aside.
         """
         identity, greatest = self._confirmed
         if not greatest:
@@ -95,9 +96,7 @@ class RedisAnswers:
             pipe.hget(self._server.meta, "identity").get(self._number)
             found, number = pipe.execute()
         if found == identity.encode() and int(number or 0) < greatest:
-            with self._server.answering():
-                self._client.hset(self._server.meta, "identity", "")
-            self._server.confirm()
+            self._server.run(scripts.DO_SET_ASIDE, [self._server.meta], [])
             raise older_copy(int(number or 0), greatest)
 
     def _greatest(self, identity: str) -> int:
@@ -107,6 +106,14 @@ class RedisAnswers:
     def _keep(self, identity: str, number: int) -> None:
         with self._lock:
             self._confirmed = identity, max(number, self._greatest(identity))
+
+    def keep(self, records: Mapping[str, bytes]) -> None:
+        """See :class:`~fraud.store.answers.Answers`."""
+        with self._server.answering(), self._client.pipeline(transaction=False) as pipe:
+            for name, record in records.items():
+                pipe.set(self._answer(name), without_answer(record), nx=True)
+            pipe.execute()
+        self._server.confirm()
 
     def waiting(self, limit: int) -> list[tuple[bytes, bytes]]:
         """See :class:`~fraud.store.answers.Answers`."""

@@ -112,4 +112,15 @@ return {'ok', 1}
 )
 """Keys: meta. Arguments: token, the watermark before or nothing, the new one."""
 
-ALL: Final = (GENERATION_OF, ACQUIRE, WRITE, EXPIRE, ADVANCE)
+SET_ASIDE: Final = """
+local function set_aside()
+  local found = redis.call('HMGET', KEYS[1], 'identity', 'formers')
+  if found[1] and found[1] ~= '' then
+    redis.call('HSET', KEYS[1], 'formers', (found[2] or '') .. ' ' .. found[1], 'identity', '')
+  end
+end
+"""
+DO_SET_ASIDE: Final = SET_ASIDE + "set_aside()\nreturn {'ok', 1}\n"
+"""Keys: meta."""
+
+ALL: Final = (DO_SET_ASIDE, GENERATION_OF, ACQUIRE, WRITE, EXPIRE, ADVANCE)

@@ -11,7 +11,7 @@ state has counted. The stream changes the first with every write, the scoring se
 import struct
 from typing import Final, TypeVar
 
-from fraud.errors import BadState, Fenced
+from fraud.errors import BadState, Fenced, SetBack
 from fraud.store.records import Epoch
 
 _HEADER: Final = struct.Struct("<qI")
@@ -37,10 +37,10 @@ def epoch_of(stored: bytes) -> Epoch:
     return Epoch.of(_HEADER.unpack_from(stored)[0])
 
 
-def taken_over(owner: str, newest: int, token: int) -> BadState | Fenced:
+def taken_over(owner: str, newest: int, token: int) -> SetBack | Fenced:
     """Make the error of a writer whose token is not the newest: taken over, or the store was set back."""
     if newest < token:
-        return BadState(
+        return SetBack(
             "the feature store was emptied or replaced by an older copy while it was in use (its newest "
             f"fencing token is {newest}, ours {token}); put the right store back, or run "
             "`fraud replay rebuild-store --replace`"

@@ -7,7 +7,7 @@ is never behind its checkpoint, and at most one micro-batch, the one that runs a
 import json
 from typing import NamedTuple, Self
 
-from fraud.errors import BadState
+from fraud.errors import SetBack
 from fraud.store.records import Epoch
 
 REBUILD = "run `fraud replay rebuild-store --replace`"
@@ -42,18 +42,18 @@ class Watermark(NamedTuple):
         return cls(query_id, Epoch(generation, batch), offsets)
 
 
-def set_back(found: Watermark | None, expected: Watermark | None) -> BadState:
+def set_back(found: Watermark | None, expected: Watermark | None) -> SetBack:
     """Make the error of a store that has another watermark than the one that was written last."""
     told, wanted = (_words(one) for one in (found, expected))
-    return BadState(
+    return SetBack(
         f"the feature store was emptied or replaced while the stream ran: it knows {told}, not {wanted}; "
         f"put the right store back, or {REBUILD}"
     )
 
 
-def older_copy(found: int, confirmed: int) -> BadState:
+def older_copy(found: int, confirmed: int) -> SetBack:
     """Make the error of a store that lacks commits that were confirmed: a copy that lags took its place."""
-    return BadState(
+    return SetBack(
         f"the feature store was replaced by an older copy: it has counted {found:,} transactions of the "
         f"scoring service, {confirmed:,} were confirmed; put the newest copy back, or {REBUILD}; those that "
         "were not in the log yet must be sent again"

@@ -96,9 +96,9 @@ def rebuild_store(
     from rich.console import Console  # noqa: PLC0415
 
     from fraud.errors import BadInput  # noqa: PLC0415
+    from fraud.log.rebuild import follow, rebuild  # noqa: PLC0415
     from fraud.log.tables import SLICE_ROWS  # noqa: PLC0415
     from fraud.settings.stream import LogSettings  # noqa: PLC0415
-    from jobs.replay.rebuild import follow, rebuild  # noqa: PLC0415
 
     console, settings, rows = Console(), LogSettings(), slice_rows or SLICE_ROWS
     if follow_until is not None and not store:

@@ -1,10 +1,12 @@
 """Entry of the stream: ``python -m jobs.stream.main``; settings from ``FRAUD_STREAM_*``.
 
 Ends with exit code 0 after SIGTERM or SIGINT (the running micro-batch is finished and archived), and
-non-zero with one clear line when the query fails or a newer driver takes over.
+non-zero with one clear line when the query fails or a newer driver takes over. Where the feature store went
+back in time, the process starts itself again, and the start folds the log onto it (``jobs.stream.recovery``).
 """
 
 import logging
+import os
 import signal
 import sys
 from typing import NoReturn
@@ -12,11 +14,12 @@ from typing import NoReturn
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
-from fraud.errors import FraudError
+from fraud.errors import FraudError, SetBack
 from fraud.runtime.telemetry import configure_logging, serve_metrics
 from fraud.spark.session import end_jvm
 from jobs.stream.cluster import check_cluster, cluster_of
 from jobs.stream.passing import cause_of
+from jobs.stream.recovery import make_whole
 from jobs.stream.run import StreamJob
 from jobs.stream.settings import StreamSettings
 
@@ -29,16 +32,37 @@ def main() -> None:
     try:
         settings = StreamSettings()
         check_cluster(settings.checkpoint_path, cluster_of(settings), settings.kafka_bootstrap)
+        jobs: list[StreamJob] = []
+        serve_metrics(settings.host, settings.metrics_port, lambda: any(job.is_ready() for job in jobs))
+        make_whole(settings)
         job = StreamJob(settings)
         signal.signal(signal.SIGTERM, job.stop)
         signal.signal(signal.SIGINT, job.stop)
-        serve_metrics(settings.host, settings.metrics_port, job.is_ready)
-        job.run()
+        jobs.append(job)
+        _run(job, settings)
     except (PySparkException, Py4JError) as error:
         log.exception("the query failed")
         _end(cause_of(str(error)))
     except FraudError as error:
         _end(str(error))
+
+
+def _run(job: StreamJob, settings: StreamSettings) -> None:
+    """Run until told to stop, or the store went back in time; a cluster starts its drivers again itself."""
+    try:
+        job.run()
+    except (PySparkException, Py4JError, SetBack) as error:
+        is_set_back = isinstance(error, SetBack) or "fraud.errors.SetBack" in str(error)
+        if not (is_set_back and settings.catch_up) or "SPARK_ENV_LOADED" in os.environ:
+            raise
+        log.warning("the stream starts again, because: %s", cause_of(str(error)))
+        _start_again()
+
+
+def _start_again() -> NoReturn:
+    """Become a new process of the same number: workers keep connections to the store that is gone."""
+    end_jvm()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  (no shell is wanted)
 
 
 def _end(words: str) -> NoReturn:

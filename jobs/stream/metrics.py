@@ -70,6 +70,10 @@ SPOOL_FULL: Final = Gauge("fraud_stream_spool_full", "1 if the spool is full, so
 QUERY_FAILURES: Final = Counter(
     "fraud_stream_query_failures_total", "Failures after which the query was restarted."
 )
+CATCHING_UP: Final = Gauge(
+    "fraud_stream_catching_up", "1 while the log is folded onto a feature store that went back in time."
+)
+CATCH_UPS: Final = Counter("fraud_stream_catch_ups_total", "Feature stores that were folded forward.")
 EXPIRED: Final = Counter("fraud_stream_expired_entities_total", "Idle entities deleted.", ["entity"])
 AGES: Final = age_histogram()
 for _counted in (LATENCY, EVENT_LATENCY, AGES):

@@ -19,6 +19,7 @@ _PASSING: Final = (
 _FINAL: Final = (
     "fraud.errors.Fenced",
     "fraud.errors.BadState",
+    "fraud.errors.SetBack",
     "fraud.errors.BadConfig",
     "fraud.errors.BadModel",
     "java.lang.OutOfMemoryError",

@@ -10,7 +10,7 @@ import logging
 from typing import Final
 
 from fraud.contracts import LABELS, SCORED, TRANSACTIONS
-from fraud.errors import BadState, Unavailable
+from fraud.errors import BadState, SetBack, Unavailable
 from fraud.kafka.cluster import describe
 from fraud.log.arrival import Reach
 from fraud.log.checkpoint import Checkpoint, offsets_of
@@ -51,13 +51,16 @@ class Progress:
 
         Raises
         ------
+        SetBack
+            When the store is an older copy of this stream's, or has nothing of it.
         BadState
             When they do not belong together, with what mends it.
         """
         settings = self._settings
         checkpoint = Checkpoint.of(settings.checkpoint_path)
         if checkpoint.committed >= 0 and not self._store.knows(checkpoint.query_id):
-            raise BadState(
+            is_gone = self._store.watermark() is None  # else it is another deployment's
+            raise (SetBack if is_gone else BadState)(
                 "the feature store has never seen this checkpoint, which has finished micro-batches: its "
                 "states are lost, or FRAUD_STREAM_STORE_URL or FRAUD_STREAM_HOME names another deployment's; "
                 f"name the right one, or {REBUILD}"
@@ -66,10 +69,11 @@ class Progress:
         problem = refusal(mark, checkpoint, self._log_end())
         if problem:
             if mark is not None and is_older(mark, checkpoint):
-                self._store.renew(is_whole=False)  # the scoring service must not count in it either
+                self._store.set_aside()  # the scoring service must not count in it either
+                raise SetBack(problem)
             raise BadState(problem)
         if not self._store.identity():
-            raise BadState(
+            raise (SetBack if self._store.formers() else BadState)(
                 "the feature store is incomplete: a rebuild or a backfill has not finished, or the store was "
                 f"found to be older than the log; {REBUILD} until it finishes (a backfill: run it again)"
             )
@@ -103,6 +107,8 @@ class Progress:
         """
         self._store.hold(self._token)
         self._instance = self._store.instance()
+        if not self._store.identity():
+            raise SetBack("the feature store was set aside while the stream ran: it lacks what was confirmed")
         found = self._store.watermark()
         if found == self._sent:
             self._mark = found

@@ -18,7 +18,7 @@ from typing import Any, Final
 from prometheus_client import REGISTRY
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
 from fraud.decide.experiment import Experiment, open_experiment
 from fraud.errors import BadState, Unavailable
@@ -44,6 +44,7 @@ from jobs.stream.passes import run_bounded, run_passes
 from jobs.stream.passing import cause_of, is_passing, wait_s
 from jobs.stream.progress import TOPICS, Progress
 from jobs.stream.rates import BatchRates
+from jobs.stream.recovery import remember
 from jobs.stream.rules import StreamLists, StreamRules
 from jobs.stream.settings import StreamSettings
 from jobs.stream.warm_up import warm_up
@@ -80,14 +81,9 @@ class StreamJob:
         self._generation = self._store.generation_of(query_id)
         self._token = self._store.acquire(f"{socket.gethostname()}:{os.getpid()}")
         self._progress.begin(query_id, self._generation, self._token)
+        remember(settings)
         self._expiry = Expiry(self._store, self._token, passes)
-        self._spark = open_session(
-            "fraud-stream",
-            f"local[{settings.partitions},4]",
-            settings.partitions,
-            delta=False,
-            spark_port=settings.spark_port,
-        )
+        self._spark = open_spark(settings)
         archive = Archive(
             settings.spool_path,
             settings.checkpoint_path,
@@ -258,6 +254,17 @@ class StreamJob:
         progress = self._query.lastProgress if self._query is not None else None
         if progress is not None:
             metrics.record_progress(json.loads(progress.json))
+
+
+def open_spark(settings: StreamSettings) -> SparkSession:
+    """Open the job's Spark session, or give the one that is open."""
+    return open_session(
+        "fraud-stream",
+        f"local[{settings.partitions},4]",
+        settings.partitions,
+        delta=False,
+        spark_port=settings.spark_port,
+    )
 
 
 def _open_rates(settings: StreamSettings, unfinished: int | None) -> BatchRates | None:

@@ -5,21 +5,19 @@ Reads the answers in the feature store, and claims them for the micro-batch.
 
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from fraud.contracts import Contracts, ScoredTransaction, parse_record
-from fraud.errors import BadState
+from fraud.errors import SetBack
 from fraud.features.kernel import Floats
 from fraud.features.passes import Passes, feature_names
 from fraud.log import rows
 from fraud.store import Claim, Epoch, FeatureStore
+from fraud.store.answers import KEEP_S
 from fraud.store.watermark import REBUILD
-
-KEEP_S: Final = 7 * 86_400.0
-"""How long an answer is kept once its transaction is in the log, seconds."""
 
 
 def kinds_of(store: FeatureStore, records: Sequence[ScoredTransaction], epoch: Epoch) -> list[int]:
@@ -34,20 +32,24 @@ def kinds_of(store: FeatureStore, records: Sequence[ScoredTransaction], epoch: E
 
     Raises
     ------
-    BadState
+    SetBack
         When this store has given an answer that it does not know any more: an older copy has replaced it.
     """
     if not records:
         return []
-    identity = store.identity()
+    identity, formers = store.identity(), store.formers()
+    if not identity:
+        raise SetBack(
+            "the feature store was set aside: it lacks what was confirmed; the micro-batch runs again"
+        )
     claims = store.answers().claim([record.transaction_id for record in records], epoch, KEEP_S)
     seen: set[str] = set()
     kinds = []
     for record, claim in zip(records, claims, strict=True):
-        is_ours = record.store == identity
+        is_ours = record.store == identity or (record.store in formers and claim is not Claim.UNKNOWN)
         if is_ours and claim is Claim.UNKNOWN and time.time() - record.scored_at.timestamp() < KEEP_S:
-            store.renew(is_whole=False)  # the scoring service must not count in it either
-            raise BadState(
+            store.set_aside()  # the scoring service must not count in it either
+            raise SetBack(
                 f"the feature store does not know transaction {record.transaction_id!r} any more, which was "
                 "counted in it and is in the log: an older copy has replaced it; put the newest store back, "
                 f"or {REBUILD}"

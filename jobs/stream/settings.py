@@ -47,6 +47,9 @@ class StreamSettings(LogSettings, KafkaSettings, GuardSettings):
     spool_limit_mb: int = Field(default=4_096, ge=1)
     """Results that may wait for the Delta tables, MiB; at the bound no micro-batch begins and ``/ready`` is
     503: transactions wait in Kafka until the tables can be written again."""
+    catch_up: bool = True
+    """Whether a feature store that went back in time is folded forward from the log at the start, if it is
+    shown to be this stream's; otherwise it is refused, and a person rebuilds it (docs/operations.md)."""
     expire_s: float = Field(default=3600.0, gt=0.0)
     """Time between two looks for entities idle for more than 212 days of event time, which are forgotten;
     seconds."""

@@ -28,6 +28,7 @@ from services.scoring.openapi import document
 from services.scoring.request_queue import POOL, RequestQueue
 from services.scoring.routes import ID, Route, routes_of
 from services.scoring.service import Service
+from services.scoring.states import INCOMPLETE
 from services.scoring.tables import PRIMARY
 
 Scope = MutableMapping[str, Any]
@@ -185,7 +186,8 @@ class App:
     async def _ready(self, _call: Call) -> Answered:
         self._service.see_that_it_takes_requests()
         self._service.see_that_all_threads_live()
-        problem = self._service.states.problem
+        states = self._service.states
+        problem = states.problem or ("" if states.is_whole else INCOMPLETE)
         found = {"status": "degraded", "detail": problem} if problem else {"status": "ready"}
         return [JSON], orjson.dumps(found)
 

@@ -37,6 +37,10 @@ from services.scoring.records import Decided, Part, fingerprint_of, now, write_a
 
 PAUSE_S: Final = 0.002
 """Longest wait before a transaction is folded again."""
+_NOT_KEPT: Final = (
+    "this transaction_id was decided before, by the stream or so long ago that its answer is not kept; its "
+    "decision is in the Delta table decisions"
+)
 _READ: Final = metrics.STORE.labels("read")
 _WRITE: Final = metrics.STORE.labels("write")
 
@@ -114,10 +118,7 @@ class Scorer:
                 return _replay(found.answer, fingerprint)
             vector, states = self._fold(event, found.stored)
             if states is None:
-                raise Conflict(
-                    "this transaction_id was decided before, by the stream or so long ago that its answer is "
-                    "not kept; its decision is in the Delta table decisions"
-                )
+                raise Conflict(_NOT_KEPT)
             decided, answer = self._decide(record, vector, states, (fingerprint, identity), away)
             changes = [
                 Change(name, key, states[name], version_of(found.stored[name])) for name, key in keys.items()
@@ -192,6 +193,8 @@ def _state_of(stored: bytes | None) -> memoryview | None:
 
 
 def _replay(answer: Answer, fingerprint: bytes) -> Scored:
+    if not answer.body:
+        raise Conflict(_NOT_KEPT)
     if answer.fingerprint != fingerprint:
         raise Conflict("this transaction_id was used for another transaction; send another one")
     metrics.REPLAYS.inc()

@@ -266,7 +266,7 @@ class Service:
                 "stream, are in the Delta tables decisions and features",
             )
         record: dict[str, Any] = orjson.loads(found.record)
-        record["degraded"] = orjson.loads(found.body)["degraded"]
+        record["degraded"] = orjson.loads(found.body)["degraded"] if found.body else []
         return record
 
     def is_whole(self) -> bool:

@@ -19,6 +19,10 @@ from fraud.store.check import Fault, faults_of
 from fraud.store.watermark import REBUILD
 from services.scoring import metrics
 
+INCOMPLETE: Final = (
+    "the feature store is being filled from the log; until it is whole, fields and rules alone decide, and "
+    "the stream counts those transactions"
+)
 SAMPLE: Final = 200
 """States of each entity that are looked at to judge the whole store."""
 log = logging.getLogger(__name__)
@@ -42,6 +46,8 @@ class States:
         self._known: tuple[str, Watermark | None] = "", None
         self.problem = ""
         """Why no transaction may be counted in the store, and what mends it; empty while all may."""
+        self.is_whole = True
+        """Whether the store says that it is; one that is not takes no commits."""
 
     def look(self, *, is_thorough: bool = False) -> None:
         """Judge the whole store anew; one that does not answer stays as it was judged.
@@ -103,7 +109,7 @@ class States:
                 "the feature store was emptied or replaced by an older copy; put the newest back, or "
                 f"{REBUILD}"
             )
-        self._known = identity, mark
+        self._known, self.is_whole = (identity, mark), bool(identity)
         return self._other_layout() if is_thorough or identity != before_identity else ""
 
     def _other_layout(self) -> str:

@@ -16,10 +16,10 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from fraud.features.codec import counted
+from fraud.log.rebuild import rebuild
 from fraud.store import DEFAULT_ENTITIES, open_store
 from fraud.tools.demo.ledger import count_delta
 from jobs.parity.compare import compare
-from jobs.replay.rebuild import rebuild
 from jobs.stream.settings import StreamSettings
 from tests.fraud.kafka.broker import read_all
 

@@ -30,6 +30,7 @@ from fraud.features.events import hash_text
 from fraud.features.passes import PASSES, EntityPass, entity_names, whole
 from fraud.log import rows
 from fraud.log.archive import Archive
+from fraud.log.rebuild import rebuild
 from fraud.schema.deployed import deployed_schema
 from fraud.store import Epoch, open_store
 from fraud.synthetic.data_set import DataSet
@@ -38,7 +39,6 @@ from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
 from jobs.backfill.run import backfill
 from jobs.parity.compare import compare
-from jobs.replay.rebuild import rebuild
 from jobs.stream import decide_pass, entity_pass, validate_pass
 from jobs.stream.arrow_rows import in_arrival_order
 from jobs.stream.context import TaskContext, rates_of

@@ -220,3 +220,18 @@ def test_a_table_that_is_gone_is_not_made_anew_and_goes_on_when_it_is_back(
     assert archive_up_to(settings, 1) == 1
     found = compare(settings.delta_path)
     assert (found.transactions, found.errors()) == (40, [])
+
+
+def test_a_spool_of_an_earlier_release_is_refused_whole(
+    settings: StreamSettings, context: TaskContext
+) -> None:
+    """Also where the older files lie behind those that this release has written."""
+    play(context, 0)
+    later = settings.spool_path / f"{1:06d}-{7:012d}"
+    later.mkdir()
+    pq.write_table(pa.table({"kind": pa.array([0], pa.int8())}), later / "part-00000.parquet")
+    with pytest.raises(
+        Unavailable, match=r"000000000007/part-00000.parquet was written by an earlier release"
+    ):
+        archive_up_to(settings, 0)
+    assert find_table(settings.delta_path, "transactions") is None

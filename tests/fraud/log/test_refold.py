@@ -47,6 +47,7 @@ def test_what_the_primary_waits_with_comes_to_a_new_entity_when_its_turn_has_com
                 np.zeros(n, np.int64),
                 np.column_stack([of_user, of_device])[part],
                 0,
+                np.zeros(n, np.int64),
             )
             refolder.take(arrivals, store, token, Epoch(0, number), is_last=last == 4)
         for one in passes:

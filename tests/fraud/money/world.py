@@ -30,12 +30,12 @@ from fraud.learn.settings import TrainSettings
 from fraud.learn.tables import read_tables
 from fraud.log import rows
 from fraud.log.archive import Archive
+from fraud.log.rebuild import rebuild
 from fraud.log.tables import open_table
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.features import Family
 from fraud.store import Epoch
 from jobs.parity.compare import compare
-from jobs.replay.rebuild import rebuild
 from jobs.stream.context import TaskContext, store_of
 from jobs.stream.rates import BatchRates
 from jobs.stream.settings import StreamSettings

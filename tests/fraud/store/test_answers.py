@@ -118,6 +118,37 @@ def test_a_store_that_is_made_anew_takes_no_commit_of_before(store: FeatureStore
     assert commit(store, "a")
 
 
+def test_a_store_that_is_set_aside_takes_no_commit_and_keeps_its_name_among_the_former_ones(
+    store: FeatureStore,
+) -> None:
+    first = store.identity()
+    assert store.formers() == ()
+    store.set_aside()
+    store.set_aside()
+    assert (store.identity(), store.formers()) == ("", (first,))
+    assert not store.answers().commit("a", ANSWER, changes(store), first)
+    second = store.renew(is_whole=True)
+    store.set_aside()
+    assert store.formers() == (first, second)
+    store.add_formers(["third"])
+    store.renew(is_whole=True)
+    assert store.formers() == (first, second, "third")
+    store.renew(is_whole=False)
+    assert store.formers() == (), "what is made from the log has counted nothing else"
+
+
+def test_a_record_whose_answer_was_lost_is_claimed_like_any_other(store: FeatureStore) -> None:
+    assert commit(store, "a")
+    store.answers().keep({"a": b"another", "b": b"record"})
+    kept, lost = store.answers().find("a"), store.answers().find("b")
+    assert kept == ANSWER, "an answer that is there stays"
+    assert lost is not None
+    assert (lost.body, lost.record) == (b"", b"record")
+    assert store.answers().claim(["b"], Epoch(1, 0), 60.0) == [Claim.MINE]
+    assert store.answers().claim(["b"], Epoch(1, 1), 60.0) == [Claim.TAKEN]
+    assert store.answers().backlog() == 1
+
+
 def test_the_identity_outlives_the_process(url: str) -> None:
     with open_store(url) as first, open_store(url) if url.startswith("unix") else first as second:
         assert first.identity() == second.identity()

@@ -4,15 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from fraud.contracts import TRANSACTIONS
 from fraud.errors import BadConfig, BadState, Fenced
-from fraud.log.archive import Archive
+from fraud.log import rows
+from fraud.log.archive import MOST_FOLDERS, Archive
+from fraud.log.checkpoint import Checkpoint
+from fraud.log.rebuild import archive_rest, follow, rebuild
 from fraud.store import DEFAULT_ENTITIES, Epoch, open_store
 from fraud.synthetic.encoding import encode_transactions
-from jobs.replay.rebuild import follow, rebuild
 from jobs.stream.context import TaskContext, store_of
 from jobs.stream.settings import StreamSettings
 from tests.load.parity import KAFKA, Played, run_batch, spool
@@ -185,3 +188,16 @@ def test_a_rebuild_that_did_not_finish_keeps_the_stream_from_starting(log_copy: 
         StreamJob(log_copy)
     rebuild(log_copy, replace=True)
     assert not log_copy.rebuild_mark.exists()
+
+
+def test_more_micro_batches_than_one_round_takes_are_all_archived(log_copy: StreamSettings) -> None:
+    """A stream whose tables were unavailable for long leaves a long spool."""
+    commits = log_copy.checkpoint_path / "commits"
+    newest, waiting = max(int(file.name) for file in commits.iterdir()), MOST_FOLDERS + 5
+    for batch in range(newest + 1, newest + 1 + waiting):
+        folder = log_copy.spool_path / f"{1:06d}-{batch:012d}"
+        folder.mkdir(parents=True)
+        pq.write_table(rows.SPOOLED.empty_table(), folder / "part-00000.parquet")
+        (commits / str(batch)).touch()
+    assert archive_rest(log_copy, Checkpoint.of(log_copy.checkpoint_path)) == waiting
+    assert not list(log_copy.spool_path.glob("[0-9]*-[0-9]*"))

@@ -23,13 +23,13 @@ from fraud.features.batch import FoldedPasses, fold_passes
 from fraud.features.passes import Passes, entity_names, feature_names, passes_of, sequence_names
 from fraud.log import rows
 from fraud.log.archive import Archive
+from fraud.log.rebuild import rebuild
 from fraud.schema.default import MERCHANT, USER
 from fraud.schema.features import Entity
 from fraud.schema.reading import default_schema
 from fraud.schema.schema import Schema
 from fraud.store import Epoch, FeatureStore, open_store
 from jobs.parity.compare import compare
-from jobs.replay.rebuild import rebuild
 from jobs.stream import decide_pass, entity_pass, one_pass, validate_pass
 from jobs.stream.arrow_rows import in_arrival_order, receive
 from jobs.stream.context import TaskContext, store_of

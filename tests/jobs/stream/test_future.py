@@ -24,11 +24,11 @@ from fraud.features.batch import compute_features
 from fraud.features.events import hash_text
 from fraud.log import rows
 from fraud.log.archive import Archive
+from fraud.log.rebuild import rebuild
 from fraud.store import DEFAULT_ENTITIES, Answer, Change, Epoch
 from fraud.store.value import version_of
 from jobs.parity.compare import compare
 from jobs.replay.dead_letters import Choice, resend
-from jobs.replay.rebuild import rebuild
 from jobs.stream import validate_pass
 from jobs.stream.context import TaskContext, store_of
 from jobs.stream.settings import StreamSettings

@@ -93,7 +93,7 @@ def test_delta_tables_that_are_away_do_not_end_decisions_and_a_full_spool_holds_
 def test_a_store_that_is_deleted_ends_the_job_whose_last_line_says_what_to_do(
     kafka: str, make_job: Callable[..., Job]
 ) -> None:
-    job = make_job()
+    job = make_job(FRAUD_STREAM_CATCH_UP="false")
     job.start()
     send(kafka, [good(1)])
     wait_until(lambda: decided(job) == {"t1"}, job.check)

@@ -18,8 +18,8 @@ from pyarrow import table
 from fraud.errors import BadState, Fenced, Unavailable
 from fraud.log import rows
 from fraud.log.arrival import Reach
+from fraud.log.rebuild import rebuild
 from fraud.store import Epoch, FeatureStore, Watermark, open_store
-from jobs.replay.rebuild import rebuild
 from jobs.stream.progress import Progress
 from jobs.stream.scored import kinds_of
 from jobs.stream.settings import StreamSettings

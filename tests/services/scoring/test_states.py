@@ -13,7 +13,7 @@ from fraud.store import DEFAULT_ENTITIES, LATEST, Epoch, Watermark
 from services.scoring import openapi
 from tests.fraud.features.streams import SMALL_MERCHANT, SMALL_USER
 from tests.fraud.store.conftest import RedisServer, run_redis
-from tests.services.scoring.test_api import Api, new
+from tests.services.scoring.test_api import Api, Taking, new
 from tests.wire import Transaction
 
 MENDS = "`fraud replay rebuild-store --replace`"
@@ -119,3 +119,23 @@ def test_a_redis_restored_from_an_older_dump_is_not_counted_in(tmp_path: Path) -
         store.renew(is_whole=True)  # rebuilt
         api.service.states.look()
         assert api.score(transaction_id=new()).status_code == 200
+
+
+def test_while_a_store_is_folded_forward_decisions_go_on_without_it_and_readiness_says_so(
+    tmp_path: Path,
+) -> None:
+    api = Api(tmp_path, Taking([]))
+    store = api.service.store
+    assert api.score(transaction_id=new()).json()["degraded"] == []
+    store.set_aside()
+    api.service.states.look()
+    answer = api.score(transaction_id=new())
+    assert (answer.status_code, answer.json()["degraded"]) == (200, ["store"])
+    ready = api.call("GET", "/ready")
+    assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+    assert "being filled from the log" in ready.json()["detail"]
+    assert api.call("GET", "/v2/models/fraud/ready").status_code == 503
+    store.renew(is_whole=True)
+    api.service.states.look()
+    assert api.call("GET", "/ready").json() == {"status": "ready"}
+    assert api.score(transaction_id=new()).json()["degraded"] == []

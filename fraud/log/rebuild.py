@@ -82,20 +82,20 @@ def rebuild(
     archive_rest(settings, checkpoint, known, passes)
     log = Log(settings.delta_path, settings.delta_options, passes)
     earlier, last, newest = _parted(log.slices(rows))
-    generation = _generation_after(log, newest, checkpoint)
+    generation = generation_after(log, newest, checkpoint)
     # The newest micro-batch is folded in the store itself, over states that are one older: if it ran
     # again it would start from those, as in the store that was lost.
     stamp = Epoch(newest.generation, newest.batch - 1) if last else newest
     mark = settings.rebuild_mark if url == settings.store else None
     with open_store(url, entities) as target, scratch_store(scratch, passes) as copy:
-        is_empty = _is_empty(target)
-        if not is_empty and not replace:
+        was_empty = is_empty(target)
+        if not was_empty and not replace:
             raise BadConfig("the store holds states; give --replace, or another --store")
         folding = _Folding(copy, copy.acquire("rebuild"), Refolder(passes))
         folding.fold(log, earlier, is_last=not last)
         token = target.acquire("rebuild")
         target.renew(is_whole=False)  # the scoring service counts nothing meanwhile
-        generation = _settle_generation(target, checkpoint, generation, is_empty=is_empty)
+        generation = settle_generation(target, checkpoint, generation, is_empty=was_empty)
         if mark:
             mark.touch()
         for entity in target.entities:
@@ -148,7 +148,7 @@ def follow(
         When the log lacks micro-batches that the checkpoint has committed.
     """
     with open_store(store_url, entity_names(passes)) as target:
-        if not _is_empty(target):
+        if not is_empty(target):
             raise BadConfig(f"the store {store_url} holds states; name one that does not exist yet")
         folding = _Folding(target, target.acquire("rebuild"), Refolder(passes))
         target.renew(is_whole=False)
@@ -162,8 +162,8 @@ def follow(
             folding.fold(log, earlier, is_last=is_over and not last)
             if is_over:
                 folding.fold(log, last, newest, is_last=True)
-                generation = _generation_after(log, newest, checkpoint)
-                generation = _settle_generation(target, checkpoint, generation, is_empty=True)
+                generation = generation_after(log, newest, checkpoint)
+                generation = settle_generation(target, checkpoint, generation, is_empty=True)
                 watermark = _watermark_of(log, newest, checkpoint, generation, None)
                 return _finish(folding, watermark, checkpoint, generation)
             tell(f"folded {folding.transactions:,} transactions, all but the newest micro-batch")
@@ -201,7 +201,8 @@ def _parted(slices: list[Slice]) -> tuple[list[Slice], list[Slice], Epoch]:
     return slices[: len(slices) - len(last)], last, newest
 
 
-def _is_empty(store: FeatureStore) -> bool:
+def is_empty(store: FeatureStore) -> bool:
+    """Whether a store holds no state."""
     return all(next(iter(store.scan(entity)), None) is None for entity in store.entities)
 
 
@@ -259,12 +260,20 @@ def archive_rest(
         passes=passes,
     )
     if checkpoint.committed < 0 and newest:
-        archived = archive.run(newest)  # a round that was cut off, or older generations
+        archived = _run_all(archive, newest)  # a round that was cut off, or older generations
         _drop_unfinished(settings.spool_path, newest, known)
-        return archived + archive.run(newest + 1)
+        return archived + _run_all(archive, newest + 1)
     if not any(generation < newest or batch <= checkpoint.committed for generation, batch in found):
         return 0  # one that did not finish: the stream runs it again
-    return archive.run(newest)
+    return _run_all(archive, newest)
+
+
+def _run_all(archive: Archive, generation: int) -> int:
+    """Archive round after round: one takes a bounded number of micro-batches."""
+    archived = 0
+    while done := archive.run(generation):
+        archived += done
+    return archived
 
 
 def _drop_unfinished(spool: Path, generation: int, known: Watermark | None) -> None:
@@ -288,7 +297,7 @@ def _watermark_of(
     return Watermark("", reach, log.end.offsets if log.end else "")
 
 
-def _generation_after(log: Log, newest: Epoch, checkpoint: Checkpoint) -> int:
+def generation_after(log: Log, newest: Epoch, checkpoint: Checkpoint) -> int:
     """Tell the generation of the checkpoint, and make sure that the log has all that it committed."""
     known = max(newest, log.reach or newest)
     if checkpoint.committed < 0:
@@ -306,9 +315,7 @@ def _generation_after(log: Log, newest: Epoch, checkpoint: Checkpoint) -> int:
     return known.generation
 
 
-def _settle_generation(
-    store: FeatureStore, checkpoint: Checkpoint, generation: int, *, is_empty: bool
-) -> int:
+def settle_generation(store: FeatureStore, checkpoint: Checkpoint, generation: int, *, is_empty: bool) -> int:
     """Make the store count the checkpoint's generation as the lost one did; returns it."""
     if is_empty:
         for earlier in range(1, generation):

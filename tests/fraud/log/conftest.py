@@ -1,0 +1,5 @@
+"""A Redis server, as the tests of the store have it."""
+
+from tests.fraud.store.conftest import redis_server
+
+__all__ = ["redis_server"]
