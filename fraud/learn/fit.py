@@ -49,6 +49,8 @@ class Validation:
     """Rows that were held, of all blocks."""
     margin: Floats
     """Their log-odds by the models that had not seen them."""
+    sizes: tuple[int, ...]
+    """Rows of each held block; they stand one after another in ``rows``."""
 
     @property
     def mean(self) -> float:
@@ -92,6 +94,7 @@ def validate_trees(
         rounds=best,
         rows=np.concatenate([fold.held for fold in folds]),
         margin=np.concatenate(margin),
+        sizes=tuple(len(fold.held) for fold in folds),
     )
 
 
