@@ -116,7 +116,7 @@ def passes_of(
     Examples
     --------
     >>> [(one.name, one.first, one.end) for one in passes_of()]
-    [('user', 0, 52), ('merchant', 52, 82)]
+    [('user', 0, 55), ('merchant', 55, 88)]
     """
     names = [entity.name for entity in entities]
     if len(set(names)) != len(names):

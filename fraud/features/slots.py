@@ -11,6 +11,7 @@ from fraud.schema.features import (
     FILTERED,
     OF_COLUMN,
     OF_PLACES,
+    OF_STREAKS,
     VALUED,
     Entity,
     Feature,
@@ -63,6 +64,10 @@ _SINGLE: Final = {
     Op.DISTANCE_FROM_USUAL: kernel.X_USUAL_PLACE,
     Op.SAME_MERCHANT: kernel.X_SAME,
     Op.SAME: kernel.X_SAME,
+    Op.DEVIATIONS: kernel.X_DEVIATIONS,
+    Op.FRAUD_STREAK: kernel.X_FRAUD_STREAK,
+    Op.SECONDS_SINCE_STREAK: kernel.X_SINCE_STREAK,
+    Op.SECONDS_SINCE_HONEST: kernel.X_SINCE_HONEST,
     Op.LAST: kernel.X_LAST,
     Op.PERCENTILE: kernel.X_PERCENTILE,
     Op.IS_LAST: kernel.X_IS_LAST,
@@ -123,7 +128,7 @@ def slot_features(
 
 def is_plain_feature(feature: Feature) -> bool:
     """Tell whether the plain kernel computes a feature."""
-    return _SINGLE.get(feature.kind.op, 0) <= kernel.X_SAME or (
+    return _SINGLE.get(feature.kind.op, 0) <= kernel.X_PLAIN or (
         feature.kind.op is Op.VELOCITY and not feature.value and not feature.where
     )
 
@@ -202,6 +207,10 @@ class _Finder:
             unit = self.events.unit(f.value)
         elif op is Op.AGE:
             single[kernel.A_EVENT] = self._time(f.column)
+        elif op is Op.DEVIATIONS:
+            single[kernel.A_NUMBER] = self._window(f.base)
+        elif op in OF_STREAKS:
+            single[kernel.A_NUMBER] = window_us(f.base)
         elif op in (Op.VELOCITY, Op.TREND):
             single[kernel.A_KEPT] = self._measured(f) if f.value or f.where else -1
             single[kernel.A_NUMBER] = self._window(f.base)

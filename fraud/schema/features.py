@@ -178,6 +178,10 @@ class Op(IntEnum):
     RATIO = 36
     DIFFERENCE = 37
     GREATEST = 38
+    DEVIATIONS = 39
+    FRAUD_STREAK = 40
+    SECONDS_SINCE_STREAK = 41
+    SECONDS_SINCE_HONEST = 42
 
 
 class Exactness(IntEnum):
@@ -415,6 +419,45 @@ STATISTICS: Final[dict[str, Statistic]] = {
         "no transaction of the {entity} that is kept is known to be fraud",
         Exactness.KEPT,
     ),
+    "fraud_streak": Statistic(
+        Op.FRAUD_STREAK,
+        Family.RISK,
+        "fraud_streak_ripe_{base}_by_{entity}",
+        "the {entity}'s latest transactions in a row that labels already arrived call fraud. One of the last "
+        "{base} without such a label is passed over; an older one ends the row",
+        "transactions",
+        exactness=Exactness.KEPT,
+        default=0.0,
+    ),
+    "since_streak": Statistic(
+        Op.SECONDS_SINCE_STREAK,
+        Family.RISK,
+        "seconds_since_fraud_streak_ripe_{base}_by_{entity}",
+        "time since the first transaction of the {entity}'s fraud_streak_ripe_{base}",
+        "s",
+        "the {entity}'s fraud_streak_ripe_{base} is 0",
+        Exactness.KEPT,
+    ),
+    "since_honest": Statistic(
+        Op.SECONDS_SINCE_HONEST,
+        Family.RISK,
+        "seconds_since_honest_ripe_{base}_by_{entity}",
+        "time since the {entity}'s latest transaction that is at least {base} old and that no label already "
+        "arrived calls fraud",
+        "s",
+        "no such transaction of the {entity} is kept",
+        Exactness.KEPT,
+    ),
+    "deviations": Statistic(
+        Op.DEVIATIONS,
+        Family.ZSCORE,
+        "deviation_count_{window}_{base}_by_{entity}",
+        "the {entity}'s transactions of the last {window} before this one whose amount is above three times "
+        "the mean of the last {base}",
+        "transactions",
+        exactness=Exactness.KEPT,
+        default=0.0,
+    ),
     "same_merchant": Statistic(
         Op.SAME_MERCHANT,
         Family.REPETITION,
@@ -568,6 +611,8 @@ VALUED: Final = (*FILTERED, Op.NUMBER)
 """What takes a number in the place of the amount."""
 OF_COLUMN: Final = (Op.SAME, Op.IS_LAST, Op.IS_USUAL)
 """What compares a key or category with those of kept events."""
+OF_STREAKS: Final = (Op.FRAUD_STREAK, Op.SECONDS_SINCE_STREAK, Op.SECONDS_SINCE_HONEST)
+"""What takes transactions older than its base for honest where no label says fraud."""
 OF_PLACES: Final = (Op.DISTANCE_FROM_LAST, Op.SPEED_FROM_LAST, Op.DISTANCE_FROM_USUAL)
 """What needs the places of kept events."""
 

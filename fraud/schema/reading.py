@@ -50,7 +50,7 @@ from fraud.schema.fields import (
     joined_word,
 )
 from fraud.schema.filters import BadCondition, Filter, parse_condition
-from fraud.schema.kinds import KINDS
+from fraud.schema.kinds import KINDS, PURCHASE
 from fraud.schema.schema import Fallback, Schema
 from fraud.schema.source import ARRIVAL_COLUMNS, LABEL_COLUMNS, Reading, TableSource
 from fraud.schema.windows import MOST_WINDOWS, window_us
@@ -170,7 +170,9 @@ def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
         for name, part in parts.items()
     }
     first, *others = parts
-    counts_all = all(set(entities[first].kinds) <= set(entities[name].kinds) for name in others)
+    # A label that names no kind is taken for one of a purchase.
+    spoken_of = {PURCHASE, *entities[first].kinds}
+    counts_all = all(spoken_of <= set(entities[name].kinds) for name in others)
     entities[first] = replace(entities[first], keeps_kind=not counts_all)
     order = list(parts)
     made = [_feature(use, entities, _zone_of(fields), money) for use in uses]

@@ -124,6 +124,10 @@ def _of_windows(entity: Entity) -> Iterator[Line]:
         yield {"statistic": "fraud_run", **of, "window": window}
     for window in _LONG[1:]:
         yield {"statistic": "ripe_fraud_share", **of, "window": window, "base": "7d"}
+    for window in ("24h", *_LONG[:2]):
+        yield {"statistic": "deviations", **of, "window": window, "base": "30d"}
+    for statistic in ("fraud_streak", "since_streak", "since_honest"):
+        yield {"statistic": statistic, **of, "base": "7d"}
     for window, base in _PAIRS:
         yield {"statistic": "velocity", **of, "window": window, "base": base}
         yield {"statistic": "trend", **of, "window": window, "base": base}

@@ -139,6 +139,7 @@ def _of_user(
     user = {"entity": "user"}
     yield {"statistic": ["count", "sum", "mean", "max"], **user, "window": ["1h", "24h", "7d", "30d"]}
     yield {"statistic": ["std", "zscore"], **user, "window": ["7d", "30d"]}
+    yield {"statistic": "deviations", **user, "window": ["24h", "7d", "30d"], "base": "30d"}
     yield {"statistic": "velocity", **user, "window": "24h", "base": "30d"}
     yield {"statistic": "since_last", **user}
     yield {"statistic": "hour_deviation", **user, "window": "30d"}
@@ -162,6 +163,7 @@ def _of_other(entity: str) -> Iterator[Any]:
     yield {"statistic": "distinct", "entity": entity, "field": "user_id", "window": ["24h", "7d"]}
     yield {"statistic": "fraud_share", "entity": entity, "window": ["7d", "30d"]}
     yield {"statistic": "ripe_fraud_share", "entity": entity, "window": "30d", "base": "7d"}
+    yield {"statistic": ["fraud_streak", "since_streak", "since_honest"], "entity": entity, "base": "7d"}
 
 
 def _has_hours(guess: Guess) -> bool:

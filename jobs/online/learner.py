@@ -68,6 +68,8 @@ class ResidualTrees:
         sample = thin(known, self.settings.rows, self.settings.seed)
         parameters: dict[str, Any] = {
             **PARAMETERS,
+            # What the champion takes for honest has next to no hessian: a new pattern would find no leaf.
+            "min_sum_hessian_in_leaf": 1e-3,
             "learning_rate": self.settings.learning_rate,
             "num_leaves": self.settings.leaves,
         }

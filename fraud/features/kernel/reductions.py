@@ -123,6 +123,15 @@ def count_of(values: Floats, value: float) -> float:
     return count
 
 
+@whole
+def count_above(values: Floats, bound: float) -> float:
+    """How many values are greater than the bound."""
+    count = 0.0
+    for i in range(values.shape[0]):
+        count += 1.0 if values[i] > bound else 0.0
+    return count
+
+
 @inner
 def select(values: Floats, percent: int) -> float:
     """Least of the values that so many per cent of them do not exceed, NaN of none; orders them anew.

@@ -14,19 +14,26 @@ from fraud.features.kernel.layout import (
     A_OP,
     A_WINDOW,
     C_CENTS,
+    C_FRAUD,
     C_LAT,
     C_LON,
+    C_TIME,
+    DEVIATION,
     E_CENTS,
     E_LAT,
     E_LON,
     E_TIME,
     HOUR_US,
+    LABEL_FRAUD,
     M_COUNT,
     M_SUM,
+    P_SINCE_FRAUD,
     S_COUNT,
     S_SUM,
     SECOND_US,
     X_AGE,
+    X_DEVIATIONS,
+    X_FRAUD_STREAK,
     X_HOURS,
     X_IS_USUAL,
     X_LAST,
@@ -34,6 +41,7 @@ from fraud.features.kernel.layout import (
     X_PERCENTILE,
     X_SAME,
     X_SAME_AMOUNT,
+    X_SINCE_HONEST,
     X_TREND,
     X_USUAL_PLACE,
     X_VELOCITY,
@@ -43,7 +51,15 @@ from fraud.features.kernel.layout import (
 from fraud.features.kernel.measures import fulfils
 from fraud.features.kernel.native import inlined, inner
 from fraud.features.kernel.records import Memory, Program, Windows
-from fraud.features.kernel.reductions import count_of, select, total_apart
+from fraud.features.kernel.reductions import (
+    count_above,
+    count_of,
+    first_after,
+    first_position,
+    select,
+    total_apart,
+    total_of,
+)
 
 
 @inlined
@@ -67,9 +83,52 @@ def fill_singles(
         elif op == X_SAME:
             own = event[single[A_EVENT]]
             value = count_of(kept[single[A_KEPT], first:at], own) if own != 0.0 else math.nan
+        elif op == X_DEVIATIONS:
+            value = _deviations(kept[C_CENTS], first, windows.firsts[single[A_NUMBER]], at)
+        elif X_FRAUD_STREAK <= op <= X_SINCE_HONEST:
+            is_known = not math.isnan(memory.slots.present[P_SINCE_FRAUD])
+            value = _streak(kept, start, at, event[E_TIME], single, is_known)
         elif not program.is_plain:
             value = _further(program, memory, start, first, sums, at, event, single, program.single_units[s])
         memory.slots.singles[s] = value
+
+
+@inner
+def _deviations(cents: Floats, first: int, base: int, at: int) -> float:
+    """Count the amounts of a window that are far above the mean of the base window, both of kept events.
+
+    Amounts are whole, so the bound rounded down divides them as the exact one does.
+    """
+    if at == base:
+        return 0.0
+    bound = DEVIATION * np.int64(total_of(cents[base:at])) // (at - base)
+    return count_above(cents[first:at], float(bound))
+
+
+@inner
+def _streak(kept: Floats, start: int, at: int, t: float, single: Ints, is_known: bool) -> float:
+    """Look at the latest known frauds in a row, and at the honest transaction that they follow.
+
+    One is honest that is old enough for a label and has none that says fraud; a younger one counts where it
+    is known to be fraud, else it is passed over. Without a known fraud (``is_known``) nothing is counted.
+    """
+    op, times, frauds = single[A_OP], kept[C_TIME], kept[C_FRAUD]
+    ripe = start + first_after(times[start:at], t - single[A_NUMBER])
+    honest = ripe - 1
+    while is_known and honest >= start and frauds[honest] == LABEL_FRAUD:
+        honest -= 1
+    if op == X_SINCE_HONEST:
+        return float(t - times[honest]) / SECOND_US if honest >= start else math.nan
+    length = ripe - 1.0 - honest
+    if is_known:
+        length += count_of(frauds[ripe:at], LABEL_FRAUD)
+    if op == X_FRAUD_STREAK:
+        return length
+    if length == 0.0:
+        return math.nan
+    first = honest + 1
+    first += first_position(frauds[first:at], LABEL_FRAUD)
+    return float(t - times[first]) / SECOND_US
 
 
 @inlined

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 from fraud.features.plan import EVENT_COLUMN
 from fraud.schema.default import FEATURES
 from fraud.schema.features import WINDOWS_US, Entity, Feature
+from fraud.schema.windows import window_us
 
 __all__ = ["PlainFold"]
 
@@ -93,6 +94,8 @@ class _State:
         self.kept: deque[tuple[float, float]] = deque()  # time and id
         self.last: _Event | None = None
         self.last_place: _Event | None = None
+        self.young: deque[float] = deque()  # times of those too young to be known as honest
+        self.honest = -math.inf  # time of the latest that is not
 
 
 class PlainFold:
@@ -164,6 +167,7 @@ class PlainFold:
             window.add(event)
         for column, known in state.known.items():
             known.add(event.values[column])
+        state.young.append(event.time)
         state.last = event
         if event.place:
             state.last_place = event
@@ -195,6 +199,10 @@ def _reader(feature: Feature) -> Reader:
         "fraud_run": lambda _, __: NONE,
         "since_first_fraud": lambda _, __: NONE,
         "ripe_fraud_share": lambda _, __: 0.0,
+        "fraud_streak": lambda _, __: 0.0,
+        "since_streak": lambda _, __: NONE,
+        "since_honest": lambda state, now: _since_honest(state, now, window_us(base)),
+        "deviations": lambda state, _: _deviations(state.windows[window], state.windows[base]),
         "since_last": lambda state, now: _since(state.last, now),
         "distance_last": lambda state, now: _from_last(state, now)[0],
         "speed_last": lambda state, now: _from_last(state, now)[1],
@@ -226,6 +234,17 @@ def _share(window: _Window) -> float:
 def _zscore(window: _Window, cents: int) -> float:
     n = len(window.events)
     return (cents - window.cents / n) / 100.0 / max(window.deviation(), 0.01) if n > 1 else NONE
+
+
+def _deviations(window: _Window, base: _Window) -> int:
+    n = len(base.events)
+    return sum(old.cents * n > 3 * base.cents for old in window.events) if n else 0
+
+
+def _since_honest(state: _State, now: _Event, age: float) -> float:
+    while state.young and state.young[0] <= now.time - age:
+        state.honest = state.young.popleft()
+    return (now.time - state.honest) / 1e6 if state.honest > now.time - KEPT_US else NONE
 
 
 def _velocity(window: _Window, base: _Window) -> float:

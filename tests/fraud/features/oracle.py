@@ -134,6 +134,8 @@ class History:
         kept_numbers = [old.number(f.value) for old in kept if old.counts(f)]
         named = [old[f.column] for old in kept if old[f.column] is not None] if f.column else []
         n, std = len(numbers), deviation(numbers, unit)
+        ripe_by = now.time - length(f.base) if f.base else 0
+        of_base = [old for old in before if old.time > ripe_by]
         values = {
             "amount": lambda: NONE if now.cents is None else Fraction(now.cents, unit),
             "hour": lambda: Fraction((now.time + now.offset) % DAY, HOUR),
@@ -198,6 +200,12 @@ class History:
                 (Fraction(now.time - old.time, SECOND) for old in kept if old.is_fraud), NONE
             ),
             "fraud_run": lambda: run_of_fraud(before, length(f.window)),
+            "fraud_streak": lambda: len(streak(before, ripe_by)[0]),
+            "since_streak": lambda: since(streak(before, ripe_by)[0], now),
+            "since_honest": lambda: since(streak(before, ripe_by)[1], now),
+            "deviations": lambda: sum(
+                old.cents * len(of_base) > 3 * sum(other.cents for other in of_base) for old in kept
+            ),
             "same_merchant": lambda: (
                 NONE if now["merchant"] is None else sum(old["merchant"] == now["merchant"] for old in kept)
             ),
@@ -293,6 +301,21 @@ def run_of_fraud(before: list[Seen], length_us: int) -> Fraction | float:
     last = max((i for i, old in enumerate(before) if old.is_fraud), default=-1)
     run = [old for old in before[: last + 1] if old.time > before[last].time - length_us]
     return Fraction(sum(old.is_fraud for old in run), len(run)) if run else NONE
+
+
+def streak(before: list[Seen], ripe_by: int) -> tuple[list[Seen], list[Seen]]:
+    """The frauds in a row that are known, and the honest transaction before them, if any."""
+    row: list[Seen] = []
+    for old in reversed(before):
+        if old.is_fraud:
+            row.insert(0, old)
+        elif old.time <= ripe_by:
+            return row, [old]
+    return row, []
+
+
+def since(row: list[Seen], now: Seen) -> Fraction | float:
+    return Fraction(now.time - row[0].time, SECOND) if row else NONE
 
 
 def ranked(numbers: list[int], percent: int, unit: int) -> Fraction | float:

@@ -80,7 +80,8 @@ def draw_table(dice: random.Random) -> Drawn:
         replace(_draw_entity(dice, name, is_primary=not i), zone=layout.zone)
         for i, name in enumerate(dict.fromkeys(names))
     ]
-    uncounted = {kind for one in entities[1:] for kind in entities[0].kinds if kind not in one.kinds}
+    spoken_of = ("purchase", *entities[0].kinds)
+    uncounted = {kind for one in entities[1:] for kind in spoken_of if kind not in one.kinds}
     entities[0] = replace(entities[0], keeps_kind=bool(uncounted))
     entities[0] = handing_on(entities[0], [entity.key_name for entity in entities[1:]])
     return Drawn(layout, tuple((entity, _draw_features(dice, entity, layout)) for entity in entities))
@@ -129,6 +130,11 @@ def all_features(entity: Entity, layout: EventLayout) -> list[Feature]:
             for w in windows
         ),
         Feature("since_last", entity),
+        *(Feature("deviations", entity, a, b) for a, b in product(windows, windows)),
+        *(
+            Feature(kind, entity, base=b)
+            for kind, b in product(("fraud_streak", "since_streak", "since_honest"), windows)
+        ),
         Feature("since_fraud", entity),
         *(Feature("ripe_fraud_share", entity, b, a) for a, b in pairs),
         *(Feature("distinct", entity, w, column=c) for c, w in product(entity.distinct, windows)),

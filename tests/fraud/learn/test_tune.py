@@ -59,8 +59,8 @@ def best_of_eight(seed: int, gain: float) -> bool:
 
 
 def test_of_candidates_that_are_all_alike_the_luckiest_replaces_the_defaults_seldom():
-    replaced = sum(best_of_eight(seed, 0.0) for seed in range(40))
-    assert replaced <= 8, f"{replaced} of 40 searches chose noise"
+    replaced = sum(best_of_eight(seed, 0.0) for seed in range(20))
+    assert replaced <= 5, f"{replaced} of 20 searches chose noise"
 
 
 def test_a_candidate_that_is_better_replaces_the_defaults():
@@ -74,7 +74,7 @@ def test_with_few_frauds_nothing_is_searched_and_a_step_says_so(balance):
     steps: list[str] = []
     choice = choose(train, TrainSettings(trials=2, threads=1, balance=balance), steps.append)
     assert (choice.parameters, choice.balance, choice.trials) == (PARAMETERS, "none", ())
-    assert f"too few (least {LEAST_FRAUDS})" in steps[-1]
+    assert f"too few ({LEAST_FRAUDS}) to choose by" in steps[-1]
 
 
 def test_with_enough_frauds_the_trials_are_made():

@@ -42,8 +42,8 @@ def test_the_packaged_schema_is_the_default_and_reads_as_one_object() -> None:
     assert pickle.loads(pickle.dumps(schema)) is schema  # noqa: S301
     assert [entity.name for entity in schema.entities] == ["user", "merchant"]
     assert schema.key_names == ("user_id", "merchant_id")
-    assert len(schema.feature_names) == len(set(schema.feature_names)) == 82
-    assert columns_of(schema) == {"user": slice(0, 52), "merchant": slice(52, 82)}
+    assert len(schema.feature_names) == len(set(schema.feature_names)) == 88
+    assert columns_of(schema) == {"user": slice(0, 55), "merchant": slice(55, 88)}
 
 
 def test_the_vector_is_ordered_by_entity_whatever_the_order_in_the_file() -> None:

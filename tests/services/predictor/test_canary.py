@@ -24,5 +24,5 @@ def test_it_gets_half_of_the_callers_time_and_no_more_than_its_own(patience, wai
 
     canary = Canary(PredictorSettings(canary_url="http://canary"), httpx.MockTransport(answer))
     canary.share = Share("7", 100.0, time.time() + 60.0)
-    assert asyncio.run(canary.score(np.zeros((1, 82)), None, patience)) is None, "the champion answers"
+    assert asyncio.run(canary.score(np.zeros((1, 88)), None, patience)) is None, "the champion answers"
     assert waits == [wait_s]
