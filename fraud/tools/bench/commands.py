@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["app", "every", "features", "model", "rules", "score", "stream"]
+__all__ = ["app", "every", "features", "model", "quality", "rules", "score", "stream"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -150,6 +150,57 @@ def score(
         )
     console.print(table_of(figures))
     for file in write_report(figures, out):
+        console.print(f"wrote {file}", soft_wrap=True)
+
+
+@app.command()
+def quality(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Tables of your own, beside the worlds.", show_default=False)
+    ] = None,
+    *,
+    schema: Annotated[
+        Path | None,
+        typer.Option(help="Schema of these tables, as `fraud init` writes it; else the deployed one."),
+    ] = None,
+    worlds: Annotated[
+        str, typer.Option(help="Which to draw, comma separated; empty: none.")
+    ] = "handbook,sparkov,amlsim,processor",
+    seeds: Annotated[int, typer.Option(min=1, help="How many of each world.")] = 3,
+    trials: Annotated[
+        int, typer.Option(min=0, help="Of the search for parameters; 0: no choice at all.")
+    ] = 8,
+    label_gap_days: Annotated[
+        float | None, typer.Option(help="How long labels of the tables take, days.", show_default=False)
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for quality.json and quality.md.")] = Path("bench"),
+    quick: Annotated[bool, typer.Option("--quick", help="Small worlds, one of each, no search.")] = False,
+) -> None:
+    """Measure models with plain defaults: raw columns, published features and ours, on the same rows."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from fraud.tools.bench.machine import describe_machine  # noqa: PLC0415
+    from fraud.tools.bench.quality import QUICK_SIZE, measure_quality  # noqa: PLC0415
+    from fraud.tools.bench.quality_report import notes_of, table_of, write_report  # noqa: PLC0415
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=150)
+    with console.status("starting") as status:
+        board = measure_quality(
+            [name for name in worlds.split(",") if name],
+            files or [],
+            schema=schema,
+            seeds=1 if quick else seeds,
+            size=QUICK_SIZE if quick else 1.0,
+            trials=0 if quick else trials,
+            gap_days=label_gap_days,
+            tell=status.update,
+        )
+    console.print(table_of(board, describe_machine()))
+    for note in notes_of(board):
+        console.print(note, soft_wrap=True)
+    for file in write_report(board, out):
         console.print(f"wrote {file}", soft_wrap=True)
 
 

@@ -16,9 +16,8 @@ from fraud.learn.examples import build_examples
 from fraud.learn.settings import TrainSettings
 from fraud.learn.tables import read_tables
 from fraud.tables import Reading
+from fraud.tools.bench.worlds.handbook import START, draw_handbook
 from tests.load.handbook import LIBRARY, OURS, SAME_TREES, compare
-
-from .handbook import START, draw_handbook
 
 AS_OF_DAY = 70
 SOON = 45
