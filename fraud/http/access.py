@@ -35,7 +35,7 @@ class KeyScope(StrEnum):
     READ = "read"
     """See decisions: look them up, and see the console."""
     RULES = "rules"
-    """Change lists."""
+    """Change lists, propose and approve rules."""
     ADMIN = "admin"
     """All of these."""
 

@@ -203,3 +203,21 @@ def test_a_file_is_taken_in_when_it_changes_and_a_wrong_one_changes_nothing(tmp_
     file.unlink()
     assert not watched.look()
     assert watched.rules.version.startswith("2+")
+
+
+def test_a_rule_is_in_force_from_its_start_on() -> None:
+    started = GOOD.replace(b"    then: review\n", b"    then: review\n    starts: 2026-12-01T00:00:00Z\n")
+    rules = compile_rules(started)
+    starts_s = rules.rules[1].starts_s
+    values = {"count_1h_by_user": 9.0, "amount": 50.0}
+    held = [
+        [rule.name for rule in rules.holding(values, "u", at).live]
+        for at in (BEFORE, starts_s - 1.0, starts_s, AFTER)
+    ]
+    assert held == [[], [], ["many"], ["many"]]
+
+
+def test_a_rule_that_ends_before_it_starts_is_refused_with_its_line() -> None:
+    wrong = GOOD.replace(b"    expires:", b"    starts: 2027-01-01T00:00:00Z\n    expires:")
+    with pytest.raises(BadConfig, match=r"rules:\d+: .*it expires before it starts"):
+        compile_rules(wrong)

@@ -142,3 +142,33 @@ def test_people_who_act_at_once_make_one_chain(folder: Path) -> None:
         one.join()
     assert [one.exitcode for one in started] == [0] * 6
     assert [one.number for one in open_as(folder, "ben").audit.entries()] == [1, 2, 3, 4, 5, 6]
+
+
+NO_FILE = hashlib.sha256(b"").hexdigest()
+OLD = {
+    "number": 1,
+    "at": "2026-11-20T10:00:00Z",
+    "by": "ana",
+    "action": "proposed",
+    "proposal": 1,
+    "version": "1+1a2b3c4d",
+    "base": NO_FILE,
+    "content": 'version: "1"\nrules: []\n',
+    "note": "",
+    "previous": "0" * 64,
+    "hash": "a38fe4d89ae0b37925fc3263d42d2d4110d91ea75e237abc628e6be9cfa0f859",
+}
+"""A record of the release before."""
+
+
+def test_records_of_the_release_before_stay_whole_and_are_gone_on_with(person: Person) -> None:
+    audit = person("ana").audit
+    audit.file.write_text(json.dumps(OLD) + "\n")
+    person("ben").approve(1)
+    entry = person("ana").propose(rules("two"), "new", tried="large: 4 hits")
+    assert [one.number for one in person("ana").verify()] == [1, 2, 3]
+    assert entry.tried == "large: 4 hits"
+    text = audit.file.read_text()
+    audit.file.write_text(text.replace("large: 4 hits", "large: 5 hits"))
+    with pytest.raises(BadState, match="this record was changed after it was written"):
+        audit.entries()
