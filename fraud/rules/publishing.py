@@ -150,7 +150,7 @@ class Publishing:
         """Tell what a proposal changes in the rules that are in force."""
         old, new = self._live().decode(errors="replace"), proposal.content
         lines = unified_diff(
-            old.splitlines(), new.splitlines(), "in force", f"proposal {proposal.number}", ""
+            old.splitlines(), new.splitlines(), "in force", f"proposal {proposal.number}", lineterm=""
         )
         return "\n".join(lines)
 

@@ -47,6 +47,8 @@ def publish(person: Person, version: str) -> None:
 
 def test_rules_are_in_force_once_another_person_has_approved_them(person: Person, folder: Path) -> None:
     proposal = person("ana").propose(rules("one"), "new.yaml", "for case 7")
+    lines = person("ben").diff(proposal).splitlines()
+    assert lines[:3] == ["--- in force", "+++ proposal 1", "@@ -0,0 +1,11 @@"]
     assert not (folder / "rules.yaml").exists()
     with pytest.raises(BadInput, match="ana has proposed 1 and cannot approve it"):
         person("ana").approve(proposal.number)
