@@ -21,6 +21,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "data": ("jobs.init.commands:data", "Report on a table before any model: gaps, labels, leaks, drift."),
     "up": ("fraud.local.commands:up", "Start the embedded platform and leave it running."),
     "roll": ("fraud.local.commands:roll", "Take a changed schema into force while the platform decides."),
+    "restart": (
+        "fraud.local.commands:restart",
+        "Replace running parts by new processes that are loaded already.",
+    ),
     "down": ("fraud.local.commands:down", "Stop what `up` started."),
     "status": ("fraud.local.commands:status", "Show the parts of the embedded platform."),
     "generate": ("services.simulator.commands:generate", "Write a synthetic data set as Parquet."),

@@ -16,6 +16,7 @@ from fraud.local.parts import TABLE
 from fraud.local.platform import PartStatus, State
 from fraud.local.roll import roll as roll_schema
 from fraud.local.settings import LocalSettings
+from fraud.local.standby import replace
 from fraud.settings.base import given
 
 _COLOURS: Final = {
@@ -95,6 +96,15 @@ def roll(
         f"{found.scoring_paused_s:.1f} s.",
         soft_wrap=True,
     )
+
+
+def restart(
+    parts: Annotated[list[str], typer.Argument(help="Which: stream, scoring.")], home: HomeOption = None
+) -> None:
+    """Replace running parts by new processes that are loaded already: each pauses for seconds."""
+    console = Console(highlight=False)
+    settings = LocalSettings(**given(home=home))
+    replace(settings, parts, lambda text: console.print(escape(text), soft_wrap=True))
 
 
 def _show(console: Console, found: list[PartStatus]) -> None:

@@ -77,6 +77,8 @@ class Part:
     """Parts that start at the same time, and for which it waits itself."""
     metrics_port: str = ""
     """Name of the port on which it answers ``/metrics``; empty: nowhere."""
+    standby: str = ""
+    """Variable that names the file of its turn (``fraud.runtime.standby``); empty: it cannot wait."""
 
 
 def has_champion(place: Place) -> bool:
@@ -302,6 +304,7 @@ PARTS: Final = (
         url=lambda place: f"{place.url('stream_metrics')}/metrics",
         stop_timeout_s=75.0,  # it finishes its micro-batch and archives it
         metrics_port="stream_metrics",
+        standby="FRAUD_STREAM_START_AFTER",
     ),
     Part(
         name="scoring",
@@ -314,6 +317,7 @@ PARTS: Final = (
         is_ready=lambda place: _answers(f"{place.url('scoring')}/v2/models/{MODEL_NAME}/ready"),
         url=lambda place: place.url("scoring"),
         metrics_port="scoring",
+        standby="FRAUD_SCORING_START_AFTER",
     ),
     Part(
         name="console",

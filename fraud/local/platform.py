@@ -136,6 +136,7 @@ def down(settings: LocalSettings, tell: Tell = lambda _text: None, table: PartTa
         with _alone(settings, tell):
             asking.close()
             for part in reversed(table.parts):
+                end_successor(settings, part)  # of a `fraud restart` or `fraud roll` that was killed
                 _stop(settings, part, tell)
 
 
@@ -216,6 +217,20 @@ def _stop(settings: LocalSettings, part: Part, tell: Tell) -> None:
     if not process.stop(found, part.stop_timeout_s):
         tell(f"{part.name} did not end within {part.stop_timeout_s:.0f} s and was killed")
     record.unlink()
+
+
+def successor_record(settings: LocalSettings, part: Part) -> Path:
+    """Name the record of a process that is to take a part's place (``fraud.local.standby``)."""
+    return settings.home_path / "run" / f"{part.name}.next.json"
+
+
+def end_successor(settings: LocalSettings, part: Part) -> None:
+    """End a process that was to take a part's place and has not."""
+    record = successor_record(settings, part)
+    found = process.load(record)
+    if found is not None:
+        process.stop(found, part.stop_timeout_s)
+        record.unlink()
 
 
 def _check_wanted(settings: LocalSettings, part: Part) -> None:

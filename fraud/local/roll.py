@@ -6,25 +6,32 @@ the old store, starts last. What it counted meanwhile lies in the topic ``scored
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from fraud.errors import BadInput, Unavailable
+from fraud.errors import BadInput, FraudError, Unavailable
 from fraud.local import platform
 from fraud.local.parts import TABLE, PartTable
 from fraud.local.settings import LocalSettings
+from fraud.local.standby import standing_by
+from fraud.runtime.files import write_durably
 from fraud.schema.deployed import FILE, VARIABLE
 from fraud.schema.diff import Effect, compare
 from fraud.schema.reading import read_schema
 
 Tell = Callable[[str], None]
+FILLING: Final = "store-filling"
+"""Folder of the new store, beside the stream's; one that an interrupted change left is begun anew."""
+READ_SCHEMA: Final = ("stream", "predictor", "console")
+"""Parts that begin again with the schema, beside the scoring service."""
 _CAUGHT_UP: Final = 2
 """Lines that the filling says before the switch: it has looked at the log once, and once more."""
 
@@ -64,7 +71,7 @@ def roll(
     BadInput
         When the tables cannot go on with the schema, or it needs a model and none is named.
     Unavailable
-        When the platform does not run, or a step fails; the words say how to go on.
+        When the platform does not run, or a step fails; then all is as it was before, and decides.
     """
     home = settings.home_path
     own = home / FILE
@@ -72,28 +79,88 @@ def roll(
     effects = {change.effect for change in compare(old, new)}
     _check(settings, effects, model, file, table)
     settings, stream = platform.keeping_ports(settings, table), home / "stream"
-    store, filled = stream / "store", stream / f"store-{new.version}"
     environment = {**os.environ, VARIABLE: str(file.absolute()), "FRAUD_STREAM_HOME": str(stream)}
     is_rebuilt = Effect.REBUILD in effects
     began = time.monotonic()
-    with _filling(environment, filled, tell, is_needed=is_rebuilt) as finish:
-        switched = time.monotonic()
-        platform.stop(settings, ("stream",), tell, table)
-        finish()
-    if model:
-        words = f"for the schema of version {new.version}"
-        mlflow = next(part.url for part in platform.status(settings, table) if part.name == "mlflow")
-        _run(["promote", model, "--force", words, "--mlflow-uri", str(mlflow)], environment)
-    if is_rebuilt:
-        store.rename(stream / f"store-{old.version}")  # the scoring service still has it open
-        filled.rename(store)
-    own.write_bytes(file.read_bytes())
-    platform.stop(settings, ("predictor", "console"), tell, table)
-    platform.up(settings, ("stream",), tell, table)
-    streaming = time.monotonic()
-    platform.stop(settings, ("scoring",), tell, table)
-    platform.up(settings, table.names, tell, table)
-    return Rolled(switched - began, streaming - switched, time.monotonic() - streaming)
+    loaded = home / f"schema-{new.version}.yaml"  # what the next processes read while the old ones run
+    waiting = [part.name for part in table.parts if part.standby]
+    with _undoing(tell) as undo:
+        undo.callback(loaded.unlink, missing_ok=True)
+        write_durably(loaded, file.read_bytes())
+        undo.callback(shutil.rmtree, stream / FILLING, ignore_errors=True)
+        with (
+            _filling(environment, stream / FILLING, tell, is_needed=is_rebuilt) as finish,
+            standing_by(settings, waiting, tell, table, {VARIABLE: str(loaded)}) as successors,
+        ):
+            switched = time.monotonic()
+            undo.callback(platform.up, settings, table.names, tell, table)
+            platform.stop(settings, ("stream",), tell, table)
+            finish()
+            if model:
+                _promote(
+                    settings, (model, f"for the schema of version {new.version}"), environment, undo, table
+                )
+            if is_rebuilt:
+                _exchange(stream, stream / f"store-{old.version}", undo)
+            undo.callback(_put_back, own, own.read_bytes() if own.exists() else None)
+            write_durably(own, file.read_bytes())
+            undo.callback(platform.stop, settings, READ_SCHEMA, tell, table)
+            platform.stop(settings, READ_SCHEMA, tell, table)
+            successors.take_over("stream")
+            streaming = time.monotonic()
+            undo.callback(platform.stop, settings, ("scoring",), tell, table)
+            successors.take_over("scoring")
+            scoring = time.monotonic()
+        platform.up(settings, table.names, tell, table)
+    return Rolled(switched - began, streaming - switched, scoring - streaming)
+
+
+@contextmanager
+def _undoing(tell: Tell) -> Iterator[ExitStack]:
+    """Undo what has been done, the last first, where the block fails; what cannot be undone is told."""
+    undo = ExitStack()
+    try:
+        yield undo
+    except BaseException:
+        tell("the change failed: all is put back as it was")
+        try:
+            undo.close()
+        except (FraudError, OSError) as error:
+            tell(f"not all could be put back: {error}; run `fraud up`")
+        raise
+    undo.pop_all()
+
+
+def _promote(
+    settings: LocalSettings,
+    model: tuple[str, str],
+    environment: dict[str, str],
+    undo: ExitStack,
+    table: PartTable,
+) -> None:
+    """Make a version the champion, for a reason in words."""
+    parts = platform.status(settings, table)
+    registry = ["--mlflow-uri", str(next(part.url for part in parts if part.name == "mlflow"))]
+    version, words = model
+    _run(["promote", version, "--force", words, *registry], environment)
+    undo.callback(_run, ["rollback", *registry], environment)
+
+
+def _exchange(stream: Path, former: Path, undo: ExitStack) -> None:
+    """Put the filled store in the old one's place; the scoring service still has the old one open."""
+    store, filled = stream / "store", stream / FILLING
+    shutil.rmtree(former, ignore_errors=True)  # of a change before
+    store.rename(former)
+    undo.callback(former.rename, store)
+    filled.rename(store)
+    undo.callback(store.rename, filled)
+
+
+def _put_back(file: Path, content: bytes | None) -> None:
+    if content is None:
+        file.unlink(missing_ok=True)
+    else:
+        write_durably(file, content)
 
 
 def _check(settings: LocalSettings, effects: set[Effect], model: str, file: Path, table: PartTable) -> None:
@@ -125,6 +192,7 @@ def _filling(
     if not is_needed:
         yield lambda: None
         return
+    shutil.rmtree(store, ignore_errors=True)
     with TemporaryDirectory() as folder:
         mark = Path(folder) / "stopped"
         command = ["replay", "rebuild-store", "--store", f"lmdb://{store}", "--follow-until", str(mark)]

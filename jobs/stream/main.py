@@ -15,13 +15,15 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
 from fraud.errors import FraudError, SetBack
+from fraud.runtime.standby import wait_for_turn
 from fraud.runtime.telemetry import configure_logging, serve_metrics
 from fraud.spark.session import end_jvm
 from jobs.stream.cluster import check_cluster, cluster_of
 from jobs.stream.passing import cause_of
 from jobs.stream.recovery import make_whole
-from jobs.stream.run import StreamJob
+from jobs.stream.run import StreamJob, open_spark
 from jobs.stream.settings import StreamSettings
+from jobs.stream.warm_up import warm_up
 
 log = logging.getLogger("jobs.stream")
 
@@ -31,6 +33,7 @@ def main() -> None:
     configure_logging()
     try:
         settings = StreamSettings()
+        _stand_by(settings)
         check_cluster(settings.checkpoint_path, cluster_of(settings), settings.kafka_bootstrap)
         jobs: list[StreamJob] = []
         serve_metrics(settings.host, settings.metrics_port, lambda: any(job.is_ready() for job in jobs))
@@ -45,6 +48,15 @@ def main() -> None:
         _end(cause_of(str(error)))
     except FraudError as error:
         _end(str(error))
+
+
+def _stand_by(settings: StreamSettings) -> None:
+    """Load Spark, its workers and the compiled fold beside a predecessor; wait until that has ended."""
+    if settings.start_after is None:
+        return
+    warm_up(open_spark(settings), settings.partitions)
+    wait_for_turn(settings.start_after)
+    os.environ.pop("FRAUD_STREAM_START_AFTER", None)  # a process that starts itself again does not wait
 
 
 def _run(job: StreamJob, settings: StreamSettings) -> None:

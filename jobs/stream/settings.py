@@ -50,6 +50,9 @@ class StreamSettings(LogSettings, KafkaSettings, GuardSettings):
     catch_up: bool = True
     """Whether a feature store that went back in time is folded forward from the log at the start, if it is
     shown to be this stream's; otherwise it is refused, and a person rebuilds it (docs/operations.md)."""
+    start_after: Path | None = None
+    """File for which a new process waits when it has loaded: its predecessor has ended then; none: at once.
+    `fraud restart` sets it."""
     expire_s: float = Field(default=3600.0, gt=0.0)
     """Time between two looks for entities idle for more than 212 days of event time, which are forgotten;
     seconds."""

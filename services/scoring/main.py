@@ -19,9 +19,11 @@ from fraud.errors import FraudError
 from fraud.features import kernel
 from fraud.features.passes import PASSES
 from fraud.http.server import Bounds, bounded
+from fraud.runtime.standby import wait_for_turn
 from fraud.runtime.telemetry import configure_logging
 from services.scoring.app import App
 from services.scoring.fold import SingleFold
+from services.scoring.models import Model, RegisteredModel, open_model
 from services.scoring.service import Service
 from services.scoring.settings import ScoringSettings
 
@@ -33,10 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     configure_logging()
     try:
         settings = ScoringSettings(**given(arguments))
-        app = App(Service(settings))
+        warm_up()
+        app = App(Service(settings, _stand_by(settings)))
     except FraudError as error:
         sys.exit(f"error: {error}")
-    warm_up()
     # The outbox and the registry's watcher are threads beside the event loop: one of them must not keep it
     # waiting for the usual 5 ms.
     sys.setswitchinterval(SWITCH_S)
@@ -91,6 +93,17 @@ def given(arguments: Sequence[str] | None) -> dict[str, Any]:
         scheme = "https" if found.predictor_use_ssl else "http"
         chosen["predictor_url"] = host if "://" in host else f"{scheme}://{host}"
     return chosen
+
+
+def _stand_by(settings: ScoringSettings) -> Model | None:
+    """Load the model beside a predecessor, and wait until that has ended."""
+    if settings.start_after is None:
+        return None
+    model = open_model(settings)
+    if isinstance(model, RegisteredModel):
+        model.look()
+    wait_for_turn(settings.start_after)
+    return model
 
 
 def warm_up() -> None:

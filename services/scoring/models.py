@@ -111,6 +111,10 @@ class RegisteredModel:
         """See :class:`Model`."""
         return self._served is not None
 
+    def look(self) -> None:
+        """Load what is to be served, if it can be had now; before ``start``."""
+        self._watcher.watch.look()
+
     def start(self) -> None:
         """See :class:`Model`."""
         self._watcher.start()

@@ -60,6 +60,9 @@ class ScoringSettings(Settings):
     rules_look_s: float = Field(default=2.0, gt=0.0)
     """How often the file of rules is looked at, seconds."""
 
+    start_after: Path | None = None
+    """File for which a new process waits when it has loaded, before it opens store and port: its predecessor
+    has ended then; none: at once. `fraud restart` sets it."""
     threads: int = Field(default=0, ge=0)
     """Threads that score; 0: one, on the event loop, with a local store and model, else 16."""
     max_waiting: int = Field(default=32, ge=1)

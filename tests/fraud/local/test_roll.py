@@ -1,5 +1,6 @@
 """A changed schema is taken into force only where the platform can go on with it."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,12 @@ from fraud.local.platform import State
 from fraud.local.roll import roll
 from fraud.local.settings import LocalSettings
 from fraud.schema.reading import DEFAULT, read_schema
-from tests.fraud.local.test_platform import _part
+from fraud.store import DEFAULT_ENTITIES, open_store
+from jobs.stream.settings import StreamSettings
+from tests.fraud.local.test_platform import SERVER, _part
+from tests.jobs.conftest import log_copy, played
+
+__all__ = ["log_copy", "played"]
 
 TABLE = PartTable((_part("broker"), _part("mlflow"), _part("predictor")))
 
@@ -84,3 +90,91 @@ def test_words_alone_need_neither_states_nor_a_model(settings: LocalSettings, tm
     assert {part.name for part in after if part.pid != before[part.name].pid} == {"stream"}
     assert [part.port for part in after] == [part.port for part in before.values()]
     assert (settings.home_path / "schema.yaml").read_bytes() == file.read_bytes()
+
+
+ENDS = f"""
+import pathlib
+assert "device_id, events" not in pathlib.Path("../schema.yaml").read_text()
+{SERVER}
+"""
+"""A stream that ends at once with the new schema."""
+
+
+def with_device(folder: Path) -> Path:
+    return changed(folder, "features:\n", "  device: {key: device_id, events: 64}\nfeatures:\n")
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*.mdb"))}
+
+
+def table_with(code: str) -> PartTable:
+    stream = replace(_part("predictor", code), name="stream")
+    return PartTable((_part("broker"), _part("mlflow"), stream), lambda _place: True)
+
+
+@pytest.fixture
+def home(settings: LocalSettings, log_copy: StreamSettings) -> Path:
+    """A platform whose stream has a log, a checkpoint and a store."""
+    shutil.copytree(log_copy.home, settings.home_path / "stream")
+    (settings.home_path / "schema.yaml").write_bytes(DEFAULT.read_bytes())
+    (settings.home_path / ".fraud-home").touch()
+    return settings.home_path
+
+
+def test_a_change_that_fails_leaves_all_as_it_was(
+    settings: LocalSettings, home: Path, tmp_path: Path
+) -> None:
+    """The new stream ends at once, after the stores and the schema have changed places."""
+    table, before = table_with(ENDS), content_of(home / "stream" / "store")
+    file, said = with_device(tmp_path), list[str]()
+    (home / "stream" / "store-filling").mkdir()  # of a change that was interrupted
+    try:
+        ports = [part.port for part in platform.up(settings, table.names, table=table)]
+        with pytest.raises(Unavailable, match="stream ended"):
+            roll(settings, file, tell=said.append, table=table)
+        after = platform.status(settings, table)
+        assert [part.state for part in after] == [State.READY] * 3
+        assert [part.port for part in after] == ports
+        assert (home / "schema.yaml").read_bytes() == DEFAULT.read_bytes()
+        assert content_of(home / "stream" / "store") == before
+        assert [folder.name for folder in (home / "stream").glob("store*")] == ["store"]
+        assert "the change failed: all is put back as it was" in said
+        assert not any("not all could" in words for words in said)
+    finally:
+        platform.down(settings, table=table)
+    assert [part.state for part in platform.status(settings, table)] == [State.STOPPED] * 3
+
+
+def test_a_log_that_cannot_be_folded_stops_nothing_for_long(
+    settings: LocalSettings, home: Path, tmp_path: Path
+) -> None:
+    """The checkpoint has a micro-batch that the log lacks: the filling fails after the stream stopped."""
+    table, before = table_with(SERVER), content_of(home / "stream" / "store")
+    newest = max(int(commit.name) for commit in (home / "stream/checkpoint/commits").iterdir())
+    (home / "stream/checkpoint/commits" / str(newest + 1)).touch()
+    try:
+        platform.up(settings, table.names, table=table)
+        with pytest.raises(Unavailable, match="not filled"):
+            roll(settings, with_device(tmp_path), table=table)
+        assert [part.state for part in platform.status(settings, table)] == [State.READY] * 3
+    finally:
+        platform.down(settings, table=table)
+    assert content_of(home / "stream" / "store") == before
+    assert not (home / "stream" / "store-filling").exists()
+
+
+def test_a_change_of_states_puts_the_filled_store_in_the_old_one_s_place(
+    settings: LocalSettings, home: Path, tmp_path: Path
+) -> None:
+    table, file = table_with(SERVER), with_device(tmp_path)
+    before, old = content_of(home / "stream" / "store"), read_schema(home / "schema.yaml").version
+    try:
+        platform.up(settings, table.names, table=table)
+        roll(settings, file, table=table)
+    finally:
+        platform.down(settings, table=table)
+    assert content_of(home / "stream" / f"store-{old}") == before
+    with open_store(f"lmdb://{home / 'stream' / 'store'}", (*DEFAULT_ENTITIES, "device")) as store:
+        assert next(store.scan("device"))
+    assert (home / "schema.yaml").read_bytes() == file.read_bytes()

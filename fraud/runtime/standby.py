@@ -1,0 +1,35 @@
+"""A process that loads all it can beside its predecessor, and takes over when that has ended.
+
+Reads a file of whoever replaces the process, the *turn*; writes one beside it, when it is ready for it.
+"""
+
+import time
+from pathlib import Path
+from typing import Final
+
+from fraud.errors import Unavailable
+
+PATIENCE_S: Final = 900.0
+"""How long a successor stays when nobody lets it take over, seconds."""
+_POLL_S: Final = 0.02
+
+
+def ready_file(turn: Path) -> Path:
+    """Name the file that says that a successor is ready for its turn."""
+    return turn.with_suffix(".ready")
+
+
+def wait_for_turn(turn: Path, patience_s: float = PATIENCE_S) -> None:
+    """Say that all is loaded, and return when the predecessor has ended.
+
+    Raises
+    ------
+    Unavailable
+        When nobody lets it take over.
+    """
+    ready_file(turn).touch()
+    give_up = time.monotonic() + patience_s
+    while not turn.exists():
+        if time.monotonic() > give_up:
+            raise Unavailable(f"nobody let this process take over within {patience_s:.0f} s ({turn})")
+        time.sleep(_POLL_S)
