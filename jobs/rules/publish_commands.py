@@ -89,6 +89,13 @@ def restore() -> None:
 def verify(
     file: Annotated[Path, typer.Argument(help="The rules that the programs follow.")],
     records: Annotated[Path | None, typer.Option(help="Default: FILE.audit.jsonl.")] = None,
+    *,
+    decisions: Annotated[
+        bool, typer.Option("--decisions", help="Look also for decisions by rules that were never published.")
+    ] = False,
+    since: Annotated[
+        str, typer.Option("--from", help="Decisions from then on; default: the first record.")
+    ] = "",
 ) -> None:
     """Check that no record was changed, and that the rules are those that were published."""
     from fraud.rules.audit import FIRST, Audit  # noqa: PLC0415
@@ -98,6 +105,8 @@ def verify(
     published = in_force(entries)
     version = published[-1].version if published else "none"
     typer.echo(f"{len(entries)} records, whole; published: {version}")
+    if decisions:
+        _check_decisions(entries, since)
     typer.echo(f"last hash: {entries[-1].hash if entries else FIRST}")
 
 
@@ -112,6 +121,22 @@ def show(
 
     for entry in Audit(records or audit_of(file)).entries():
         typer.echo(_line(entry))
+
+
+def _check_decisions(entries: "list[Entry]", since: str) -> None:
+    from fraud.errors import BadState  # noqa: PLC0415
+    from fraud.rules.history import Range  # noqa: PLC0415
+    from fraud.rules.versions import unpublished  # noqa: PLC0415
+    from fraud.settings.stream import LakeSettings  # noqa: PLC0415
+    from jobs.rules.show import read_moment  # noqa: PLC0415
+
+    stream = LakeSettings()
+    first = read_moment("--from", since) or (entries[0].at if entries else None)
+    found = unpublished(entries, stream.delta_path, stream.delta_options, when=Range(first))
+    if found:
+        words = ", ".join(f"{version} ({count:,})" for version, count in found.most_common(5))
+        raise BadState(f"rules have decided that were never published: {words}")
+    typer.echo("all decisions are by published rules")
 
 
 def _open() -> "Publishing":

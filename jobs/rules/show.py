@@ -30,7 +30,7 @@ def options_of(
     BadInput
         When a time is none, or the range is empty.
     """
-    when = Range(_time("--from", since), _time("--to", until))
+    when = Range(read_moment("--from", since), read_moment("--to", until))
     if when.since and when.until and when.since >= when.until:
         raise BadInput(f"--from {since} is not before --to {until}")
     return {
@@ -92,7 +92,14 @@ def _label(is_fraud: bool | None) -> str:
     return "no label" if is_fraud is None else "fraud" if is_fraud else "honest"
 
 
-def _time(option: str, text: str) -> datetime | None:
+def read_moment(option: str, text: str) -> datetime | None:
+    """Read a time of an option; one without an offset is UTC, none is None.
+
+    Raises
+    ------
+    BadInput
+        When it is none.
+    """
     if not text:
         return None
     try:
