@@ -6,6 +6,7 @@ from fraud.contracts.future import MOST_AHEAD_S, check_future, without_future
 from fraud.contracts.inputs import MOST_RECORD, TOO_LARGE, check_size, parse_input
 from fraud.contracts.label import Label
 from fraud.contracts.models import Contracts, contracts_of
+from fraud.contracts.result import Result
 from fraud.contracts.score import FeatureVector, Score, Thresholds
 from fraud.contracts.scored import ScoredTransaction
 from fraud.contracts.topics import (
@@ -16,6 +17,7 @@ from fraud.contracts.topics import (
     LABELS,
     LISTS,
     RATES,
+    RESULTS,
     SCORED,
     TOPICS,
     TRANSACTIONS,
@@ -33,6 +35,7 @@ __all__ = [
     "MOST_AHEAD_S",
     "MOST_RECORD",
     "RATES",
+    "RESULTS",
     "SCHEMA_VERSION",
     "SCORED",
     "TOO_LARGE",
@@ -45,6 +48,7 @@ __all__ = [
     "Label",
     "Outcome",
     "Reason",
+    "Result",
     "Score",
     "ScoredTransaction",
     "Thresholds",

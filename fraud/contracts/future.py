@@ -10,6 +10,7 @@ everybody: their windows would be empty, and duplicates no longer recognised. Ar
   than that moment.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from fraud.contracts.label import Label
+from fraud.contracts.result import Result
 from fraud.contracts.transaction import Transaction
 from fraud.errors import BadRecord
 
@@ -31,9 +33,15 @@ ARRIVALS: Final = ("received_at", "arrival_time")
 """Columns of a table that say when a row arrived; the first that is there counts."""
 TIMES: Final = ("event_time", "label_time")
 """Fields that must not lie in the future. A record is refused with the reason ``future_<field>``."""
-REASONS: Final = tuple(f"future_{name}" for name in TIMES)
+RESULT_TIMES: Final = ("event_time", "result_time")
+"""Those of a result."""
 
 _TIME: Final = pa.timestamp("us", tz="UTC")
+
+
+def times_of(what: str) -> tuple[str, ...]:
+    """Name the times of a table of ``transactions``, ``labels`` or ``results`` that the guard looks at."""
+    return RESULT_TIMES if what == "results" else TIMES
 
 
 def is_ahead(time: Any, arrival: Any, most_ahead: Any) -> Any:
@@ -47,8 +55,10 @@ def is_ahead(time: Any, arrival: Any, most_ahead: Any) -> Any:
     return time > arrival + most_ahead
 
 
-def latest_of(record: Transaction | Label) -> datetime:
+def latest_of(record: Transaction | Label | Result) -> datetime:
     """Tell the latest time that a record carries."""
+    if isinstance(record, Result):
+        return max(record.event_time or record.result_time, record.result_time)
     if isinstance(record, Label):
         return max(record.event_time or record.label_time, record.label_time)
     return record.event_time
@@ -60,9 +70,10 @@ def check_future(record: BaseModel, arrival: datetime, most_ahead_s: float = MOS
     Raises
     ------
     BadRecord
-        With reason ``future_event_time`` or ``future_label_time``; the record belongs in the dead letters.
+        With reason ``future_event_time``, ``future_label_time`` or ``future_result_time``; the record
+        belongs in the dead letters.
     """
-    for name in TIMES:
+    for name in RESULT_TIMES if hasattr(record, "result_time") and hasattr(record, "result") else TIMES:
         time = getattr(record, name, None)
         if time is not None and is_ahead(time, arrival, timedelta(seconds=most_ahead_s)):
             raise BadRecord(f"future_{name}", future_words(name, time, arrival, most_ahead_s))
@@ -77,7 +88,9 @@ def future_words(name: str, time: datetime, arrival: datetime, most_ahead_s: flo
     )
 
 
-def ahead_rows(table: pa.Table, most_ahead_s: float, now: datetime) -> NDArray[np.bool_]:
+def ahead_rows(
+    table: pa.Table, most_ahead_s: float, now: datetime, times: Sequence[str] = TIMES
+) -> NDArray[np.bool_]:
     """Find the rows of a table that the guard refuses, [rows]; a missing time is not refused."""
     read_us = _micros(pa.array([now], _TIME))[0]
     arrival_us = np.full(table.num_rows, read_us)
@@ -87,7 +100,7 @@ def ahead_rows(table: pa.Table, most_ahead_s: float, now: datetime) -> NDArray[n
             arrival_us = np.minimum(_micros(given), read_us)  # nothing has arrived later than now
             break
     found = np.zeros(table.num_rows, np.bool_)
-    for name in TIMES:
+    for name in times:
         if name in table.column_names:
             known = pc.fill_null(table[name].cast(_TIME, safe=False), pa.scalar(0, _TIME))
             found |= is_ahead(_micros(known), arrival_us, round(most_ahead_s * 1e6))
@@ -95,7 +108,10 @@ def ahead_rows(table: pa.Table, most_ahead_s: float, now: datetime) -> NDArray[n
 
 
 def without_future(
-    table: pa.Table, most_ahead_s: float = MOST_AHEAD_S, now: datetime | None = None
+    table: pa.Table,
+    most_ahead_s: float = MOST_AHEAD_S,
+    now: datetime | None = None,
+    times: Sequence[str] = TIMES,
 ) -> tuple[pa.Table, int]:
     """Leave out the rows that the guard refuses; returns the others, and how many were left out.
 
@@ -107,8 +123,10 @@ def without_future(
         Bound, seconds.
     now
         The arrival of rows that do not tell theirs, and the latest one of all; by default this moment.
+    times
+        Columns that must not lie in the future.
     """
-    found = ahead_rows(table, most_ahead_s, now or datetime.now(UTC))
+    found = ahead_rows(table, most_ahead_s, now or datetime.now(UTC), times)
     left_out = int(found.sum())
     return (table.filter(pa.array(~found)), left_out) if left_out else (table, 0)
 

@@ -18,8 +18,9 @@ from pydantic import (
 
 from fraud.contracts.decision import Decision
 from fraud.contracts.label import Label
+from fraud.contracts.result import Result
 from fraud.contracts.scored import ScoredTransaction, Sequence
-from fraud.contracts.topics import LABELS, SCORED, TRANSACTIONS
+from fraud.contracts.topics import LABELS, RESULTS, SCORED, TRANSACTIONS
 from fraud.contracts.transaction import Transaction
 from fraud.contracts.wire import EventTime, Latitude, Longitude, Record
 from fraud.contracts.zones import Zone
@@ -62,11 +63,18 @@ class Contracts:
     decision: type[Decision]
     priced: type[Transaction]
     """A transaction with its whole amounts (``fraud.contracts.priced``); without money, just that."""
+    result: type[Result] | None = None
+    """None: the schema takes no results."""
 
     @property
-    def by_topic(self) -> Mapping[str, type[Transaction | Label]]:
+    def by_topic(self) -> Mapping[str, type[Transaction | Label | Result]]:
         """What the records of the topics must be that the stream reads."""
-        return {TRANSACTIONS: self.transaction, LABELS: self.label, SCORED: self.scored}
+        found: dict[str, type[Transaction | Label | Result]] = {
+            TRANSACTIONS: self.transaction,
+            LABELS: self.label,
+            SCORED: self.scored,
+        }
+        return found | ({RESULTS: self.result} if self.result else {})
 
 
 @lru_cache(maxsize=64)
@@ -99,6 +107,13 @@ def contracts_of(schema: Schema) -> Contracts:
         "fraud_type": (FraudType | None, Field(None, description="Kind of fraud, e.g. account_takeover.")),
         "reason_code": (ReasonCode | None, Field(None, description="Of the card network, e.g. 10.4.")),
     }
+    results: Definitions = {
+        **{name: one for name, one in labels.items() if name in {"transaction_id", "event_time", *keys}},
+        "result_time": (EventTime, Field(description="When the result became known.")),
+        "result": (result_type(schema), Field(description=f"One of {', '.join(schema.results)}.")),
+        "source": (_SOURCE | None, Field(None, description="Where it comes from, e.g. issuer.")),
+        "reason_code": (ReasonCode | None, Field(None, description="Of the issuer or the network, e.g. 51.")),
+    }
     own = _PRICED if schema.money else {}
     scored = make_model("ScoredTransaction", ScoredTransaction, {**fields, **own, **_sequences(schema)})
     scored.places, scored.money = transaction.places, schema.money
@@ -110,7 +125,20 @@ def contracts_of(schema: Schema) -> Contracts:
         scored=scored,
         decision=make_model("Decision", Decision, {**keys, **decided}),
         priced=make_model("PricedTransaction", transaction, own) if own else transaction,
+        result=make_model("Result", Result, results) if schema.results else None,
     )
+
+
+def result_type(schema: Schema) -> Any:
+    """Make the type of a result's word, with words that name those that the schema takes."""
+
+    def check(word: str) -> str:
+        if word not in schema.results:
+            raise ValueError(f"must be one of those that the schema takes: {', '.join(schema.results)}")
+        return word
+
+    pattern = f"^({'|'.join(schema.results)})$"
+    return Annotated[str, AfterValidator(check), Field(json_schema_extra={"pattern": pattern})]
 
 
 def sequence_of(entity: str) -> str:

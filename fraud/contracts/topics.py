@@ -4,6 +4,7 @@ from typing import Final
 
 TRANSACTIONS: Final = "transactions"
 LABELS: Final = "labels"
+RESULTS: Final = "results"
 DECISIONS: Final = "decisions"
 ALERTS: Final = "alerts"
 DEAD_LETTERS: Final = "dead-letters"
@@ -13,10 +14,11 @@ RATES: Final = "rates"
 LISTS: Final = "lists"
 """Changes of the rules' lists: one partition (``fraud.decide.list_log``)."""
 
-TOPICS: Final = (TRANSACTIONS, LABELS, DECISIONS, ALERTS, DEAD_LETTERS, SCORED, RATES, LISTS)
+TOPICS: Final = (TRANSACTIONS, LABELS, RESULTS, DECISIONS, ALERTS, DEAD_LETTERS, SCORED, RATES, LISTS)
 """All topics of the platform.
 
-Records on ``transactions``, ``labels``, ``decisions``, ``alerts`` and ``scored`` are keyed by user_id.
+Records on ``transactions``, ``labels``, ``results``, ``decisions``, ``alerts`` and ``scored`` are keyed by
+user_id.
 ``rates`` and ``lists`` are compacted: they keep the newest record of each key, for ever (:data:`COMPACTED`).
 All topics use ``message.timestamp.type=LogAppendTime``: the broker's clock is the arrival time.
 """

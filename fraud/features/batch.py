@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 
 from fraud.features import kernel
 from fraud.features.engine import fold_plan
-from fraud.features.events import events_of_labels, events_of_transactions, microseconds_of
+from fraud.features.events import (
+    events_of_labels,
+    events_of_results,
+    events_of_transactions,
+    microseconds_of,
+)
 from fraud.features.kernel import Floats
 from fraud.features.passes import PASSES, EntityPass, Passes, as_handed_on, handed_on, whole
 
@@ -66,6 +71,7 @@ class FoldedPasses:
 def compute_features(
     transactions: pa.Table,
     labels: pa.Table | None = None,
+    results: pa.Table | None = None,
     *,
     keep_states: bool = False,
     passes: Passes = PASSES,
@@ -80,6 +86,9 @@ def compute_features(
     labels
         Fields of :class:`~fraud.contracts.Label`; each arrives at its ``label_time``, before the
         transactions of that same microsecond.
+    results
+        Fields of :class:`~fraud.contracts.Result`; each arrives at ``arrival`` when there is such a column,
+        else at its ``result_time``, after the labels and before the transactions of that same microsecond.
     keep_states
         Whether to return the entities' states.
     passes
@@ -94,6 +103,10 @@ def compute_features(
         transactions, "arrival_time" if "arrival_time" in transactions.column_names else "event_time"
     )
     events = events_of_transactions(transactions)
+    if results is not None and results.num_rows:
+        events = np.concatenate([events_of_results(results), events])
+        name = "arrival" if "arrival" in results.column_names else "result_time"
+        arrivals = np.concatenate([microseconds_of(results, name), arrivals])
     if labels is not None and labels.num_rows:
         events = np.concatenate([events_of_labels(labels), events])
         arrivals = np.concatenate([microseconds_of(labels, "label_time"), arrivals])

@@ -33,7 +33,7 @@ class Folded:
         does not name the entity are NaN.
     outcomes
         [n], ``kernel.NEW`` or ``kernel.DUPLICATE`` for a transaction; for a label by how much the known
-        fraud changed; NEW (0) for what does not name the entity.
+        fraud changed; for a result 0 where it changed nothing; NEW (0) for what does not name the entity.
     states
         State bytes by key after the events.
     sequences
@@ -206,7 +206,9 @@ def fold_plan(
 
 def _sequences(events: Floats, outcomes: Floats, rows: Ints, bounds: Ints, counted: Floats) -> Floats:
     """Count back from what each entity has counted in the end."""
-    is_counted = (events[rows, layout.E_KIND] != layout.KIND_LABEL) & (outcomes[rows] == layout.NEW)
+    kinds = events[rows, layout.E_KIND]
+    is_notice = (kinds == layout.KIND_LABEL) | (kinds == layout.KIND_RESULT)
+    is_counted = ~is_notice & (outcomes[rows] == layout.NEW)
     so_far = np.concatenate([[0], np.cumsum(is_counted)])
     sequences = np.full(len(events), np.nan)
     sequences[rows] = np.repeat(counted - so_far[bounds[1:]], np.diff(bounds)) + so_far[1:]

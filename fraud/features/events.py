@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
-from fraud.contracts import Label, Transaction
+from fraud.contracts import Label, Result, Transaction
 from fraud.contracts.models import MOST_AMOUNT
 from fraud.contracts.priced import is_priced, with_kinds
 from fraud.contracts.wire import EARLIEST, LATEST
@@ -33,6 +33,7 @@ from fraud.schema.fields import (
     joined_word,
 )
 from fraud.schema.kinds import VERIFICATION
+from fraud.schema.results import RESULTS
 from fraud.schema.schema import Schema
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -109,6 +110,7 @@ class EventWriter:
         self._reads_kinds = bool(self._filters) or any(field.name == "kind" for field in self._named)
         more = (self._joined, self._numbers, self._times, self._filters, self._money, self._zone)
         self._has_more = any(map(bool, more))
+        self._bits_of = lru_cache(maxsize=4096)(schema.bits_of_result)
 
     def of_transaction(self, record: Transaction) -> tuple[float, ...]:
         """Make the row of one transaction."""
@@ -125,15 +127,26 @@ class EventWriter:
 
     def of_label(self, record: Label) -> tuple[float, ...]:
         """Make the row of one label, which has of the keys those that it names."""
+        row = self._notice(record, kernel.KIND_LABEL)
+        row[kernel.E_CENTS] = float(record.is_fraud)
+        return tuple(row.tolist())
+
+    def of_result(self, record: Result) -> tuple[float, ...]:
+        """Make the row of one result, which has of the keys those that it names."""
+        row = self._notice(record, kernel.KIND_RESULT)
+        row[kernel.E_SET], row[kernel.E_CLEAR] = self._bits_of(record.result, record.reason_code)
+        row[kernel.E_TOLD_AT] = to_microseconds(record.result_time)
+        return tuple(row.tolist())
+
+    def _notice(self, record: Label | Result, kind: float) -> Floats:
         row = np.full(self.layout.width, _NOTHING)
-        row[kernel.E_KIND] = kernel.KIND_LABEL
+        row[kernel.E_KIND] = kind
         if record.event_time is not None:
             row[kernel.E_TIME] = to_microseconds(record.event_time)
-        row[kernel.E_CENTS] = float(record.is_fraud)
         row[kernel.E_ID] = hash_text(record.transaction_id)
         keys = {name: getattr(record, name) for name in self._label_keys}
         row[kernel.E_USER :] = self._label_tail(keys)
-        return tuple(row.tolist())
+        return row
 
     def _label_tail(self, keys: Mapping[str, str | None]) -> list[float]:
         tail = [hash_text(keys.get(field.name)) for field in self._named]
@@ -196,9 +209,33 @@ class EventWriter:
 
     def of_labels(self, table: pa.Table) -> Floats:
         """Make the rows of a table of labels; other keys than the primary's, and the time, may be missing."""
-        _check_columns(table, ("transaction_id", self._primary, "is_fraud"), "labels")
-        events = self._rows(table, kernel.KIND_LABEL, set(self._label_keys))
+        events = self._notices(table, kernel.KIND_LABEL, "is_fraud", "labels")
         events[:, kernel.E_CENTS] = _numbers(table, "is_fraud")
+        return events
+
+    def of_results(self, table: pa.Table) -> Floats:
+        """Make the rows of a table of results; other keys than the primary's, and the time, may be missing.
+
+        Raises
+        ------
+        BadInput
+            When a column is absent or has missing values, or names a result that there is not.
+        """
+        events = self._notices(table, kernel.KIND_RESULT, "result", "results")
+        words = table.column("result").cast(pa.string()).to_pylist()
+        _refuse(~np.isin(np.array(words, object), np.array(RESULTS, object)), "result", "of no known name")
+        has_codes = "reason_code" in table.column_names
+        codes = (
+            table.column("reason_code").cast(pa.string()).to_pylist() if has_codes else [None] * len(words)
+        )
+        bits = [self._bits_of(*told) for told in zip(words, codes, strict=True)]
+        events[:, [kernel.E_SET, kernel.E_CLEAR]] = np.array(bits, np.float64).reshape(-1, 2)
+        events[:, kernel.E_TOLD_AT] = microseconds_of(table, "result_time")
+        return events
+
+    def _notices(self, table: pa.Table, kind: float, column: str, what: str) -> Floats:
+        _check_columns(table, ("transaction_id", self._primary, column), what)
+        events = self._rows(table, kind, set(self._label_keys))
         if self._zone:
             events[:, self.layout.column(self._zone)] = 0.0
         if self._filters:
@@ -267,6 +304,11 @@ def event_of_label(record: Label) -> tuple[float, ...]:
     return events_of(deployed_schema()).of_label(record)
 
 
+def event_of_result(record: Result) -> tuple[float, ...]:
+    """Make the row of one result of the deployment's schema."""
+    return events_of(deployed_schema()).of_result(record)
+
+
 def events_of_transactions(table: pa.Table) -> Floats:
     """Make the rows of a table of transactions of the deployment's schema."""
     return events_of(deployed_schema()).of_transactions(table)
@@ -275,6 +317,11 @@ def events_of_transactions(table: pa.Table) -> Floats:
 def events_of_labels(table: pa.Table) -> Floats:
     """Make the rows of a table of labels of the deployment's schema."""
     return events_of(deployed_schema()).of_labels(table)
+
+
+def events_of_results(table: pa.Table) -> Floats:
+    """Make the rows of a table of results of the deployment's schema."""
+    return events_of(deployed_schema()).of_results(table)
 
 
 def stack_events(rows: Sequence[tuple[float, ...]], width: int | None = None) -> Floats:

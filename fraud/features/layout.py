@@ -45,6 +45,8 @@ class EventLayout:
         How many whole units of the amount make one.
     zone
         Name of the column of the place's offset from UTC, microseconds; empty: there is none.
+    of_results
+        Those of the filters that results set and clear; a transaction comes with none of them.
 
     Raises
     ------
@@ -64,6 +66,7 @@ class EventLayout:
     filters: tuple[tuple[str, str], ...] = ()
     minor_units: float = 100.0
     zone: str = ""
+    of_results: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what a row cannot hold."""
@@ -140,6 +143,7 @@ def layout_of(schema: Schema) -> EventLayout:
         filters=tuple((one.name, one.text) for one in schema.filters),
         minor_units=float(schema.money.unit) if schema.money else 100.0,
         zone=schema.zone,
+        of_results=tuple(one.name for one in schema.filters if one.results),
     )
 
 

@@ -174,8 +174,15 @@ def sequence_names(passes: Passes) -> tuple[str, ...]:
     return tuple(one.sequence for one in passes)
 
 
+def are_notices(events: Floats) -> NDArray[np.bool_]:
+    """Tell which events speak of an earlier transaction, [n]: labels and results."""
+    kinds = events[:, kernel.E_KIND]
+    found: NDArray[np.bool_] = (kinds == kernel.KIND_LABEL) | (kinds == kernel.KIND_RESULT)
+    return found
+
+
 def handed_on(events: Floats, outcomes: Floats) -> NDArray[np.bool_]:
-    """Tell what the passes after the primary one see: new transactions, and labels that changed a verdict.
+    """Tell what the passes after the primary one see: new transactions, and notices that changed something.
 
     Parameters
     ----------
@@ -184,14 +191,15 @@ def handed_on(events: Floats, outcomes: Floats) -> NDArray[np.bool_]:
     outcomes
         [n], of the primary pass; NaN where it is not known.
     """
-    is_label = events[:, kernel.E_KIND] == kernel.KIND_LABEL
     is_known = ~np.isnan(outcomes)
-    found: NDArray[np.bool_] = is_known & np.where(is_label, outcomes != 0.0, outcomes == kernel.NEW)
+    found: NDArray[np.bool_] = is_known & np.where(
+        are_notices(events), outcomes != 0.0, outcomes == kernel.NEW
+    )
     return found
 
 
 def as_handed_on(events: Floats, outcomes: Floats) -> Floats:
-    """Copy events as the passes after the primary one see them: a label carries its change of verdict.
+    """Copy events as the passes after the primary one see them: a notice carries what it changed.
 
     Parameters
     ----------
@@ -200,8 +208,17 @@ def as_handed_on(events: Floats, outcomes: Floats) -> Floats:
     """
     events = events.copy()
     is_label = events[:, kernel.E_KIND] == kernel.KIND_LABEL
+    is_result = events[:, kernel.E_KIND] == kernel.KIND_RESULT
     events[is_label, kernel.E_CENTS] = outcomes[is_label]
+    events[is_result, kernel.E_CHANGE] = outcomes[is_result]
     return events
+
+
+def have_changed(events: Floats) -> NDArray[np.bool_]:
+    """Tell which notices changed something, [n], by what they carry (:func:`as_handed_on`)."""
+    is_result = events[:, kernel.E_KIND] == kernel.KIND_RESULT
+    found: NDArray[np.bool_] = np.where(is_result, events[:, kernel.E_CHANGE], events[:, kernel.E_CENTS]) != 0
+    return found & are_notices(events)
 
 
 def key_by_entity(passes: Passes, event: Sequence[float] | Floats) -> dict[str, float]:

@@ -69,7 +69,7 @@ class Plan:
     """Whether the kernel that is compiled for the default table's shape runs it."""
 
     def completes(self, events: Floats) -> bool:
-        """Tell whether labels among the events leave something out that the fold fills in.
+        """Tell whether the fold fills something in: what labels leave out, and the bits that results set.
 
         Parameters
         ----------
@@ -78,6 +78,8 @@ class Plan:
         """
         if not self.entity.deduplicates:
             return False
+        if self.entity.results:
+            return True
         labels = events[events[:, kernel.E_KIND] == kernel.KIND_LABEL]
         keys = labels[:, [self.events.column(name) for name in self.entity.hands_on]]
         return bool((keys == kernel.NO_KEY).any() or np.isnan(labels[:, kernel.E_TIME]).any())
@@ -114,7 +116,7 @@ def compile_plan(
     _check_bounds(entity)
     tiling = tile(entity.windows)
     program = _program_of(entity, features, events, tiling)
-    n_known = len(entity.known) + entity.deduplicates
+    n_known = _known_columns(entity)
     tile_columns = kernel.TILE_COLUMNS + kernel.MEASURE_COLUMNS * len(entity.measures)
     header = max(kernel.LEAST_HEADER, kernel.H_TILES + len(tiling.widths_us) + n_known)
     return Plan(
@@ -136,6 +138,11 @@ def compile_plan(
         program=pack(program),
         is_plain=program.is_plain,
     )
+
+
+def _known_columns(entity: Entity) -> int:
+    """Columns of remembered values: of the primary also the ids of what it does not keep, or waits for."""
+    return len(entity.known) + entity.deduplicates * (1 + entity.results)
 
 
 def _check_bounds(entity: Entity) -> None:
@@ -173,8 +180,9 @@ def _program_of(
     known_columns = [events.column(name) for name, _ in entity.known]
     known_capacities = [capacity for _, capacity in entity.known]
     if entity.deduplicates:
-        known_columns.append(kernel.E_ID)
-        known_capacities.append(kernel.RECOGNISED)
+        of_ids = [kernel.PENDING] * entity.results + [kernel.RECOGNISED]
+        known_columns += [kernel.E_ID] * len(of_ids)
+        known_capacities += of_ids
     parts = parts_of(
         n_windows,
         len(entity.distinct),
@@ -205,6 +213,9 @@ def _program_of(
         kept_offset=copied + len(copied_names) - 1 if entity.zone else -1,
         kept_kind=copied + len(copies) - 1 if entity.keeps_kind else -1,
         kinds=sum(1 << CODES[kind] for kind in entity.kinds),
+        told=events.mask if entity.results else -1,
+        result_bits=sum(1 << events.bit(name) for name in events.of_results),
+        uncount=sum(1 << events.bit(name) for name in entity.uncounts),
         is_plain=is_plain,
         n_windows=n_windows,
         n_levels=len(tiling.widths_us),
@@ -239,6 +250,12 @@ def _program_of(
                 for name in entity.hands_on
             ]
         ).reshape(-1, 2),
+        tells=_whole(
+            [
+                (copied + len(entity.kept) + entity.all_numbers.index(name), events.column(name))
+                for name in entity.tells
+            ]
+        ).reshape(-1, 2),
     )
 
 
@@ -249,7 +266,7 @@ def _is_plain(entity: Entity, features: tuple[Feature, ...], tiling: Tiling) -> 
         and len(tiling.widths_us) == PLAIN_LEVELS
         and len(entity.distinct) <= PLAIN_DISTINCT
         and not (entity.kept or entity.all_numbers or entity.all_filters or entity.measures)
-        and not (entity.zone or entity.keeps_kind)
+        and not (entity.zone or entity.keeps_kind or entity.results)
         and all(is_plain_feature(feature) for feature in features)
     )
 
@@ -291,7 +308,7 @@ def _identity_of(entity: Entity, events: EventLayout, tiling: Tiling) -> float:
         ("tiles", tiling.widths_us, tiling.reaches_us),
         ("forgets", tiling.retention_us, IDLE_US),
     )
-    header = kernel.H_TILES + len(tiling.widths_us) + len(entity.known) + entity.deduplicates
+    header = kernel.H_TILES + len(tiling.widths_us) + _known_columns(entity)
     if entity.deduplicates and header > kernel.LEAST_HEADER:
         words += (("header", header),)
     if entity.keeps_kind:
@@ -300,4 +317,6 @@ def _identity_of(entity: Entity, events: EventLayout, tiling: Tiling) -> float:
         words += (("zone", entity.zone),)
     if entity.kinds != COUNTED:
         words += (("kinds", entity.kinds),)
+    if entity.results:
+        words += (("results", entity.uncounts, entity.tells),)
     return float(int.from_bytes(hashlib.sha256(repr(words).encode()).digest()[:8]) >> 11)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from fraud.money.money import MOST_BASE
 from fraud.schema.fields import FieldType
 from fraud.schema.kinds import COUNTED, Kind
+from fraud.schema.results import Result
 from fraud.schema.source import Reading
 
 FORMAT: Final = 1
@@ -81,6 +82,11 @@ class EntityPart(Part):
         description="Kinds of transactions that count in its history. One of another kind gets its vector "
         "and changes nothing.",
     )
+    uncount: list[Result] | None = Field(
+        None,
+        description="Results that take a transaction out of its history; none given: `reversed`, where the "
+        "schema takes it.",
+    )
 
 
 class FeaturePart(Part):
@@ -148,6 +154,11 @@ class Document(Part):
     entities: dict[EntityName, EntityPart] = Field(min_length=1, max_length=MOST_ENTITIES)
     features: list[Annotated[FeaturePart, BeforeValidator(_of_word)]] = Field(
         min_length=1, max_length=MOST_FEATURES
+    )
+    results: list[Result] = Field(
+        default_factory=list,
+        description="What may be told of a transaction afterwards, on the topic `results`; each is a filter "
+        "by its name.",
     )
     money: MoneyPart | None = Field(
         None, description="Where amounts have several currencies; none: all are in one, whatever they name."

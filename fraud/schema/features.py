@@ -64,6 +64,12 @@ class Entity:
         Of transactions, that count in its history. One of another kind gets its vector and changes nothing.
     zone
         The field by which the clocks of its events are known; empty: they show UTC, or nothing looks at them.
+    results
+        Whether results change what counts in its history, or by which filters.
+    uncounts
+        Results that take a transaction out of it.
+    tells
+        Of the primary: numbers that other entities measure, which it keeps to complete results by.
     keeps_kind
         Of the primary: whether another entity does not count all kinds that it counts, so that labels must
         say what they speak of.
@@ -85,6 +91,9 @@ class Entity:
     kinds: tuple[str, ...] = COUNTED
     zone: str = ""
     keeps_kind: bool = False
+    results: bool = False
+    uncounts: tuple[str, ...] = ()
+    tells: tuple[str, ...] = ()
 
     @property
     def key_name(self) -> str:

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fraud.schema.fields import NAMED, Field, FieldType
+from fraud.schema.results import REASON, RESULT
 from fraud.schema.tokens import TokenReader
 
 LONGEST: Final = 1_000
@@ -157,6 +158,8 @@ class Filter:
     name: str
     text: str
     condition: Condition
+    results: tuple[str, ...] = ()
+    """Results that decide it, the last one that came; empty: it reads the record itself."""
 
     def holds(self, values: Mapping[str, Any]) -> bool:
         """Whether it is true of one record.
@@ -169,12 +172,42 @@ class Filter:
         """
         return self.condition.of(values) is True
 
+    def told(self, result: str, reason_code: str | None) -> bool | None:
+        """Whether it holds of a transaction after a result; None: the result leaves it as it is.
+
+        Examples
+        --------
+        >>> group = ("authorised", "declined")
+        >>> declined = Filter("declined", "...", Comparison("result", "==", "declined"), group)
+        >>> [declined.told(word, None) for word in (*group, "reversed")]
+        [False, True, None]
+        """
+        if result not in self.results:
+            return None
+        return self.holds({RESULT: result, REASON: reason_code})
+
     def rows(self, table: pa.Table) -> NDArray[np.bool_]:
         """Find the rows of a table where it is true, [rows]."""
         found = pc.fill_null(self.condition.over(table), False)
         if isinstance(found, pa.ChunkedArray):
             found = found.combine_chunks()
         return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def values_of(condition: Condition) -> dict[str, set[Value]]:
+    """List the fields that a condition reads, each with the values that it compares it with."""
+    found: dict[str, set[Value]] = {}
+    terms: list[Condition] = [condition]
+    while terms:
+        term = terms.pop()
+        if isinstance(term, Joined):
+            terms += term.terms
+        elif isinstance(term, Not):
+            terms.append(term.term)
+        else:
+            values = {term.value} if isinstance(term, Comparison) else set(getattr(term, "values", ()))
+            found.setdefault(term.field, set()).update(values)
+    return found
 
 
 def parse_condition(text: str, fields: Mapping[str, Field]) -> Condition:

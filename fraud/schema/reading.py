@@ -49,8 +49,9 @@ from fraud.schema.fields import (
     FieldType,
     joined_word,
 )
-from fraud.schema.filters import BadCondition, Filter, parse_condition
+from fraud.schema.filters import BadCondition, Comparison, Condition, Filter, parse_condition, values_of
 from fraud.schema.kinds import KINDS, PURCHASE
+from fraud.schema.results import COLUMNS, REASON, RESULT, REVERSED, group_of
 from fraud.schema.schema import Fallback, Schema
 from fraud.schema.source import ARRIVAL_COLUMNS, LABEL_COLUMNS, Reading, TableSource
 from fraud.schema.windows import MOST_WINDOWS, window_us
@@ -154,9 +155,11 @@ def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
     _check_columns(declared)
     fields = {field.name: field for field in (*CORE, *declared)}
     money = _money(document.money)
-    filters = tuple(
-        _filter(name, text, fields | (_IN_BASE if money else {})) for name, text in document.filters.items()
-    )
+    results = tuple(dict.fromkeys(document.results))
+    _check_results(document, fields)
+    read = fields | (_IN_BASE if money else {}) | (_OF_RESULTS if results else {})
+    filters = tuple(_filter(name, text, read, results) for name, text in document.filters.items())
+    filters += tuple(map(_filter_of_result, results))
     parts = _primary_first(document.entities)
     keys = tuple(_key(name, part, fields) for name, part in parts.items())
     uses = [
@@ -169,6 +172,8 @@ def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
         name: _entity(name, part, fields, [use for use in uses if use.entity == name], words)
         for name, part in parts.items()
     }
+    if results:
+        entities = {name: _with_results(one, parts[name], uses, filters) for name, one in entities.items()}
     first, *others = parts
     # A label that names no kind is taken for one of a purchase.
     spoken_of = {PURCHASE, *entities[first].kinds}
@@ -197,10 +202,12 @@ def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
         source=source,
         remake=parse_schema,
         money=money,
+        results=results,
     )
 
 
 _IN_BASE: Final = {AMOUNT_BASE: Field(AMOUNT_BASE, FieldType.NUMBER)}
+_OF_RESULTS: Final = {name: Field(name, FieldType.CATEGORY) for name in (RESULT, REASON)}
 _IN_MINOR: Final = {AMOUNT_MINOR: Field(AMOUNT_MINOR, FieldType.NUMBER)}
 """What filters and features may read besides the fields, where there is money."""
 
@@ -271,11 +278,45 @@ def _check_columns(declared: Iterable[Field]) -> None:
         words[field.word] = field.name
 
 
-def _filter(name: str, text: str, fields: dict[str, Field]) -> Filter:
+def _filter(name: str, text: str, fields: dict[str, Field], results: Sequence[str]) -> Filter:
+    where = ("filters", name)
+    if name in results:
+        raise _Wrong(where, "the result of this name is a filter already; rename this one")
     try:
-        return Filter(name, text, parse_condition(text, fields))
+        condition = parse_condition(text, fields)
     except BadCondition as error:
-        raise _Wrong(("filters", name), str(error)) from error
+        raise _Wrong(where, str(error)) from error
+    return Filter(name, text, condition, _results_of(condition, results, where) if results else ())
+
+
+def _results_of(condition: Condition, results: Sequence[str], where: Where) -> tuple[str, ...]:
+    """Find the results that decide a condition; none where it reads the record itself."""
+    read = values_of(condition)
+    if not set(read) & set(_OF_RESULTS):
+        return ()
+    words = [_known(str(word), results, where, "result") for word in sorted(map(str, read.get(RESULT, ())))]
+    groups = {group_of(word) for word in words}
+    if set(read) - set(_OF_RESULTS) or len(groups) != 1:
+        words_of = f"`{RESULT}` of one group and, with it, `{REASON}`"
+        raise _Wrong(where, f"a filter over results reads {words_of}, and nothing of the record; part it")
+    return groups.pop()
+
+
+def _filter_of_result(word: str) -> Filter:
+    return Filter(word, f"{RESULT} == '{word}'", Comparison(RESULT, "==", word), group_of(word))
+
+
+def _check_results(document: Document, fields: dict[str, Field]) -> None:
+    """Refuse fields of the names of results' columns, and entities that un-count what is not taken."""
+    for name in COLUMNS if document.results else ():
+        if any(name in field.names for field in fields.values()):
+            raise _Wrong(("fields", name), f"{name} is a column of the results; rename the field")
+    for name, part in document.entities.items():
+        if part.uncount and not document.results:
+            words = "the schema takes no results; name them in its part `results`, e.g. results: [reversed]"
+            raise _Wrong(("entities", name, "uncount"), words)
+        for at, word in enumerate(part.uncount or ()):
+            _known(word, document.results, ("entities", name, "uncount", at), "result")
 
 
 def _tables(part: SourcePart, fields: dict[str, Field]) -> TableSource:
@@ -445,6 +486,29 @@ def _entity(
         kinds=tuple(kind for kind in KINDS if kind in part.kinds),
         zone=_zone_of(fields) if of_op[Op.HOUR_DEVIATION] else "",
     )
+
+
+def _with_results(
+    entity: Entity, part: EntityPart, uses: Sequence[_Use], filters: Sequence[Filter]
+) -> Entity:
+    """Add what results change of an entity; the primary keeps what completes them for the others."""
+    named = {one.name: one for one in filters}
+    uncounts = tuple(part.uncount if part.uncount is not None else [REVERSED] if REVERSED in named else [])
+    for use in (use for use in uses if use.entity == entity.name and use.part.where):
+        words = values_of(named[use.part.where or ""].condition).get(RESULT, set())
+        if gone := sorted(words & set(uncounts), key=str):
+            raise _Wrong(
+                (*use.where, "where"),
+                f"the history of {entity.name} has no transaction that was {gone[0]}; take {gone[0]} out of "
+                "its `uncount`, or give the feature to another entity over the same key",
+            )
+    entity = replace(entity, results=True, uncounts=uncounts)
+    if not entity.deduplicates:
+        return entity
+    others = [use for use in uses if use.entity != entity.name and use.is_measured]
+    tells = tuple(dict.fromkeys(use.part.value for use in others if use.part.value))
+    numbers = tuple(dict.fromkeys([*entity.numbers, *tells]))
+    return replace(entity, tells=tells, numbers=numbers, filters=tuple(named))
 
 
 def _zone_of(fields: dict[str, Field]) -> str:

@@ -66,6 +66,8 @@ class Schema:
     tables: TableSource | None
     source: tuple[bytes, str]
     remake: Callable[[bytes, str], "Schema"]
+    results: tuple[str, ...] = ()
+    """What may be told of a transaction afterwards; each is a filter by its name."""
     money: Money | None = None
     """Of amounts in several currencies; None: all are in one."""
 
@@ -113,6 +115,7 @@ class Schema:
         """Changes with any name, formula, bound or order of the features; a model fits exactly one."""
         lines = [f"{f.name}|{f.description}|{f.exactness}" for f in self.features]
         lines += [f"{one.name} of {' '.join(one.kinds)}" for one in self.entities if one.kinds != COUNTED]
+        lines += [f"{one.name} without {' '.join(one.uncounts)}" for one in self.entities if one.uncounts]
         return _digest("\n".join(lines + ([f"in {self.money.base}"] if self.money else [])))
 
     @cached_property
@@ -126,6 +129,12 @@ class Schema:
         ]
         parts += [self.money] if self.money else []
         return _digest(f"{self.features_version}\n{parts!r}")
+
+    def bits_of_result(self, result: str, reason_code: str | None) -> tuple[int, int]:
+        """Tell which filters' bits a result sets of its transaction, and which it clears."""
+        told = [one.told(result, reason_code) for one in self.filters]
+        set_bits = sum(1 << bit for bit, holds in enumerate(told) if holds)
+        return set_bits, sum(1 << bit for bit, holds in enumerate(told) if holds is False)
 
     def features_of(self, entity: Entity) -> tuple[Feature, ...]:
         """Select what an entity's pass computes; the primary's also computes those of the transaction."""

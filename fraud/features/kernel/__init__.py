@@ -7,7 +7,8 @@ leaves, reductions may run in vector registers of any width, and every caller on
 same bits.
 
 Read ``fold`` first (the loop over the events, and what always holds between two of them), then
-``records`` (what the arrays mean), ``state`` (load, store, labels), ``keep`` (insert, evict, remember),
+``records`` (what the arrays mean), ``state`` (load, store, labels), ``results``, ``keep``
+(insert, evict, remember),
 ``windows`` and ``tiles`` (the sums), ``vector`` (the statistics). ``layout`` numbers the columns.
 """
 
@@ -15,7 +16,9 @@ from fraud.features.kernel.layout import (
     DUPLICATE,
     E_CATEGORY,
     E_CENTS,
+    E_CHANGE,
     E_CHANNEL,
+    E_CLEAR,
     E_COUNTRY,
     E_DEVICE,
     E_HOME_LAT,
@@ -25,10 +28,13 @@ from fraud.features.kernel.layout import (
     E_LAT,
     E_LON,
     E_MERCHANT,
+    E_SET,
     E_TIME,
+    E_TOLD_AT,
     E_USER,
     EVENT_COLUMNS,
     KIND_LABEL,
+    KIND_RESULT,
     KIND_TRANSACTION,
     NEW,
     NO_KEY,
@@ -41,7 +47,9 @@ __all__ = [
     "EVENT_COLUMNS",
     "E_CATEGORY",
     "E_CENTS",
+    "E_CHANGE",
     "E_CHANNEL",
+    "E_CLEAR",
     "E_COUNTRY",
     "E_DEVICE",
     "E_HOME_LAT",
@@ -51,9 +59,12 @@ __all__ = [
     "E_LAT",
     "E_LON",
     "E_MERCHANT",
+    "E_SET",
     "E_TIME",
+    "E_TOLD_AT",
     "E_USER",
     "KIND_LABEL",
+    "KIND_RESULT",
     "KIND_TRANSACTION",
     "NEW",
     "NO_KEY",

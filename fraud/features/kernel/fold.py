@@ -32,6 +32,7 @@ from fraud.features.kernel.layout import (
     E_KIND,
     E_TIME,
     KIND_LABEL,
+    KIND_RESULT,
     LINE,
     NEW,
     Floats,
@@ -41,6 +42,7 @@ from fraud.features.kernel.measures import sum_measures
 from fraud.features.kernel.native import SOURCES, borrow, entry, inlined, prefetch, woven
 from fraud.features.kernel.records import Batch, Cursor, Memory, Program, lay_out, unpack
 from fraud.features.kernel.reductions import last_position
+from fraud.features.kernel.results import apply_result, take_pending
 from fraud.features.kernel.state import READABLE, apply_label, fault_of, forget_known, load, store
 from fraud.features.kernel.tiles import add_tile_sums, drop_tiles, set_horizons
 from fraud.features.kernel.vector import fill_vector
@@ -142,7 +144,9 @@ def _look_at(program: Program, memory: Memory, cursor: Cursor, event: Floats, ve
 
 @inlined
 def _counts(program: Program, event: Floats) -> bool:
-    """Whether a transaction is kept: its kind counts here, and its amount is known."""
+    """Whether a transaction is kept: its kind counts here, its amount is known, no result un-counts it."""
+    if not program.is_plain and program.told >= 0 and np.int64(event[program.told]) & program.uncount:
+        return False
     return (program.kinds >> np.int64(event[E_KIND])) & 1 == 1 and not math.isnan(event[E_CENTS])
 
 
@@ -161,6 +165,9 @@ def _fold_entity(
         if event[E_KIND] == KIND_LABEL:
             vector[:] = math.nan
             batch.outcomes[row] = apply_label(program, memory, cursor, event)
+        elif not program.is_plain and event[E_KIND] == KIND_RESULT:
+            vector[:] = math.nan
+            cursor, batch.outcomes[row] = apply_result(program, memory, cursor, event)
         elif program.deduplicates and (
             last_position(kept_ids, event[E_ID]) >= 0 or is_recognised(program, memory, event)
         ):
@@ -168,6 +175,8 @@ def _fold_entity(
             batch.outcomes[row] = DUPLICATE
         else:
             batch.outcomes[row] = NEW
+            if not program.is_plain and program.deduplicates and program.told >= 0:
+                take_pending(program, memory, event)
             if _counts(program, event):
                 cursor = _fold_transaction(program, memory, cursor, event, vector)
             else:
@@ -245,7 +254,8 @@ states, offsets
 out, out_first
     [n, features], whose columns from ``out_first`` on are written; NaN for labels and duplicates.
 outcomes
-    [n], NEW or DUPLICATE for a transaction; for a label by how much the known fraud changed (-1, 0, 1).
+    [n], NEW or DUPLICATE for a transaction; for a label by how much the known fraud changed (-1, 0, 1); for a
+    result 0 where it changed nothing.
 new_states, new_offsets
     The entities' states after their events. ``new_states`` must be large enough, or of length 0 when
     nobody wants them.

@@ -169,7 +169,9 @@ def remember(program: Program, memory: Memory, event: Floats, sequence: float, i
 def known_values(program: Program) -> int:
     """How many columns of values are remembered for "first time"."""
     n: int = program.known_columns.shape[0]
-    return n - 1 if program.deduplicates else n
+    if not program.deduplicates:
+        return n
+    return n - 2 if program.told >= 0 else n - 1
 
 
 @inlined

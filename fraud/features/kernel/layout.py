@@ -21,6 +21,11 @@ E_LAT: Final = 4  # microdegrees
 E_LON: Final = 5
 E_HOME_LAT: Final = 6
 E_HOME_LON: Final = 7
+E_SET: Final = E_LAT  # of a result: bits of the filters that hold of its transaction from now on
+E_CLEAR: Final = E_LON  # and that hold no more
+E_WAS_FRAUD: Final = E_HOME_LAT  # completed by the primary: whether the transaction is known to be fraud
+E_TOLD_AT: Final = E_HOME_LON  # when it became known, microseconds
+E_CHANGE: Final = E_TOLD_AT  # in its place, as the other entities see it: the primary's outcome
 PREFIX: Final = 8
 """Columns that every event has; those of its schema follow, see ``fraud.features.layout``."""
 E_USER: Final = 8  # of the default schema alone: hashes, from here on
@@ -32,13 +37,16 @@ E_CHANNEL: Final = 13
 EVENT_COLUMNS: Final = 14
 KIND_TRANSACTION: Final = 0.0
 KIND_LABEL: Final = 1.0
+KIND_RESULT: Final = -1.0  # with labels, what speaks of an earlier transaction: the notices
 FIRST_KIND: Final = 2  # further kinds of transactions have the numbers from here on
 RECOGNISED: Final = 64  # ids of transactions that the primary has looked at and not kept
+PENDING: Final = 64  # transactions that results speak of and that have not come yet, of a primary
 NO_KEY: Final = 0.0  # in a key's column
 
 # --- what became of an event -------------------------------------------------------------------
 NEW: Final = 0.0
 DUPLICATE: Final = 2.0  # a label's outcome is by how much the known fraud changed: -1, 0 or 1
+COUNTED_BY_ALL: Final = -1.0  # outcome of a result; where the primary keeps kinds: kind + 1
 
 # --- header of a state: after the counts of tiles by level come those of remembered values by column ---
 H_LAYOUT: Final = 0

@@ -43,13 +43,27 @@ def fulfils(mask: float, bit: int) -> bool:
 
 
 @inner
-def kept_mask(event: Floats, mask: int, filters: Ints) -> float:
-    """Gather the bits that an entity keeps of an event's mask."""
-    bits = np.int64(event[mask])
+def gather(bits: np.int64, filters: Ints) -> np.int64:
+    """Take the bits that an entity keeps of an event's, in its own places."""
     found = np.int64(0)
     for i in range(filters.shape[0]):
         found |= ((bits >> filters[i]) & 1) << i
-    return float(found)
+    return found
+
+
+@inner
+def scatter(bits: np.int64, filters: Ints) -> np.int64:
+    """Put the bits that an entity keeps into their places of an event's."""
+    found = np.int64(0)
+    for i in range(filters.shape[0]):
+        found |= ((bits >> i) & 1) << filters[i]
+    return found
+
+
+@inner
+def kept_mask(event: Floats, mask: int, filters: Ints) -> float:
+    """Gather the bits that an entity keeps of an event's mask."""
+    return float(gather(np.int64(event[mask]), filters))
 
 
 @inlined

@@ -60,6 +60,12 @@ class Program(NamedTuple):
     """Column of a kept event that holds its kind, for labels; -1: all entities count what it counts."""
     kinds: int
     """Which kinds of transactions are kept, as bits; the others are looked at."""
+    told: int
+    """Column of an event that holds its bits, of which results change some; -1: the schema has no results."""
+    result_bits: int
+    """Those that results change, of an event's bits."""
+    uncount: int
+    """Those of them that take a transaction out of what counts here."""
     is_plain: bool
     """Whether the kernel runs it whose loops are of the default table's shape; see ``PLAIN_WINDOWS``."""
     n_windows: int
@@ -105,7 +111,9 @@ class Program(NamedTuple):
     sources: Ints
     """The slot that each feature is read from."""
     hands_on: Ints
-    """[h, 2]: columns of a kept event and of an event: other entities' keys, which a label may leave out."""
+    """[h, 2]: columns of a kept event and of an event: other entities' keys, which a notice may leave out."""
+    tells: Ints
+    """[t, 2]: the same, of the numbers that other entities measure, for results."""
 
 
 PLAIN_WINDOWS: Final = 4
@@ -178,6 +186,9 @@ def unpack(packed: Floats, is_plain: bool) -> Program:
         int(packed[16]),
         int(packed[17]),
         int(packed[18]),
+        int(packed[19]),
+        int(packed[20]),
+        int(packed[21]),
         is_plain,
         n_windows,
         n_levels,
@@ -202,6 +213,7 @@ def unpack(packed: Floats, is_plain: bool) -> Program:
         _whole(packed, 16),
         _whole(packed, 17),
         _table(_whole(packed, 18), 2),
+        _table(_whole(packed, 19), 2),
     )
 
 

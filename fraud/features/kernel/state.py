@@ -28,6 +28,7 @@ from fraud.features.kernel.layout import (
     Floats,
     Ints,
 )
+from fraud.features.kernel.measures import scatter
 from fraud.features.kernel.native import inlined, inner, woven
 from fraud.features.kernel.records import Cursor, Memory, Program
 from fraud.features.kernel.reductions import last_position
@@ -157,14 +158,16 @@ def store(program: Program, memory: Memory, cursor: Cursor, state: Floats) -> in
 
 
 @inlined
-def _complete(program: Program, memory: Memory, i: int, event: Floats) -> None:
-    """Give a label what it leaves out of its transaction, kept at ``i``: other entities' keys, the time."""
+def complete(program: Program, memory: Memory, i: int, event: Floats) -> None:
+    """Give a notice what it leaves out of its transaction, kept at ``i``: other keys, the time, bits."""
     if math.isnan(event[E_TIME]):
         event[E_TIME] = memory.kept[C_TIME, i]
     for h in range(program.hands_on.shape[0]):
         column = program.hands_on[h, 1]
         if event[column] == 0.0:
             event[column] = memory.kept[program.hands_on[h, 0], i]
+    if program.told >= 0:
+        event[program.told] = float(scatter(np.int64(memory.kept[program.columns - 1, i]), program.filters))
 
 
 @inlined
@@ -182,12 +185,14 @@ def apply_label(program: Program, memory: Memory, cursor: Cursor, event: Floats)
     if not program.deduplicates:
         if (program.kinds >> (np.int64(abs(change)) - 1)) & 1 == 0:
             return change
+        if program.told >= 0 and np.int64(event[program.told]) & program.uncount:
+            return change
         change = math.copysign(1.0, change)
     label = LABEL_FRAUD if change > 0.0 else LABEL_GENUINE
     if program.deduplicates:
         change = label - max(before, LABEL_GENUINE) if is_kept else 0.0
         if is_kept:
-            _complete(program, memory, i, event)
+            complete(program, memory, i, event)
         if program.kept_kind >= 0 and is_kept:
             change *= memory.kept[program.kept_kind, i] + 1.0
     elif not is_kept and event[E_TIME] > cursor.newest - program.retention_us:

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -30,7 +31,7 @@ def width(name: str) -> int:
 
 @dataclass
 class Seen:
-    """One transaction or label that arrived, and what labels have said of it."""
+    """One transaction, label or result that arrived, and what has been said of it since."""
 
     identity: str
     time: int | None
@@ -44,6 +45,9 @@ class Seen:
     kind: str = "purchase"
     offset: int = 0  # of the clocks at its place
     is_fraud: bool = False
+    told: tuple[set[str], set[str]] | None = None  # of a result: filters that hold now, and that do no more
+    told_at: int = 0
+    ever: set[str] = field(default_factory=set)  # of a tiled one: filters that held since it is in its tile
 
     def __getitem__(self, column: str) -> str | None:
         return self.keys.get(column)
@@ -53,6 +57,10 @@ class Seen:
 
     def counts(self, f: Feature) -> bool:
         return (not f.where or f.where in self.filters) and self.number(f.value) is not None
+
+    def counted(self, f: Feature) -> bool:
+        """Whether it has counted in its tile, whose greatest and least are not taken back."""
+        return (not f.where or f.where in self.ever) and self.number(f.value) is not None
 
 
 @dataclass
@@ -67,6 +75,8 @@ class History:
     newest: float = -math.inf
     known: dict[str, dict[str, int]] = field(default_factory=dict)  # least recently arrived first
     looked_at: list[str] = field(default_factory=list)
+    waiting: dict[str, set[str]] = field(default_factory=dict)  # results that came before their transactions
+    gone: list[Seen] = field(default_factory=list)  # taken out of tiles
 
     @property
     def kept_for(self) -> int:
@@ -74,12 +84,12 @@ class History:
 
     def see(self, now: Seen) -> dict[str, float]:
         if now.time - self.newest > IDLE:
-            self.known, self.looked_at = {}, []
+            self.known, self.looked_at, self.waiting = {}, [], {}
         self.newest = max(self.newest, now.time)
         self.kept = [old for old in self.kept if old.time > self.newest - self.kept_for]
         before = sorted((old for old in self.kept if old.time <= now.time), key=lambda old: old.time)
         values = {f.name: float(self.value(f, now, before)) for f in self.features}
-        if now.kind not in self.entity.kinds or now.cents is None:
+        if now.kind not in self.entity.kinds or now.cents is None or now.filters & set(self.entity.uncounts):
             self.looked_at = [*self.looked_at, now.identity][-64:]
             return values
         for column, capacity in self.entity.known:
@@ -94,7 +104,45 @@ class History:
                 oldest = min(self.kept, key=lambda old: old.time)
                 self.kept = [old for old in self.kept if old is not oldest]
                 self.tiled.append(oldest)
+                oldest.ever = set(oldest.filters)
         return values
+
+    def wait(self, told: Seen) -> None:
+        """Remember a result of a transaction that has not come."""
+        sets, clears = told.told
+        if told.identity not in self.waiting and not sets:
+            return
+        self.waiting[told.identity] = (self.waiting.get(told.identity, set()) - clears) | sets
+        if len(self.waiting) > 64:
+            del self.waiting[next(iter(self.waiting))]
+        self.newest = told.told_at if self.newest == -math.inf else self.newest
+
+    def change(self, identity: str, before: set[str], after: set[str]) -> None:
+        """Let other filters hold of a transaction, or take it out of what counts."""
+        meant = [
+            old
+            for old in self.tiled + sorted(self.kept, key=lambda old: old.time)
+            if old.identity == identity and old.filters == before
+        ]
+        is_gone = after & set(self.entity.uncounts)
+        for old in meant[-1:]:
+            is_kept = any(old is one for one in self.kept)
+            if not is_kept and old.time <= self.newest - self.kept_for:
+                return
+            old.filters = set(after)
+            if not is_kept and not is_gone:
+                old.ever |= after
+            if is_gone:
+                self.gone += [] if is_kept else [old]
+                self.kept = [one for one in self.kept if one is not old]
+                self.tiled = [one for one in self.tiled if one is not old]
+                self.looked_at = [*self.looked_at, identity][-64:]
+
+    def extremes(self, f: Feature, time: int, before: list[Seen]) -> list[int]:
+        """Values among which the greatest and the least are found."""
+        now = [old for old in before if old.time > time - length(f.window) and old.counts(f)]
+        counted = [old for old in self.tiles(f.window, time) if old.counted(f)]
+        return [old.number(f.value) for old in now + counted]
 
     def oldest_tile(self, wide: int) -> int:
         """Number of the first tile of this width that is not forgotten."""
@@ -102,14 +150,19 @@ class History:
         return (self.newest - min(longest + LATE, MOST_TILES * wide)) // wide
 
     def window(self, name: str, time: int, before: list[Seen]) -> list[Seen]:
+        inside = [old for old in before if old.time > time - length(name)]
+        gone = list(map(id, self.gone))
+        return [old for old in self.tiles(name, time) if id(old) not in gone] + inside
+
+    def tiles(self, name: str, time: int) -> list[Seen]:
+        """What lies in the tiles of a window, also what does not count any more."""
         start, first_kept = time - length(name), min((old.time for old in self.kept), default=math.inf)
-        inside = [old for old in before if old.time > start]
         if first_kept <= start:
-            return inside
+            return []
         wide = width(name)
         first = max(start // wide, self.oldest_tile(wide))
         last = time // wide - 1 if time < first_kept else math.inf
-        return [old for old in self.tiled if first <= old.time // wide <= last] + inside
+        return [old for old in self.tiled + self.gone if first <= old.time // wide <= last]
 
     def ripe(self, far: int, near: int, before: list[Seen]) -> list[Seen]:
         """What is older than the near end; of the tiled, what lies in a tile that ended by then."""
@@ -146,8 +199,8 @@ class History:
             "sum": lambda: Fraction(sum(numbers), unit),
             "mean": lambda: Fraction(sum(numbers), unit * n) if n else NONE,
             "std": lambda: std,
-            "max": lambda: Fraction(max(numbers), unit) if n else NONE,
-            "min": lambda: Fraction(min(numbers), unit) if n else NONE,
+            "max": lambda: Fraction(max(self.extremes(f, now.time, before)), unit) if n else NONE,
+            "min": lambda: Fraction(min(self.extremes(f, now.time, before)), unit) if n else NONE,
             "zscore": lambda: (
                 (own - Fraction(sum(numbers), n)) / unit / max(Fraction(std), Fraction(1, unit))
                 if n > 1 and own is not None
@@ -219,9 +272,9 @@ Table = tuple[Entity, list[Feature]]
 
 
 def replay_seen(
-    records: list[Seen], tables: list[Table], units: dict[str, int]
+    records: list[Seen], tables: list[Table], units: dict[str, int], of_results: Sequence[str] = ()
 ) -> list[dict[str, float] | None]:
-    """Vectors of the transactions, in the order of arrival; None for a label or a duplicate.
+    """Vectors of the transactions, in the order of arrival; None for a label, a result or a duplicate.
 
     The first table is the primary's; an entity that a record does not name knows nothing of it.
     """
@@ -230,17 +283,27 @@ def replay_seen(
     for i, record in enumerate(records):
         own = histories[0].get(record[tables[0][0].key_name])
         same = [old for old in own.kept if old.identity == record.identity] if own else []
-        known = same[0].keys if record.label is not None and same else {}  # what a label may leave out
+        is_notice = record.label is not None or record.told is not None
+        known = same[0].keys if is_notice and same else {}  # what a notice may leave out
         primary, *others = (
             of.setdefault(key, History(entity, features, {"": 100, **units})) if key is not None else None
             for of, (entity, features) in zip(histories, tables, strict=True)
             for key in [record[entity.key_name] or known.get(entity.key_name)]
         )
-        if record.label is None and not same and record.identity not in primary.looked_at:
+        if not is_notice and not same and record.identity not in primary.looked_at:
             vectors[i] = {f.name: NONE for _, features in tables for f in features}
+            now = copy_of(record)
+            now.filters = (now.filters - set(of_results)) | primary.waiting.pop(now.identity, set())
             for history in (primary, *others):
                 if history is not None:
-                    vectors[i] |= history.see(copy_of(record))
+                    vectors[i] |= history.see(copy_of(now))
+        if record.told is not None and same:
+            before, (sets, clears) = same[0].filters, record.told
+            after = (before - clears) | sets
+            for history in filter(None, (primary, *others) if after != before else ()):
+                history.change(record.identity, before, after)
+        elif record.told is not None and record.identity not in primary.looked_at:
+            primary.wait(record)
         if record.label is not None and same and same[0].is_fraud != record.label:
             same[0].is_fraud = record.label
             for history in filter(None, others):
@@ -249,8 +312,10 @@ def replay_seen(
 
 
 def copy_of(record: Seen) -> Seen:
-    """Each entity learns of labels on its own."""
-    return Seen(**{name: getattr(record, name) for name in Seen.__dataclass_fields__})
+    """Each entity learns of labels and results on its own."""
+    found = Seen(**{name: getattr(record, name) for name in Seen.__dataclass_fields__})
+    found.filters = set(record.filters)
+    return found
 
 
 def tell(history: History, label: Seen) -> None:

@@ -36,6 +36,14 @@ WINDOWS = (
 NUMBERS = (("items", 1.0), ("weight", 1000.0), ("points", 10.0))
 TIMES = ("opened_at",)
 FILTERS = (("online", "channel == 'online'"), ("abroad", "country != home"), ("night", "hour < 6"))
+OF_RESULTS = (("declined", "..."), ("no_funds", "... && reason_code == '51'"), ("reversed", "..."))
+TOLD: list[tuple[set[str], set[str]]] = [
+    (set(), {"declined", "no_funds"}),  # authorised
+    ({"declined"}, {"no_funds"}),
+    ({"declined", "no_funds"}, set()),
+    ({"reversed"}, set()),
+]
+"""What results of a transaction let hold, and hold no more."""
 UNITS = {name: int(unit) for name, unit in NUMBERS}
 JOINED = "card+terminal"
 START = 1_772_323_200_000_000  # 2026-03-01
@@ -73,25 +81,31 @@ class Drawn:
 def draw_table(dice: random.Random) -> Drawn:
     """Draw fields, entities with all that they may keep, and features of all statistics over these."""
     keys = tuple(dice.sample(KEYS, len(KEYS)))
-    filters = tuple(dice.sample(FILTERS, len(FILTERS)))
-    layout = EventLayout((*keys, JOINED), NUMBERS, TIMES, filters, zone=dice.choice(["", "zone"]))
+    with_results = OF_RESULTS if dice.random() < 0.6 else ()
+    filters = tuple(dice.sample([*FILTERS, *with_results], len(FILTERS) + len(with_results)))
+    of_results = tuple(name for name, _ in with_results)
+    zone = dice.choice(["", "zone"])
+    layout = EventLayout((*keys, JOINED), NUMBERS, TIMES, filters, zone=zone, of_results=of_results)
     names = [dice.choice(keys), *dice.sample([*keys, JOINED], dice.randint(0, 2))]
     entities = [
-        replace(_draw_entity(dice, name, is_primary=not i), zone=layout.zone)
+        replace(_draw_entity(dice, name, layout, is_primary=not i), zone=layout.zone)
         for i, name in enumerate(dict.fromkeys(names))
     ]
     spoken_of = ("purchase", *entities[0].kinds)
     uncounted = {kind for one in entities[1:] for kind in spoken_of if kind not in one.kinds}
     entities[0] = replace(entities[0], keeps_kind=bool(uncounted))
     entities[0] = handing_on(entities[0], [entity.key_name for entity in entities[1:]])
+    if of_results:
+        entities[0] = telling(entities[0], entities[1:], layout)
     return Drawn(layout, tuple((entity, _draw_features(dice, entity, layout)) for entity in entities))
 
 
-def _draw_entity(dice: random.Random, key: str, *, is_primary: bool) -> Entity:
+def _draw_entity(dice: random.Random, key: str, layout: EventLayout, *, is_primary: bool) -> Entity:
     windows = tuple(sorted(dice.sample(WINDOWS, dice.randint(1, 12)), key=length))
     others = dice.sample([name for name in KEYS if name != key], 7)
     distinct = tuple(others[: dice.randint(0, 7)])
-    measures = list(product(["", "items", "weight", "points"], ["", "online", "abroad", "night"]))
+    filters = [name for name, _ in layout.filters]
+    measures = list(product(["", "items", "weight", "points"], ["", *filters]))
     return Entity(
         f"by_{key}",
         events=dice.choice([1, 2, 3, 4, 6, 40]),
@@ -103,9 +117,11 @@ def _draw_entity(dice: random.Random, key: str, *, is_primary: bool) -> Entity:
         windows=windows,
         kept=tuple(name for name in others if name not in distinct)[: dice.randint(0, 4)],
         numbers=tuple(dice.sample(list(UNITS), dice.randint(0, 3))),
-        filters=tuple(dice.sample([name for name, _ in FILTERS], dice.randint(0, 3))),
+        filters=tuple(dice.sample(filters, dice.randint(0, 3))),
         measures=tuple(dice.sample(measures, dice.randint(0, 5))),
         kinds=dice.choice([COUNTED, COUNTED, KINDS, ("refund", "reversal"), ("purchase",)]),
+        results=bool(layout.of_results),
+        uncounts=dice.choice([(), ("reversed",), ("reversed", "declined")]) if layout.of_results else (),
     )
 
 
@@ -113,6 +129,13 @@ def handing_on(primary: Entity, keys: Sequence[str]) -> Entity:
     """Let the primary keep the keys of other entities, as a schema's does."""
     missing = [name for name in keys if name not in primary.all_columns]
     return replace(primary, hands_on=tuple(keys), kept=(*primary.kept, *missing))
+
+
+def telling(primary: Entity, others: Sequence[Entity], layout: EventLayout) -> Entity:
+    """Let the primary keep what completes results for other entities, as a schema's does."""
+    tells = tuple(dict.fromkeys(value for one in others for value, _ in one.measures if value))
+    numbers = tuple(dict.fromkeys([*primary.numbers, *tells]))
+    return replace(primary, tells=tells, numbers=numbers, filters=tuple(name for name, _ in layout.filters))
 
 
 def all_features(entity: Entity, layout: EventLayout) -> list[Feature]:
@@ -182,15 +205,16 @@ def _draw_features(dice: random.Random, entity: Entity, layout: EventLayout) -> 
 
 
 def draw_stream(dice: random.Random, drawn: Drawn, n: int) -> list[Seen]:
-    """Draw records in the order of arrival: late ones, duplicates, labels, missing keys and numbers."""
+    """Draw records in the order of arrival: late ones, duplicates, labels, results, what misses keys."""
     primary = drawn.tables[0][0].key_name
     steps = [*STEPS, *STEPS[:8] * dice.randint(0, 3), *JUMPS[: dice.randint(0, 6)]]
     records: list[Seen] = []
     made: list[Seen] = []
     clock = START
     for number in range(n):
-        kind = dice.choice(["new"] * 8 + ["again", "label", "label", "unknown"])
-        if kind == "new" or not made:
+        results = ["result"] * 4 + ["unknown result", "early"] if drawn.layout.of_results else []
+        kind = dice.choice(["new"] * 8 + ["again", "label", "label", "unknown"] + results)
+        if kind in {"new", "early"} or not made:
             clock += dice.choice(steps)
             late = dice.choice(LATE) if dice.random() < 0.15 else 0
             made.append(_draw_record(dice, f"t{number}", clock - late, primary))
@@ -198,18 +222,31 @@ def draw_stream(dice: random.Random, drawn: Drawn, n: int) -> list[Seen]:
             made[-1].offset = dice.choice(OFFSETS) if drawn.layout.zone else 0
             if dice.random() < 0.05:
                 made[-1].cents = None
+            early = dice.choice([1, 1, 2, 3]) if kind == "early" else 0
+            records += [_notice(dice, made[-1], primary, made[-1].identity, TOLD) for _ in range(early)]
             records.append(made[-1])
         elif kind == "again":
             records.append(made[-min(dice.randint(1, 12), len(made))])
         else:
             past = made[-min(dice.randint(1, 12), len(made))]
-            identity = past.identity if kind == "label" else "t-1"
-            keys = {name: key for name, key in past.keys.items() if name == primary or dice.random() < 0.6}
-            if JOINED in keys and None in (keys.get(part) for part in JOINED.split("+")):
-                keys[JOINED] = None
-            time = past.time if dice.random() < 0.6 else None
-            records.append(Seen(identity, time, keys=keys, label=dice.random() < 0.7))
+            identity = "t-1" if "unknown" in kind else past.identity
+            told = TOLD if "result" in kind else []
+            records.append(_notice(dice, past, primary, identity, told))
     return records
+
+
+def _notice(
+    dice: random.Random, past: Seen, primary: str, identity: str, told: Sequence[tuple[set[str], set[str]]]
+) -> Seen:
+    """Draw a result, or where none may be told a label, of a transaction of which it leaves something out."""
+    keys = {name: key for name, key in past.keys.items() if name == primary or dice.random() < 0.6}
+    if JOINED in keys and None in (keys.get(part) for part in JOINED.split("+")):
+        keys[JOINED] = None
+    time = past.time if dice.random() < 0.6 else None
+    if told:
+        at = past.time + dice.choice([0, SECOND, DAY])
+        return Seen(identity, time, None, keys, told=dice.choice(told), told_at=at)
+    return Seen(identity, time, keys=keys, label=dice.random() < 0.7)
 
 
 def _draw_record(dice: random.Random, identity: str, time: int, primary: str) -> Seen:
@@ -248,10 +285,13 @@ def rows_of(records: list[Seen], layout: EventLayout) -> np.ndarray:
             math.nan if record.cents is None else record.cents,
             hash_text(record.identity),
         )
-        if record.label is not None:
-            row[0], row[2] = 1.0, float(record.label)
         row[4:6] = record.place or (math.nan, math.nan)
         row[6:8] = record.home or (math.nan, math.nan)
+        if record.label is not None:
+            row[0], row[2] = 1.0, float(record.label)
+        if record.told is not None:
+            row[0], row[7] = -1.0, record.told_at
+            row[4:6] = [sum(2.0 ** layout.bit(name) for name in names) for names in record.told]
         for name in layout.keys:
             row[layout.column(name)] = hash_text(record[name])
             if name == JOINED:

@@ -64,7 +64,8 @@ def test_every_feature_of_a_random_table_equals_the_oracle(seed):
     drawn, records = draw(seed)
     vectors, _, _ = fold_all(plans_of(drawn), rows_of(records, drawn.layout))
     features = [feature for _, features in drawn.tables for feature in features]
-    expected = replay_seen(records, [(entity, list(of)) for entity, of in drawn.tables], UNITS)
+    tables = [(entity, list(of)) for entity, of in drawn.tables]
+    expected = replay_seen(records, tables, UNITS, drawn.layout.of_results)
     assert_equal_to_oracle(features, vectors, expected, f"seed {seed}, ")
 
 
@@ -93,7 +94,8 @@ def test_where_a_field_stands_in_an_event_changes_neither_states_nor_vectors(see
     of = drawn.layout
     shuffled = [tuple(dice.sample(names, len(names))) for names in (of.keys, of.numbers, of.filters)]
     filters = (("new", "..."), *shuffled[2])
-    other = Layout(("further", *shuffled[0]), shuffled[1], of.times, filters, zone=of.zone)
+    names = of.of_results
+    other = Layout(("further", *shuffled[0]), shuffled[1], of.times, filters, zone=of.zone, of_results=names)
     vectors, _, states = fold_all(plans_of(drawn), rows_of(records, of))
     same, _, others = fold_all(plans_of(Drawn(other, drawn.tables)), rows_of(records, other))
     assert same.tobytes() == vectors.tobytes()

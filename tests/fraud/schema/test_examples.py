@@ -25,8 +25,8 @@ def schema(request: pytest.FixtureRequest) -> Schema:
     return read_schema(request.param)
 
 
-def test_there_are_three() -> None:
-    assert [file.stem for file in EXAMPLES] == ["issuer", "shop", "transfers"]
+def test_there_are_four() -> None:
+    assert [file.stem for file in EXAMPLES] == ["card-testing", "issuer", "shop", "transfers"]
 
 
 def test_every_feature_has_its_place(schema: Schema) -> None:
