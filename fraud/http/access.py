@@ -31,7 +31,7 @@ class KeyScope(StrEnum):
     SCORE = "score"
     """Score transactions."""
     LABEL = "label"
-    """Say of a transaction whether it was fraud."""
+    """Say of a transaction whether it was fraud, or what became of it."""
     READ = "read"
     """See decisions: look them up, and see the console."""
     RULES = "rules"

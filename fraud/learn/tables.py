@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from fraud.contracts.future import ARRIVALS, ahead_rows
+from fraud.contracts.future import ARRIVALS, TIMES, ahead_rows, times_of
 from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.learn.settings import SourceSettings
@@ -51,6 +51,8 @@ class Tables:
     """Hash of both tables' contents, 32 hexadecimal digits."""
     served: pa.Table | None = None
     """transaction_id and the served vectors of this build's feature table."""
+    results: pa.Table | None = None
+    """With ``arrival`` where the tables tell it; None where the schema takes none, or there is no table."""
 
 
 def read_tables(settings: SourceSettings, tell: Tell = _quiet) -> Tables:
@@ -64,17 +66,33 @@ def read_tables(settings: SourceSettings, tell: Tell = _quiet) -> Tables:
     path, _, features_path = _locate(settings)
     transactions, labels = read_raw(settings, tell)
     labels = with_keys(labels, transactions, tell)
+    results = _read_results(settings, tell)
     served = None
     if features_path and settings.vectors != "computed":
         served = read_served(features_path, settings, tell)
     elif settings.vectors == "served":
         raise BadInput(f"{path} has no table `features` beside it; set vectors to computed or auto")
-    if all(set(LOG) <= set(table.column_names) for table in (transactions, labels)):
-        transactions, labels = in_order_of_arrival(transactions, labels)
+    notices = [labels] if results is None else [labels, results]
+    if all(set(LOG) <= set(table.column_names) for table in (transactions, *notices)):
+        transactions, *notices = in_order_of_arrival(transactions, *notices)
     else:
         transactions = _arriving(transactions, "arrival_time", "event_time")
-        labels = _arriving(labels, "arrival", "label_time")
-    return Tables(transactions, labels, fingerprint(transactions, labels), served)
+        times = ("label_time", "result_time")
+        notices = [_arriving(table, "arrival", time) for table, time in zip(notices, times, strict=False)]
+    labels, *rest = notices
+    return Tables(
+        transactions, labels, fingerprint(transactions, *notices), served, rest[0] if rest else None
+    )
+
+
+def _read_results(settings: SourceSettings, tell: Tell) -> pa.Table | None:
+    """Read the results of transactions; None where the schema takes none, or there is no table of them."""
+    home = settings.transactions or settings.data
+    path = settings.results or (find_table(home, "results") if "://" not in home else "")
+    if not deployed_schema().results or not path:
+        return None
+    source = open_source("results", path, options=settings.delta_options, tell=tell)
+    return _of_the_past(source.table(tell), path, settings, times=times_of("results"))
 
 
 def read_raw(
@@ -116,7 +134,11 @@ def read_raw(
 
 
 def _of_the_past(
-    table: pa.Table, name: str, settings: SourceSettings, ignored: Sequence[str] = ()
+    table: pa.Table,
+    name: str,
+    settings: SourceSettings,
+    ignored: Sequence[str] = (),
+    times: Sequence[str] = TIMES,
 ) -> pa.Table:
     """Leave out, and say so, what is dated into the future (``fraud.contracts.future``).
 
@@ -128,7 +150,7 @@ def _of_the_past(
         When nothing is left.
     """
     looked_at = table.drop_columns([column for column in ignored if column in table.column_names])
-    is_ahead = ahead_rows(looked_at, settings.most_ahead_s, datetime.now(UTC))
+    is_ahead = ahead_rows(looked_at, settings.most_ahead_s, datetime.now(UTC), times)
     left_out = int(is_ahead.sum())
     if not left_out:
         return table
@@ -190,7 +212,11 @@ def known_at(tables: Tables, end: datetime) -> Tables:
     labels = tables.labels.filter(pc.less(tables.labels["label_time"], moment))
     if transactions.num_rows == 0 or labels.num_rows == 0:
         raise BadInput(f"before {end.isoformat()} there are no transactions or no labels")
-    return Tables(transactions, labels, fingerprint(transactions, labels), tables.served)
+    results = tables.results
+    if results is not None:
+        results = results.filter(pc.less(results["result_time"], moment))
+    found = [transactions, labels, *([results] if results is not None else [])]
+    return Tables(transactions, labels, fingerprint(*found), tables.served, results)
 
 
 def with_keys(labels: pa.Table, transactions: pa.Table, tell: Tell = _quiet) -> pa.Table:
@@ -224,23 +250,36 @@ def with_keys(labels: pa.Table, transactions: pa.Table, tell: Tell = _quiet) -> 
     return kept
 
 
-def in_order_of_arrival(transactions: pa.Table, labels: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Write the archive's order of arrival into ``arrival_time`` and ``arrival`` (labels), as ranks.
+def in_order_of_arrival(transactions: pa.Table, *notices: pa.Table) -> tuple[pa.Table, ...]:
+    """Write the archive's order of arrival into ``arrival_time`` and ``arrival`` (of notices), as ranks.
 
-    Order: generation, epoch, arrival at the broker, labels first, partition, offset.
+    Order: generation, epoch, arrival at the broker, labels first, then results, partition, offset.
+
+    Parameters
+    ----------
+    notices
+        The labels, then the results where there are any.
+
+    Returns
+    -------
+    tuple
+        The tables in the order of the parameters.
     """
-    tables = (labels, transactions)
+    tables = (*notices, transactions)
+    sizes = [table.num_rows for table in tables]
     keys = [np.concatenate([table[column].cast(pa.int64()).to_numpy() for table in tables]) for column in LOG]
-    kind = np.repeat([0, 1], [labels.num_rows, transactions.num_rows])
+    kind = np.repeat(np.arange(len(tables)), sizes)
     generation, epoch, received, partition, offset = keys
     order = np.lexsort([offset, partition, kind, received, epoch, generation])
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     ranks = pa.array(rank).cast(pa.timestamp("us")).cast(TIME)
-    return (
-        transactions.append_column("arrival_time", ranks[labels.num_rows :]),
-        labels.append_column("arrival", ranks[: labels.num_rows]),
-    )
+    first, found = 0, []
+    for table in tables:
+        name = "arrival_time" if table is transactions else "arrival"
+        found.append(table.append_column(name, ranks[first : first + table.num_rows]))
+        first += table.num_rows
+    return (found[-1], *found[:-1])
 
 
 def _arriving(table: pa.Table, name: str, time: str) -> pa.Table:

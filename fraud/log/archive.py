@@ -1,10 +1,11 @@
 """The archive: carries finished micro-batches from the spool into the Delta tables, each exactly once.
 
 Reads spool folders of committed micro-batches; appends to the tables ``transactions``, ``features``,
-``decisions``, ``labels`` and ``dead_letters``. What one commit takes is written down (``plan.json``)
-before it starts, and every table's commit carries the plan's number as Delta's transaction version:
-after a crash the same plan runs again and skips the tables that have it. delta-rs writes: a commit costs
-milliseconds, where Spark's writer took most of a core at any load (DECISIONS.md, 9).
+``decisions``, ``labels``, ``results`` (where the schema takes any) and ``dead_letters``. What
+one commit takes is written down (``plan.json``) before it starts, and every table's commit carries the
+plan's number as Delta's transaction version: after a crash the same plan runs again and skips the tables that
+have it. delta-rs writes: a commit costs milliseconds, where Spark's writer took most of a core at any load
+(DECISIONS.md, 9).
 """
 
 import json
@@ -20,6 +21,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 from pydantic import BaseModel
 
+from fraud.contracts.topics import RESULTS
 from fraud.errors import Unavailable
 from fraud.features.passes import PASSES, Passes, feature_names, sequence_names
 from fraud.log import rows
@@ -59,6 +61,8 @@ def tables_of(passes: Passes) -> TableColumns:
     """
     sequences = sequence_names(passes)
     decided = (field.name for field in rows.DECISION_FIELDS)
+    of_notices = (*_ORIGIN, *sequences, *(one.hash_name for one in passes[1:]))
+    told = (*_IDS, *(field.name for field in rows.RESULT_FIELDS), "source", "reason_code", *of_notices)
     return {
         "transactions": (
             rows.TRANSACTION,
@@ -83,11 +87,10 @@ def tables_of(passes: Passes) -> TableColumns:
             (
                 *_IDS,
                 *(field.name for field in rows.LABEL_FIELDS),
-                *_ORIGIN,
-                *sequences,
-                *(one.hash_name for one in passes[1:]),
+                *of_notices,
             ),
         ),
+        **({RESULTS: (rows.RESULT, told)} if rows.RESULT_FIELDS else {}),
         "dead_letters": (
             rows.DEAD_LETTER,
             ("topic", *(field.name for field in rows.DEAD_LETTER_FIELDS), "processed_at", *_ORIGIN),
@@ -204,8 +207,11 @@ class Archive:
         self._is_checked = True
 
     def _check_tables(self) -> None:
-        """Make sure that no table is gone: a new one in its place would hide that rows are lost."""
-        for table in self._tables:
+        """Make sure that no table is gone: a new one in its place would hide that rows are lost.
+
+        The table of results is not looked for: a schema may take results from a later day on.
+        """
+        for table in (name for name in self._tables if name != RESULTS):
             if not DeltaTable.is_deltatable(f"{self._delta}/{table}", self._options):
                 raise Unavailable(
                     f"the Delta table {self._delta}/{table} is gone: restore it from a backup or from the "

@@ -1,7 +1,7 @@
 """The arrival order, in one place: the streaming passes sort by it, and so does whoever reads the log.
 
-Records arrive by micro-batch (generation, epoch); within one by the broker's append time, labels
-before transactions, partition, offset. All of it is stored with every row. What the passes sort by
+Records arrive by micro-batch (generation, epoch); within one by the broker's append time, labels before
+results before transactions, partition, offset. All of it is stored with every row. What the passes sort by
 is what they record, so that the log reproduces their order whatever the broker's clock did.
 
 The scoring service counts transactions between those of the stream, and the stream archives them later.
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from fraud.contracts.topics import LABELS, RESULTS
 from fraud.features.passes import PASSES, sequence_names
 
 COLUMNS: Final = ("generation", "epoch", "received_at", "source_partition", "source_offset")
@@ -43,8 +44,27 @@ class Reach(BaseModel):
     """Where it ends in Kafka, as Spark writes it; empty where the archive could not tell."""
 
 
+RANKS: Final = {LABELS: 0, RESULTS: 1}
+"""By topic: which of the records of a time come first; all others are of rank 2."""
+LAST_RANK: Final = 2
+
+
+def ranks_of(topics: NDArray[Any]) -> Ints:
+    """Give each record the rank of its topic, [n].
+
+    Examples
+    --------
+    >>> ranks_of(np.array(["transactions", "labels", "results"])).tolist()
+    [2, 0, 1]
+    """
+    found = np.full(len(topics), LAST_RANK, np.int64)
+    for topic, rank in RANKS.items():
+        found[topics == topic] = rank
+    return found
+
+
 def order_within(
-    received_us: NDArray[Any], is_label: NDArray[np.bool_], partition: NDArray[Any], offset: NDArray[Any]
+    received_us: NDArray[Any], rank: Ints, partition: NDArray[Any], offset: NDArray[Any]
 ) -> NDArray[np.int64]:
     """Order the records of one micro-batch by arrival.
 
@@ -52,8 +72,8 @@ def order_within(
     ----------
     received_us
         [n] microseconds, as recorded (see :func:`raise_times`).
-    is_label
-        [n] whether it comes from the topic ``labels``.
+    rank
+        [n] of its topic, see :func:`ranks_of`.
     partition, offset
         [n] of the Kafka topic.
 
@@ -65,18 +85,18 @@ def order_within(
     Examples
     --------
     >>> import numpy as np
-    >>> at, labels = np.array([5, 5, 4]), np.array([False, True, False])
-    >>> order_within(at, labels, np.zeros(3, int), np.arange(3)).tolist()
+    >>> at, ranks = np.array([5, 5, 4]), np.array([2, 0, 2])
+    >>> order_within(at, ranks, np.zeros(3, int), np.arange(3)).tolist()
     [2, 1, 0]
     """
-    return np.lexsort((offset, partition, ~is_label, received_us))
+    return np.lexsort((offset, partition, rank, received_us))
 
 
 def order_between(
-    epoch: Ints, received_us: Ints, is_label: NDArray[np.bool_], partition: Ints, offset: Ints
+    epoch: Ints, received_us: Ints, rank: Ints, partition: Ints, offset: Ints
 ) -> NDArray[np.int64]:
     """Order the records of many micro-batches by arrival; ``epoch`` is ``Epoch.number`` of each."""
-    return np.lexsort((offset, partition, ~is_label, received_us, epoch))
+    return np.lexsort((offset, partition, rank, received_us, epoch))
 
 
 def raise_times(

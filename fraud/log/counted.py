@@ -1,8 +1,8 @@
 """Tells what of the log a store has counted already, where the log is folded onto states that are there.
 
 An entity's state is the fold of the first events of its order, and says how many transactions those were.
-So a transaction is in it when its sequence is not above that number. A label has no number of its own: it is
-in it when the state was written by the label's micro-batch or a later one. Both hold only for a true older
+So a transaction is in it when its sequence is not above that number. A notice (a label, a result) has no number of
+its own: it is in it when the state was written by the notice's micro-batch or a later one. Both hold only for a true older
 copy; a store that has counted something else since is told by ids that it does not know (:class:`Diverged`).
 """
 
@@ -16,7 +16,7 @@ from fraud.features import kernel
 from fraud.features.codec import counted_of, newest_us
 from fraud.features.engine import fold_plan
 from fraud.features.kernel import Floats
-from fraud.features.passes import EntityPass
+from fraud.features.passes import EntityPass, are_notices
 from fraud.log.arrival import Ints
 from fraud.log.sequencing import Waiting
 from fraud.schema.features import IDLE_US
@@ -44,7 +44,7 @@ def counted_in(store: FeatureStore, of: EntityPass, events: Floats, sequences: F
     stored = dict(zip(distinct.tolist(), store.stored(of.name, distinct.tolist()), strict=True))
     written = {key: epoch_of(value).number for key, value in stored.items() if value}
     states = _newest(store, of, distinct.tolist())
-    is_numbered = ~_is_label(events) & ~np.isnan(sequences)
+    is_numbered = ~are_notices(events) & ~np.isnan(sequences)
     by_number = sequences <= counted_of(states, keys)
     by_epoch = np.array([written.get(key, -1) for key in keys.tolist()], np.int64) >= epochs
     found: Mask = np.where(is_numbered, by_number, by_epoch)
@@ -59,7 +59,7 @@ def see_that_it_is_the_same(store: FeatureStore, of: EntityPass, events: Floats)
     Diverged
         When they do not.
     """
-    taken = events[~_is_label(events)]
+    taken = events[~are_notices(events)]
     if not len(taken):
         return
     keys = np.unique(of.keys_of(taken)).tolist()
@@ -97,7 +97,7 @@ def without_gaps(store: FeatureStore, waiting: Sequence[Waiting], events: Floats
 
 def _behind_gap(store: FeatureStore, one: Waiting, events: Floats, sequences: Floats) -> Mask:
     """Tell which events come after a number that nothing has, beside what waits already."""
-    others = ~_is_label(one.events) & ~np.isnan(one.sequences)
+    others = ~are_notices(one.events) & ~np.isnan(one.sequences)
     keys = np.concatenate([one.of.keys_of(one.events[others]), one.of.keys_of(events)])
     numbers = np.concatenate([one.sequences[others], sequences])
     order = np.lexsort((numbers, keys))
@@ -126,8 +126,3 @@ def _begun_anew(states: Mapping[float, bytes | None], keys: Floats, events: Floa
 
 def _newest(store: FeatureStore, of: EntityPass, keys: Sequence[float]) -> dict[float, bytes | None]:
     return dict(zip(keys, store.read(of.name, keys, LATEST), strict=True))
-
-
-def _is_label(events: Floats) -> Mask:
-    found: Mask = events[:, kernel.E_KIND] == kernel.KIND_LABEL
-    return found

@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 from fraud.features import kernel
 from fraud.features.engine import Folded
 from fraud.features.kernel import Floats
-from fraud.features.passes import PASSES, EntityPass, Passes, as_handed_on, entity_names, handed_on, whole
+from fraud.features.passes import (
+    PASSES,
+    EntityPass,
+    Passes,
+    are_notices,
+    as_handed_on,
+    entity_names,
+    handed_on,
+    whole,
+)
 from fraud.log.arrival import Ints
 from fraud.log.counted import Diverged, Mask, counted_in, see_that_it_is_the_same
 from fraud.log.sequencing import Sequenced, Waiting
@@ -111,9 +120,8 @@ class Refolder:
         first = _fold(self.primary, store, token, epoch, is_last=is_last)
         outcomes, events = _outcomes_of(arrivals, known[0]), arrivals.events.copy()
         for found in first:
-            is_label = found.events[:, kernel.E_KIND] == kernel.KIND_LABEL
             for waiting in self.others:
-                waiting.resolve(found.rows[is_label], found.folded.outcomes[is_label])
+                waiting.resolve(found.rows, as_handed_on(found.events, found.folded.outcomes))
             is_new = found.rows >= self._rows - n
             own = found.rows[is_new] - (self._rows - n)
             outcomes[own], events[own] = found.folded.outcomes[is_new], found.events[is_new]
@@ -140,17 +148,35 @@ class Refolder:
             for at, one in enumerate(waiting)
         ]
         see_that_it_is_the_same(store, waiting[0].of, events[known[0]])
+        self._see_that_results_are_whole(arrivals, known)
         if any((one & ~known[0]).any() for one in known[1:]):
             raise Diverged(
                 "the feature store has counted transactions that their primary entity does not know"
             )
         return known
 
+    def _see_that_results_are_whole(self, arrivals: Arrivals, known: list[Mask]) -> None:
+        """Make sure that the primary does not have to say again what it has counted: it knows no earlier bits.
+
+        Raises
+        ------
+        Diverged
+            When it has counted what another entity has not, in a schema with results.
+        """
+        if not self.primary.of.entity.results:
+            return
+        for at, waiting in enumerate(self.others, 1):
+            was_given = waiting.of.concerns(arrivals.events) & ~np.isnan(arrivals.sequences[:, at])
+            if (known[0] & ~known[at] & was_given).any():
+                raise Diverged(
+                    f"the feature store's {waiting.of.name}s are older than its {self.primary.of.name}s"
+                )
+
 
 def _outcomes_of(arrivals: Arrivals, is_known: Mask) -> Floats:
     """Tell what came of events that the primary has counted already; NaN of the others."""
     events, found = arrivals.events, np.full(len(arrivals.events), np.nan)
-    is_label = events[:, kernel.E_KIND] == kernel.KIND_LABEL
+    is_label = are_notices(events)
     has_changed = ~np.isnan(arrivals.sequences[:, 1:]).all(axis=1)
     change = np.where(events[:, kernel.E_CENTS] > 0.0, 1.0, -1.0)
     found[is_known] = np.where(is_label, np.where(has_changed, change, 0.0), float(kernel.NEW))[is_known]
@@ -162,7 +188,8 @@ def _hand_on(
 ) -> dict[int, Floats]:
     """Give an entity a slice in its order, also what the primary still waits with.
 
-    A label of which the entity's sequence is recorded changed a verdict; which way, the primary says.
+    A notice of which the entity's sequence is recorded changed something; what, the primary says. Where there
+    are results, it also says with which of them a transaction came.
 
     Returns
     -------
@@ -174,8 +201,8 @@ def _hand_on(
     is_given = handed_on(events, outcomes) | (is_open & ~np.isnan(sequences))
     chosen = np.flatnonzero(is_given & waiting.of.concerns(events))
     given = as_handed_on(events[chosen], outcomes[chosen])
-    is_label = given[:, kernel.E_KIND] == kernel.KIND_LABEL
-    waiting.add(given, sequences[chosen], rows[chosen], is_label & is_open[chosen])
+    needs_primary = are_notices(given) | waiting.of.entity.results
+    waiting.add(given, sequences[chosen], rows[chosen], needs_primary & is_open[chosen])
     left = np.flatnonzero(is_open & ~is_given)
     return dict(zip(rows[left].tolist(), events[left], strict=True))
 
@@ -271,7 +298,7 @@ class _Opened:
         self.vectors[at, one.first : one.end] = folded.vectors[mine]
         self.known[at] += 1
         if one is self.passes[0]:  # a repeated id counts for no other entity
-            is_transaction = self.arrivals.events[at, kernel.E_KIND] != kernel.KIND_LABEL
+            is_transaction = ~are_notices(self.arrivals.events[at])
             is_repeated = is_transaction & (folded.outcomes[mine] == kernel.DUPLICATE)
             self.known[at[is_repeated]] = len(self.passes)
 

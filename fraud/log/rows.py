@@ -26,6 +26,9 @@ SCORED: Final = 3
 """A transaction that the scoring service has counted and decided; archived as a transaction."""
 RECOUNTED: Final = 4
 """The same, but counted in a store that was lost: counted here, decided there."""
+RESULT: Final = 5
+NOTICES: Final = (LABEL, RESULT)
+"""What speaks of an earlier transaction."""
 
 ORIGIN: Final = [
     pa.field("row_kind", pa.int8()),
@@ -43,13 +46,17 @@ LABEL_FIELDS: Final = [
     pa.field("fraud_type", pa.string()),
     pa.field("reason_code", pa.string()),
 ]
+RESULT_FIELDS: Final = (
+    [pa.field("result_time", TIME), pa.field("result", pa.string())] if deployed_schema().results else []
+)
+"""Beside those that labels have too; none where the schema takes no results."""
 DEAD_LETTER_FIELDS: Final = [
     pa.field("reason", pa.string()),
     pa.field("detail", pa.string()),
     pa.field("key", pa.string()),
     pa.field("raw", pa.binary()),
 ]
-RECORD_FIELDS: Final = [*TRANSACTION_FIELDS, *LABEL_FIELDS, *DEAD_LETTER_FIELDS]
+RECORD_FIELDS: Final = [*TRANSACTION_FIELDS, *LABEL_FIELDS, *RESULT_FIELDS, *DEAD_LETTER_FIELDS]
 
 _EVENT: Final = pa.field("event", pa.binary(8 * layout_of(deployed_schema()).width))
 """The kernel's row, float64."""
@@ -144,6 +151,14 @@ LABEL_NAMES: Final = (
     *deployed_schema().key_names,
     *(field.name for field in LABEL_FIELDS),
 )
+RESULT_NAMES: Final = (
+    "transaction_id",
+    "event_time",
+    *deployed_schema().key_names,
+    "source",
+    "reason_code",
+    *(field.name for field in RESULT_FIELDS),
+)
 DEAD_LETTER_NAMES: Final = tuple(field.name for field in DEAD_LETTER_FIELDS)
 
 
@@ -169,10 +184,10 @@ def record_table(names: Sequence[str], values: Sequence[Sequence[Any]]) -> pa.Ta
     )
 
 
-def hash_columns(passes: Passes, events: Floats, is_label: NDArray[np.bool_]) -> list[pa.Array]:
-    """Make the columns of labels that tell whose they are: the hash of each further entity's key.
+def hash_columns(passes: Passes, events: Floats, is_notice: NDArray[np.bool_]) -> list[pa.Array]:
+    """Make the columns of notices that tell whose they are: the hash of each further entity's key.
 
-    A label that leaves its transaction's keys out gets them from the primary entity's state, as hashes.
+    One that leaves its transaction's keys out gets them from the primary entity's state, as hashes.
 
     Parameters
     ----------
@@ -180,17 +195,17 @@ def hash_columns(passes: Passes, events: Floats, is_label: NDArray[np.bool_]) ->
         The primary first.
     events
         [rows, columns], completed by the primary's fold.
-    is_label
+    is_notice
         [rows]; the other rows get null.
     """
     return [
-        pa.array(one.keys_of(events).astype(np.int64), mask=~(is_label & one.concerns(events)))
+        pa.array(one.keys_of(events).astype(np.int64), mask=~(is_notice & one.concerns(events)))
         for one in passes[1:]
     ]
 
 
 def completed_times(times: pa.Array | pa.ChunkedArray, events: Floats) -> pa.ChunkedArray:
-    """Give labels that leave the time of their transaction out the one that the primary entity knows."""
+    """Give notices that leave the time of their transaction out the one that the primary entity knows."""
     known = pa.array(events[:, kernel.E_TIME], from_pandas=True).cast(pa.int64()).cast(TIME)
     return pc.coalesce(times, known)
 

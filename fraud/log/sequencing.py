@@ -17,7 +17,7 @@ from fraud.features.codec import counted_of, newest_us
 from fraud.features.engine import Folded, fold_plan
 from fraud.features.kernel import Floats
 from fraud.features.layout import layout_of
-from fraud.features.passes import EntityPass
+from fraud.features.passes import EntityPass, are_notices
 from fraud.log.arrival import Ints
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.features import IDLE_US
@@ -53,7 +53,7 @@ class Waiting:
     sequences: Floats = field(default_factory=lambda: np.zeros(0))
     rows: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     is_open: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
-    """Labels whose change of verdict is not known yet; nothing after them may be folded."""
+    """Events of which the primary has yet to say what they change; nothing after them may be folded."""
 
     def add(self, events: Floats, sequences: Floats, rows: Ints, is_open: NDArray[np.bool_]) -> None:
         """Add events in the order of the log; a sequence of NaN is an event that comes next."""
@@ -62,13 +62,12 @@ class Waiting:
         self.sequences = np.concatenate([self.sequences, sequences])
         self.rows = np.concatenate([self.rows, rows])
 
-    def resolve(self, rows: Ints, changes: Floats) -> None:
-        """Say what labels changed."""
-        position = {row: at for at, row in enumerate(self.rows.tolist()) if self.is_open[at]}
-        for row, change in zip(rows.tolist(), changes.tolist(), strict=True):
-            if row in position:
-                self.events[position[row], kernel.E_CENTS] = change
-                self.is_open[position[row]] = False
+    def resolve(self, rows: Ints, events: Floats) -> None:
+        """Take events as the primary hands them on: what notices changed, with which results others came."""
+        is_open = np.flatnonzero(self.is_open)
+        _, mine, theirs = np.intersect1d(self.rows[is_open], rows, assume_unique=True, return_indices=True)
+        self.events[is_open[mine]] = events[theirs]
+        self.is_open[is_open[mine]] = False
 
     @property
     def keys(self) -> list[float]:
@@ -117,18 +116,18 @@ class Waiting:
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Order all that waits by entity and sequence, and tell what nothing is missing before."""
         key = self._key
-        is_label = self.events[:, kernel.E_KIND] == kernel.KIND_LABEL
+        is_notice = are_notices(self.events)
         sequence = np.where(np.isnan(self.sequences), -1.0, self.sequences)
         counted = counted_of(states, key)
-        is_past = (sequence >= 0.0) & np.where(is_label, sequence < counted, sequence <= counted)
-        order = np.lexsort((is_label & (sequence >= 0.0), sequence, is_past, key))
+        is_past = (sequence >= 0.0) & np.where(is_notice, sequence < counted, sequence <= counted)
+        order = np.lexsort((is_notice & (sequence >= 0.0), sequence, is_past, key))
         if is_last:
             return order, np.full(len(order), True)
         sorted_key = key[order]
         starts = np.concatenate([[True], sorted_key[1:] != sorted_key[:-1]])
         group = np.cumsum(starts) - 1
-        so_far = np.cumsum(~is_label[order])
-        before = so_far[starts] - ~is_label[order][starts]
+        so_far = np.cumsum(~is_notice[order])
+        before = so_far[starts] - ~is_notice[order][starts]
         expected = counted[order] + so_far - before[group]
         wanted = sequence[order]
         is_broken = is_past[order] | self.is_open[order] | ((wanted >= 0.0) & (wanted != expected))
@@ -138,7 +137,7 @@ class Waiting:
 
     def _begins_anew(self, states: Mapping[float, bytes | None]) -> list[float]:
         """Find entities that the store had forgotten: a first transaction, long after the last."""
-        is_first = (self.sequences == 1.0) & (self.events[:, kernel.E_KIND] != kernel.KIND_LABEL)
+        is_first = (self.sequences == 1.0) & ~are_notices(self.events)
         found = []
         for key, time in zip(
             self._key[is_first].tolist(), self.events[is_first, kernel.E_TIME].tolist(), strict=True

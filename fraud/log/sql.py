@@ -37,6 +37,7 @@ TABLES: Final = (
     "features",
     "decisions",
     "labels",
+    "results",
     "dead_letters",
     "figures",
 )

@@ -1,7 +1,8 @@
 """Reads the log in the order of arrival, a slice at a time, so that memory does not grow with the log.
 
-Reads the Delta tables ``transactions``, ``labels`` and ``features`` (dependency group ``parity``); no
-Spark is needed. What is read is one snapshot, cut where the table that lags furthest behind ends.
+Reads the Delta tables ``transactions``, ``labels``, ``results`` and ``features`` (dependency group
+``parity``); no Spark is needed. What is read is one snapshot, cut where the table that lags
+furthest behind ends.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,11 +21,12 @@ from numpy.typing import NDArray
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from pydantic import ValidationError
 
+from fraud.contracts.topics import LABELS, RESULTS
 from fraud.errors import BadInput, Unavailable
-from fraud.features.events import events_of_labels, events_of_transactions, hash_text
+from fraud.features.events import events_of_labels, events_of_results, events_of_transactions, hash_text
 from fraud.features.kernel import NO_KEY, Floats
 from fraud.features.passes import PASSES, Passes, sequence_names
-from fraud.log.arrival import COLUMNS, Ints, Reach, order_between
+from fraud.log.arrival import COLUMNS, LAST_RANK, RANKS, Ints, Reach, order_between
 from fraud.schema.arrow import TIME, transaction_columns
 from fraud.schema.deployed import deployed_schema
 from fraud.store import Epoch
@@ -37,6 +39,7 @@ SLICE_ROWS: Final = 100_000
 _UNIX: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TRANSACTION_COLUMNS: Final = tuple(column.name for column in transaction_columns(deployed_schema()))
 _LABEL_COLUMNS: Final = ("transaction_id", *deployed_schema().key_names, "event_time", "is_fraud")
+_RESULT_COLUMNS: Final = (*_LABEL_COLUMNS[:-1], "result_time", "result", "reason_code")
 _RECENT_COMMITS: Final = 20
 _BATCH_ROWS: Final = 32_768
 
@@ -194,7 +197,8 @@ class Log:
         """The commit that says so; it may also tell where that is in Kafka."""
         self.reach = Epoch(self.end.generation, self.end.epoch) if self.end else None
         """The newest micro-batch that all tables have; None for tables that no archive of ours wrote."""
-        self._labels = find_table(delta, "labels", options)
+        self._labels = find_table(delta, LABELS, options)
+        self._results = find_table(delta, RESULTS, options) if deployed_schema().results else None
         self.features = find_table(delta, "features", options)
         """What was served; None when there is no such table."""
         found = find_table(delta, "transactions", options)
@@ -211,28 +215,32 @@ class Log:
         lies in one slice; only the history of generation 0, one micro-batch however long it is, is cut by
         time. The newest micro-batch has slices of its own.
         """
-        tables = [table for table in (self._transactions, self._labels) if table]
+        tables = [table for table in (self._transactions, self._labels, self._results) if table]
         return slices_of(tables, rows, self.reach, after)
 
     def read(self, part: Slice) -> Arrivals:
         """Read the records of a slice."""
         transactions = _rows_of(self._transactions, _TRANSACTION_COLUMNS, self._recorded, part)
-        labels = _rows_of(self._labels, _LABEL_COLUMNS, self._recorded, part) if self._labels else None
         events = events_of_transactions(transactions)
         origin, sequences = _origin_of(transactions), _sequences_of(transactions, self._sequences)
-        is_label = np.zeros(len(events), np.bool_)
-        if labels is not None and labels.num_rows:
-            events = np.concatenate([self._label_events(labels), events])
-            origin = np.concatenate([_origin_of(labels), origin])
-            sequences = np.concatenate([_sequences_of(labels, self._sequences), sequences])
-            is_label = np.arange(len(events)) < labels.num_rows
+        rank = np.full(len(events), LAST_RANK)
+        for topic, table, columns, make in (
+            (LABELS, self._labels, _LABEL_COLUMNS, events_of_labels),
+            (RESULTS, self._results, _RESULT_COLUMNS, events_of_results),
+        ):
+            notices = _rows_of(table, columns, self._recorded, part) if table else None
+            if notices is not None and notices.num_rows:
+                events = np.concatenate([self._with_keys(make(notices), notices), events])
+                origin = np.concatenate([_origin_of(notices), origin])
+                sequences = np.concatenate([_sequences_of(notices, self._sequences), sequences])
+                rank = np.concatenate([np.full(notices.num_rows, RANKS[topic]), rank])
         number = (origin[:, 0] << BATCH_BITS) + origin[:, 1]
-        order = order_between(number, origin[:, 2], is_label, origin[:, 3], origin[:, 4])
-        named = np.column_stack([is_label, origin])[order]
+        order = order_between(number, origin[:, 2], rank, origin[:, 3], origin[:, 4])
+        named = np.column_stack([rank, origin])[order]
         is_new = np.ones(len(order), np.bool_)
         is_new[1:] = (named[1:] != named[:-1]).any(axis=1)
         order = order[is_new]
-        where = np.flatnonzero(~is_label[order])
+        where = np.flatnonzero(rank[order] == LAST_RANK)
         chosen = origin[order[where]]
         return Arrivals(
             events[order],
@@ -251,12 +259,11 @@ class Log:
         )
         return list(found.column("transaction_id").to_pylist())
 
-    def _label_events(self, labels: pa.Table) -> Floats:
-        """Make the rows of labels, with the keys that they left out and the primary entity knew."""
-        events = events_of_labels(labels)
+    def _with_keys(self, events: Floats, notices: pa.Table) -> Floats:
+        """Give the rows of notices the keys that they left out and the primary entity knew."""
         for one in self.passes[1:]:
-            if one.hash_name in labels.column_names:
-                known = pc.fill_null(labels[one.hash_name], 0).to_numpy().astype(np.float64)
+            if one.hash_name in notices.column_names:
+                known = pc.fill_null(notices[one.hash_name], 0).to_numpy().astype(np.float64)
                 is_left_out = events[:, one.key_column] == NO_KEY
                 events[is_left_out, one.key_column] = known[is_left_out]
         return events

@@ -76,7 +76,8 @@ class Ours:
     contracts
         Its records.
     rules
-        ``transactions`` and ``labels``: what each column's values must be.
+        ``transactions``, ``labels`` and, where the schema takes any, ``results``: what each column's values
+        must be.
     """
 
     schema: Schema
@@ -84,11 +85,26 @@ class Ours:
     rules: Mapping[str, Rules]
     transaction: Mapping[str, pa.DataType]
     label: Mapping[str, pa.DataType]
+    result: Mapping[str, pa.DataType]
 
     @property
     def all(self) -> dict[str, pa.DataType]:
         """Every column that is read."""
-        return {**self.transaction, **self.label, **ARRIVAL}
+        return {**self.transaction, **self.label, **self.result, **ARRIVAL}
+
+    def of(self, what: str) -> Mapping[str, pa.DataType]:
+        """Columns of one table.
+
+        Raises
+        ------
+        BadInput
+            When the schema takes no results, and they are asked for.
+        """
+        if what == "results" and not self.result:
+            raise BadInput(
+                f"the schema {self.schema.name!r} takes no results; write which in its part `results`"
+            )
+        return {"transactions": self.transaction, "labels": self.label, "results": self.result}[what]
 
     @property
     def pairs(self) -> tuple[tuple[str, ...], ...]:
@@ -99,8 +115,8 @@ class Ours:
         """Columns that a table must have."""
         if what == "transactions":
             return tuple(name for field in self.schema.fields if field.required for name in field.names)
-        fields = self.contracts.label.model_fields
-        return tuple(name for name in self.label if fields[name].is_required())
+        model = self.contracts.result if what == "results" else self.contracts.label
+        return tuple(name for name in self.of(what) if model and model.model_fields[name].is_required())
 
     def check(self, names: Iterable[str]) -> None:
         """Refuse a mapping of columns that we do not have."""
@@ -118,9 +134,13 @@ def ours_of(schema: Schema) -> Ours:
     """Make the columns of a schema's tables."""
     contracts = contracts_of(schema)
     rules = {"transactions": rules_of(contracts.transaction), "labels": rules_of(contracts.label)}
-    label = {name: kind for name, kind in _columns(rules["labels"]).items() if name != "source"}
+    rules |= {"results": rules_of(contracts.result)} if contracts.result else {}
+    label, result = (
+        {name: kind for name, kind in _columns(rules.get(what, {})).items() if name != "source"}
+        for what in ("labels", "results")
+    )
     money = MONEY if schema.money else {}  # as the platform's own tables record it
-    return Ours(schema, contracts, rules, {**_columns(rules["transactions"]), **money}, label)
+    return Ours(schema, contracts, rules, {**_columns(rules["transactions"]), **money}, label, result)
 
 
 OURS: Final = ours_of(deployed_schema())

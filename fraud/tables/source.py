@@ -229,7 +229,7 @@ def open_source(
     Parameters
     ----------
     what
-        ``transactions`` or ``labels``.
+        ``transactions``, ``labels`` or ``results``.
     path
         File, folder, zip archive, pattern such as ``cards-*.csv``, or URI; a URI is that of a Delta table, or
         ends in ``.parquet``.
@@ -257,7 +257,7 @@ def open_source(
     path, columns, options = str(path), columns or {}, options or {}
     ours = OURS if schema is None else ours_of(schema)
     ours.check(columns)
-    kinds = {**(ours.transaction if what == "transactions" else ours.label), **ARRIVAL, **(also or {})}
+    kinds = {**ours.of(what), **ARRIVAL, **(also or {})}
     needed = ours.required(what) if required is None else required
     opened = _opened(path, options)
     plan, found = opened.plan(columns, kinds, needed, reading or Reading(), ours=ours, tell=tell)

@@ -1,8 +1,8 @@
 """Fold history into an empty feature store, so that the stream starts with what is already known.
 
-Reads transactions and labels from a table; writes the states as epoch (0, 0), older than any
+Reads transactions, labels and results from tables; writes the states as epoch (0, 0), older than any
 micro-batch, and the history's vectors into the spool, from which the streaming job's archive
-carries them into the Delta tables ``transactions``, ``features`` and ``labels``. As a program
+carries them into the Delta tables ``transactions``, ``features``, ``labels`` and ``results``. As a program
 (``python -m jobs.backfill.main``) it goes before the streaming job and leaves a store that is live alone.
 """
 
@@ -19,11 +19,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fraud.contracts import LABELS, MOST_AHEAD_S, TRANSACTIONS, without_future
+from fraud.contracts import LABELS, MOST_AHEAD_S, RESULTS, TRANSACTIONS, without_future
+from fraud.contracts.future import times_of
 from fraud.contracts.priced import priced_table
 from fraud.features import FEATURES_VERSION, kernel
 from fraud.features.batch import fold_passes
-from fraud.features.events import events_of_labels, events_of_transactions, microseconds_of
+from fraud.features.events import (
+    events_of_labels,
+    events_of_results,
+    events_of_transactions,
+    microseconds_of,
+)
 from fraud.features.passes import PASSES, Passes, entity_names, feature_names
 from fraud.log import rows
 from fraud.log.arrival import Ints
@@ -50,9 +56,10 @@ class Backfilled:
 
     transactions: int
     labels: int
+    results: int
     duplicates: int
     left_out: int
-    """Rows of both tables that are dated into the future; see ``fraud.contracts.future``."""
+    """Rows of the tables that are dated into the future; see ``fraud.contracts.future``."""
     states: dict[str, int]
     """By entity."""
 
@@ -63,6 +70,7 @@ def backfill(
     settings: LogSettings,
     rows_at_once: int = SLICE_ROWS,
     *,
+    results: pa.Table | None = None,
     most_ahead_s: float = MOST_AHEAD_S,
     passes: Passes = PASSES,
 ) -> Backfilled:
@@ -78,6 +86,8 @@ def backfill(
         Of the streaming job that will go on from here.
     rows_at_once
         Records whose vectors are in memory at a time; the tables and the states are there all the time.
+    results
+        Fields of the contract as columns; they arrive at their result_time.
     most_ahead_s
         How far a row may be dated ahead of its arrival, seconds.
     passes
@@ -94,18 +104,24 @@ def backfill(
     transactions, ahead = without_future(transactions, most_ahead_s)
     labels, labels_ahead = without_future(labels, most_ahead_s)
     transactions = priced_table(transactions, deployed_schema(), deployed_rates())
+    parts = [_Part(rows.LABEL, LABELS, "label_time", labels, events_of_labels(labels))]
+    if results is not None:
+        results, more_ahead = without_future(results, most_ahead_s, times=times_of(RESULTS))
+        labels_ahead += more_ahead
+        parts.append(_Part(rows.RESULT, RESULTS, "result_time", results, events_of_results(results)))
+    events_of_all = events_of_transactions(transactions)
+    parts.append(_Part(rows.TRANSACTION, TRANSACTIONS, "event_time", transactions, events_of_all))
     if ahead or labels_ahead:
         log.warning(
             "left out, as dated more than %g s into the future (FRAUD_STREAM_MOST_AHEAD_S): %d transactions, "
-            "%d labels",
+            "%d labels and results",
             most_ahead_s,
             ahead,
             labels_ahead,
         )
-    events = np.concatenate([events_of_labels(labels), events_of_transactions(transactions)])
-    arrivals = np.concatenate(
-        [microseconds_of(labels, "label_time"), microseconds_of(transactions, "event_time")]
-    )
+    events = np.concatenate([part.events for part in parts])
+    first_transaction = len(events) - len(events_of_all)
+    arrivals = np.concatenate([microseconds_of(part.table, part.arrival) for part in parts])
     order = np.argsort(arrivals, kind="stable")
     states: dict[str, dict[float, bytes]] = {one.name: {} for one in passes}
     with open_store(settings.store, entity_names(passes)) as store:
@@ -114,14 +130,14 @@ def backfill(
         token = store.acquire("backfill")
         # Nobody scores from it meanwhile; what the scoring service has counted, the stream counts anew.
         store.renew(is_whole=False)
-        spool = _Spool(transactions, labels, settings.spool_path, passes)
+        spool = _Spool(parts, settings.spool_path, passes)
         duplicates = 0
         for first in range(0, len(order), rows_at_once):
             taken = order[first : first + rows_at_once]
             folded = fold_passes(events[taken], states, passes=passes)
             for entity, found in folded.states.items():
                 states[entity].update(found)
-            is_duplicate = (taken >= labels.num_rows) & (folded.outcomes == kernel.DUPLICATE)
+            is_duplicate = (taken >= first_transaction) & (folded.outcomes == kernel.DUPLICATE)
             duplicates += int(is_duplicate.sum())
             kept = ~is_duplicate
             spool.write(first, taken[kept], folded.vectors[kept], folded.events[kept])
@@ -134,6 +150,7 @@ def backfill(
     return Backfilled(
         transactions.num_rows - duplicates,
         labels.num_rows,
+        0 if results is None else results.num_rows,
         duplicates,
         ahead + labels_ahead,
         {entity: len(found) for entity, found in states.items()},
@@ -155,7 +172,10 @@ def run(
     give_up = time.monotonic() + settings.wait_s
     transactions = _read(settings, stream, "transactions", "event_time", give_up)
     labels = _read(settings, stream, "labels", "label_time", give_up)
-    return backfill(transactions, labels, stream, most_ahead_s=most_ahead_s)
+    results = None
+    if deployed_schema().results and ("://" in settings.data or find_table(settings.data, "results")):
+        results = _read(settings, stream, "results", "result_time", give_up)
+    return backfill(transactions, labels, stream, results=results, most_ahead_s=most_ahead_s)
 
 
 def _read(
@@ -190,11 +210,23 @@ def _refuse_live(store: FeatureStore, entity: str, keys: Sequence[float]) -> Non
             state_before(stored, FIRST_SEEN)
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One of the tables, as it goes into the log."""
+
+    kind: int
+    topic: str
+    arrival: str
+    """Column of the times at which its rows arrive."""
+    table: pa.Table
+    events: kernel.Floats
+
+
 class _Spool:
     """Writes the history to where the streaming job's archive finds it, as micro-batch (0, 0)."""
 
-    def __init__(self, transactions: pa.Table, labels: pa.Table, spool: Path, passes: Passes) -> None:
-        self._transactions, self._labels = transactions, labels
+    def __init__(self, parts: Sequence[_Part], spool: Path, passes: Passes) -> None:
+        self._parts = parts
         self._schema, self._passes = rows.spooled_schema(passes), passes
         self._index = {name: i for i, name in enumerate(feature_names(passes))}
         self._folder = spool / f"{EPOCH.generation:06d}-{EPOCH.batch:012d}"
@@ -203,30 +235,29 @@ class _Spool:
             file.unlink()
 
     def write(self, first: int, records: Ints, vectors: kernel.Floats, events: kernel.Floats) -> None:
-        """Write records, which count through the labels and then the transactions, with their vectors."""
-        is_label = records < self._labels.num_rows
-        offsets = np.where(is_label, records, records - self._labels.num_rows)
-        parts = [
-            (rows.LABEL, LABELS, "label_time", self._labels, is_label),
-            (rows.TRANSACTION, TRANSACTIONS, "event_time", self._transactions, ~is_label),
-        ]
-        for kind, topic, arrival, table, mine in parts:
-            taken = table.take(pa.array(offsets[mine]))
-            found = None if kind == rows.LABEL else vectors[mine]
-            name = f"part-{kind}-{first:010d}.parquet"
+        """Write records, which count through the parts, with their vectors."""
+        begin = 0
+        for part in self._parts:
+            mine = (records >= begin) & (records < begin + part.table.num_rows)
+            offsets = records[mine] - begin
+            begin += part.table.num_rows
+            taken = part.table.take(pa.array(offsets))
+            found = vectors[mine] if part.kind == rows.TRANSACTION else None
+            name = f"part-{part.kind}-{first:010d}.parquet"
             partial = self._folder / f"{name}.partial"
-            fixed = _fixed(taken, offsets[mine], kind=kind, topic=topic, arrival=arrival)
-            if kind == rows.LABEL:
+            fixed = _fixed(taken, offsets, part)
+            if part.kind in rows.NOTICES:
                 fixed |= self._completed(taken, events[mine])
             spooled = self._spooled(taken, fixed, found)
             pq.write_table(spooled, partial, compression="lz4", write_statistics=False)
             partial.replace(self._folder / name)
 
-    def _completed(self, labels: pa.Table, events: kernel.Floats) -> dict[str, Any]:
-        """Make the columns that labels may leave out."""
+    def _completed(self, notices: pa.Table, events: kernel.Floats) -> dict[str, Any]:
+        """Make the columns that notices may leave out."""
         names = [one.hash_name for one in self._passes[1:]]
         hashes = rows.hash_columns(self._passes, events, np.ones(len(events), np.bool_))
-        given = labels["event_time"] if "event_time" in labels.column_names else pa.nulls(len(events), TIME)
+        is_given = "event_time" in notices.column_names
+        given = notices["event_time"] if is_given else pa.nulls(len(events), TIME)
         return {"event_time": rows.completed_times(given, events), **dict(zip(names, hashes, strict=True))}
 
     def _spooled(self, table: pa.Table, fixed: Mapping[str, Any], vectors: kernel.Floats | None) -> pa.Table:
@@ -245,15 +276,15 @@ class _Spool:
         return pa.table(columns, schema=self._schema)
 
 
-def _fixed(table: pa.Table, offsets: Ints, *, kind: int, topic: str, arrival: str) -> dict[str, Any]:
+def _fixed(table: pa.Table, offsets: Ints, part: _Part) -> dict[str, Any]:
     """Make the columns that say where a record came from and when it was folded."""
     n = table.num_rows
     return {
-        "row_kind": pa.repeat(pa.scalar(kind, pa.int8()), n),
-        "topic": pa.repeat(pa.scalar(topic), n),
+        "row_kind": pa.repeat(pa.scalar(part.kind, pa.int8()), n),
+        "topic": pa.repeat(pa.scalar(part.topic), n),
         "source_partition": pa.repeat(pa.scalar(0, pa.int32()), n),
         "source_offset": pa.array(offsets),
-        "received_at": table.column(arrival),
+        "received_at": table.column(part.arrival),
         "processed_at": pa.repeat(pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC")), n),
         "generation": pa.repeat(pa.scalar(EPOCH.generation, pa.int64()), n),
         "epoch": pa.repeat(pa.scalar(EPOCH.batch, pa.int64()), n),

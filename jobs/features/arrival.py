@@ -1,7 +1,7 @@
 """The order in which rows arrived, as sort keys that both engines of a build agree on.
 
-A table of the streaming job's log says it itself: (generation, epoch, received_at, labels first,
-partition, offset). Any other table's rows arrive at ``received_at`` or ``arrival_time``, else at
+A table of the streaming job's log says it itself: (generation, epoch, received_at, labels first, then
+results, partition, offset). Any other table's rows arrive at ``received_at`` or ``arrival_time``, else at
 ``event_time`` (a label at its ``label_time``), labels first; equal times in the table's order, or by
 transaction_id where a table has no order (Delta without the log's columns).
 """
@@ -17,15 +17,18 @@ from numpy.typing import NDArray
 from pyspark.sql import Column
 from pyspark.sql import functions as F  # noqa: N812  (the name that everybody knows it by)
 
-from fraud.contracts.future import ARRIVALS, TIMES, is_ahead
+from fraud.contracts.future import ARRIVALS, is_ahead, times_of
 from fraud.features.events import microseconds_of, to_microseconds
 from fraud.log.arrival import COLUMNS
 from fraud.tables import Source
 from fraud.tables.files import Format
 
 LOG: Final = COLUMNS
-KEYS: Final = ("generation", "epoch", "arrival_us", "is_transaction", "file", "row", "tie")
+KEYS: Final = ("generation", "epoch", "arrival_us", "rank", "file", "row", "tie")
 """Columns to sort by; all but the texts ``file`` and ``tie`` are whole numbers."""
+RANKS: Final = {"labels": 0, "results": 1, "transactions": 2}
+"""By table: which rows of one time come first."""
+_TIMES: Final = {"transactions": "event_time", "labels": "label_time", "results": "result_time"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Guard:
         known = [name for name in ARRIVALS if name in source.columns][:1]
         arrival_us = F.least(*(_micros(name) for name in known), now_us) if known else now_us
         found = F.expr("false")
-        for name in (name for name in TIMES if name in source.columns):
+        for name in (name for name in times_of(source.what) if name in source.columns):
             is_late = is_ahead(_micros(name), arrival_us, round(self.most_ahead_s * 1e6))
             found |= F.coalesce(is_late, F.expr("false"))
         return found
@@ -66,8 +69,7 @@ def is_log(sources: Sequence[Source]) -> bool:
 
 def time_column(source: Source) -> str:
     """Name the column that says when a row arrived."""
-    last = "event_time" if source.what == "transactions" else "label_time"
-    names = ("received_at", "arrival_time", last)
+    names = ("received_at", "arrival_time", _TIMES[source.what])
     return next(name for name in names if name in source.columns)
 
 
@@ -86,7 +88,7 @@ def key_columns(source: Source, *, of_log: bool) -> list[Column]:
         F.col("generation") if of_log else zero,
         F.col("epoch") if of_log else zero,
         F.unix_micros(first.cast("timestamp")),
-        F.lit(int(source.what == "transactions")),
+        F.lit(RANKS[source.what]),
         file,
         row.cast("long"),
         tie,
@@ -112,7 +114,7 @@ def order_of(tables: Sequence[tuple[Source, pa.Table]], *, of_log: bool) -> NDAr
                 _numbers(table, "generation") if of_log else zeros,
                 _numbers(table, "epoch") if of_log else zeros,
                 microseconds_of(table, time_column(source)),
-                np.full(n, int(source.what == "transactions")),
+                np.full(n, RANKS[source.what]),
                 _numbers(table, "source_partition") if of_log else zeros,
                 _rows(table, of_log=of_log, is_file=is_file),
                 texts if of_log or is_file else _texts(table, "transaction_id"),

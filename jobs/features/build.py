@@ -1,6 +1,7 @@
 """Feature vectors of a whole table, through the same fold as the stream, into a Delta table.
 
-Reads a table of transactions, and one of labels if there is one; writes ``layout.result_schema``.
+Reads a table of transactions, and those of labels and results if there are any; writes
+``layout.result_schema``.
 """
 
 import os
@@ -43,10 +44,11 @@ class Built:
     transactions: int
     """Vectors written."""
     labels: int
+    results: int
     duplicates: int
     """Transactions whose id had come before; they have no vector."""
     left_out: int
-    """Rows of both tables that are dated into the future; see ``fraud.contracts.future``."""
+    """Rows of the tables that are dated into the future; see ``fraud.contracts.future``."""
     elapsed_s: float
 
 
@@ -61,6 +63,7 @@ def build(
     most_ahead_s: float = MOST_AHEAD_S,
     columns: Mapping[str, str] | None = None,
     reading: Reading | None = None,
+    results: Path | None = None,
     tell: Tell = print,
 ) -> Built:
     """Compute the vectors that each transaction would have been served with, and write them.
@@ -85,6 +88,8 @@ def build(
         Our name: the tables' name of a column, where they differ.
     reading
         What the tables' texts mean, where a guess would be wrong.
+    results
+        A table of results, where the schema takes any.
     tell
         Takes words of progress.
 
@@ -98,7 +103,8 @@ def build(
         raise BadInput(
             f"{out} is not empty; choose another folder, or replace a Delta table with --overwrite"
         )
-    paths = {"transactions": transactions} | ({"labels": labels} if labels else {})
+    given = {"transactions": transactions, "labels": labels, "results": results}
+    paths = {what: path for what, path in given.items() if path}
     sources = [
         open_source(what, path, columns=columns, reading=reading, tell=tell) for what, path in paths.items()
     ]
@@ -118,7 +124,9 @@ def build(
         shutil.rmtree(staging, ignore_errors=True)
     written = spark.read.format("delta").load(str(out)).count()
     elapsed_s = time.perf_counter() - started
-    return Built(chosen, written, sum(counts[1:]), counts[0] - written, left_out, elapsed_s)
+    of = {source.what: count for source, count in zip(sources, counts, strict=True)}
+    found = (of.get("labels", 0), of.get("results", 0), of["transactions"] - written)
+    return Built(chosen, written, *found, left_out, elapsed_s)
 
 
 def count_rows(source: Source, spark: SparkSession) -> int:

@@ -32,6 +32,9 @@ def build(
     out: Annotated[Path, typer.Option(help="Folder of the Delta table to write.")],
     *,
     labels: Annotated[Path | None, typer.Option(help="Table of labels: CSV, Parquet or Delta.")] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Table of results, where the schema takes any.")
+    ] = None,
     column: ColumnOption = None,
     read: ReadOption = None,
     engine: Annotated[
@@ -65,13 +68,14 @@ def build(
                 most_ahead_s=most_ahead_s,
                 columns=columns,
                 reading=reading,
+                results=results,
                 tell=tell,
             )
     finally:
         spark.stop()
     typer.echo(
         f"Wrote {built.transactions:,} vectors to {out} in {built.elapsed_s:.1f} s (engine {built.engine}; "
-        f"{built.labels:,} labels). "
+        f"{built.labels:,} labels{f', {built.results:,} results' if built.results else ''}). "
         f"Left out: {built.duplicates:,} duplicates, {built.left_out:,} rows from the future."
     )
 

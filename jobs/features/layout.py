@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fraud.contracts.priced import priced_table
 from fraud.errors import BadInput
 from fraud.features import FEATURES_VERSION, kernel
-from fraud.features.events import events_of_labels, events_of_transactions
+from fraud.features.events import events_of_labels, events_of_results, events_of_transactions
 from fraud.features.passes import EntityPass, Passes, feature_names
 from fraud.schema.arrow import TIME
 from fraud.schema.deployed import deployed_rates, deployed_schema
@@ -24,8 +24,8 @@ _IDS: Final = [
 def result_schema(passes: Passes) -> pa.Schema:
     """Lay out a build's result: one row a transaction, duplicates left out; NaN is a missing value.
 
-    ``arrival_sequence`` is its place, from 0, in the one log of all transactions and labels; rows of a file
-    stand in that order.
+    ``arrival_sequence`` is its place, from 0, in the one log of all transactions, labels and results; rows of
+    a file     stand in that order.
     """
     return pa.schema(
         [
@@ -66,7 +66,7 @@ def key_name(one: EntityPass) -> str:
 
 
 def events_of(what: str, table: pa.Table, arrival: str) -> kernel.Floats:
-    """Make the kernel's rows of a table of transactions or labels.
+    """Make the kernel's rows of a table of transactions, labels or results.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def events_of(what: str, table: pa.Table, arrival: str) -> kernel.Floats:
             f"column {arrival} of the {what} has {table.column(arrival).null_count} missing values"
         )
     if what != "transactions":
-        return events_of_labels(table)
+        return events_of_labels(table) if what == "labels" else events_of_results(table)
     return events_of_transactions(priced_table(table, deployed_schema(), deployed_rates()))
 
 
@@ -98,7 +98,7 @@ def result_columns(table: pa.Table, vectors: kernel.Floats, passes: Passes) -> p
 def passed_batch(
     records: pa.RecordBatch, events: kernel.Floats, vectors: kernel.Floats, passes: Passes
 ) -> pa.RecordBatch:
-    """Make a batch of :func:`passed_schema`; a label has, by now, the keys that it left out."""
+    """Make a batch of :func:`passed_schema`; notices have, by now, the keys that they left out."""
     schema = passed_schema(passes)
     keys = {key_name(one): pa.array(one.keys_of(events).astype(np.int64)) for one in passes}
     replaced = {**keys, "event": pack(events), "vector": pack(vectors)}

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from fraud.contracts import without_future
+from fraud.contracts.future import times_of
 from fraud.features import kernel
 from fraud.features.batch import fold_passes
 from fraud.features.passes import PASSES, Passes
@@ -22,7 +23,7 @@ def build_local(
     Parameters
     ----------
     sources
-        The transactions first, then the labels if there are any.
+        The transactions first, then the labels and the results if there are any.
     guard
         Says which rows are left out.
     tell
@@ -44,7 +45,8 @@ def build_local(
     tables, left_out = [], 0
     for source in sources:
         tell(f"reading {source.path}")
-        table, ahead = without_future(source.table(tell), guard.most_ahead_s, guard.now)
+        found, times = source.table(tell), times_of(source.what)
+        table, ahead = without_future(found, guard.most_ahead_s, guard.now, times)
         tables.append((source, table))
         left_out += ahead
     events = np.concatenate([events_of(source.what, table, time_column(source)) for source, table in tables])

@@ -23,12 +23,21 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from fraud.errors import BadInput
 from fraud.features import kernel
 from fraud.features.engine import Folded, fold_plan
-from fraud.features.passes import PASSES, EntityPass, Passes, as_handed_on, entity_names, handed_on
+from fraud.features.passes import (
+    PASSES,
+    EntityPass,
+    Passes,
+    are_notices,
+    as_handed_on,
+    entity_names,
+    handed_on,
+)
 from fraud.schema.deployed import deployed_schema
-from fraud.tables import LABEL, TRANSACTION, Source, check
+from fraud.tables import Source, check
+from fraud.tables.columns import OURS
 from fraud.tables.files import Format
 from jobs.features import layout
-from jobs.features.arrival import KEYS, Guard, is_log, key_columns, time_column
+from jobs.features.arrival import KEYS, RANKS, Guard, is_log, key_columns, time_column
 
 PARTITION_ROWS: Final = 500_000
 _COUNTS: Final = pa.schema([pa.field("partition", pa.int32()), pa.field("records", pa.int64())])
@@ -51,7 +60,7 @@ def build_parallel(
     Parameters
     ----------
     sources
-        The transactions first, then the labels if there are any; none that needs staging.
+        The transactions first, then the labels and the results if there are any; none that needs staging.
     spark
         The session.
     rows
@@ -146,11 +155,11 @@ def _arrived(
 
 def _make_events(passes: Passes, reads: dict[str, tuple[tuple[str, ...], str]], batches: Batches) -> Batches:
     for batch in batches:
-        is_transaction = batch.column("is_transaction").to_numpy() == 1
+        rank = batch.column("rank").to_numpy()
         table = pa.Table.from_batches([batch])
         parts = []
         for what, (names, arrival) in reads.items():
-            rows = np.flatnonzero(is_transaction == (what == "transactions"))
+            rows = np.flatnonzero(rank == RANKS[what])
             if len(rows):
                 own = table.take(pa.array(rows)).select([f"{what}_{name}" for name in names])
                 parts.append((rows, _arrived_rows(what, own.rename_columns(list(names)), arrival, passes)))
@@ -179,7 +188,7 @@ def _arrived_rows(what: str, table: pa.Table, arrival: str, passes: Passes) -> p
 
 
 def _typed(what: str, table: pa.Table) -> pa.Table:
-    kinds = TRANSACTION if what == "transactions" else LABEL
+    kinds = OURS.of(what)
     return pa.table(
         {name: _as(table[name], kind) for name, kind in kinds.items() if name in table.column_names}
     )
@@ -223,7 +232,7 @@ def _run_pass(passes: Passes, at: int, batches: Batches) -> Batches:
         if at + 1 < len(passes):
             yield layout.passed_batch(records, passed, vectors, passes)
         else:
-            rows = np.flatnonzero(passed[:, kernel.E_KIND] != kernel.KIND_LABEL)
+            rows = np.flatnonzero(~are_notices(passed))
             table = pa.Table.from_batches([records.take(pa.array(rows))])
             yield from layout.result_columns(table, vectors[rows], passes).combine_chunks().to_batches()
 

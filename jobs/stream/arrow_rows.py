@@ -12,8 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fraud.contracts import LABELS
-from fraud.log.arrival import order_within
+from fraud.log.arrival import order_within, ranks_of
 
 ARROW_ROWS: Final = pa.schema(
     [
@@ -67,9 +66,9 @@ def receive(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> tuple[pa.Ta
 def in_arrival_order(table: pa.Table) -> pa.Table:
     """Sort rows of ``rows.ORIGIN``."""
     time_us = table.column("received_at").cast(pa.int64()).to_numpy()
-    is_label = np.asarray(table.column("topic").to_numpy(zero_copy_only=False), "U") == LABELS
+    rank = ranks_of(np.asarray(table.column("topic").to_numpy(zero_copy_only=False), "U"))
     partition, offset = (table.column(name).to_numpy() for name in ("source_partition", "source_offset"))
-    return table.take(pa.array(order_within(time_us, is_label, partition, offset)))
+    return table.take(pa.array(order_within(time_us, rank, partition, offset)))
 
 
 def _to_bytes(table: pa.Table) -> bytes:

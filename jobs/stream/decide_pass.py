@@ -117,7 +117,7 @@ def spool_table(
     n = table.num_rows
     schema = rows.spooled_schema(context.passes)
     kinds = table.column("row_kind").to_numpy()
-    where, is_label = np.flatnonzero(kinds == rows.TRANSACTION), kinds == rows.LABEL
+    where, is_notice = np.flatnonzero(kinds == rows.TRANSACTION), np.isin(kinds, rows.NOTICES)
 
     def spread(values: list[Any], theirs: list[Any], kind: pa.DataType) -> pa.Array:
         column = np.full(n, None, object)
@@ -157,7 +157,7 @@ def spool_table(
         repeated["epoch"],
         pa.array(features_version, pa.string()),
         *decided.sequences(table),
-        *rows.hash_columns(context.passes, rows.matrix_of(table.column("event")), is_label),
+        *rows.hash_columns(context.passes, rows.matrix_of(table.column("event")), is_notice),
         *(
             _feature_column(name, vectors[:, i], decided)
             for i, name in enumerate(feature_names(context.passes))
@@ -223,6 +223,7 @@ def _summary(table: pa.Table, verdicts: Verdicts, stages: Stages, passes: Passes
     return {
         "transactions": len(verdicts.outcomes),
         "labels": int((kinds == rows.LABEL).sum()),
+        "results": int((kinds == rows.RESULT).sum()),
         "outcomes": {outcome: sum(o is outcome for o in verdicts.outcomes) for outcome in Outcome},
         "dead_letters": Counter(reasons),
         "fallbacks": sum(verdicts.is_fallback),

@@ -1,9 +1,9 @@
 """One entity's pass: fold the records of a micro-batch into its states, and hand them on by the next entity.
 
-The primary pass reads rows of ``rows.VALIDATED``; duplicates become dead letters there, and labels get their
-change of verdict. The others read what it hands on (``rows.passed_schema``); what does not name their entity
-goes through untouched. So does what the scoring service has counted and decided, to the archive. The last
-pass decides (``jobs.stream.decide_pass``).
+The primary pass reads rows of ``rows.VALIDATED``; duplicates become dead letters there, and labels and
+results get what they changed. The others read what it hands on (``rows.passed_schema``); what does not name
+their entity goes through untouched. So does what the scoring service has counted and decided, to the archive.
+The last pass decides (``jobs.stream.decide_pass``).
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from fraud.contracts.future import ahead_rows, future_words
 from fraud.contracts.wire import LATEST
 from fraud.features import kernel
 from fraud.features.engine import Folded
-from fraud.features.passes import EntityPass, entity_names
+from fraud.features.passes import EntityPass, as_handed_on, entity_names, have_changed
 from fraud.log import rows
 from jobs.stream.arrow_rows import receive, send
 from jobs.stream.context import TaskContext, settle, store_of
@@ -88,11 +88,11 @@ def pass_primary(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.
     is_repeated[future] = False
     duplicates = np.flatnonzero((is_counted & (folded.outcomes == kernel.DUPLICATE)) | is_repeated)
     kinds[duplicates] = rows.DEAD_LETTER
-    is_label, is_letter = kinds == rows.LABEL, kinds == rows.DEAD_LETTER
-    events[is_label, kernel.E_CENTS] = folded.outcomes[is_label]
+    is_notice, is_letter = np.isin(kinds, rows.NOTICES), kinds == rows.DEAD_LETTER
+    events[is_notice] = as_handed_on(events[is_notice], folded.outcomes[is_notice])
     if table["event_time"].null_count:
         place = table.column_names.index("event_time")
-        times = rows.completed_times(table["event_time"], np.where(is_label[:, None], events, np.nan))
+        times = rows.completed_times(table["event_time"], np.where(is_notice[:, None], events, np.nan))
         table = table.set_column(place, "event_time", times)
     columns = [
         pa.array(kinds),
@@ -112,7 +112,7 @@ def pass_further(context: TaskContext, at: int, table: pa.Table, watch: Stopwatc
     events = rows.matrix_of(table.column("event"))
     kinds = table.column("row_kind").to_numpy()
     is_counted = (kinds == rows.TRANSACTION) | (kinds == rows.RECOUNTED)
-    is_change = (kinds == rows.LABEL) & (events[:, kernel.E_CENTS] != 0.0)
+    is_change = np.isin(kinds, rows.NOTICES) & have_changed(events)
     is_folded = (is_counted | is_change) & one.concerns(events)
     recorded = _recorded(one, kinds, table.column("scored"))
     folded = _fold(context, one, events, is_folded, watch, recorded=recorded)
@@ -137,7 +137,7 @@ def _fold(
 ) -> Folded:
     """Fold some of the records into an entity's states; the others keep an empty vector.
 
-    Labels get, in ``events``, what they leave out of their transactions.
+    Notices get, in ``events``, what they leave out of their transactions.
     """
     with watch.time(f"{one.name}_pass"):
         store = store_of(context.store_url, entity_names(context.passes))

@@ -29,6 +29,7 @@ LISTS_BAD: Final = Gauge("fraud_stream_lists_bad_records", "Records of the topic
 _BY_EFFECT: Final = {"live": RULE_HITS, "shadow": RULE_SHADOW_HITS, "failed": RULE_ERRORS}
 SCORED: Final = Counter("fraud_stream_scored_total", "Transactions archived for the scoring service.")
 LABELS: Final = Counter("fraud_stream_labels_total", "Labels applied to features.")
+RESULTS: Final = Counter("fraud_stream_results_total", "Results of transactions, archived and folded.")
 DEAD_LETTERS: Final = Counter("fraud_stream_dead_letters_total", "Records refused, by reason.", ["reason"])
 ALERTS: Final = Counter("fraud_stream_alerts_total", "Decisions published as alerts: those not approved.")
 LATENCY: Final = SummedHistogram(
@@ -88,6 +89,7 @@ def record(summaries: Sequence[dict[str, Any]], epoch: int, batch_s: float) -> N
     for summary in summaries:
         TRANSACTIONS.inc(summary["transactions"])
         LABELS.inc(summary["labels"])
+        RESULTS.inc(summary["results"])
         SCORED.inc(summary["scored"])
         for outcome, n in summary["outcomes"].items():
             DECISIONS.labels(outcome).inc(n)

@@ -9,18 +9,19 @@ import json
 import logging
 from typing import Final
 
-from fraud.contracts import LABELS, SCORED, TRANSACTIONS
+from fraud.contracts import contracts_of
 from fraud.errors import BadState, SetBack, Unavailable
 from fraud.kafka.cluster import describe
 from fraud.log.arrival import Reach
 from fraud.log.checkpoint import Checkpoint, offsets_of
 from fraud.log.tables import log_end
+from fraud.schema.deployed import deployed_schema
 from fraud.store import Epoch, FeatureStore, Watermark
 from fraud.store.watermark import REBUILD, set_back
 from jobs.stream.settings import StreamSettings
 
 log = logging.getLogger("jobs.stream")
-TOPICS: Final = (TRANSACTIONS, LABELS, SCORED)
+TOPICS: Final = tuple(contracts_of(deployed_schema()).by_topic)
 LISTING_S: Final = 10.0
 """How long Kafka may take to list partitions, seconds."""
 _EARLIEST: Final = -2

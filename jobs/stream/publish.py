@@ -1,4 +1,4 @@
-"""What leaves a micro-batch for Kafka: ``decisions``, ``alerts`` and ``dead-letters``.
+"""What leaves a micro-batch for Kafka: ``decisions``, ``alerts``, ``dead-letters``, and our own ``results``.
 
 A micro-batch run again after a crash publishes its records again, under the same keys; readers tell
 them by transaction_id (dead letters by topic, partition and offset).
@@ -7,9 +7,11 @@ them by transaction_id (dead letters by topic, partition and offset).
 from collections.abc import Iterator
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from fraud.contracts import ALERTS, DEAD_LETTERS, DECISIONS, DeadLetter, Outcome
+from fraud.contracts import ALERTS, DEAD_LETTERS, DECISIONS, RESULTS, DeadLetter, Outcome, contracts_of
 from fraud.contracts.encode import encode_rows
 from fraud.contracts.priced import in_base
 from fraud.decide.engine import RULED_FIELDS
@@ -18,6 +20,7 @@ from fraud.kafka.producer import Producer
 from fraud.log import rows
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import AMOUNT_BASE
+from fraud.schema.results import OURS
 
 MOST_LETTER: Final = 900_000
 """Bytes of a dead letter as it is sent; brokers and clients refuse messages above about a million bytes."""
@@ -27,6 +30,11 @@ _AS_JSON: Final = ("reasons", "rules", "shadow_rules", "tags")
 _LETTERS: Final = 100
 """Dead letters encoded at a time."""
 _IN_BASE: Final = ("currency", AMOUNT_BASE) if deployed_schema().money else ()
+_OURS: Final = {outcome: word for outcome, word in OURS.items() if word in deployed_schema().results}
+"""By outcome: the result that is told of it."""
+_DECIDED: Final = (rows.TRANSACTION, rows.SCORED, rows.RECOUNTED)
+OUR_SOURCE: Final = "fraud"
+"""Of the results that are told of our own decisions."""
 _DECISION_COLUMNS: Final = (
     "transaction_id",
     *deployed_schema().key_names,
@@ -71,8 +79,23 @@ def _messages(table: pa.Table) -> Iterator[tuple[str, str, bytes]]:
         yield DECISIONS, user, value
         if alerts:
             yield ALERTS, user, value
+    if _OURS:
+        yield from _own_results(table.filter(np.isin(kinds, _DECIDED)))
     for letter in _dead_letters(table.filter(kinds == rows.DEAD_LETTER)):
         yield DEAD_LETTERS, f"{letter.topic}-{letter.partition}-{letter.offset}", _encoded(letter)
+
+
+def _own_results(table: pa.Table) -> Iterator[tuple[str, str, bytes]]:
+    """Tell our own decisions as results, also those of the scoring service, where the schema takes them."""
+    schema = deployed_schema()
+    model, primary = contracts_of(schema).result, schema.primary_key.name
+    if model is None:
+        return
+    taken = table.filter(pc.is_in(table["outcome"], value_set=pa.array(list(_OURS))))
+    for row in taken.select(["transaction_id", primary, "outcome", "processed_at"]).to_pylist():
+        whose = {name: row[name] for name in ("transaction_id", primary)}
+        told = {"result": _OURS[row["outcome"]], "result_time": row["processed_at"], "source": OUR_SOURCE}
+        yield RESULTS, row[primary], model(**whose, **told).model_dump_json(exclude_none=True).encode()
 
 
 def decisions(table: pa.Table) -> list[bytes]:

@@ -21,6 +21,7 @@ from fraud.contracts import (
     TOO_LARGE,
     Contracts,
     Label,
+    Result,
     Transaction,
     check_future,
     contracts_of,
@@ -30,7 +31,7 @@ from fraud.contracts.future import latest_of
 from fraud.contracts.priced import priced
 from fraud.contracts.wire import EARLIEST
 from fraud.errors import BadRecord
-from fraud.features.events import events_of_labels, events_of_transactions
+from fraud.features.events import events_of_labels, events_of_results, events_of_transactions
 from fraud.features.layout import layout_of
 from fraud.features.passes import EntityPass
 from fraud.log import rows
@@ -52,9 +53,12 @@ SELECTED: Final = (
 )
 """``COLUMNS`` as expressions of Spark. A producer's own time (``CreateTime``) is no append time: the producer
 could date a record as it likes. What the scoring service has counted is not refused for it."""
+_KINDS: Final = (rows.TRANSACTION, rows.LABEL, rows.DEAD_LETTER, rows.RESULT)
+"""Of rows that this pass makes."""
 NO_APPEND_TIME: Final = "no_append_time"
 _TRANSACTION: Final = attrgetter(*rows.TRANSACTION_NAMES)
 _LABEL: Final = attrgetter(*rows.LABEL_NAMES)
+_RESULT: Final = attrgetter(*rows.RESULT_NAMES)
 
 
 def run_validate_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -118,8 +122,9 @@ def validate(
     raws = table.column("value").to_pylist()
     transactions: list[Transaction] = []
     labels: list[Label] = []
+    results: list[Result] = []
     letters: list[tuple[Any, ...]] = []
-    where: tuple[list[int], list[int], list[int]] = ([], [], [])
+    where: dict[int, list[int]] = {kind: [] for kind in _KINDS}
     keys = table.column("key")
     for i, (topic, raw) in enumerate(zip(table.column("topic").to_pylist(), raws, strict=True)):
         try:
@@ -139,24 +144,28 @@ def validate(
             if isinstance(record, Label):
                 labels.append(record)
                 where[rows.LABEL].append(i)
+            elif isinstance(record, Result):
+                results.append(record)
+                where[rows.RESULT].append(i)
             else:
                 transactions.append(record)
                 where[rows.TRANSACTION].append(i)
-    found = [
-        rows.record_table(rows.TRANSACTION_NAMES, list(map(_TRANSACTION, transactions))),
-        rows.record_table(rows.LABEL_NAMES, list(map(_LABEL, labels))),
-        rows.record_table(rows.DEAD_LETTER_NAMES, letters),
+    found = {
+        rows.TRANSACTION: rows.record_table(rows.TRANSACTION_NAMES, list(map(_TRANSACTION, transactions))),
+        rows.LABEL: rows.record_table(rows.LABEL_NAMES, list(map(_LABEL, labels))),
+        rows.DEAD_LETTER: rows.record_table(rows.DEAD_LETTER_NAMES, letters),
+        rows.RESULT: rows.record_table(rows.RESULT_NAMES, list(map(_RESULT, results))),
+    }
+    parts = [
+        events_of_transactions(found[rows.TRANSACTION]),
+        events_of_labels(found[rows.LABEL]),
+        np.zeros((len(letters), layout_of(deployed_schema()).width)),
     ]
-    events = np.concatenate(
-        [
-            events_of_transactions(found[rows.TRANSACTION]),
-            events_of_labels(found[rows.LABEL]),
-            np.zeros((len(letters), layout_of(deployed_schema()).width)),
-        ]
-    )
-    kinds = np.repeat(np.arange(len(found), dtype=np.int8), [part.num_rows for part in found])
-    order = np.argsort(np.concatenate([np.array(part, np.int64) for part in where]))
-    records = pa.concat_tables(found).take(pa.array(order))
+    parts += [events_of_results(found[rows.RESULT])] if results else []
+    events = np.concatenate(parts)
+    kinds = np.repeat(np.array(_KINDS, np.int8), [found[kind].num_rows for kind in _KINDS])
+    order = np.argsort(np.concatenate([np.array(where[kind], np.int64) for kind in _KINDS]))
+    records = pa.concat_tables(found[kind] for kind in _KINDS).take(pa.array(order))
     columns = [
         pa.array(kinds[order]),
         *(table.column(name) for name in ("topic", "partition", "offset")),
@@ -233,13 +242,13 @@ class _Arrivals:
         first = pc.min(self.column).as_py() or EARLIEST
         self._soonest = first + timedelta(seconds=most_ahead_s)  # a record before it is ahead of no arrival
 
-    def check(self, row: int, record: Label | Transaction) -> None:
+    def check(self, row: int, record: Label | Result | Transaction) -> None:
         """Refuse a record without an append time, or dated too far ahead of it.
 
         Raises
         ------
         BadRecord
-            With reason ``no_append_time``, ``future_event_time`` or ``future_label_time``.
+            With reason ``no_append_time``, or ``future_`` and the field's name.
         """
         if self._is_missing[row]:
             raise BadRecord(NO_APPEND_TIME, _NO_APPEND_TIME_WORDS)

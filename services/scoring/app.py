@@ -23,9 +23,10 @@ from services.scoring import bodies, kserve_api, metrics
 from services.scoring.batches import Batches, items_of, read_item
 from services.scoring.bodies import MOST_RECORD, Bodies, Gone, Receive
 from services.scoring.calls import JSON, Act, Answered, Call, Headers
-from services.scoring.labels import LABEL_REQUEST
+from services.scoring.labels import LABEL_REQUEST, LabelRequest
 from services.scoring.openapi import document
 from services.scoring.request_queue import POOL, RequestQueue
+from services.scoring.results import RESULT_REQUEST, ResultRequest
 from services.scoring.routes import ID, Route, routes_of
 from services.scoring.service import Service
 from services.scoring.states import INCOMPLETE
@@ -88,6 +89,7 @@ class App:
             "score": self._score_one,
             "score_batch": self._score_batch,
             "label": self._take_label,
+            "result": self._take_result,
             "decision": self._find_decision,
             "list": self._change_list,
             "health": self._health,
@@ -214,8 +216,15 @@ class App:
         return [JSON], b'{"answers":[' + b",".join(found) + b"]}"
 
     async def _take_label(self, call: Call) -> Answered:
+        return await self._take(call, LABEL_REQUEST)
+
+    async def _take_result(self, call: Call) -> Answered:
+        return await self._take(call, RESULT_REQUEST)
+
+    async def _take(self, call: Call, model: type[LabelRequest] | type[ResultRequest]) -> Answered:
+        """Take what is said of an earlier transaction: a label or a result."""
         raw = await self._bodies.read(call.headers, call.receive, MOST_RECORD)
-        request = bodies.parse(LABEL_REQUEST, raw)
+        request = bodies.parse(model, raw)
         labels, wait_s = self._service.labels, self._settings.delta_timeout_s
         try:
             status = await self._side_queue.run(partial(labels.take, request, call.client))
@@ -225,7 +234,7 @@ class App:
         except Unavailable as error:
             raise Problem(503, str(error), (), 2) from error
         except TimeoutError as error:
-            words = f"send the label again, or {PRIMARY} of the transaction with it"
+            words = f"send it again, or {PRIMARY} of the transaction with it"
             raise Problem(
                 503, f"timed out after {wait_s:g} s looking in the Delta tables: {words}", (), 2
             ) from error

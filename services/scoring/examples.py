@@ -41,6 +41,12 @@ LABEL_WITH_KEYS: Final = {
     **LABEL,
     PRIMARY: TRANSACTION[PRIMARY],
 }
+RESULT: Final = {
+    "transaction_id": "t-0001",
+    "result": next(iter(_SCHEMA.results), "declined"),
+    "reason_code": "51",
+    PRIMARY: TRANSACTION[PRIMARY],
+}
 DECISION: Final = {
     **TRANSACTION,
     **{name: value for name, value in ANSWER.items() if name != "transaction_id"},

@@ -1,7 +1,7 @@
-"""Verdicts by transaction_id: looked up among the answers and in the tables, and sent on.
+"""Labels and results by transaction_id: looked up among the answers and in the tables, and sent on.
 
-Reads the store and the Delta table ``transactions``; writes the topics ``labels`` and ``dead-letters``
-(a kept label whose transaction never became known).
+Reads the store and the Delta table ``transactions``; writes the topics ``labels``, ``results`` and
+``dead-letters`` (a kept one whose transaction never became known).
 """
 
 import base64
@@ -10,12 +10,21 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Self
+from typing import Any, Final, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError, model_validator
 
-from fraud.contracts import DEAD_LETTERS, LABELS, DeadLetter, Label, check_future, contracts_of
+from fraud.contracts import (
+    DEAD_LETTERS,
+    LABELS,
+    RESULTS,
+    DeadLetter,
+    Label,
+    Result,
+    check_future,
+    contracts_of,
+)
 from fraud.contracts.models import FraudType, ReasonCode, make_model
 from fraud.contracts.wire import EventTime, Identifier
 from fraud.errors import BadRecord, Unavailable
@@ -26,17 +35,16 @@ from fraud.schema.deployed import deployed_schema
 from services.scoring import metrics
 from services.scoring.pending import PendingLabel, PendingLabels
 from services.scoring.records import now
+from services.scoring.requests import SOURCE, Detail, check_keys
+from services.scoring.results import NAMED_RESULT, ResultRequest, result_of
 from services.scoring.scorer import Scorer
 from services.scoring.settings import ScoringSettings
 from services.scoring.tables import KEYS, PRIMARY, Tables
 
-SOURCE: Final = "api:"
-"""Before the client's name, in a label's source; the console's labels begin with another word."""
 MOST_A_LOOK: Final = 500
 """Transactions whose kept labels are looked at together."""
-_SEND_KEYS: Final = f"send its {PRIMARY} with the label"
+_SEND_KEYS: Final = f"send its {PRIMARY} with it"
 Keys = Mapping[str, Any]
-Detail = Annotated[str, Field(min_length=1, max_length=27)]
 log = logging.getLogger(__name__)
 
 
@@ -61,8 +69,7 @@ class LabelRequest(BaseModel):
 
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
-        if getattr(self, PRIMARY) is None and any(getattr(self, name) is not None for name in KEYS):
-            raise ValueError(f"give the {PRIMARY} of the transaction too, or none of its keys")
+        check_keys(self)
         return self
 
 
@@ -71,17 +78,19 @@ LABEL_REQUEST: Final[type[LabelRequest]] = make_model(
 )
 _NAMED: Final[type[LabelRequest]] = make_model("Named", LABEL_REQUEST, {"source": (Identifier | None, None)})
 """A request with the whole source."""
+Notice = LabelRequest | ResultRequest
+"""What is said of an earlier transaction."""
 
 
 class Labels:
-    """Takes verdicts.
+    """Takes labels and results.
 
     Parameters
     ----------
     scorer
         Knows the transactions.
     kafka
-        Takes the labels.
+        Takes what is sent.
     settings
         Of the service: where it looks transactions up, and which labels it keeps.
     """
@@ -102,7 +111,7 @@ class Labels:
         self._lock = threading.Lock()
         """Held while labels are sent: those of one transaction go in order."""
 
-    def take(self, request: LabelRequest, client: str = ANYONE.name) -> str | None:
+    def take(self, request: Notice, client: str = ANYONE.name) -> str | None:
         """Send a verdict on; returns ``accepted``, or None: call :meth:`take_unknown`, which takes longer.
 
         Parameters
@@ -124,7 +133,7 @@ class Labels:
         self._send_after_kept(_named(request, client), keys)
         return "accepted"
 
-    def take_unknown(self, request: LabelRequest, client: str = ANYONE.name) -> str:
+    def take_unknown(self, request: Notice, client: str = ANYONE.name) -> str:
         """Take a verdict on a transaction that the store does not know; returns ``accepted`` or ``pending``.
 
         Raises
@@ -192,11 +201,11 @@ class Labels:
             return known
         return known | {one: keys[0] for one, keys in found.items() if len(keys) == 1}
 
-    def _send_after_kept(self, request: LabelRequest, keys: Keys) -> None:
-        """Send a label; an older one of its transaction may be kept, and the last one that is sent holds."""
+    def _send_after_kept(self, request: Notice, keys: Keys) -> None:
+        """Send a notice; an older one of its transaction may be kept, and the last one that is sent holds."""
         with self._lock:
             self._send_kept(request.transaction_id, keys)
-            self._send(_label(request, keys))
+            self._send(_record(request, keys))
 
     def _send_kept(self, transaction_id: str, keys: Keys) -> int:
         if self._pending is None:
@@ -204,11 +213,12 @@ class Labels:
         kept = self._pending.of(transaction_id)
         for one in kept:
             try:
-                label = _label(_NAMED.model_validate_json(one.request), keys)
+                record = _record(_kept(one.request), keys)
             except ValidationError as error:  # of an older version
-                self._bury(one, "invalid_label", f"the label does not fit its contract: {error}")
+                what = topic_of(one.request).removesuffix("s")
+                self._bury(one, f"invalid_{what}", f"the {what} does not fit its contract: {error}")
                 continue
-            self._send(label)
+            self._send(record)
             self._pending.remove(one)
         return len(kept)
 
@@ -220,9 +230,10 @@ class Labels:
                 self._bury(one, "unknown_transaction", words)
 
     def _bury(self, one: PendingLabel, reason: str, detail: str) -> None:
-        """Make a dead letter of a kept label."""
+        """Make a dead letter of a kept label or result."""
+        topic = topic_of(one.request)
         letter = DeadLetter(
-            topic=LABELS,
+            topic=topic,
             partition=-1,
             offset=one.id,
             received_at=datetime.fromtimestamp(one.kept_at_s, UTC),
@@ -232,21 +243,21 @@ class Labels:
             processed_at=now(),
             epoch=-1,
         )
-        message = Record(DEAD_LETTERS, f"{LABELS}--1-{one.id}", letter.model_dump_json().encode())
+        message = Record(DEAD_LETTERS, f"{topic}--1-{one.id}", letter.model_dump_json().encode())
         if not self._kafka.deliver([message]).is_whole:
-            raise Unavailable("Kafka did not accept the dead letter of a pending label")
+            raise Unavailable(f"Kafka did not accept the dead letter of one of the pending {topic}")
         metrics.LABELS_EXPIRED.labels(reason).inc()
         if self._pending is not None:
             self._pending.remove(one)
 
-    def _refuse_future(self, request: LabelRequest) -> None:
-        """Refuse, also where it would be kept, a verdict that carries a time of the future."""
+    def _refuse_future(self, request: Notice) -> None:
+        """Refuse, also where it would be kept, what carries a time of the future."""
         try:
             check_future(request, now(), self._most_ahead_s)
         except BadRecord as error:
             raise of_record(error) from error
 
-    def _keys_of(self, request: LabelRequest) -> Keys | None:
+    def _keys_of(self, request: Notice) -> Keys | None:
         """Find the keys of a transaction: those of its answer, else those of the request.
 
         Raises
@@ -274,10 +285,11 @@ class Labels:
             "event_time": datetime.fromisoformat(scored["event_time"]),
         }
 
-    def _send(self, label: Label) -> None:
-        record = Record(LABELS, deployed_schema().primary_of(label), label.model_dump_json().encode())
+    def _send(self, notice: Label | Result) -> None:
+        topic = RESULTS if isinstance(notice, Result) else LABELS
+        record = Record(topic, deployed_schema().primary_of(notice), notice.model_dump_json().encode())
         if not self._kafka.deliver([record]).is_whole:
-            raise Unavailable("Kafka did not accept the label; send it again")
+            raise Unavailable(f"Kafka did not accept the {topic.removesuffix('s')}; send it again")
 
 
 def source_of(client: str, detail: str | None = None) -> str:
@@ -291,9 +303,32 @@ def source_of(client: str, detail: str | None = None) -> str:
     return f"{SOURCE}{client}" + (f":{detail}" if detail else "")
 
 
-def _named(request: LabelRequest, client: str) -> LabelRequest:
+def topic_of(kept: bytes) -> str:
+    """Tell what a kept request is, by the topic that it goes to.
+
+    Examples
+    --------
+    >>> topic_of(b'{"transaction_id":"t-1","is_fraud":true}'), topic_of(b'{"result":"declined"}')
+    ('labels', 'results')
+    """
+    return RESULTS if "result" in orjson.loads(kept) else LABELS
+
+
+def _kept(request: bytes) -> Notice:
+    return (NAMED_RESULT if topic_of(request) == RESULTS else _NAMED).model_validate_json(request)
+
+
+def _record(request: Notice, keys: Keys) -> Label | Result:
+    return result_of(request, keys) if isinstance(request, ResultRequest) else _label(request, keys)
+
+
+def _named(request: Notice, client: str) -> Notice:
     """Give a request its whole source, and the time of now where it has none."""
-    source, time_ = source_of(client, request.source), request.label_time or now()
+    source = source_of(client, request.source)
+    if isinstance(request, ResultRequest):
+        told = {"source": source, "result_time": request.result_time or now()}
+        return NAMED_RESULT(**request.model_dump() | told)
+    time_ = request.label_time or now()
     return _NAMED(**request.model_dump() | {"source": source, "label_time": time_})
 
 

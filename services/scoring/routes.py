@@ -22,6 +22,7 @@ from services.scoring.answers import (
     Predictions,
 )
 from services.scoring.labels import LABEL_REQUEST
+from services.scoring.results import RESULT_REQUEST
 from services.scoring.tables import PRIMARY
 
 ID: Final = "{transaction_id}"
@@ -97,6 +98,7 @@ def routes_of(
             Sample(Accepted, examples.ACCEPTED),
             scope=KeyScope.LABEL,
         ),
+        *(_results() if contracts.result else ()),
         Route(
             "decision",
             "GET",
@@ -126,6 +128,20 @@ def routes_of(
         ),
         _get("metrics", "/metrics", "Metrics for Prometheus", is_open=True),
         _get("openapi", "/openapi.json", "This document", is_open=True),
+    )
+
+
+def _results() -> tuple[Route]:
+    """Declare what only a schema that takes results has."""
+    return (
+        _post(
+            "result",
+            "/v1/results",
+            f"Take what became of a transaction; with its {PRIMARY} also where the service does not know it",
+            Sample(RESULT_REQUEST, examples.RESULT),
+            Sample(Accepted, examples.ACCEPTED),
+            scope=KeyScope.LABEL,
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
     uv run python -m tests.load.parity --transactions 1000000
     FRAUD_SCHEMA_FILE=tests/load/six_entities.yaml uv run python -m tests.load.parity --transactions 1000000
+    FRAUD_SCHEMA_FILE=docs/examples/card-testing.yaml uv run python -m tests.load.parity --transactions 100000
 
 Real are the backfill, both passes, the store, the spool, the archive and its Delta tables;
 Kafka's part (partitions, offsets, append times) and Spark's (which rows a task gets) are played here.
@@ -25,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fraud.contracts import LABELS, TRANSACTIONS, Outcome
+from fraud.contracts import LABELS, RESULTS, TRANSACTIONS, Outcome
 from fraud.features.events import hash_text
 from fraud.features.passes import PASSES, EntityPass, entity_names, whole
 from fraud.log import rows
@@ -34,7 +35,7 @@ from fraud.log.rebuild import rebuild
 from fraud.schema.deployed import deployed_schema
 from fraud.store import Epoch, open_store
 from fraud.synthetic.data_set import DataSet
-from fraud.synthetic.encoding import encode_labels, encode_transactions
+from fraud.synthetic.encoding import encode_labels, encode_results, encode_transactions
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
 from jobs.backfill.run import backfill
@@ -54,6 +55,9 @@ LATE, DUPLICATE, DAY_LATE, MALFORMED = 0.05, 0.02, 0.01, 0.001
 """Shares of the streamed transactions."""
 BARE = 0.3
 """Share of the streamed labels that leave the other keys and the time of their transaction out."""
+EARLY = 0.1
+"""Share of the streamed results that may overtake their transactions."""
+_ENCODERS = {TRANSACTIONS: encode_transactions, LABELS: encode_labels, RESULTS: encode_results}
 KAFKA = pa.schema(
     [
         ("key", pa.binary()),
@@ -104,7 +108,8 @@ def play(
         _before(data.transactions, "event_time", go_live),
         _before(data.labels, "label_time", go_live),
     )
-    counted = backfill(old, old_labels, settings).transactions
+    told = None if data.results is None else _before(data.results, "result_time", go_live)
+    counted = backfill(old, old_labels, settings, results=told).transactions
     query = uuid.uuid4().hex
     commits = settings.checkpoint_path / "commits"
     commits.mkdir(parents=True)
@@ -145,7 +150,16 @@ def micro_batches(data: DataSet, go_live: Any, size: int, dice: np.random.Genera
     when = np.concatenate(
         [due, due[again] + dice.integers(0, 72 * HOUR_US, len(again)), _micros(labels, "label_time")]
     )
-    is_label = np.arange(len(row)) >= n + len(again)
+    topic_of = np.repeat([TRANSACTIONS, LABELS], [n + len(again), labels.num_rows])
+    tables = {TRANSACTIONS: streamed, LABELS: labels}
+    if data.results is not None:
+        later = pc.greater_equal(data.results["result_time"], pa.scalar(go_live))
+        results = tables[RESULTS] = data.results.filter(later)
+        told = results.num_rows
+        early = np.where(dice.random(told) < EARLY, dice.integers(0, 2 * HOUR_US, told), 0)
+        row = np.concatenate([row, np.arange(told)])
+        when = np.concatenate([when, _micros(results, "result_time") - early])
+        topic_of = np.concatenate([topic_of, np.repeat([RESULTS], told)])
     order = np.argsort(when, kind="stable")
     offsets: dict[tuple[str, int], int] = {}
     clock, at = int(when.max()) + HOUR_US, 0  # none is from the future
@@ -153,8 +167,9 @@ def micro_batches(data: DataSet, go_live: Any, size: int, dice: np.random.Genera
         chosen = order[at : at + int(dice.integers(1, size + 1))]
         at += len(chosen)
         found = [
-            *_encoded(TRANSACTIONS, streamed.take(pa.array(row[chosen[~is_label[chosen]]])), dice),
-            *_encoded(LABELS, labels.take(pa.array(row[chosen[is_label[chosen]]])), dice),
+            one
+            for topic, table in tables.items()
+            for one in _encoded(topic, table.take(pa.array(row[chosen[topic_of[chosen] == topic]])), dice)
         ]
         found = [found[i] for i in dice.permutation(len(found))] if dice.random() < 0.5 else found
         columns: list[list[Any]] = [[] for _ in KAFKA]
@@ -219,7 +234,7 @@ def _tasks(table: pa.Table, of: EntityPass, dice: np.random.Generator) -> list[p
 
 
 def _encoded(topic: str, table: pa.Table, dice: np.random.Generator) -> list[tuple[str, str, bytes]]:
-    values = (encode_transactions if topic == TRANSACTIONS else encode_labels)(table)
+    values = _ENCODERS[topic](table)
     users = table[deployed_schema().primary_key.name].to_pylist()
     bad = np.flatnonzero(dice.random(len(values)) < MALFORMED)
     broken = [(topic, users[i], values[i][:-1]) for i in bad.tolist()]

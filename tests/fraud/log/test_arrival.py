@@ -9,29 +9,28 @@ from fraud.log.matching import match
 from fraud.log.tables import _cut
 from fraud.store import Epoch
 
-RECORD = st.tuples(st.integers(0, 4), st.booleans(), st.integers(0, 2), st.integers(0, 50))
+RECORD = st.tuples(st.integers(0, 4), st.integers(0, 2), st.integers(0, 2), st.integers(0, 50))
 MOMENTS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 9)), max_size=40)
 
 
 @given(st.lists(RECORD, max_size=30, unique=True))
-def test_labels_come_first_among_records_of_one_time_then_partition_then_offset(records):
-    received, label, partition, offset = np.array(records or np.empty((0, 4)), np.int64).reshape(-1, 4).T
-    order = order_within(received, label.astype(bool), partition, offset)
+def test_labels_then_results_come_first_among_records_of_one_time_then_partition_then_offset(records):
+    received, rank, partition, offset = np.array(records or np.empty((0, 4)), np.int64).reshape(-1, 4).T
+    order = order_within(received, rank, partition, offset)
     found = [records[i] for i in order]
-    assert found == sorted(records, key=lambda r: (r[0], not r[1], r[2], r[3]))
+    assert found == sorted(records)
 
 
 @given(st.lists(RECORD, max_size=30, unique=True), st.randoms())
 def test_the_order_of_many_micro_batches_is_each_one_s_order_after_the_other(records, dice):
     epochs = np.array([dice.randrange(3) for _ in records], np.int64)
-    received, label, partition, offset = np.array(records or np.empty((0, 4)), np.int64).reshape(-1, 4).T
-    is_label = label.astype(bool)
+    received, rank, partition, offset = np.array(records or np.empty((0, 4)), np.int64).reshape(-1, 4).T
     expected = []
     for epoch in range(3):
         rows = np.flatnonzero(epochs == epoch)
-        inner = order_within(received[rows], is_label[rows], partition[rows], offset[rows])
+        inner = order_within(received[rows], rank[rows], partition[rows], offset[rows])
         expected += rows[inner].tolist()
-    assert order_between(epochs, received, is_label, partition, offset).tolist() == expected
+    assert order_between(epochs, received, rank, partition, offset).tolist() == expected
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 1)), min_size=1, max_size=30), st.randoms())

@@ -1,0 +1,98 @@
+"""Results on every path: stream, service, log, parity, rebuild and training see the same."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCHEMA = Path(__file__).parents[3] / "docs" / "examples" / "card-testing.yaml"
+FEW = (
+    ("events: 256", "events: 20"),
+    ("{key: card, uncount", "{key: card, events: 16, uncount"),
+    ("{key: merchant_id}", "{key: merchant_id, events: 16}"),
+    ("events: 128", "events: 16"),
+)
+"""Few kept events, so that results also speak of what lies in tiles, and of what a card has forgotten."""
+
+
+def play(folder: Path, *options: str) -> dict[str, Any]:
+    """Play the world in a process of its own: a deployment has one schema."""
+    text = SCHEMA.read_text()
+    for old, new in FEW:
+        assert old in text
+        text = text.replace(old, new)
+    schema = folder / "card-testing.yaml"
+    schema.write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fraud.results.world", str(folder / "world"), *options],
+        env={**os.environ, "FRAUD_SCHEMA_FILE": str(schema)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3_000:]
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return play(tmp_path_factory.mktemp("asked"))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return play(tmp_path_factory.mktemp("alone"), "--stream-alone")
+
+
+def test_parity_is_0_and_a_rebuild_goes_through(asked: dict[str, Any], alone: dict[str, Any]) -> None:
+    for found in (asked, alone):
+        assert found["parity"] == []
+        assert found["waiting"] == 0
+        assert found["compared"] == found["rebuilt"] == found["log"] > 400
+        assert found["greatest"]["count_7d_by_card_where_no_funds"] > 1.0
+
+
+def test_training_on_the_archive_counts_results_as_they_arrived(alone: dict[str, Any]) -> None:
+    assert alone["trained_differently"] == 0
+
+
+def test_every_record_ends_in_one_place(asked: dict[str, Any], alone: dict[str, Any]) -> None:
+    for found in (asked, alone):
+        assert found["in"] == found["out"] == sum(found["kinds"].values())
+        assert found["kinds"]["2"] == sum(found["reasons"].values())
+        assert found["kinds"]["5"] == sum(found["results"].values())
+
+
+def test_a_wrong_result_becomes_a_dead_letter_with_words(alone: dict[str, Any]) -> None:
+    assert {name for name, n in alone["reasons"].items() if n == 14} == {"duplicate", "future_result_time"}
+    assert alone["reasons"]["invalid_field"] == alone["reasons"]["missing_field"] == 28
+    for words in (
+        "result: must be one of those that the schema takes: authorised, declined, reversed, declined_by_us",
+        "card: Field required",
+        "result_time: Field required",
+    ):
+        assert words in alone["details"]
+
+
+def test_the_log_knows_whose_a_result_is_although_it_names_the_card_alone(alone: dict[str, Any]) -> None:
+    assert alone["completed"] == sum(alone["results"].values())
+
+
+def test_the_stream_tells_its_own_declines_and_they_count(alone: dict[str, Any]) -> None:
+    assert alone["sources"]["fraud"] == alone["results"]["declined_by_us"] > 30
+    assert alone["greatest"]["count_24h_by_card_where_declined_by_us"] >= 1.0
+
+
+def test_the_service_takes_results_of_what_it_decided_and_keeps_those_of_what_nobody_knows(
+    asked: dict[str, Any],
+) -> None:
+    statuses = asked["statuses"]
+    assert statuses["200 /v1/results accepted"] == statuses["200 /v1/score"] == 56
+    assert statuses["200 /v1/results pending"] == statuses["422 /v1/results 422"] == 14
+    assert any("must be one of those that the schema takes" in words for words in asked["problems"])
+    assert asked["buried"] == {"results unknown_transaction": 14}

@@ -1,0 +1,300 @@
+"""Plays a stream with results through the real passes and the scoring service.
+
+    FRAUD_SCHEMA_FILE=schema.yaml uv run python -m tests.fraud.results.world DIR    # prints JSON
+
+Results come before and after their transactions, twice, of what is in tiles, and wrong in several ways; some
+come by the API. A process of its own: a deployment has one schema.
+"""
+
+import json
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jobs.replay.rebuild import rebuild
+
+from fraud.contracts import DEAD_LETTERS, LABELS, RESULTS, SCORED, TRANSACTIONS, DeadLetter
+from fraud.features import FEATURE_NAMES
+from fraud.features.events import hash_text
+from fraud.features.passes import PASSES, entity_names
+from fraud.learn.examples import build_examples
+from fraud.learn.settings import TrainSettings
+from fraud.learn.tables import read_tables
+from fraud.log import rows
+from fraud.log.archive import Archive
+from fraud.log.tables import open_table
+from fraud.store import Epoch
+from jobs.parity.compare import compare
+from jobs.stream.context import TaskContext, store_of
+from jobs.stream.publish import publish
+from jobs.stream.settings import StreamSettings
+from tests.load.parity import KAFKA, PARTITIONS, run_batch, spool
+from tests.services.scoring.test_api import Api, Taking
+
+if TYPE_CHECKING:
+    from fraud.kafka.producer import Record
+
+START = datetime.now(UTC) - timedelta(days=20)
+BATCHES, RECORDS, CARDS = 14, 30, 5
+TOLD = [("authorised", None)] * 2 + [
+    ("declined", "51"),
+    ("declined", "14"),
+    ("declined", None),
+    ("reversed", None),
+]
+
+
+def record_of(number: int, dice: np.random.Generator, day: float) -> dict[str, Any]:
+    """Make a transaction; its number says of which card it is."""
+    found = {
+        "transaction_id": f"t{number}",
+        "event_time": (START + timedelta(days=day) - timedelta(hours=float(dice.exponential(3)))).isoformat(),
+        "card": f"c{number % CARDS}",
+        "merchant_id": f"m{dice.integers(3)}",
+        "device_id": f"d{dice.integers(3)}" if dice.random() < 0.7 else None,
+        "channel": "online",
+        "amount": float(dice.integers(100, 9_999)) / 100,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+class Brokers:
+    """Take what the stream publishes."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, bytes]] = []
+
+    def deliver_all(self, messages: Iterable[tuple[str, str, bytes]]) -> None:
+        self.sent += [(topic, value) for topic, _, value in messages]
+
+
+class World:
+    """The stream without Spark and Kafka, and the scoring service on the same store."""
+
+    def __init__(self, folder: Path, *, is_asked: bool) -> None:
+        self.is_asked = is_asked
+        self.dice = np.random.default_rng(7)
+        self.settings = StreamSettings(home=folder / "stream")
+        self.context = self._begin()
+        self.archive = Archive(
+            self.settings.spool_path, self.settings.checkpoint_path, self.settings.delta_path, {}
+        )
+        self.asked: list[Record] = []
+        pending = {"labels_pending": True, "pending_file": folder / "pending.sqlite"}
+        self.api = Api(folder, Taking(self.asked), store=self.store, **pending)
+        self.brokers = Brokers()
+        self.offsets: Counter[tuple[str, int]] = Counter()
+        self.number = 0
+        self.sent: list[dict[str, Any]] = []
+        self.statuses: Counter[str] = Counter()
+        self.problems: set[str] = set()
+        self.done: list[pa.Table] = []
+
+    def play(self) -> None:
+        """Play all micro-batches, and requests between them."""
+        for batch in range(BATCHES):
+            day = 20.0 * (batch + 1) / BATCHES
+            if self.is_asked:
+                self._ask(day)
+            self._step(batch, day)
+            if self.dice.random() < 0.5:
+                self.archive.run(self.context.epoch.generation)
+        self.archive.run(self.context.epoch.generation)
+
+    def _begin(self) -> TaskContext:
+        query = uuid.uuid4().hex
+        self.commits = self.settings.checkpoint_path / "commits"
+        self.commits.mkdir(parents=True)
+        (self.settings.checkpoint_path / "query-id").write_text(query)
+        url = self.settings.store
+        self.store = store_of(url, entity_names(PASSES))
+        epoch = Epoch(self.store.generation_of(query), 0)
+        return TaskContext(epoch, self.store.acquire("test"), url, self.settings.spool_path, (), "", 0.1)
+
+    def _ask(self, day: float) -> None:
+        for _ in range(4):
+            record = self._record(day)
+            self._call("/v1/score", record)
+            told = {"transaction_id": record["transaction_id"], "result": "declined"}
+            self._call("/v1/results", {**told, "result_time": self._time(day)})
+        old = self.sent[self.dice.integers(len(self.sent))]
+        self._call("/v1/results", {"transaction_id": f"of-nobody-{day}", "result": "reversed"})
+        self._call(
+            "/v1/results", {"transaction_id": old["transaction_id"], "card": old["card"], "result": "gone"}
+        )
+
+    def _call(self, path: str, body: dict[str, Any]) -> None:
+        answer = self.api.call("POST", path, json=body)
+        status = answer.json().get("status", "") if path == "/v1/results" else ""
+        self.statuses[f"{answer.status_code} {path} {status}".strip()] += 1
+        if answer.status_code != 200:
+            self.problems.add(answer.json()["detail"])
+
+    def _record(self, day: float) -> dict[str, Any]:
+        self.number += 1
+        self.sent.append(record_of(self.number, self.dice, day))
+        return self.sent[-1]
+
+    def _step(self, batch: int, day: float) -> None:
+        entries = self.store.answers().waiting(10_000)
+        found = [(SCORED, raw) for _, raw in entries]
+        found += [(topic, value) for topic, _, value, _ in self.asked if topic == RESULTS]
+        found += [(topic, self._at(value, day)) for topic, value in self.brokers.sent if topic == RESULTS]
+        self.asked.clear()
+        self.brokers.sent.clear()
+        found += [(RESULTS, self._result(day, early=True)) for _ in range(4)]
+        found += [(TRANSACTIONS, json.dumps(self._record(day)).encode()) for _ in range(RECORDS)]
+        found += [(TRANSACTIONS, json.dumps(self.sent[-self.dice.integers(1, 20)]).encode())]
+        told = [(RESULTS, self._result(day, early=False)) for _ in range(12)]
+        found += [*told, *told[:3], *self._wrong(day), *((LABELS, self._label()) for _ in range(3))]
+        table = self._kafka(found, day)
+        context = replace(self.context, epoch=Epoch(self.context.epoch.generation, batch))
+        last = run_batch(context, table, self.dice)
+        again = run_batch(context, table, self.dice)
+        same = [name for name in last.column_names if name != "processed_at" and name not in FEATURE_NAMES]
+        assert last.select(same).equals(again.select(same))
+        last = self._decided(last)
+        publish(self.brokers, last)  # type: ignore[arg-type]
+        spool(context, last)
+        self.done.append(last)
+        (self.commits / str(batch)).touch()
+        self.store.answers().sent([entry for entry, _ in entries])
+
+    def _at(self, value: bytes, day: float) -> bytes:
+        """Date what the stream tells of itself back: here it arrives days ago."""
+        return json.dumps({**json.loads(value), "result_time": self._time(day)}).encode()
+
+    def _decided(self, table: pa.Table) -> pa.Table:
+        """Decline some, as a model would: the stream tells that of itself."""
+        is_declined = (table["row_kind"].to_numpy() == rows.TRANSACTION) & (
+            self.dice.random(table.num_rows) < 0.2
+        )
+        outcomes = pc.if_else(pa.array(is_declined), "decline", table["outcome"])
+        return table.set_column(table.column_names.index("outcome"), "outcome", outcomes)
+
+    def _result(self, day: float, *, early: bool) -> bytes:
+        """Tell a result of a late transaction or of one that comes next; mostly of one of the last."""
+        number = self.number + 1 + int(self.dice.integers(8)) if early else 0
+        if not early:
+            reach = self.number if self.dice.random() < 0.3 else min(self.number, 30)
+            number = self.number - int(self.dice.integers(reach))
+        word, code = TOLD[self.dice.integers(len(TOLD))]
+        told = {
+            "transaction_id": f"t{number}",
+            "card": f"c{number % CARDS}",
+            "result": word,
+            "reason_code": code,
+        }
+        return json.dumps({**told, "result_time": self._time(day)}).encode()
+
+    def _time(self, day: float) -> str:
+        return (START + timedelta(days=day)).isoformat()
+
+    def _wrong(self, day: float) -> list[tuple[str, bytes]]:
+        at = {"result_time": self._time(day)}
+        ahead = {"result_time": self._time(day + 2)}
+        wrong = [
+            {"transaction_id": "t1", "card": "c1", "result": "gone", **at},
+            {"transaction_id": "t1", "result": "declined", **at},
+            {"transaction_id": "t1", "card": "c1", "result": "declined"},
+            {"transaction_id": "t1", "card": "c1", "result": "refunded", **at},
+            {"transaction_id": "t1", "card": "c1", "result": "declined", **ahead},
+        ]
+        return [(RESULTS, json.dumps(one).encode()) for one in wrong]
+
+    def _label(self) -> bytes:
+        of = self.sent[self.dice.integers(len(self.sent))]
+        told = {"label_time": START.isoformat(), "is_fraud": bool(self.dice.random() < 0.7)}
+        return json.dumps({name: of[name] for name in ("transaction_id", "card")} | told).encode()
+
+    def _kafka(self, found: list[tuple[str, bytes]], day: float) -> pa.Table:
+        columns: list[list[Any]] = [[] for _ in KAFKA]
+        for at, (topic, value) in enumerate(found):
+            card = json.loads(value).get("card", "")
+            partition = int(hash_text(card)) % PARTITIONS
+            self.offsets[topic, partition] += 1
+            moment = int((START + timedelta(days=day, milliseconds=at)).timestamp() * 1e6)
+            cells = (card.encode(), value, topic, partition, self.offsets[topic, partition], moment)
+            for column, cell in zip(columns, cells, strict=True):
+                column.append(cell)
+        return pa.table([pa.array(c, f.type) for c, f in zip(columns, KAFKA, strict=True)], schema=KAFKA)
+
+
+def trained_on(settings: StreamSettings) -> int:
+    """Compute the vectors of the archive anew, as training does; returns how many values differ.
+
+    Of a stream alone: the tables do not tell in which order the scoring service and the stream counted.
+    """
+    tables = read_tables(TrainSettings(data=settings.delta_path, vectors="computed"))
+    examples = build_examples(tables, vectors="computed")
+    served = open_table(settings.delta_path, "features", {}).rows(
+        ("transaction_id", *FEATURE_NAMES), pa.compute.scalar(True)
+    )
+    of_id = {name: row for row, name in enumerate(served["transaction_id"].to_pylist())}
+    order = [of_id[name] for name in tables.transactions["transaction_id"].to_pylist()]
+    expected = np.column_stack([served[name].to_numpy() for name in FEATURE_NAMES])[order]
+    differs = examples.vectors.view(np.int64) != expected.view(np.int64)
+    return int(differs.sum())
+
+
+def buried(world: World) -> dict[str, int]:
+    """Wait 40 days for the transactions of the results that the service keeps; returns their dead letters."""
+    world.api.service.labels.resolve(time.time() + 40 * 86_400.0)
+    sent = [value for topic, _, value, _ in world.asked if topic == DEAD_LETTERS]
+    letters = map(DeadLetter.model_validate_json, sent)
+    return Counter(f"{letter.topic} {letter.reason}" for letter in letters)
+
+
+def main() -> None:
+    """Play, then compare."""
+    world = World(Path(sys.argv[1]), is_asked="--stream-alone" not in sys.argv)
+    world.play()
+    whole = pa.concat_tables(world.done)
+    parity = compare(world.settings.delta_path, rows=90)
+    rebuilt = rebuild(world.settings, f"lmdb://{sys.argv[1]}/rebuilt")
+    results = open_table(world.settings.delta_path, "results", {}).rows(
+        ("transaction_id", "result", "source", "card_spending_hash"), pa.compute.scalar(True)
+    )
+    served = open_table(world.settings.delta_path, "features", {}).rows(
+        FEATURE_NAMES, pa.compute.scalar(True)
+    )
+    letters = whole.filter(pa.array(whole["row_kind"].to_numpy() == rows.DEAD_LETTER))
+    sys.stdout.write(
+        json.dumps(
+            {
+                "in": sum(world.offsets.values()),
+                "out": whole.num_rows,
+                "kinds": {str(kind): n for kind, n in Counter(whole["row_kind"].to_pylist()).items()},
+                "reasons": Counter(letters["reason"].to_pylist()),
+                "details": sorted(
+                    {*(detail.split(" ahead ")[-1] for detail in letters["detail"].to_pylist())}
+                ),
+                "statuses": world.statuses,
+                "problems": sorted(world.problems),
+                "parity": parity.errors(),
+                "compared": parity.transactions,
+                "waiting": parity.waiting,
+                "buried": buried(world),
+                "rebuilt": rebuilt.transactions,
+                "log": served.num_rows,
+                "results": Counter(results["result"].to_pylist()),
+                "sources": Counter(map(str, results["source"].to_pylist())),
+                "completed": len(results) - results["card_spending_hash"].null_count,
+                "greatest": {name: pc.max(served[name]).as_py() for name in FEATURE_NAMES},
+                "trained_differently": None if world.is_asked else trained_on(world.settings),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
