@@ -17,3 +17,5 @@ class DataSet:
     merchants: pa.Table
     patterns: pa.Table
     """transaction_id, pattern: the truth about each fraud, for reports alone."""
+    results: pa.Table | None = None
+    """The fields of ``fraud.contracts.Result`` but schema_version, by result_time; None: there are none."""

@@ -1,4 +1,4 @@
-"""Tables of transactions and labels to JSON values of the wire."""
+"""Tables of transactions, labels and results to JSON values of the wire."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ from fraud.contracts.encode import encode_rows
 from fraud.contracts.models import record_names
 from fraud.schema.deployed import deployed_schema
 
-__all__ = ["encode_labels", "encode_transactions"]
+__all__ = ["encode_labels", "encode_results", "encode_transactions"]
 
 _CONTRACTS: Final = contracts_of(deployed_schema())
 TRANSACTION_FIELDS: Final = record_names(_CONTRACTS.transaction)
@@ -23,6 +23,8 @@ def _required_of(model: type[BaseModel]) -> frozenset[str]:
 
 REQUIRED: Final = _required_of(_CONTRACTS.transaction)
 LABEL_REQUIRED: Final = _required_of(_CONTRACTS.label)
+RESULT_FIELDS: Final = record_names(_CONTRACTS.result) if _CONTRACTS.result else ()
+RESULT_REQUIRED: Final = _required_of(_CONTRACTS.result) if _CONTRACTS.result else frozenset()
 
 
 def encode_transactions(table: pa.Table) -> list[bytes]:
@@ -39,3 +41,8 @@ def encode_transactions(table: pa.Table) -> list[bytes]:
 def encode_labels(table: pa.Table) -> list[bytes]:
     """Encode every row as the JSON of :class:`~fraud.contracts.Label`; raises as transactions do."""
     return encode_rows(table, LABEL_FIELDS, LABEL_REQUIRED)
+
+
+def encode_results(table: pa.Table) -> list[bytes]:
+    """Encode every row as the JSON of :class:`~fraud.contracts.Result`; raises as transactions do."""
+    return encode_rows(table, RESULT_FIELDS, RESULT_REQUIRED)

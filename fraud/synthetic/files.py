@@ -1,4 +1,4 @@
-"""Data sets on disk: ``transactions``, ``labels``, ``users``, ``merchants`` and ``patterns`` as Parquet."""
+"""Data sets on disk: each table of a data set as a Parquet file of its name."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -6,19 +6,23 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fraud.contracts.topics import RESULTS
 from fraud.errors import BadInput
 from fraud.schema.arrow import OWN
 from fraud.synthetic.data_set import DataSet
 
-__all__ = ["read", "read_table", "write"]
+__all__ = ["read", "read_results", "read_table", "write"]
 
 
 def write(data_set: DataSet, folder: Path) -> None:
     """Write every table to ``folder``, which is made where it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     for field in fields(DataSet):
-        table = getattr(data_set, field.name).replace_schema_metadata(OWN)
-        pq.write_table(table, folder / f"{field.name}.parquet")
+        file, table = folder / f"{field.name}.parquet", getattr(data_set, field.name)
+        if table is None:
+            file.unlink(missing_ok=True)  # of an earlier data set in the same place
+        else:
+            pq.write_table(table.replace_schema_metadata(OWN), file)
 
 
 def read(folder: Path) -> DataSet:
@@ -29,7 +33,13 @@ def read(folder: Path) -> DataSet:
     BadInput
         When a file is missing or is no Parquet file; generate the data set again.
     """
-    return DataSet(**{field.name: read_table(folder, field.name) for field in fields(DataSet)})
+    names = [field.name for field in fields(DataSet) if field.name != RESULTS]
+    return DataSet(**{name: read_table(folder, name) for name in names}, results=read_results(folder))
+
+
+def read_results(folder: Path) -> pa.Table | None:
+    """Read the results of a data set; None where it has none."""
+    return read_table(folder, RESULTS) if (folder / f"{RESULTS}.parquet").exists() else None
 
 
 def read_table(folder: Path, name: str) -> pa.Table:

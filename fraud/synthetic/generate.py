@@ -3,6 +3,8 @@
 Reads nothing; :mod:`fraud.synthetic.files` writes what comes out.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +22,7 @@ from fraud.synthetic.own_fields import as_schema
 from fraud.synthetic.payments import lay_currencies, lay_kinds
 from fraud.synthetic.population import Population, draw_population
 from fraud.synthetic.purchases import HONEST, Purchases
+from fraud.synthetic.results import results_table
 from fraud.synthetic.settings import GeneratorSettings
 from fraud.synthetic.tables import labels_table, merchants_table, transactions_table, users_table
 
@@ -63,6 +66,8 @@ def generate(settings: GeneratorSettings, schema: Schema | None = None) -> DataS
     )
     if settings.kinds:
         data = lay_kinds(data, settings)
+    if schema is not None and schema.results:
+        data = replace(data, results=results_table(data, settings, schema))
     if schema is not None and schema.money is not None:
         data = lay_currencies(data, settings)
     if schema is None or schema.version == default_schema().version:

@@ -41,7 +41,7 @@ def as_schema(data: DataSet, schema: Schema) -> DataSet:
     Returns
     -------
     DataSet
-        With the same transactions, amounts, times and labels.
+        With the same transactions, amounts, times, labels and results; these name the primary's key alone.
     """
     world = _World(data)
     transactions = data.transactions.select(
@@ -62,7 +62,12 @@ def as_schema(data: DataSet, schema: Schema) -> DataSet:
     )
     for name in schema.key_names:
         labels = labels.append_column(name, transactions[name].take(rows))
-    return replace(data, transactions=transactions, labels=labels)
+    results = data.results
+    if results is not None:
+        of = pc.index_in(results["transaction_id"], transactions["transaction_id"].combine_chunks())
+        primary = schema.primary_key.name
+        results = results.append_column(primary, transactions[primary].take(of))
+    return replace(data, transactions=transactions, labels=labels, results=results)
 
 
 @dataclass(frozen=True)

@@ -42,25 +42,25 @@ class Accelerated:
 Pace = Unpaced | Constant | Accelerated
 
 
-def merge_by_time(transaction_us: Ints, label_us: Ints) -> tuple[Ints, Bools]:
-    """Merge two ascending series of times; at equal times the transaction goes first.
+def merge_by_time(*series: Ints) -> tuple[Ints, Ints]:
+    """Merge ascending series of times; at equal times the first series, of transactions, goes first.
 
     Returns
     -------
     time_us
         All times, ascending.
-    is_transaction
-        Which series each comes from.
+    which
+        Number of the series that each comes from.
 
     Examples
     --------
     >>> merge_by_time(np.array([1, 5]), np.array([2, 5, 9]))
-    (array([1, 2, 5, 5, 9]), array([ True, False,  True, False, False]))
+    (array([1, 2, 5, 5, 9]), array([0, 1, 0, 1, 1]))
     """
-    time_us = np.concatenate([transaction_us, label_us])
-    is_transaction = np.arange(len(time_us)) < len(transaction_us)
+    time_us = np.concatenate(series)
+    which = np.repeat(np.arange(len(series)), [len(times) for times in series])
     order = np.argsort(time_us, kind="stable")
-    return time_us[order], is_transaction[order]
+    return time_us[order], which[order]
 
 
 def due_after_s(pace: Pace, time_us: Ints, is_transaction: Bools) -> Floats:

@@ -48,7 +48,8 @@ STORED: Final = 0.01
 REFUNDED: Final = 0.02
 REVERSED: Final = 0.005
 WITHDRAWN: Final = 0.03
-_SMALL: Final = 10.0
+SMALL: Final = 10.0
+"""A thief's trials are below it."""
 
 
 def lay_kinds(data: DataSet, settings: GeneratorSettings) -> DataSet:
@@ -57,10 +58,10 @@ def lay_kinds(data: DataSet, settings: GeneratorSettings) -> DataSet:
     table = data.transactions
     amount = np.asarray(table["amount"].to_numpy(), np.float64).copy()
     kind = np.full(len(amount), PURCHASE, object)
-    is_fraud, is_tested = _of_patterns(data)
+    is_fraud, is_tested = of_patterns(data)
     is_online = np.asarray(pc.fill_null(pc.equal(table["channel"], "online"), False))
     draw = rng.random(len(amount))
-    trial = is_tested & (amount < _SMALL) & (draw < TESTED)
+    trial = is_tested & (amount < SMALL) & (draw < TESTED)
     checked = trial | (~is_fraud & is_online & (draw < STORED))
     kind[checked], amount[checked] = VERIFICATION, 0.0
     cash = ~is_fraud & ~is_online & ~checked & (draw < WITHDRAWN)
@@ -133,7 +134,7 @@ def _currencies(table: pa.Table, rng: Generator) -> NDArray[Any]:
     return np.where(is_online & (far[codes] != ""), far[codes], near)
 
 
-def _of_patterns(data: DataSet) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def of_patterns(data: DataSet) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Tell what is fraud, and what of it tests cards."""
     ids = data.transactions["transaction_id"].combine_chunks()
     where = pc.index_in(ids, value_set=data.patterns["transaction_id"].combine_chunks())

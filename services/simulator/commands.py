@@ -18,7 +18,7 @@ from fraud.schema.deployed import RATES_FILE, deployed_schema
 from fraud.settings import base as settings
 from fraud.settings.options import ColumnOption, LabelGapOption, ReadOption
 from fraud.synthetic.data_set import DataSet
-from fraud.synthetic.files import read, read_table, write
+from fraud.synthetic.files import read, read_results, read_table, write
 from fraud.synthetic.generate import generate as generate_data
 from fraud.synthetic.pace import Accelerated, Constant, Pace, Unpaced
 from fraud.synthetic.payments import rates_of
@@ -118,6 +118,7 @@ def simulate(  # noqa: PLR0917  (typer passes by name)
         raise BadConfig(
             "give either --data FOLDER, which `fraud generate` wrote, or --replay FILE, own history"
         )
+    results = None
     if replay is not None:
         transactions, verdicts = read_history(
             replay,
@@ -129,10 +130,13 @@ def simulate(  # noqa: PLR0917  (typer passes by name)
         )
     elif data is not None:
         transactions, verdicts = read_table(data, "transactions"), read_table(data, "labels")
+        results = read_results(data) if deployed_schema().results else None
     by = time_column(transactions, "event_time"), time_column(verdicts, "label_time")
     transactions = stream.select(transactions, by[0], *window)
     told = None if no_labels else stream.select(verdicts, by[1], *window)
-    total = transactions.num_rows + (0 if told is None else told.num_rows)
+    if results is not None:
+        results = stream.select(results, "result_time", *window)
+    total = sum(table.num_rows for table in (transactions, told, results) if table is not None)
     ahead = sum(without_future(table)[1] for table in (transactions, told) if table is not None)
     columns = (
         TextColumn("{task.description}"),
@@ -152,14 +156,15 @@ def simulate(  # noqa: PLR0917  (typer passes by name)
 
         def show(now: stream.Progress) -> None:
             moment = f"{now.simulated_time:%Y-%m-%d %H:%M}"
-            bar.update(task, completed=now.transactions + now.labels, description=moment)
+            done = now.transactions + now.labels + now.results
+            bar.update(task, completed=done, description=moment)
 
-        counts = stream.play(
-            transactions, told, ProducerSettings(bootstrap=bootstrap), pace, on_progress=show, by=by
-        )
+        producer = ProducerSettings(bootstrap=bootstrap)
+        counts = stream.play(transactions, told, producer, pace, on_progress=show, by=by, results=results)
     per_s = counts.transactions / max(counts.elapsed_s, 1e-9)
     console.print(
-        f"Sent {counts.transactions:,} transactions and {counts.labels:,} labels to {bootstrap} "
+        f"Sent {counts.transactions:,} transactions and {counts.labels:,} labels"
+        f"{f' and {counts.results:,} results' if counts.results else ''} to {bootstrap} "
         f"in {counts.elapsed_s:.1f} s ({per_s:,.0f} transactions/s)."
     )
 

@@ -1,6 +1,7 @@
-"""Plays a data set to Kafka, transactions and labels merged on one simulated clock.
+"""Plays a data set to Kafka, transactions, labels and results merged on one simulated clock.
 
-Writes the topics ``transactions`` (at event_time) and ``labels`` (at label_time), both keyed by user_id.
+Writes the topics ``transactions`` (at event_time), ``labels`` (at label_time) and ``results`` (at
+result_time), keyed by user_id.
 """
 
 import time
@@ -13,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fraud.contracts import LABELS, TRANSACTIONS
+from fraud.contracts import LABELS, RESULTS, TRANSACTIONS
 from fraud.errors import BadInput
 from fraud.kafka.producer import ProducerSettings, open_producer
 from fraud.schema.deployed import deployed_schema
-from fraud.synthetic.encoding import encode_labels, encode_transactions
+from fraud.synthetic.encoding import encode_labels, encode_results, encode_transactions
 from fraud.synthetic.pace import Pace, Unpaced, due_after_s, merge_by_time
 from fraud.synthetic.population import Floats, Ints
 
@@ -29,6 +30,7 @@ SLICE: Final = 1_000
 """Records sent between two looks at the clock."""
 LONGEST_WAIT_S: Final = 0.1
 """Between two looks at the stop signal."""
+_ENCODERS: Final = {TRANSACTIONS: encode_transactions, LABELS: encode_labels, RESULTS: encode_results}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Counts:
     transactions: int
     labels: int
     elapsed_s: float
+    results: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Progress:
     simulated_time: datetime
     """Time of the latest record sent, on the data's clock."""
     elapsed_s: float
+    results: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ def play(
     progress_every_s: float = 0.5,
     is_stopped: Callable[[], bool] = lambda: False,
     by: tuple[str, str] = ("event_time", "label_time"),
+    results: pa.Table | None = None,
 ) -> Counts:
     """Send a data set in the order of its times and return when the broker has all of it.
 
@@ -93,6 +98,8 @@ def play(
         Asked several times a second; once it says True, what was sent is flushed and counted.
     by
         Columns by whose times transactions and labels are sent.
+    results
+        Fields of :class:`~fraud.contracts.Result`, or None to send none.
 
     Raises
     ------
@@ -102,9 +109,9 @@ def play(
         When no broker answers, or a record was not delivered; the replay may be started again, as
         readers recognise duplicates by transaction_id.
     """
-    transactions = _by_time(transactions, by[0])
-    labels = None if labels is None else _by_time(labels, by[1])
-    blocks = _blocks(transactions, labels, pace or Unpaced(), by)
+    found = ((TRANSACTIONS, transactions, by[0]), (LABELS, labels, by[1]), (RESULTS, results, "result_time"))
+    tables = [(topic, _by_time(table, column), column) for topic, table, column in found if table is not None]
+    blocks = _blocks(tables, pace or Unpaced())
     outbox = open_producer(producer)
     totals = transactions.num_rows, 0 if labels is None else labels.num_rows
     started_s = reported_s = time.monotonic()
@@ -114,7 +121,8 @@ def play(
         if on_progress is not None:
             moment = datetime.fromtimestamp(now_us / 1e6, tz=UTC)
             sent = outbox.delivered[TRANSACTIONS], outbox.delivered[LABELS]
-            on_progress(Progress(*sent, *totals, moment, time.monotonic() - started_s))
+            elapsed_s = time.monotonic() - started_s
+            on_progress(Progress(*sent, *totals, moment, elapsed_s, outbox.delivered[RESULTS]))
 
     for block in blocks:
         at = 0
@@ -135,7 +143,8 @@ def play(
             break
     outbox.flush()
     report()
-    return Counts(outbox.delivered[TRANSACTIONS], outbox.delivered[LABELS], time.monotonic() - started_s)
+    elapsed_s, sent = time.monotonic() - started_s, outbox.delivered
+    return Counts(sent[TRANSACTIONS], sent[LABELS], elapsed_s, sent[RESULTS])
 
 
 def select(table: pa.Table, column: str, start: datetime | None, end: datetime | None) -> pa.Table:
@@ -162,27 +171,30 @@ def inject(values: Sequence[bytes], producer: ProducerSettings, key: bytes | Non
     return outbox.delivered[TRANSACTIONS]
 
 
-def _blocks(
-    transactions: pa.Table, labels: pa.Table | None, pace: Pace, by: tuple[str, str]
-) -> Iterator[_Block]:
-    """Encode the merged records, a block at a time, as they are asked for."""
-    label_us = np.zeros(0, dtype=np.int64) if labels is None else _microseconds(labels, by[1])
-    time_us, is_transaction = merge_by_time(_microseconds(transactions, by[0]), label_us)
-    due_s = due_after_s(pace, time_us, is_transaction)
+def _blocks(tables: Sequence[tuple[str, pa.Table, str]], pace: Pace) -> Iterator[_Block]:
+    """Encode the merged records, a block at a time, as they are asked for.
+
+    Parameters
+    ----------
+    tables
+        Topic, records by time, and the column of their times; the transactions first.
+    """
+    time_us, which = merge_by_time(*(_microseconds(table, column) for _, table, column in tables))
+    due_s = due_after_s(pace, time_us, which == 0)
+    before = [0] * len(tables)
     for begin in range(0, len(time_us), BLOCK):
-        flags = is_transaction[begin : begin + BLOCK]
-        before = int(is_transaction[:begin].sum())
-        count = int(flags.sum())
-        of_transactions = _records(TRANSACTIONS, transactions.slice(before, count))
-        of_labels: Iterator[tuple[str, bytes, bytes]] = iter(())
-        if labels is not None:
-            of_labels = _records(LABELS, labels.slice(begin - before, len(flags) - count))
-        records = [next(of_transactions if flag else of_labels) for flag in flags.tolist()]
+        block = which[begin : begin + BLOCK]
+        parts = []
+        for at, (topic, table, _) in enumerate(tables):
+            count = int((block == at).sum())
+            parts.append(_records(topic, table.slice(before[at], count)))
+            before[at] += count
+        records = [next(parts[at]) for at in block.tolist()]
         yield _Block(records, due_s[begin : begin + BLOCK], time_us[begin : begin + BLOCK])
 
 
 def _records(topic: str, table: pa.Table) -> Iterator[tuple[str, bytes, bytes]]:
-    values = (encode_transactions if topic == TRANSACTIONS else encode_labels)(table)
+    values = _ENCODERS[topic](table)
     keys = table[deployed_schema().primary_key.name].cast(pa.binary()).to_pylist()
     return zip([topic] * len(values), keys, values, strict=True)
 
