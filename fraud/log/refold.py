@@ -156,7 +156,7 @@ class Refolder:
         return known
 
     def _see_that_results_are_whole(self, arrivals: Arrivals, known: list[Mask]) -> None:
-        """Make sure that the primary does not have to say again what it has counted: it knows no earlier bits.
+        """Make sure that the primary need not say again what it has counted: it knows no earlier bits.
 
         Raises
         ------

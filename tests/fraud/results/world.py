@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jobs.replay.rebuild import rebuild
 
 from fraud.contracts import DEAD_LETTERS, LABELS, RESULTS, SCORED, TRANSACTIONS, DeadLetter
 from fraud.features import FEATURE_NAMES
@@ -31,6 +30,7 @@ from fraud.learn.settings import TrainSettings
 from fraud.learn.tables import read_tables
 from fraud.log import rows
 from fraud.log.archive import Archive
+from fraud.log.rebuild import rebuild
 from fraud.log.tables import open_table
 from fraud.store import Epoch
 from jobs.parity.compare import compare
