@@ -3,8 +3,8 @@
 An entity's state is the fold of the first events of its order, and says how many transactions those were.
 So a transaction is in it when its sequence is not above that number. A notice (a label, a result) has no
 number of its own: it is in it when the state was written by the notice's micro-batch or a later one. Both
-hold only for a true older copy; a store that has counted something else since is told by ids that it does not know
-(:class:`Diverged`).
+hold only for a true older copy; a store that has counted something else since is told by ids that it does
+not know (:class:`Diverged`).
 """
 
 from collections.abc import Mapping, Sequence
