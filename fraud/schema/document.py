@@ -129,9 +129,26 @@ class FallbackPart(Part):
     at_least: float
 
 
+class JoinPart(Part):
+    """A table that has further columns of the transactions: of an identity, an account, a merchant."""
+
+    table: str = Field(
+        min_length=1,
+        description="File name beside the transactions' table, a path or a URI; a row for each key.",
+    )
+    by: str = Field(min_length=1, description="Column of the transactions' table that names the row.")
+    key: str = Field("", description="Column of the joined table that is equal to it; empty: the same name.")
+
+
 class SourcePart(Part):
     """How the adopter's own tables become records of this schema; the platform's tables need none."""
 
+    joins: list[JoinPart] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Tables whose columns are added to the transactions'; a transaction without a row there "
+        "has nothing in them.",
+    )
     columns: dict[Name, str] = Field(
         default_factory=dict,
         description="Our column: the table's column, or an expression over its columns, e.g. "

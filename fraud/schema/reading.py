@@ -20,6 +20,7 @@ from fraud.schema.document import (
     EntityPart,
     FeaturePart,
     FieldPart,
+    JoinPart,
     MoneyPart,
     Part,
     SourcePart,
@@ -53,7 +54,7 @@ from fraud.schema.filters import BadCondition, Comparison, Condition, Filter, pa
 from fraud.schema.kinds import KINDS, PURCHASE
 from fraud.schema.results import COLUMNS, REASON, RESULT, REVERSED, group_of
 from fraud.schema.schema import Fallback, Schema
-from fraud.schema.source import ARRIVAL_COLUMNS, LABEL_COLUMNS, Reading, TableSource
+from fraud.schema.source import ARRIVAL_COLUMNS, LABEL_COLUMNS, Join, Reading, TableSource
 from fraud.schema.windows import MOST_WINDOWS, window_us
 from fraud.settings.definition import place_of, read_yaml
 
@@ -141,6 +142,8 @@ def _in_words(error: Any) -> str:
     model = parts.get(str(error["loc"][0]), Document) if len(error["loc"]) > 1 else Document
     if error["loc"][:2] == ("source", "read"):
         return f"there is no such setting; {_suggest(str(error['loc'][-1]), Reading.model_fields)}"
+    if error["loc"][:2] == ("source", "joins"):
+        model = JoinPart
     return f"there is no such setting; {_suggest(str(error['loc'][-1]), model.model_fields)}"
 
 
@@ -329,7 +332,8 @@ def _tables(part: SourcePart, fields: dict[str, Field]) -> TableSource:
             columns[name] = parse_expression(text)
         except BadExpression as error:
             raise _Wrong(where, str(error)) from error
-    return TableSource(columns, part.read)
+    joins = tuple(Join(one.table, one.by, one.key or one.by) for one in part.joins)
+    return TableSource(columns, part.read, joins)
 
 
 def _primary_first(entities: dict[str, EntityPart]) -> dict[str, EntityPart]:

@@ -59,6 +59,25 @@ class Reading(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class Join:
+    """A table whose columns are added to the transactions' by a key.
+
+    Parameters
+    ----------
+    table
+        File name beside the transactions' table, a path or a URI.
+    by
+        Column of the transactions' table.
+    key
+        Column of the joined table; a value stands there once.
+    """
+
+    table: str
+    by: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class TableSource:
     """The ``source:`` part of a schema.
 
@@ -68,7 +87,10 @@ class TableSource:
         Our name: what it is made of.
     reading
         How the table's texts are meant.
+    joins
+        Tables that have further columns.
     """
 
     columns: Mapping[str, Expression] = field(default_factory=dict)
     reading: Reading = field(default_factory=Reading)
+    joins: tuple[Join, ...] = ()

@@ -1,11 +1,11 @@
-"""Tables that people bring: CSV, JSON, Parquet or Delta, read as meant, checked against the contract."""
+"""Tables that people bring, of files, Delta or a database: read as meant, checked against the contract."""
 
 from fraud.schema.arrow import TIME
 from fraud.schema.source import Reading
 from fraud.tables.columns import ARRIVAL, LABEL, TRANSACTION
 from fraud.tables.contract import check, keep_valid
 from fraud.tables.files import Unreadable, find_table
-from fraud.tables.reading import parse_columns, parse_reading
+from fraud.tables.reading import parse_columns, parse_joins, parse_reading
 from fraud.tables.source import Source, check_mapping, open_raw, open_source
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "open_raw",
     "open_source",
     "parse_columns",
+    "parse_joins",
     "parse_reading",
 ]

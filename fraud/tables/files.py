@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from fraud.errors import BadInput
 from fraud.schema.source import Reading
+from fraud.tables.database import is_database
 from fraud.tables.lines import json_batches, json_header
 from fraud.tables.parts import SUFFIXES, Part, parts_of
 
@@ -38,6 +39,7 @@ class Format(StrEnum):
     JSON = "json"
     PARQUET = "parquet"
     DELTA = "delta"
+    DATABASE = "database"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ def format_of(path: str) -> Format:
     BadInput
         When it is nothing that can be read.
     """
+    if is_database(path):
+        return Format.DATABASE
     if "://" in path:
         return Format.PARQUET if path.endswith((".parquet", ".pq")) else Format.DELTA
     if (Path(path) / "_delta_log").is_dir():

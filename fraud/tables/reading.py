@@ -25,6 +25,17 @@ def parse_columns(pairs: Sequence[str] | None) -> dict[str, str] | None:
     return None if pairs is None else _pairs(pairs, "--column takes OURS=THEIRS, e.g. user_id=card")
 
 
+def parse_joins(pairs: Sequence[str] | None) -> dict[str, str]:
+    """Read ``--join`` pairs.
+
+    Examples
+    --------
+    >>> parse_joins(["identity=TransactionID", "accounts=account:id"])
+    {'identity': 'TransactionID', 'accounts': 'account:id'}
+    """
+    return _pairs(pairs or [], "--join takes TABLE=COLUMN or TABLE=OURS:THEIRS, e.g. identity=TransactionID")
+
+
 def parse_reading(pairs: Sequence[str] | None) -> Reading | None:
     """Read ``--read`` pairs.
 

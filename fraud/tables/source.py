@@ -1,6 +1,6 @@
 """One table to read: its columns under our names, with our types, batch by batch or whole."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,21 +10,18 @@ import pyarrow.parquet as pq
 
 from fraud.contracts.priced import priced_table
 from fraud.errors import BadInput
-from fraud.schema.arrow import TIME, is_own
+from fraud.schema.arrow import TIME
 from fraud.schema.deployed import deployed_rates
 from fraud.schema.expressions import Column, Expression, columns_of
 from fraud.schema.schema import Schema
-from fraud.schema.source import Reading
+from fraud.schema.source import Join, Reading
 from fraud.tables import values
 from fraud.tables.columns import (
     ARRIVAL,
     OURS,
     Ours,
-    Plan,
-    fits,
     lacks,
     ours_of,
-    plan_columns,
     read_mapping,
     refuse_mapping,
 )
@@ -33,21 +30,11 @@ from fraud.tables.evaluate import evaluate
 from fraud.tables.files import (
     Dialect,
     Format,
-    Unreadable,
-    batches_of,
-    dialect_of,
-    format_of,
-    header_of,
     open_dataset,
-    parquet_of,
 )
-from fraud.tables.parts import BROKEN, Part, parts_of
-
-Tell = Callable[[str], None]
-
-
-def _quiet(_: str) -> None:
-    """Tell nobody."""
+from fraud.tables.joins import Joined
+from fraud.tables.opened import Opened, Tell, open_at, quiet
+from fraud.tables.parts import Part, parts_of
 
 
 @dataclass(frozen=True)
@@ -80,6 +67,7 @@ class Source:
     options: Mapping[str, str] = field(default_factory=dict)
     dialects: Mapping[Part, Dialect] = field(default_factory=dict)
     forms: Mapping[str, values.Form | None] = field(default_factory=dict)
+    joined: tuple[Joined, ...] = ()
     ours: Ours = OURS
 
     @property
@@ -103,6 +91,8 @@ class Source:
     def is_plain(self) -> bool:
         """Whether every column is one of the table's, under our name, in files that lie as they are read."""
         is_same = all(one == Column(our) for our, one in self.made_of.items())
+        if self.joined or self.format is Format.DATABASE:
+            return False
         return is_same and (self.format is not Format.PARQUET or all(part.is_plain for part in self.files))
 
     def types(self) -> dict[str, pa.DataType]:
@@ -141,19 +131,12 @@ class Source:
             yield made.select(self.schema.names)
 
     def raw_batches(self) -> Iterator[pa.RecordBatch]:
-        """Read it batch by batch as it is written."""
+        """Read it batch by batch as it is written, with what is joined to it."""
         wanted = list(dict.fromkeys(name for one in self.made_of.values() for name in columns_of(one)))
-        try:
-            if self.format is Format.DELTA or "://" in self.path:
-                yield from open_dataset(self.path, self.format, self.options).to_batches(columns=wanted)
-                return
-            for part in self.files:
-                self._check_file(part, wanted)
-                yield from batches_of(part, self.format, self.dialects.get(part, Dialect()), wanted)
-        except (pa.ArrowException, *BROKEN) as error:
-            raise Unreadable(f"{self.path} cannot be read: {error}") from error
+        opened = Opened(self.path, self.format, self.options)
+        return opened.batches(self.dialects, wanted, self.joined)
 
-    def table(self, tell: Tell = _quiet, *, is_checked: bool = True) -> pa.Table:
+    def table(self, tell: Tell = quiet, *, is_checked: bool = True) -> pa.Table:
         """Read it whole, checked against the contract.
 
         Parameters
@@ -175,7 +158,7 @@ class Source:
             return self.checked(found, tell)
         return self._whole(found, tell)
 
-    def checked(self, table: pa.Table, tell: Tell = _quiet) -> pa.Table:
+    def checked(self, table: pa.Table, tell: Tell = quiet) -> pa.Table:
         """Refuse rows that the wire refuses, or leave them out, as the reading says."""
         table = self._whole(table, tell)
         if self.reading.invalid == "skip":
@@ -200,17 +183,6 @@ class Source:
                 table = table.filter(table[name].is_valid())
         return table
 
-    def _check_file(self, part: Part, wanted: Sequence[str]) -> None:
-        if self.format is Format.JSON:  # an object may lack what is missing
-            return
-        header = header_of(part, self.format, self.dialects.get(part, Dialect()))
-        missing = [name for name in wanted if name not in header]
-        if missing:
-            raise BadInput(
-                f"{part} lacks the column {', '.join(missing)}, which {self.files[0].name} has; "
-                f"it has {', '.join(header)}"
-            )
-
 
 def open_source(
     what: str,
@@ -222,7 +194,7 @@ def open_source(
     also: Mapping[str, pa.DataType] | None = None,
     options: Mapping[str, str] | None = None,
     schema: Schema | None = None,
-    tell: Tell = _quiet,
+    tell: Tell = quiet,
 ) -> Source:
     """Find out what a path holds, and how its columns are to be read.
 
@@ -259,8 +231,10 @@ def open_source(
     ours.check(columns)
     kinds = {**ours.of(what), **ARRIVAL, **(also or {})}
     needed = ours.required(what) if required is None else required
-    opened = _opened(path, options)
-    plan, found = opened.plan(columns, kinds, needed, reading or Reading(), ours=ours, tell=tell)
+    opened = open_at(path, options)
+    tables = ours.schema.tables
+    joins = tables.joins if tables and what == "transactions" else ()
+    plan, found = opened.plan(columns, kinds, needed, reading or Reading(), ours=ours, joins=joins, tell=tell)
     missing = [name for name in needed if name not in plan.columns]
     wrong = next((name for name in missing if name in columns), None)
     if wrong:
@@ -280,6 +254,7 @@ def open_source(
         reading=found.reading,
         options=options,
         dialects=found.dialects,
+        joined=found.joined,
         ours=ours,
     )
     return _with_forms(source, tell)
@@ -298,83 +273,18 @@ def check_mapping(columns: Mapping[str, str], sources: Sequence[Source]) -> None
             raise refuse_mapping(our, text, {source.path: source.header for source in sources})
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
-    """A table's columns as they are read in one way."""
-
-    header: list[str]
-    dialects: Mapping[Part, Dialect]
-    reading: Reading
-    is_own: bool = False
-    """Whether the platform has written it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """A path whose format is known."""
-
-    path: str
-    format: Format
-    options: Mapping[str, str]
-
-    def plan(
-        self,
-        columns: Mapping[str, str],
-        kinds: Mapping[str, pa.DataType],
-        needed: Sequence[str],
-        reading: Reading,
-        *,
-        ours: Ours,
-        tell: Tell,
-    ) -> tuple[Plan, _Header]:
-        """Read the header as the schema's source part says, or, where that does not fit, as it is."""
-        tables = ours.schema.tables
-        if tables is not None:
-            found = self.header(reading.over(tables.reading), _quiet)
-            if not found.is_own and fits(tables, found.header, needed):
-                return plan_columns(found.header, columns, kinds, self.path, ours, tables=tables), found
-        found = self.header(reading, tell)
-        return plan_columns(found.header, columns, kinds, self.path, ours), found
-
-    def header(self, reading: Reading, tell: Tell) -> _Header:
-        """Read the table's columns, as a reading says."""
-        try:
-            return self._read_header(reading, tell)
-        except (pa.ArrowException, *BROKEN) as error:
-            raise Unreadable(
-                f"{self.path} is no CSV, JSON, Parquet or Delta table that can be read: {error}"
-            ) from error
-
-    def _read_header(self, reading: Reading, tell: Tell) -> _Header:
-        if self.format is Format.DELTA or "://" in self.path:
-            schema = open_dataset(self.path, self.format, self.options).schema
-            return _Header(list(schema.names), {}, reading, is_own(schema))
-        parts, dialects = parts_of(self.path), {}
-        if self.format is Format.CSV:
-            for part in parts:
-                dialects[part], note = dialect_of(part, reading)
-                if note:
-                    tell(f"{part}: {note}")
-        if self.format is Format.PARQUET:
-            schema = parquet_of(parts[0]).schema_arrow
-            return _Header(list(schema.names), {}, reading, is_own(schema))
-        looked_at = parts if self.format is Format.JSON else parts[:1]  # any object may have a name more
-        headers = [header_of(part, self.format, dialects.get(part, Dialect())) for part in looked_at]
-        is_one = len(headers) == 1  # a name that stands twice is refused where it is read
-        names = headers[0] if is_one else list(dict.fromkeys(name for one in headers for name in one))
-        return _Header(names, dialects, reading)
-
-
-def open_raw(path: str | Path, *, reading: Reading | None = None, tell: Tell = _quiet) -> Source:
-    """Open a table as it is, all of its columns under their own names.
+def open_raw(
+    path: str | Path, *, reading: Reading | None = None, joins: Sequence[Join] = (), tell: Tell = quiet
+) -> Source:
+    """Open a table as it is, all of its columns under their own names, with those of joined tables.
 
     Raises
     ------
     BadInput
         When it cannot be read, or a name stands twice in its header.
     """
-    opened = _opened(str(path), {})
-    found = opened.header(reading or Reading(), tell)
+    opened = open_at(str(path), {})
+    found = opened.header(reading or Reading(), tell, joins)
     twice = next((name for name in found.header if found.header.count(name) > 1), None)
     if twice is not None:
         raise BadInput(f"{path}: the column {twice} stands twice in the header; rename one")
@@ -387,14 +297,8 @@ def open_raw(path: str | Path, *, reading: Reading | None = None, tell: Tell = _
         header=found.header,
         reading=found.reading,
         dialects=found.dialects,
+        joined=found.joined,
     )
-
-
-def _opened(path: str, options: Mapping[str, str]) -> _Opened:
-    try:
-        return _Opened(path, format_of(path), options)
-    except OSError as error:
-        raise Unreadable(f"{path} cannot be read: {error}") from error
 
 
 def _with_forms(source: Source, tell: Tell) -> Source:

@@ -18,10 +18,20 @@ if TYPE_CHECKING:
 
 
 def init(
-    file: Annotated[
-        str, typer.Argument(help="CSV, TSV, JSON lines, Parquet (also .gz, .zip), folder, Delta table.")
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            help="The transactions: CSV, TSV, JSON lines, Parquet (also .gz, .zip), folder, Delta table, or "
+            "DATABASE-URL#TABLE. Further tables are joined to it."
+        ),
     ],
     *,
+    join: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="TABLE=COLUMN, or TABLE=OURS:THEIRS: by what a further table is joined; repeatable."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Schema file to write; default: schema.yaml of the platform's home.")
     ] = None,
@@ -40,7 +50,8 @@ def init(
     from fraud.errors import BadInput  # noqa: PLC0415
     from fraud.schema.deployed import FILE, VARIABLE, has_run  # noqa: PLC0415
     from fraud.settings.home import platform_home  # noqa: PLC0415
-    from fraud.tables import parse_columns, parse_reading  # noqa: PLC0415
+    from fraud.tables import parse_columns, parse_joins, parse_reading  # noqa: PLC0415
+    from jobs.init.joins import find_joins  # noqa: PLC0415
     from jobs.init.look import look  # noqa: PLC0415
     from jobs.init.report import write_report  # noqa: PLC0415
     from jobs.init.run import check_whole, guess_all, refuse  # noqa: PLC0415
@@ -56,9 +67,11 @@ def init(
         )
     given, said = parse_columns(column) or {}, list(read or [])
     is_asking = sys.stdin.isatty() if ask is None else ask
+    file, *others = files
+    joins, joined = find_joins(file, others, parse_joins(join))
     while True:
         with console.status(f"reading {file}"):
-            found = look(file, parse_reading(said))
+            found = look(file, parse_reading(said), joins)
             guess = guess_all(found, given)
         if not guess.questions:
             break
@@ -69,7 +82,7 @@ def init(
     with console.status(f"checking all of {file}"):
         checked = check_whole(guess, console.log)
     console.print(_table(guess))
-    for note in found.notes:
+    for note in (*joined, *found.notes):
         console.print(note)
     console.print(_summary(checked), highlight=False)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """Reads a table as it is: a sample of its rows, and what each column's values may be."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from fraud.errors import BadInput
 from fraud.schema.arrow import TIME
-from fraud.schema.source import Reading
+from fraud.schema.source import Join, Reading
 from fraud.tables import open_raw
 from fraud.tables.values import NUMBERS, TIMES, Form, forms_of, is_number, is_text, numbers, plain
 
@@ -132,6 +132,8 @@ class Look:
         What was guessed of the file itself, in words.
     separator, encoding
         Of a CSV file, where they are not the usual ones.
+    joins
+        Tables whose columns are among its own.
     """
 
     path: str
@@ -141,6 +143,7 @@ class Look:
     notes: tuple[str, ...]
     separator: str
     encoding: str
+    joins: tuple[Join, ...] = ()
 
     @property
     def sampled(self) -> int:
@@ -148,8 +151,8 @@ class Look:
         return len(next(iter(self.columns.values())).values)
 
 
-def look(path: str, reading: Reading | None = None) -> Look:
-    """Read a sample of a table.
+def look(path: str, reading: Reading | None = None, joins: Sequence[Join] = ()) -> Look:
+    """Read a sample of a table, with what is joined to it.
 
     Raises
     ------
@@ -157,7 +160,7 @@ def look(path: str, reading: Reading | None = None) -> Look:
         When it cannot be read, has no rows, or a name stands twice in its header.
     """
     notes: list[str] = []
-    source = open_raw(path, reading=reading, tell=notes.append)
+    source = open_raw(path, reading=reading, joins=joins, tell=notes.append)
     sample, rows = _sample(source.raw_batches())
     if not rows:
         raise BadInput(f"{path} has no rows")
@@ -177,6 +180,7 @@ def look(path: str, reading: Reading | None = None) -> Look:
         notes=tuple(notes),
         separator=dialect.separator if dialect and dialect.separator != "," else "",
         encoding=dialect.encoding if dialect and not dialect.encoding.startswith("utf-8") else "",
+        joins=tuple(joins),
     )
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from fraud.schema.expressions import Column, columns_of, parse_expression
 from fraud.schema.fields import CORE_NAMES, FieldType
-from fraud.schema.source import Reading
+from fraud.schema.source import Join, Reading
 from jobs.init import names
 from jobs.init.fields import scale_of
 from jobs.init.guess import Found, Guess
@@ -177,6 +177,9 @@ def _segments(fields: Mapping[str, Found]) -> Iterator[str]:
 
 
 def _source_lines(guess: Guess) -> Iterator[str]:
+    if guess.look.joins:
+        yield "  joins:"
+        yield from (f"    - {_flow(_join(one))}" for one in guess.look.joins)
     yield "  columns:"
     for our, one in guess.found.items():
         yield f"    {our}: {_scalar(one.text)}"
@@ -185,6 +188,10 @@ def _source_lines(guess: Guess) -> Iterator[str]:
         yield "  read:"
         for name, value in reading.items():
             yield f"    {name}: {_flow(value) if isinstance(value, dict) else _scalar(value)}"
+
+
+def _join(join: Join) -> dict[str, str]:
+    return {"table": join.table, "by": join.by, **({"key": join.key} if join.key != join.by else {})}
 
 
 def _reading(guess: Guess) -> dict[str, Any]:
