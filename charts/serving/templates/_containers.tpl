@@ -34,10 +34,13 @@
   volumeMounts: {{- include "serving.mounts" $ | nindent 4 }}
 {{- end }}
 
-{{/* A program and its arguments; takes {root, arguments}. */}}
+{{/*
+A program and its arguments; takes {root, arguments}. KServe looks for the transformer's options among the arguments, and
+adds what it does not find: so they stay apart also where the program is started again after edits.
+*/}}
 {{- define "serving.args" -}}
 {{- if .root.Values.synced -}}
-[watchfiles, --filter, python, --target-type, command, {{ printf "python -m fraud.programs %s" (join " " .arguments) | quote }}, /app]
+{{ toJson (concat (list "sh" "-c" "exec watchfiles --filter python --target-type command \"python -m fraud.programs $*\" /app" "synced") .arguments) }}
 {{- else -}}
 {{ toJson .arguments }}
 {{- end }}
@@ -71,14 +74,14 @@
 {{- end }}
 {{- end }}
 
-{{/* With their times, by which numba knows what it has compiled. */}}
+{{/* With their times, by which numba knows what it has compiled; the volume itself is not ours, so that its time cannot be set. */}}
 {{- define "serving.initContainers" -}}
 {{- if .Values.synced -}}
 initContainers:
   - name: code
     image: {{ include "fraud.image" .Values.image | quote }}
     imagePullPolicy: {{ .Values.image.pullPolicy }}
-    args: [cp, -R, --preserve=timestamps, /app/., /code]
+    args: [cp, -R, --preserve=timestamps, /app/fraud, /app/services, /code]
     resources:
       requests: {cpu: 20m, memory: 64Mi}
       limits: {memory: 128Mi}
