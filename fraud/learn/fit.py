@@ -29,7 +29,7 @@ PARAMETERS: Final[dict[str, Any]] = {
     "cat_smooth": 50.0,
 }
 """Good from a few hundred frauds (the Handbook's data, 7 days) to thousands (60 days; the simulator's, two
-seeds), see DECISIONS.md 36 and 64; the depth also bounds the time of reasons.
+seeds), see DECISIONS.md 36 and 66; the depth also bounds the time of reasons.
 
 A start at even odds with a least hessian of 1 lets the first trees cut out groups of four frauds and none of
 fewer. At the mean's log-odds a leaf of the same frauds would hardly have a hessian. Bins by the thousand keep
