@@ -86,6 +86,6 @@ def test_nothing_passes_a_label_whose_change_is_not_known() -> None:
     waiting.add(event(2)[None], np.array([2.0]), np.array([2]), NO)
     (found,) = waiting.fold({})
     assert found.rows.tolist() == [0]
-    waiting.resolve(np.array([1]), as_handed_on(waiting.events[[1]], np.array([1.0])))
+    waiting.resolve(np.array([1]), as_handed_on(waiting.events[[0]], np.array([1.0])))
     (rest,) = waiting.fold(found.folded.states)
     assert rest.rows.tolist() == [1, 2]
