@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[2]
 NAMESPACE = "fraud"
 PATIENCE_S = 900.0
 POLL_S = 2.0
+_RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
+"""Pods of `helm test` stay when they have ended."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -105,8 +107,8 @@ def uninstall(*releases: str) -> None:
     for release in releases:
         run(helm(), "uninstall", release, "--namespace", NAMESPACE, "--ignore-not-found", "--wait")
     for release in releases:
-        of = f"--selector=app.kubernetes.io/instance={release}"
-        until(lambda of=of: not kubectl("get", "pods", of, "-o", "name").strip(), f"{release} has pods")
+        of = [f"--selector=app.kubernetes.io/instance={release}", f"--field-selector={_RUNNING}"]
+        until(lambda of=of: not kubectl("get", "pods", *of, "-o", "name").strip(), f"{release} has pods")
 
 
 def image(release: str) -> list[str]:
