@@ -186,9 +186,9 @@ def test_a_body_may_be_packed(api: Api, path: str) -> None:
     ("encoding", "body", "status"),
     [
         ("gzip", b"{}", 400),
-        ("gzip", gzip.compress(b" " * 900)[:-9], 400),
-        ("gzip", gzip.compress(b"{}") * 2, 400),
-        ("gzip", gzip.compress(b" " * 50_000_000), 413),
+        ("gzip", gzip.compress(b" " * 900, mtime=0)[:-9], 400),
+        ("gzip", gzip.compress(b"{}", mtime=0) * 2, 400),
+        ("gzip", gzip.compress(b" " * 50_000_000, mtime=0), 413),
         ("br", b"{}", 415),
         ("gzip, gzip", b"{}", 415),
     ],
