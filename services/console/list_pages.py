@@ -98,11 +98,11 @@ class ListPages:
     def offered(self, request: Request, decision: Decision, here: Event | None) -> dict[str, Any]:
         """Tell what of a case can be added to which list; nothing where the person may not."""
         if not self._lists.is_open or not self._door.may(request.state.session, KeyScope.RULES):
-            return {"lists": [], "values": []}
+            return {"lists": [], "choices": []}
         known = {name: getattr(decision, name, None) for name in deployed_schema().key_names}
         known |= {field.name: here.words.get(field.name) for field in SHOWN} if here else {}
         values = [(name, value) for name, value in known.items() if value]
-        return {"lists": self._lists.names, "values": values}
+        return {"lists": self._lists.names, "choices": values}
 
     def _context(self, name: str, find: str) -> dict[str, Any]:
         if not self._lists.is_open:
