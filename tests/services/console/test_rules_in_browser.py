@@ -154,6 +154,7 @@ def test_wrong_rules_are_refused_with_their_line_and_stay_in_the_form(desk: Desk
     assert "'amout' does not exist; did you mean amount?" in desk.text("[data-words]")
     assert desk.one("textarea[name=content]").get_attribute("value") == wrong
     assert desk.names == ["large"]
+    assert ["422" in one["message"] for one in desk.troubles()] == [True]
 
 
 def test_who_has_no_right_sees_and_changes_nothing(desk: Desk) -> None:
