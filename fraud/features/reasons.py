@@ -17,7 +17,10 @@ from fraud.features import FEATURE_NAMES, FEATURES
 from fraud.schema.features import Feature
 from fraud.schema.windows import window_us
 
-_WHOLE: Final = {"count", "distinct", "same", "same_merchant", "same_amount"}
+_WHOLE: Final = {
+    *("count", "distinct", "same", "same_merchant", "same_amount"),
+    *("deviations", "fraud_streak"),
+}
 _SUMMED: Final = {"count", "sum"}
 _COMPARED: Final = {"mean", "std", "max", "min", "distinct"}
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -49,6 +52,10 @@ _SENTENCES: Final = {
     "since_fraud": "The latest known fraud of this {entity} was {time} ago",
     "fraud_run": "{percentage} of the transactions of this {entity} in the {span} up to its latest known "
     "fraud were fraud",
+    "fraud_streak": "{n} known {frauds} in a row, up to the latest transaction of this {entity}",
+    "since_streak": "The known frauds in a row of this {entity} began {time} ago",
+    "since_honest": "{time} since a transaction of this {entity} that was not known to be fraud after {ripe}",
+    "deviations": "{n} {transactions} of this {entity} in {window} above 3 times its average of {base}",
     "same_merchant": "{n} {transactions} of this {entity} at the same merchant in {window}",
     "same_amount": "{n} {transactions} of this {entity} with exactly this amount in {window}",
     "same": "{n} {transactions} of this {entity} with the same {column} in {window}",
@@ -118,10 +125,12 @@ def _words(feature: Feature, value: float) -> dict[str, str]:
     return {
         "n": f"{value:.0f}" if feature.statistic in _WHOLE else quantity(value),
         "transactions": "transaction" if value == 1.0 else "transactions",
+        "frauds": "fraud" if value == 1.0 else "frauds",
         "entity": _spaced(feature.entity.name) if feature.entity else "transaction",
         "window": in_words(feature.window),
         "base": in_words(feature.base),
         "span": in_words(feature.window).removeprefix("the last "),
+        "ripe": in_words(feature.base).removeprefix("the last "),
         "column": _spaced(feature.column),
         "columns": _spaced(feature.column) if value == 1.0 else plural(_spaced(feature.column)),
         "value": _spaced(feature.value or "amount"),

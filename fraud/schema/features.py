@@ -444,7 +444,7 @@ STATISTICS: Final[dict[str, Statistic]] = {
         "seconds_since_fraud_streak_ripe_{base}_by_{entity}",
         "time since the first transaction of the {entity}'s fraud_streak_ripe_{base}",
         "s",
-        "the {entity}'s fraud_streak_ripe_{base} is 0",
+        "the {entity}'s latest transaction is not known to be fraud",
         Exactness.KEPT,
     ),
     "since_honest": Statistic(

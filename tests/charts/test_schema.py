@@ -27,8 +27,10 @@ def rendered(chart: str, values: str, *given: str) -> list[dict[str, Any]]:
 
 
 def pods(found: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """Every container that runs our code: (whose, pod's spec, container)."""
+    """Every container that runs our code, but those of `helm test`: (whose, pod's spec, container)."""
     for obj in found:
+        if obj["metadata"].get("annotations", {}).get("helm.sh/hook") == "test":
+            continue
         for name, spec in pod_specs(obj):
             for one in [*spec.get("containers", []), *spec.get("initContainers", [])]:
                 image = one.get("image", "stream")  # a SparkApplication names it once
