@@ -136,7 +136,7 @@ def test_the_same_data_and_seed_give_the_same_trees(split):
 @pytest.mark.parametrize("direction", [-1, 1])
 def test_a_stated_constraint_holds_in_the_trees(split, direction):
     monotone = [direction] + [0] * (len(FEATURE_NAMES) - 1)
-    trees = fit_trees(split.train, seed=1, threads=1, rounds=40, monotone=monotone)
+    trees = fit_trees(split.train, seed=1, threads=1, rounds=200, monotone=monotone)
     assert trees.feature_importance()[0] > 0
     levels = np.nanquantile(split.train.vectors[:, 0], np.linspace(0.0, 1.0, 20))
     for row in split.test.vectors[:50]:
