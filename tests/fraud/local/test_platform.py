@@ -337,11 +337,13 @@ def test_down_during_a_start_ends_the_start_and_leaves_nothing(settings):
 
 
 def test_ctrl_c_during_a_start_stops_what_it_has_started_and_nothing_else(settings):
-    table = _table(_part("broker"), _part("mlflow", SLEEPER))
+    asked = threading.Event()
+    slow = replace(_part("mlflow", SLEEPER), is_ready=lambda _place: bool(asked.set()))
+    table = _table(_part("broker"), slow)
     before = _up(settings, "broker", table=table)["broker"]
 
     def interrupt():
-        wait_until(lambda: _is_started(settings, "mlflow"), 30)
+        asked.wait(30)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     caller = threading.Thread(target=interrupt)
