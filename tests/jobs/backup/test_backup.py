@@ -3,7 +3,6 @@
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from jobs.backup.run import Backups
 from jobs.backup.settings import BackupSettings
 from jobs.stream.recovery import make_whole, remember
 from jobs.stream.settings import StreamSettings
-from tests.fraud.store.conftest import RedisServer
+from tests.fraud.store.conftest import run_redis
 from tests.jobs.replay.test_rebuild import archive_next, states_of
 from tests.jobs.stream.test_progress import set_watermark
 
@@ -141,12 +140,9 @@ def test_the_commands_say_what_they_did(
         assert said in result.output
 
 
-def test_a_copy_of_redis_is_of_one_instant_and_gives_all_back(
-    start_redis: Callable[..., object], tmp_path: Path
-) -> None:
+def test_a_copy_of_redis_is_of_one_instant_and_gives_all_back(tmp_path: Path) -> None:
     """Also answers, outbox and names come back; another prefix on the server is left alone."""
-    with start_redis() as server, open_store(server.url(prefix="p")) as store:  # type: ignore[attr-defined]
-        assert isinstance(server, RedisServer)
+    with run_redis() as server, open_store(server.url(prefix="p")) as store:
         store.write(
             "user", {float(key): bytes(24) for key in range(1_200)}, Epoch(1, 0), store.acquire("test")
         )
