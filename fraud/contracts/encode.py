@@ -82,9 +82,21 @@ def _json_of(column: pa.Array) -> pa.Array:
 
 def _number_json(column: pa.Array) -> pa.Array:
     known = pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
-    text = pc.cast(known, pa.string())
+    text = _with_exponents(known, pc.cast(known, pa.string()))
     is_whole = pc.match_substring_regex(text, r"^-?\d+$")
     return pc.if_else(is_whole, pc.binary_join_element_wise(text, ".0", ""), text)
+
+
+def _with_exponents(numbers: pa.Array, texts: pa.Array) -> pa.Array:
+    """Write 5e-6 and 20000000000.0 as pydantic does, where Arrow writes 0.000005 and 2e+10."""
+    size = pc.abs(numbers)
+    is_small = pc.and_(pc.greater_equal(size, 1e-6), pc.less(size, 1e-5))
+    is_large = pc.and_(pc.greater_equal(size, 1e10), pc.less(size, 1e16))
+    differs = pc.fill_null(pc.or_(is_small, is_large), False)
+    if not pc.any(differs).as_py():
+        return texts
+    ours = [f"{number!r}".replace("e-06", "e-6") for number in numbers.filter(differs).to_pylist()]
+    return pc.replace_with_mask(texts, differs, pa.array(ours, pa.string()))
 
 
 def _text_json(column: pa.Array) -> pa.Array:

@@ -7,8 +7,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from fraud.contracts import parse_record
+from fraud.contracts.encode import encode_rows
 from fraud.errors import BadInput
 from fraud.synthetic.encoding import LABEL_FIELDS, TRANSACTION_FIELDS, encode_labels, encode_transactions
 from tests.wire import Label, Transaction
@@ -78,6 +80,14 @@ def test_fields_are_the_contracts_in_their_order():
 def test_transactions_are_the_bytes_that_pydantic_writes(records):
     encoded = encode_transactions(table_of(records, TRANSACTION_FIELDS))
     assert encoded == [record.model_dump_json(exclude_none=True).encode() for record in records]
+
+
+@pytest.mark.parametrize("digits", ["1", "1.5", "9.99", "1.2345678901234567"])
+def test_numbers_of_every_size_are_the_text_that_pydantic_writes(digits):
+    numbers = [float(f"{sign}{digits}e{exponent}") for exponent in range(-320, 308) for sign in ("", "-")]
+    found = encode_rows(pa.table({"x": numbers}), ["x"])
+    texts = [raw.partition(b'"x":')[2].removesuffix(b"}") for raw in found]
+    assert texts == [TypeAdapter(float).dump_json(number) for number in numbers]
 
 
 @any_speed
