@@ -72,6 +72,12 @@ class Node:
             return "primary" if found["role"] == "master" else f"replica {found['master_link_status']}"
         return "away"
 
+    def takes_writes(self) -> bool:
+        """Whether enough replicas follow for the server to take writes."""
+        with suppress(redis.RedisError), self.client(self.ports[0]) as client:
+            return int(client.info("replication").get("min_slaves_good_slaves", 0)) >= 1
+        return False
+
     def names(self) -> str:
         with suppress(redis.RedisError), self.client(self.ports[1]) as client:
             state = client.sentinel_master("fraud")
@@ -106,7 +112,10 @@ def nodes() -> Iterator[list[Node]]:
 def wait_for(nodes: list[Node], primary: Node) -> None:
     def is_so() -> bool:
         roles = ["primary" if node is primary else "replica up" for node in nodes]
-        return [node.role() for node in nodes] == roles and {node.names() for node in nodes} == {primary.host}
+        is_known = [node.role() for node in nodes] == roles and {node.names() for node in nodes} == {
+            primary.host
+        }
+        return is_known and primary.takes_writes()
 
     wait_until(is_so, f"{primary.host} is the primary: {[(node.role(), node.names()) for node in nodes]}")
 

@@ -24,7 +24,7 @@ def test_a_challenger_comes_and_goes_beside_the_champion(tmp_path: Path, tools: 
         assert not is_there()
         registry.register(challenger, "challenger")
         tools.wait_until(is_there, "the challenger is served")
-        settings = ModelClientSettings(url=server.url)
+        settings = ModelClientSettings(url=server.url, timeout_s=30.0, deadline_s=60.0)
         with ModelClient(settings) as one, ModelClient(settings.model_copy(update={"name": name})) as other:
             np.testing.assert_allclose(one.score(vectors).probability, champion.predict(vectors), atol=1e-12)
             np.testing.assert_allclose(
