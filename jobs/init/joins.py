@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraud.errors import BadInput
@@ -58,7 +60,7 @@ def find_joins(path: str, others: Sequence[str], said: Mapping[str, str]) -> tup
             if stem in said
             else [(name, name) for name in main.header if name in table.header]
         )
-        shares = {pair: _share(main, table, *pair) for pair in pairs}
+        shares = _shares(main, table, pairs) if pairs else {}
         good = [pair for pair, share in shares.items() if share > 0.0]
         if len(good) != 1:
             raise _unsure(path, other, stem, shares, table)
@@ -68,29 +70,29 @@ def find_joins(path: str, others: Sequence[str], said: Mapping[str, str]) -> tup
     return joins, notes
 
 
-def _share(main: Source, other: Source, by: str, key: str) -> float:
-    """Tell which share of the transactions has a row there; 0 where a key stands in several rows."""
-    for source, name in ((main, by), (other, key)):
-        if name not in source.header:
-            raise BadInput(f"{source.path} has no column {name}; it has {', '.join(source.header)}")
-    keys = key_texts(whole(_only(other, key).raw_batches(), [key])[key].combine_chunks()).drop_null()
-    if pc.count_distinct(keys).as_py() < len(keys):
+def _shares(main: Source, other: Source, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float]:
+    """Tell which share of the transactions has a row there, by each pair; 0 where a key stands in several."""
+    for source, names in ((main, [by for by, _ in pairs]), (other, [key for _, key in pairs])):
+        for name in names:
+            if name not in source.header:
+                raise BadInput(f"{source.path} has no column {name}; it has {', '.join(source.header)}")
+    asked = _columns(main, [by for by, _ in pairs], _BATCHES)
+    keys = _columns(other, [key for _, key in pairs])
+    return {(by, key): _share(asked[by], keys[key]) for by, key in pairs}
+
+
+def _share(asked: pa.ChunkedArray, keys: pa.ChunkedArray) -> float:
+    texts = key_texts(keys.combine_chunks()).drop_null()
+    if pc.count_distinct(texts).as_py() < len(texts):
         return 0.0
-    batches = islice(_only(main, by).raw_batches(), _BATCHES)
-    asked = key_texts(whole(batches, [by])[by].combine_chunks())
-    return float(pc.mean(pc.is_in(asked, value_set=keys, skip_nulls=True)).as_py() or 0.0)
+    found = pc.is_in(key_texts(asked.combine_chunks()), value_set=texts, skip_nulls=True)
+    return float(pc.mean(found).as_py() or 0.0)
 
 
-def _only(source: Source, name: str) -> Source:
-    return Source(
-        what=source.what,
-        path=source.path,
-        format=source.format,
-        columns={},
-        made_of={name: source.made_of[name]},
-        header=source.header,
-        dialects=source.dialects,
-    )
+def _columns(source: Source, names: Sequence[str], batches: int | None = None) -> pa.Table:
+    """Read columns of a table at once; of its first batches, where their number is given."""
+    only = replace(source, made_of={name: source.made_of[name] for name in names})
+    return whole(islice(only.raw_batches(), batches), names)
 
 
 def _said(text: str) -> tuple[str, str]:
