@@ -16,6 +16,7 @@ from fraud.decide.list_log import ListFollower, send_events
 from fraud.decide.lists import MOST_VALUE, Definition, ListEvent, ListKind, ListName, ListStore
 from fraud.errors import BadInput, Unavailable
 from fraud.kafka.producer import Producer, ProducerSettings
+from fraud.runtime.times import read_time
 from fraud.settings.stream import KafkaSettings
 
 PATIENCE_S: Final = 300.0
@@ -199,23 +200,6 @@ def write_file(file: Path, entries: Iterator[dict[str, Any]]) -> int:
             writer.writerow({**entry, "until": moment})
             n += 1
     return n
-
-
-def read_time(text: str) -> datetime:
-    """Read a time with an offset.
-
-    Raises
-    ------
-    BadInput
-        When it is none.
-    """
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadInput(f"{text!r} is no time; write it like 2026-03-01T12:00:00+00:00") from error
-    if moment.tzinfo is None:
-        raise BadInput(f"{text!r} has no offset; write it like 2026-03-01T12:00:00+00:00")
-    return moment
 
 
 def _until(file: Path, line: int, text: str | None) -> datetime | None:

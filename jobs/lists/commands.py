@@ -42,7 +42,8 @@ def create(
 @app.command()
 def add(name: Name, values: list[str], *, why: Why = "", until: Until = "", by: By = "") -> None:
     """Add entries; one that is there already has a new reason and end."""
-    from fraud.decide.list_changes import Who, change, read_time  # noqa: PLC0415
+    from fraud.decide.list_changes import Who, change  # noqa: PLC0415
+    from fraud.runtime.times import read_time  # noqa: PLC0415
     from fraud.settings.stream import KafkaSettings  # noqa: PLC0415
 
     end = read_time(until) if until else None

@@ -148,14 +148,6 @@ def backfill_features(
 
 
 def _time(text: str | None) -> datetime | None:
-    from fraud.errors import BadConfig  # noqa: PLC0415
+    from fraud.runtime.times import read_time  # noqa: PLC0415
 
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadConfig(f"{text!r} is no time; write it like 2026-03-01T12:00:00+00:00") from error
-    if moment.tzinfo is None:
-        raise BadConfig(f"{text!r} has no offset; write it like 2026-03-01T12:00:00+00:00")
-    return moment
+    return None if text is None else read_time(text)

@@ -15,6 +15,8 @@ RulesOrVersion = Annotated[
 Delta = Annotated[str, typer.Option(help="The Delta tables; default: where the stream writes.")]
 Since = Annotated[str, typer.Option("--from", help="Received from this time on, e.g. 2026-11-01.")]
 Until = Annotated[str, typer.Option("--to", help="Received before this time, e.g. 2026-12-01.")]
+Daily = Annotated[bool, typer.Option("--daily", help="Show the hits of each day.")]
+Examples = Annotated[bool, typer.Option("--examples", help="Name each rule's newest hits.")]
 Maturity = Annotated[
     float, typer.Option(min=0.0, help="Days after which a transaction without a label counts as honest.")
 ]
@@ -49,8 +51,8 @@ def backtest(
     maturity_days: Maturity = 14.0,
     review_cost: ReviewCost = 5.0,
     wrong_decline_cost: DeclineCost = 20.0,
-    daily: Annotated[bool, typer.Option("--daily", help="Show the hits of each day.")] = False,
-    examples: Annotated[bool, typer.Option("--examples", help="Name each rule's newest hits.")] = False,
+    daily: Daily = False,
+    examples: Examples = False,
 ) -> None:
     """Try rules on past transactions: hits, precision and recall with their bounds, money, overlap."""
     from rich.console import Console  # noqa: PLC0415
@@ -86,8 +88,8 @@ def report(
     maturity_days: Maturity = 14.0,
     review_cost: ReviewCost = 5.0,
     wrong_decline_cost: DeclineCost = 20.0,
-    daily: Annotated[bool, typer.Option("--daily", help="Show the hits of each day.")] = False,
-    examples: Annotated[bool, typer.Option("--examples", help="Name each rule's newest hits.")] = False,
+    daily: Daily = False,
+    examples: Examples = False,
 ) -> None:
     """Tell what each rule did: hits, precision, overlap with model and rules, money saved and lost."""
     from rich.console import Console  # noqa: PLC0415

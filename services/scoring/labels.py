@@ -112,7 +112,7 @@ class Labels:
         """Held while labels are sent: those of one transaction go in order."""
 
     def take(self, request: Notice, client: str = ANYONE.name) -> str | None:
-        """Send a verdict on; returns ``accepted``, or None: call :meth:`take_unknown`, which takes longer.
+        """Send a label or result on: ``accepted``, or None: call :meth:`take_unknown`, which takes longer.
 
         Parameters
         ----------
@@ -134,7 +134,7 @@ class Labels:
         return "accepted"
 
     def take_unknown(self, request: Notice, client: str = ANYONE.name) -> str:
-        """Take a verdict on a transaction that the store does not know; returns ``accepted`` or ``pending``.
+        """Take a label or result of a transaction that the store does not know: ``accepted`` or ``pending``.
 
         Raises
         ------
@@ -159,7 +159,7 @@ class Labels:
         return "pending"
 
     def resolve(self, at_s: float | None = None) -> int:
-        """Send on the kept verdicts that are due and whose transactions have become known; returns how many.
+        """Send on kept labels and results that are due and whose transactions are known; returns how many.
 
         Parameters
         ----------
@@ -293,7 +293,7 @@ class Labels:
 
 
 def source_of(client: str, detail: str | None = None) -> str:
-    """Name who sent a label, and where it says that the verdict comes from.
+    """Name who sent a label, and where it says that it comes from.
 
     Examples
     --------
