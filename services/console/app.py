@@ -81,6 +81,8 @@ class Console:
     ----------
     settings
         Of the console.
+    registry
+        Of models; without one, the registry that the settings name.
 
     Raises
     ------
@@ -88,14 +90,14 @@ class Console:
         When it could be reached from outside without keys.
     """
 
-    def __init__(self, settings: ConsoleSettings) -> None:
+    def __init__(self, settings: ConsoleSettings, registry: Registry | None = None) -> None:
         self.settings = settings
         self.door = Door(settings)
         self.sessions = self.door.sessions
         self.live = Live(settings.kept)
         self.follower = Follower(settings, self.live)
         self.archive = ConsoleArchive(settings.delta, settings.delta_options)
-        self.registry = Registry(settings.mlflow_uri, settings.model_name)
+        self.registry = registry or Registry(settings.mlflow_uri, settings.model_name)
         kafka = ProducerSettings(
             bootstrap=settings.kafka_bootstrap,
             options=settings.kafka_options,

@@ -1,4 +1,7 @@
-"""Pictures as SVG, drawn on the server: no library, no tiles; colours are the style sheet's."""
+"""Pictures as SVG, drawn on the server: no library, no tiles; colours are the style sheet's.
+
+Each picture has a text alternative: what it shows, with its main figures.
+"""
 
 import math
 from collections import Counter
@@ -61,7 +64,11 @@ def draw_timeline(events: Sequence[Event], width: int = 880, height: int = 230) 
             + (f'<circle class="halo" cx="{at:.1f}" cy="{tall:.1f}" r="11"/>' if event.is_case else "")
             + f'<circle class="dot" cx="{at:.1f}" cy="{tall:.1f}" r="{5.5 if event.is_case else 3.6}"/></g>'
         )
-    label = f"{len(events)} transactions of the user over time, by amount"
+    frauds = sum(event.is_fraud is True for event in events)
+    label = (
+        f"{len(events)} transactions by time and amount, {first:%d %b %Y} to {last:%d %b %Y}: "
+        f"largest amount {max(event.amount for event in events):,.2f}, {frauds} labelled fraud"
+    )
     return _svg(parts, width, height, label, "timeline")
 
 
@@ -103,7 +110,13 @@ def draw_map(events: Sequence[Event], width: int = 420, height: int = 320) -> Ma
             '<g class="home"><title>registered home</title>'
             f'<path d="M{a - 7:.1f},{b + 1:.1f} l7,-7 l7,7 M{a - 5:.1f},{b:.1f} v6 h10 v-6"/></g>'
         )
-    return _svg(parts + _scale_bar(scale, width, height), width, height, "places of the transactions", "map")
+    south, north = min(p[0] for p in points), max(p[0] for p in points)
+    west_end, east_end = min(p[1] for p in points), max(p[1] for p in points)
+    label = (
+        f"Map of {len(placed)} transactions, between {south:.2f} and {north:.2f} degrees north "
+        f"and {west_end:.2f} and {east_end:.2f} degrees east"
+    )
+    return _svg(parts + _scale_bar(scale, width, height), width, height, label, "map")
 
 
 def draw_traffic(slots: Sequence[Counter[str]], width: int = 420, height: int = 96) -> Markup:
@@ -123,7 +136,8 @@ def draw_traffic(slots: Sequence[Counter[str]], width: int = 420, height: int = 
                 )
     parts.append(f'<text class="tick" x="0" y="{height - 3}">10 minutes ago</text>')
     parts.append(f'<text class="tick" x="{width}" y="{height - 3}" text-anchor="end">now</text>')
-    return _svg(parts, width, height, "decisions of the last ten minutes by outcome", "traffic")
+    counts = ", ".join(f"{outcome} {sum(slot[outcome] for slot in slots):,}" for outcome in _ORDER)
+    return _svg(parts, width, height, f"Decisions of the last 10 minutes: {counts}", "traffic")
 
 
 def draw_bars(bins: Sequence[int], width: int = 560, height: int = 190) -> Markup:
@@ -149,16 +163,18 @@ def draw_bars(bins: Sequence[int], width: int = 560, height: int = 190) -> Marku
         f'text-anchor="middle">{share:g}</text>'
         for share in (0.0, 0.25, 0.5, 0.75, 1.0)
     ]
-    return _svg(parts, width, height, "scores since the console started, logarithmic", "bars")
+    quarters = [sum(bins[len(bins) * part // 4 : len(bins) * (part + 1) // 4]) for part in range(4)]
+    counts = ", ".join(f"below {(part + 1) / 4:g}: {count:,}" for part, count in enumerate(quarters))
+    return _svg(parts, width, height, f"Histogram of {sum(bins):,} scores. {counts}", "bars")
 
 
 def draw_score(score: float, outcome: str, width: int = 64) -> Markup:
-    """Draw a score as a bar in its outcome's colour."""
+    """Draw a score as a bar in its outcome's colour; the number stands beside it."""
     parts = [
         f'<rect class="rail" width="{width}" height="6" rx="3"/>',
         f'<rect class="{escape(outcome)}" width="{max(score * width, 3.0):.1f}" height="6" rx="3"/>',
     ]
-    return _svg(parts, width, 6, f"score {score:.2f}", "scorebar")
+    return _svg(parts, width, 6, "", "scorebar")
 
 
 def draw_bounds(
@@ -202,14 +218,17 @@ def draw_bounds(
     parts.append(
         f'<text class="tick" x="{width - 12}" y="{height - 5}" text-anchor="end">day {len(values)}</text>'
     )
-    return _svg(parts, width, height, "difference and its bounds by day", "bounds")
+    _, now, lowest, highest = known[-1]
+    label = f"Difference by day. Day {known[-1][0] + 1}: {now:.3g}, between {lowest:.3g} and {highest:.3g}"
+    label += f"; the limit is {limit:g}" if limit else ""
+    return _svg(parts, width, height, label, "bounds")
 
 
 def _svg(parts: Sequence[str], width: int, height: int, label: str, kind: str) -> Markup:
+    """Wrap a picture; one without a label is an ornament, which screen readers pass over."""
+    access = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
     return Markup(  # noqa: S704  (numbers of ours, and escaped words)
-        f'<svg class="{kind}" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">'
-        + "".join(parts)
-        + "</svg>"
+        f'<svg class="{kind}" viewBox="0 0 {width} {height}" {access}>' + "".join(parts) + "</svg>"
     )
 
 

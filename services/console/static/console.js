@@ -38,7 +38,7 @@ async function judge(id, label) {
   } catch { toast("The console does not answer; nothing is written.", true); return; }
   if (!answer.ok) {
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    toast($("main p", page)?.textContent ?? "Not done; load the page again.", true); return;
+    toast($("main .empty p", page)?.textContent ?? "Not done; load the page again.", true); return;
   }
   setOpen((await answer.json()).open);
   toast(label === "fraud" ? "confirmed as fraud" : "dismissed: it was honest");
@@ -59,29 +59,50 @@ document.addEventListener("keydown", (event) => {
   if (event.target.matches("input, textarea, select")) { if (event.key === "Escape") event.target.blur(); return; }
   const id = caseView ? caseView.dataset.case : current()?.dataset.id;
   const keys = {
-    j: () => move(1), k: () => move(-1), b: () => location.assign("/"), "?": () => help.showModal(),
+    j: () => move(1), k: () => move(-1), b: () => location.assign("/"), p: () => pause(), "?": () => help.showModal(),
     "/": () => { event.preventDefault(); $(".find input").focus(); },
     Enter: () => { if (!caseView && !event.target.matches("a, button")) open(current()); },
     c: () => id ? judge(id, "fraud") : toast("choose an alert with j or k first"),
     d: () => id ? judge(id, "honest") : toast("choose an alert with j or k first"),
   };
-  if (!help.open && keys[event.key]) keys[event.key]();
+  if (!help.open && keysOn.checked && keys[event.key]) keys[event.key]();
 });
 
-// What is new comes by itself; the browser connects again after a break.
+// People who speak to their computer turn the keys off: a spoken word must not confirm a fraud.
+const keysOn = $("[data-keys-on]");
+function showKeys() { $("[data-keys]").hidden = !keysOn.checked; }
+keysOn.checked = localStorage.getItem("keys") !== "off";
+keysOn.addEventListener("change", () => { localStorage.setItem("keys", keysOn.checked ? "on" : "off"); showKeys(); });
+$("[data-help]").addEventListener("click", () => help.showModal());
+$("[data-help]").hidden = false;
+showKeys();
+
+// What is new comes by itself; the browser connects again after a break. A reader can pause it.
+let held = null; // what came while paused
+const pauseButton = $("[data-pause]");
+function pause() {
+  if (pauseButton.hidden) return;
+  const waiting = held; held = waiting ? null : [];
+  waiting?.forEach((show) => show());
+  pauseButton.textContent = held ? "Resume" : "Pause"; pauseButton.setAttribute("aria-pressed", String(!!held));
+}
+const whenShown = (show) => held ? held.push(show) : show();
 if (document.body.dataset.token) {
+  pauseButton.hidden = false;
+  pauseButton.addEventListener("click", pause);
   const source = new EventSource(`/events?after=${document.body.dataset.number}`);
-  source.onopen = () => setState(!$("main").previousElementSibling?.matches(".notice"));
+  source.onopen = () => setState(!$("[data-stale]"));
   source.onerror = () => setState(false);
-  source.addEventListener("alert", (event) => {
+  source.addEventListener("alert", (event) => whenShown(() => {
     const { id, html } = JSON.parse(event.data);
     if (!table || rows().some((one) => one.dataset.id === id)) return;
     table.insertAdjacentHTML("afterbegin", html);
     table.rows[0].classList.add("fresh");
     while (table.rows.length > MOST_ROWS && table.rows[table.rows.length - 1] !== current()) table.deleteRow(-1);
     settle();
-  });
+  }));
   source.addEventListener("pulse", (event) => {
+    if (held) return; // the next one brings the newest figures
     const { html, ticker, open: count } = JSON.parse(event.data);
     setOpen(count);
     if ($("[data-pulse]")) { $("[data-pulse]").innerHTML = html; $("[data-ticker]").innerHTML = ticker; }

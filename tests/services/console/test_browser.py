@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
+from prometheus_client import CollectorRegistry, Gauge
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -13,9 +14,15 @@ from selenium.webdriver.support.ui import WebDriverWait
 from fraud.contracts import DECISIONS, LABELS, parse_record
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
+from fraud.model.overview import ModelVersion, Registry
+from fraud.watch.figures import publish_figures
+from jobs.experiment.run import run
 from services.console.app import Console
+from services.console.live import now
 from tests.fraud.kafka.broker import read_all
+from tests.jobs.experiment.test_analysis import World as Arms
 from tests.services.console.conftest import World, label_of, serve, settings_of
+from tests.services.console.wcag import violations
 from tests.wire import Decision, Label
 
 pytestmark = pytest.mark.flow
@@ -67,16 +74,53 @@ class Desk:
         return [entry for entry in self.browser.get_log("browser") if "favicon" not in entry["message"]]
 
 
+class Versions(Registry):
+    """A registry that answers without a server."""
+
+    def __init__(self) -> None:
+        """Ask nobody."""
+
+    def versions(self) -> list[ModelVersion]:
+        metrics = {"pr_auc": 0.81, "precision": 0.9, "recall": 0.7}
+        names = enumerate(("champion", "challenger", "previous"))
+        return [ModelVersion(name, str(number), now(), {}, metrics) for number, name in names]
+
+
+def measured(delta: str) -> None:
+    """Write the figures of the jobs, as Prometheus and the page of the model read them."""
+    drift, performance, parity = (CollectorRegistry() for _ in range(3))
+    psi = Gauge("fraud_drift_psi", "d", ["feature"], registry=drift)
+    for number in range(5):
+        psi.labels(f"feature_{number}").set(0.1 * number)
+    Gauge("fraud_drift_features_drifted", "d", registry=drift).set(2)
+    ratio = Gauge("fraud_performance_ratio", "d", ["metric", "window", "version"], registry=performance)
+    ratio.labels("recall", "7d", "all").set(0.8)
+    Gauge("fraud_parity_transactions", "d", registry=parity).set(1_000)
+    for job, registry in (("drift", drift), ("performance", performance), ("parity", parity)):
+        publish_figures(delta, {}, job, registry)
+
+
 @pytest.fixture(scope="module")
 def desk(world: World, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     home = tmp_path_factory.mktemp("desk")
+    arms = Arms(home)
+    arms.decide({"control": 0.01, "treatment": 0.01}, days=20)
+    run(arms.settings)
+    measured(f"{world.folder}/delta")
     local = LocalSettings(
         home=home, kafka_port=0, kafka_controller_port=0, kafka_partitions=2, kafka_heap_mb=384
     )
     try:
         platform.up(local, ["broker"])
         kafka = next(part.url for part in platform.status(local) if part.name == "broker") or ""
-        console = Console(settings_of(world, kafka_bootstrap=kafka, kafka_timeout_s=10.0))
+        settings = settings_of(
+            world,
+            kafka_bootstrap=kafka,
+            kafka_timeout_s=10.0,
+            experiment_file=arms.settings.file,
+            experiment_state=arms.settings.out / "state.json",
+        )
+        console = Console(settings, Versions())
         with serve(console) as url:
             made = Desk(console, url, kafka, browser)
             made.publish(DECISIONS, *world.decisions[:-30])
@@ -161,6 +205,67 @@ def test_without_a_script_the_forms_work(desk: Desk) -> None:
     finally:
         desk.browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
     assert desk.labels()[case].is_fraud is False
+
+
+def test_a_paused_page_shows_what_came_when_it_goes_on(desk: Desk, world: World) -> None:
+    desk.open()
+    desk.wait(desk.ids)
+    desk.all("[data-pause]")[0].click()
+    decisions = [
+        world.alerts[0].model_copy(update={"transaction_id": f"paused-{number}"}) for number in range(2)
+    ]
+    desk.publish(DECISIONS, *decisions)
+    desk.wait(lambda: desk.browser.execute_script("return held.length") == 2)
+    assert not {"paused-0", "paused-1"} & set(desk.ids())
+    assert desk.all("[data-pause]")[0].text == "Resume"
+    desk.press("p")
+    desk.wait(lambda: {"paused-0", "paused-1"} <= set(desk.ids()))
+    assert desk.troubles() == []
+
+
+def test_keys_that_are_turned_off_change_nothing_on_any_page(desk: Desk) -> None:
+    desk.open()
+    desk.wait(desk.ids)
+    desk.all("[data-help]")[0].click()
+    desk.all("[data-keys-on]")[0].click()
+    try:
+        desk.open()
+        first = desk.wait(desk.ids)[0]
+        before = len(desk.labels())
+        for key in "jc":
+            desk.press(key)
+        assert desk.all("tr.at") == []
+        assert desk.ids()[0] == first
+        assert len(desk.labels()) == before
+    finally:
+        desk.browser.execute_script("localStorage.clear()")
+
+
+@pytest.mark.parametrize(
+    "page", ["alerts", "all", "case", "missing", "model", "experiment", "rules", "lists"]
+)
+def test_every_page_meets_wcag_in_both_colour_schemes(desk: Desk, page: str) -> None:
+    case = desk.console.live.alerts()[0].transaction_id
+    paths = {"alerts": "/", "all": "/?show=all", "case": f"/cases/{case}", "missing": "/cases/none"}
+    desk.open(paths.get(page, f"/{page}"))
+    desk.wait(lambda: page not in {"alerts", "all"} or desk.ids())
+    assert violations(desk.browser) == []
+    desk.all("[data-help]")[0].click()
+    assert violations(desk.browser) == []
+
+
+def test_pages_without_content_meet_wcag(desk: Desk, world: World) -> None:
+    with serve(Console(settings_of(world, delta=""))) as url:
+        for path in ("/", "/cases/none", "/model", "/experiment", "/rules", "/lists"):
+            desk.browser.get(url + path)
+            assert violations(desk.browser) == [], path
+
+
+def test_a_page_that_breaks_a_rule_is_found(desk: Desk) -> None:
+    desk.open()
+    desk.browser.execute_script("document.querySelector('.find input').removeAttribute('aria-label')")
+    desk.browser.execute_script("document.querySelector('.find input').removeAttribute('placeholder')")
+    assert any("label" in one for one in violations(desk.browser))
 
 
 def test_on_a_telephone_nothing_is_wider_than_the_screen(desk: Desk) -> None:

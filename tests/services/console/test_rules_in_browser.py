@@ -17,6 +17,7 @@ from services.console.app import Console
 from services.console.settings import ConsoleSettings
 from tests.services.console.conftest import serve
 from tests.services.console.test_app import entry
+from tests.services.console.wcag import violations
 from tests.services.scoring.test_rule_paths import archived
 
 pytestmark = pytest.mark.flow
@@ -128,9 +129,11 @@ def test_two_people_publish_a_rule_and_undo_it(desk: Desk) -> None:
     assert '+   "name": "step"' in desk.text("[data-proposal] .diff")
     assert "step: 2 hits" in desk.text("[data-proposal] [data-tried]")
     assert desk.all("[data-approve]") == [], "nobody approves what is one's own"
+    assert violations(desk.browser) == []
     assert desk.names == ["large"]
     desk.enter("ben")
     desk.open("/rules")
+    assert violations(desk.browser) == []
     desk.click("[data-approve]")
     desk.wait(lambda: desk.all("[data-rule=step]"))
     assert desk.names == ["large", "step"]
@@ -152,6 +155,7 @@ def test_wrong_rules_are_refused_with_their_line_and_stay_in_the_form(desk: Desk
     desk.write(wrong)
     desk.click("[data-propose] button.primary")
     assert "'amout' does not exist; did you mean amount?" in desk.text("[data-words]")
+    assert violations(desk.browser) == []
     assert desk.one("textarea[name=content]").get_attribute("value") == wrong
     assert desk.names == ["large"]
     assert ["422" in one["message"] for one in desk.troubles()] == [True]
@@ -162,6 +166,7 @@ def test_who_has_no_right_sees_and_changes_nothing(desk: Desk) -> None:
     desk.open("/rules")
     assert desk.all("[data-rule=large]")
     assert desk.all("textarea, [data-approve], [data-undo]") == []
+    assert violations(desk.browser) == []
     desk.open("/lists")
     assert desk.all("[data-create], [data-add]") == []
 
@@ -178,7 +183,9 @@ def test_a_list_is_made_filled_from_a_case_and_emptied(desk: Desk) -> None:
     row = desk.text("[data-value=d-9]")
     assert "ana" in row
     assert "case 4711" in row
+    assert violations(desk.browser) == []
     desk.open("/cases/t7")
+    assert violations(desk.browser) == []
     options = Select(desk.one("[data-add] select[name=value]"))
     options.select_by_visible_text("user_id: u7")
     desk.click("[data-add] button")
@@ -188,6 +195,17 @@ def test_a_list_is_made_filled_from_a_case_and_emptied(desk: Desk) -> None:
     desk.click("[data-value=d-9] button")
     desk.wait(lambda: desk.all("[data-value=u7]") and not desk.all("[data-value=d-9]"))
     assert desk.troubles() == []
+
+
+def test_the_page_to_log_in_meets_wcag_also_after_a_wrong_key(desk: Desk) -> None:
+    desk.browser.delete_all_cookies()
+    desk.browser.get(f"{desk.url}/login")
+    assert violations(desk.browser) == []
+    desk.one("input[name=key]").send_keys("wrong")
+    desk.click("main button.primary")
+    desk.wait(lambda: desk.all("[role=alert]"))
+    assert violations(desk.browser) == []
+    desk.troubles()  # the status 401, which the log has
 
 
 def test_on_a_telephone_nothing_is_wider_than_the_screen(desk: Desk) -> None:
