@@ -72,6 +72,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "Run a command while the stream of a cluster is suspended.",
     ),
     "sql": ("jobs.sql.commands:sql", "Ask the platform's tables in SQL: decisions, labels, features, weeks."),
+    "whatif": (
+        "jobs.whatif.commands:whatif",
+        "Report which frauds the decisions of a period stopped, when, and at which review load.",
+    ),
     "train": ("jobs.train.commands:train", "Train, compare, report and register a model."),
     "evaluate": ("jobs.evaluate.commands:evaluate", "Measure a registered model on a labelled table."),
     "promote": ("jobs.evaluate.commands:promote", "Make a version the champion."),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -123,7 +123,19 @@ def build_examples(
     return examples if keep.all() else examples.take(keep)
 
 
-def ripe_until(examples: Examples, gap_days: float) -> int:
+class Labelled(Protocol):
+    """Transactions and when their labels came, as :class:`Examples` has them."""
+
+    @property
+    def event_us(self) -> Micros:
+        """When they happened, [n]."""
+
+    @property
+    def label_us(self) -> Micros:
+        """When the label came, [n]; ``NEVER`` where there is none."""
+
+
+def ripe_until(examples: Labelled, gap_days: float) -> int:
     """Tell up to when transactions have had ``gap_days`` for their verdicts, microseconds since 1970 UTC.
 
     Frauds are known days before honest ones: of what is younger, those with a verdict are nearly all frauds.

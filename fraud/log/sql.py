@@ -8,7 +8,8 @@ Views
 last_labels
     Of each transaction, the label that counts: the last that arrived.
 decided
-    Decisions with the transaction's own fields and its label (``is_fraud``, ``label_time``, ``label_days``).
+    Decisions with the transaction's own fields and its label (``is_fraud``, ``label_time``, ``label_days``,
+    and ``fraud_type`` where labels name one).
 vectors
     The same with the served features, each under its name.
 by_week
@@ -158,7 +159,7 @@ def _views(tables: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
         views["decided"] = _decided(tables)
         views["by_week"] = _BY_WEEK
     if "decided" in views and "features" in tables:
-        known = {*tables["decisions"], *tables["transactions"], "is_fraud", "label_time"}
+        known = {*tables["decisions"], *tables["transactions"], "is_fraud", "label_time", "fraud_type"}
         features = _listed("f", [name for name in tables["features"] if name not in known])
         keys = _keys(tables["decisions"], tables["transactions"], tables["features"])
         views["vectors"] = f"SELECT d.*{features} FROM decided d JOIN features f USING ({keys})"  # noqa: S608
@@ -176,6 +177,7 @@ def _decided(tables: Mapping[str, tuple[str, ...]]) -> str:
     decisions, transactions = tables["decisions"], tables["transactions"]
     fields = _listed("t", [name for name in transactions if name not in decisions])
     label = f"l.is_fraud, l.label_time, {_DAYS} AS label_days"
+    label += ", l.fraud_type" if "fraud_type" in tables["labels"] else ""
     joined = f"decisions d JOIN transactions t USING ({_keys(decisions, transactions)})"
     keys = _keys(decisions, transactions, tables["labels"])
     return f"SELECT d.*{fields}, {label} FROM {joined} LEFT JOIN last_labels l USING ({keys})"  # noqa: S608

@@ -1,0 +1,1 @@
+"""What the decisions of a period would have stopped, by their labels."""

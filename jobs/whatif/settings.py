@@ -1,0 +1,53 @@
+"""Settings of the what-if report (``FRAUD_WHATIF_*``)."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field
+from pydantic_settings import SettingsConfigDict
+
+from fraud.settings.base import Settings
+from fraud.settings.home import in_home
+
+Cost = Annotated[float, Field(ge=0.0)]
+
+
+class WhatIfSettings(Settings):
+    """Which decisions to judge, what outcomes cost, and where the report goes."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAUD_WHATIF_", frozen=True, extra="forbid")
+
+    delta: str = ""
+    """Path or URI under which the Delta tables lie; default: where the stream writes (FRAUD_STREAM_*)."""
+    since: AwareDatetime | None = None
+    """Beginning of the period; None: where the models that decided had been trained."""
+    until: AwareDatetime | None = None
+    """End of the period; None: the last transaction that is old enough for its label."""
+    label_gap_days: Annotated[float, Field(ge=0.0)] = 21.0
+    """How long labels take to arrive, days: an older transaction without one is honest, a younger one is
+    left out."""
+    trained_until: AwareDatetime | None = None
+    """When the model had been trained that decided; None: as the registry says (tag ``as_of``)."""
+    reviews_per_day: Annotated[float, Field(gt=0.0)] | None = None
+    """Transactions that can be reviewed a day: the report takes the threshold that gives so many. None:
+    it takes the decisions as they were made."""
+    case_gap_days: Annotated[float, Field(gt=0.0)] = 7.0
+    """A fraud of a card that comes so many days after its last one begins a new case."""
+    review_cost: Cost = 5.0
+    """An analyst's review, currency units."""
+    wrong_decline_cost: Cost = 20.0
+    """Declining an honest transaction, currency units."""
+    fraud_cost_share: Annotated[float, Field(gt=0.0)] = 1.0
+    """What an approved fraud costs, as a share of its amount."""
+    bootstrap: Annotated[int, Field(ge=20, le=10_000)] = 200
+    """Resamples of cards behind the intervals."""
+    seed: int = 7
+    """Of the resampling."""
+    mlflow_uri: str = "http://127.0.0.1:5000"
+    """MLflow tracking server: an address, ``sqlite:///<file>``, or ``databricks[://profile]``."""
+    registry_uri: str = ""
+    """MLflow registry where it is another one; empty: ``mlflow_uri``'s own."""
+    model_name: str = "fraud"
+    """Name in the registry."""
+    out: Path = Field(default_factory=lambda known: in_home("whatif", known["delta"]))
+    """Folder for whatif.html, whatif.json and cases.csv; default ``whatif`` in the home of the tables."""
