@@ -1,7 +1,7 @@
 """From what AWS Fraud Detector exports to a schema and rules, and a report of what has no counterpart."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fraud.errors import BadInput
@@ -9,6 +9,7 @@ from fraud.schema.expressions import column_text, constant_text
 from fraud.schema.fields import RESERVED
 from jobs.schema.detectorpl import Untranslatable, translate
 from jobs.schema.export import Json
+from jobs.schema.imported import Imported, Note, own_name, plain
 
 _KEYS: Final = {
     "IP_ADDRESS": "ip",
@@ -29,48 +30,6 @@ _OUTCOMES: Final = {
     **dict.fromkeys(("approve", "allow", "accept", "legit", "pass"), "approve"),
 }
 _MOST_ENTITIES: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """One thing of theirs, and what became of it.
-
-    Parameters
-    ----------
-    what
-        Kind, e.g. variable.
-    theirs, ours
-        Names; ``ours`` is empty where it has no counterpart.
-    words
-        What to know.
-    """
-
-    what: str
-    theirs: str
-    ours: str
-    words: str = ""
-
-
-@dataclass
-class Imported:
-    """What was made of an export.
-
-    Parameters
-    ----------
-    schema, rules
-        Content of the two files; no rules: None.
-    notes
-        The report.
-    """
-
-    schema: Json
-    rules: Json | None
-    notes: list[Note] = field(default_factory=list)
-
-    @property
-    def missing(self) -> list[Note]:
-        """What has no counterpart."""
-        return [note for note in self.notes if not note.ours]
 
 
 def convert(
@@ -119,7 +78,7 @@ def _event(export: Json, name: str) -> Json:
 
 
 def _entity(event: Json, made: Imported) -> str:
-    types = [_plain(name) for name in event.get("entityTypes") or ["customer"]]
+    types = [plain(name) for name in event.get("entityTypes") or ["customer"]]
     made.notes.append(Note("entity type", types[0], f"entity {types[0]}", "primary; ENTITY_ID is its key"))
     made.notes += [
         Note("entity type", name, "", "an event names one entity there; declare a field for its key")
@@ -148,7 +107,7 @@ def _fields(event: Json, export: Json, entity: str, made: Imported) -> dict[str,
             found[name] = _Field(core[kind], name, {})
             made.notes.append(Note("variable", name, core[kind], "of every transaction"))
             continue
-        our = _own_name(name, {f"{entity}_id", *(one.our for one in found.values())})
+        our = own_name(name, {f"{entity}_id", *(one.our for one in found.values())}, RESERVED)
         found[name] = _Field(our, name, _part(kind, data), _KEYS.get(kind, ""))
         made.notes.append(
             Note("variable", name, f"{our}: {found[name].part['type']}", _variable_words(variable))
@@ -186,16 +145,6 @@ def _variable_words(variable: Json) -> str:
         if str(default or "") not in usual
         else ""
     )
-
-
-def _own_name(name: str, taken: set[str]) -> str:
-    our = _plain(name)
-    return f"{our}_value" if our in taken or our in RESERVED else our
-
-
-def _plain(name: str) -> str:
-    found = "".join(letter if letter.isalnum() else "_" for letter in name.lower()).strip("_")[:30] or "x"
-    return found if found[0].isalpha() else f"x_{found}"
 
 
 def _label_map(event: Json, export: Json, said: Mapping[str, str], made: Imported) -> dict[str, bool | None]:
@@ -283,11 +232,11 @@ def _features(entity: str, names: Mapping[str, _Field], keyed: Mapping[str, str]
 
 def _rules(export: Json, names: Mapping[str, _Field], said: Mapping[str, str], made: Imported) -> Json | None:
     lists = {
-        _plain(name): [str(one) for one in found.get("elements") or []]
+        plain(name): [str(one) for one in found.get("elements") or []]
         for name, found in export["lists"].items()
     }
     made.notes += [
-        Note("list", name, f"list {_plain(name)}", f"{len(lists[_plain(name)])} values")
+        Note("list", name, f"list {plain(name)}", f"{len(lists[plain(name)])} values")
         for name in export["lists"]
     ]
     for name in export["outcomes"]:
@@ -323,6 +272,6 @@ def _rule(
     except Untranslatable as error:
         made.notes.append(Note("rule", name, "", f"{error}: {expression}"))
         return None
-    made.notes.append(Note("rule", name, f"rule {_plain(name)}", f"{outcomes[0]} when {when}"))
+    made.notes.append(Note("rule", name, f"rule {plain(name)}", f"{outcomes[0]} when {when}"))
     reason = (found.get("description") or f"rule {name}")[:300]
-    return {"name": _plain(name), "when": when, "then": outcomes[0], "reason": reason}
+    return {"name": plain(name), "when": when, "then": outcomes[0], "reason": reason}

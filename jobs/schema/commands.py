@@ -12,35 +12,53 @@ __all__ = ["app", "import_"]
 
 @app.command("import")
 def import_(
-    files: Annotated[list[Path], typer.Argument(help="JSON that the API of AWS Fraud Detector answered.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="JSON that the API of AWS Fraud Detector answered; or of Feast: Python files, their folder, "
+            "or the output of `feast registry-dump`."
+        ),
+    ],
     *,
     out: Annotated[Path, typer.Option(help="Schema file to write.")] = Path("schema.yaml"),
     rules: Annotated[Path, typer.Option(help="Rules file to write, where there are rules.")] = Path(
         "rules.yaml"
     ),
-    event_type: Annotated[str, typer.Option(help="Which one, where there are several.")] = "",
+    event_type: Annotated[str, typer.Option(help="AWS: which one, where there are several.")] = "",
     label: Annotated[
-        list[str] | None, typer.Option(help="NAME=fraud, honest or unknown; repeatable.")
+        list[str] | None, typer.Option(help="AWS: NAME=fraud, honest or unknown; repeatable.")
     ] = None,
     outcome: Annotated[
-        list[str] | None, typer.Option(help="NAME=decline, review or approve; repeatable.")
+        list[str] | None, typer.Option(help="AWS: NAME=decline, review or approve; repeatable.")
     ] = None,
+    primary: Annotated[str, typer.Option(help="Feast: entity that every transaction has.")] = "",
+    events: Annotated[
+        list[str] | None, typer.Option(help="Feast: view whose rows are the transactions; repeatable.")
+    ] = None,
+    amount: Annotated[str, typer.Option(help="Feast: column that is the transaction's amount.")] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
 ) -> None:
-    """Make a schema and rules of an export of AWS Fraud Detector; says what has no counterpart."""
+    """Make a schema of what AWS Fraud Detector or Feast exports; says what has no counterpart."""
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
 
     from fraud.errors import BadInput  # noqa: PLC0415
     from fraud.schema.reading import parse_schema  # noqa: PLC0415
-    from jobs.schema.aws import convert  # noqa: PLC0415
-    from jobs.schema.export import as_yaml, read_export  # noqa: PLC0415
+    from jobs.schema.export import as_yaml  # noqa: PLC0415
 
     for file in (out, rules):
         if file.exists() and not overwrite:
             raise BadInput(f"{file} exists; replace it with --overwrite, or name another one")
-    labels = _pairs(label, "--label", ("fraud", "honest", "unknown"))
-    outcomes = _pairs(outcome, "--outcome", ("decline", "review", "approve"))
-    made = convert(read_export(files), event_type, labels=labels, outcomes=outcomes)
+    of_aws, of_feast = bool(event_type or label or outcome), bool(primary or events or amount)
+    if _is_feast(files):
+        if of_aws:
+            raise BadInput(
+                "--event-type, --label and --outcome are for exports of AWS; these files are Feast's"
+            )
+        made = _of_feast(files, primary, events or [], amount)
+    else:
+        if of_feast:
+            raise BadInput("--primary, --events and --amount are for Feast; these files are none of its")
+        made = _of_aws(files, event_type, label, outcome)
     text = as_yaml(made.schema)
     schema = parse_schema(text.encode(), str(out))
     out.write_text(text, encoding="utf-8")
@@ -53,6 +71,48 @@ def import_(
             f"{rules}: {len(made.rules['rules'])} rules; FRAUD_SCHEMA_FILE={out} fraud rules check {rules}"
         )
     console.print(f"{len(made.missing)} of {len(made.notes)} parts have no counterpart")
+
+
+def _is_feast(files: list[Path]) -> bool:
+    from jobs.schema.export import read_json  # noqa: PLC0415
+    from jobs.schema.feast import is_dump  # noqa: PLC0415
+
+    return any(file.is_dir() or file.suffix == ".py" or is_dump(read_json(file)) for file in files)
+
+
+def _of_feast(files: list[Path], primary: str, events: list[str], amount: str) -> Any:
+    from fraud.errors import BadInput  # noqa: PLC0415
+    from jobs.schema.export import read_json  # noqa: PLC0415
+    from jobs.schema.feast import Repository, is_dump, read_dump  # noqa: PLC0415
+    from jobs.schema.feast_convert import convert  # noqa: PLC0415
+    from jobs.schema.feast_python import read_python  # noqa: PLC0415
+
+    found, python = Repository(), []
+    for file in files:
+        if file.is_dir() or file.suffix == ".py":
+            python += sorted(file.rglob("*.py")) if file.is_dir() else [file]
+            continue
+        content = read_json(file)
+        if not is_dump(content):
+            raise BadInput(
+                f"{file} is no registry of Feast: write it with `feast registry-dump > {file.name}`"
+            )
+        read_dump(content, found)
+    read_python(python, found)
+    if not found.entities and not found.views:
+        raise BadInput(
+            f"{', '.join(map(str, files))}: no entity and no feature view of Feast is defined there"
+        )
+    return convert(found, primary=primary, events=events, amount=amount, name=files[0].resolve().stem)
+
+
+def _of_aws(files: list[Path], event_type: str, label: list[str] | None, outcome: list[str] | None) -> Any:
+    from jobs.schema.aws import convert  # noqa: PLC0415
+    from jobs.schema.export import read_export  # noqa: PLC0415
+
+    labels = _pairs(label, "--label", ("fraud", "honest", "unknown"))
+    outcomes = _pairs(outcome, "--outcome", ("decline", "review", "approve"))
+    return convert(read_export(files), event_type, labels=labels, outcomes=outcomes)
 
 
 def _pairs(pairs: list[str] | None, option: str, meanings: tuple[str, ...]) -> dict[str, str]:

@@ -37,10 +37,7 @@ def read_export(files: Sequence[Path]) -> Json:
     found: Json = {key: {} for key in _LISTS}
     found["labelMapper"] = {}
     for file in files:
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise BadInput(f"{file} cannot be read as JSON: {error}") from error
+        content = read_json(file)
         parts = content if isinstance(content, list) else [content]
         if not all(isinstance(part, dict) for part in parts) or not any(_take(found, part) for part in parts):
             raise BadInput(
@@ -48,6 +45,20 @@ def read_export(files: Sequence[Path]) -> Json:
                 "`aws frauddetector get-event-types > event-types.json`"
             )
     return found
+
+
+def read_json(file: Path) -> Any:
+    """Read one file.
+
+    Raises
+    ------
+    BadInput
+        When it is no JSON.
+    """
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadInput(f"{file} cannot be read as JSON: {error}") from error
 
 
 def as_yaml(content: Json) -> str:

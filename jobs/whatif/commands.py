@@ -70,7 +70,8 @@ def whatif(
     median = minutes(stops[len(stops) // 2]) if stops else "never"
     console.print(
         f"{found.way}: {len(stops):,} of {len(found.cases):,} cases are stopped, {stops.count(0.0):,} of "
-        f"them at their first fraud, half within {median}; money in {unit()}, in brackets 95 % over cards",
+        f"them at their first fraud, half {median} after it or sooner; "
+        f"money in {unit()}, in brackets 95 % over cards",
         soft_wrap=True,
     )
     console.print(f"report: {settings.out / REPORT_FILE}", soft_wrap=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fraud.watch.bootstrap import Interval, interval, user_weights
 from jobs.whatif.cases import Cases, cases_of
@@ -137,7 +138,8 @@ class Measured:
         found: dict[str, list[Floats]] = {name: [] for name in columns}
         for weight in self._weights():
             for name, (group, values) in columns.items():
-                found[name].append(np.bincount(group, weight * values, len(thresholds) + 1))
+                summed = np.bincount(group, weight * values, len(thresholds) + 1)
+                found[name].append(summed.astype(np.float64))
         sums = {name: np.cumsum(np.stack(one), axis=1) for name, one in found.items()}
         whole = {f"all_{name}": sums[name][:, -1:] for name in ("frauds", "saved", "cases")}
         wide = {name: np.broadcast_to(one, sums["rows"].shape) for name, one in whole.items()}
@@ -174,7 +176,7 @@ class Measured:
 
 def parts_of(
     history: History,
-    names: Sequence[str],
+    names: NDArray[np.object_],
     settings: WhatIfSettings,
     *,
     level: Floats,
@@ -185,12 +187,11 @@ def parts_of(
 
     A part without a fraud has nothing to be stopped and is left out.
     """
-    named = np.asarray(names, np.object_)
-    frauds = named[history.is_fraud].astype(str)
+    frauds = names[history.is_fraud].astype(str)
     values, counts = np.unique(frauds, return_counts=True)
     found = []
     for at in np.argsort(-counts, kind="stable")[:MOST_GROUPS]:
-        rows = named == values[at]
+        rows = names == values[at]
         part = history.take(rows)
         (point,) = Measured(part, settings).curve(level[rows], [threshold], days)
         found.append(Part(str(values[at]), int(counts[at]), float(part.amount[part.is_fraud].sum()), point))

@@ -109,7 +109,7 @@ def _query(tables: Tables) -> str:
 
 def _history(found: pa.Table) -> History:
     cards = found[deployed_schema().primary_key.name].combine_chunks().dictionary_encode()
-    is_fraud = pc.fill_null(found["is_fraud"], value=False)
+    is_fraud = pc.fill_null(found["is_fraud"], pa.scalar(False))
     known = found["is_fraud"].is_valid().to_numpy()
     outcome = found["outcome"].to_pylist()
     return History(

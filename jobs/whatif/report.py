@@ -85,8 +85,8 @@ def _plain(found: WhatIf) -> dict[str, Any]:
 
 def thinned(curve: Sequence[Point]) -> list[Point]:
     """Choose the lines of the curve for a table, evenly."""
-    step = max(len(curve) / LOADS, 1.0)
-    return [curve[int(at * step)] for at in range(min(LOADS, len(curve)))]
+    lines = min(LOADS, len(curve))
+    return [curve[at * (len(curve) - 1) // max(lines - 1, 1)] for at in range(lines)]
 
 
 def minutes(value: float | None) -> str:
@@ -95,12 +95,10 @@ def minutes(value: float | None) -> str:
     Examples
     --------
     >>> minutes(0.0), minutes(12.4), minutes(180.0), minutes(5000.0), minutes(None)
-    ('at once', '12 min', '3.0 h', '3.5 days', 'never')
+    ('0 min', '12 min', '3.0 h', '3.5 days', 'never')
     """
     if value is None:
         return "never"
-    if value == 0.0:
-        return "at once"
     if value < 100.0:
         return f"{value:.0f} min"
     return f"{value / 60:.1f} h" if value < 2_880.0 else f"{value / 1440:.1f} days"
@@ -173,7 +171,8 @@ trained before. In brackets: 95 % over cards.
 no threshold stops them.{% endif %}</p>
 <h2>When</h2>
 <p>{{ "{:,}".format(at_once) }} cases are stopped at their first fraud, {{ "{:,}".format(stops - at_once) }}
-later; half of the stopped ones within {{ median }}. {{ "{:,.0f}".format(before) }} {{ unit }} were approved
+later; half of the stopped ones {{ median }} after it or sooner. {{ "{:,.0f}".format(before) }} {{ unit }}
+were approved
 before the first stop. A case is the frauds of one card that follow each other closely.</p>
 {% for name, source in pictures.items() %}
 <figure><img alt="{{ name }}" src="{{ source }}"></figure>

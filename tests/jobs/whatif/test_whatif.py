@@ -252,7 +252,10 @@ def test_the_command_asks_the_registry_and_writes_a_report(tmp_path: Path) -> No
     common += ["--label-gap-days", "2"]
     done = CliRunner().invoke(app, common)
     assert done.exit_code == 0, done.output
-    assert "2 of 3 cases are stopped, 1 of them at their first fraud, half within" in done.output
+    assert (
+        "2 of 3 cases are stopped, 1 of them at their first fraud, half 6.0 h after it or sooner"
+        in done.output
+    )
     page = (tmp_path / "out" / "whatif.html").read_text()
     assert "&lt;testing&gt;" in page
     assert "<testing>" not in page
