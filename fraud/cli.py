@@ -48,6 +48,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "rules": ("jobs.rules.commands:app", "Check rules, and try them on past transactions."),
     "publish": ("jobs.rules.publish_commands:publish", "Publish rules by two people, and undo it."),
     "audit": ("jobs.rules.publish_commands:audit", "Check who published which rules."),
+    "policy": ("jobs.rules.policy_commands:app", "Choose thresholds by segment."),
     "lists": ("jobs.lists.commands:app", "Change the lists that rules read."),
     "drift": ("jobs.drift.commands:drift", "Compare served data with the model's training data."),
     "performance": (

@@ -15,7 +15,7 @@ class Outcome(StrEnum):
     APPROVE = "approve"
     REVIEW = "review"
     CHALLENGE = "challenge"
-    """The cardholder is asked for another step (3DS); a rule asks for it, the model does not."""
+    """The cardholder is asked for another step (3DS): by a rule, or by the thresholds of a segment."""
     DECLINE = "decline"
 
 
@@ -53,6 +53,8 @@ class Decision(Record):
     """Of the live rules that held."""
     queue: str | None = None
     """Where a case of it goes; None: to the common queue."""
+    segment: str | None = None
+    """Whose thresholds decided by score; None: the model's own, or no score."""
     is_fallback: bool = False
     """True where the documented fallback decided, because the model did not answer in time."""
     received_at: EventTime

@@ -20,15 +20,19 @@ class FeatureVector(Record):
 
 
 class Thresholds(Record):
-    """Where review and decline begin; stored with the registered model."""
+    """Where review, challenge and decline begin; the model's own are stored with it and have no challenge."""
 
     review: Probability
     decline: Probability
+    challenge: Probability | None = None
+    """Between the two; None: nobody is challenged by score."""
 
     @model_validator(mode="after")
     def _check_order(self) -> "Thresholds":
         if self.review > self.decline:
             raise ValueError("review must not lie above decline")
+        if self.challenge is not None and not self.review <= self.challenge <= self.decline:
+            raise ValueError("challenge must lie between review and decline")
         return self
 
 

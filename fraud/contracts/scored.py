@@ -26,11 +26,12 @@ class ScoredTransaction(Transaction):
     policy_version: str | None = None
     """Of the rules."""
     outcome_without_rules: Outcome | None = None
-    """As in :class:`~fraud.contracts.Decision`, like the next four."""
+    """As in :class:`~fraud.contracts.Decision`, like the next five."""
     rules: list[str] = Field(default_factory=list)
     shadow_rules: list[str] = Field(default_factory=list)
     tags: list[str] = Field(default_factory=list)
     queue: str | None = None
+    segment: str | None = None
     is_fallback: bool = False
     features_version: str
     features: dict[str, float | None]

@@ -21,6 +21,13 @@
         guard:                             # `fraud rules guard` sends the rule back to shadow beyond these
           precision_at_least: 20 %         # of matured hits
           hits_at_most_per_day: 500
+    segments:                              # optional: thresholds of their own; the first that holds counts
+      - name: travel_large
+        when: category == 'travel' && amount >= 500.0   # anything but the score
+        review: 0.2                        # calibrated probabilities of fraud
+        challenge: 0.5                     # optional
+        decline: 0.9
+        starts: 2026-12-01T00:00:00Z       # optional, as `expires`
 
 An expression may read the fields of a transaction, every feature by its name, ``score`` (the model's), and
 ``in_list(value, 'list')``. A comparison with something that is missing is unknown, and three-valued logic
@@ -36,20 +43,22 @@ import hashlib
 import logging
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from time import thread_time
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from fraud.contracts import Outcome, Reason
+from fraud.contracts import Outcome, Reason, Thresholds
+from fraud.contracts.score import Probability
 from fraud.decide.columns import vectorise
-from fraud.decide.engine import NO_GUARD, Guard, Rule, RuleSet, RuleState
-from fraud.decide.values import FLAGS, NAMES, TEXTS, Lists, context_of
+from fraud.decide.engine import NO_GUARD, Guard, Rule, RuleSet, RuleState, Segment
+from fraud.decide.values import FLAGS, NAMES, SCORE, TEXTS, Lists, context_of
 from fraud.errors import BadConfig
 from fraud.settings.definition import line_of, parse_definition
 
 MOST_RULES: Final = 500
+MOST_SEGMENTS: Final = 200
 _SAMPLES: Final = (1.5, 1e9, -1e9)
 _TEXT: Final = re.compile(
     r"""//[^\n]*                                      # a comment
@@ -84,15 +93,45 @@ class _Guard(BaseModel):
         return self
 
 
-class _Rule(BaseModel):
+class _Part(BaseModel):
+    """What a rule and a segment have in common."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: _Word
     when: str = Field(min_length=1, max_length=2_000)
-    then: Literal["decline", "approve", "challenge", "review"] | None = None
-    reason: str = Field(min_length=1, max_length=300)
     expires: AwareDatetime | None = None
     starts: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _check_times(self) -> Self:
+        if self.starts is not None and self.expires is not None and self.starts >= self.expires:
+            raise ValueError("it expires before it starts")
+        return self
+
+
+class _Segment(_Part):
+    review: Probability
+    challenge: Probability | None = None
+    decline: Probability
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self.thresholds()
+        return self
+
+    def thresholds(self) -> Thresholds:
+        return Thresholds(review=self.review, challenge=self.challenge, decline=self.decline)
+
+    @property
+    def words(self) -> str:
+        steps = {"review": self.review, "challenge": self.challenge, "decline": self.decline}
+        return ", ".join(f"{name} from {bound:g}" for name, bound in steps.items() if bound is not None)
+
+
+class _Rule(_Part):
+    then: Literal["decline", "approve", "challenge", "review"] | None = None
+    reason: str = Field(min_length=1, max_length=300)
     state: RuleState = RuleState.LIVE
     share: str = Field(default="100 %", pattern=_SHARE)
     tags: tuple[_Word, ...] = Field(default=(), max_length=8)
@@ -102,8 +141,6 @@ class _Rule(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.starts is not None and self.expires is not None and self.starts >= self.expires:
-            raise ValueError("it expires before it starts")
         if self.then is None and self.queue is None and self.score_floor is None and not self.tags:
             raise ValueError("it does nothing; give one of then, tags, queue, score_floor")
         return self
@@ -115,6 +152,7 @@ class _File(BaseModel):
     version: str = Field(min_length=1, max_length=64)
     lists: dict[str, list[str] | Literal["live"]] = {}
     rules: list[_Rule] = Field(max_length=MOST_RULES)
+    segments: list[_Segment] = Field(default=[], max_length=MOST_SEGMENTS)
 
 
 def compile_rules(raw: bytes, name: str = "rules") -> RuleSet:
@@ -131,34 +169,43 @@ def compile_rules(raw: bytes, name: str = "rules") -> RuleSet:
     lists = {key: frozenset(values) for key, values in parsed.lists.items() if values != "live"}
     live = frozenset(parsed.lists) - frozenset(lists)
     known = {**lists, **dict.fromkeys(live, frozenset[str]())}
-    names = [rule.name for rule in parsed.rules]
-    _check_names(names, name, tree)
-    rules = []
-    for at, rule in enumerate(parsed.rules):
-        if rule.state is RuleState.RETIRED:
-            continue
+    _check_names(parsed, name, tree)
+    rules, segments = [], []
+    for kind, at, part in _parts(parsed):
         try:
-            rules.append(_compile(rule, known))
+            if isinstance(part, _Segment):
+                segments.append(_segment(part, known))
+            elif part.state is not RuleState.RETIRED:
+                rules.append(_rule(part, known))
         except (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError) as error:
-            line = line_of(tree, ("rules", at, "when"))
-            raise BadConfig(f"{name}:{line}: {rule.name}: {_first_line(error)}") from error
+            line = line_of(tree, (kind, at, "when"))
+            raise BadConfig(f"{name}:{line}: {part.name}: {_first_line(error)}") from error
     version = f"{parsed.version}+{hashlib.sha256(raw).hexdigest()[:8]}"
-    return RuleSet(version, rules, lists, live_lists=live, source=raw)
+    return RuleSet(version, rules, lists, live_lists=live, source=raw, segments=segments)
 
 
-def _check_names(names: Sequence[str], file: str, tree: Any) -> None:
-    twice = next((one for one in names if names.count(one) > 1), None)
-    if twice:
-        line = line_of(tree, ("rules", len(names) - 1 - list(reversed(names)).index(twice)))
-        raise BadConfig(f"{file}:{line}: {twice}: a rule of this name stands above")
+def _parts(parsed: _File) -> Iterator[tuple[str, int, _Rule | _Segment]]:
+    """Give rules and segments with their places in the file."""
+    yield from (("rules", at, rule) for at, rule in enumerate(parsed.rules))
+    yield from (("segments", at, segment) for at, segment in enumerate(parsed.segments))
 
 
-def _compile(rule: _Rule, lists: Lists) -> Rule:
+def _check_names(parsed: _File, file: str, tree: Any) -> None:
+    seen = set[str]()
+    for kind, at, part in _parts(parsed):
+        if part.name in seen:
+            line = line_of(tree, (kind, at))
+            raise BadConfig(f"{file}:{line}: {part.name}: a rule or a segment of this name stands above")
+        seen.add(part.name)
+
+
+def _compile(part: _Part, lists: Lists) -> dict[str, Any]:
+    """Compile an expression, and check it; gives what a rule has of it."""
     import cel  # noqa: PLC0415  (in the images that decide)
 
     logging.getLogger("cel").setLevel(logging.ERROR)  # it tells each failure; the engine tells a rule once
-    program = cel.compile(rule.when)
-    _check_cost(rule.when)
+    program = cel.compile(part.when)
+    _check_cost(part.when)
     reads = tuple(sorted(program.variables()))
     _check_reads(reads)
     # Types show only when it runs: it runs once now, over values like those that will come.
@@ -166,23 +213,37 @@ def _compile(rule: _Rule, lists: Lists) -> Rule:
         found = program.execute(context_of(lists, {name: _sample(name, number) for name in reads}))
         if not isinstance(found, bool):
             raise TypeError(f"must be true or false, not {found!r}")
+    return {
+        "name": part.name,
+        "when": part.when,
+        "expires_s": part.expires.timestamp() if part.expires else math.inf,
+        "starts_s": part.starts.timestamp() if part.starts else -math.inf,
+        "program": program,
+        "reads": reads,
+        "question": vectorise(part.when),
+    }
+
+
+def _rule(rule: _Rule, lists: Lists) -> Rule:
     return Rule(
-        name=rule.name,
-        when=rule.when,
-        outcome=Outcome(rule.then) if rule.then else None,
+        **_compile(rule, lists),
         reason=Reason(code=f"rule_{rule.name}", text=rule.reason),
-        expires_s=rule.expires.timestamp() if rule.expires else math.inf,
-        program=program,
-        reads=reads,
+        outcome=Outcome(rule.then) if rule.then else None,
         state=rule.state,
         share=_share(rule.share),
         tags=rule.tags,
         queue=rule.queue,
         score_floor=rule.score_floor,
-        starts_s=rule.starts.timestamp() if rule.starts else -math.inf,
         guard=_guard(rule.guard),
-        question=vectorise(rule.when),
     )
+
+
+def _segment(segment: _Segment, lists: Lists) -> Segment:
+    compiled = _compile(segment, lists)
+    if SCORE in compiled["reads"]:
+        raise ValueError("a segment cannot read the score; its thresholds are compared with it")
+    reason = Reason(code=f"segment_{segment.name}", text=f"thresholds of {segment.name}: {segment.words}")
+    return Segment(Rule(**compiled, reason=reason, outcome=None), segment.thresholds())
 
 
 def _share(text: str) -> float:

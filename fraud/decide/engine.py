@@ -5,10 +5,11 @@ Every path decides here: the scoring service row by row, the stream and the back
 
 Of the live rules that hold:
 
-1. Score floors raise the score that the model's thresholds see; without a model they change nothing.
-2. Decline goes before approve, approve before challenge, challenge before review, review before the model.
-   A challenge or a review never softens a decline of the model.
-3. Every rule adds its tags; the first one in the file that names a queue routes the transaction.
+1. The first segment that holds gives the thresholds that the score is compared with; without one, the model.
+2. Score floors raise the score that the thresholds see; without a model they change nothing.
+3. Decline goes before approve, approve before challenge, challenge before review, review before the score.
+   A challenge never softens a decline by score, a review neither that nor a challenge.
+4. Every rule adds its tags; the first one in the file that names a queue routes the transaction.
 """
 
 import logging
@@ -31,8 +32,12 @@ from fraud.decide.values import Lists, context_of, is_there
 log = logging.getLogger(__name__)
 
 _STRENGTH: Final = (Outcome.DECLINE, Outcome.APPROVE, Outcome.CHALLENGE, Outcome.REVIEW)
-_NO_OVERRULING: Final = frozenset({Outcome.CHALLENGE, Outcome.REVIEW})
+_NEVER_SOFTENS: Final = {
+    Outcome.CHALLENGE: frozenset({Outcome.DECLINE}),
+    Outcome.REVIEW: frozenset({Outcome.DECLINE, Outcome.CHALLENGE}),
+}
 Instants = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 class RuleState(StrEnum):
@@ -93,13 +98,24 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Segment:
+    """Transactions with thresholds of their own."""
+
+    rule: Rule
+    """Tells which they are, and from when to when."""
+    thresholds: Thresholds
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """The rules that hold for one transaction, in the file's order."""
 
     live: tuple[Rule, ...] = ()
     shadow: tuple[Rule, ...] = ()
     failed: tuple[str, ...] = ()
-    """Rules that failed although all that they read was there; they do not hold."""
+    """Rules and segments that failed although all that they read was there; they do not hold."""
+    segment: Segment | None = None
+    """The first one that holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +127,22 @@ class HeldColumns:
     shadow: Bools
     failed: Bools
     """Where a rule failed although all that it reads was there; it does not hold."""
+    segments: tuple[Segment, ...]
+    segment: Ints
+    """Number of the first segment that holds, [transactions]; -1: none."""
+    failed_segments: Bools
+    """Where a segment failed, [segments, transactions]."""
+
+    def held(self, row: int) -> Held:
+        """Give what holds for one transaction."""
+        live, shadow, failed = (
+            tuple(rule for rule, holds in zip(self.rules, mask[:, row].tolist(), strict=True) if holds)
+            for mask in (self.live, self.shadow, self.failed)
+        )
+        at = int(self.segment[row])
+        lost = zip(self.segments, self.failed_segments[:, row].tolist(), strict=True)
+        names = (*(one.name for one in failed), *(one.rule.name for one, is_lost in lost if is_lost))
+        return Held(live, shadow, names, self.segments[at] if at >= 0 else None)
 
 
 NOTHING: Final = Held()
@@ -130,9 +162,13 @@ class Ruled:
     shadow_rules: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     queue: str | None = None
+    segment: str | None = None
+    """Whose thresholds the score was compared with; None: the model's, or there was no score."""
+    by_segment: Outcome | None = None
+    """What they made of the score."""
 
 
-RULED_FIELDS: Final = ("outcome_without_rules", "rules", "shadow_rules", "tags", "queue")
+RULED_FIELDS: Final = ("outcome_without_rules", "rules", "shadow_rules", "tags", "queue", "segment")
 """Of a decision's record, from :class:`Ruled`."""
 MOST_NAMES: Final = 64
 """Rules, and tags, that a decision's record names at most; so it stays small whatever the file holds."""
@@ -146,6 +182,7 @@ def ruled_fields(ruled: Ruled) -> dict[str, Any]:
         "shadow_rules": ruled.shadow_rules[:MOST_NAMES],
         "tags": ruled.tags[:MOST_NAMES],
         "queue": ruled.queue,
+        "segment": ruled.segment,
     }
 
 
@@ -164,6 +201,8 @@ class RuleSet:
         Names of the lists that change beside the file (``fraud.decide.lists``).
     source
         The file's content.
+    segments
+        With thresholds of their own, in the file's order.
     """
 
     def __init__(
@@ -174,15 +213,20 @@ class RuleSet:
         *,
         live_lists: frozenset[str] = frozenset(),
         source: bytes = b"",
+        segments: Sequence[Segment] = (),
     ) -> None:
         self.version = version
         self.live_lists = live_lists
         self.rules = tuple(rules)
         self.source = source
+        self.segments = tuple(segments)
         self._lists = lists
         self._told: set[str] = set()
         self._active = tuple(rule for rule in rules if rule.state in {RuleState.SHADOW, RuleState.LIVE})
-        self.reads = tuple(sorted({name for rule in self._active for name in rule.reads}))
+        asked = (*self._active, *(one.rule for one in self.segments))
+        self.is_empty = not asked
+        """Whether nothing can hold."""
+        self.reads = tuple(sorted({name for rule in asked for name in rule.reads}))
         """Names that a decision must give."""
 
     def version_with(self, lists_version: int) -> str:
@@ -203,7 +247,7 @@ class RuleSet:
         live
             The live lists by name; one that is missing is unknown.
         """
-        if not self._active:
+        if self.is_empty:
             return NOTHING
         there = {name: values[name] for name in self.reads if is_there(values.get(name))}
         context = context_of({**self._lists, **live} if live else self._lists, there)
@@ -215,8 +259,22 @@ class RuleSet:
                     failed.append(rule.name)
                 elif answer:
                     held.append(rule)
+        segment = self._segment(context, there, now_s, failed) if self.segments else None
         self._tell(failed)
-        return _held(held, key, failed) if held or failed else NOTHING
+        return _held(held, key, failed, segment) if held or failed or segment else NOTHING
+
+    def _segment(
+        self, context: Any, there: Mapping[str, Any], now_s: float, failed: list[str]
+    ) -> Segment | None:
+        """Find the first segment that holds; adds those that fail before it."""
+        for one in self.segments:
+            if one.rule.starts_s <= now_s < one.rule.expires_s:
+                answer = _ask(one.rule, context, there)
+                if answer:
+                    return one
+                if answer is None:
+                    failed.append(one.rule.name)
+        return None
 
     def holding_columns(
         self, columns: Columns, keys: Sequence[str], received_s: Instants, live: Lists = NO_LISTS
@@ -228,9 +286,15 @@ class RuleSet:
             for kind, what in enumerate((rule, rule, rule.name)):
                 for row in np.flatnonzero((found.live, found.shadow, found.failed)[kind][at]).tolist():
                     held[row][kind].append(what)  # type: ignore[arg-type]
+        for at, segment in enumerate(found.segments):
+            for row in np.flatnonzero(found.failed_segments[at]).tolist():
+                held[row][2].append(segment.rule.name)
+        chosen = [found.segments[at] if at >= 0 else None for at in found.segment.tolist()]
         return [
-            Held(tuple(live), tuple(shadow), tuple(bad)) if live or shadow or bad else NOTHING
-            for live, shadow, bad in held
+            Held(tuple(live), tuple(shadow), tuple(bad), segment)
+            if live or shadow or bad or segment
+            else NOTHING
+            for (live, shadow, bad), segment in zip(held, chosen, strict=True)
         ]
 
     def masks(
@@ -238,7 +302,13 @@ class RuleSet:
     ) -> HeldColumns:
         """Find the rules that hold for many transactions, a row of each mask a rule."""
         lists, n = {**self._lists, **live}, len(keys)
-        found = HeldColumns(self._active, *(np.zeros((len(self._active), n), np.bool_) for _ in range(3)))
+        found = HeldColumns(
+            self._active,
+            *(np.zeros((len(self._active), n), np.bool_) for _ in range(3)),
+            self.segments,
+            np.full(n, -1, np.int64),
+            np.zeros((len(self.segments), n), np.bool_),
+        )
         for at, rule in enumerate(self._active):
             holds, fails = _ask_columns(rule, columns, lists)
             in_force = (rule.starts_s <= received_s) & (received_s < rule.expires_s)
@@ -247,6 +317,14 @@ class RuleSet:
             found.shadow[at] = holds & ~found.live[at]
             if found.failed[at].any():
                 self._tell([rule.name])
+        for at, segment in enumerate(self.segments):
+            holds, fails = _ask_columns(segment.rule, columns, lists)
+            is_open = (segment.rule.starts_s <= received_s) & (received_s < segment.rule.expires_s)
+            is_open &= found.segment < 0
+            found.segment[holds & is_open] = at
+            found.failed_segments[at] = fails & is_open
+            if found.failed_segments[at].any():
+                self._tell([segment.rule.name])
         return found
 
     def _tell(self, failed: Sequence[str]) -> None:
@@ -293,19 +371,20 @@ def _ask(rule: Rule, context: Any, there: Mapping[str, Any]) -> bool | None:
         return None
 
 
-def _held(rules: Sequence[Rule], key: str, failed: Sequence[str]) -> Held:
+def _held(rules: Sequence[Rule], key: str, failed: Sequence[str], segment: Segment | None) -> Held:
     live = [rule.is_live(key) for rule in rules]
     return Held(
         tuple(rule for rule, is_live in zip(rules, live, strict=True) if is_live),
         tuple(rule for rule, is_live in zip(rules, live, strict=True) if not is_live),
         tuple(failed),
+        segment,
     )
 
 
 def overrule(
     decided: Outcome, held: Held, score: float | None = None, thresholds: Thresholds | None = None
 ) -> Ruled:
-    """Apply the rules that hold to what was decided without them.
+    """Apply the rules, and the thresholds of the segment, that hold to what was decided without them.
 
     Parameters
     ----------
@@ -318,12 +397,18 @@ def overrule(
     """
     if held is NOTHING:
         return Ruled(decided, decided)
-    without = decided
-    decided, reasons = _raise_score(decided, held, score, thresholds)
+    without, reasons = decided, list[Reason]()
+    segment = held.segment if score is not None else None
+    if segment is not None and score is not None:
+        thresholds = segment.thresholds
+        decided = by_thresholds(score, thresholds)
+        reasons = [] if decided is without else [segment.rule.reason]
+    by_segment = decided if segment else None
+    decided, reasons = _raise_score(decided, reasons, held, score, thresholds)
     for outcome in _STRENGTH:
         theirs = [rule.reason for rule in held.live if rule.outcome is outcome]
         if theirs:
-            if not (outcome in _NO_OVERRULING and decided is Outcome.DECLINE):
+            if decided not in _NEVER_SOFTENS.get(outcome, ()):
                 decided, reasons = outcome, theirs
             break
     return Ruled(
@@ -334,20 +419,23 @@ def overrule(
         tuple(rule.name for rule in held.shadow),
         tuple(dict.fromkeys(tag for rule in held.live for tag in rule.tags)),
         next((rule.queue for rule in held.live if rule.queue), None),
+        segment.rule.name if segment else None,
+        by_segment,
     )
 
 
 def _raise_score(
-    decided: Outcome, held: Held, score: float | None, thresholds: Thresholds | None
+    decided: Outcome, reasons: list[Reason], held: Held, score: float | None, thresholds: Thresholds | None
 ) -> tuple[Outcome, list[Reason]]:
-    """Decide by the score floors, where they change what the model decided."""
+    """Decide by the score floors, where they change what was decided by score."""
     floors = [rule for rule in held.live if rule.score_floor is not None]
     if not floors or score is None or thresholds is None:
-        return decided, []
+        return decided, reasons
     raised = by_thresholds(max([score, *(rule.score_floor or 0.0 for rule in floors)]), thresholds)
     if raised is decided:
-        return decided, []
-    needed = thresholds.decline if raised is Outcome.DECLINE else thresholds.review
+        return decided, reasons
+    needed = {Outcome.DECLINE: thresholds.decline, Outcome.CHALLENGE: thresholds.challenge}.get(raised)
+    needed = thresholds.review if needed is None else needed
     return raised, [rule.reason for rule in floors if (rule.score_floor or 0.0) >= needed]
 
 

@@ -1,6 +1,7 @@
 """The decision policy: from a score and its model's thresholds, or from neither, to an outcome with reasons.
 
 With a score: below the review threshold approve, from it review, from the decline threshold decline.
+Thresholds of a segment (``fraud.decide.compiling``) may name a challenge between the two.
 Without (the model did not answer within its deadline): the fallback sends to review whatever one of
 ``FALLBACK_RULES`` holds for, and approves the rest; it never declines.
 """
@@ -18,7 +19,7 @@ from fraud.schema.schema import Fallback
 
 Floats = NDArray[np.float64]
 
-OUTCOMES: Final = (Outcome.APPROVE, Outcome.REVIEW, Outcome.DECLINE)
+OUTCOMES: Final = (Outcome.APPROVE, Outcome.REVIEW, Outcome.CHALLENGE, Outcome.DECLINE)
 
 
 FALLBACK_RULES: Final = deployed_schema().fallback
@@ -41,7 +42,8 @@ def decide(probability: Floats, thresholds: Thresholds) -> list[Outcome]:
     >>> [str(o) for o in decide(np.array([0.1, 0.5, 0.9]), Thresholds(review=0.5, decline=0.9))]
     ['approve', 'review', 'decline']
     """
-    bounds = np.array([thresholds.review, thresholds.decline])
+    challenge = thresholds.decline if thresholds.challenge is None else thresholds.challenge
+    bounds = np.array([thresholds.review, challenge, thresholds.decline])
     return [OUTCOMES[i] for i in np.searchsorted(bounds, probability, side="right").tolist()]
 
 
@@ -49,6 +51,8 @@ def by_thresholds(probability: float, thresholds: Thresholds) -> Outcome:
     """Decide one by score, as :func:`decide` does for many."""
     if probability >= thresholds.decline:
         return Outcome.DECLINE
+    if thresholds.challenge is not None and probability >= thresholds.challenge:
+        return Outcome.CHALLENGE
     return Outcome.REVIEW if probability >= thresholds.review else Outcome.APPROVE
 
 

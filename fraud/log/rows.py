@@ -110,6 +110,7 @@ DECISION_FIELDS: Final = [
     pa.field("shadow_rules", pa.string()),
     pa.field("tags", pa.string()),
     pa.field("queue", pa.string()),
+    pa.field("segment", pa.string()),
     pa.field("experiment", pa.string()),
     pa.field("arm", pa.string()),
     pa.field("shadow_score", pa.float64()),

@@ -37,15 +37,22 @@ class Costs:
 
     review: float = 5.0
     challenge: float = 1.0
-    """Of asking the cardholder for another step; a fraudster fails it."""
+    """Of asking the cardholder for another step."""
     wrong_decline: float = 20.0
+    challenge_left: float = 0.0
+    """Share of honest cardholders who give up when they are asked; each costs a wrong decline."""
+    challenge_passed: float = 0.0
+    """Share of frauds that pass the step; each costs its amount."""
 
     def of(self, outcome: Outcome, amounts: Floats, is_fraud: Bools) -> Floats:
         """Cost of one outcome for many transactions; a reviewed fraud is found."""
         if outcome is Outcome.REVIEW:
             return np.full(len(amounts), self.review)
         if outcome is Outcome.CHALLENGE:
-            return np.full(len(amounts), self.challenge)
+            later = np.where(
+                is_fraud, self.challenge_passed * amounts, self.challenge_left * self.wrong_decline
+            )
+            return self.challenge + later
         if outcome is Outcome.DECLINE:
             return np.where(is_fraud, 0.0, self.wrong_decline)
         return np.where(is_fraud, amounts, 0.0)
@@ -179,6 +186,8 @@ class Account:
     """Of the decisions against those of the model without rules, mature ones; negative: the rules save."""
     days: Counter[date] = field(default_factory=Counter)
     """Transactions by day (UTC)."""
+    reviews: Counter[date] = field(default_factory=Counter)
+    """Reviews by day, of the decisions with rules."""
     first_us: int = 0
     last_us: int = 0
     of: dict[str, RuleAccount] = field(default_factory=dict)
@@ -234,6 +243,7 @@ class Account:
         self.mature += int(is_mature.sum())
         self.fraud += int(part.is_fraud.sum())
         self.days.update(days_of(part.received_us))
+        self.reviews.update(days_of(part.received_us[part.became == CODES[Outcome.REVIEW]]))
         self._add("", "cost", self._change(part, part.became, np.flatnonzero(is_mature)))
         held = part.live | part.shadow
         for at, name in enumerate(part.names):

@@ -1,8 +1,9 @@
 """Tries rules on what was served, and counts what they would have done: ``fraud rules backtest``.
 
 Each rule is judged at the time of each transaction (an expiry counts), by the vector and the score that were
-served, by the engine of every other path. A rule in shadow is judged too; a score floor changes nothing here,
-as the log has no thresholds. Live lists are those of now: the topic does not keep what they were.
+served, by the engine of every other path. A rule in shadow is judged too. A score floor changes nothing
+outside of segments, as the log has no thresholds of models. Live lists are those of now: the topic does not
+keep what they were.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from fraud.decide.columns import Bools, Columns, Floats
+from fraud.decide.columns import Columns, Floats
 from fraud.decide.compiling import compile_rules
-from fraud.decide.engine import NO_LISTS, Held, HeldColumns, Rule, RuleSet, overrule
+from fraud.decide.engine import NO_LISTS, HeldColumns, RuleSet, Segment, overrule
+from fraud.decide.policy import decide
 from fraud.decide.values import Lists
 from fraud.errors import BadInput, Unavailable
 from fraud.features import FEATURE_NAMES
@@ -109,7 +111,7 @@ def judged(table: pa.Table, held: HeldColumns, labels: Mapping[str, bool]) -> Pa
         ids=ids,
         received_us=micros_of(table["received_at"]),
         was=was,
-        became=_overruled(was, held.rules, held.live),
+        became=_overruled(was, held, floats_of(table["score"])),
         amounts=table[BASE].to_numpy(),
         is_fraud=is_fraud,
         is_labelled=is_labelled,
@@ -119,18 +121,29 @@ def judged(table: pa.Table, held: HeldColumns, labels: Mapping[str, bool]) -> Pa
     )
 
 
-def _overruled(was: Ints, rules: tuple[Rule, ...], live: Bools) -> Ints:
-    """Apply the rules that hold, once to each combination of them and of what the model decided."""
-    became = was.copy()
-    hit = np.flatnonzero(live.any(axis=0))
+def _overruled(was: Ints, held: HeldColumns, scores: Floats) -> Ints:
+    """Apply what holds, once to each combination of rules, segment, and what was decided by score."""
+    segment = np.where(np.isnan(scores), -1, held.segment)
+    became, by_segment = was.copy(), _by_segment(held.segments, segment, scores)
+    hit = np.flatnonzero(held.live.any(axis=0) | (segment >= 0))
     if not len(hit):
         return became
-    keys = np.vstack([was[hit].astype(np.uint8)[np.newaxis], np.packbits(live[:, hit], axis=0)]).T
+    parts = [was[hit], segment[hit], by_segment[hit]]
+    keys = np.vstack([*(part.astype(np.uint8) for part in parts), np.packbits(held.live[:, hit], axis=0)]).T
     whole = np.ascontiguousarray(keys).view([("", np.uint8, keys.shape[1])]).ravel()
     _, first, of = np.unique(whole, return_index=True, return_inverse=True)
     answers = []
     for row in hit[first].tolist():
-        held = Held(tuple(rules[at] for at in np.flatnonzero(live[:, row]).tolist()))
-        answers.append(CODES[overrule(OUTCOMES[was[row]], held).outcome])
+        score = float(scores[row]) if segment[row] >= 0 else None
+        answers.append(CODES[overrule(OUTCOMES[was[row]], held.held(row), score).outcome])
     became[hit] = np.array(answers)[of]
     return became
+
+
+def _by_segment(segments: tuple[Segment, ...], segment: Ints, scores: Floats) -> Ints:
+    """Tell what the thresholds of each transaction's segment make of its score; -1 where there is none."""
+    found = np.full(len(scores), -1, np.int64)
+    for at, one in enumerate(segments):
+        rows = np.flatnonzero(segment == at)
+        found[rows] = [CODES[outcome] for outcome in decide(scores[rows], one.thresholds)]
+    return found

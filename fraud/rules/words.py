@@ -62,6 +62,15 @@ def together(account: Account) -> str:
     return f"together they {words} {abs(account.cost):,.0f} against the model without rules"
 
 
+def reviews(account: Account) -> str:
+    """Say how many transactions people would have to review on a day."""
+    if not account.days:
+        return "no reviews"
+    mean = account.reviews.total() / len(account.days)
+    most = max(account.reviews.values(), default=0)
+    return f"reviews with these rules: {mean:,.0f} a day on average, {most:,} on the busiest"
+
+
 def heading(account: Account) -> str:
     """Say what was looked at."""
     if not account.transactions:
@@ -89,3 +98,4 @@ def lines_of(account: Account) -> Iterator[str]:
             f"recall {_recall(account, one) or 'unknown'}, saved {one.saved:,.0f}, lost {one.lost:,.0f}"
         )
     yield together(account)
+    yield reviews(account)

@@ -36,7 +36,9 @@ def check(file: RulesFile) -> None:
 
     rules = read_rules(file)
     typer.echo(f"{len(rules.rules)} rules, version {rules.version}")
-    for rule in rules.rules:
+    for segment in rules.segments:
+        typer.echo(f"segment {segment.rule.name}: {segment.rule.reason.text}")
+    for rule in (*rules.rules, *(segment.rule for segment in rules.segments)):
         if rule.question is None:
             typer.echo(f"{rule.name}: has no form over columns; about 2 us a transaction in the stream")
 

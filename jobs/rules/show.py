@@ -16,7 +16,7 @@ from fraud.errors import BadInput, Unavailable
 from fraud.rules.account import Account, Costs
 from fraud.rules.backtest import tried
 from fraud.rules.history import Range
-from fraud.rules.words import COLUMNS, heading, together
+from fraud.rules.words import COLUMNS, heading, reviews, together
 from fraud.settings.stream import KafkaSettings, LakeSettings
 
 
@@ -70,6 +70,7 @@ def show(console: Console, account: Account, *, daily: bool, examples: bool) -> 
         table.add_row(one.rule, *(write(account, one) for _, _, write in COLUMNS))
     console.print(table)
     console.print(together(account))
+    console.print(reviews(account))
     if daily:
         console.print(_days(account))
     if examples:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fraud.contracts import Outcome, Reason
 from fraud.decide.engine import RULED_FIELDS, Ruled, ruled_fields
-from fraud.decide.experiment import TRIAL_FIELDS
+from fraud.decide.experiment import TRIAL_FIELDS, Alias
 from fraud.features import FEATURES_VERSION, kernel
 from fraud.features.passes import PASSES, Passes, feature_names, whole
 from fraud.log import rows
@@ -31,8 +31,8 @@ from jobs.stream.context import TaskContext, model_of, producer_of
 from jobs.stream.histograms import count
 from jobs.stream.large import without_written
 from jobs.stream.publish import publish
-from jobs.stream.ruling import apply_rules
-from jobs.stream.score import Verdicts, score, score_in_trial
+from jobs.stream.ruling import apply_rules, unexplained
+from jobs.stream.score import Verdicts, explain_further, score, score_in_trial
 from jobs.stream.scored import Decided, as_archived
 from jobs.stream.stopwatch import Stopwatch
 
@@ -89,8 +89,11 @@ def _rule(
     if context.rules is None:
         return verdicts
     fields = table.filter(pa.array(is_transaction))
-    names = feature_names(context.passes)
-    return apply_rules(verdicts, context.rules, fields, vectors[is_transaction], names)
+    names, vectors = feature_names(context.passes), vectors[is_transaction]
+    verdicts = apply_rules(verdicts, context.rules, fields, vectors, names)
+    aliases = (Alias.CHAMPION, *((Alias.CHALLENGER,) if context.experiment else ()))
+    models = [model_of(context, alias) for alias in aliases]
+    return explain_further(verdicts, models, vectors, unexplained(verdicts), names)
 
 
 def spool_table(

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from fraud.contracts import Outcome
 from fraud.contracts.priced import in_base
 from fraud.decide.columns import Columns
-from fraud.decide.engine import NO_LISTS, overrule
+from fraud.decide.engine import NO_LISTS, Ruled, overrule
 from fraud.decide.lists import ListStore
 from fraud.decide.rules import RulesAt
 from fraud.decide.values import Lists
@@ -59,7 +60,7 @@ def apply_rules(
         )
     ]
     reasons = [
-        [*one.reasons, *([] if one.outcome is Outcome.APPROVE else theirs)]
+        [*one.reasons, *(theirs if _needs_reasons(one) else [])]
         for one, theirs in zip(ruled, verdicts.reasons, strict=True)
     ]
     counts = {
@@ -75,6 +76,24 @@ def apply_rules(
         rule_counts=counts,
         policy_version=rules.version_with(at.lists_version),
     )
+
+
+def unexplained(verdicts: Verdicts) -> NDArray[np.int64]:
+    """Find what a segment's thresholds stopped and the model's did not: nobody has asked for its reasons."""
+    return np.flatnonzero(
+        [
+            one.by_segment is not None
+            and one.outcome_without_rules is Outcome.APPROVE
+            and _needs_reasons(one)
+            for one in verdicts.ruled or ()
+        ]
+    )
+
+
+def _needs_reasons(ruled: Ruled) -> bool:
+    """Whether the score stopped it, and it is not approved after all: by a rule."""
+    by_score = ruled.by_segment or ruled.outcome_without_rules
+    return Outcome.APPROVE not in {by_score, ruled.outcome}
 
 
 def _live_lists(at: RulesAt, received_s: Floats) -> Lists:

@@ -139,6 +139,44 @@ def score_in_trial(
     return replace(verdicts.take(np.argsort(order)), trials=trials)
 
 
+def explain_further(
+    verdicts: Verdicts,
+    models: Sequence[ModelClient],
+    vectors: Floats,
+    rows: NDArray[np.int64],
+    names: Sequence[str] = FEATURE_NAMES,
+) -> Verdicts:
+    """Add the model's reasons to some decisions; each is explained by the version that scored it.
+
+    Parameters
+    ----------
+    models
+        That may have scored them.
+    vectors, rows
+        [n, features], and the decisions' rows among them.
+    names
+        Of the features, in the vectors' order.
+    """
+    reasons = list(verdicts.reasons)
+    for model in models:
+        if not len(rows):
+            break
+        try:
+            explained = model.score(vectors[rows], reasons_from=0.0)
+        except (Unavailable, BadModel) as error:
+            log.warning("%d decisions stay without reasons: %s", len(rows), error)
+            continue
+        is_theirs = np.array(
+            [verdicts.model_versions[row] == explained.model_version for row in rows.tolist()]
+        )
+        for row, indices in zip(
+            rows[is_theirs].tolist(), explained.reason_index[is_theirs].tolist(), strict=True
+        ):
+            reasons[row] = [*reasons[row], *_in_words(vectors[row], indices, names)]
+        rows = rows[~is_theirs]
+    return replace(verdicts, reasons=reasons)
+
+
 def _ask(model: ModelClient, vectors: Floats, *, is_needed: bool = True) -> Scores | None:
     """Score; None where there is no answer, or (of a model that one can do without) a wrong one."""
     if not len(vectors):

@@ -163,6 +163,7 @@ class RulePages:
             "version": rules.version,
             "columns": [(name, words) for name, words, _ in COLUMNS],
             "rules": [_row(rule, account) for rule in rules.rules],
+            "segments": rules.segments,
             "heading": heading(account) if account else "",
             "together": together(account) if account else "",
             "content": content,

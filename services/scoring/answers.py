@@ -27,6 +27,7 @@ class Answer(BaseModel):
     shadow_rules: list[str]
     tags: list[str]
     queue: str | None
+    segment: str | None
     is_fallback: Annotated[bool, Field(description="no model answered; the documented fallback did")]
     degraded: list[Part]
     features_version: str

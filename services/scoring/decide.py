@@ -88,7 +88,7 @@ class Decider:
         ruled = overrule(outcome, self._holding(rules, record, vector, score), score, thresholds)
         if ruled.outcome is Outcome.APPROVE:
             reasons = []
-        elif verdict is not None and outcome is not Outcome.APPROVE:
+        elif verdict is not None and (ruled.by_segment or outcome) is not Outcome.APPROVE:
             reasons = self._explain(verdict, vector)
         return Decided(
             outcome=ruled.outcome,
@@ -103,7 +103,7 @@ class Decider:
         )
 
     def _holding(self, rules: RuleSet, record: Transaction, vector: Floats, score: float | None) -> Held:
-        if not rules.reads:
+        if rules.is_empty:
             return NOTHING
         values: dict[str, Any] = dict(zip(self._names, vector[0].tolist(), strict=True))
         values.update((name, getattr(record, name)) for name in FIELDS)

@@ -24,6 +24,7 @@ ANSWER: Final = {
     "shadow_rules": ["burst_of_small_amounts"],
     "tags": [],
     "queue": None,
+    "segment": None,
     "is_fallback": False,
     "degraded": [],
     "features_version": "0123456789ab",

@@ -9,6 +9,7 @@ import pytest
 from fraud.contracts import Outcome, Thresholds
 from fraud.decide.compiling import compile_rules
 from fraud.decide.engine import NOTHING, Held, Ruled, RuleSet, overrule
+from fraud.decide.policy import by_thresholds
 from fraud.errors import BadConfig
 
 STRONGEST_FIRST = [Outcome.DECLINE, Outcome.APPROVE, Outcome.CHALLENGE, Outcome.REVIEW]
@@ -123,3 +124,71 @@ def test_a_rule_that_is_retired_may_read_what_is_gone() -> None:
     assert ruleset({"when": "no_such_feature > 1.0", "then": "decline", "state": "retired"}).rules == ()
     with pytest.raises(BadConfig, match="no_such_feature"):
         ruleset({"when": "no_such_feature > 1.0", "then": "decline", "state": "draft"})
+
+
+def segmented(*segments: dict[str, Any], rules: tuple[dict[str, Any], ...] = ()) -> RuleSet:
+    named = [{"name": f"s{at}", "when": "amount > 0.0", **one} for at, one in enumerate(segments)]
+    given = [{"name": f"r{at}", "when": "amount > 0.0", "reason": "r", **one} for at, one in enumerate(rules)]
+    return compile_rules(json.dumps({"version": "1", "rules": given, "segments": named}).encode())
+
+
+STEPS = {"review": 0.2, "challenge": 0.4, "decline": 0.6}
+
+
+@pytest.mark.parametrize(
+    ("score", "expected"),
+    [
+        (0.1, Outcome.APPROVE),
+        (0.2, Outcome.REVIEW),
+        (0.4, Outcome.CHALLENGE),
+        (0.6, Outcome.DECLINE),
+        (None, Outcome.REVIEW),
+    ],
+)
+def test_the_thresholds_of_a_segment_go_before_the_models(score: float | None, expected: Outcome) -> None:
+    found = segmented(STEPS).holding({"amount": 1.0}, "u1", 0.0)
+    without = Outcome.REVIEW if score is None else by_thresholds(score, AT)
+    ruled = overrule(without, found, score, AT if score is not None else None)
+    assert (ruled.outcome, ruled.outcome_without_rules) == (expected, without)
+    assert ruled.segment == (None if score is None else "s0")
+    assert [one.code for one in ruled.reasons] == ([] if expected is without else ["segment_s0"])
+
+
+def test_a_floor_and_a_rule_see_the_thresholds_of_the_segment() -> None:
+    floor = segmented(STEPS, rules=({"score_floor": 0.45},)).holding({"amount": 1.0}, "u1", 0.0)
+    ruled = overrule(Outcome.APPROVE, floor, 0.1, AT)
+    assert (ruled.outcome, [one.code for one in ruled.reasons]) == (Outcome.CHALLENGE, ["rule_r0"])
+    review = segmented(STEPS, rules=({"then": "review"},)).holding({"amount": 1.0}, "u1", 0.0)
+    assert overrule(Outcome.APPROVE, review, 0.5, AT).outcome is Outcome.CHALLENGE, "a review is softer"
+    assert overrule(Outcome.APPROVE, review, 0.1, AT).outcome is Outcome.REVIEW
+
+
+def test_a_missing_value_leads_to_the_next_segment() -> None:
+    rules = segmented({"when": "category == 'travel'", **STEPS}, {"when": "true", **STEPS})
+    for values, name in (({}, "s1"), ({"category": "travel"}, "s0"), ({"category": "food"}, "s1")):
+        segment = rules.holding(values, "u1", 0.0).segment
+        assert segment is not None
+        assert segment.rule.name == name
+
+
+@pytest.mark.parametrize(
+    ("segment", "words"),
+    [
+        ({"review": 0.5, "decline": 0.4}, "review must not lie above decline"),
+        ({"review": 0.1, "challenge": 0.5, "decline": 0.4}, "challenge must lie between"),
+        ({"review": 0.1, "decline": 1.5}, "segments.0.decline"),
+        ({**STEPS, "when": "score > 0.5"}, "rules:1: s0: a segment cannot read the score"),
+        ({**STEPS, "when": "amout > 1.0"}, "did you mean amount"),
+        ({**STEPS, "when": "amount"}, "must be true or false"),
+        ({**STEPS, "then": "decline"}, "then"),
+        ({**STEPS, "starts": "2026-02-01T00:00:00Z", "expires": "2026-01-01T00:00:00Z"}, "expires before"),
+    ],
+)
+def test_a_wrong_segment_is_refused(segment: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadConfig, match=words):
+        segmented(segment)
+
+
+def test_a_segment_has_a_name_of_its_own() -> None:
+    with pytest.raises(BadConfig, match="a rule or a segment of this name stands above"):
+        segmented({**STEPS, "name": "r0"}, rules=({"then": "review"},))

@@ -1,12 +1,16 @@
+from typing import Any
+
 import httpx
 import numpy as np
 import pytest
 
-from fraud.contracts import Outcome
+from fraud.contracts import Outcome, Thresholds
+from fraud.decide.engine import Ruled
 from fraud.decide.policy import FALLBACK_RULES, decide_without_model
 from fraud.features import FEATURE_NAMES
-from fraud.model.client import ModelClient, ModelClientSettings
-from jobs.stream.score import score
+from fraud.model.client import ModelClient, ModelClientSettings, Scores
+from jobs.stream.ruling import unexplained
+from jobs.stream.score import Verdicts, explain_further, score
 
 
 def away(request: httpx.Request) -> httpx.Response:
@@ -36,3 +40,41 @@ def test_each_fallback_rule_holds_from_its_limit_on(rule: object) -> None:
 def test_no_transactions_need_no_model() -> None:
     with ModelClient(ModelClientSettings(), transport=httpx.MockTransport(away)) as client:
         assert score(client, np.empty((0, len(FEATURE_NAMES)))).outcomes == []
+
+
+class Explains:
+    """A model of one version, whose reason is always the same feature."""
+
+    def __init__(self, version: str, feature: int) -> None:
+        self.version, self.feature, self.asked = version, feature, 0
+
+    def score(self, vectors: Any, reasons_from: float | None = None) -> Scores:
+        assert reasons_from == 0.0
+        n = len(vectors)
+        self.asked += n
+        reasons = np.full((n, 3), -1, np.int32)
+        reasons[:, 0] = self.feature
+        at = Thresholds(review=0.5, decline=0.9)
+        return Scores(np.full(n, 0.3), reasons, np.zeros((n, 3)), self.version, "f", at)
+
+
+def test_what_a_segment_stops_is_explained_by_the_version_that_scored_it() -> None:
+    approve, review, decline = Outcome.APPROVE, Outcome.REVIEW, Outcome.DECLINE
+    ruled = [
+        Ruled(decline, approve, segment="s", by_segment=decline),  # only the segment stopped it
+        Ruled(review, review, segment="s", by_segment=review),  # the model asked for its reasons already
+        Ruled(approve, approve, segment="s", by_segment=approve),
+        Ruled(approve, approve, segment="s", by_segment=review),  # a rule approved it
+        Ruled(review, approve),  # a rule alone
+        Ruled(review, approve, segment="s", by_segment=review),
+    ]
+    versions: list[str | None] = ["7", "7", "7", "7", "7", "8"]
+    verdicts = Verdicts([one.outcome for one in ruled], [[] for _ in ruled], [0.3] * 6, versions, ruled=ruled)
+    rows = unexplained(verdicts)
+    assert rows.tolist() == [0, 5]
+    champion, challenger = Explains("7", 0), Explains("8", 1)
+    models: Any = [champion, challenger]
+    found = explain_further(verdicts, models, np.ones((6, len(FEATURE_NAMES))), rows)
+    codes = [[reason.code for reason in reasons] for reasons in found.reasons]
+    assert codes == [[FEATURE_NAMES[0]], [], [], [], [], [FEATURE_NAMES[1]]]
+    assert (champion.asked, challenger.asked) == (2, 1)

@@ -17,7 +17,8 @@ from fraud.features import FEATURE_NAMES
 from fraud.log import rows
 from fraud.log.archive import Archive
 from fraud.model.client import Scores
-from fraud.rules.backtest import held_in
+from fraud.rules.account import OUTCOMES
+from fraud.rules.backtest import held_in, judged
 from fraud.rules.history import open_history
 from fraud.store import Epoch, open_store
 from jobs.stream import decide_pass, entity_pass, validate_pass
@@ -48,11 +49,23 @@ EFFECTS: list[dict[str, Any]] = [
     {"name": "over", "when": "amount > 0.0", "then": "decline", "expires": "2020-01-01T00:00:00Z"},
     {"name": "not_yet", "when": "amount > 0.0", "then": "decline", "starts": "2099-01-01T00:00:00Z"},
     {"name": "fails", "when": "10 / int(amount) > 3", "then": "decline"},
+    {"name": "always", "when": "true", "tags": ["all"]},
+]
+SEGMENTS: list[dict[str, Any]] = [
+    {"name": "to_come", "when": "true", "review": 0.0, "decline": 0.0, "starts": "2099-01-01T00:00:00Z"},
+    {"name": "breaks", "when": "10 / int(amount) > 3", "review": 0.0, "decline": 0.0},
+    {"name": "asked", "when": "amount == 60.0", "review": 0.0, "challenge": 0.0, "decline": 1.0},
+    {"name": "strict", "when": "amount in [12.0, 60.0]", "review": 0.0, "decline": 0.0},
+    {"name": "seen", "when": "in_list(device_id, 'few') && amount > 900.0", "review": 0.0, "decline": 1.0},
+    {"name": "row_by_row", "when": "user_id.matches('^u10')", "review": 1.0, "decline": 1.0},
 ]
 CONSTRUCTS = [{"name": f"c{at}", "when": when, "tags": [f"c{at}"]} for at, when in enumerate(CLAUSES)]
 AMOUNTS = (0.5, 1.0, 5.0, 12.0, 60.0, 250.0, 400.0, 950.0, 1200.0, 2.0, 50.0, 150.0)
 USERS = [*(f"u{at}" for at in range(9)), "aXb", "u10", "u10"]
-COMPARED = ("outcome", "outcome_without_rules", "rules", "shadow_rules", "tags", "queue", "policy_version")
+COMPARED = (
+    *("outcome", "outcome_without_rules", "rules", "shadow_rules", "tags", "queue", "segment"),
+    "policy_version",
+)
 
 
 def transactions() -> list[dict[str, Any]]:
@@ -157,12 +170,16 @@ def by_backtest(folder: Path, rules: Path) -> list[dict[str, Any]]:
     known = read_rules(rules)
     (log,) = open_history(archived(folder, rules).delta_path, known.reads).parts()
     held = held_in(known, log)
+    became = judged(log, held, {}).became
     by_id = {
         name: {
             "rules": [rule.name for rule, holds in zip(held.rules, held.live[:, row], strict=True) if holds],
             "shadow_rules": [
                 rule.name for rule, holds in zip(held.rules, held.shadow[:, row], strict=True) if holds
             ],
+            "segment": known.segments[held.segment[row]].rule.name if held.segment[row] >= 0 else None,
+            # The log has no thresholds of the model, so that a floor counts in segments alone.
+            **({} if held.segment[row] < 0 else {"outcome": str(OUTCOMES[became[row]])}),
         }
         for row, name in enumerate(log["transaction_id"].to_pylist())
     }
@@ -177,7 +194,7 @@ def file(tmp_path: Path) -> Path:
     rules = [{**rule, "reason": "r"} for rule in [*EFFECTS, *CONSTRUCTS]]
     made = tmp_path / "rules.yaml"
     lists = {"few": ["a", "ab", "é"], "none": []}
-    made.write_text(json.dumps({"version": "1", "lists": lists, "rules": rules}))
+    made.write_text(json.dumps({"version": "1", "lists": lists, "rules": rules, "segments": SEGMENTS}))
     return made
 
 
@@ -198,7 +215,7 @@ def test_every_path_gives_the_answers_of_the_single_score(
             name: wanted[name] for name in COMPARED if name in found
         }, wanted["transaction_id"]
         if "reasons" in found:
-            assert _of_rules(found) == _of_rules(wanted)
+            assert _of_file(found) == _of_file(wanted)
 
 
 def test_every_construct_and_every_effect_shows_in_these_answers(expected: list[dict[str, Any]]) -> None:
@@ -212,5 +229,16 @@ def test_every_construct_and_every_effect_shows_in_these_answers(expected: list[
     assert part == ["in_part" not in one["shadow_rules"] for one in expected]
 
 
-def _of_rules(answer: dict[str, Any]) -> list[str]:
-    return [reason["code"] for reason in answer["reasons"] if reason["code"].startswith("rule_")]
+def test_every_kind_of_segment_shows_in_these_answers(expected: list[dict[str, Any]]) -> None:
+    by_amount = {one["amount"]: answer for one, answer in zip(transactions(), expected, strict=True)}
+    assert by_amount[60.0]["segment"] == "asked", "the first one that holds"
+    assert by_amount[60.0]["outcome"] == "challenge"
+    assert by_amount[12.0]["segment"] == "strict"
+    assert {one["segment"] for one in expected} == {None, "asked", "strict", "seen", "row_by_row"}
+    assert "segment_strict" in _of_file(by_amount[12.0])
+
+
+def _of_file(answer: dict[str, Any]) -> list[str]:
+    return [
+        reason["code"] for reason in answer["reasons"] if reason["code"].startswith(("rule_", "segment_"))
+    ]
