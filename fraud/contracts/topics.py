@@ -14,7 +14,10 @@ RATES: Final = "rates"
 LISTS: Final = "lists"
 """Changes of the rules' lists: one partition (``fraud.decide.list_log``)."""
 
-TOPICS: Final = (TRANSACTIONS, LABELS, RESULTS, DECISIONS, ALERTS, DEAD_LETTERS, SCORED, RATES, LISTS)
+AUDIT: Final = "audit"
+"""Who published which rules: one partition, kept for ever (``fraud.rules.audit_copies``)."""
+
+TOPICS: Final = (TRANSACTIONS, LABELS, RESULTS, DECISIONS, ALERTS, DEAD_LETTERS, SCORED, RATES, LISTS, AUDIT)
 """All topics of the platform.
 
 Records on ``transactions``, ``labels``, ``results``, ``decisions``, ``alerts`` and ``scored`` are keyed by
@@ -23,3 +26,7 @@ user_id.
 All topics use ``message.timestamp.type=LogAppendTime``: the broker's clock is the arrival time.
 """
 COMPACTED: Final = frozenset({RATES, LISTS})
+ORDERED: Final = frozenset({LISTS, AUDIT})
+"""With one partition, so that all records have one order."""
+MOST_BYTES: Final = {AUDIT: 4_000_000}
+"""Of a record, where it may be larger than Kafka's default of a million."""

@@ -16,7 +16,8 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported untold
 
-from fraud.contracts import COMPACTED, LISTS, TOPICS
+from fraud.contracts import COMPACTED, TOPICS
+from fraud.contracts.topics import MOST_BYTES, ORDERED
 from fraud.errors import BadConfig, Unavailable
 from fraud.local.jars import Tell, broker_classpath
 from fraud.local.java import QUICK_START, java_home
@@ -131,7 +132,7 @@ def create_topics(bootstrap: str, partitions: int) -> None:
         topics = [
             NewTopic(
                 name,
-                num_partitions=1 if name == LISTS else partitions,
+                num_partitions=1 if name in ORDERED else partitions,
                 replication_factor=1,
                 config=_config_of(name),
             )
@@ -145,7 +146,8 @@ def create_topics(bootstrap: str, partitions: int) -> None:
 
 
 def _config_of(topic: str) -> dict[str, str]:
-    return {**_TOPIC, "cleanup.policy": "compact"} if topic in COMPACTED else _TOPIC
+    large = {"max.message.bytes": str(MOST_BYTES[topic])} if topic in MOST_BYTES else {}
+    return {**_TOPIC, **({"cleanup.policy": "compact"} if topic in COMPACTED else {}), **large}
 
 
 def broker_environment() -> dict[str, str]:

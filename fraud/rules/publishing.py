@@ -1,18 +1,25 @@
 """Publishing rules by two people: one proposes, another one approves; every step is in the audit.
 
-Reads and writes the file that the programs follow (``FRAUD_RULES_FILE``), and the audit beside it. Where the
-file was changed in another way (by hand, by a commit), it no longer is what the audit says: ``fraud audit
-verify`` fails until it has been proposed and approved too, or the published rules are written again.
+Reads and writes the file that the programs follow (``FRAUD_RULES_FILE``), the audit beside it, and its copies
+where there are some (``fraud.rules.audit_copies``). Where the file was changed in another way (by hand, by a
+commit), it no longer is what the audit says: ``fraud audit verify`` fails until it has been proposed and
+approved too, or the published rules are written again.
 """
 
 import hashlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import unified_diff
 from pathlib import Path
 
 from fraud.decide.compiling import compile_rules
-from fraud.errors import BadConfig, BadInput, BadState
-from fraud.rules.audit import Audit, Entry
+from fraud.errors import BadConfig, BadInput, BadState, Unavailable
+from fraud.rules.audit import Audit, Entry, Writer
+from fraud.rules.audit_copies import Copy, bring
 from fraud.runtime.files import write_durably
+
+log = logging.getLogger(__name__)
 
 
 class Publishing:
@@ -26,11 +33,34 @@ class Publishing:
         Name of the person who acts; the caller has checked the right.
     audit
         Who published what; default: ``<file>.audit.jsonl``.
+    copies
+        Of the audit, which get every record.
+    tell
+        Takes what a person should know: that a copy does not have the newest records yet.
     """
 
-    def __init__(self, file: Path, who: str, audit: Path | None = None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        who: str,
+        audit: Path | None = None,
+        *,
+        copies: Sequence[Copy] = (),
+        tell: Callable[[str], None] = log.warning,
+    ) -> None:
         self.file, self.who = file, who
         self.audit = Audit(audit or audit_of(file))
+        self._copies, self._tell = copies, tell
+
+    @contextmanager
+    def _writing(self) -> Iterator[Writer]:
+        """Hold the audit for one change, and bring its copies to where it is then."""
+        with self.audit.writing() as writer:
+            yield writer
+            try:
+                bring(self._copies, writer.entries)
+            except (Unavailable, BadState) as error:  # what was done stands; an undo must not wait for Kafka
+                self._tell(f"warning: the copies of the audit lack its newest records: {error}")
 
     def propose(self, content: bytes, name: str, note: str = "", tried: str = "") -> Entry:
         """Propose rules.
@@ -54,7 +84,7 @@ class Publishing:
             text = content.decode()
         except UnicodeDecodeError as error:
             raise BadConfig(f"{name}: not UTF-8: {error.reason}") from error
-        with self.audit.writing() as writer:
+        with self._writing() as writer:
             return writer.append(
                 self.who,
                 "proposed",
@@ -73,7 +103,7 @@ class Publishing:
         BadInput
             When it may not be: unknown, closed, one's own, or made for a file that has changed since.
         """
-        with self.audit.writing() as writer:
+        with self._writing() as writer:
             proposal = _open_proposal(writer.entries, number)
             if proposal.by == self.who:
                 raise BadInput(f"{self.who} has proposed {number} and cannot approve it; another person must")
@@ -86,7 +116,7 @@ class Publishing:
 
     def reject(self, number: int, note: str = "") -> Entry:
         """Close a proposal; whoever proposed may do so too."""
-        with self.audit.writing() as writer:
+        with self._writing() as writer:
             proposal = _open_proposal(writer.entries, number)
             return writer.append(self.who, "rejected", proposal.version, proposal=number, note=note)
 
@@ -98,7 +128,7 @@ class Publishing:
         BadInput
             When there are none.
         """
-        with self.audit.writing() as writer:
+        with self._writing() as writer:
             published = in_force(writer.entries)
             if len(published) < 2:
                 raise BadInput("there are no published rules before these")
@@ -117,7 +147,7 @@ class Publishing:
         BadState
             When the file is not what was published last.
         """
-        with self.audit.writing() as writer:
+        with self._writing() as writer:
             verify(self.audit, self.file)
             version = compile_rules(content, self.file.name).version
             text = content.decode()
@@ -129,7 +159,7 @@ class Publishing:
 
     def restore(self) -> str:
         """Write the published rules where the file holds other ones; returns their version."""
-        with self.audit.writing() as writer:
+        with self._writing() as writer:
             published = in_force(writer.entries)
             if not published:
                 raise BadInput("no rules are published")

@@ -21,7 +21,7 @@ from fraud.rules.report import report
 from fraud.rules.versions import newest_rules
 from fraud.settings.stream import LakeSettings
 from fraud.watch.figures import publish_figures
-from jobs.rules.settings import GuardSettings
+from jobs.rules.settings import GuardSettings, copies_of_audit
 
 WHO = "guard"
 """In the place of a person, in the audit."""
@@ -47,7 +47,10 @@ def run(
         raise BadConfig("FRAUD_GUARD_RETURNS_TO_SHADOW needs FRAUD_GUARD_FILE: the rules that are changed")
     stream, now = LakeSettings(), now or datetime.now(UTC)
     rules = read_rules(settings.file) if settings.file else newest_rules(stream.rules_path)
-    publishing = Publishing(settings.file, WHO, settings.audit) if settings.file else None
+    copies = copies_of_audit() if settings.copies else ()
+    publishing = (
+        Publishing(settings.file, WHO, settings.audit, copies=copies, tell=tell) if settings.file else None
+    )
     since = now - timedelta(days=settings.days)
     undone = since_last_undo(publishing.audit.entries()) if publishing else None
     account = report(

@@ -96,6 +96,9 @@ def verify(
     since: Annotated[
         str, typer.Option("--from", help="Decisions from then on; default: the first record.")
     ] = "",
+    copies: Annotated[
+        bool, typer.Option("--copies", help="Compare the file with the topic and the table `audit` too.")
+    ] = False,
 ) -> None:
     """Check that no record was changed, and that the rules are those that were published."""
     from fraud.rules.audit import FIRST, Audit  # noqa: PLC0415
@@ -105,9 +108,27 @@ def verify(
     published = in_force(entries)
     version = published[-1].version if published else "none"
     typer.echo(f"{len(entries)} records, whole; published: {version}")
+    if copies:
+        _check_copies(entries)
     if decisions:
         _check_decisions(entries, since)
     typer.echo(f"last hash: {entries[-1].hash if entries else FIRST}")
+
+
+@audit.command(name="copy")
+def copy_(
+    file: Annotated[Path, typer.Argument(help="The rules that the programs follow.")],
+    records: Annotated[Path | None, typer.Option(help="Default: FILE.audit.jsonl.")] = None,
+) -> None:
+    """Give the topic and the table `audit` the records that they lack."""
+    from fraud.rules.audit import Audit  # noqa: PLC0415
+    from fraud.rules.audit_copies import bring  # noqa: PLC0415
+    from fraud.rules.publishing import audit_of  # noqa: PLC0415
+    from jobs.rules.settings import copies_of_audit  # noqa: PLC0415
+
+    with Audit(records or audit_of(file)).writing() as writer:
+        given = bring(copies_of_audit(), writer.entries)
+    typer.echo(f"{given} records copied")
 
 
 @audit.command()
@@ -121,6 +142,17 @@ def show(
 
     for entry in Audit(records or audit_of(file)).entries():
         typer.echo(_line(entry))
+
+
+def _check_copies(entries: "list[Entry]") -> None:
+    from fraud.errors import BadState  # noqa: PLC0415
+    from fraud.rules.audit_copies import differences  # noqa: PLC0415
+    from jobs.rules.settings import copies_of_audit  # noqa: PLC0415
+
+    found = [one for copy in copies_of_audit() for one in differences(copy.name, copy.records(), entries)]
+    if found:
+        raise BadState("\n".join(one.words for one in found))
+    typer.echo("the topic and the table `audit` have the same records")
 
 
 def _check_decisions(entries: "list[Entry]", since: str) -> None:

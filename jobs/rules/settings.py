@@ -8,8 +8,10 @@ from pydantic_settings import SettingsConfigDict
 from fraud.errors import BadConfig
 from fraud.http.access import Client, Keys, KeyScope
 from fraud.http.problems import Problem
+from fraud.rules.audit_copies import Copy, TableCopy, TopicCopy
 from fraud.rules.publishing import Publishing
 from fraud.settings.base import Settings
+from fraud.settings.stream import KafkaSettings, LakeSettings
 
 
 class PublishSettings(Settings):
@@ -25,6 +27,9 @@ class PublishSettings(Settings):
     """People's API keys, as of the scoring service; the scope ``rules`` lets propose and approve."""
     key: SecretStr = Field(min_length=1)
     """API key of the person who runs the command."""
+    copies: bool = False
+    """Whether every record of the audit goes to the topic and the Delta table ``audit`` too, which
+    FRAUD_STREAM_KAFKA_BOOTSTRAP and FRAUD_STREAM_DELTA name."""
 
     def open(self) -> Publishing:
         """Let the person act.
@@ -34,7 +39,17 @@ class PublishSettings(Settings):
         BadConfig
             When the key is not in the file of keys, or lacks the scope.
         """
-        return Publishing(self.file, _client(self).name, self.audit)
+        copies = copies_of_audit() if self.copies else ()
+        return Publishing(self.file, _client(self).name, self.audit, copies=copies, tell=print)
+
+
+def copies_of_audit() -> tuple[Copy, Copy]:
+    """Name the copies of the audit by FRAUD_STREAM_*."""
+    kafka, lake = KafkaSettings(), LakeSettings()
+    return (
+        TopicCopy(kafka.kafka_bootstrap, kafka.kafka_options),
+        TableCopy(lake.delta_path, lake.delta_options),
+    )
 
 
 def _client(settings: PublishSettings) -> Client:
@@ -62,6 +77,8 @@ class GuardSettings(Settings):
     """Newest days that are looked at."""
     maturity_days: float = Field(default=14.0, ge=0.0)
     """After which a transaction without a label counts as honest."""
+    copies: bool = False
+    """Whether a record of the audit goes to the topic and the table ``audit`` too."""
     returns_to_shadow: bool = False
     """Whether a rule that breaks its guard is put into shadow; needs ``file``. Otherwise it is only told."""
     publishes: bool = True

@@ -23,6 +23,7 @@ from fraud.errors import BadConfig, BadInput, BadState, FraudError
 from fraud.http.access import ANYONE, KeyScope
 from fraud.rules.account import Account
 from fraud.rules.audit import Entry
+from fraud.rules.audit_copies import Copy, TableCopy, TopicCopy
 from fraud.rules.backtest import tried
 from fraud.rules.history import Range
 from fraud.rules.publishing import Publishing, open_proposals
@@ -202,7 +203,14 @@ class RulePages:
         if self._settings.rules_file is None:
             raise BadInput(_NO_FILE)
         who = request.state.session.client
-        return Publishing(self._settings.rules_file, who, self._settings.rules_audit)
+        return Publishing(self._settings.rules_file, who, self._settings.rules_audit, copies=self._copies())
+
+    def _copies(self) -> Sequence[Copy]:
+        settings = self._settings
+        if not settings.rules_copies:
+            return ()
+        topic = TopicCopy(settings.kafka_bootstrap, settings.kafka_options)
+        return topic, TableCopy(settings.delta, settings.delta_options)
 
     def _refuse(self, request: Request, form: dict[str, str]) -> Response | None:
         """Say why nothing is done; None where it may be."""

@@ -52,6 +52,8 @@ class ConsoleSettings(Settings):
     """The rules that the programs follow: shown, and published by two people; None: nothing is shown."""
     rules_audit: Path | None = None
     """Who published what; default: ``<rules_file>.audit.jsonl``."""
+    rules_copies: bool = False
+    """Whether every record of the audit goes to the topic and the Delta table ``audit`` too."""
     rules_days: int = Field(default=30, ge=1)
     """Newest days of which rules are told what they did, and on which proposed ones are tried."""
     rules_report_s: float = Field(default=60.0, ge=0.0)

@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
 from fraud.contracts import LISTS, TOPICS, TRANSACTIONS
+from fraud.contracts.topics import AUDIT
 from fraud.local import platform
 from fraud.local.mlflow_db import give_up_half_made
 from fraud.local.platform import State
@@ -100,7 +101,8 @@ def test_every_topic_of_the_contract_has_its_partitions_and_the_broker_s_clock(s
     bootstrap = _state(settings, "broker").url
     admin = AdminClient({"bootstrap.servers": bootstrap})
     found = admin.list_topics(timeout=10).topics
-    assert {name: len(found[name].partitions) for name in TOPICS} == {**dict.fromkeys(TOPICS, 4), LISTS: 1}
+    expected = {**dict.fromkeys(TOPICS, 4), LISTS: 1, AUDIT: 1}
+    assert {name: len(found[name].partitions) for name in TOPICS} == expected
     from confluent_kafka.admin import ConfigResource  # noqa: PLC0415
 
     resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in TOPICS]

@@ -15,6 +15,8 @@ from fraud.decide.lists import ListKind
 from fraud.decide.rules import RulesAt
 from fraud.errors import BadInput
 from fraud.kafka.producer import Producer, ProducerSettings
+from fraud.rules.audit_copies import TopicCopy, differences
+from fraud.rules.publishing import Publishing
 from fraud.settings.stream import KafkaSettings
 from jobs.stream.rules import StreamLists, StreamRules
 from tests.services.scoring.test_api import Api
@@ -154,3 +156,14 @@ def test_a_micro_batch_that_runs_again_sees_the_lists_that_it_saw(
     after_crash = StreamRules(file, home, number, lists=lists)
     assert after_crash.of(1, number) == last
     lists.close()
+
+
+def test_the_audit_of_the_rules_is_copied_to_its_topic(kafka: str, file: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    topic = TopicCopy(kafka, {})
+    ana, ben = (Publishing(tmp_path / "own.yaml", who, copies=(topic,), tell=told.append) for who in "ab")
+    large = file.read_bytes() + b" " * 1_500_000  # above what Kafka takes by default
+    ben.approve(ana.propose(large, "rules", "case 7").number)
+    assert told == []
+    assert topic.records() == ana.audit.file.read_text().splitlines()
+    assert differences(topic.name, topic.records(), ana.audit.entries()) == []
