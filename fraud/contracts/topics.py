@@ -28,5 +28,7 @@ All topics use ``message.timestamp.type=LogAppendTime``: the broker's clock is t
 COMPACTED: Final = frozenset({RATES, LISTS})
 ORDERED: Final = frozenset({LISTS, AUDIT})
 """With one partition, so that all records have one order."""
+KEPT_WHOLE_MS: Final = {LISTS: 90 * 86_400_000}
+"""For how long a compacted topic keeps every record, so that a backtest sees lists as they were."""
 MOST_BYTES: Final = {AUDIT: 4_000_000}
 """Of a record, where it may be larger than Kafka's default of a million."""

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fraud.decide.lists import LiveList
+from fraud.decide.past_lists import PastList
 from fraud.decide.values import FLAGS, NUMBERS, TEXTS, Lists, is_there
 from fraud.schema.tokens import TokenReader
 
@@ -445,6 +446,10 @@ def _listed(field: str, name: str) -> Question:
         if found is None:
             nowhere = np.zeros(len(columns), np.bool_)
             return Truth(nowhere, nowhere)
+        if isinstance(found, PastList):
+            codes, texts = columns.text(field)
+            holds = found.hold(codes, texts)
+            return Truth(holds, (codes >= 0) & ~holds)
         if isinstance(found, LiveList):
             codes, texts = columns.text(field)
             return _spread(codes, np.array(found.hold(texts), np.bool_))

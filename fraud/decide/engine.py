@@ -26,6 +26,7 @@ from xxhash import xxh3_64_intdigest
 
 from fraud.contracts import Outcome, Reason, Thresholds
 from fraud.decide.columns import Bools, Columns, Question
+from fraud.decide.past_lists import PastList
 from fraud.decide.policy import by_thresholds
 from fraud.decide.values import Lists, context_of, is_there
 
@@ -302,12 +303,10 @@ class RuleSet:
     ) -> HeldColumns:
         """Find the rules that hold for many transactions, a row of each mask a rule."""
         lists, n = {**self._lists, **live}, len(keys)
+        live_of, shadow_of, failed_of = (np.zeros((len(self._active), n), np.bool_) for _ in range(3))
+        no_segment, failed_segments = np.full(n, -1, np.int64), np.zeros((len(self.segments), n), np.bool_)
         found = HeldColumns(
-            self._active,
-            *(np.zeros((len(self._active), n), np.bool_) for _ in range(3)),
-            self.segments,
-            np.full(n, -1, np.int64),
-            np.zeros((len(self.segments), n), np.bool_),
+            self._active, live_of, shadow_of, failed_of, self.segments, no_segment, failed_segments
         )
         for at, rule in enumerate(self._active):
             holds, fails = _ask_columns(rule, columns, lists)
@@ -352,11 +351,20 @@ def _ask_columns(rule: Rule, columns: Columns, lists: Lists) -> tuple[Bools, Boo
     if rule.question is not None:
         truth = rule.question(columns, lists)
         return truth.is_true, ~(truth.is_true | truth.is_false) & columns.all_there(rule.reads)
-    answers = [_ask(rule, context_of(lists, there), there) for there in columns.rows(rule.reads)]
+    past = [name for name, one in lists.items() if isinstance(one, PastList)]
+    answers = [
+        _ask(rule, context_of(_lists_at(lists, past, row) if past else lists, there), there)
+        for row, there in enumerate(columns.rows(rule.reads))
+    ]
     return (
         np.array([answer is True for answer in answers], np.bool_),
         np.array([answer is None for answer in answers], np.bool_),
     )
+
+
+def _lists_at(lists: Mapping[str, Any], past: Sequence[str], row: int) -> Lists:
+    """Give the lists as one transaction of many saw them."""
+    return {**lists, **{name: lists[name].at(row) for name in past}}
 
 
 def _ask(rule: Rule, context: Any, there: Mapping[str, Any]) -> bool | None:

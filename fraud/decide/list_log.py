@@ -1,6 +1,7 @@
 """The topic ``lists``: written by people through the API and the command line, followed by who decides.
 
-One partition, compacted: it keeps the last change of each entry. An offset is a version of all lists.
+One partition, compacted: of changes older than its compaction lag it keeps the last one of each entry. An
+offset is a version of all lists.
 """
 
 import logging
@@ -9,10 +10,10 @@ from time import monotonic, sleep
 from typing import Final, Protocol
 
 from fraud.contracts import LISTS
-from fraud.decide.lists import ListEvent, ListStore
+from fraud.decide.lists import ListEvent, ListRecord, ListStore
 from fraud.errors import Unavailable
 from fraud.kafka.producer import Record, Sender
-from fraud.kafka.reader import NO_OPTIONS, Position, Reader
+from fraud.kafka.reader import NO_OPTIONS, Message, Position, Reader, append_time_of
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class ListFollower:
         end = {AT: reader.bounds(LISTS)[AT].end}
         batch = []
         for message in reader.read_to(end, patience_s):
-            batch.append((message.offset() or 0, message.value()))
+            batch.append(_record(message))
             if len(batch) >= _AT_ONCE:
                 self.bad_records += self._store.apply(batch)
                 batch = []
@@ -95,7 +96,7 @@ class ListFollower:
         """Take in what has come; ``oldest`` is the oldest version that may be asked for again."""
         try:
             reader = self._open()
-            while batch := [(one.offset() or 0, one.value()) for one in reader.take(wait_s)]:
+            while batch := [_record(one) for one in reader.take(wait_s)]:
                 self.bad_records += self._store.apply(batch, oldest)
             reader.check()
             self.away = ""
@@ -124,6 +125,11 @@ class ListFollower:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+
+
+def _record(message: Message) -> ListRecord:
+    at = append_time_of(message)
+    return ListRecord(message.offset() or 0, message.value(), at.timestamp() if at else 0.0)
 
 
 def send_events(sender: Sender, events: list[ListEvent]) -> None:

@@ -1,7 +1,8 @@
 """Lists that change while rules go on: stolen devices, networks, domains; kept on this machine in LMDB.
 
 Written by one process from the topic ``lists`` (``fraud.decide.list_log``), read by any number. Each entry
-keeps its last changes with their offsets, so that a micro-batch that runs again sees a list as it was.
+keeps its changes with their offsets and times, so that a micro-batch that runs again sees a list as it was,
+and a backtest sees it as it was then (``fraud.decide.past_lists``).
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 import lmdb
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -165,6 +166,26 @@ def _candidates(value: str, kind: ListKind, lengths: Iterable[int]) -> Iterator[
         )
 
 
+class ListRecord(NamedTuple):
+    """A record of the topic ``lists``."""
+
+    offset: int
+    value: bytes | None
+    appended_s: float
+    """When the broker took it, Unix time."""
+
+
+class Change(NamedTuple):
+    """A change of an entry, as the store keeps it."""
+
+    offset: int
+    is_in: bool
+    until_s: float | None
+    """Unix time; None: for ever."""
+    since_s: float = 0.0
+    """Unix time when the broker took it; 0 in stores of earlier releases."""
+
+
 class ListStore:
     """The lists of this machine.
 
@@ -198,13 +219,19 @@ class ListStore:
             write.drop(self._entries, delete=False)
             write.drop(self._about, delete=False)
 
-    def apply(self, records: Iterable[tuple[int, bytes | None]], oldest: int = 0) -> int:
+    @property
+    def known_since_s(self) -> float:
+        """Unix time from which on all changes are known: the topic keeps the last of earlier ones."""
+        with self._env.begin(db=self._about) as read:
+            return float(read.get(b"known since", b"0"))
+
+    def apply(self, records: Iterable[ListRecord], oldest: int = 0) -> int:
         """Take records of the topic in.
 
         Parameters
         ----------
         records
-            (offset, value) in their order.
+            In their order.
         oldest
             Version that may still be asked for; changes that only older ones see are dropped.
 
@@ -216,18 +243,20 @@ class ListStore:
         bad = 0
         with self._env.begin(write=True) as write:
             end = int(write.get(b"position", b"0", db=self._about))
-            for offset, raw in records:
-                end = offset + 1
+            for record in records:
+                if record.offset > end:  # compaction took what was between
+                    write.put(b"known since", str(record.appended_s).encode(), db=self._about)
+                end = record.offset + 1
                 try:
-                    event = ListEvent.model_validate_json(raw or b"")
+                    event = ListEvent.model_validate_json(record.value or b"")
                 except ValidationError:
                     bad += 1
                     continue
-                self._take(write, event, offset, oldest)
+                self._take(write, event, record, oldest)
             write.put(b"position", str(end).encode(), db=self._about)
         return bad
 
-    def _take(self, write: Any, event: ListEvent, offset: int, oldest: int) -> None:
+    def _take(self, write: Any, event: ListEvent, record: ListRecord, oldest: int) -> None:
         if event.kind is not None:
             definition = Definition(kind=event.kind, salt=event.salt)
             write.put(b"list " + event.list.encode(), definition.model_dump_json().encode(), db=self._about)
@@ -236,7 +265,7 @@ class ListStore:
         found = write.get(key, db=self._entries)
         changes = json.loads(found)["changes"] if found else []
         until = event.until.timestamp() if event.until else None
-        changes.append([offset, event.action == "add", until])
+        changes.append(Change(record.offset, event.action == "add", until, record.appended_s))
         seen = max((at for at, one in enumerate(changes) if one[0] < oldest), default=0)
         entry = {"changes": changes[seen:], "by": event.by, "at": event.at.isoformat(), "why": event.why}
         write.put(key, json.dumps(entry).encode(), db=self._entries)
@@ -267,21 +296,22 @@ class ListStore:
                     if not key.startswith(prefix):
                         break
                     entry = json.loads(raw)
-                    _, is_in, until = entry["changes"][-1]
-                    if is_in and (until is None or now_s < until):
+                    last = Change(*entry["changes"][-1])
+                    if last.is_in and (last.until_s is None or now_s < last.until_s):
                         value = key.removeprefix(prefix).decode()
-                        yield {"value": value, "until": until, **{k: entry[k] for k in ("by", "at", "why")}}
+                        who = {k: entry[k] for k in ("by", "at", "why")}
+                        yield {"value": value, "until": last.until_s, **who}
 
     def view(self, names: Iterable[str], now_s: float, version: int | None = None) -> "dict[str, LiveList]":
         """Give lists as they are at a time, and were at a version; one that was never created is left out."""
-        known = self._definitions()
+        known = self.known()
         return {
             name: LiveList(self, name, *known[name], now_s=now_s, version=version)
             for name in names
             if name in known
         }
 
-    def _definitions(self) -> dict[str, tuple[Definition, list[int]]]:
+    def known(self) -> dict[str, tuple[Definition, list[int]]]:
         """Read what the lists are, and the lengths of their values; again only when something has changed."""
         position = self.position
         if self._known[0] != position:
@@ -293,6 +323,12 @@ class ListStore:
             self._known = position, {name: (one, lengths[name]) for name, one in self.definitions().items()}
         return self._known[1]
 
+    def changes(self, keys: Iterable[str]) -> list[list[Change]]:
+        """Give the changes of each entry, the oldest first; none of one that was never there."""
+        with self._env.begin(db=self._entries) as read:
+            found = (read.get(key.encode()) for key in keys)
+            return [[Change(*one) for one in json.loads(raw)["changes"]] if raw else [] for raw in found]
+
     def holds(self, keys: Iterable[Iterable[str]], now_s: float, version: int | None) -> list[bool]:
         """Tell for each value whether one of its candidates' entries is in its list."""
         with self._env.begin(db=self._entries) as read:
@@ -302,7 +338,7 @@ class ListStore:
 def _is_in(raw: bytes | None, now_s: float, version: int | None) -> bool:
     if raw is None:
         return False
-    for offset, is_in, until in reversed(json.loads(raw)["changes"]):
+    for offset, is_in, until, *_ in reversed(json.loads(raw)["changes"]):
         if version is None or offset < version:
             return bool(is_in) and (until is None or now_s < until)
     return False

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from fraud.decide.compiling import compile_rules
 from fraud.decide.engine import NO_RULES, RuleSet
@@ -36,6 +37,20 @@ def read_rules(file: Path) -> RuleSet:
     return compile_rules(raw, file.name)
 
 
+class Source(Protocol):
+    """Writes the file of rules, as ``fraud.rules.published`` does."""
+
+    file: Path
+    refused: str
+    """Why what came last was refused; empty: it counts."""
+
+    def load(self) -> None:
+        """Write the file as it is to be now."""
+
+    def look(self) -> None:
+        """Write the file anew where it has changed."""
+
+
 class RuleFile:
     """A file of rules that may change while the service runs.
 
@@ -45,6 +60,8 @@ class RuleFile:
         None: there are no rules.
     known
         Rules that go on where the file is wrong at the start.
+    source
+        Writes the file; None: people do.
 
     Raises
     ------
@@ -52,11 +69,12 @@ class RuleFile:
         When it is wrong at the start, and no rules are known.
     """
 
-    def __init__(self, file: Path | None, known: RuleSet | None = None) -> None:
-        self._file = file
+    def __init__(self, file: Path | None, known: RuleSet | None = None, source: Source | None = None) -> None:
+        self._file, self._source = file, source
+        if source is not None:
+            source.load()
         self._seen = self._stamp()
-        self.refused = ""
-        """Why the file as it is now was refused; empty: it is in force."""
+        self._refused = ""
         self.rules = NO_RULES
         if file is not None:
             try:
@@ -64,14 +82,21 @@ class RuleFile:
             except BadConfig as error:
                 if known is None:
                     raise
-                self.rules, self.refused = known, str(error)
+                self.rules, self._refused = known, str(error)
         self.since = datetime.now(UTC)
+
+    @property
+    def refused(self) -> str:
+        """Why the file as it is now was refused; empty: it is in force."""
+        return self._refused or (self._source.refused if self._source else "")
 
     def look(self) -> bool:
         """Take the file in if it has changed; True when it has other rules now.
 
         A wrong one is refused, with its reason in ``refused``: the rules that were in force stay.
         """
+        if self._source is not None:
+            self._source.look()
         stamp = self._stamp()
         if self._file is None or stamp == self._seen:
             return False
@@ -79,9 +104,9 @@ class RuleFile:
         try:
             self.rules = read_rules(self._file)
         except BadConfig as error:
-            self.refused = str(error)
+            self._refused = str(error)
             return False
-        self.refused, self.since = "", datetime.now(UTC)
+        self._refused, self.since = "", datetime.now(UTC)
         return True
 
     def _stamp(self) -> Stamp | None:

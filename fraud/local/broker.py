@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported untold
 
 from fraud.contracts import COMPACTED, TOPICS
-from fraud.contracts.topics import MOST_BYTES, ORDERED
+from fraud.contracts.topics import KEPT_WHOLE_MS, MOST_BYTES, ORDERED
 from fraud.errors import BadConfig, Unavailable
 from fraud.local.jars import Tell, broker_classpath
 from fraud.local.java import QUICK_START, java_home
@@ -146,8 +146,9 @@ def create_topics(bootstrap: str, partitions: int) -> None:
 
 
 def _config_of(topic: str) -> dict[str, str]:
-    large = {"max.message.bytes": str(MOST_BYTES[topic])} if topic in MOST_BYTES else {}
-    return {**_TOPIC, **({"cleanup.policy": "compact"} if topic in COMPACTED else {}), **large}
+    more = {"max.message.bytes": MOST_BYTES.get(topic), "min.compaction.lag.ms": KEPT_WHOLE_MS.get(topic)}
+    given = {name: str(value) for name, value in more.items() if value is not None}
+    return {**_TOPIC, **({"cleanup.policy": "compact"} if topic in COMPACTED else {}), **given}
 
 
 def broker_environment() -> dict[str, str]:

@@ -5,35 +5,14 @@ A copy is brought to where the file is with each record, under that lock. A copy
 than the file is never written to; ``fraud audit verify --copies`` names what is missing or differs.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
-import pyarrow as pa
-from deltalake import DeltaTable, write_deltalake
-from deltalake.exceptions import DeltaError
 from pydantic import ValidationError
 
-from fraud.contracts.topics import AUDIT, MOST_BYTES
-from fraud.errors import BadState, Unavailable
-from fraud.kafka.producer import Producer, ProducerSettings, Record
-from fraud.kafka.reader import Position, Reader
-from fraud.log.tables import table_uri
+from fraud.errors import BadState
 from fraud.rules.audit import Entry
-
-TABLE: Final = "audit"
-AT: Final = Position(AUDIT, 0)
-PATIENCE_S: Final = 30.0
-"""How long the brokers may take, seconds."""
-_SCHEMA: Final = pa.schema(
-    [
-        pa.field("number", pa.int64()),
-        pa.field("at", pa.timestamp("us", "UTC")),
-        *(pa.field(name, pa.string()) for name in ("by", "action", "version", "note", "hash")),
-        pa.field("record", pa.string()),
-    ]
-)
-"""Of the table: what people look for, and the whole record as JSON."""
 
 
 class Copy(Protocol):
@@ -46,88 +25,6 @@ class Copy(Protocol):
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Add records behind what it has."""
-
-
-class TopicCopy:
-    """The topic ``audit``: one partition, kept for ever.
-
-    Parameters
-    ----------
-    bootstrap, options
-        Of the brokers.
-
-    Raises
-    ------
-    Unavailable
-        By every method, when they do not answer.
-    """
-
-    name = f"topic {AUDIT}"
-
-    def __init__(self, bootstrap: str, options: Mapping[str, str]) -> None:
-        self._bootstrap, self._options = bootstrap, dict(options)
-
-    def records(self) -> list[str]:
-        """See :class:`Copy`."""
-        with Reader(self._bootstrap, self._options) as reader:
-            bounds = reader.bounds(AUDIT)[AT]
-            reader.begin({AT: bounds.first})
-            messages = reader.read_to({AT: bounds.end}, PATIENCE_S)
-            return [(message.value() or b"").decode(errors="replace") for message in messages]
-
-    def append(self, entries: Sequence[Entry]) -> None:
-        """See :class:`Copy`."""
-        options = {**self._options, "message.max.bytes": str(MOST_BYTES[AUDIT])}
-        producer = Producer(ProducerSettings(bootstrap=self._bootstrap, options=options))
-        delivery = producer.deliver(
-            Record(AUDIT, str(one.number), one.model_dump_json().encode()) for one in entries
-        )
-        if not delivery.is_whole:
-            raise Unavailable(f"{delivery.missing} records did not reach {self.name}: {delivery.reason}")
-
-
-class TableCopy:
-    """The Delta table ``audit``.
-
-    Parameters
-    ----------
-    delta, options
-        Where the tables are.
-
-    Raises
-    ------
-    Unavailable
-        By every method, when the table cannot be read or written.
-    """
-
-    name = f"table {TABLE}"
-
-    def __init__(self, delta: str, options: Mapping[str, str]) -> None:
-        self._uri, self._options = table_uri(delta, TABLE), dict(options)
-
-    def records(self) -> list[str]:
-        """See :class:`Copy`."""
-        try:
-            if not DeltaTable.is_deltatable(self._uri, self._options):
-                return []
-            table = DeltaTable(self._uri, storage_options=self._options).to_pyarrow_table()
-        except (DeltaError, OSError) as error:
-            raise Unavailable(f"{self.name} cannot be read: {error}") from error
-        found: list[str] = table.sort_by("number")["record"].to_pylist()
-        return found
-
-    def append(self, entries: Sequence[Entry]) -> None:
-        """See :class:`Copy`."""
-        names = [name for name in _SCHEMA.names if name != "record"]
-        rows = [
-            {**{name: getattr(one, name) for name in names}, "record": one.model_dump_json()}
-            for one in entries
-        ]
-        table = pa.Table.from_pylist(rows, _SCHEMA)
-        try:
-            write_deltalake(self._uri, table, mode="append", storage_options=self._options)
-        except (DeltaError, OSError) as error:
-            raise Unavailable(f"{self.name} cannot be written: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,13 @@
 
 Each rule is judged at the time of each transaction (an expiry counts), by the vector and the score that were
 served, by the engine of every other path. A rule in shadow is judged too. A score floor changes nothing
-outside of segments, as the log has no thresholds of models. Live lists are those of now: the topic does not
-keep what they were.
+outside of segments, as the log has no thresholds of models. Live lists are those that each decision saw.
 """
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -16,15 +16,27 @@ import pyarrow as pa
 from fraud.decide.columns import Columns, Floats
 from fraud.decide.compiling import compile_rules
 from fraud.decide.engine import NO_LISTS, HeldColumns, RuleSet, Segment, overrule
+from fraud.decide.past_lists import PastLists, versions_of
 from fraud.decide.policy import decide
-from fraud.decide.values import Lists
 from fraud.errors import BadInput, Unavailable
 from fraud.features import FEATURE_NAMES
 from fraud.log.tables import NO_OPTIONS, Options, floats_of, micros_of
 from fraud.rules.account import CODES, MATURITY, OUTCOMES, Account, Costs, Ints, Part
-from fraud.rules.history import ALWAYS, BASE, Range, labels_of, last_labels, open_history, outcome_codes
+from fraud.rules.history import (
+    ALWAYS,
+    BASE,
+    VERSION,
+    Range,
+    labels_of,
+    last_labels,
+    open_history,
+    outcome_codes,
+)
 from fraud.rules.words import lines_of
 from fraud.schema.deployed import deployed_schema
+
+if TYPE_CHECKING:
+    from fraud.decide.values import Lists
 
 
 def backtest(
@@ -35,7 +47,7 @@ def backtest(
     costs: Costs | None = None,
     maturity: timedelta = MATURITY,
     when: Range = ALWAYS,
-    live: Lists = NO_LISTS,
+    past: PastLists | None = None,
     now: datetime | None = None,
     scratch: Path | None = None,
     on_progress: Callable[[int], None] = lambda _transactions: None,
@@ -48,8 +60,8 @@ def backtest(
         After which a transaction without a label counts as honest.
     when
         Which transactions, by the time when they were received.
-    live
-        The live lists.
+    past
+        The live lists, with what they were.
     now
         By default the clock's.
     scratch
@@ -64,16 +76,17 @@ def backtest(
     """
     by_name = {rule.name: rule for rule in rules.rules}
     found = Account(rules.version, by_name, costs or Costs(), (now or datetime.now(UTC)) - maturity)
-    log = open_history(delta, rules.reads, options, when=when, scratch=scratch)
+    with_versions = bool(rules.live_lists)
+    log = open_history(delta, rules.reads, options, when=when, scratch=scratch, with_versions=with_versions)
     labels = last_labels(delta, options)
     for table in log.parts():
-        found.count(judged(table, held_in(rules, table, live), labels))
+        found.count(judged(table, held_in(rules, table, past), labels))
         on_progress(found.transactions)
     return found
 
 
 def tried(
-    content: bytes, name: str, delta: str, options: Options, *, days: int, live: Lists = NO_LISTS
+    content: bytes, name: str, delta: str, options: Options, *, days: int, past: PastLists | None = None
 ) -> str:
     """Say what proposed rules would have done in the newest days of the log.
 
@@ -87,12 +100,12 @@ def tried(
     rules = compile_rules(content, name)
     when = Range(datetime.now(UTC) - timedelta(days=days))
     try:
-        return "\n".join(lines_of(backtest(rules, delta, options, when=when, live=live)))
+        return "\n".join(lines_of(backtest(rules, delta, options, when=when, past=past)))
     except (BadInput, Unavailable) as error:
         return f"not tried on history: {error}"
 
 
-def held_in(rules: RuleSet, table: pa.Table, live: Lists = NO_LISTS) -> HeldColumns:
+def held_in(rules: RuleSet, table: pa.Table, past: PastLists | None = None) -> HeldColumns:
     """Find the rules that hold for rows of the history, each at the time when it was received."""
     names = [name for name in FEATURE_NAMES if name in table.column_names]
     vectors = np.empty((table.num_rows, len(names)), order="F")
@@ -100,6 +113,10 @@ def held_in(rules: RuleSet, table: pa.Table, live: Lists = NO_LISTS) -> HeldColu
         vectors[:, at] = floats_of(table[name])
     keys = table[deployed_schema().primary_key.name].to_pylist()
     received_s: Floats = micros_of(table["received_at"]) / 1e6
+    live: Lists = NO_LISTS
+    if past is not None and rules.live_lists:
+        told = table[VERSION].to_pylist() if VERSION in table.column_names else [None] * table.num_rows
+        live = past.view(rules.live_lists, versions_of(told), received_s)
     return rules.masks(Columns(table, vectors, names, floats_of(table["score"])), keys, received_s, live)
 
 

@@ -43,6 +43,7 @@ from fraud.schema.fields import AMOUNT_BASE
 BASE: Final = AMOUNT_BASE
 """Column of amounts that can be added up, also a name that rules read where there is money."""
 WITHOUT: Final = "outcome_without_rules"
+VERSION: Final = "policy_version"
 _IDENTITY: Final = tuple(name for name in COLUMNS if name != "received_at")
 _CODES: Final = {str(outcome): code for outcome, code in CODES.items()}
 
@@ -88,6 +89,8 @@ class History:
     when: Range
     folded: pa.Table | None
     """Features that were not served, by record."""
+    with_versions: bool = False
+    """Whether to give ``policy_version``, too."""
 
     @property
     def decided(self) -> int:
@@ -111,7 +114,7 @@ class History:
         found = found.join(
             _rows(self.features, [*served, *_IDENTITY], where), list(_IDENTITY), join_type="inner"
         )
-        decided = ["outcome", WITHOUT, "score", *_IDENTITY]
+        decided = ["outcome", WITHOUT, "score", *([VERSION] if self.with_versions else []), *_IDENTITY]
         found = found.join(_rows(self.decisions, decided, where), list(_IDENTITY), join_type="inner")
         if self.folded is not None:
             found = _filled(found, self.folded)
@@ -125,6 +128,7 @@ def open_history(
     *,
     when: Range = ALWAYS,
     scratch: Path | None = None,
+    with_versions: bool = False,
 ) -> History:
     """Open the log for rules.
 
@@ -134,6 +138,8 @@ def open_history(
         Names that they read; no other feature is read.
     scratch
         Folder for the states of a fold; the system's temporary one by default.
+    with_versions
+        Whether to give the version of rules and lists that decided, too.
 
     Raises
     ------
@@ -148,7 +154,7 @@ def open_history(
     wanted = [name for name in FEATURE_NAMES if name in reads]
     absent = [name for name in wanted if _is_absent(features, name, when)]
     folded = _fold(delta, options, absent, when, scratch) if absent else None
-    return History(transactions, features, decisions, tuple(reads), when, folded)
+    return History(transactions, features, decisions, tuple(reads), when, folded, with_versions)
 
 
 def last_labels(delta: str, options: Options = NO_OPTIONS) -> dict[str, bool]:

@@ -16,17 +16,21 @@ import numpy as np
 
 from fraud.contracts import Outcome, Thresholds
 from fraud.decide.columns import Bools, Floats
-from fraud.decide.policy import decide
 from fraud.errors import BadInput
 from fraud.rules.account import CODES, OUTCOMES, Costs, Ints
 
 LEAST_FRAUDS: Final = 30
 """That a segment needs for thresholds of its own."""
-_STEPS: Final = 30
+_STEPS: Final = 25
 """Halvings in which the price of a review is found."""
+_SHARES: Final = (0.0, *np.geomspace(1e-3, 1.0, 32).tolist())
+"""Ways from the choice on one side of that price to the one on the other."""
+_MOVED: Final = ((0, 1, 2), (0,), (1,))
+"""Thresholds that move on that way: all, review, challenge."""
 _DEAREST: Final = 1e9
 """Price of a review at which nobody reviews."""
 _BY_STRENGTH: Final = (Outcome.DECLINE, Outcome.CHALLENGE, Outcome.REVIEW, Outcome.APPROVE)
+_RISING: Final = np.array([CODES[one] for one in reversed(_BY_STRENGTH)])
 _DIGITS: Final = 6
 """Of a threshold."""
 
@@ -55,8 +59,9 @@ class Scored:
 
     def take(self, rows: Bools) -> "Scored":
         """Take some of them."""
-        columns = (self.score, self.amount, self.is_fraud, self.day, self.segment)
-        return Scored(*(column[rows] for column in columns))
+        return Scored(
+            self.score[rows], self.amount[rows], self.is_fraud[rows], self.day[rows], self.segment[rows]
+        )
 
     def together(self) -> "Scored":
         """See all of them as one segment."""
@@ -99,7 +104,18 @@ def choose(known: Scored, segments: int, wanted: Wanted) -> list[Thresholds]:
     def fits(found: Sequence[Thresholds]) -> bool:
         return busiest(known, outcomes(known, found), wanted.reviewed) <= wanted.capacity
 
-    return _least(chosen, fits)
+    over, under = _priced(chosen, fits)
+    # At one price many reviews may turn into challenges at once, which leaves capacity unused.
+    tried = (
+        [_between(*pair, share, moved) for pair in zip(over, under, strict=True)]
+        for share in _SHARES
+        for moved in _MOVED
+    )
+    return min(
+        (found for found in tried if fits(found)),
+        key=lambda found: costs_of(known, outcomes(known, found), wanted.costs).sum(),
+        default=under,
+    )
 
 
 def cheapest(known: Scored, costs: Costs, price: float = 0.0, *, with_challenge: bool = True) -> Thresholds:
@@ -140,7 +156,7 @@ def outcomes(known: Scored, thresholds: Sequence[Thresholds]) -> Ints:
     found = np.zeros(len(known), np.int64)
     for at, one in enumerate(thresholds):
         rows = np.flatnonzero(known.segment == at)
-        found[rows] = [CODES[outcome] for outcome in decide(known.score[rows], one)]
+        found[rows] = _RISING[np.searchsorted(_steps(one), known.score[rows], side="right")]
     return found
 
 
@@ -162,30 +178,32 @@ def busiest(known: Scored, became: Ints, reviewed: Mapping[int, int]) -> int:
 def of_worth(known: Scored, segments: int, wanted: Wanted) -> list[int]:
     """Find the segments whose own thresholds are cheaper than common ones, also where they were not chosen.
 
-    They are chosen on each half of the time, and judged by the other half.
+    They are chosen on each half of the time, and judged by the other half: what they save must be twice its
+    standard error.
     """
     is_late = known.day > np.median(known.day)
-    saved = np.zeros(segments)
+    saved, spread = np.zeros(segments), np.zeros(segments)
     for half in (is_late, ~is_late):
         here, there = known.take(half), known.take(~half)
         own = outcomes(there, choose(here, segments, wanted))
         common = outcomes(there.together(), choose(here.together(), 1, wanted))
         change = costs_of(there, own, wanted.costs) - costs_of(there, common, wanted.costs)
         saved -= np.bincount(there.segment, change, segments)
+        spread += np.bincount(there.segment, change * change, segments)
     frauds = np.bincount(known.segment, known.is_fraud, segments)
-    return np.flatnonzero((saved > 0.0) & (frauds >= LEAST_FRAUDS)).tolist()
+    return np.flatnonzero((saved > 2.0 * np.sqrt(spread)) & (frauds >= LEAST_FRAUDS)).tolist()
 
 
-def _least(
+def _priced(
     chosen: Callable[[float], list[Thresholds]], fits: Callable[[Sequence[Thresholds]], bool]
-) -> list[Thresholds]:
-    """Find the least price of a review at which the capacity is enough."""
-    found = chosen(0.0)
+) -> tuple[list[Thresholds], list[Thresholds]]:
+    """Find the price of a review at which the capacity becomes enough; gives the choices on its two sides."""
+    over = found = chosen(0.0)
     if fits(found):
-        return found
+        return found, found
     low, high = 0.0, 1.0
     while not fits(found := chosen(high)):
-        low, high = high, 4.0 * high
+        low, high, over = high, 4.0 * high, found
         if high > _DEAREST:
             raise BadInput("the rules alone ask for more reviews on a day than the capacity")
     for _ in range(_STEPS):
@@ -193,8 +211,21 @@ def _least(
         if fits(nearer := chosen(middle)):
             high, found = middle, nearer
         else:
-            low = middle
-    return found
+            low, over = middle, nearer
+    return over, found
+
+
+def _between(over: Thresholds, under: Thresholds, share: float, moved: Sequence[int]) -> Thresholds:
+    """Go a share of the way from one choice to another, with some of the thresholds."""
+    to, bounds = _steps(over), list(_steps(under))
+    for at in moved:
+        bounds[at] = round(bounds[at] + share * (to[at] - bounds[at]), _DIGITS)
+    review, challenge, decline = np.maximum.accumulate(bounds).tolist()
+    return Thresholds(review=review, challenge=challenge if challenge < decline else None, decline=decline)
+
+
+def _steps(one: Thresholds) -> tuple[float, float, float]:
+    return one.review, one.decline if one.challenge is None else one.challenge, one.decline
 
 
 def _bound(score: Floats, first: int) -> float:

@@ -16,7 +16,7 @@ from pathlib import Path
 from fraud.decide.compiling import compile_rules
 from fraud.errors import BadConfig, BadInput, BadState, Unavailable
 from fraud.rules.audit import Audit, Entry, Writer
-from fraud.rules.audit_copies import Copy, bring
+from fraud.rules.audit_copies import Copy, bring, differences
 from fraud.runtime.files import write_durably
 
 log = logging.getLogger(__name__)
@@ -175,6 +175,20 @@ class Publishing:
             When it is not.
         """
         return verify(self.audit, self.file)
+
+    def troubles(self) -> list[str]:
+        """Say what is wrong with the audit: a broken chain, another file, copies that differ."""
+        try:
+            entries = self.verify()
+        except BadState as error:
+            return [str(error)]
+        found = []
+        for copy in self._copies:
+            try:
+                found += [one.words for one in differences(copy.name, copy.records(), entries)]
+            except Unavailable as error:
+                found.append(f"{copy.name}: {error}")
+        return found
 
     def diff(self, proposal: Entry) -> str:
         """Tell what a proposal changes in the rules that are in force."""

@@ -62,20 +62,23 @@ def backtest(
     from fraud.rules.backtest import backtest  # noqa: PLC0415
     from fraud.rules.versions import rules_named  # noqa: PLC0415
     from fraud.settings.stream import LakeSettings  # noqa: PLC0415
-    from jobs.rules.show import lists_of, options_of, show  # noqa: PLC0415
+    from jobs.rules.show import known_since, lists_of, options_of, show  # noqa: PLC0415
 
     console, stream = Console(), LakeSettings()
     known = rules_named(rules, stream.rules_path)
-    with console.status("reading the log") as status, lists_of(known) as live:
+    with console.status("reading the log") as status, lists_of(known) as past:
         found = backtest(
             known,
             delta or stream.delta_path,
             stream.delta_options,
-            live=live,
+            past=past,
             on_progress=lambda n: status.update(f"{n:,} transactions"),
             **options_of(since, until, maturity_days, review_cost, wrong_decline_cost),
         )
+        note = known_since(past)
     show(console, found, daily=daily, examples=examples)
+    if note:
+        console.print(note)
 
 
 @app.command()

@@ -62,11 +62,12 @@ def run(
         now=now,
     )
     found = find(rules, account)
-    for one in found:
-        tell(f"{one.rule}: {one.trouble}: {one.words}")
+    troubles = publishing.troubles() if publishing else []
+    for words in (*(f"{one.rule}: {one.trouble}: {one.words}" for one in found), *troubles):
+        tell(words)
     if settings.publishes:
         try:
-            gauges = as_gauges(rules, account, found)
+            gauges = as_gauges(rules, account, found, troubles)
             publish_figures(settings.delta or stream.delta_path, stream.delta_options, "rules", gauges)
         except Unavailable as error:  # the judgement stands
             tell(f"warning: {error}")
@@ -75,10 +76,12 @@ def run(
     return found, _return(publishing, found)
 
 
-def as_gauges(rules: RuleSet, account: Account, found: list[Finding]) -> CollectorRegistry:
+def as_gauges(
+    rules: RuleSet, account: Account, found: list[Finding], troubles: list[str]
+) -> CollectorRegistry:
     """Show what was found to Prometheus; a rule that is in order has zeros."""
     registry = CollectorRegistry()
-    troubles = {(one.rule, one.trouble) for one in found}
+    broken = {(one.rule, one.trouble) for one in found}
     texts = {
         Trouble.DEAD: "1 where a rule has no hits for long, where it had some.",
         Trouble.WILD: "1 where a rule has more hits than belong to its band.",
@@ -87,7 +90,9 @@ def as_gauges(rules: RuleSet, account: Account, found: list[Finding]) -> Collect
     for trouble, text in texts.items():
         gauge = Gauge(f"fraud_rules_{trouble}", text, ["rule"], registry=registry)
         for rule in rules.rules:
-            gauge.labels(rule.name).set((rule.name, trouble) in troubles)
+            gauge.labels(rule.name).set((rule.name, trouble) in broken)
+    audit = Gauge("fraud_rules_audit_troubles", "Differences of rules, audit and copies.", registry=registry)
+    audit.set(len(troubles))
     rate = Gauge("fraud_rules_hit_ratio", "Hits of the newest 7 days.", ["rule"], registry=registry)
     precision = Gauge(
         "fraud_rules_precision_ratio", "Share of fraud among matured hits.", ["rule"], registry=registry

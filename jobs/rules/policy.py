@@ -20,8 +20,9 @@ import yaml
 from fraud.contracts import Outcome, Thresholds
 from fraud.decide.columns import Floats
 from fraud.decide.compiling import MOST_SEGMENTS, compile_rules
-from fraud.decide.engine import NO_LISTS, RuleSet
-from fraud.decide.values import NUMBERS, SCORE, TEXTS, Lists
+from fraud.decide.engine import RuleSet
+from fraud.decide.past_lists import PastLists
+from fraud.decide.values import NUMBERS, SCORE, TEXTS
 from fraud.errors import BadInput
 from fraud.log.tables import NO_OPTIONS, Options, floats_of, micros_of
 from fraud.rules.account import CODES, MATURITY, Costs, Ints
@@ -105,7 +106,7 @@ def suggest_policy(
     later: float = 0.3,
     when: Range = ALWAYS,
     maturity: timedelta = MATURITY,
-    live: Lists = NO_LISTS,
+    past: PastLists | None = None,
     now: datetime | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> SuggestedPolicy:
@@ -133,7 +134,7 @@ def suggest_policy(
     tell("reading the log")
     wanted = _segments(delta, options, rules, by, when)
     trial = compile_rules(with_segments(rules.source, [(*one, _NOBODY) for one in wanted]), "suggested")
-    log = _read(delta, options, trial, when, live=live, mature_before=(now or datetime.now(UTC)) - maturity)
+    log = _read(delta, options, trial, when, past=past, mature_before=(now or datetime.now(UTC)) - maturity)
     tell("choosing")
     split = round(float(np.quantile(log.received_us, 1.0 - later)))
     early, late = log.known.take(log.received_us < split), log.known.take(log.received_us >= split)
@@ -238,7 +239,13 @@ class _Log:
 
 
 def _read(
-    delta: str, options: Options, rules: RuleSet, when: Range, *, live: Lists, mature_before: datetime
+    delta: str,
+    options: Options,
+    rules: RuleSet,
+    when: Range,
+    *,
+    past: PastLists | None,
+    mature_before: datetime,
 ) -> _Log:
     """Read what the score decides, and what came out of it.
 
@@ -249,8 +256,8 @@ def _read(
     """
     labels, reviewed, left_out = last_labels(delta, options), Counter[int](), 0
     columns: list[tuple[Any, ...]] = []
-    for part in open_history(delta, rules.reads, options, when=when).parts():
-        held, was, score = held_in(rules, part, live), outcome_codes(part), floats_of(part["score"])
+    for part in open_history(delta, rules.reads, options, when=when, with_versions=True).parts():
+        held, was, score = held_in(rules, part, past), outcome_codes(part), floats_of(part["score"])
         received_us = micros_of(part["received_at"])
         day = received_us // _DAY_US
         is_labelled, is_fraud = labels_of(part["transaction_id"].to_pylist(), labels)

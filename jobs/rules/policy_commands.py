@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from jobs.rules.policy import SuggestedPolicy
 
-__all__ = ["app", "suggest"]
+__all__ = ["app", "show", "suggest"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -66,7 +66,7 @@ def suggest(
     known = rules_named(rules, stream.rules_path) if rules else newest_rules(stream.rules_path)
     given = options_of(since, until, maturity_days, review_cost, wrong_decline_cost)
     given["costs"] = Costs(review_cost, challenge_cost, wrong_decline_cost, challenge_left, challenge_passed)
-    with console.status("reading the log") as status, lists_of(known) as live:
+    with console.status("reading the log") as status, lists_of(known) as past:
         found = suggest_policy(
             delta or stream.delta_path,
             stream.delta_options,
@@ -74,16 +74,17 @@ def suggest(
             by=by or ([] if known.segments else deployed_schema().segments),
             capacity=capacity,
             with_challenge=challenge,
-            live=live,
+            past=past,
             tell=status.update,
             **given,
         )
     out.write_bytes(found.content)
-    _show(console, found)
+    show(console, found)
     console.print(f"rules with these segments in {out}; `fraud publish propose {out}` takes them on")
 
 
-def _show(console: "Console", found: "SuggestedPolicy") -> None:
+def show(console: "Console", found: "SuggestedPolicy") -> None:
+    """Print what was found."""
     from rich.table import Table  # noqa: PLC0415
 
     console.print(

@@ -8,7 +8,9 @@ from pydantic_settings import SettingsConfigDict
 from fraud.errors import BadConfig
 from fraud.http.access import Client, Keys, KeyScope
 from fraud.http.problems import Problem
-from fraud.rules.audit_copies import Copy, TableCopy, TopicCopy
+from fraud.rules.audit_copies import Copy
+from fraud.rules.audit_table import TableCopy
+from fraud.rules.audit_topic import TopicCopy
 from fraud.rules.publishing import Publishing
 from fraud.settings.base import Settings
 from fraud.settings.stream import KafkaSettings, LakeSettings

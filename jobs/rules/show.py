@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from fraud.decide.compiling import compile_rules
-from fraud.decide.engine import NO_LISTS, RuleSet
+from fraud.decide.engine import RuleSet
 from fraud.decide.list_changes import opened
-from fraud.decide.values import Lists
+from fraud.decide.past_lists import PastLists
 from fraud.errors import BadInput, Unavailable
 from fraud.rules.account import Account, Costs
 from fraud.rules.backtest import tried
@@ -41,21 +41,30 @@ def options_of(
 
 
 @contextmanager
-def lists_of(rules: RuleSet) -> Iterator[Lists]:
-    """Give the live lists that rules read, as they are now."""
+def lists_of(rules: RuleSet) -> Iterator[PastLists | None]:
+    """Give the live lists with what they were; None where the rules read none."""
     if not rules.live_lists:
-        yield NO_LISTS
+        yield None
         return
     with opened(KafkaSettings()) as store:
-        yield store.view(rules.live_lists, datetime.now(UTC).timestamp())
+        yield PastLists(store)
+
+
+def known_since(past: PastLists | None) -> str:
+    """Say from when on all changes of the lists are known; empty where that is always."""
+    if past is None or not past.known_since_s:
+        return ""
+    since = datetime.fromtimestamp(past.known_since_s, UTC)
+    return f"note: of changes of lists before {since:%Y-%m-%d %H:%M} UTC only the last of each entry is known"
 
 
 def tried_lines(content: bytes, name: str, days: int) -> str:
     """Try proposed rules on the newest days."""
     stream = LakeSettings()
     try:
-        with lists_of(compile_rules(content, name)) as live:
-            return tried(content, name, stream.delta_path, stream.delta_options, days=days, live=live)
+        with lists_of(compile_rules(content, name)) as past:
+            words = tried(content, name, stream.delta_path, stream.delta_options, days=days, past=past)
+            return "\n".join(filter(None, (words, known_since(past))))
     except Unavailable as error:
         return f"not tried on history: {error}"
 

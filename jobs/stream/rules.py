@@ -18,7 +18,7 @@ from typing import Final
 from fraud.decide.engine import NO_RULES, RuleSet
 from fraud.decide.list_log import ListFollower
 from fraud.decide.lists import ListStore
-from fraud.decide.rules import RuleFile, RulesAt, read_rules
+from fraud.decide.rules import RuleFile, RulesAt, Source, read_rules
 from fraud.errors import BadConfig
 from fraud.runtime.files import write_durably
 from jobs.stream import metrics
@@ -56,6 +56,8 @@ class StreamRules:
         The micro-batch that the last run began and did not finish.
     lists
         The live lists; None: rules that name some fail.
+    source
+        Writes the file; None: people do.
 
     Raises
     ------
@@ -69,12 +71,13 @@ class StreamRules:
         folder: Path,
         unfinished: int | None = None,
         lists: "StreamLists | None" = None,
+        source: Source | None = None,
     ) -> None:
         self._folder = folder
         self._lists = lists
         self._history = folder / "history.jsonl"
         self._last = self._read_last()
-        self._file = RuleFile(file, _kept(folder, self._last))
+        self._file = RuleFile(file, _kept(folder, self._last), source)
         self._begun = unfinished
         self._refused = ""
         self._tell()

@@ -26,6 +26,7 @@ from fraud.features.passes import PASSES, Passes, entity_names
 from fraud.kafka.rates import RateFeed
 from fraud.log.archive import Archive, read_summaries
 from fraud.model.client import ModelClient, ModelClientSettings
+from fraud.rules.published import open_published
 from fraud.runtime.threads import gone
 from fraud.runtime.waiting import wait_until
 from fraud.schema.deployed import deployed_schema, rates_file
@@ -102,6 +103,7 @@ class StreamJob:
             settings.rules_path,
             self._unfinished,
             lists=StreamLists(settings.rules_path, settings.kafka_bootstrap, settings.kafka_options),
+            source=open_published(settings),
         )
         self._stop = threading.Event()
         self._gate = BatchGate(self._stop, lambda: self._archiving.is_full)

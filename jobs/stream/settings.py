@@ -32,6 +32,8 @@ class StreamSettings(LogSettings, KafkaSettings, GuardSettings):
     rules_file: Path | None = None
     """Rules around the model, see ``fraud.decide.compiling``; none by default. Looked at before each
     micro-batch. Give the scoring service the same file."""
+    rules_published: bool = False
+    """Whether ``rules_file`` is this program's own, and holds what was published to the topic ``audit``."""
     partitions: int = Field(default=2, ge=1)
     """Tasks of each pass of a micro-batch at most; about the number of cores, which they all use then."""
     trigger_s: float = Field(default=0.0, ge=0.0)

@@ -18,12 +18,15 @@ from starlette.concurrency import run_in_threadpool
 
 from fraud.decide.engine import NO_RULES, Rule, RuleSet
 from fraud.decide.live_lists import LiveLists
+from fraud.decide.past_lists import PastLists
 from fraud.decide.rules import read_rules
 from fraud.errors import BadConfig, BadInput, BadState, FraudError
 from fraud.http.access import ANYONE, KeyScope
 from fraud.rules.account import Account
 from fraud.rules.audit import Entry
-from fraud.rules.audit_copies import Copy, TableCopy, TopicCopy
+from fraud.rules.audit_copies import Copy
+from fraud.rules.audit_table import TableCopy
+from fraud.rules.audit_topic import TopicCopy
 from fraud.rules.backtest import tried
 from fraud.rules.history import Range
 from fraud.rules.publishing import Publishing, open_proposals
@@ -188,15 +191,14 @@ class RulePages:
 
     def _try(self, content: str) -> str:
         settings = self._settings
-        names = self._lists.names if self._lists.is_open else ()
-        live = self._lists.store.view(names, time.time()) if names else {}
+        past = PastLists(self._lists.store) if self._lists.is_open else None
         return tried(
             content.encode(),
             "rules",
             settings.delta,
             settings.delta_options,
             days=settings.rules_days,
-            live=live,
+            past=past,
         )
 
     def _publishing(self, request: Request) -> Publishing:

@@ -21,6 +21,7 @@ from fraud.kafka.producer import Producer, ProducerSettings, Sender
 from fraud.kafka.rates import RateFeed
 from fraud.model.breaker import CircuitBreaker
 from fraud.money import NO_RATES
+from fraud.rules.published import open_published
 from fraud.runtime.threads import Watch, gone
 from fraud.schema.deployed import deployed_schema, rates_file
 from fraud.schema.fields import MONEY_NAMES
@@ -80,7 +81,7 @@ class Service:
         self.settings = settings
         self._names, self._ages = feature_names(passes), age_columns(passes)
         self.model = model or open_model(settings)
-        self.rules = rules or RuleFile(settings.rules_file)
+        self.rules = rules or RuleFile(settings.rules_file, source=open_published(settings))
         self._refused = ""
         self.store: FeatureStore = store or open_store(
             hurried(settings.store_url, settings.store_timeout_s), entity_names(passes)

@@ -54,6 +54,8 @@ class ScoringSettings(Settings):
     are looked at as often as the rules."""
     rules_file: Path | None = None
     """Rules around the model, see ``fraud.decide.compiling``; none by default."""
+    rules_published: bool = False
+    """Whether ``rules_file`` is this program's own, and holds what was published to the topic ``audit``."""
     lists_folder: Path | None = None
     """Where the rules' live lists are kept, of one replica; none: a new temporary folder, into which they are
     read at the start."""

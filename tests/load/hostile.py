@@ -193,8 +193,8 @@ class Memory:
         return float(found.rss - found.shared) / 2**20
 
 
-def start(home: Path, kafka: str, port: int) -> "subprocess.Popen[bytes]":
-    """Start the service with a model."""
+def start(home: Path, kafka: str, port: int, **more: str) -> "subprocess.Popen[bytes]":
+    """Start the service with a model, and further settings."""
     registry = Registry(f"sqlite:///{home / 'mlflow.db'}")
     registry.register(make_model(3))
     environment = {
@@ -202,10 +202,18 @@ def start(home: Path, kafka: str, port: int) -> "subprocess.Popen[bytes]":
         "FRAUD_SCORING_STORE_URL": f"lmdb://{home / 'store'}",
         "FRAUD_SCORING_KAFKA_BOOTSTRAP": kafka,
         "FRAUD_SCORING_MLFLOW_URI": registry.uri,
+        **more,
     }
     with (home / "scoring.log").open("wb") as log:
         command = [sys.executable, "-m", "services.scoring.main"]
         return subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log)
+
+
+def free_port() -> int:
+    """Find a port that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def wait(port: int, process: "subprocess.Popen[bytes]", home: Path) -> None:
@@ -313,9 +321,7 @@ def main() -> None:
     home = given.home.absolute()
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = start(home, given.kafka, port)
     try:
         wait(port, process, home)

@@ -92,7 +92,15 @@ def stream(
     ),
     *,
     quick: Annotated[bool, typer.Option("--quick", help="Three minutes instead of twelve.")] = False,
-    rules: Annotated[int, typer.Option("--rules", min=0, max=500, help="Rules beside the model.")] = 0,
+    rules: Annotated[
+        int | None,
+        typer.Option(
+            "--rules",
+            min=0,
+            max=500,
+            help="Rules beside the model; the comparison with Spark is left out then.",
+        ),
+    ] = None,
 ) -> None:
     """Measure the stream: throughput from a backlog, latency under load, against Spark's keyed state."""
     from rich.console import Console  # noqa: PLC0415

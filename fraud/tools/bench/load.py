@@ -38,6 +38,8 @@ class Plan:
     seconds: float
     connections: int = 64
     seed: int = 1
+    late_ms: float = 100.0
+    """From when on an answer counts as late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class Loaded:
     p99_ms: float
     p999_ms: float
     least_ms: float
+    late: int
+    """Answers that came later than ``late_ms``."""
     cpu_s: float
     """Of the generator itself."""
 
@@ -140,6 +144,7 @@ class Generator:
             p99_ms=p99,
             p999_ms=p999,
             least_ms=float(found.min()),
+            late=int((found > plan.late_ms).sum()),
             cpu_s=time.process_time() - cpu,
         )
 

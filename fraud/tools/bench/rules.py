@@ -22,7 +22,7 @@ from fraud.contracts import Outcome
 from fraud.decide.columns import Columns, Floats
 from fraud.decide.compiling import compile_rules
 from fraud.decide.engine import RuleSet, overrule
-from fraud.decide.lists import Definition, ListEvent, ListKind, ListStore
+from fraud.decide.lists import Definition, ListEvent, ListKind, ListRecord, ListStore
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.features.batch import compute_features
 from fraud.rules.backtest import backtest
@@ -177,7 +177,9 @@ def _live_list(values: Sequence[str | None], sizes: Sizes) -> float:
             ListEvent(list="stolen", action="create", by="bench", at=datetime.now(UTC), kind=ListKind.TEXT),
             *(kind.event("stolen", "add", f"device-{at}", by="bench") for at in range(ENTRIES)),
         ]
-        store.apply((at, event.model_dump_json().encode()) for at, event in enumerate(events))
+        store.apply(
+            ListRecord(at, event.model_dump_json().encode(), time.time()) for at, event in enumerate(events)
+        )
         found: Any = store.view(["stolen"], time.time())["stolen"]
         seconds = _best(lambda: found.hold(there), sizes.repeats)
         store.close()

@@ -5,12 +5,14 @@ import resource
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraud.decide.compiling import compile_rules
-from fraud.decide.lists import Definition, ListEvent, ListKind, ListStore
+from fraud.decide.lists import Definition, ListEvent, ListKind, ListRecord, ListStore
+from fraud.decide.past_lists import PastLists
 from fraud.errors import BadInput
 
 NOW_S = datetime(2026, 6, 1, tzinfo=UTC).timestamp()
@@ -25,10 +27,18 @@ class Topic:
         self.known: dict[str, Definition] = {}
 
     def send(self, *events: ListEvent, oldest: int = 0) -> int:
-        records = [(self.offset + at, one.model_dump_json().encode()) for at, one in enumerate(events)]
+        records = [
+            ListRecord(self.offset + at, one.model_dump_json().encode(), self.time_of(self.offset + at))
+            for at, one in enumerate(events)
+        ]
         self.offset += len(records)
         assert self.store.apply(records, oldest) == 0
         return self.offset
+
+    @staticmethod
+    def time_of(offset: int) -> float:
+        """When the broker takes a record: one a day, until now."""
+        return NOW_S + (offset - 26) * 86_400.0
 
     def create(self, name: str, kind: ListKind, salt: str = "") -> None:
         self.known[name] = Definition(kind=kind, salt=salt)
@@ -127,6 +137,62 @@ def test_a_version_sees_what_stood_before_it_whatever_came_later(
                 assert {one: topic.holds("some", one, known) for one in "abc"} == wanted, (known, oldest)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    actions=st.lists(
+        st.tuples(st.sampled_from("abc"), st.booleans(), st.sampled_from([None, -20, 1])), max_size=20
+    ),
+    moments=st.lists(st.tuples(st.integers(0, 26), st.booleans(), st.sampled_from("abcd")), min_size=1),
+    salt=st.sampled_from(["", "salt"]),
+)
+def test_each_of_many_moments_sees_the_list_as_it_was_then(
+    tmp_path_factory: pytest.TempPathFactory,
+    actions: list[tuple[str, bool, int | None]],
+    moments: list[tuple[int, bool, str]],
+    salt: str,
+) -> None:
+    """By the version that a decision names, or by its time; by many at once, or one by one."""
+    topic = Topic(tmp_path_factory.mktemp("lists"))
+    topic.create("some", ListKind.TEXT, salt)
+    for value, is_add, days in actions:
+        until = datetime.fromtimestamp(NOW_S, UTC) + timedelta(days=days) if days else None
+        topic.send(
+            topic.known["some"].event("some", "add" if is_add else "remove", value, by="a", until=until)
+        )
+    versions = np.array([version if is_named else -1 for version, is_named, _ in moments])
+    # A moment before the record with the version's offset, and after all before it.
+    received_s = np.array([topic.time_of(version) - 1.0 for version, _, _ in moments])
+    past = PastLists(topic.store).view(["some", "never"], versions, received_s)
+    assert list(past) == ["some"]
+    texts = ["a", "b", "c", "d"]
+    codes = np.array([texts.index(value) for _, _, value in moments], np.int32)
+    wanted = [
+        topic.holds("some", value, version, at)
+        for (version, _, value), at in zip(moments, received_s, strict=True)
+    ]
+    assert past["some"].hold(codes, texts).tolist() == wanted
+    assert [value in past["some"].at(row) for row, (_, _, value) in enumerate(moments)] == wanted
+    topic.store.close()
+
+
+def test_a_version_of_a_topic_that_is_gone_counts_by_its_time(topic: Topic) -> None:
+    topic.create("some", ListKind.TEXT)
+    topic.add("some", "a")
+    at = np.array([topic.time_of(1) - 1.0, topic.time_of(1) + 1.0])
+    past = PastLists(topic.store).view(["some"], np.array([5_000, 5_000]), at)["some"]
+    assert past.hold(np.zeros(2, np.int32), ["a"]).tolist() == [False, True]
+
+
+def test_from_when_on_all_changes_are_known_is_told(topic: Topic) -> None:
+    topic.create("some", ListKind.TEXT)
+    assert topic.store.known_since_s == 0.0
+    topic.offset = 9
+    topic.add("some", "a")
+    assert topic.store.known_since_s == topic.time_of(9)
+    topic.add("some", "b")
+    assert topic.store.known_since_s == topic.time_of(9)
+
+
 def test_an_entry_tells_who_when_why_and_until(topic: Topic) -> None:
     topic.create("some", ListKind.TEXT)
     end = datetime.now(UTC) + timedelta(days=1)
@@ -146,7 +212,8 @@ def test_an_entry_tells_who_when_why_and_until(topic: Topic) -> None:
 
 def test_what_cannot_be_read_changes_nothing_and_is_counted(topic: Topic) -> None:
     topic.create("some", ListKind.TEXT)
-    assert topic.store.apply([(1, b"{"), (2, None), (3, b'{"list": "some"}')]) == 3
+    values = (b"{", None, b'{"list": "some"}')
+    assert topic.store.apply(ListRecord(at, value, NOW_S) for at, value in enumerate(values, 1)) == 3
     assert topic.store.position == 4
 
 

@@ -1,5 +1,6 @@
 """Writes the tables of a log from transactions, without a stream."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,11 @@ def write_log(
     outcomes: list[str],
     labels: dict[int, bool],
     without: tuple[str, ...] = (),
+    versions: Sequence[str | None] | None = None,
 ) -> str:
     """Write transactions as if one was decided every so often; ``labels`` by row.
 
-    ``without`` are features that were not served.
+    ``without`` are features that were not served; ``versions`` are those of rules and lists.
     """
     n = transactions.num_rows
     origin = {
@@ -44,7 +46,11 @@ def write_log(
     tables = {
         "transactions": transactions,
         "features": pa.table(served | {"features_version": [FEATURES_VERSION] * n} | origin),
-        "decisions": pa.table({"transaction_id": ids, "outcome": outcomes, "score": scores} | origin),
+        "decisions": pa.table(
+            {"transaction_id": ids, "outcome": outcomes, "score": scores}
+            | ({} if versions is None else {"policy_version": pa.array(versions, pa.string())})
+            | origin
+        ),
         "labels": pa.table({"transaction_id": ids, "label_time": origin["received_at"]} | origin)
         .take(rows)
         .append_column("is_fraud", pa.array([labels[at] for at in sorted(labels)])),

@@ -8,7 +8,8 @@ import pytest
 
 from fraud.errors import BadState, Unavailable
 from fraud.rules.audit import Entry
-from fraud.rules.audit_copies import TableCopy, bring, differences
+from fraud.rules.audit_copies import bring, differences
+from fraud.rules.audit_table import TableCopy
 from fraud.rules.publishing import Publishing
 
 
@@ -126,3 +127,18 @@ def test_a_record_that_came_twice_counts_once(ana: Publishing, place: Place) -> 
     ana.propose(rules("one"), "n")
     place.kept *= 2
     assert words(place, ana) == []
+
+
+def test_troubles_are_told_for_the_file_and_for_each_copy(
+    ana: Publishing, ben: Publishing, place: Place
+) -> None:
+    ben.approve(ana.propose(rules("one"), "n").number)
+    assert ana.troubles() == []
+    place.is_away = True
+    assert ana.troubles() == ["topic audit: no Kafka broker answers"]
+    place.is_away = False
+    del place.kept[0]
+    assert ana.troubles() == ["topic audit: record 1 is missing"]
+    ana.file.write_bytes(rules("by hand"))
+    (words,) = ana.troubles()
+    assert "is not what was published last" in words

@@ -1,6 +1,8 @@
 """Rules tried on a played stream's log."""
 
-from datetime import timedelta
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -9,12 +11,21 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from fraud.contracts import Outcome
+from fraud.decide.columns import Columns
 from fraud.decide.compiling import compile_rules
 from fraud.decide.engine import Held, overrule
+from fraud.decide.lists import Definition, ListEvent, ListKind, ListRecord, ListStore
+from fraud.decide.past_lists import PastLists
+from fraud.features import FEATURE_NAMES
 from fraud.rules.account import EXAMPLES, OUTCOMES, Account, Costs
 from fraud.rules.backtest import backtest, held_in, judged
 from fraud.rules.history import ALWAYS, Range, open_history
+from fraud.schema.arrow import TIME
+from fraud.schema.deployed import deployed_schema
+from fraud.synthetic.generate import generate
+from fraud.synthetic.settings import GeneratorSettings
 from jobs.stream.settings import StreamSettings
+from tests.fraud.rules.logs import write_log
 from tests.load.parity import Played
 
 RULES = b"""\
@@ -24,6 +35,18 @@ rules:
   - {name: busy, when: 'count_1h_by_user >= 2.0', then: review, reason: busy}
   - {name: never, when: 'amount < 0.0', then: approve, reason: never}
 """
+
+
+LISTED = [
+    {"name": "bad_merchant", "when": "in_list(merchant_id, 'bad')", "then": "decline", "reason": "r"},
+    # The same by the form that goes row by row.
+    {
+        "name": "again",
+        "when": "merchant_id.matches('.') && in_list(merchant_id, 'bad')",
+        "tags": ["t"],
+        "reason": "r",
+    },
+]
 
 
 def test_hits_are_counted_and_judged_by_the_verdicts(played: Played) -> None:
@@ -113,3 +136,50 @@ def test_of_all_combinations_of_rules_the_engine_decides(played: Played) -> None
         for row in range(0, part.num_rows, 7):
             held = Held(tuple(rule for rule, on in zip(rules.rules, found.live[:, row], strict=True) if on))
             assert overrule(OUTCOMES[found.was[row]], held).outcome is OUTCOMES[found.became[row]]
+
+
+def test_a_backtest_sees_the_lists_that_each_decision_saw(tmp_path: Path) -> None:
+    """An entry that comes in the middle, one that ends, one that goes: the same outcomes as live."""
+    made = generate(GeneratorSettings(transactions=400, users=50, merchants=40, seed=4), deployed_schema())
+    table, start = made.transactions, datetime(2026, 6, 1, tzinfo=UTC)
+    content = {"version": "1", "lists": {"bad": "live"}, "rules": LISTED}
+    rules, scores = compile_rules(json.dumps(content).encode()), np.full(400, 0.1)
+    received = pa.array([start + timedelta(minutes=at) for at in range(400)], TIME)
+    fields = table.append_column("received_at", received)
+    values = table["merchant_id"].value_counts().to_pylist()
+    one, two, three = (value["values"] for value in sorted(values, key=lambda value: -value["counts"])[:3])
+    store, vectors = ListStore(tmp_path / "lists"), np.ones((400, len(FEATURE_NAMES)))
+    outcomes, versions = [], []
+    kind = Definition(kind=ListKind.TEXT)
+    events = {
+        0: [ListEvent(list="bad", action="create", by="a", at=start, kind=ListKind.TEXT)],
+        100: [kind.event("bad", "add", one, by="a", until=start + timedelta(minutes=300))],
+        200: [kind.event("bad", "remove", one, by="a"), kind.event("bad", "add", two, by="a")],
+        300: [kind.event("bad", "add", three, by="a", until=start + timedelta(minutes=350))],
+    }
+    for first in range(0, 400, 50):
+        at = (start + timedelta(minutes=first)).timestamp()
+        sent = [one.model_dump_json().encode() for one in events.get(first, [])]
+        store.apply([ListRecord(store.position + n, raw, at) for n, raw in enumerate(sent)])
+        part, rows = fields.slice(first, 50), slice(first, first + 50)
+        columns = Columns(part, vectors[rows], FEATURE_NAMES, scores[rows])
+        received_s = part["received_at"].cast(pa.int64()).to_numpy() / 1e6
+        live = store.view(["bad"], float(received_s.min()), store.position)
+        held = rules.holding_columns(columns, part["user_id"].to_pylist(), received_s, live)
+        outcomes += [str(overrule(Outcome.APPROVE, one, 0.1).outcome) for one in held]
+        versions += [rules.version_with(store.position)] * 50
+    assert {"approve", "decline"} == set(outcomes)
+    told = {"outcomes": ["approve"] * 400, "labels": {0: True}, "scores": scores}
+    whole = write_log(
+        tmp_path / "log", table, vectors, since=start, every=timedelta(minutes=1), versions=versions, **told
+    )
+    by_time = write_log(tmp_path / "old", table, vectors, since=start, every=timedelta(minutes=1), **told)
+    for delta in (whole, by_time):
+        found = []
+        for part in open_history(delta, rules.reads, with_versions=True).parts():
+            became = judged(part, held_in(rules, part, PastLists(store)), {}).became
+            ids = part["transaction_id"].to_pylist()
+            found += [(name, str(OUTCOMES[code])) for name, code in zip(ids, became.tolist(), strict=True)]
+        assert dict(found) == dict(zip(table["transaction_id"].to_pylist(), outcomes, strict=True))
+    hits = backtest(rules, whole, past=PastLists(store)).of["bad_merchant"].hits
+    assert hits == outcomes.count("decline")

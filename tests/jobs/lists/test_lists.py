@@ -12,10 +12,12 @@ import pytest
 
 from fraud.decide.list_changes import Who, change, create, opened, read_file, write_file
 from fraud.decide.lists import ListKind
-from fraud.decide.rules import RulesAt
-from fraud.errors import BadInput
+from fraud.decide.rules import RuleFile, RulesAt
+from fraud.errors import BadInput, Unavailable
 from fraud.kafka.producer import Producer, ProducerSettings
-from fraud.rules.audit_copies import TopicCopy, differences
+from fraud.rules.audit_copies import differences
+from fraud.rules.audit_topic import TopicCopy
+from fraud.rules.published import PublishedRules
 from fraud.rules.publishing import Publishing
 from fraud.settings.stream import KafkaSettings
 from jobs.stream.rules import StreamLists, StreamRules
@@ -158,12 +160,43 @@ def test_a_micro_batch_that_runs_again_sees_the_lists_that_it_saw(
     lists.close()
 
 
-def test_the_audit_of_the_rules_is_copied_to_its_topic(kafka: str, file: Path, tmp_path: Path) -> None:
+def test_published_rules_reach_programs_by_the_topic_of_the_audit(
+    kafka: str, file: Path, tmp_path: Path
+) -> None:
     told: list[str] = []
     topic = TopicCopy(kafka, {})
     ana, ben = (Publishing(tmp_path / "own.yaml", who, copies=(topic,), tell=told.append) for who in "ab")
+    source = PublishedRules(tmp_path / "program" / "rules.yaml", kafka)
+    rules = RuleFile(source.file, source=source)
+    assert rules.rules.rules == (), "nothing was published yet"
     large = file.read_bytes() + b" " * 1_500_000  # above what Kafka takes by default
-    ben.approve(ana.propose(large, "rules", "case 7").number)
+    first = ben.approve(ana.propose(large, "rules", "case 7").number)
+    wait_until(rules.look, "the rules were published")
+    assert rules.rules.version == first.version
+    second = ben.approve(ana.propose(file.read_bytes(), "rules").number)
+    wait_until(rules.look, "other rules were published")
+    assert rules.rules.version == second.version
+    assert ana.undo("it runs wild").version == first.version
+    wait_until(rules.look, "they were undone")
+    assert rules.rules.version == first.version
     assert told == []
     assert topic.records() == ana.audit.file.read_text().splitlines()
     assert differences(topic.name, topic.records(), ana.audit.entries()) == []
+    forged = ana.audit.entries()[-1].model_copy(update={"number": 6, "content": "version: x\nrules: []\n"})
+    topic.append([forged])
+    wait_until(lambda: rules.look() or rules.refused, "a record was refused")
+    assert "record 6 does not follow record 5" in rules.refused
+    assert rules.rules.version == first.version
+    again = PublishedRules(source.file, "127.0.0.1:9")
+    again.load(1.0)
+    assert again.away, "it goes on with the file that an earlier run left"
+    with pytest.raises(Unavailable, match="the published rules cannot be read"):
+        PublishedRules(tmp_path / "none.yaml", "127.0.0.1:9").load(1.0)
+    source.close()
+
+
+def wait_until(is_so: Callable[[], object], words: str) -> None:
+    give_up = time.monotonic() + 20.0
+    while not is_so():
+        assert time.monotonic() < give_up, words
+        time.sleep(0.02)

@@ -59,6 +59,7 @@ def test_a_guard_is_in_the_record_and_people_may_take_it_back(
     assert run(watch, now=now) == ([], None), "in shadow it breaks nothing"
     text = figures_of(settings)
     assert 'fraud_rules_guard{rule="large"} 0.0' in text
+    assert "fraud_rules_audit_troubles 0.0" in text
     assert 'fraud_rules_hit_ratio{rule="large"}' in text
     Publishing(file, "ana").undo("the campaign is over")
     assert read_rules(file).rules[0].state is RuleState.LIVE

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fraud.contracts import LISTS, SCORED, TRANSACTIONS, parse_record
-from fraud.decide.lists import ListStore
+from fraud.decide.lists import ListRecord, ListStore
 from fraud.decide.policy import decide
 from fraud.decide.rules import RuleFile
 from fraud.errors import BadConfig, Unavailable
@@ -88,7 +88,9 @@ class Looped:
     def look(self, oldest: int = 0, wait_s: float = 0.0) -> None:  # noqa: ARG002
         changes = [record.value for record in self._sent if record.topic == LISTS]
         at = self._store.position
-        self.bad_records += self._store.apply(enumerate(changes[at:], at))
+        self.bad_records += self._store.apply(
+            ListRecord(offset, value, time.time()) for offset, value in enumerate(changes[at:], at)
+        )
 
     def close(self) -> None: ...
 

@@ -55,8 +55,8 @@ SEGMENTS: list[dict[str, Any]] = [
     {"name": "to_come", "when": "true", "review": 0.0, "decline": 0.0, "starts": "2099-01-01T00:00:00Z"},
     {"name": "breaks", "when": "10 / int(amount) > 3", "review": 0.0, "decline": 0.0},
     {"name": "asked", "when": "amount == 60.0", "review": 0.0, "challenge": 0.0, "decline": 1.0},
-    {"name": "strict", "when": "amount in [12.0, 60.0]", "review": 0.0, "decline": 0.0},
-    {"name": "seen", "when": "in_list(device_id, 'few') && amount > 900.0", "review": 0.0, "decline": 1.0},
+    {"name": "strict", "when": "amount in [12.0, 60.0, 150.0]", "review": 0.0, "decline": 0.0},
+    {"name": "seen", "when": "in_list(device_id, 'few') && amount == 400.0", "review": 0.0, "decline": 1.0},
     {"name": "row_by_row", "when": "user_id.matches('^u10')", "review": 1.0, "decline": 1.0},
 ]
 CONSTRUCTS = [{"name": f"c{at}", "when": when, "tags": [f"c{at}"]} for at, when in enumerate(CLAUSES)]
@@ -234,8 +234,11 @@ def test_every_kind_of_segment_shows_in_these_answers(expected: list[dict[str, A
     assert by_amount[60.0]["segment"] == "asked", "the first one that holds"
     assert by_amount[60.0]["outcome"] == "challenge"
     assert by_amount[12.0]["segment"] == "strict"
-    assert {one["segment"] for one in expected} == {None, "asked", "strict", "seen", "row_by_row"}
-    assert "segment_strict" in _of_file(by_amount[12.0])
+    names = {one["name"] for one in SEGMENTS[1:]}
+    assert {one["segment"] for one in expected} == {None, *names}, "one that has not begun: nowhere"
+    assert by_amount[0.5]["segment"] is None, "there it fails"
+    assert "segment_strict" in _of_file(by_amount[150.0])
+    assert (by_amount[12.0]["outcome"], _of_file(by_amount[12.0])) == ("approve", ["rule_approves"])
 
 
 def _of_file(answer: dict[str, Any]) -> list[str]:
