@@ -6,6 +6,7 @@ from fraud.contracts.future import MOST_AHEAD_S, check_future, without_future
 from fraud.contracts.inputs import MOST_RECORD, TOO_LARGE, check_size, parse_input
 from fraud.contracts.label import Label
 from fraud.contracts.models import Contracts, contracts_of
+from fraud.contracts.profile import Profile
 from fraud.contracts.result import Result
 from fraud.contracts.score import FeatureVector, Score, Thresholds
 from fraud.contracts.scored import ScoredTransaction
@@ -16,6 +17,7 @@ from fraud.contracts.topics import (
     DECISIONS,
     LABELS,
     LISTS,
+    PROFILES,
     RATES,
     RESULTS,
     SCORED,
@@ -34,6 +36,7 @@ __all__ = [
     "LISTS",
     "MOST_AHEAD_S",
     "MOST_RECORD",
+    "PROFILES",
     "RATES",
     "RESULTS",
     "SCHEMA_VERSION",
@@ -47,6 +50,7 @@ __all__ = [
     "FeatureVector",
     "Label",
     "Outcome",
+    "Profile",
     "Reason",
     "Result",
     "Score",

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from fraud.contracts.label import Label
+from fraud.contracts.profile import Profile
 from fraud.contracts.result import Result
 from fraud.contracts.transaction import Transaction
 from fraud.errors import BadRecord
@@ -35,13 +36,15 @@ TIMES: Final = ("event_time", "label_time")
 """Fields that must not lie in the future. A record is refused with the reason ``future_<field>``."""
 RESULT_TIMES: Final = ("event_time", "result_time")
 """Those of a result."""
+PROFILE_TIMES: Final = ("profile_time",)
+"""That of a profile."""
 
 _TIME: Final = pa.timestamp("us", tz="UTC")
 
 
 def times_of(what: str) -> tuple[str, ...]:
-    """Name the times of a table of ``transactions``, ``labels`` or ``results`` that the guard looks at."""
-    return RESULT_TIMES if what == "results" else TIMES
+    """Name the times of a table of ``transactions``, ``labels`` ... that the guard looks at."""
+    return {"results": RESULT_TIMES, "profiles": PROFILE_TIMES}.get(what, TIMES)
 
 
 def is_ahead(time: Any, arrival: Any, most_ahead: Any) -> Any:
@@ -55,8 +58,10 @@ def is_ahead(time: Any, arrival: Any, most_ahead: Any) -> Any:
     return time > arrival + most_ahead
 
 
-def latest_of(record: Transaction | Label | Result) -> datetime:
+def latest_of(record: Transaction | Label | Result | Profile) -> datetime:
     """Tell the latest time that a record carries."""
+    if isinstance(record, Profile):
+        return record.profile_time
     if isinstance(record, Result):
         return max(record.event_time or record.result_time, record.result_time)
     if isinstance(record, Label):
@@ -70,13 +75,19 @@ def check_future(record: BaseModel, arrival: datetime, most_ahead_s: float = MOS
     Raises
     ------
     BadRecord
-        With reason ``future_event_time``, ``future_label_time`` or ``future_result_time``; the record
-        belongs in the dead letters.
+        With reason ``future_event_time``, ``future_label_time``, ``future_result_time`` or
+        ``future_profile_time``; the record belongs in the dead letters.
     """
-    for name in RESULT_TIMES if hasattr(record, "result_time") and hasattr(record, "result") else TIMES:
+    for name in _own_times(record):
         time = getattr(record, name, None)
         if time is not None and is_ahead(time, arrival, timedelta(seconds=most_ahead_s)):
             raise BadRecord(f"future_{name}", future_words(name, time, arrival, most_ahead_s))
+
+
+def _own_times(record: BaseModel) -> tuple[str, ...]:
+    if hasattr(record, "profile_time") and hasattr(record, "profile"):
+        return PROFILE_TIMES
+    return RESULT_TIMES if hasattr(record, "result_time") and hasattr(record, "result") else TIMES
 
 
 def future_words(name: str, time: datetime, arrival: datetime, most_ahead_s: float) -> str:

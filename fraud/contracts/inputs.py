@@ -4,6 +4,7 @@ from typing import Final
 
 from fraud.contracts.label import Label
 from fraud.contracts.models import Contracts
+from fraud.contracts.profile import Profile
 from fraud.contracts.result import Result
 from fraud.contracts.transaction import Transaction
 from fraud.contracts.wire import parse_record
@@ -17,7 +18,7 @@ MOST_RECORD: Final = 32_768
 
 def parse_input(
     contracts: Contracts, topic: str, raw: bytes | None, record_bytes: int
-) -> Label | Result | Transaction:
+) -> Label | Result | Profile | Transaction:
     """Read a record that the stream takes, by the contract of its topic.
 
     Parameters

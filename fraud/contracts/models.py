@@ -18,9 +18,10 @@ from pydantic import (
 
 from fraud.contracts.decision import Decision
 from fraud.contracts.label import Label
+from fraud.contracts.profile import Profile, ProfileValues
 from fraud.contracts.result import Result
 from fraud.contracts.scored import ScoredTransaction, Sequence
-from fraud.contracts.topics import LABELS, RESULTS, SCORED, TRANSACTIONS
+from fraud.contracts.topics import LABELS, PROFILES, RESULTS, SCORED, TRANSACTIONS
 from fraud.contracts.transaction import Transaction
 from fraud.contracts.wire import EventTime, Latitude, Longitude, Record
 from fraud.contracts.zones import Zone
@@ -65,16 +66,19 @@ class Contracts:
     """A transaction with its whole amounts (``fraud.contracts.priced``); without money, just that."""
     result: type[Result] | None = None
     """None: the schema takes no results."""
+    profile: type[Profile] | None = None
+    """None: no entity of the schema has a profile."""
 
     @property
-    def by_topic(self) -> Mapping[str, type[Transaction | Label | Result]]:
+    def by_topic(self) -> Mapping[str, type[Transaction | Label | Result | Profile]]:
         """What the records of the topics must be that the stream reads."""
-        found: dict[str, type[Transaction | Label | Result]] = {
+        found: dict[str, type[Transaction | Label | Result | Profile]] = {
             TRANSACTIONS: self.transaction,
             LABELS: self.label,
             SCORED: self.scored,
         }
-        return found | ({RESULTS: self.result} if self.result else {})
+        found |= {RESULTS: self.result} if self.result else {}
+        return found | ({PROFILES: self.profile} if self.profile else {})
 
 
 @lru_cache(maxsize=64)
@@ -126,18 +130,53 @@ def contracts_of(schema: Schema) -> Contracts:
         decision=make_model("Decision", Decision, {**keys, **decided}),
         priced=make_model("PricedTransaction", transaction, own) if own else transaction,
         result=make_model("Result", Result, results) if schema.results else None,
+        profile=_profile(schema, keys) if schema.profiles else None,
     )
+
+
+def _profile(schema: Schema, keys: Definitions) -> type[Profile]:
+    """Make the model of profiles, and that of each entity's values."""
+    names = tuple(name for name, _ in schema.profiles)
+    told: Definitions = {
+        "entity": (
+            _one_of(names, "those that have a profile"),
+            Field(description=f"One of {', '.join(names)}."),
+        ),
+        **{name: _made_optional(one) for name, one in keys.items()},
+        "profile_time": (EventTime, Field(description="When the values became known.")),
+        "profile": (str, Field(description="The values by name; one that is null is not known any more.")),
+        "source": (_SOURCE | None, Field(None, description="Where it comes from, e.g. core-banking.")),
+    }
+    model: type[Profile] = make_model("Profile", Profile, told)
+    own = {entity.name: fields for entity, fields in zip(schema.entities, schema.keys, strict=True)}
+    model.all_keys = tuple(keys)
+    model.keys = {name: tuple(field.name for field in own[name]) for name in names}
+    model.values = {name: values_model(name, fields) for name, fields in schema.profiles}
+    return model
+
+
+def values_model(entity: str, fields: tuple[SchemaField, ...]) -> type[ProfileValues]:
+    """Make the model of the values of an entity's profile: each may be left out, or be null."""
+    told: Definitions = {}
+    for field in fields:
+        told |= {name: _made_optional(one) for name, one in _definitions(field).items()}
+    model: type[ProfileValues] = make_model(f"{entity.title()}Profile", ProfileValues, told)
+    model.places = tuple(field.names for field in fields if field.type is FieldType.PLACE)
+    return model
 
 
 def result_type(schema: Schema) -> Any:
     """Make the type of a result's word, with words that name those that the schema takes."""
+    return _one_of(schema.results, "those that the schema takes")
 
+
+def _one_of(words: tuple[str, ...], what: str) -> Any:
     def check(word: str) -> str:
-        if word not in schema.results:
-            raise ValueError(f"must be one of those that the schema takes: {', '.join(schema.results)}")
+        if word not in words:
+            raise ValueError(f"must be one of {what}: {', '.join(words)}")
         return word
 
-    pattern = f"^({'|'.join(schema.results)})$"
+    pattern = f"^({'|'.join(words)})$"
     return Annotated[str, AfterValidator(check), Field(json_schema_extra={"pattern": pattern})]
 
 

@@ -5,6 +5,7 @@ from typing import Final
 TRANSACTIONS: Final = "transactions"
 LABELS: Final = "labels"
 RESULTS: Final = "results"
+PROFILES: Final = "profiles"
 DECISIONS: Final = "decisions"
 ALERTS: Final = "alerts"
 DEAD_LETTERS: Final = "dead-letters"
@@ -17,11 +18,23 @@ LISTS: Final = "lists"
 AUDIT: Final = "audit"
 """Who published which rules: one partition, kept for ever (``fraud.rules.audit_copies``)."""
 
-TOPICS: Final = (TRANSACTIONS, LABELS, RESULTS, DECISIONS, ALERTS, DEAD_LETTERS, SCORED, RATES, LISTS, AUDIT)
+TOPICS: Final = (
+    TRANSACTIONS,
+    LABELS,
+    RESULTS,
+    PROFILES,
+    DECISIONS,
+    ALERTS,
+    DEAD_LETTERS,
+    SCORED,
+    RATES,
+    LISTS,
+    AUDIT,
+)
 """All topics of the platform.
 
 Records on ``transactions``, ``labels``, ``results``, ``decisions``, ``alerts`` and ``scored`` are keyed by
-user_id.
+user_id; those on ``profiles`` by the entity that they speak of.
 ``rates`` and ``lists`` are compacted: they keep the newest record of each key, for ever (:data:`COMPACTED`).
 All topics use ``message.timestamp.type=LogAppendTime``: the broker's clock is the arrival time.
 """

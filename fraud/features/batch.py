@@ -18,6 +18,7 @@ from fraud.features.events import (
 )
 from fraud.features.kernel import Floats
 from fraud.features.passes import PASSES, EntityPass, Passes, as_handed_on, handed_on, whole
+from fraud.features.profiles import events_of_profiles
 
 States = Mapping[float, bytes | None]
 NO_STATES: Final[Mapping[str, States]] = {}
@@ -72,6 +73,7 @@ def compute_features(
     transactions: pa.Table,
     labels: pa.Table | None = None,
     results: pa.Table | None = None,
+    profiles: pa.Table | None = None,
     *,
     keep_states: bool = False,
     passes: Passes = PASSES,
@@ -89,6 +91,9 @@ def compute_features(
     results
         Fields of :class:`~fraud.contracts.Result`; each arrives at ``arrival`` when there is such a column,
         else at its ``result_time``, after the labels and before the transactions of that same microsecond.
+    profiles
+        Fields of :class:`~fraud.contracts.Profile`; each arrives at ``arrival`` when there is such a column,
+        else at its ``profile_time``, after the results and before the transactions of that microsecond.
     keep_states
         Whether to return the entities' states.
     passes
@@ -103,6 +108,10 @@ def compute_features(
         transactions, "arrival_time" if "arrival_time" in transactions.column_names else "event_time"
     )
     events = events_of_transactions(transactions)
+    if profiles is not None and profiles.num_rows:
+        events = np.concatenate([events_of_profiles(profiles), events])
+        name = "arrival" if "arrival" in profiles.column_names else "profile_time"
+        arrivals = np.concatenate([microseconds_of(profiles, name), arrivals])
     if results is not None and results.num_rows:
         events = np.concatenate([events_of_results(results), events])
         name = "arrival" if "arrival" in results.column_names else "result_time"

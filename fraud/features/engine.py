@@ -173,12 +173,13 @@ def fold_plan(
     if plan.completes(events):
         events = events.copy()
     runner = Runner(plan)
-    rows, bounds, keys = group_rows(np.ascontiguousarray(events[:, plan.key_column]))
+    of_each = np.ascontiguousarray(plan.keys_of(events))
+    rows, bounds, keys = group_rows(of_each)
     width = len(plan.features)
     vectors = np.empty((len(events), width)) if table is None else table
     outcomes = np.empty(len(events))
     if len(rows) < len(events):
-        is_missing = events[:, plan.key_column] == layout.NO_KEY
+        is_missing = of_each == layout.NO_KEY
         vectors[is_missing, first : first + width] = np.nan
         outcomes[is_missing] = layout.NEW
     new_states: dict[float, bytes] = {}
@@ -207,7 +208,7 @@ def fold_plan(
 def _sequences(events: Floats, outcomes: Floats, rows: Ints, bounds: Ints, counted: Floats) -> Floats:
     """Count back from what each entity has counted in the end."""
     kinds = events[rows, layout.E_KIND]
-    is_notice = (kinds == layout.KIND_LABEL) | (kinds == layout.KIND_RESULT)
+    is_notice = (kinds == layout.KIND_LABEL) | (kinds < layout.KIND_TRANSACTION)
     is_counted = ~is_notice & (outcomes[rows] == layout.NEW)
     so_far = np.concatenate([[0], np.cumsum(is_counted)])
     sequences = np.full(len(events), np.nan)

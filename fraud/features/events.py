@@ -108,7 +108,11 @@ class EventWriter:
         self._missing_places = (_NOTHING,) * (2 * len(_PLACES) - 2 * len(self._places))
         self._zone = schema.zone
         self._reads_kinds = bool(self._filters) or any(field.name == "kind" for field in self._named)
-        more = (self._joined, self._numbers, self._times, self._filters, self._money, self._zone)
+        self._of_profile = (_NOTHING,) * (self.layout.width - self.layout.profile)
+        more = (
+            *(self._joined, self._numbers, self._times, self._filters),
+            *(self._money, self._zone, self._of_profile),
+        )
         self._has_more = any(map(bool, more))
         self._bits_of = lru_cache(maxsize=4096)(schema.bits_of_result)
 
@@ -153,7 +157,7 @@ class EventWriter:
         tail += [hash_joined([keys.get(field.name) for field in fields]) for fields in self._joined]
         tail += [_NOTHING] * (len(self._numbers) + bool(self._money) + len(self._times))
         tail += [0.0] * bool(self._zone)
-        return [*tail, 0.0] if self._filters else tail
+        return [*tail, *([0.0] if self._filters else []), *self._of_profile]
 
     def _more(self, record: Transaction) -> Iterator[float]:
         """Give what only some schemas have: joined keys, numbers, times, filters."""
@@ -172,6 +176,7 @@ class EventWriter:
         if self._filters:
             values = {name: getattr(record, name) for name in self._names} | {AMOUNT_BASE: record.amount_base}
             yield float(sum(1 << bit for bit, one in enumerate(self._filters) if one.holds(values)))
+        yield from self._of_profile
 
     def of_transactions(self, table: pa.Table) -> Floats:
         """Make the rows of a table of transactions, equal to those of its records.
@@ -192,7 +197,7 @@ class EventWriter:
             When a required column is absent or has missing values, or a value is outside the contract;
             names it.
         """
-        _check_columns(table, self._required, "transactions")
+        check_columns(table, self._required, "transactions")
         if "kind" in table.column_names or self._reads_kinds:
             table = with_kinds(table)
         events = self._rows(table, kernel.KIND_TRANSACTION, {field.name for field in self._named})
@@ -234,7 +239,7 @@ class EventWriter:
         return events
 
     def _notices(self, table: pa.Table, kind: float, column: str, what: str) -> Floats:
-        _check_columns(table, ("transaction_id", self._primary, column), what)
+        check_columns(table, ("transaction_id", self._primary, column), what)
         events = self._rows(table, kind, set(self._label_keys))
         if self._zone:
             events[:, self.layout.column(self._zone)] = 0.0
@@ -413,7 +418,14 @@ def _refuse(is_wrong: NDArray[np.bool_], name: str, what: str) -> None:
         raise BadInput(f"column {name}: {int(is_wrong.sum()):,} values are {what}, the first in row {row:,}")
 
 
-def _check_columns(table: pa.Table, names: Iterable[str], what: str) -> None:
+def check_columns(table: pa.Table, names: Iterable[str], what: str) -> None:
+    """Refuse a table that lacks a column, or values of one.
+
+    Raises
+    ------
+    BadInput
+        Naming the column.
+    """
     for name in names:
         if name not in table.column_names:
             raise BadInput(f"the {what} have no column {name}; present: {', '.join(table.column_names)}")

@@ -2,12 +2,15 @@
 
 A row is a fixed prefix (kind, time, amount in minor units, id, place, home), the hashed keys and categories
 (0: missing), the numbers in whole units and the times in microseconds (NaN: missing), and, where there are
-filters, one column whose bits say which of them the record fulfils.
+filters, one column whose bits say which of them the record fulfils. Where entities have profiles, the last
+columns are the values that a profile tells.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+import numpy as np
 
 from fraud.errors import BadConfig
 from fraud.features.kernel import layout as kernel
@@ -47,6 +50,8 @@ class EventLayout:
         Name of the column of the place's offset from UTC, microseconds; empty: there is none.
     of_results
         Those of the filters that results set and clear; a transaction comes with none of them.
+    profiles
+        Entities that have a profile, each with how many values that is (a place is two).
 
     Raises
     ------
@@ -67,6 +72,7 @@ class EventLayout:
     minor_units: float = 100.0
     zone: str = ""
     of_results: tuple[str, ...] = ()
+    profiles: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what a row cannot hold."""
@@ -91,7 +97,22 @@ class EventLayout:
     @property
     def width(self) -> int:
         """Number of columns."""
+        return self.profile + max((values for _, values in self.profiles), default=0)
+
+    @property
+    def profile(self) -> int:
+        """Column where the values of a profile begin, of whichever entity; the last ones of a row."""
         return kernel.PREFIX + len(self.names) + bool(self.filters)
+
+    def keys_of(self, events: kernel.Floats, column: int, entity: str) -> kernel.Floats:
+        """Take an entity's keys from its column; none where the event is the profile of another entity."""
+        keys: kernel.Floats = events[:, column]
+        if not self.profiles:
+            return keys
+        names = [name for name, _ in self.profiles]
+        number = names.index(entity) if entity in names else -1
+        is_profile = events[:, kernel.E_KIND] == kernel.KIND_PROFILE
+        return np.where(is_profile & (events[:, kernel.E_OF] != number), kernel.NO_KEY, keys)
 
     def column(self, name: str) -> int:
         """Find a field's column.
@@ -144,6 +165,7 @@ def layout_of(schema: Schema) -> EventLayout:
         minor_units=float(schema.money.unit) if schema.money else 100.0,
         zone=schema.zone,
         of_results=tuple(one.name for one in schema.filters if one.results),
+        profiles=tuple((name, sum(len(f.names) for f in fields)) for name, fields in schema.profiles),
     )
 
 

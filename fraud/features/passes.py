@@ -79,8 +79,7 @@ class EntityPass:
 
     def keys_of(self, events: Floats) -> Floats:
         """Take the keys of events, [n]; ``kernel.NO_KEY`` where there is none."""
-        keys: Floats = events[:, self.key_column]
-        return keys
+        return self.events.keys_of(events, self.key_column, self.entity.name)
 
     def concerns(self, events: Floats) -> NDArray[np.bool_]:
         """Tell which events name the entity, [n]."""
@@ -175,14 +174,22 @@ def sequence_names(passes: Passes) -> tuple[str, ...]:
 
 
 def are_notices(events: Floats) -> NDArray[np.bool_]:
-    """Tell which events speak of an earlier transaction, [n]: labels and results."""
+    """Tell which events are no transactions, [n]: labels, results, profiles."""
     kinds = events[:, kernel.E_KIND]
-    found: NDArray[np.bool_] = (kinds == kernel.KIND_LABEL) | (kinds == kernel.KIND_RESULT)
+    found: NDArray[np.bool_] = (kinds == kernel.KIND_LABEL) | (kinds < kernel.KIND_TRANSACTION)
+    return found
+
+
+def are_profiles(events: Floats) -> NDArray[np.bool_]:
+    """Tell which events are profiles, [n]."""
+    found: NDArray[np.bool_] = events[:, kernel.E_KIND] == kernel.KIND_PROFILE
     return found
 
 
 def handed_on(events: Floats, outcomes: Floats) -> NDArray[np.bool_]:
-    """Tell what the passes after the primary one see: new transactions, and notices that changed something.
+    """Tell what the passes after the primary one see.
+
+    New transactions, labels and results that changed something, and profiles.
 
     Parameters
     ----------
@@ -192,9 +199,8 @@ def handed_on(events: Floats, outcomes: Floats) -> NDArray[np.bool_]:
         [n], of the primary pass; NaN where it is not known.
     """
     is_known = ~np.isnan(outcomes)
-    found: NDArray[np.bool_] = is_known & np.where(
-        are_notices(events), outcomes != 0.0, outcomes == kernel.NEW
-    )
+    speaks_of_one = are_notices(events) & ~are_profiles(events)
+    found: NDArray[np.bool_] = is_known & np.where(speaks_of_one, outcomes != 0.0, outcomes == kernel.NEW)
     return found
 
 
@@ -218,7 +224,7 @@ def have_changed(events: Floats) -> NDArray[np.bool_]:
     """Tell which notices changed something, [n], by what they carry (:func:`as_handed_on`)."""
     is_result = events[:, kernel.E_KIND] == kernel.KIND_RESULT
     found: NDArray[np.bool_] = np.where(is_result, events[:, kernel.E_CHANGE], events[:, kernel.E_CENTS]) != 0
-    return found & are_notices(events)
+    return (found & are_notices(events)) | are_profiles(events)
 
 
 def key_by_entity(passes: Passes, event: Sequence[float] | Floats) -> dict[str, float]:

@@ -36,6 +36,7 @@ MOST_DISTINCT: Final = 8
 MOST_KNOWN: Final = 8
 MOST_KEPT: Final = 16
 MOST_MEASURES: Final = 32
+MOST_PROFILE: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,10 @@ class Plan:
     """What the kernel runs; see ``fraud.features.kernel.records.Program``."""
     is_plain: bool
     """Whether the kernel that is compiled for the default table's shape runs it."""
+
+    def keys_of(self, events: Floats) -> Floats:
+        """Take the keys of events, [n]; 0 where they do not name the entity."""
+        return self.events.keys_of(events, self.key_column, self.entity.name)
 
     def completes(self, events: Floats) -> bool:
         """Tell whether the fold fills something in: what labels leave out, and the bits that results set.
@@ -133,7 +138,9 @@ def compile_plan(
         + entity.events * program.columns
         + sum(tiling.most_tiles) * tile_columns
         + sum(program.known_capacities.tolist()) * kernel.KNOWN_COLUMNS,
-        event_floats=program.columns + len(tiling.widths_us) * tile_columns + n_known * kernel.KNOWN_COLUMNS,
+        event_floats=program.columns
+        + len(tiling.widths_us) * tile_columns
+        + (n_known + len(program.profile_sizes)) * kernel.KNOWN_COLUMNS,
         work_floats=work_floats(program),
         program=pack(program),
         is_plain=program.is_plain,
@@ -141,8 +148,11 @@ def compile_plan(
 
 
 def _known_columns(entity: Entity) -> int:
-    """Columns of remembered values: of the primary also the ids of what it does not keep, or waits for."""
-    return len(entity.known) + entity.deduplicates * (1 + entity.results)
+    """Columns of remembered values.
+
+    Also the profile, and of the primary the ids of what it does not keep, or waits for.
+    """
+    return len(entity.known) + bool(entity.profile) + entity.deduplicates * (1 + entity.results)
 
 
 def _check_bounds(entity: Entity) -> None:
@@ -153,6 +163,7 @@ def _check_bounds(entity: Entity) -> None:
         ("further keys and categories", len(entity.kept), MOST_KEPT),
         ("numbers", len(entity.all_numbers), MOST_KEPT),
         ("measures", len(entity.measures), MOST_MEASURES),
+        ("fields of a profile", len(entity.profile), MOST_PROFILE),
     )
     for what, number, most in asked:
         if number > most:
@@ -179,6 +190,10 @@ def _program_of(
     slotted = slot_features(entity, features, events, key, copied)
     known_columns = [events.column(name) for name, _ in entity.known]
     known_capacities = [capacity for _, capacity in entity.known]
+    profile_sizes = _sizes_of(entity)
+    if entity.profile:
+        known_columns.append(kernel.E_ID)  # of no meaning: its values come otherwise
+        known_capacities.append(len(profile_sizes))
     if entity.deduplicates:
         of_ids = [kernel.PENDING] * entity.results + [kernel.RECOGNISED]
         known_columns += [kernel.E_ID] * len(of_ids)
@@ -216,6 +231,8 @@ def _program_of(
         told=events.mask if entity.results else -1,
         result_bits=sum(1 << events.bit(name) for name in events.of_results),
         uncount=sum(1 << events.bit(name) for name in entity.uncounts),
+        profile=len(entity.known) if entity.profile else -1,
+        profile_column=events.profile,
         is_plain=is_plain,
         n_windows=n_windows,
         n_levels=len(tiling.widths_us),
@@ -256,7 +273,14 @@ def _program_of(
                 for name in entity.tells
             ]
         ).reshape(-1, 2),
+        profile_sizes=_whole(profile_sizes),
     )
+
+
+def _sizes_of(entity: Entity) -> list[int]:
+    """By entry of its profile: how many its field has, from here on; the first entry is of no field."""
+    sizes = [size for field in entity.profile for size in range(len(field.names), 0, -1)]
+    return [0, *sizes] if sizes else []
 
 
 def _is_plain(entity: Entity, features: tuple[Feature, ...], tiling: Tiling) -> bool:
@@ -266,7 +290,7 @@ def _is_plain(entity: Entity, features: tuple[Feature, ...], tiling: Tiling) -> 
         and len(tiling.widths_us) == PLAIN_LEVELS
         and len(entity.distinct) <= PLAIN_DISTINCT
         and not (entity.kept or entity.all_numbers or entity.all_filters or entity.measures)
-        and not (entity.zone or entity.keeps_kind or entity.results)
+        and not (entity.zone or entity.keeps_kind or entity.results or entity.profile)
         and all(is_plain_feature(feature) for feature in features)
     )
 
@@ -319,4 +343,6 @@ def _identity_of(entity: Entity, events: EventLayout, tiling: Tiling) -> float:
         words += (("kinds", entity.kinds),)
     if entity.results:
         words += (("results", entity.uncounts, entity.tells),)
+    if entity.profile:
+        words += (("profile", tuple((one.name, one.type.value, one.scale) for one in entity.profile)),)
     return float(int.from_bytes(hashlib.sha256(repr(words).encode()).digest()[:8]) >> 11)

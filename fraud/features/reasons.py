@@ -65,6 +65,12 @@ _SENTENCES: Final = {
     "median": "Half of the {values} of this {entity} in {window} are at most {n}",
     "percentile": "{percent} % of the {values} of this {entity} in {window} are at most {n}",
     "age": "{time} since the {column}",
+    "profile_value": "The {profile} of this {entity} is {n}",
+    "profile_bucket": "The {profile} of this {entity} raises the score",
+    "profile_age": "{time} since the {profile} of this {entity}",
+    "profile_since": "The {profile} of this {entity} has been what it is for {time}",
+    "profile_share": "The {value} is {percentage} of the {profile} of this {entity}",
+    "profile_distance": "{n} km from the {profile} of this {entity}",
 }
 _FLAGS: Final = {
     "is_first": (
@@ -74,6 +80,14 @@ _FLAGS: Final = {
     "is_last": (
         "Another {column} than in the previous transaction of this {entity}",
         "The same {column} as in the previous transaction of this {entity}",
+    ),
+    "profile_changed": (
+        "The {profile} of this {entity} did not change in {window}",
+        "The {profile} of this {entity} changed in {window}",
+    ),
+    "profile_same": (
+        "The {column} is not the {profile} of this {entity}",
+        "The {column} is the {profile} of this {entity}",
     ),
     "is_usual": (
         "Not the most frequent {column} of this {entity} in {window}",
@@ -132,6 +146,7 @@ def _words(feature: Feature, value: float) -> dict[str, str]:
         "span": in_words(feature.window).removeprefix("the last "),
         "ripe": in_words(feature.base).removeprefix("the last "),
         "column": _spaced(feature.column),
+        "profile": _spaced(feature.profile),
         "columns": _spaced(feature.column) if value == 1.0 else plural(_spaced(feature.column)),
         "value": _spaced(feature.value or "amount"),
         "values": plural(_spaced(feature.value or "amount")),

@@ -11,12 +11,15 @@ from fraud.schema.features import (
     FILTERED,
     OF_COLUMN,
     OF_PLACES,
+    OF_PROFILES,
     OF_STREAKS,
+    PROFILE_TYPES,
     VALUED,
     Entity,
     Feature,
     Op,
 )
+from fraud.schema.profiles import PROFILED
 from fraud.schema.windows import window_us
 
 PRESENT: Final = 0
@@ -76,6 +79,14 @@ _SINGLE: Final = {
     Op.AGE: kernel.X_AGE,
     Op.VELOCITY: kernel.X_VELOCITY,
     Op.TREND: kernel.X_TREND,
+    Op.PROFILE_VALUE: kernel.X_PROFILE_VALUE,
+    Op.PROFILE_BUCKET: kernel.X_PROFILE_BUCKET,
+    Op.PROFILE_AGE: kernel.X_PROFILE_AGE,
+    Op.PROFILE_SINCE: kernel.X_PROFILE_SINCE,
+    Op.PROFILE_CHANGED: kernel.X_PROFILE_CHANGED,
+    Op.PROFILE_SAME: kernel.X_PROFILE_SAME,
+    Op.PROFILE_SHARE: kernel.X_PROFILE_SHARE,
+    Op.PROFILE_DISTANCE: kernel.X_PROFILE_DISTANCE,
 }
 _SAME_MERCHANT: Final = "merchant"
 T = TypeVar("T")
@@ -190,7 +201,9 @@ class _Finder:
             raise BadConfig(f"a percentile is from 1 to 100, not {f.percent}")
 
     def _single(self, f: Feature) -> int:
-        op, found = f.kind.op, self.found
+        op = f.kind.op
+        if op in OF_PROFILES:
+            return self._add_single(*self._of_profile(f))
         single = [_SINGLE[op], self._window(f.window) if f.window else 0, 0, 0, -1, 0]
         unit = 1.0
         if op is Op.SAME_MERCHANT or op in OF_COLUMN:
@@ -214,10 +227,33 @@ class _Finder:
         elif op in (Op.VELOCITY, Op.TREND):
             single[kernel.A_KEPT] = self._measured(f) if f.value or f.where else -1
             single[kernel.A_NUMBER] = self._window(f.base)
-        at = _index(found.singles, tuple(single))
-        if at == len(found.single_units):
-            found.single_units.append(unit)
+        return self._add_single(single, unit)
+
+    def _add_single(self, single: list[int], unit: float) -> int:
+        at = _index(self.found.singles, tuple(single))
+        if at == len(self.found.single_units):
+            self.found.single_units.append(unit)
         return at
+
+    def _of_profile(self, f: Feature) -> tuple[list[int], float]:
+        """Find what a statistic of the profile reads, and its unit."""
+        op, entry, field = f.kind.op, 1, None
+        for field in self.entity.profile:
+            if field.name == f.profile:
+                break
+            entry += len(field.names)
+        if field is None or field.name != f.profile:
+            raise BadConfig(f"the profile of the {self.entity.name} has no {f.profile!r}")
+        if field.type not in PROFILE_TYPES.get(op, PROFILED):
+            raise BadConfig(f"{f.profile} is a {field.type}, of which there is no {f.statistic}")
+        single = [_SINGLE[op], 0, entry, 0, -1, window_us(f.window) if f.window else 0]
+        unit = 10.0**field.scale
+        if op is Op.PROFILE_SAME:
+            single[kernel.A_EVENT] = self.events.column(f.column)
+        elif op is Op.PROFILE_SHARE:
+            single[kernel.A_EVENT] = self.events.column(f.value) if f.value else kernel.E_CENTS
+            unit = self.events.unit(f.value) / unit
+        return single, unit
 
     def _measure(self, value: str, where: str) -> tuple[int, int, int]:
         column = self.events.column(value) if value else kernel.E_CENTS

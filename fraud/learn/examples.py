@@ -284,7 +284,7 @@ def _vectors(tables: Tables, source: str, passes: Passes) -> tuple[Floats, Bools
     if "arrival" in labels.column_names:
         labels = labels.drop_columns(["label_time"])
         labels = labels.append_column("label_time", labels["arrival"])
-    features = compute_features(tables.transactions, labels, tables.results, passes=passes)
+    features = compute_features(tables.transactions, labels, tables.results, tables.profiles, passes=passes)
     return features.vectors, ~features.is_duplicate
 
 

@@ -32,6 +32,8 @@ class SourceSettings(Settings):
     """A table of labels; not needed if the transactions have a column ``is_fraud``."""
     results: Address = ""
     """A table of results, where the schema takes any; a folder's own where it is not given."""
+    profiles: Address = ""
+    """A table of profiles, where entities have any; a folder's own where it is not given."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Our name: the tables' name of a column, where they differ, e.g. ``{"user_id": "card"}``."""
     reading: Reading = Reading()

@@ -53,6 +53,8 @@ class Tables:
     """transaction_id and the served vectors of this build's feature table."""
     results: pa.Table | None = None
     """With ``arrival`` where the tables tell it; None where the schema takes none, or there is no table."""
+    profiles: pa.Table | None = None
+    """The same of profiles."""
 
 
 def read_tables(settings: SourceSettings, tell: Tell = _quiet) -> Tables:
@@ -66,33 +68,37 @@ def read_tables(settings: SourceSettings, tell: Tell = _quiet) -> Tables:
     path, _, features_path = _locate(settings)
     transactions, labels = read_raw(settings, tell)
     labels = with_keys(labels, transactions, tell)
-    results = _read_results(settings, tell)
+    told = {what: _read_told(what, settings, tell) for what in _TOLD}
     served = None
     if features_path and settings.vectors != "computed":
         served = read_served(features_path, settings, tell)
     elif settings.vectors == "served":
         raise BadInput(f"{path} has no table `features` beside it; set vectors to computed or auto")
-    notices = [labels] if results is None else [labels, results]
+    present = {what: table for what, table in told.items() if table is not None}
+    notices = [labels, *present.values()]
     if all(set(LOG) <= set(table.column_names) for table in (transactions, *notices)):
         transactions, *notices = in_order_of_arrival(transactions, *notices)
     else:
         transactions = _arriving(transactions, "arrival_time", "event_time")
-        times = ("label_time", "result_time")
-        notices = [_arriving(table, "arrival", time) for table, time in zip(notices, times, strict=False)]
+        times = ("label_time", *(_TOLD[what] for what in present))
+        notices = [_arriving(table, "arrival", time) for table, time in zip(notices, times, strict=True)]
     labels, *rest = notices
-    return Tables(
-        transactions, labels, fingerprint(transactions, *notices), served, rest[0] if rest else None
-    )
+    hashed = fingerprint(transactions, *notices)
+    return Tables(transactions, labels, hashed, served, **dict(zip(present, rest, strict=True)))
 
 
-def _read_results(settings: SourceSettings, tell: Tell) -> pa.Table | None:
-    """Read the results of transactions; None where the schema takes none, or there is no table of them."""
+_TOLD: Final = {"results": "result_time", "profiles": "profile_time"}
+"""Tables beside those of transactions and labels, by the column of their times."""
+
+
+def _read_told(what: str, settings: SourceSettings, tell: Tell) -> pa.Table | None:
+    """Read results or profiles; None where the schema takes none, or there is no table of them."""
     home = settings.transactions or settings.data
-    path = settings.results or (find_table(home, "results") if "://" not in home else "")
-    if not deployed_schema().results or not path:
+    path = getattr(settings, what) or (find_table(home, what) if "://" not in home else "")
+    if not getattr(deployed_schema(), what) or not path:
         return None
-    source = open_source("results", path, options=settings.delta_options, tell=tell)
-    return _of_the_past(source.table(tell), path, settings, times=times_of("results"))
+    source = open_source(what, path, options=settings.delta_options, tell=tell)
+    return _of_the_past(source.table(tell), path, settings, times=times_of(what))
 
 
 def read_raw(
@@ -212,11 +218,13 @@ def known_at(tables: Tables, end: datetime) -> Tables:
     labels = tables.labels.filter(pc.less(tables.labels["label_time"], moment))
     if transactions.num_rows == 0 or labels.num_rows == 0:
         raise BadInput(f"before {end.isoformat()} there are no transactions or no labels")
-    results = tables.results
-    if results is not None:
-        results = results.filter(pc.less(results["result_time"], moment))
-    found = [transactions, labels, *([results] if results is not None else [])]
-    return Tables(transactions, labels, fingerprint(*found), tables.served, results)
+    told: dict[str, pa.Table] = {}
+    for what, time in _TOLD.items():
+        table: pa.Table | None = getattr(tables, what)
+        if table is not None:
+            told[what] = table.filter(pc.less(table[time], moment))
+    hashed = fingerprint(transactions, labels, *told.values())
+    return Tables(transactions, labels, hashed, tables.served, **told)
 
 
 def with_keys(labels: pa.Table, transactions: pa.Table, tell: Tell = _quiet) -> pa.Table:
@@ -253,12 +261,13 @@ def with_keys(labels: pa.Table, transactions: pa.Table, tell: Tell = _quiet) -> 
 def in_order_of_arrival(transactions: pa.Table, *notices: pa.Table) -> tuple[pa.Table, ...]:
     """Write the archive's order of arrival into ``arrival_time`` and ``arrival`` (of notices), as ranks.
 
-    Order: generation, epoch, arrival at the broker, labels first, then results, partition, offset.
+    Order: generation, epoch, arrival at the broker, labels first, then results, then profiles, partition,
+    offset.
 
     Parameters
     ----------
     notices
-        The labels, then the results where there are any.
+        The labels, then the results and the profiles where there are any.
 
     Returns
     -------

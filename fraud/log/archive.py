@@ -1,7 +1,7 @@
 """The archive: carries finished micro-batches from the spool into the Delta tables, each exactly once.
 
 Reads spool folders of committed micro-batches; appends to the tables ``transactions``, ``features``,
-``decisions``, ``labels``, ``results`` (where the schema takes any) and ``dead_letters``. What
+``decisions``, ``labels``, ``results`` and ``profiles`` (where the schema takes any), ``dead_letters``. What
 one commit takes is written down (``plan.json``) before it starts, and every table's commit carries the
 plan's number as Delta's transaction version: after a crash the same plan runs again and skips the tables that
 have it. delta-rs writes: a commit costs milliseconds, where Spark's writer took most of a core at any load
@@ -21,7 +21,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 from pydantic import BaseModel
 
-from fraud.contracts.topics import RESULTS
+from fraud.contracts.topics import PROFILES, RESULTS
 from fraud.errors import Unavailable
 from fraud.features.passes import PASSES, Passes, feature_names, sequence_names
 from fraud.log import rows
@@ -63,6 +63,13 @@ def tables_of(passes: Passes) -> TableColumns:
     decided = (field.name for field in rows.DECISION_FIELDS)
     of_notices = (*_ORIGIN, *sequences, *(one.hash_name for one in passes[1:]))
     told = (*_IDS, *(field.name for field in rows.RESULT_FIELDS), "source", "reason_code", *of_notices)
+    of_profiles = (
+        *_IDS[1:-1],
+        *(field.name for field in rows.PROFILE_FIELDS),
+        "source",
+        *_ORIGIN,
+        *sequences,
+    )
     return {
         "transactions": (
             rows.TRANSACTION,
@@ -91,6 +98,7 @@ def tables_of(passes: Passes) -> TableColumns:
             ),
         ),
         **({RESULTS: (rows.RESULT, told)} if rows.RESULT_FIELDS else {}),
+        **({PROFILES: (rows.PROFILE, of_profiles)} if rows.PROFILE_FIELDS else {}),
         "dead_letters": (
             rows.DEAD_LETTER,
             ("topic", *(field.name for field in rows.DEAD_LETTER_FIELDS), "processed_at", *_ORIGIN),
@@ -209,9 +217,9 @@ class Archive:
     def _check_tables(self) -> None:
         """Make sure that no table is gone: a new one in its place would hide that rows are lost.
 
-        The table of results is not looked for: a schema may take results from a later day on.
+        Those of results and of profiles are not looked for: a schema may take them from a later day on.
         """
-        for table in (name for name in self._tables if name != RESULTS):
+        for table in (name for name in self._tables if name not in (RESULTS, PROFILES)):
             if not DeltaTable.is_deltatable(f"{self._delta}/{table}", self._options):
                 raise Unavailable(
                     f"the Delta table {self._delta}/{table} is gone: restore it from a backup or from the "

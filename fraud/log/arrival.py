@@ -1,8 +1,9 @@
 """The arrival order, in one place: the streaming passes sort by it, and so does whoever reads the log.
 
 Records arrive by micro-batch (generation, epoch); within one by the broker's append time, labels before
-results before transactions, partition, offset. All of it is stored with every row. What the passes sort by
-is what they record, so that the log reproduces their order whatever the broker's clock did.
+results before profiles before transactions, partition, offset. All of it is stored with every row. What
+the passes sort by is what they record, so that the log reproduces their order whatever the broker's clock
+did.
 
 The scoring service counts transactions between those of the stream, and the stream archives them later.
 So each row also carries ``SEQUENCES``: how many transactions its user, its merchant, ... had with it (a
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from fraud.contracts.topics import LABELS, RESULTS
+from fraud.contracts.topics import LABELS, PROFILES, RESULTS
 from fraud.features.passes import PASSES, sequence_names
 
 COLUMNS: Final = ("generation", "epoch", "received_at", "source_partition", "source_offset")
@@ -44,9 +45,9 @@ class Reach(BaseModel):
     """Where it ends in Kafka, as Spark writes it; empty where the archive could not tell."""
 
 
-RANKS: Final = {LABELS: 0, RESULTS: 1}
-"""By topic: which of the records of a time come first; all others are of rank 2."""
-LAST_RANK: Final = 2
+RANKS: Final = {LABELS: 0, RESULTS: 1, PROFILES: 2}
+"""By topic: which of the records of a time come first; all others are of rank 3."""
+LAST_RANK: Final = 3
 
 
 def ranks_of(topics: NDArray[Any]) -> Ints:
@@ -54,8 +55,8 @@ def ranks_of(topics: NDArray[Any]) -> Ints:
 
     Examples
     --------
-    >>> ranks_of(np.array(["transactions", "labels", "results"])).tolist()
-    [2, 0, 1]
+    >>> ranks_of(np.array(["transactions", "labels", "results", "profiles"])).tolist()
+    [3, 0, 1, 2]
     """
     found = np.full(len(topics), LAST_RANK, np.int64)
     for topic, rank in RANKS.items():

@@ -19,6 +19,7 @@ from fraud.features.passes import (
     EntityPass,
     Passes,
     are_notices,
+    are_profiles,
     as_handed_on,
     entity_names,
     handed_on,
@@ -149,7 +150,8 @@ class Refolder:
         ]
         see_that_it_is_the_same(store, waiting[0].of, events[known[0]])
         self._see_that_results_are_whole(arrivals, known)
-        if any((one & ~known[0]).any() for one in known[1:]):
+        of_transactions = ~are_profiles(events)
+        if any((one & ~known[0] & of_transactions).any() for one in known[1:]):
             raise Diverged(
                 "the feature store has counted transactions that their primary entity does not know"
             )

@@ -16,6 +16,7 @@ from fraud.features import kernel
 from fraud.features.kernel import Floats
 from fraud.features.layout import layout_of
 from fraud.features.passes import PASSES, Passes, feature_names, sequence_names
+from fraud.schema import profiles
 from fraud.schema.arrow import TIME, transaction_columns
 from fraud.schema.deployed import deployed_schema
 
@@ -27,8 +28,9 @@ SCORED: Final = 3
 RECOUNTED: Final = 4
 """The same, but counted in a store that was lost: counted here, decided there."""
 RESULT: Final = 5
-NOTICES: Final = (LABEL, RESULT)
-"""What speaks of an earlier transaction."""
+PROFILE: Final = 6
+NOTICES: Final = (LABEL, RESULT, PROFILE)
+"""What speaks of an earlier transaction, or of an entity."""
 
 ORIGIN: Final = [
     pa.field("row_kind", pa.int8()),
@@ -50,13 +52,29 @@ RESULT_FIELDS: Final = (
     [pa.field("result_time", TIME), pa.field("result", pa.string())] if deployed_schema().results else []
 )
 """Beside those that labels have too; none where the schema takes no results."""
+PROFILE_FIELDS: Final = (
+    [
+        pa.field(profiles.ENTITY, pa.string()),
+        pa.field(profiles.TIME, TIME),
+        pa.field(profiles.PROFILE, pa.string()),
+    ]
+    if deployed_schema().profiles
+    else []
+)
+"""Beside the keys and the source; none where no entity has a profile."""
 DEAD_LETTER_FIELDS: Final = [
     pa.field("reason", pa.string()),
     pa.field("detail", pa.string()),
     pa.field("key", pa.string()),
     pa.field("raw", pa.binary()),
 ]
-RECORD_FIELDS: Final = [*TRANSACTION_FIELDS, *LABEL_FIELDS, *RESULT_FIELDS, *DEAD_LETTER_FIELDS]
+RECORD_FIELDS: Final = [
+    *TRANSACTION_FIELDS,
+    *LABEL_FIELDS,
+    *RESULT_FIELDS,
+    *PROFILE_FIELDS,
+    *DEAD_LETTER_FIELDS,
+]
 
 _EVENT: Final = pa.field("event", pa.binary(8 * layout_of(deployed_schema()).width))
 """The kernel's row, float64."""
@@ -159,6 +177,11 @@ RESULT_NAMES: Final = (
     "source",
     "reason_code",
     *(field.name for field in RESULT_FIELDS),
+)
+PROFILE_NAMES: Final = (
+    *deployed_schema().key_names,
+    "source",
+    *(field.name for field in PROFILE_FIELDS),
 )
 DEAD_LETTER_NAMES: Final = tuple(field.name for field in DEAD_LETTER_FIELDS)
 

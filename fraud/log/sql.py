@@ -39,6 +39,7 @@ TABLES: Final = (
     "decisions",
     "labels",
     "results",
+    "profiles",
     "dead_letters",
     "figures",
 )

@@ -1,7 +1,7 @@
 """Reads the log in the order of arrival, a slice at a time, so that memory does not grow with the log.
 
-Reads the Delta tables ``transactions``, ``labels``, ``results`` and ``features`` (dependency group
-``parity``); no Spark is needed. What is read is one snapshot, cut where the table that lags
+Reads the Delta tables ``transactions``, ``labels``, ``results``, ``profiles`` and ``features`` (dependency
+group ``parity``); no Spark is needed. What is read is one snapshot, cut where the table that lags
 furthest behind ends.
 """
 
@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from pydantic import ValidationError
 
-from fraud.contracts.topics import LABELS, RESULTS
+from fraud.contracts.topics import LABELS, PROFILES, RESULTS
 from fraud.errors import BadInput, Unavailable
 from fraud.features.events import events_of_labels, events_of_results, events_of_transactions, hash_text
 from fraud.features.kernel import NO_KEY, Floats
 from fraud.features.passes import PASSES, Passes, sequence_names
+from fraud.features.profiles import events_of_profiles
 from fraud.log.arrival import COLUMNS, LAST_RANK, RANKS, Ints, Reach, order_between
+from fraud.schema import profiles
 from fraud.schema.arrow import TIME, transaction_columns
 from fraud.schema.deployed import deployed_schema
 from fraud.store import Epoch
@@ -40,6 +42,7 @@ _UNIX: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TRANSACTION_COLUMNS: Final = tuple(column.name for column in transaction_columns(deployed_schema()))
 _LABEL_COLUMNS: Final = ("transaction_id", *deployed_schema().key_names, "event_time", "is_fraud")
 _RESULT_COLUMNS: Final = (*_LABEL_COLUMNS[:-1], "result_time", "result", "reason_code")
+_PROFILE_COLUMNS: Final = (*deployed_schema().key_names, *profiles.COLUMNS)
 _RECENT_COMMITS: Final = 20
 _BATCH_ROWS: Final = 32_768
 
@@ -199,6 +202,7 @@ class Log:
         """The newest micro-batch that all tables have; None for tables that no archive of ours wrote."""
         self._labels = find_table(delta, LABELS, options)
         self._results = find_table(delta, RESULTS, options) if deployed_schema().results else None
+        self._profiles = find_table(delta, PROFILES, options) if deployed_schema().profiles else None
         self.features = find_table(delta, "features", options)
         """What was served; None when there is no such table."""
         found = find_table(delta, "transactions", options)
@@ -215,7 +219,8 @@ class Log:
         lies in one slice; only the history of generation 0, one micro-batch however long it is, is cut by
         time. The newest micro-batch has slices of its own.
         """
-        tables = [table for table in (self._transactions, self._labels, self._results) if table]
+        notices = (self._labels, self._results, self._profiles)
+        tables = [table for table in (self._transactions, *notices) if table]
         return slices_of(tables, rows, self.reach, after)
 
     def read(self, part: Slice) -> Arrivals:
@@ -227,6 +232,7 @@ class Log:
         for topic, table, columns, make in (
             (LABELS, self._labels, _LABEL_COLUMNS, events_of_labels),
             (RESULTS, self._results, _RESULT_COLUMNS, events_of_results),
+            (PROFILES, self._profiles, _PROFILE_COLUMNS, events_of_profiles),
         ):
             notices = _rows_of(table, columns, self._recorded, part) if table else None
             if notices is not None and notices.num_rows:

@@ -97,6 +97,7 @@ class FeaturePart(Part):
     window: WindowNames | None = Field(None, description="Minutes, hours or days back, e.g. 30m, 24h, 7d.")
     base: WindowName | None = Field(None, description="The window that it is compared with.")
     field: Names | None = Field(None, description="The field whose values are counted, compared, hashed.")
+    profile: Names | None = Field(None, description="The field of the entity's profile that is looked at.")
     value: str | None = Field(None, description="A number field; none: the amount.")
     where: str | None = Field(None, description="A filter, by its name: only events that it holds for.")
     percent: int = Field(50, ge=1, le=100, description="Of a percentile.")
@@ -120,6 +121,23 @@ class MoneyPart(Part):
         "in no history.",
     )
     most: int = Field(MOST_BASE, ge=1, description="Greatest amount, units of the base currency.")
+
+
+class ProfilePart(Part):
+    """A field of an entity's profile."""
+
+    type: FieldType = Field(
+        description="key, category, number, flag, time or place, as of a transaction's fields"
+    )
+    description: str = Field("", max_length=500, description="What it is, in words.")
+    scale: int = Field(0, ge=0, le=6, description="Decimals of a number; further ones are rounded.")
+    longest: int = Field(64, ge=1, le=4096, description="Most characters of a word.")
+    pattern: str = Field("", max_length=200, description="Regular expression that the whole word matches.")
+    columns: list[Name] = Field(
+        default_factory=list, description="Of a place: the names of its latitude and its longitude."
+    )
+    personal: bool = Field(False, description="Whether it is personal data.")
+    examples: list[str | bool | float] = Field(default_factory=list, max_length=20)
 
 
 class FallbackPart(Part):
@@ -176,6 +194,10 @@ class Document(Part):
         default_factory=list,
         description="What may be told of a transaction afterwards, on the topic `results`; each is a filter "
         "by its name.",
+    )
+    profiles: dict[EntityName, dict[Name, ProfilePart]] = Field(
+        default_factory=dict,
+        description="By entity: what is known of it beside its transactions, told on the topic `profiles`.",
     )
     money: MoneyPart | None = Field(
         None, description="Where amounts have several currencies; none: all are in one, whatever they name."

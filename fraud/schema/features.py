@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Final
 
-from fraud.schema.fields import AMOUNT_MINOR
+from fraud.schema.fields import AMOUNT_MINOR, NAMED, Field, FieldType
+from fraud.schema.fields import COUNTED as NUMBERS
 from fraud.schema.kinds import COUNTED
 from fraud.schema.windows import tile, width_us, window_us
 
@@ -70,6 +71,8 @@ class Entity:
         Results that take a transaction out of it.
     tells
         Of the primary: numbers that other entities measure, which it keeps to complete results by.
+    profile
+        Fields of its profile: what is known of it, told from time to time; see ``fraud.schema.profiles``.
     keeps_kind
         Of the primary: whether another entity does not count all kinds that it counts, so that labels must
         say what they speak of.
@@ -94,6 +97,7 @@ class Entity:
     results: bool = False
     uncounts: tuple[str, ...] = ()
     tells: tuple[str, ...] = ()
+    profile: tuple[Field, ...] = ()
 
     @property
     def key_name(self) -> str:
@@ -139,6 +143,8 @@ class Family(StrEnum):
     """The hour of the day against the usual ones."""
     REPETITION = "repetition"
     """The same merchant or the same amount again."""
+    PROFILE = "profile"
+    """What is known of the entity itself, and the transaction against it."""
     RISK = "risk"
     """Share of fraud by the labels that have arrived."""
     COMBINED = "combined"
@@ -191,6 +197,14 @@ class Op(IntEnum):
     FRAUD_STREAK = 40
     SECONDS_SINCE_STREAK = 41
     SECONDS_SINCE_HONEST = 42
+    PROFILE_VALUE = 43
+    PROFILE_BUCKET = 44
+    PROFILE_AGE = 45
+    PROFILE_SINCE = 46
+    PROFILE_CHANGED = 47
+    PROFILE_SAME = 48
+    PROFILE_SHARE = 49
+    PROFILE_DISTANCE = 50
 
 
 class Exactness(IntEnum):
@@ -210,8 +224,8 @@ class Exactness(IntEnum):
 class Statistic:
     """One kind of number that the kernel computes.
 
-    ``name``, ``text`` and ``missing`` are templates over the feature's column, value, window, base window,
-    entity, percent and operands (``Feature.of``);
+    ``name``, ``text`` and ``missing`` are templates over the feature's column, value, profile, window, base
+    window, entity, percent and operands (``Feature.of``);
     ``missing`` says what a missing value means, or is empty when there is always one.
     """
 
@@ -225,6 +239,7 @@ class Statistic:
     default: float = float("nan")
 
 
+_NOT_TOLD: Final = "the {entity}'s {profile} is not known"
 _NO_HISTORY: Final = "no transaction of the {entity} in the window"
 STATISTICS: Final[dict[str, Statistic]] = {
     "amount": Statistic(
@@ -585,6 +600,71 @@ STATISTICS: Final[dict[str, Statistic]] = {
         "s",
         "the transaction has no {column}",
     ),
+    "profile_value": Statistic(
+        Op.PROFILE_VALUE,
+        Family.PROFILE,
+        "{profile}_of_{entity}",
+        "the {entity}'s {profile}, by its profile",
+        "currency units",
+        _NOT_TOLD,
+    ),
+    "profile_bucket": Statistic(
+        Op.PROFILE_BUCKET,
+        Family.PROFILE,
+        "{profile}_bucket_of_{entity}",
+        f"the {{entity}}'s {{profile}} by its profile, hashed to one of {BUCKETS} buckets (categorical)",
+        "bucket",
+        _NOT_TOLD,
+    ),
+    "profile_age": Statistic(
+        Op.PROFILE_AGE,
+        Family.PROFILE,
+        "{profile}_age_of_{entity}",
+        "time from the {entity}'s {profile}, by its profile, to the transaction",
+        "s",
+        _NOT_TOLD,
+    ),
+    "profile_since": Statistic(
+        Op.PROFILE_SINCE,
+        Family.PROFILE,
+        "seconds_since_{profile}_of_{entity}",
+        "time since the profile that gave the {entity}'s {profile} its value; 0 where that is later",
+        "s",
+        "no profile has told the {entity}'s {profile}",
+    ),
+    "profile_changed": Statistic(
+        Op.PROFILE_CHANGED,
+        Family.PROFILE,
+        "{profile}_changed_{window}_of_{entity}",
+        "1 when a profile of the last {window} gave the {entity}'s {profile} another value, else 0; the "
+        "first value is no change",
+        "flag",
+        "no profile has told the {entity}'s {profile}",
+    ),
+    "profile_same": Statistic(
+        Op.PROFILE_SAME,
+        Family.PROFILE,
+        "{column}_is_{profile}_of_{entity}",
+        "1 when the transaction's {column} is the {entity}'s {profile}, by its profile, else 0",
+        "flag",
+        "the transaction names no {column}, or the {entity}'s {profile} is not known",
+    ),
+    "profile_share": Statistic(
+        Op.PROFILE_SHARE,
+        Family.PROFILE,
+        "{value}_over_{profile}_of_{entity}",
+        "the transaction's {value} over the {entity}'s {profile}, by its profile",
+        "ratio",
+        "the transaction has no {value}, or the {entity}'s {profile} is not known or 0",
+    ),
+    "profile_distance": Statistic(
+        Op.PROFILE_DISTANCE,
+        Family.PROFILE,
+        "distance_from_{profile}_of_{entity}",
+        "great-circle distance from the {entity}'s {profile}, by its profile, to the transaction's place",
+        "km",
+        "the place of the transaction or the {entity}'s {profile} is not known",
+    ),
     "ratio": Statistic(
         Op.RATIO,
         Family.COMBINED,
@@ -616,12 +696,23 @@ MEASURED: Final = (Op.COUNT, Op.SUM, Op.MEAN, Op.STD, Op.MAX, Op.MIN, Op.ZSCORE,
 """Sums over a window, of any number and any filter."""
 FILTERED: Final = (*MEASURED, Op.VELOCITY, Op.TREND, Op.LAST, Op.PERCENTILE)
 """What takes a filter."""
-VALUED: Final = (*FILTERED, Op.NUMBER)
+VALUED: Final = (*FILTERED, Op.NUMBER, Op.PROFILE_SHARE)
 """What takes a number in the place of the amount."""
 OF_COLUMN: Final = (Op.SAME, Op.IS_LAST, Op.IS_USUAL)
 """What compares a key or category with those of kept events."""
 OF_STREAKS: Final = (Op.FRAUD_STREAK, Op.SECONDS_SINCE_STREAK, Op.SECONDS_SINCE_HONEST)
 """What takes transactions older than its base for honest where no label says fraud."""
+PROFILE_TYPES: Final = {
+    Op.PROFILE_VALUE: NUMBERS,
+    Op.PROFILE_BUCKET: NAMED,
+    Op.PROFILE_AGE: frozenset({FieldType.TIME}),
+    Op.PROFILE_SAME: NAMED,
+    Op.PROFILE_SHARE: frozenset({FieldType.NUMBER}),
+    Op.PROFILE_DISTANCE: frozenset({FieldType.PLACE}),
+}
+"""What a profile's field must be; the others take any."""
+OF_PROFILES: Final = (*PROFILE_TYPES, Op.PROFILE_SINCE, Op.PROFILE_CHANGED)
+"""What looks at the entity's profile."""
 OF_PLACES: Final = (Op.DISTANCE_FROM_LAST, Op.SPEED_FROM_LAST, Op.DISTANCE_FROM_USUAL)
 """What needs the places of kept events."""
 
@@ -660,6 +751,8 @@ class Feature:
     """The field that tells the clocks which it looks at; empty: they show UTC."""
     currency: str = ""
     """Of amounts, where the schema says."""
+    profile: str = ""
+    """The field of the entity's profile that is looked at."""
 
     @property
     def kind(self) -> Statistic:
@@ -683,6 +776,8 @@ class Feature:
         """Unit of the value."""
         if self.kind.unit != "currency units":
             return self.kind.unit
+        if self.profile:
+            return self.profile
         if self.value == AMOUNT_MINOR:
             return "minor units of its currency"
         return self.value or self.currency or self.kind.unit
@@ -701,7 +796,7 @@ class Feature:
     @property
     def is_categorical(self) -> bool:
         """Whether the value is a bucket number, without order."""
-        return self.kind.op is Op.BUCKET
+        return self.kind.op in (Op.BUCKET, Op.PROFILE_BUCKET)
 
     @property
     def family(self) -> Family:
@@ -755,7 +850,8 @@ class Feature:
 
     @property
     def _condition(self) -> str:
-        with_value = f", of those with {self.value}" if self.value and self.entity else ""
+        is_of_those = bool(self.value and self.entity and not self.profile)
+        with_value = f", of those with {self.value}" if is_of_those else ""
         return with_value + (f", where {self.where}" if self.where else "")
 
     def _fill(self, template: str) -> str:
@@ -768,6 +864,7 @@ class Feature:
             value=self.value or "amount",
             values=f"values of {self.value}" if self.value else "amounts",
             least="a whole unit" if self.value else "0.01",
+            profile=self.profile,
             percent=self.percent,
             first=first,
             second=second,

@@ -23,6 +23,7 @@ from fraud.schema.document import (
     JoinPart,
     MoneyPart,
     Part,
+    ProfilePart,
     SourcePart,
 )
 from fraud.schema.expressions import BadExpression, parse_expression
@@ -32,6 +33,8 @@ from fraud.schema.features import (
     MEASURED,
     OF_COLUMN,
     OF_PLACES,
+    OF_PROFILES,
+    PROFILE_TYPES,
     STATISTICS,
     VALUED,
     Entity,
@@ -52,6 +55,8 @@ from fraud.schema.fields import (
 )
 from fraud.schema.filters import BadCondition, Comparison, Condition, Filter, parse_condition, values_of
 from fraud.schema.kinds import KINDS, PURCHASE
+from fraud.schema.profiles import COLUMNS as COLUMNS_OF_PROFILES
+from fraud.schema.profiles import PROFILED, bare
 from fraud.schema.results import COLUMNS, REASON, RESULT, REVERSED, group_of
 from fraud.schema.schema import Fallback, Schema
 from fraud.schema.source import ARRIVAL_COLUMNS, LABEL_COLUMNS, Join, Reading, TableSource
@@ -138,6 +143,7 @@ def _in_words(error: Any) -> str:
         "features": FeaturePart,
         "source": SourcePart,
         "money": MoneyPart,
+        "profiles": ProfilePart,
     }
     model = parts.get(str(error["loc"][0]), Document) if len(error["loc"]) > 1 else Document
     if error["loc"][:2] == ("source", "read"):
@@ -160,15 +166,17 @@ def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
     money = _money(document.money)
     results = tuple(dict.fromkeys(document.results))
     _check_results(document, fields)
+    profiles = _profiles(document, fields)
     read = fields | (_IN_BASE if money else {}) | (_OF_RESULTS if results else {})
     filters = tuple(_filter(name, text, read, results) for name, text in document.filters.items())
     filters += tuple(map(_filter_of_result, results))
     parts = _primary_first(document.entities)
     keys = tuple(_key(name, part, fields) for name, part in parts.items())
     uses = [
-        use
+        told
         for at, part in enumerate(document.features)
         for use in _uses(at, part, parts, fields | (_IN_MINOR if money else {}), filters)
+        for told in _with_profiles(use, profiles, fields)
     ]
     words = tuple(dict.fromkeys(joined_word(fields) for fields in keys))
     entities = {
@@ -177,6 +185,8 @@ def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
     }
     if results:
         entities = {name: _with_results(one, parts[name], uses, filters) for name, one in entities.items()}
+    for name, own in profiles.items():
+        entities[name] = replace(entities[name], profile=bare(tuple(own.values())))
     first, *others = parts
     # A label that names no kind is taken for one of a purchase.
     spoken_of = {PURCHASE, *entities[first].kinds}
@@ -206,6 +216,7 @@ def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
         remake=parse_schema,
         money=money,
         results=results,
+        profiles=tuple((name, tuple(profiles[name].values())) for name in parts if name in profiles),
     )
 
 
@@ -236,9 +247,9 @@ def _rank(feature: Feature, order: Sequence[str]) -> int:
     return order.index(feature.entity.name) if feature.entity else 0
 
 
-def _field(name: str, part: FieldPart) -> Field:
-    where = ("fields", name)
-    if name in CORE_NAMES:
+def _field(name: str, part: FieldPart, place: Where = ()) -> Field:
+    where = tuple(place) or ("fields", name)
+    if name in CORE_NAMES and not place:
         raise _Wrong(where, "every schema has this field; leave it out")
     if part.scale and part.type is not FieldType.NUMBER:
         raise _Wrong((*where, "scale"), f"a {part.type} has no decimals; leave it out")
@@ -322,6 +333,31 @@ def _check_results(document: Document, fields: dict[str, Field]) -> None:
             _known(word, document.results, ("entities", name, "uncount", at), "result")
 
 
+def _profiles(document: Document, fields: dict[str, Field]) -> dict[str, dict[str, Field]]:
+    """Read what is known of the entities, by entity and name."""
+    for name in COLUMNS_OF_PROFILES if document.profiles else ():
+        if any(name in field.names for field in fields.values()):
+            raise _Wrong(("fields", name), f"{name} is a column of the profiles; rename the field")
+    found: dict[str, dict[str, Field]] = {}
+    for entity, parts in document.profiles.items():
+        where = ("profiles", entity)
+        _known(entity, document.entities, where, "entity")
+        if not parts:
+            raise _Wrong(where, "a profile has a field or more; write one, e.g. home: {type: place}")
+        found[entity] = {}
+        for name, part in parts.items():
+            if part.type not in PROFILED:
+                words = f"a profile has no {part.type}; write {', '.join(sorted(PROFILED))}"
+                raise _Wrong((*where, name, "type"), words)
+            given = FieldPart.model_validate(part.model_dump())
+            found[entity][name] = _field(name, given, (*where, name))
+        names = [column for field in found[entity].values() for column in field.names]
+        twice = next((name for name in names if names.count(name) > 1), "")
+        if twice:
+            raise _Wrong(where, f"the profile has two columns {twice}; rename one of them")
+    return found
+
+
 def _tables(part: SourcePart, fields: dict[str, Field]) -> TableSource:
     known = [name for field in fields.values() for name in field.names]
     columns = {}
@@ -366,6 +402,7 @@ class _Use:
     statistic: str
     field: Field | None
     window: str
+    profile: Field | None = None
 
     @property
     def entity(self) -> str | None:
@@ -424,6 +461,24 @@ def _uses(
     ]
 
 
+def _with_profiles(
+    use: _Use, profiles: dict[str, dict[str, Field]], fields: dict[str, Field]
+) -> Iterable[_Use]:
+    """Part what looks at several fields of the entity's profile."""
+    if use.part.profile is None:
+        return [use]
+    own = profiles.get(use.part.entity or "", {})
+    if not own:
+        words = f"{use.part.entity} has no profile; write its fields into the part `profiles`"
+        raise _Wrong((*use.where, "profile"), words)
+    if use.op is Op.PROFILE_DISTANCE and not any(f.type is FieldType.PLACE for f in fields.values()):
+        words = f"{use.statistic} needs the place of a transaction; write a field of type place"
+        raise _Wrong(use.where, words)
+    where = (*use.where, "profile")
+    types = PROFILE_TYPES.get(use.op, PROFILED)
+    return [replace(use, profile=_of_type(name, own, types, where)) for name in use.part.profile]
+
+
 def _check_ripe(part: FeaturePart, where: Where) -> None:
     """Refuse a stretch of time that ends where it begins: the fold would have nothing to look at."""
     is_ripe = Op.RIPE_FRAUD_SHARE in {STATISTICS[name].op for name in part.statistic}
@@ -444,6 +499,7 @@ def _check_words(statistic: str, part: FeaturePart, where: Where) -> None:
         "field": "{column}" in template,
         "of": op in COMBINED,
         "value": op is Op.NUMBER,
+        "profile": op in OF_PROFILES,
         "where": op is Op.SHARE,
     }
     allowed = {"value": op in VALUED, "where": op in FILTERED}
@@ -525,7 +581,8 @@ def _words(uses: Iterable[_Use]) -> tuple[str, ...]:
 
 def _windows(where: Where, uses: Sequence[_Use]) -> tuple[str, ...]:
     """Collect the windows that an entity's sums run over, growing."""
-    found = {name for use in uses if use.op is not Op.RIPE_FRAUD_SHARE for name in use.windows}
+    apart = {Op.RIPE_FRAUD_SHARE, *OF_PROFILES}
+    found = {name for use in uses if use.op not in apart for name in use.windows}
     ripe = [use.window for use in uses if use.op is Op.RIPE_FRAUD_SHARE]
     furthest = max(ripe, key=window_us, default="")
     if furthest and window_us(furthest) > max(map(window_us, found), default=0):
@@ -571,6 +628,7 @@ def _feature(use: _Use, entities: dict[str, Entity], zone: str, money: Money | N
         called=part.name or "",
         zone=zone if use.op in _OF_CLOCKS else "",
         currency=money.base if money else "",
+        profile=use.profile.name if use.profile else "",
     )
 
 

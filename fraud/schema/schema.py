@@ -12,6 +12,7 @@ from fraud.schema.features import COMBINED, Entity, Feature
 from fraud.schema.fields import CORE, CORE_NAMES, NAMED, Field, FieldType
 from fraud.schema.filters import Filter
 from fraud.schema.kinds import COUNTED
+from fraud.schema.profiles import Profiles
 from fraud.schema.source import TableSource
 
 
@@ -68,6 +69,8 @@ class Schema:
     remake: Callable[[bytes, str], "Schema"]
     results: tuple[str, ...] = ()
     """What may be told of a transaction afterwards; each is a filter by its name."""
+    profiles: Profiles = ()
+    """By entity: what is known of it beside its transactions."""
     money: Money | None = None
     """Of amounts in several currencies; None: all are in one."""
 

@@ -76,8 +76,8 @@ class Ours:
     contracts
         Its records.
     rules
-        ``transactions``, ``labels`` and, where the schema takes any, ``results``: what each column's values
-        must be.
+        ``transactions``, ``labels`` and, where the schema takes any, ``results`` and ``profiles``: what each
+        column's values must be.
     """
 
     schema: Schema
@@ -86,11 +86,12 @@ class Ours:
     transaction: Mapping[str, pa.DataType]
     label: Mapping[str, pa.DataType]
     result: Mapping[str, pa.DataType]
+    profile: Mapping[str, pa.DataType]
 
     @property
     def all(self) -> dict[str, pa.DataType]:
         """Every column that is read."""
-        return {**self.transaction, **self.label, **self.result, **ARRIVAL}
+        return {**self.transaction, **self.label, **self.result, **self.profile, **ARRIVAL}
 
     def of(self, what: str) -> Mapping[str, pa.DataType]:
         """Columns of one table.
@@ -98,13 +99,22 @@ class Ours:
         Raises
         ------
         BadInput
-            When the schema takes no results, and they are asked for.
+            When the schema takes no results or profiles, and they are asked for.
         """
         if what == "results" and not self.result:
             raise BadInput(
                 f"the schema {self.schema.name!r} takes no results; write which in its part `results`"
             )
-        return {"transactions": self.transaction, "labels": self.label, "results": self.result}[what]
+        if what == "profiles" and not self.profile:
+            raise BadInput(
+                f"the schema {self.schema.name!r} takes no profiles; write which in its part `profiles`"
+            )
+        return {
+            "transactions": self.transaction,
+            "labels": self.label,
+            "results": self.result,
+            "profiles": self.profile,
+        }[what]
 
     @property
     def pairs(self) -> tuple[tuple[str, ...], ...]:
@@ -115,7 +125,8 @@ class Ours:
         """Columns that a table must have."""
         if what == "transactions":
             return tuple(name for field in self.schema.fields if field.required for name in field.names)
-        model = self.contracts.result if what == "results" else self.contracts.label
+        of = self.contracts
+        model = {"labels": of.label, "results": of.result, "profiles": of.profile}[what]
         return tuple(name for name in self.of(what) if model and model.model_fields[name].is_required())
 
     def check(self, names: Iterable[str]) -> None:
@@ -135,12 +146,14 @@ def ours_of(schema: Schema) -> Ours:
     contracts = contracts_of(schema)
     rules = {"transactions": rules_of(contracts.transaction), "labels": rules_of(contracts.label)}
     rules |= {"results": rules_of(contracts.result)} if contracts.result else {}
-    label, result = (
+    rules |= {"profiles": rules_of(contracts.profile)} if contracts.profile else {}
+    label, result, profile = (
         {name: kind for name, kind in _columns(rules.get(what, {})).items() if name != "source"}
-        for what in ("labels", "results")
+        for what in ("labels", "results", "profiles")
     )
     money = MONEY if schema.money else {}  # as the platform's own tables record it
-    return Ours(schema, contracts, rules, {**_columns(rules["transactions"]), **money}, label, result)
+    transaction = {**_columns(rules["transactions"]), **money}
+    return Ours(schema, contracts, rules, transaction, label, result, profile)
 
 
 OURS: Final = ours_of(deployed_schema())

@@ -201,7 +201,7 @@ def open_source(
     Parameters
     ----------
     what
-        ``transactions``, ``labels`` or ``results``.
+        ``transactions``, ``labels``, ``results`` or ``profiles``.
     path
         File, folder, zip archive, pattern such as ``cards-*.csv``, or URI; a URI is that of a Delta table, or
         ends in ``.parquet``.

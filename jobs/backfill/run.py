@@ -1,9 +1,10 @@
 """Fold history into an empty feature store, so that the stream starts with what is already known.
 
-Reads transactions, labels and results from tables; writes the states as epoch (0, 0), older than any
-micro-batch, and the history's vectors into the spool, from which the streaming job's archive
-carries them into the Delta tables ``transactions``, ``features``, ``labels`` and ``results``. As a program
-(``python -m jobs.backfill.main``) it goes before the streaming job and leaves a store that is live alone.
+Reads transactions, labels, results and profiles from tables; writes the states as epoch (0, 0), older than
+any micro-batch, and the history's vectors into the spool, from which the streaming job's archive
+carries them into the Delta tables ``transactions``, ``features``, ``labels``, ``results`` and
+``profiles``. As a program (``python -m jobs.backfill.main``) it goes before the streaming job and leaves a
+store that is live alone.
 """
 
 import logging
@@ -19,8 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fraud.contracts import LABELS, MOST_AHEAD_S, RESULTS, TRANSACTIONS, without_future
-from fraud.contracts.future import times_of
+from fraud.contracts import LABELS, MOST_AHEAD_S, PROFILES, RESULTS, TRANSACTIONS, without_future
+from fraud.contracts.future import ARRIVALS, times_of
 from fraud.contracts.priced import priced_table
 from fraud.features import FEATURES_VERSION, kernel
 from fraud.features.batch import fold_passes
@@ -31,6 +32,7 @@ from fraud.features.events import (
     microseconds_of,
 )
 from fraud.features.passes import PASSES, Passes, entity_names, feature_names
+from fraud.features.profiles import events_of_profiles
 from fraud.log import rows
 from fraud.log.arrival import Ints
 from fraud.schema.arrow import TIME
@@ -57,6 +59,7 @@ class Backfilled:
     transactions: int
     labels: int
     results: int
+    profiles: int
     duplicates: int
     left_out: int
     """Rows of the tables that are dated into the future; see ``fraud.contracts.future``."""
@@ -71,6 +74,7 @@ def backfill(
     rows_at_once: int = SLICE_ROWS,
     *,
     results: pa.Table | None = None,
+    profiles: pa.Table | None = None,
     most_ahead_s: float = MOST_AHEAD_S,
     passes: Passes = PASSES,
 ) -> Backfilled:
@@ -88,6 +92,8 @@ def backfill(
         Records whose vectors are in memory at a time; the tables and the states are there all the time.
     results
         Fields of the contract as columns; they arrive at their result_time.
+    profiles
+        The same; they arrive at their profile_time.
     most_ahead_s
         How far a row may be dated ahead of its arrival, seconds.
     passes
@@ -109,12 +115,17 @@ def backfill(
         results, more_ahead = without_future(results, most_ahead_s, times=times_of(RESULTS))
         labels_ahead += more_ahead
         parts.append(_Part(rows.RESULT, RESULTS, "result_time", results, events_of_results(results)))
+    if profiles is not None:
+        profiles, more_ahead = without_future(profiles, most_ahead_s, times=times_of(PROFILES))
+        labels_ahead += more_ahead
+        told = profiles.drop_columns([name for name in ARRIVALS if name in profiles.column_names])
+        parts.append(_Part(rows.PROFILE, PROFILES, "profile_time", told, events_of_profiles(told)))
     events_of_all = events_of_transactions(transactions)
     parts.append(_Part(rows.TRANSACTION, TRANSACTIONS, "event_time", transactions, events_of_all))
     if ahead or labels_ahead:
         log.warning(
             "left out, as dated more than %g s into the future (FRAUD_STREAM_MOST_AHEAD_S): %d transactions, "
-            "%d labels and results",
+            "%d labels, results and profiles",
             most_ahead_s,
             ahead,
             labels_ahead,
@@ -151,6 +162,7 @@ def backfill(
         transactions.num_rows - duplicates,
         labels.num_rows,
         0 if results is None else results.num_rows,
+        0 if profiles is None else profiles.num_rows,
         duplicates,
         ahead + labels_ahead,
         {entity: len(found) for entity, found in states.items()},
@@ -172,10 +184,12 @@ def run(
     give_up = time.monotonic() + settings.wait_s
     transactions = _read(settings, stream, "transactions", "event_time", give_up)
     labels = _read(settings, stream, "labels", "label_time", give_up)
-    results = None
-    if deployed_schema().results and ("://" in settings.data or find_table(settings.data, "results")):
-        results = _read(settings, stream, "results", "result_time", give_up)
-    return backfill(transactions, labels, stream, results=results, most_ahead_s=most_ahead_s)
+    told: dict[str, pa.Table] = {}
+    for what, time_of in ((RESULTS, "result_time"), (PROFILES, "profile_time")):
+        is_there = "://" in settings.data or find_table(settings.data, what)
+        if getattr(deployed_schema(), what) and is_there:
+            told[what] = _read(settings, stream, what, time_of, give_up)
+    return backfill(transactions, labels, stream, most_ahead_s=most_ahead_s, **told)
 
 
 def _read(
@@ -246,7 +260,7 @@ class _Spool:
             name = f"part-{part.kind}-{first:010d}.parquet"
             partial = self._folder / f"{name}.partial"
             fixed = _fixed(taken, offsets, part)
-            if part.kind in rows.NOTICES:
+            if part.kind in (rows.LABEL, rows.RESULT):
                 fixed |= self._completed(taken, events[mine])
             spooled = self._spooled(taken, fixed, found)
             pq.write_table(spooled, partial, compression="lz4", write_statistics=False)

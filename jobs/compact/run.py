@@ -8,7 +8,10 @@ from fraud.settings.stream import LakeSettings
 from jobs.compact.compact import Compacted, compact
 from jobs.compact.settings import CompactSettings
 
-TABLES: Final = ("transactions", "features", "decisions", "labels", "results", "dead_letters", "figures")
+TABLES: Final = (
+    *("transactions", "features", "decisions", "labels", "results", "profiles"),
+    *("dead_letters", "figures"),
+)
 _log = logging.getLogger("jobs.compact")
 
 

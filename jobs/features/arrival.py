@@ -26,9 +26,16 @@ from fraud.tables.files import Format
 LOG: Final = COLUMNS
 KEYS: Final = ("generation", "epoch", "arrival_us", "rank", "file", "row", "tie")
 """Columns to sort by; all but the texts ``file`` and ``tie`` are whole numbers."""
-RANKS: Final = {"labels": 0, "results": 1, "transactions": 2}
+RANKS: Final = {"labels": 0, "results": 1, "profiles": 2, "transactions": 3}
 """By table: which rows of one time come first."""
-_TIMES: Final = {"transactions": "event_time", "labels": "label_time", "results": "result_time"}
+_TIMES: Final = {
+    "transactions": "event_time",
+    "labels": "label_time",
+    "results": "result_time",
+    "profiles": "profile_time",
+}
+_TIES: Final = {"profiles": "profile"}
+"""By table: what orders rows of one time where nothing else does; else the transaction_id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,7 @@ def key_columns(source: Source, *, of_log: bool) -> list[Column]:
     elif is_file:
         file, row = F.url_decode(F.col("_metadata.file_path")), F.col("_metadata.row_index")
     else:
-        tie = F.col("transaction_id")
+        tie = F.col(_TIES.get(source.what, "transaction_id"))
     keys = (
         F.col("generation") if of_log else zero,
         F.col("epoch") if of_log else zero,
@@ -117,7 +124,7 @@ def order_of(tables: Sequence[tuple[Source, pa.Table]], *, of_log: bool) -> NDAr
                 np.full(n, RANKS[source.what]),
                 _numbers(table, "source_partition") if of_log else zeros,
                 _rows(table, of_log=of_log, is_file=is_file),
-                texts if of_log or is_file else _texts(table, "transaction_id"),
+                texts if of_log or is_file else _texts(table, _TIES.get(source.what, "transaction_id")),
             ]
         )
     keys = [np.concatenate(columns) for columns in zip(*parts, strict=True)]

@@ -45,6 +45,7 @@ class Built:
     """Vectors written."""
     labels: int
     results: int
+    profiles: int
     duplicates: int
     """Transactions whose id had come before; they have no vector."""
     left_out: int
@@ -64,6 +65,7 @@ def build(
     columns: Mapping[str, str] | None = None,
     reading: Reading | None = None,
     results: Path | None = None,
+    profiles: Path | None = None,
     tell: Tell = print,
 ) -> Built:
     """Compute the vectors that each transaction would have been served with, and write them.
@@ -88,8 +90,8 @@ def build(
         Our name: the tables' name of a column, where they differ.
     reading
         What the tables' texts mean, where a guess would be wrong.
-    results
-        A table of results, where the schema takes any.
+    results, profiles
+        Tables of results and of profiles, where the schema takes any.
     tell
         Takes words of progress.
 
@@ -103,7 +105,7 @@ def build(
         raise BadInput(
             f"{out} is not empty; choose another folder, or replace a Delta table with --overwrite"
         )
-    given = {"transactions": transactions, "labels": labels, "results": results}
+    given = {"transactions": transactions, "labels": labels, "results": results, "profiles": profiles}
     paths = {what: path for what, path in given.items() if path}
     sources = [
         open_source(what, path, columns=columns, reading=reading, tell=tell) for what, path in paths.items()
@@ -125,7 +127,8 @@ def build(
     written = spark.read.format("delta").load(str(out)).count()
     elapsed_s = time.perf_counter() - started
     of = {source.what: count for source, count in zip(sources, counts, strict=True)}
-    found = (of.get("labels", 0), of.get("results", 0), of["transactions"] - written)
+    told = (of.get(what, 0) for what in ("labels", "results", "profiles"))
+    found = (*told, of["transactions"] - written)
     return Built(chosen, written, *found, left_out, elapsed_s)
 
 

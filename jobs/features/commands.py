@@ -35,6 +35,9 @@ def build(
     results: Annotated[
         Path | None, typer.Option(help="Table of results, where the schema takes any.")
     ] = None,
+    profiles: Annotated[
+        Path | None, typer.Option(help="Table of profiles, where the schema takes any.")
+    ] = None,
     column: ColumnOption = None,
     read: ReadOption = None,
     engine: Annotated[
@@ -69,13 +72,15 @@ def build(
                 columns=columns,
                 reading=reading,
                 results=results,
+                profiles=profiles,
                 tell=tell,
             )
     finally:
         spark.stop()
     typer.echo(
         f"Wrote {built.transactions:,} vectors to {out} in {built.elapsed_s:.1f} s (engine {built.engine}; "
-        f"{built.labels:,} labels{f', {built.results:,} results' if built.results else ''}). "
+        f"{built.labels:,} labels{f', {built.results:,} results' if built.results else ''}"
+        f"{f', {built.profiles:,} profiles' if built.profiles else ''}). "
         f"Left out: {built.duplicates:,} duplicates, {built.left_out:,} rows from the future."
     )
 

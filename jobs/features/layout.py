@@ -11,6 +11,7 @@ from fraud.errors import BadInput
 from fraud.features import FEATURES_VERSION, kernel
 from fraud.features.events import events_of_labels, events_of_results, events_of_transactions
 from fraud.features.passes import EntityPass, Passes, feature_names
+from fraud.features.profiles import events_of_profiles
 from fraud.schema.arrow import TIME
 from fraud.schema.deployed import deployed_rates, deployed_schema
 
@@ -24,8 +25,8 @@ _IDS: Final = [
 def result_schema(passes: Passes) -> pa.Schema:
     """Lay out a build's result: one row a transaction, duplicates left out; NaN is a missing value.
 
-    ``arrival_sequence`` is its place, from 0, in the one log of all transactions, labels and results; rows of
-    a file     stand in that order.
+    ``arrival_sequence`` is its place, from 0, in the one log of all transactions, labels, results and
+    profiles; rows of a file stand in that order.
     """
     return pa.schema(
         [
@@ -65,8 +66,15 @@ def key_name(one: EntityPass) -> str:
     return f"{one.name}_key"
 
 
+_NOTICES: Final = {
+    "labels": events_of_labels,
+    "results": events_of_results,
+    "profiles": events_of_profiles,
+}
+
+
 def events_of(what: str, table: pa.Table, arrival: str) -> kernel.Floats:
-    """Make the kernel's rows of a table of transactions, labels or results.
+    """Make the kernel's rows of a table of transactions, labels, results or profiles.
 
     Raises
     ------
@@ -78,7 +86,7 @@ def events_of(what: str, table: pa.Table, arrival: str) -> kernel.Floats:
             f"column {arrival} of the {what} has {table.column(arrival).null_count} missing values"
         )
     if what != "transactions":
-        return events_of_labels(table) if what == "labels" else events_of_results(table)
+        return _NOTICES[what](table)
     return events_of_transactions(priced_table(table, deployed_schema(), deployed_rates()))
 
 

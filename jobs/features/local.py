@@ -23,7 +23,7 @@ def build_local(
     Parameters
     ----------
     sources
-        The transactions first, then the labels and the results if there are any.
+        The transactions first, then the labels, results and profiles if there are any.
     guard
         Says which rows are left out.
     tell

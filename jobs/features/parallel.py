@@ -60,7 +60,7 @@ def build_parallel(
     Parameters
     ----------
     sources
-        The transactions first, then the labels and the results if there are any; none that needs staging.
+        The transactions first, then labels, results and profiles if there are any; none that needs staging.
     spark
         The session.
     rows
@@ -214,7 +214,7 @@ def _number(schema: pa.Schema, firsts: dict[int, int], batches: Batches) -> Batc
 def _by_key(frame: DataFrame, one: EntityPass, width: int) -> DataFrame:
     """Gather an entity's records in one partition, in order; what has no key goes anywhere."""
     key = F.col(layout.key_name(one))
-    spread = key if one.entity.deduplicates else F.when(key == 0, -1 - F.col("sequence")).otherwise(key)
+    spread = F.when(key == 0, -1 - F.col("sequence")).otherwise(key)
     return frame.repartition(width, spread).sortWithinPartitions(key, "sequence")
 
 
@@ -250,15 +250,16 @@ def _fold(one: EntityPass, batches: Batches) -> Iterator[tuple[pa.RecordBatch, k
             last = float(one.keys_of(events)[-1])
             carried = {last: folded.states[last]}
         if len(rows) < len(events):
-            folded = _widened(folded, rows, len(events))
+            folded = _widened(folded, rows, events)
         yield batch, events, folded
 
 
-def _widened(folded: Folded, rows: NDArray[np.int64], n: int) -> Folded:
-    """Lay the result for some rows out over all, missing elsewhere."""
-    vectors, outcomes = np.full((n, folded.vectors.shape[1]), np.nan), np.full(n, np.nan)
-    vectors[rows], outcomes[rows] = folded.vectors, folded.outcomes
-    return Folded(vectors, outcomes, folded.states, folded.sequences, folded.events)
+def _widened(folded: Folded, rows: NDArray[np.int64], events: kernel.Floats) -> Folded:
+    """Lay the result for some rows out over all; the others have no vector, and are handed on."""
+    n, whole = len(events), events.copy()
+    vectors, outcomes = np.full((n, folded.vectors.shape[1]), np.nan), np.full(n, kernel.NEW)
+    vectors[rows], outcomes[rows], whole[rows] = folded.vectors, folded.outcomes, folded.events
+    return Folded(vectors, outcomes, folded.states, folded.sequences, whole)
 
 
 def _partition() -> int:

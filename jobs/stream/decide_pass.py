@@ -227,6 +227,7 @@ def _summary(table: pa.Table, verdicts: Verdicts, stages: Stages, passes: Passes
         "transactions": len(verdicts.outcomes),
         "labels": int((kinds == rows.LABEL).sum()),
         "results": int((kinds == rows.RESULT).sum()),
+        "profiles": int((kinds == rows.PROFILE).sum()),
         "outcomes": {outcome: sum(o is outcome for o in verdicts.outcomes) for outcome in Outcome},
         "dead_letters": Counter(reasons),
         "fallbacks": sum(verdicts.is_fallback),

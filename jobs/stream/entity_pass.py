@@ -80,7 +80,7 @@ def pass_primary(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.
     # Counted in another store and not in this one: the guard holds as for any other record.
     future = _future_of(context, table, kinds)
     kinds[future] = rows.DEAD_LETTER
-    is_folded = (kinds != rows.DEAD_LETTER) & (kinds != rows.SCORED)
+    is_folded = (kinds != rows.DEAD_LETTER) & (kinds != rows.SCORED) & one.concerns(events)
     recorded = _recorded(one, kinds, table.column("record"))
     folded = _fold(context, one, events, is_folded, watch, recorded=recorded)
     is_counted = (kinds == rows.TRANSACTION) | (kinds == rows.RECOUNTED)
@@ -89,10 +89,11 @@ def pass_primary(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.
     duplicates = np.flatnonzero((is_counted & (folded.outcomes == kernel.DUPLICATE)) | is_repeated)
     kinds[duplicates] = rows.DEAD_LETTER
     is_notice, is_letter = np.isin(kinds, rows.NOTICES), kinds == rows.DEAD_LETTER
+    speaks_of_one = is_notice & (kinds != rows.PROFILE)
     events[is_notice] = as_handed_on(events[is_notice], folded.outcomes[is_notice])
     if table["event_time"].null_count:
         place = table.column_names.index("event_time")
-        times = rows.completed_times(table["event_time"], np.where(is_notice[:, None], events, np.nan))
+        times = rows.completed_times(table["event_time"], np.where(speaks_of_one[:, None], events, np.nan))
         table = table.set_column(place, "event_time", times)
     columns = [
         pa.array(kinds),

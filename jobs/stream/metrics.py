@@ -30,6 +30,7 @@ _BY_EFFECT: Final = {"live": RULE_HITS, "shadow": RULE_SHADOW_HITS, "failed": RU
 SCORED: Final = Counter("fraud_stream_scored_total", "Transactions archived for the scoring service.")
 LABELS: Final = Counter("fraud_stream_labels_total", "Labels applied to features.")
 RESULTS: Final = Counter("fraud_stream_results_total", "Results of transactions, archived and folded.")
+PROFILES: Final = Counter("fraud_stream_profiles_total", "Profiles of entities, archived and folded.")
 DEAD_LETTERS: Final = Counter("fraud_stream_dead_letters_total", "Records refused, by reason.", ["reason"])
 ALERTS: Final = Counter("fraud_stream_alerts_total", "Decisions published as alerts: those not approved.")
 LATENCY: Final = SummedHistogram(
@@ -90,6 +91,7 @@ def record(summaries: Sequence[dict[str, Any]], epoch: int, batch_s: float) -> N
         TRANSACTIONS.inc(summary["transactions"])
         LABELS.inc(summary["labels"])
         RESULTS.inc(summary["results"])
+        PROFILES.inc(summary["profiles"])
         SCORED.inc(summary["scored"])
         for outcome, n in summary["outcomes"].items():
             DECISIONS.labels(outcome).inc(n)

@@ -21,6 +21,7 @@ from fraud.contracts import (
     TOO_LARGE,
     Contracts,
     Label,
+    Profile,
     Result,
     Transaction,
     check_future,
@@ -34,6 +35,7 @@ from fraud.errors import BadRecord
 from fraud.features.events import events_of_labels, events_of_results, events_of_transactions
 from fraud.features.layout import layout_of
 from fraud.features.passes import EntityPass
+from fraud.features.profiles import events_of_profiles
 from fraud.log import rows
 from fraud.log.arrival import raise_times
 from fraud.money import NO_RATES, Rates
@@ -53,12 +55,16 @@ SELECTED: Final = (
 )
 """``COLUMNS`` as expressions of Spark. A producer's own time (``CreateTime``) is no append time: the producer
 could date a record as it likes. What the scoring service has counted is not refused for it."""
-_KINDS: Final = (rows.TRANSACTION, rows.LABEL, rows.DEAD_LETTER, rows.RESULT)
+_KINDS: Final = (rows.TRANSACTION, rows.LABEL, rows.DEAD_LETTER, rows.RESULT, rows.PROFILE)
 """Of rows that this pass makes."""
 NO_APPEND_TIME: Final = "no_append_time"
-_TRANSACTION: Final = attrgetter(*rows.TRANSACTION_NAMES)
-_LABEL: Final = attrgetter(*rows.LABEL_NAMES)
-_RESULT: Final = attrgetter(*rows.RESULT_NAMES)
+_NAMES: Final = {
+    rows.TRANSACTION: rows.TRANSACTION_NAMES,
+    rows.LABEL: rows.LABEL_NAMES,
+    rows.RESULT: rows.RESULT_NAMES,
+    rows.PROFILE: rows.PROFILE_NAMES,
+}
+"""What is read of the records of each kind."""
 
 
 def run_validate_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -120,48 +126,42 @@ def validate(
     arrivals = _Arrivals(table, most_ahead_s)
     found_sizes = (sizes_of(table) if sizes is None else sizes).tolist()
     raws = table.column("value").to_pylist()
-    transactions: list[Transaction] = []
-    labels: list[Label] = []
-    results: list[Result] = []
-    letters: list[tuple[Any, ...]] = []
+    taken: dict[int, list[Any]] = {kind: [] for kind in _KINDS}
     where: dict[int, list[int]] = {kind: [] for kind in _KINDS}
     keys = table.column("key")
     for i, (topic, raw) in enumerate(zip(table.column("topic").to_pylist(), raws, strict=True)):
+        kind = rows.DEAD_LETTER
         try:
-            record = parse_input(contracts, topic, raw, found_sizes[i])
+            record: Any = parse_input(contracts, topic, raw, found_sizes[i])
             if topic != SCORED:  # counted already: the scoring service looked when it came
                 arrivals.check(i, record)
                 if schema.money is not None and isinstance(record, Transaction):
                     record = priced(record, schema, rates, arrivals.column[i].as_py())
+            kind = _kind_of(record)
         except BadRecord as error:
             reason, detail = error.reason, error.detail
             if reason == TOO_LARGE:
                 reason, detail = refusal_of(found_sizes[i])
             kept = raw if raw is not None or error.reason == TOO_LARGE else b""
-            letters.append((reason, detail, text_of(keys[i].as_py()), kept))
-            where[rows.DEAD_LETTER].append(i)
-        else:
-            if isinstance(record, Label):
-                labels.append(record)
-                where[rows.LABEL].append(i)
-            elif isinstance(record, Result):
-                results.append(record)
-                where[rows.RESULT].append(i)
-            else:
-                transactions.append(record)
-                where[rows.TRANSACTION].append(i)
+            record = (reason, detail, text_of(keys[i].as_py()), kept)
+        taken[kind].append(record)
+        where[kind].append(i)
     found = {
-        rows.TRANSACTION: rows.record_table(rows.TRANSACTION_NAMES, list(map(_TRANSACTION, transactions))),
-        rows.LABEL: rows.record_table(rows.LABEL_NAMES, list(map(_LABEL, labels))),
-        rows.DEAD_LETTER: rows.record_table(rows.DEAD_LETTER_NAMES, letters),
-        rows.RESULT: rows.record_table(rows.RESULT_NAMES, list(map(_RESULT, results))),
+        rows.DEAD_LETTER: rows.record_table(rows.DEAD_LETTER_NAMES, taken[rows.DEAD_LETTER]),
+        **{
+            kind: rows.record_table(names, list(map(attrgetter(*names), taken[kind])))
+            for kind, names in _NAMES.items()
+        },
     }
     parts = [
         events_of_transactions(found[rows.TRANSACTION]),
         events_of_labels(found[rows.LABEL]),
-        np.zeros((len(letters), layout_of(deployed_schema()).width)),
+        np.zeros((found[rows.DEAD_LETTER].num_rows, layout_of(schema).width)),
     ]
-    parts += [events_of_results(found[rows.RESULT])] if results else []
+    parts += [events_of_results(found[rows.RESULT])] if taken[rows.RESULT] else []
+    if taken[rows.PROFILE]:
+        arrived = arrivals.column.take(pa.array(where[rows.PROFILE]))
+        parts.append(events_of_profiles(found[rows.PROFILE].append_column("received_at", arrived)))
     events = np.concatenate(parts)
     kinds = np.repeat(np.array(_KINDS, np.int8), [found[kind].num_rows for kind in _KINDS])
     order = np.argsort(np.concatenate([np.array(where[kind], np.int64) for kind in _KINDS]))
@@ -176,6 +176,13 @@ def validate(
         table.column("value"),
     ]
     return in_arrival_order(pa.table(columns, schema=rows.VALIDATED))
+
+
+def _kind_of(record: Any) -> int:
+    if isinstance(record, Transaction):
+        return rows.TRANSACTION
+    kinds = {Label: rows.LABEL, Result: rows.RESULT, Profile: rows.PROFILE}
+    return next(kind for model, kind in kinds.items() if isinstance(record, model))
 
 
 def tasks_of(table: pa.Table, of: EntityPass, tasks: int) -> np.ndarray[Any, Any]:
@@ -242,7 +249,7 @@ class _Arrivals:
         first = pc.min(self.column).as_py() or EARLIEST
         self._soonest = first + timedelta(seconds=most_ahead_s)  # a record before it is ahead of no arrival
 
-    def check(self, row: int, record: Label | Result | Transaction) -> None:
+    def check(self, row: int, record: Label | Result | Profile | Transaction) -> None:
         """Refuse a record without an append time, or dated too far ahead of it.
 
         Raises

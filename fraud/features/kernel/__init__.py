@@ -7,7 +7,7 @@ leaves, reductions may run in vector registers of any width, and every caller on
 same bits.
 
 Read ``fold`` first (the loop over the events, and what always holds between two of them), then
-``records`` (what the arrays mean), ``state`` (load, store, labels), ``results``, ``keep``
+``records`` (what the arrays mean), ``state`` (load, store, labels), ``results``, ``profiles``, ``keep``
 (insert, evict, remember),
 ``windows`` and ``tiles`` (the sums), ``vector`` (the statistics). ``layout`` numbers the columns.
 """
@@ -28,12 +28,14 @@ from fraud.features.kernel.layout import (
     E_LAT,
     E_LON,
     E_MERCHANT,
+    E_OF,
     E_SET,
     E_TIME,
     E_TOLD_AT,
     E_USER,
     EVENT_COLUMNS,
     KIND_LABEL,
+    KIND_PROFILE,
     KIND_RESULT,
     KIND_TRANSACTION,
     NEW,
@@ -59,11 +61,13 @@ __all__ = [
     "E_LAT",
     "E_LON",
     "E_MERCHANT",
+    "E_OF",
     "E_SET",
     "E_TIME",
     "E_TOLD_AT",
     "E_USER",
     "KIND_LABEL",
+    "KIND_PROFILE",
     "KIND_RESULT",
     "KIND_TRANSACTION",
     "NEW",

@@ -22,7 +22,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from fraud.features.kernel.keep import is_recognised, keep, look_up, place_of, recognise, remember
+from fraud.features.kernel.keep import (
+    forget_known,
+    is_recognised,
+    keep,
+    look_up,
+    place_of,
+    recognise,
+    remember,
+)
 from fraud.features.kernel.layout import (
     C_ID,
     C_TIME,
@@ -32,6 +40,7 @@ from fraud.features.kernel.layout import (
     E_KIND,
     E_TIME,
     KIND_LABEL,
+    KIND_PROFILE,
     KIND_RESULT,
     LINE,
     NEW,
@@ -40,10 +49,11 @@ from fraud.features.kernel.layout import (
 )
 from fraud.features.kernel.measures import sum_measures
 from fraud.features.kernel.native import SOURCES, borrow, entry, inlined, prefetch, woven
+from fraud.features.kernel.profiles import apply_profile, is_idle
 from fraud.features.kernel.records import Batch, Cursor, Memory, Program, lay_out, unpack
 from fraud.features.kernel.reductions import last_position
 from fraud.features.kernel.results import apply_result, take_pending
-from fraud.features.kernel.state import READABLE, apply_label, fault_of, forget_known, load, store
+from fraud.features.kernel.state import READABLE, apply_label, fault_of, load, store
 from fraud.features.kernel.tiles import add_tile_sums, drop_tiles, set_horizons
 from fraud.features.kernel.vector import fill_vector
 from fraud.features.kernel.windows import advance, copy_sums, sum_windows
@@ -65,7 +75,7 @@ def _fetch_ahead(batch: Batch, e: int, width: int) -> None:
 @woven
 def _arrive(program: Program, memory: Memory, cursor: Cursor, t: float) -> Cursor:
     """Count a transaction; move the running windows on to it if it is the newest; forget the oldest."""
-    if t - cursor.newest > program.idle_us:
+    if is_idle(program, memory, cursor, t):
         forget_known(memory)
     kept, start, end = memory.kept, cursor.start, cursor.end
     is_running, now = cursor.is_running, cursor.now
@@ -120,7 +130,7 @@ def _fold_transaction(
 def _look_at(program: Program, memory: Memory, cursor: Cursor, event: Floats, vector: Floats) -> Cursor:
     """Write the vector of a transaction that does not count here: it is numbered and recognised, no more."""
     t = event[E_TIME]
-    if t - cursor.newest > program.idle_us:
+    if is_idle(program, memory, cursor, t):
         forget_known(memory)
     kept, start, end = memory.kept, cursor.start, cursor.end
     newest = max(cursor.newest, t)
@@ -168,6 +178,10 @@ def _fold_entity(
         elif not program.is_plain and event[E_KIND] == KIND_RESULT:
             vector[:] = math.nan
             cursor, batch.outcomes[row] = apply_result(program, memory, cursor, event)
+        elif not program.is_plain and event[E_KIND] == KIND_PROFILE:
+            vector[:] = math.nan
+            batch.outcomes[row] = NEW
+            apply_profile(program, memory, cursor, event)
         elif program.deduplicates and (
             last_position(kept_ids, event[E_ID]) >= 0 or is_recognised(program, memory, event)
         ):

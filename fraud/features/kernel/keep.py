@@ -166,9 +166,18 @@ def remember(program: Program, memory: Memory, event: Floats, sequence: float, i
 
 
 @inlined
+def forget_known(memory: Memory) -> None:
+    """Forget all remembered values."""
+    for k in range(memory.known_counts.shape[0]):
+        memory.known_counts[k] = 0
+
+
+@inlined
 def known_values(program: Program) -> int:
     """How many columns of values are remembered for "first time"."""
     n: int = program.known_columns.shape[0]
+    if not program.is_plain and program.profile >= 0:
+        return program.profile
     if not program.deduplicates:
         return n
     return n - 2 if program.told >= 0 else n - 1

@@ -66,6 +66,10 @@ class Program(NamedTuple):
     """Those that results change, of an event's bits."""
     uncount: int
     """Those of them that take a transaction out of what counts here."""
+    profile: int
+    """Number of the column of remembered values that is the entity's profile; -1: it has none."""
+    profile_column: int
+    """Column of an event where the values that a profile tells begin."""
     is_plain: bool
     """Whether the kernel runs it whose loops are of the default table's shape; see ``PLAIN_WINDOWS``."""
     n_windows: int
@@ -114,6 +118,8 @@ class Program(NamedTuple):
     """[h, 2]: columns of a kept event and of an event: other entities' keys, which a notice may leave out."""
     tells: Ints
     """[t, 2]: the same, of the numbers that other entities measure, for results."""
+    profile_sizes: Ints
+    """By entry of the profile: how many its field has, from here on; see ``kernel.profiles``."""
 
 
 PLAIN_WINDOWS: Final = 4
@@ -189,6 +195,8 @@ def unpack(packed: Floats, is_plain: bool) -> Program:
         int(packed[19]),
         int(packed[20]),
         int(packed[21]),
+        int(packed[22]),
+        int(packed[23]),
         is_plain,
         n_windows,
         n_levels,
@@ -214,6 +222,7 @@ def unpack(packed: Floats, is_plain: bool) -> Program:
         _whole(packed, 17),
         _table(_whole(packed, 18), 2),
         _table(_whole(packed, 19), 2),
+        _whole(packed, 20),
     )
 
 

@@ -39,6 +39,7 @@ from fraud.features.kernel.layout import (
     X_LAST,
     X_NUMBER,
     X_PERCENTILE,
+    X_PROFILE_VALUE,
     X_SAME,
     X_SAME_AMOUNT,
     X_SINCE_HONEST,
@@ -50,6 +51,7 @@ from fraud.features.kernel.layout import (
 )
 from fraud.features.kernel.measures import fulfils
 from fraud.features.kernel.native import inlined, inner
+from fraud.features.kernel.profiles import profile_statistic
 from fraud.features.kernel.records import Memory, Program, Windows
 from fraud.features.kernel.reductions import (
     count_above,
@@ -88,6 +90,8 @@ def fill_singles(
         elif X_FRAUD_STREAK <= op <= X_SINCE_HONEST:
             is_known = not math.isnan(memory.slots.present[P_SINCE_FRAUD])
             value = _streak(kept, start, at, event[E_TIME], single, is_known)
+        elif not program.is_plain and op >= X_PROFILE_VALUE:
+            value = profile_statistic(program, memory, event, single, program.single_units[s])
         elif not program.is_plain:
             value = _further(program, memory, start, first, sums, at, event, single, program.single_units[s])
         memory.slots.singles[s] = value

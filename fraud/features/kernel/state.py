@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from fraud.features.kernel.keep import clock_of
+from fraud.features.kernel.keep import clock_of, forget_known
 from fraud.features.kernel.layout import (
     C_FRAUD,
     C_ID,
@@ -30,6 +30,7 @@ from fraud.features.kernel.layout import (
 )
 from fraud.features.kernel.measures import scatter
 from fraud.features.kernel.native import inlined, inner, woven
+from fraud.features.kernel.profiles import as_stored, newest_of
 from fraud.features.kernel.records import Cursor, Memory, Program
 from fraud.features.kernel.reductions import last_position
 from fraud.features.kernel.tiles import label_tiles
@@ -68,6 +69,8 @@ def fault_of(program: Program, state: Floats) -> int:
         k = i - first_known
         most = program.known_capacities[k] if k < program.known_capacities.shape[0] else 0
         is_counted &= 0.0 <= state[i] <= most
+        if not program.is_plain and k == program.profile:
+            is_counted &= state[i] == 0.0 or state[i] == most
         length += state[i] * KNOWN_COLUMNS
     return READABLE if is_counted and length == state.shape[0] else OTHER_LENGTH
 
@@ -96,13 +99,6 @@ def _store_blocks(flat: Floats, at: int, blocks: Floats, counts: Ints, n_blocks:
     return at
 
 
-@inlined
-def forget_known(memory: Memory) -> None:
-    """Forget all remembered values."""
-    for k in range(memory.known_counts.shape[0]):
-        memory.known_counts[k] = 0
-
-
 @woven
 def load(program: Program, memory: Memory, state: Floats) -> Cursor:
     """Read a state; of length 0: the one of a new entity, whose windows are up to date."""
@@ -129,7 +125,8 @@ def load(program: Program, memory: Memory, state: Floats) -> Cursor:
         memory.kept[program.columns, i] = clock_of(memory.kept[C_TIME, i] + offset)
     at = _load_blocks(state, at, memory.tiles, memory.tile_counts, levels)
     _load_blocks(state, at, memory.known, memory.known_counts, n_known)
-    return Cursor(0, n, state[H_NEWEST], state[H_SEQUENCE], False, -math.inf)
+    newest = newest_of(program, memory, state[H_NEWEST])
+    return Cursor(0, n, newest, state[H_SEQUENCE], False, -math.inf)
 
 
 @woven
@@ -141,7 +138,7 @@ def store(program: Program, memory: Memory, cursor: Cursor, state: Floats) -> in
     for i in range(header):
         state[i] = 0.0
     state[H_LAYOUT] = program.layout
-    state[H_NEWEST] = cursor.newest
+    state[H_NEWEST] = as_stored(program, memory, cursor.newest)
     state[H_SEQUENCE] = cursor.sequence
     state[H_EVENTS] = n
     for level in range(levels):

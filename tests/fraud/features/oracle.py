@@ -12,6 +12,7 @@ import pytest
 from fraud.features.events import hash_text, to_microseconds
 from fraud.schema.default import FEATURES
 from fraud.schema.features import Entity, Feature
+from fraud.schema.fields import Field
 from tests.wire import Label, Transaction
 
 NONE = math.nan
@@ -47,6 +48,9 @@ class Seen:
     is_fraud: bool = False
     told: tuple[set[str], set[str]] | None = None  # of a result: filters that hold now, and that do no more
     told_at: int = 0
+    of: str = ""  # of a profile: its entity; its keys are that one's alone
+    profile: dict[str, object] | None = None  # what it tells; None: not known any more
+    fields: tuple[Field, ...] = ()  # of a profile: all that it could tell
     ever: set[str] = field(default_factory=set)  # of a tiled one: filters that held since it is in its tile
 
     def __getitem__(self, column: str) -> str | None:
@@ -64,6 +68,16 @@ class Seen:
 
 
 @dataclass
+class Told:
+    """One value of a profile."""
+
+    value: object
+    since: int
+    last: int
+    has_changed: bool
+
+
+@dataclass
 class History:
     """What one entity remembers of its transactions; every list is in the order of arrival."""
 
@@ -77,14 +91,56 @@ class History:
     looked_at: list[str] = field(default_factory=list)
     waiting: dict[str, set[str]] = field(default_factory=dict)  # results that came before their transactions
     gone: list[Seen] = field(default_factory=list)  # taken out of tiles
+    profile: dict[str, Told] = field(default_factory=dict)
+    told_at: float = -math.inf  # when a profile arrived last
 
     @property
     def kept_for(self) -> int:
         return length(self.entity.windows[-1]) + LATE
 
-    def see(self, now: Seen) -> dict[str, float]:
-        if now.time - self.newest > IDLE:
+    def forget_if_idle(self, time: int) -> None:
+        if time - max(self.newest, self.told_at) > IDLE:
             self.known, self.looked_at, self.waiting = {}, [], {}
+            self.profile, self.told_at = {}, -math.inf
+
+    def take(self, told: Seen) -> None:
+        """Take in a profile: of each value the newest by its own time holds."""
+        self.forget_if_idle(told.told_at)
+        self.told_at = max(self.told_at, told.told_at)
+        for name, value in told.profile.items():
+            old = self.profile.get(name)
+            if old is None:
+                self.profile[name] = Told(value, told.time, told.time, has_changed=False)
+            elif told.time >= old.last:
+                is_same = value == old.value
+                since = old.since if is_same else told.time
+                self.profile[name] = Told(value, since, told.time, old.has_changed or not is_same)
+
+    def of_profile(self, f: Feature, now: Seen) -> Fraction | float:
+        told = self.profile.get(f.profile)
+        if told is None:
+            return NONE
+        unit = 10 ** next(one.scale for one in self.entity.profile if one.name == f.profile)
+        own, value = now.number(f.value), told.value
+        if f.statistic == "profile_since":
+            return Fraction(max(now.time - told.since, 0), SECOND)
+        if f.statistic == "profile_changed":
+            return told.has_changed and told.since > now.time - length(f.window)
+        if value is None:
+            return NONE
+        return {
+            "profile_value": lambda: Fraction(value, unit),
+            "profile_bucket": lambda: int(hash_text(value)) % 64,
+            "profile_age": lambda: Fraction(now.time - value, SECOND),
+            "profile_same": lambda: NONE if now[f.column] is None else now[f.column] == value,
+            "profile_share": lambda: (
+                NONE if own is None or not value else Fraction(own * unit, value * self.units[f.value])
+            ),
+            "profile_distance": lambda: distance(value, now.place),
+        }[f.statistic]()
+
+    def see(self, now: Seen) -> dict[str, float]:
+        self.forget_if_idle(now.time)
         self.newest = max(self.newest, now.time)
         self.kept = [old for old in self.kept if old.time > self.newest - self.kept_for]
         before = sorted((old for old in self.kept if old.time <= now.time), key=lambda old: old.time)
@@ -174,6 +230,8 @@ class History:
         return [old for old in self.tiled if first <= old.time // wide < near // wide] + inside
 
     def value(self, f: Feature, now: Seen, before: list[Seen]) -> Fraction | float:
+        if f.profile:
+            return self.of_profile(f, now)
         if f.statistic == "ripe_fraud_share":
             ripe = self.ripe(now.time - length(f.window), now.time - length(f.base), before)
             return Fraction(sum(old.is_fraud for old in ripe), len(ripe)) if ripe else 0
@@ -281,6 +339,8 @@ def replay_seen(
     histories: list[dict[str, History]] = [{} for _ in tables]
     vectors: list[dict[str, float] | None] = [None] * len(records)
     for i, record in enumerate(records):
+        if take(histories, tables, record, units):
+            continue
         own = histories[0].get(record[tables[0][0].key_name])
         same = [old for old in own.kept if old.identity == record.identity] if own else []
         is_notice = record.label is not None or record.told is not None
@@ -306,9 +366,21 @@ def replay_seen(
             primary.wait(record)
         if record.label is not None and same and same[0].is_fraud != record.label:
             same[0].is_fraud = record.label
-            for history in filter(None, others):
-                tell(history, record)
+            tell_all(others, record)
     return vectors
+
+
+def take(
+    histories: list[dict[str, History]], tables: list[Table], record: Seen, units: dict[str, int]
+) -> bool:
+    """Tell one entity of its profile; False where the record is none."""
+    if record.profile is None:
+        return False
+    at = [entity.name for entity, _ in tables].index(record.of)
+    entity, features = tables[at]
+    whole = {"": 100, **units}
+    histories[at].setdefault(record[entity.key_name], History(entity, features, whole)).take(record)
+    return True
 
 
 def copy_of(record: Seen) -> Seen:
@@ -316,6 +388,11 @@ def copy_of(record: Seen) -> Seen:
     found = Seen(**{name: getattr(record, name) for name in Seen.__dataclass_fields__})
     found.filters = set(record.filters)
     return found
+
+
+def tell_all(others: list[History | None], label: Seen) -> None:
+    for history in filter(None, others):
+        tell(history, label)
 
 
 def tell(history: History, label: Seen) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from fraud.features.events import hash_joined, hash_text
 from fraud.features.layout import CODES, EventLayout
 from fraud.schema.features import STATISTICS, Entity, Feature
+from fraud.schema.fields import Field, FieldType
 from fraud.schema.kinds import COUNTED, KINDS
 from tests.fraud.features.oracle import DAY, HOUR, MINUTE, SECOND, Seen, length
 
@@ -66,6 +67,13 @@ JUMPS = [13 * DAY, 30 * DAY, 62 * DAY, 92 * DAY, 93 * DAY, 181 * DAY]
 LATE = [1, SECOND, MINUTE, 10 * MINUTE, HOUR, 11 * HOUR, DAY, 2 * DAY, 49 * HOUR, 31 * DAY, 91 * DAY]
 OFFSETS = [0, 2 * HOUR, -5 * HOUR, 5 * HOUR + 45 * MINUTE, 14 * HOUR, -12 * HOUR]
 PLACES = [(48.1, 11.5), (48.1, 11.6), (-33.9, 151.2), (0.0, 179.9), (0.0, -179.9), (90.0, 0.0)]
+PROFILE = (
+    Field("limit", FieldType.NUMBER, scale=2),
+    Field("gold", FieldType.FLAG),
+    Field("segment", FieldType.CATEGORY),
+    Field("since", FieldType.TIME),
+    Field("home", FieldType.PLACE),
+)
 OF_TRANSACTION = ("amount", "hour", "weekday", "bucket", "distance_home", "number", "age")
 BY_VALUE = ("sum", "mean", "std", "max", "min", "zscore")
 
@@ -87,8 +95,15 @@ def draw_table(dice: random.Random) -> Drawn:
     zone = dice.choice(["", "zone"])
     layout = EventLayout((*keys, JOINED), NUMBERS, TIMES, filters, zone=zone, of_results=of_results)
     names = [dice.choice(keys), *dice.sample([*keys, JOINED], dice.randint(0, 2))]
+    told = {f"by_{name}": _draw_profile(dice) for name in dict.fromkeys(names)}
+    profiles = tuple((name, sum(len(one.names) for one in of)) for name, of in told.items() if of)
+    layout = replace(layout, profiles=profiles)
     entities = [
-        replace(_draw_entity(dice, name, layout, is_primary=not i), zone=layout.zone)
+        replace(
+            _draw_entity(dice, name, layout, is_primary=not i),
+            zone=layout.zone,
+            profile=told[f"by_{name}"],
+        )
         for i, name in enumerate(dict.fromkeys(names))
     ]
     spoken_of = ("purchase", *entities[0].kinds)
@@ -98,6 +113,11 @@ def draw_table(dice: random.Random) -> Drawn:
     if of_results:
         entities[0] = telling(entities[0], entities[1:], layout)
     return Drawn(layout, tuple((entity, _draw_features(dice, entity, layout)) for entity in entities))
+
+
+def _draw_profile(dice: random.Random) -> tuple[Field, ...]:
+    """Draw the fields of an entity's profile; half of the entities have none."""
+    return tuple(dice.sample(PROFILE, dice.choice([0, 0, 0, 1, 3, len(PROFILE)])))
 
 
 def _draw_entity(dice: random.Random, key: str, layout: EventLayout, *, is_primary: bool) -> Entity:
@@ -181,6 +201,7 @@ def all_features(entity: Entity, layout: EventLayout) -> list[Feature]:
             for w, (v, f), p in product(windows, of_kept, (1, 90, 100))
         ),
     ]
+    found += _of_profile(entity, layout)
     if ("", "") not in entity.measures:
         found = [f for f in found if f.statistic != "min" or f.value or f.where]
     if entity.places:
@@ -194,6 +215,28 @@ def all_features(entity: Entity, layout: EventLayout) -> list[Feature]:
         found += [Feature("number", value=name) for name in UNITS] + [Feature("age", column=c) for c in TIMES]
         found += [Feature("bucket", column=c) for c in layout.keys if c != JOINED]
     return found
+
+
+def _of_profile(entity: Entity, layout: EventLayout) -> list[Feature]:
+    names = {kind: [one.name for one in entity.profile if one.type is kind] for kind in FieldType}
+    every = [one.name for one in entity.profile]
+    counted = [*names[FieldType.NUMBER], *names[FieldType.FLAG]]
+    return [
+        *(Feature("profile_value", entity, profile=p) for p in counted),
+        *(Feature("profile_bucket", entity, profile=p) for p in names[FieldType.CATEGORY]),
+        *(Feature("profile_age", entity, profile=p) for p in names[FieldType.TIME]),
+        *(Feature("profile_since", entity, profile=p) for p in every),
+        *(Feature("profile_changed", entity, w, profile=p) for w, p in product(["10m", "24h", "90d"], every)),
+        *(
+            Feature("profile_same", entity, column=c, profile=p)
+            for c, p in product([c for c in layout.keys if c != JOINED], names[FieldType.CATEGORY])
+        ),
+        *(
+            Feature("profile_share", entity, value=v, profile=p)
+            for v, p in product(["", "items"], names[FieldType.NUMBER])
+        ),
+        *(Feature("profile_distance", entity, profile=p) for p in names[FieldType.PLACE]),
+    ]
 
 
 def _draw_features(dice: random.Random, entity: Entity, layout: EventLayout) -> tuple[Feature, ...]:
@@ -213,8 +256,12 @@ def draw_stream(dice: random.Random, drawn: Drawn, n: int) -> list[Seen]:
     clock = START
     for number in range(n):
         results = ["result"] * 4 + ["unknown result", "early"] if drawn.layout.of_results else []
+        told = [entity for entity, _ in drawn.tables if entity.profile]
+        results += ["profile"] * 3 if told else []
         kind = dice.choice(["new"] * 8 + ["again", "label", "label", "unknown"] + results)
-        if kind in {"new", "early"} or not made:
+        if kind == "profile":
+            records.append(_draw_told(dice, dice.choice(told), clock))
+        elif kind in {"new", "early"} or not made:
             clock += dice.choice(steps)
             late = dice.choice(LATE) if dice.random() < 0.15 else 0
             made.append(_draw_record(dice, f"t{number}", clock - late, primary))
@@ -233,6 +280,26 @@ def draw_stream(dice: random.Random, drawn: Drawn, n: int) -> list[Seen]:
             told = TOLD if "result" in kind else []
             records.append(_notice(dice, past, primary, identity, told))
     return records
+
+
+def _draw_told(dice: random.Random, entity: Entity, clock: int) -> Seen:
+    """Draw a profile: of some of the fields, now and then older than what is known, or known no more."""
+    key = entity.key_name
+    name = dice.choice(["a", "a", "b"])
+    keys = dict.fromkeys(key.split("+"), name) | {key: "a b" if key == JOINED else name}
+    if key == JOINED:
+        keys |= {"card": "a", "terminal": "b"}
+    values = {
+        "limit": [None, 0, 1, 50_000, 100_000],
+        "gold": [None, 0, 1],
+        "segment": [None, "a", "b", "c"],
+        "since": [None, START - 400 * DAY, clock],
+        "home": [None, *map(_microdegrees, PLACES)],
+    }
+    fields = dice.sample(entity.profile, dice.randint(1, len(entity.profile)))
+    told = {one.name: dice.choice(values[one.name]) for one in fields}
+    time = clock - (dice.choice(LATE) if dice.random() < 0.3 else 0)
+    return Seen("", time, None, keys, told_at=clock, of=entity.name, profile=told, fields=entity.profile)
 
 
 def _notice(
@@ -292,6 +359,9 @@ def rows_of(records: list[Seen], layout: EventLayout) -> np.ndarray:
         if record.told is not None:
             row[0], row[7] = -1.0, record.told_at
             row[4:6] = [sum(2.0 ** layout.bit(name) for name in names) for names in record.told]
+        if record.profile is not None:
+            _fill_profile(row, record, layout)
+            continue
         for name in layout.keys:
             row[layout.column(name)] = hash_text(record[name])
             if name == JOINED:
@@ -302,3 +372,26 @@ def rows_of(records: list[Seen], layout: EventLayout) -> np.ndarray:
             row[layout.column(layout.zone)] = record.offset
         row[layout.mask] = sum(2.0 ** layout.bit(name) for name in record.filters)
     return rows
+
+
+def _fill_profile(row: np.ndarray, record: Seen, layout: EventLayout) -> None:
+    row[0], row[3], row[7] = -2.0, 0.0, record.told_at
+    row[2] = [name for name, _ in layout.profiles].index(record.of)
+    key = record.of.removeprefix("by_")
+    row[8 : 8 + len(layout.keys)] = 0.0
+    parts = [record[part] for part in key.split("+")]
+    row[layout.column(key)] = hash_joined(parts) if key == JOINED else hash_text(record[key])
+    at = layout.profile
+    for field in record.fields:
+        for part in range(len(field.names)):
+            if field.name in record.profile:
+                row[at] = _as_told(field, record.profile[field.name], part)
+            at += 1
+
+
+def _as_told(field: Field, value: object, part: int) -> float:
+    if value is None:
+        return math.inf
+    if field.type is FieldType.PLACE:
+        return float(value[part])
+    return hash_text(value) if field.type is FieldType.CATEGORY else float(value)

@@ -94,8 +94,16 @@ def test_where_a_field_stands_in_an_event_changes_neither_states_nor_vectors(see
     of = drawn.layout
     shuffled = [tuple(dice.sample(names, len(names))) for names in (of.keys, of.numbers, of.filters)]
     filters = (("new", "..."), *shuffled[2])
-    names = of.of_results
-    other = Layout(("further", *shuffled[0]), shuffled[1], of.times, filters, zone=of.zone, of_results=names)
+    names, told = of.of_results, of.profiles
+    other = Layout(
+        ("further", *shuffled[0]),
+        shuffled[1],
+        of.times,
+        filters,
+        zone=of.zone,
+        of_results=names,
+        profiles=told,
+    )
     vectors, _, states = fold_all(plans_of(drawn), rows_of(records, of))
     same, _, others = fold_all(plans_of(Drawn(other, drawn.tables)), rows_of(records, other))
     assert same.tobytes() == vectors.tobytes()
