@@ -38,6 +38,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "fraud.kafka.rates_commands:app",
         "Reference rates of currencies: check a file, show what holds, send to the topic.",
     ),
+    "profiles": (
+        "jobs.profiles.commands:app",
+        "Profiles of entities (home, limit, segment): check a table, send it to the topic.",
+    ),
     "features": ("jobs.features.commands:app", "List, explain and compute the features."),
     "plan": (
         "fraud.tools.plan.commands:plan",

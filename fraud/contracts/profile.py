@@ -56,6 +56,11 @@ class Profile(Record):
     """By entity: what the values must be."""
     all_keys: ClassVar[tuple[str, ...]] = ()
 
+    @property
+    def record_key(self) -> str:
+        """Key of its record on the topic: the entity, and which one."""
+        return ":".join([self.entity, *(getattr(self, name) for name in self.keys[self.entity])])
+
     @model_validator(mode="after")
     def _check_key(self) -> "Profile":
         if type(self) is Profile:

@@ -31,7 +31,7 @@ class KeyScope(StrEnum):
     SCORE = "score"
     """Score transactions."""
     LABEL = "label"
-    """Say of a transaction whether it was fraud, or what became of it."""
+    """Say of a transaction whether it was fraud, or what became of it; tell profiles of entities."""
     READ = "read"
     """See decisions: look them up, and see the console."""
     RULES = "rules"

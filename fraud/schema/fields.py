@@ -105,10 +105,10 @@ class Field:
         """Values by name for documents and tests; empty where it is optional and has no examples."""
         if self.examples or not self.required:
             return self.examples[: len(self.names)]
-        return _SAMPLES[self.type]
+        return SAMPLES[self.type]
 
 
-_SAMPLES: Final[dict[FieldType, tuple[str | float | bool, ...]]] = {
+SAMPLES: Final[dict[FieldType, tuple[str | float | bool, ...]]] = {
     FieldType.KEY: ("k-1",),
     FieldType.CATEGORY: ("a",),
     FieldType.NUMBER: (1.0,),

@@ -19,3 +19,5 @@ class DataSet:
     """transaction_id, pattern: the truth about each fraud, for reports alone."""
     results: pa.Table | None = None
     """The fields of ``fraud.contracts.Result`` but schema_version, by result_time; None: there are none."""
+    profiles: pa.Table | None = None
+    """Fields of ``fraud.contracts.Profile`` but schema_version, by profile_time; None: there are none."""

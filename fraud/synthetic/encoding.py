@@ -1,4 +1,4 @@
-"""Tables of transactions, labels and results to JSON values of the wire."""
+"""Tables of transactions, labels, results and profiles to JSON values of the wire."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ from fraud.contracts.encode import encode_rows
 from fraud.contracts.models import record_names
 from fraud.schema.deployed import deployed_schema
 
-__all__ = ["encode_labels", "encode_results", "encode_transactions"]
+__all__ = ["encode_labels", "encode_profiles", "encode_results", "encode_transactions"]
 
 _CONTRACTS: Final = contracts_of(deployed_schema())
 TRANSACTION_FIELDS: Final = record_names(_CONTRACTS.transaction)
@@ -25,6 +25,10 @@ REQUIRED: Final = _required_of(_CONTRACTS.transaction)
 LABEL_REQUIRED: Final = _required_of(_CONTRACTS.label)
 RESULT_FIELDS: Final = record_names(_CONTRACTS.result) if _CONTRACTS.result else ()
 RESULT_REQUIRED: Final = _required_of(_CONTRACTS.result) if _CONTRACTS.result else frozenset()
+
+
+PROFILE_FIELDS: Final = record_names(_CONTRACTS.profile) if _CONTRACTS.profile else ()
+PROFILE_REQUIRED: Final = _required_of(_CONTRACTS.profile) if _CONTRACTS.profile else frozenset()
 
 
 def encode_transactions(table: pa.Table) -> list[bytes]:
@@ -46,3 +50,8 @@ def encode_labels(table: pa.Table) -> list[bytes]:
 def encode_results(table: pa.Table) -> list[bytes]:
     """Encode every row as the JSON of :class:`~fraud.contracts.Result`; raises as transactions do."""
     return encode_rows(table, RESULT_FIELDS, RESULT_REQUIRED)
+
+
+def encode_profiles(table: pa.Table) -> list[bytes]:
+    """Encode every row as the JSON of :class:`~fraud.contracts.Profile`; raises as transactions do."""
+    return encode_rows(table, PROFILE_FIELDS, PROFILE_REQUIRED)

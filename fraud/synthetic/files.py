@@ -6,12 +6,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fraud.contracts.topics import RESULTS
+from fraud.contracts.topics import PROFILES, RESULTS
 from fraud.errors import BadInput
 from fraud.schema.arrow import OWN
 from fraud.synthetic.data_set import DataSet
 
-__all__ = ["read", "read_results", "read_table", "write"]
+__all__ = ["read", "read_table", "read_told", "write"]
 
 
 def write(data_set: DataSet, folder: Path) -> None:
@@ -33,13 +33,15 @@ def read(folder: Path) -> DataSet:
     BadInput
         When a file is missing or is no Parquet file; generate the data set again.
     """
-    names = [field.name for field in fields(DataSet) if field.name != RESULTS]
-    return DataSet(**{name: read_table(folder, name) for name in names}, results=read_results(folder))
+    told = (RESULTS, PROFILES)
+    found = {name: read_told(folder, name) for name in told}
+    names = [field.name for field in fields(DataSet) if field.name not in told]
+    return DataSet(**{name: read_table(folder, name) for name in names}, **found)
 
 
-def read_results(folder: Path) -> pa.Table | None:
-    """Read the results of a data set; None where it has none."""
-    return read_table(folder, RESULTS) if (folder / f"{RESULTS}.parquet").exists() else None
+def read_told(folder: Path, name: str) -> pa.Table | None:
+    """Read the results or the profiles of a data set; None where it has none."""
+    return read_table(folder, name) if (folder / f"{name}.parquet").exists() else None
 
 
 def read_table(folder: Path, name: str) -> pa.Table:

@@ -7,7 +7,8 @@ card_testing
 account_takeover
     Someone signs in as the customer (phishing, leaked password) from another device and place, and buys
     resalable goods over some hours. Trace: device never seen, merchants never visited, amounts above the
-    user's habit, odd hours, a shopper's place far away where the gateway reports one.
+    user's habit, odd hours, a shopper's place far away where the gateway reports one; where the schema
+    declares profiles, an address that was changed hours before, and a raised limit.
 compromised_merchant
     A terminal is skimmed for some days. Cards used there are cloned and show up two days to four weeks
     later elsewhere, a few purchases over days, swiped or online. Trace: the victims share a merchant in

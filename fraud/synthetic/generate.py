@@ -21,6 +21,7 @@ from fraud.synthetic.honest import draw_honest
 from fraud.synthetic.own_fields import as_schema
 from fraud.synthetic.payments import lay_currencies, lay_kinds
 from fraud.synthetic.population import Population, draw_population
+from fraud.synthetic.profiles import profiles_table
 from fraud.synthetic.purchases import HONEST, Purchases
 from fraud.synthetic.results import results_table
 from fraud.synthetic.settings import GeneratorSettings
@@ -72,7 +73,10 @@ def generate(settings: GeneratorSettings, schema: Schema | None = None) -> DataS
         data = lay_currencies(data, settings)
     if schema is None or schema.version == default_schema().version:
         return data
-    return as_schema(data, schema)
+    made = as_schema(data, schema)
+    if schema.profiles:
+        made = replace(made, profiles=profiles_table(data, made.transactions, settings, schema))
+    return made
 
 
 def _with_types(

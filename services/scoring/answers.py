@@ -43,6 +43,13 @@ class Accepted(BaseModel):
     ]
 
 
+class ProfileTaken(BaseModel):
+    """What became of a profile."""
+
+    entity: str
+    status: Literal["accepted"]
+
+
 class ListChanged(BaseModel):
     """What became of a change."""
 

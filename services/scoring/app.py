@@ -25,6 +25,7 @@ from services.scoring.bodies import MOST_RECORD, Bodies, Gone, Receive
 from services.scoring.calls import JSON, Act, Answered, Call, Headers
 from services.scoring.labels import LABEL_REQUEST, LabelRequest
 from services.scoring.openapi import document
+from services.scoring.profiles import PROFILE_REQUEST
 from services.scoring.request_queue import POOL, RequestQueue
 from services.scoring.results import RESULT_REQUEST, ResultRequest
 from services.scoring.routes import ID, Route, routes_of
@@ -90,6 +91,7 @@ class App:
             "score_batch": self._score_batch,
             "label": self._take_label,
             "result": self._take_result,
+            "profile": self._take_profile,
             "decision": self._find_decision,
             "list": self._change_list,
             "health": self._health,
@@ -239,6 +241,15 @@ class App:
                 503, f"timed out after {wait_s:g} s looking in the Delta tables: {words}", (), 2
             ) from error
         return [JSON], orjson.dumps({"transaction_id": request.transaction_id, "status": status})
+
+    async def _take_profile(self, call: Call) -> Answered:
+        raw = await self._bodies.read(call.headers, call.receive, MOST_RECORD)
+        request = bodies.parse(PROFILE_REQUEST, raw)
+        try:
+            await self._side_queue.run(partial(self._service.profiles.take, request, call.client))
+        except Unavailable as error:
+            raise Problem(503, str(error), (), 2) from error
+        return [JSON], orjson.dumps({"entity": request.entity, "status": "accepted"})
 
     async def _change_list(self, call: Call) -> Answered:
         raw = await self._bodies.read(call.headers, call.receive, MOST_RECORD)

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from fraud.contracts.models import sequence_of
 from fraud.schema.deployed import deployed_schema
+from fraud.schema.fields import SAMPLES
 from services.scoring.tables import PRIMARY
 
 _SCHEMA: Final = deployed_schema()
@@ -48,6 +49,22 @@ RESULT: Final = {
     "reason_code": "51",
     PRIMARY: TRANSACTION[PRIMARY],
 }
+
+
+def _profile() -> dict[str, Any]:
+    """Make a profile of the first entity that has one."""
+    for entity, fields in _SCHEMA.profiles:
+        of = dict(zip((one.name for one in _SCHEMA.entities), _SCHEMA.keys, strict=True))[entity]
+        told = {
+            name: value
+            for field in fields
+            for name, value in zip(field.names, field.examples or SAMPLES[field.type], strict=False)
+        }
+        return {"entity": entity, **{key.name: key.sample[0] for key in of if key.sample}, "profile": told}
+    return {"entity": "card", "profile": {"limit": 5000.0}}
+
+
+PROFILE: Final = _profile()
 DECISION: Final = {
     **TRANSACTION,
     **{name: value for name, value in ANSWER.items() if name != "transaction_id"},

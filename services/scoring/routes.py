@@ -20,8 +20,10 @@ from services.scoring.answers import (
     InferAnswer,
     ListChanged,
     Predictions,
+    ProfileTaken,
 )
 from services.scoring.labels import LABEL_REQUEST
+from services.scoring.profiles import PROFILE_REQUEST
 from services.scoring.results import RESULT_REQUEST
 from services.scoring.tables import PRIMARY
 
@@ -99,6 +101,7 @@ def routes_of(
             scope=KeyScope.LABEL,
         ),
         *(_results() if contracts.result else ()),
+        *(_profiles() if contracts.profile else ()),
         Route(
             "decision",
             "GET",
@@ -140,6 +143,20 @@ def _results() -> tuple[Route]:
             f"Take what became of a transaction; with its {PRIMARY} also where the service does not know it",
             Sample(RESULT_REQUEST, examples.RESULT),
             Sample(Accepted, examples.ACCEPTED),
+            scope=KeyScope.LABEL,
+        ),
+    )
+
+
+def _profiles() -> tuple[Route]:
+    """Declare what only a schema has whose entities have profiles."""
+    return (
+        _post(
+            "profile",
+            "/v1/profiles",
+            "Take values of an entity's profile: a home, a limit, a segment",
+            Sample(PROFILE_REQUEST, examples.PROFILE),
+            Sample(ProfileTaken, {"entity": examples.PROFILE["entity"], "status": "accepted"}),
             scope=KeyScope.LABEL,
         ),
     )

@@ -33,6 +33,7 @@ from services.scoring.experiment import RunningExperiment
 from services.scoring.labels import Labels
 from services.scoring.models import Model, open_model
 from services.scoring.outbox import Outbox, hand_to_stream
+from services.scoring.profiles import Profiles
 from services.scoring.records import now, write_answer
 from services.scoring.scorer import Busy, Conflict, Scorer
 from services.scoring.settings import ScoringSettings
@@ -109,6 +110,7 @@ class Service:
         self.scorer = Scorer(self.store, self.decider, settings.attempts, passes)
         self.outbox = Outbox(settings, self.store, self.kafka)
         self.labels = Labels(self.scorer, self.kafka, settings)
+        self.profiles = Profiles(self.kafka, settings.most_ahead_s)
         self._breaker = CircuitBreaker(failures=3, cooldown_s=1.0)
         self._kafka_breaker = CircuitBreaker(failures=3, cooldown_s=2.0 * settings.kafka_timeout_s)
         self._salt = settings.log_salt or secrets.token_hex()

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 from rich.console import Console
@@ -18,7 +19,7 @@ from fraud.schema.deployed import RATES_FILE, deployed_schema
 from fraud.settings import base as settings
 from fraud.settings.options import ColumnOption, LabelGapOption, ReadOption
 from fraud.synthetic.data_set import DataSet
-from fraud.synthetic.files import read, read_results, read_table, write
+from fraud.synthetic.files import read, read_table, read_told, write
 from fraud.synthetic.generate import generate as generate_data
 from fraud.synthetic.pace import Accelerated, Constant, Pace, Unpaced
 from fraud.synthetic.payments import rates_of
@@ -118,7 +119,7 @@ def simulate(  # noqa: PLR0917  (typer passes by name)
         raise BadConfig(
             "give either --data FOLDER, which `fraud generate` wrote, or --replay FILE, own history"
         )
-    results = None
+    further: dict[str, pa.Table] = {}
     if replay is not None:
         transactions, verdicts = read_history(
             replay,
@@ -130,13 +131,11 @@ def simulate(  # noqa: PLR0917  (typer passes by name)
         )
     elif data is not None:
         transactions, verdicts = read_table(data, "transactions"), read_table(data, "labels")
-        results = read_results(data) if deployed_schema().results else None
+        further = stream.select_told(partial(read_told, data), *window)
     by = time_column(transactions, "event_time"), time_column(verdicts, "label_time")
     transactions = stream.select(transactions, by[0], *window)
     told = None if no_labels else stream.select(verdicts, by[1], *window)
-    if results is not None:
-        results = stream.select(results, "result_time", *window)
-    total = sum(table.num_rows for table in (transactions, told, results) if table is not None)
+    total = sum(table.num_rows for table in (transactions, told, *further.values()) if table is not None)
     ahead = sum(without_future(table)[1] for table in (transactions, told) if table is not None)
     columns = (
         TextColumn("{task.description}"),
@@ -156,15 +155,16 @@ def simulate(  # noqa: PLR0917  (typer passes by name)
 
         def show(now: stream.Progress) -> None:
             moment = f"{now.simulated_time:%Y-%m-%d %H:%M}"
-            done = now.transactions + now.labels + now.results
+            done = now.transactions + now.labels + now.results + now.profiles
             bar.update(task, completed=done, description=moment)
 
         producer = ProducerSettings(bootstrap=bootstrap)
-        counts = stream.play(transactions, told, producer, pace, on_progress=show, by=by, results=results)
+        counts = stream.play(transactions, told, producer, pace, on_progress=show, by=by, further=further)
     per_s = counts.transactions / max(counts.elapsed_s, 1e-9)
     console.print(
         f"Sent {counts.transactions:,} transactions and {counts.labels:,} labels"
-        f"{f' and {counts.results:,} results' if counts.results else ''} to {bootstrap} "
+        f"{f' and {counts.results:,} results' if counts.results else ''}"
+        f"{f' and {counts.profiles:,} profiles' if counts.profiles else ''} to {bootstrap} "
         f"in {counts.elapsed_s:.1f} s ({per_s:,.0f} transactions/s)."
     )
 

@@ -1,11 +1,11 @@
-"""Plays a data set to Kafka, transactions, labels and results merged on one simulated clock.
+"""Plays a data set to Kafka, transactions, labels, results and profiles merged on one simulated clock.
 
-Writes the topics ``transactions`` (at event_time), ``labels`` (at label_time) and ``results`` (at
-result_time), keyed by user_id.
+Writes the topics ``transactions`` (at event_time), ``labels`` (at label_time), ``results`` (at result_time),
+keyed by user_id, and ``profiles`` (at profile_time), keyed by the entity.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -14,11 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fraud.contracts import LABELS, RESULTS, TRANSACTIONS
+from fraud.contracts import LABELS, PROFILES, RESULTS, TRANSACTIONS
 from fraud.errors import BadInput
 from fraud.kafka.producer import ProducerSettings, open_producer
 from fraud.schema.deployed import deployed_schema
-from fraud.synthetic.encoding import encode_labels, encode_results, encode_transactions
+from fraud.schema.profiles import ENTITY
+from fraud.synthetic.encoding import encode_labels, encode_profiles, encode_results, encode_transactions
 from fraud.synthetic.pace import Pace, Unpaced, due_after_s, merge_by_time
 from fraud.synthetic.population import Floats, Ints
 
@@ -30,7 +31,15 @@ SLICE: Final = 1_000
 """Records sent between two looks at the clock."""
 LONGEST_WAIT_S: Final = 0.1
 """Between two looks at the stop signal."""
-_ENCODERS: Final = {TRANSACTIONS: encode_transactions, LABELS: encode_labels, RESULTS: encode_results}
+_ENCODERS: Final = {
+    TRANSACTIONS: encode_transactions,
+    LABELS: encode_labels,
+    RESULTS: encode_results,
+    PROFILES: encode_profiles,
+}
+TOLD: Final = {RESULTS: "result_time", PROFILES: "profile_time"}
+"""Topics beside those of transactions and labels, by the column of their times."""
+NONE_TOLD: Final[Mapping[str, pa.Table]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,7 @@ class Counts:
     labels: int
     elapsed_s: float
     results: int = 0
+    profiles: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,7 @@ class Progress:
     """Time of the latest record sent, on the data's clock."""
     elapsed_s: float
     results: int = 0
+    profiles: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +88,7 @@ def play(
     progress_every_s: float = 0.5,
     is_stopped: Callable[[], bool] = lambda: False,
     by: tuple[str, str] = ("event_time", "label_time"),
-    results: pa.Table | None = None,
+    further: Mapping[str, pa.Table] = NONE_TOLD,
 ) -> Counts:
     """Send a data set in the order of its times and return when the broker has all of it.
 
@@ -98,8 +109,8 @@ def play(
         Asked several times a second; once it says True, what was sent is flushed and counted.
     by
         Columns by whose times transactions and labels are sent.
-    results
-        Fields of :class:`~fraud.contracts.Result`, or None to send none.
+    further
+        Tables of results and profiles, by topic.
 
     Raises
     ------
@@ -109,7 +120,11 @@ def play(
         When no broker answers, or a record was not delivered; the replay may be started again, as
         readers recognise duplicates by transaction_id.
     """
-    found = ((TRANSACTIONS, transactions, by[0]), (LABELS, labels, by[1]), (RESULTS, results, "result_time"))
+    found = (
+        (TRANSACTIONS, transactions, by[0]),
+        (LABELS, labels, by[1]),
+        *((topic, table, TOLD[topic]) for topic, table in further.items()),
+    )
     tables = [(topic, _by_time(table, column), column) for topic, table, column in found if table is not None]
     blocks = _blocks(tables, pace or Unpaced())
     outbox = open_producer(producer)
@@ -122,7 +137,8 @@ def play(
             moment = datetime.fromtimestamp(now_us / 1e6, tz=UTC)
             sent = outbox.delivered[TRANSACTIONS], outbox.delivered[LABELS]
             elapsed_s = time.monotonic() - started_s
-            on_progress(Progress(*sent, *totals, moment, elapsed_s, outbox.delivered[RESULTS]))
+            told = (outbox.delivered[topic] for topic in TOLD)
+            on_progress(Progress(*sent, *totals, moment, elapsed_s, *told))
 
     for block in blocks:
         at = 0
@@ -144,7 +160,7 @@ def play(
     outbox.flush()
     report()
     elapsed_s, sent = time.monotonic() - started_s, outbox.delivered
-    return Counts(sent[TRANSACTIONS], sent[LABELS], elapsed_s, sent[RESULTS])
+    return Counts(sent[TRANSACTIONS], sent[LABELS], elapsed_s, sent[RESULTS], sent[PROFILES])
 
 
 def select(table: pa.Table, column: str, start: datetime | None, end: datetime | None) -> pa.Table:
@@ -154,6 +170,24 @@ def select(table: pa.Table, column: str, start: datetime | None, end: datetime |
     if end is not None:
         table = table.filter(pc.less(table[column], pa.scalar(end, table[column].type)))
     return table
+
+
+def select_told(
+    read: Callable[[str], pa.Table | None], start: datetime | None, end: datetime | None
+) -> dict[str, pa.Table]:
+    """Keep of results and profiles what the schema takes and lies in [start, end), by topic.
+
+    Parameters
+    ----------
+    read
+        Gives the table of a topic, or None.
+    """
+    found = {}
+    for topic, column in TOLD.items():
+        table = read(topic) if getattr(deployed_schema(), topic) else None
+        if table is not None:
+            found[topic] = select(table, column, start, end)
+    return found
 
 
 def inject(values: Sequence[bytes], producer: ProducerSettings, key: bytes | None = None) -> int:
@@ -195,8 +229,16 @@ def _blocks(tables: Sequence[tuple[str, pa.Table, str]], pace: Pace) -> Iterator
 
 def _records(topic: str, table: pa.Table) -> Iterator[tuple[str, bytes, bytes]]:
     values = _ENCODERS[topic](table)
-    keys = table[deployed_schema().primary_key.name].cast(pa.binary()).to_pylist()
-    return zip([topic] * len(values), keys, values, strict=True)
+    return zip([topic] * len(values), _keys_of(topic, table), values, strict=True)
+
+
+def _keys_of(topic: str, table: pa.Table) -> list[bytes]:
+    if topic != PROFILES:
+        found: list[bytes] = table[deployed_schema().primary_key.name].cast(pa.binary()).to_pylist()
+        return found
+    names = [name for name in deployed_schema().key_names if name in table.column_names]
+    rows = zip(*(table[name].to_pylist() for name in (ENTITY, *names)), strict=True)
+    return [":".join(part for part in row if part is not None).encode() for row in rows]
 
 
 def _by_time(table: pa.Table, column: str) -> pa.Table:

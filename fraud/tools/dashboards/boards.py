@@ -53,6 +53,7 @@ OPERATIONS: Final = Board(
                         (rate("fraud_stream_transactions_total"), "transactions"),
                         (rate("fraud_stream_labels_total"), "labels"),
                         (rate("fraud_stream_results_total"), "results"),
+                        (rate("fraud_stream_profiles_total"), "profiles"),
                         (rate("fraud_stream_scored_total"), "of the scoring service"),
                     ),
                 ),

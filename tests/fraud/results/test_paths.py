@@ -19,6 +19,18 @@ FEW = (
 """Few kept events, so that results also speak of what lies in tiles, and of what a card has forgotten."""
 
 
+OF_PROFILES = """\
+  - {statistic: profile_value, entity: card, profile: credit_limit}
+  - {statistic: profile_share, entity: card, profile: credit_limit}
+  - {statistic: profile_since, entity: card, profile: address}
+  - {statistic: profile_changed, entity: card, profile: address, window: 7d}
+  - {statistic: profile_bucket, entity: merchant, profile: risk}
+profiles:
+  card: {credit_limit: {type: number, scale: 2}, address: {type: category}}
+  merchant: {risk: {type: category}}
+"""
+
+
 def play(folder: Path, *options: str) -> dict[str, Any]:
     """Play the world in a process of its own: a deployment has one schema."""
     text = SCHEMA.read_text()
@@ -26,7 +38,7 @@ def play(folder: Path, *options: str) -> dict[str, Any]:
         assert old in text
         text = text.replace(old, new)
     schema = folder / "card-testing.yaml"
-    schema.write_text(text)
+    schema.write_text(text.replace("fallback:\n", OF_PROFILES + "fallback:\n"))
     done = subprocess.run(
         [sys.executable, "-m", "tests.fraud.results.world", str(folder / "world"), *options],
         env={**os.environ, "FRAUD_SCHEMA_FILE": str(schema)},
@@ -49,11 +61,12 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return play(tmp_path_factory.mktemp("alone"), "--stream-alone")
 
 
-def test_parity_is_0_and_a_rebuild_goes_through(asked: dict[str, Any], alone: dict[str, Any]) -> None:
+def test_parity_is_0_and_a_rebuild_gives_the_same_bytes(asked: dict[str, Any], alone: dict[str, Any]) -> None:
     for found in (asked, alone):
         assert found["parity"] == []
         assert found["waiting"] == 0
         assert found["compared"] == found["rebuilt"] == found["log"] > 400
+        assert found["unlike"] == 0
         assert found["greatest"]["count_7d_by_card_where_no_funds"] > 1.0
 
 
@@ -66,15 +79,20 @@ def test_every_record_ends_in_one_place(asked: dict[str, Any], alone: dict[str, 
         assert found["in"] == found["out"] == sum(found["kinds"].values())
         assert found["kinds"]["2"] == sum(found["reasons"].values())
         assert found["kinds"]["5"] == sum(found["results"].values())
+        assert found["kinds"]["6"] == sum(found["profiles"].values())
 
 
 def test_a_wrong_result_becomes_a_dead_letter_with_words(alone: dict[str, Any]) -> None:
-    assert {name for name, n in alone["reasons"].items() if n == 14} == {"duplicate", "future_result_time"}
-    assert alone["reasons"]["invalid_field"] == alone["reasons"]["missing_field"] == 28
+    once = {"duplicate", "future_result_time", "future_profile_time"}
+    assert {name for name, n in alone["reasons"].items() if n == 14} == once
+    assert (alone["reasons"]["invalid_field"], alone["reasons"]["missing_field"]) == (70, 28)
     for words in (
         "result: must be one of those that the schema takes: authorised, declined, reversed, declined_by_us",
         "card: Field required",
         "result_time: Field required",
+        "entity: must be one of those that have a profile: card, merchant",
+        "profile.adress: the profile has no such value; there are credit_limit, address",
+        "record: card is the key of the entity card and must be given",
     ):
         assert words in alone["details"]
 
@@ -96,3 +114,16 @@ def test_the_service_takes_results_of_what_it_decided_and_keeps_those_of_what_no
     assert statuses["200 /v1/results pending"] == statuses["422 /v1/results 422"] == 14
     assert any("must be one of those that the schema takes" in words for words in asked["problems"])
     assert asked["buried"] == {"results unknown_transaction": 14}
+
+
+def test_profiles_count_on_every_path_also_of_what_has_no_transaction_yet(
+    asked: dict[str, Any], alone: dict[str, Any]
+) -> None:
+    """Parity and training, above, are over their features too."""
+    for found in (asked, alone):
+        assert min(found["profiles"][name] for name in ("card", "merchant")) > 30
+        assert found["greatest"]["address_changed_7d_of_card"] == 1.0
+        assert found["greatest"]["credit_limit_of_card"] == 1_000.5
+        assert found["greatest"]["risk_bucket_of_merchant"] > 0.0
+    statuses = asked["statuses"]
+    assert statuses["200 /v1/profiles accepted"] == statuses["422 /v1/profiles 422"] == asked["of_api"] == 14

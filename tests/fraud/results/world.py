@@ -1,9 +1,10 @@
-"""Plays a stream with results through the real passes and the scoring service.
+"""Plays a stream with results and profiles through the real passes and the scoring service.
 
     FRAUD_SCHEMA_FILE=schema.yaml uv run python -m tests.fraud.results.world DIR    # prints JSON
 
 Results come before and after their transactions, twice, of what is in tiles, and wrong in several ways; some
-come by the API. A process of its own: a deployment has one schema.
+come by the API; so do profiles of cards and merchants, also of such as nobody has used. A process of its own:
+a deployment has one schema.
 """
 
 import json
@@ -21,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fraud.contracts import DEAD_LETTERS, LABELS, RESULTS, SCORED, TRANSACTIONS, DeadLetter
+from fraud.contracts import DEAD_LETTERS, LABELS, PROFILES, RESULTS, SCORED, TRANSACTIONS, DeadLetter
 from fraud.features import FEATURE_NAMES
 from fraud.features.events import hash_text
 from fraud.features.passes import PASSES, entity_names
@@ -32,7 +33,8 @@ from fraud.log import rows
 from fraud.log.archive import Archive
 from fraud.log.rebuild import rebuild
 from fraud.log.tables import open_table
-from fraud.store import Epoch
+from fraud.store import Epoch, FeatureStore, open_store
+from fraud.store.value import newest_state
 from jobs.parity.compare import compare
 from jobs.stream.context import TaskContext, store_of
 from jobs.stream.publish import publish
@@ -126,6 +128,9 @@ class World:
             self._call("/v1/score", record)
             told = {"transaction_id": record["transaction_id"], "result": "declined"}
             self._call("/v1/results", {**told, "result_time": self._time(day)})
+        profile = {"entity": "card", "card": record["card"], "profile": {"address": f"by the API {day}"}}
+        self._call("/v1/profiles", {**profile, "profile_time": self._time(day)})
+        self._call("/v1/profiles", {**profile, "profile": {"credit_limit": "much"}})
         old = self.sent[self.dice.integers(len(self.sent))]
         self._call("/v1/results", {"transaction_id": f"of-nobody-{day}", "result": "reversed"})
         self._call(
@@ -134,7 +139,7 @@ class World:
 
     def _call(self, path: str, body: dict[str, Any]) -> None:
         answer = self.api.call("POST", path, json=body)
-        status = answer.json().get("status", "") if path == "/v1/results" else ""
+        status = "" if path == "/v1/score" else answer.json().get("status", "")
         self.statuses[f"{answer.status_code} {path} {status}".strip()] += 1
         if answer.status_code != 200:
             self.problems.add(answer.json()["detail"])
@@ -147,7 +152,7 @@ class World:
     def _step(self, batch: int, day: float) -> None:
         entries = self.store.answers().waiting(10_000)
         found = [(SCORED, raw) for _, raw in entries]
-        found += [(topic, value) for topic, _, value, _ in self.asked if topic == RESULTS]
+        found += [(topic, value) for topic, _, value, _ in self.asked if topic in (RESULTS, PROFILES)]
         found += [(topic, self._at(value, day)) for topic, value in self.brokers.sent if topic == RESULTS]
         self.asked.clear()
         self.brokers.sent.clear()
@@ -155,7 +160,14 @@ class World:
         found += [(TRANSACTIONS, json.dumps(self._record(day)).encode()) for _ in range(RECORDS)]
         found += [(TRANSACTIONS, json.dumps(self.sent[-self.dice.integers(1, 20)]).encode())]
         told = [(RESULTS, self._result(day, early=False)) for _ in range(12)]
-        found += [*told, *told[:3], *self._wrong(day), *((LABELS, self._label()) for _ in range(3))]
+        told += [(PROFILES, self._profile(day)) for _ in range(8)]
+        found += [
+            *told,
+            *told[:3],
+            *told[-3:],
+            *self._wrong(day),
+            *((LABELS, self._label()) for _ in range(3)),
+        ]
         table = self._kafka(found, day)
         context = replace(self.context, epoch=Epoch(self.context.epoch.generation, batch))
         last = run_batch(context, table, self.dice)
@@ -196,6 +208,19 @@ class World:
         }
         return json.dumps({**told, "result_time": self._time(day)}).encode()
 
+    def _profile(self, day: float) -> bytes:
+        """Tell something of a card or a merchant, also of one that nobody has used, and now and then late."""
+        at = {"profile_time": self._time(day - float(self.dice.choice([0, 0, 0, 3])))}
+        if self.dice.random() < 0.4:
+            profile = {"risk": f"class-{self.dice.integers(3)}"}
+            whose = {"entity": "merchant", "merchant_id": f"m{self.dice.integers(5)}"}
+            return json.dumps({**whose, **at, "profile": profile}).encode()
+        values = {"credit_limit": [None, 500, 1_000.5], "address": ["a", "b"]}
+        name = self.dice.choice(list(values))
+        value = values[name][self.dice.integers(len(values[name]))]
+        whose = {"entity": "card", "card": f"c{self.dice.integers(CARDS + 2)}"}
+        return json.dumps({**whose, **at, "profile": {name: value}}).encode()
+
     def _time(self, day: float) -> str:
         return (START + timedelta(days=day)).isoformat()
 
@@ -209,7 +234,18 @@ class World:
             {"transaction_id": "t1", "card": "c1", "result": "refunded", **at},
             {"transaction_id": "t1", "card": "c1", "result": "declined", **ahead},
         ]
-        return [(RESULTS, json.dumps(one).encode()) for one in wrong]
+        of_card, at = {"entity": "card", "card": "c1"}, {"profile_time": self._time(day)}
+        ahead = {"profile_time": self._time(day + 2)}
+        told = [
+            {"entity": "user", "card": "c1", **at, "profile": {"address": "a"}},
+            {**of_card, **at, "profile": {"adress": "a"}},
+            {"entity": "card", **at, "profile": {"address": "a"}},
+            {**of_card, **ahead, "profile": {"address": "a"}},
+        ]
+        return [
+            *((RESULTS, json.dumps(one).encode()) for one in wrong),
+            *((PROFILES, json.dumps(one).encode()) for one in told),
+        ]
 
     def _label(self) -> bytes:
         of = self.sent[self.dice.integers(len(self.sent))]
@@ -246,6 +282,22 @@ def trained_on(settings: StreamSettings) -> int:
     return int(differs.sum())
 
 
+def unlike(store: FeatureStore, url: str) -> int:
+    """Count the states of which a rebuilt store has other bytes."""
+    names = entity_names(PASSES)
+    with open_store(url, names) as other:
+        found = [[newest_of(one, name) for name in names] for one in (store, other)]
+    return sum(
+        found[0][at].get(key) != found[1][at].get(key)
+        for at in range(len(names))
+        for key in found[0][at].keys() | found[1][at].keys()
+    )
+
+
+def newest_of(store: FeatureStore, entity: str) -> dict[float, bytes]:
+    return {key: bytes(newest_state(value)) for key, value in store.values(entity)}
+
+
 def buried(world: World) -> dict[str, int]:
     """Wait 40 days for the transactions of the results that the service keeps; returns their dead letters."""
     world.api.service.labels.resolve(time.time() + 40 * 86_400.0)
@@ -263,6 +315,9 @@ def main() -> None:
     rebuilt = rebuild(world.settings, f"lmdb://{sys.argv[1]}/rebuilt")
     results = open_table(world.settings.delta_path, "results", {}).rows(
         ("transaction_id", "result", "source", "card_spending_hash"), pa.compute.scalar(True)
+    )
+    profiles = open_table(world.settings.delta_path, "profiles", {}).rows(
+        ("entity", "profile", "source"), pa.compute.scalar(True)
     )
     served = open_table(world.settings.delta_path, "features", {}).rows(
         FEATURE_NAMES, pa.compute.scalar(True)
@@ -285,8 +340,11 @@ def main() -> None:
                 "waiting": parity.waiting,
                 "buried": buried(world),
                 "rebuilt": rebuilt.transactions,
+                "unlike": unlike(world.store, f"lmdb://{sys.argv[1]}/rebuilt"),
                 "log": served.num_rows,
                 "results": Counter(results["result"].to_pylist()),
+                "profiles": Counter(profiles["entity"].to_pylist()),
+                "of_api": sum(one == "api:anyone" for one in profiles["source"].to_pylist()),
                 "sources": Counter(map(str, results["source"].to_pylist())),
                 "completed": len(results) - results["card_spending_hash"].null_count,
                 "greatest": {name: pc.max(served[name]).as_py() for name in FEATURE_NAMES},

@@ -1,0 +1,82 @@
+"""Profiles of entities, as they come to ``POST /v1/profiles``: checked, and sent on to the stream."""
+
+from typing import Annotated, Final
+
+from pydantic import ConfigDict, Field, WithJsonSchema
+
+from fraud.contracts import PROFILES, Profile, check_future, contracts_of
+from fraud.contracts.models import make_model
+from fraud.contracts.wire import EventTime
+from fraud.errors import BadRecord, Unavailable
+from fraud.http.access import ANYONE
+from fraud.http.problems import of_record
+from fraud.kafka.producer import Record, Sender
+from fraud.schema.deployed import deployed_schema
+from services.scoring.labels import source_of
+from services.scoring.records import now
+from services.scoring.requests import Detail
+
+_MODEL: Final = contracts_of(deployed_schema()).profile
+
+
+class _Strict(_MODEL or Profile):  # type: ignore[misc]
+    """Values of an entity's profile; one that is left out stays, one that is null is known no more."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+_VALUES: Final = Annotated[str, WithJsonSchema({"type": "object", "minProperties": 1})]
+PROFILE_REQUEST: Final[type[Profile]] = make_model(
+    "ProfileRequest",
+    _Strict,
+    {
+        "profile_time": (
+            EventTime | None,
+            Field(None, description="When the values became known; default: now."),
+        ),
+        "profile": (_VALUES, Field(description="The values by name.")),
+        "source": (
+            Detail | None,
+            Field(None, description="Follows the client's name in the stored source."),
+        ),
+    },
+)
+
+
+class Profiles:
+    """Takes profiles.
+
+    Parameters
+    ----------
+    kafka
+        Takes what is sent.
+    most_ahead_s
+        How far a profile may be dated ahead, seconds.
+    """
+
+    def __init__(self, kafka: Sender, most_ahead_s: float) -> None:
+        self._kafka, self._most_ahead_s = kafka, most_ahead_s
+
+    def take(self, request: Profile, client: str = ANYONE.name) -> None:
+        """Send a profile on; the stream folds it when it arrives.
+
+        Raises
+        ------
+        Problem
+            422, when it is dated into the future.
+        Unavailable
+            When Kafka does not take it; send it again.
+        TypeError
+            When no entity has a profile; there is no endpoint then.
+        """
+        if _MODEL is None:
+            raise TypeError("the schema takes no profiles")
+        try:
+            check_future(request, now(), self._most_ahead_s)
+        except BadRecord as error:
+            raise of_record(error) from error
+        told = {"source": source_of(client, request.source), "profile_time": request.profile_time or now()}
+        record = _MODEL.model_validate(request.model_dump() | told)
+        message = Record(PROFILES, record.record_key, record.model_dump_json(exclude_none=True).encode())
+        if not self._kafka.deliver([message]).is_whole:
+            raise Unavailable("Kafka did not accept the profile; send it again")
