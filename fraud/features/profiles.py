@@ -13,7 +13,6 @@ import pyarrow as pa
 from fraud.contracts import Profile
 from fraud.contracts.future import ARRIVALS
 from fraud.errors import BadInput
-from fraud.features import kernel
 from fraud.features.events import (
     MICRODEGREES,
     check_columns,
@@ -23,6 +22,7 @@ from fraud.features.events import (
     to_microseconds,
 )
 from fraud.features.kernel import Floats
+from fraud.features.kernel import layout as kernel
 from fraud.features.layout import layout_of
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import Field, FieldType, joined_word

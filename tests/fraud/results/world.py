@@ -344,7 +344,7 @@ def main() -> None:
                 "log": served.num_rows,
                 "results": Counter(results["result"].to_pylist()),
                 "profiles": Counter(profiles["entity"].to_pylist()),
-                "of_api": sum(one == "api:anyone" for one in profiles["source"].to_pylist()),
+                "of_api": sum((one or "").startswith("api:") for one in profiles["source"].to_pylist()),
                 "sources": Counter(map(str, results["source"].to_pylist())),
                 "completed": len(results) - results["card_spending_hash"].null_count,
                 "greatest": {name: pc.max(served[name]).as_py() for name in FEATURE_NAMES},
