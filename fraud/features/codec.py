@@ -31,6 +31,8 @@ class StateContent:
     """By level."""
     known: list[Floats]
     """[KNOWN_COLUMNS, values] of each remembered column."""
+    profile: Floats
+    """[KNOWN_COLUMNS, entries], without the first; see ``kernel.profiles``. Empty where nothing was told."""
 
 
 def read_numbers(plan: Plan, state_bytes: bytes | memoryview) -> Floats:
@@ -100,7 +102,7 @@ def counted_of(states: Mapping[float, bytes | None], keys: Floats) -> Floats:
 
 
 def newest_us(state_bytes: bytes | memoryview) -> float:
-    """Greatest event time that a state has seen, in microseconds; -infinity: none yet."""
+    """Newest event time of a state, or newest arrival of a profile, microseconds; -infinity: none yet."""
     return float(_header(state_bytes)[layout.H_NEWEST])
 
 
@@ -117,7 +119,12 @@ def read_content(plan: Plan, state_bytes: bytes) -> StateContent:
         values, rest = _take(rest, layout.KNOWN_COLUMNS, count)
         known.append(values)
     newest, sequence = header[[layout.H_NEWEST, layout.H_SEQUENCE]].tolist()
-    return StateContent(newest, sequence, kept, tile_counts, known)
+    has_profile = bool(plan.entity.profile)
+    at = first_known + len(plan.entity.known)
+    told, _ = _take(rest, layout.KNOWN_COLUMNS, header[at] if has_profile else 0.0)
+    if told.shape[1]:
+        newest = float(told[layout.K_VALUE, 0])
+    return StateContent(newest, sequence, kept, tile_counts, known, told[:, 1:])
 
 
 def _header(state_bytes: bytes | memoryview) -> Floats:

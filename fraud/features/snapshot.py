@@ -9,11 +9,12 @@ import numpy as np
 
 from fraud.features.codec import newest_us, read_content
 from fraud.features.engine import fold_plan
-from fraud.features.events import EPOCH
+from fraud.features.events import EPOCH, MICRODEGREES
 from fraud.features.kernel import layout
 from fraud.features.kernel.layout import Floats
 from fraud.features.plan import Plan, compile_plan
 from fraud.schema.features import Op
+from fraud.schema.fields import FieldType
 
 _OF_WINDOWS: Final = (
     Op.COUNT,
@@ -49,6 +50,15 @@ class KnownValue:
 
 
 @dataclass(frozen=True, slots=True)
+class ToldValue:
+    """One value of the entity's profile."""
+
+    value: float | tuple[float, float]
+    """A number as told, degrees, seconds since 1970, or the hash of a word; NaN: not known any more."""
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The content of one state."""
 
@@ -63,6 +73,8 @@ class Snapshot:
     """Tiles in use, by width."""
     known: dict[str, tuple[KnownValue, ...]]
     """Remembered values by column, the most recently seen last."""
+    profile: dict[str, ToldValue]
+    """What was told of it, by name."""
     windows: dict[str, float]
     """Features of the entity as of its newest event, that event included; NaN: missing."""
 
@@ -101,8 +113,23 @@ def read_snapshot(plan: Plan, state: bytes) -> Snapshot:
         known={
             column: _known(values) for (column, _), values in zip(entity.known, content.known, strict=True)
         },
+        profile=_profile(plan, content.profile),
         windows=windows,
     )
+
+
+def _profile(plan: Plan, told: Floats) -> dict[str, ToldValue]:
+    units = {FieldType.PLACE: MICRODEGREES, FieldType.TIME: layout.SECOND_US}
+    found, at = {}, 0
+    for field in plan.entity.profile:
+        size = len(field.names)
+        if told.shape[1] and told[layout.K_SEQUENCE, at]:
+            unit = units.get(field.type, 10.0**field.scale)
+            values = (told[layout.K_VALUE, at : at + size] / unit).tolist()
+            since = _time(abs(float(told[layout.K_SINCE, at])))
+            found[field.name] = ToldValue((values[0], values[1]) if size > 1 else values[0], since)
+        at += size
+    return found
 
 
 def _windows(of: Plan, state: bytes) -> dict[str, float]:
@@ -110,7 +137,9 @@ def _windows(of: Plan, state: bytes) -> dict[str, float]:
     features = tuple(f for f in of.features if f.entity == of.entity and f.kind.op in _OF_WINDOWS)
     plan = compile_plan(of.entity, features, of.events)
     probe = np.zeros((1, plan.events.width))
-    probe[0, layout.E_TIME] = newest = newest_us(state)
+    probe[0, layout.E_TIME] = newest = (
+        read_content(of, state).newest_us if of.entity.profile else newest_us(state)
+    )
     probe[0, layout.E_ID] = _NOBODY
     probe[0, layout.E_LAT : layout.E_HOME_LON + 1] = math.nan
     probe[0, plan.key_column] = 1.0

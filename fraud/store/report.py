@@ -132,6 +132,9 @@ def inspected_tables(found: Inspected) -> Iterator[Table]:
     for column, values in state.known.items():
         last = ", ".join(str(value.value_hash) for value in values[-_SHOWN_VALUES:])
         table.add_row(f"known {column}", f"{len(values)}; the last by hash: {last}" if values else "0")
+    for name, told in state.profile.items():
+        shown = told.value if isinstance(told.value, tuple) else f"{told.value:,.6g}"
+        table.add_row(f"profile {name}", f"{shown} since {_words(told.since)}")
     for event in reversed(state.kept[-_SHOWN_EVENTS:]):
         verdict = {None: "no label", True: "fraud", False: "legitimate"}[event.is_fraud]
         table.add_row("kept event", f"{_words(event.event_time)}  {event.amount:,.2f}  {verdict}")

@@ -68,7 +68,7 @@ def profiles_table(data: DataSet, made: pa.Table, settings: GeneratorSettings, s
                 rows.append((entity, *whose, at, json.dumps(told, sort_keys=True)))
     names = [COLUMNS[0], *schema.key_names, *COLUMNS[1:]]
     types = [TIME if name == COLUMNS[1] else pa.string() for name in names]
-    columns = list(zip(*rows, strict=True)) or [[] for _ in names]
+    columns = [[row[at] for row in rows] for at in range(len(names))]
     table = pa.table(
         [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)], names=names
     )
@@ -148,7 +148,8 @@ def _history(
 def _takeovers(world: _World, rows: NDArray[np.int64]) -> list[int]:
     """Find when an entity is taken over: the first purchase of each time."""
     times = np.sort(world.time_us[rows[world.is_takeover[rows]]])
-    begins = np.concatenate([[True], np.diff(times) > EPISODE_US]) if len(times) else []
+    begins = np.ones(len(times), np.bool_)
+    begins[1:] = np.diff(times) > EPISODE_US
     return [int(time) for time in times[begins]]
 
 

@@ -127,9 +127,9 @@ def build(
     written = spark.read.format("delta").load(str(out)).count()
     elapsed_s = time.perf_counter() - started
     of = {source.what: count for source, count in zip(sources, counts, strict=True)}
-    told = (of.get(what, 0) for what in ("labels", "results", "profiles"))
-    found = (*told, of["transactions"] - written)
-    return Built(chosen, written, *found, left_out, elapsed_s)
+    labels_, results_, profiles_ = (of.get(what, 0) for what in ("labels", "results", "profiles"))
+    duplicates = of["transactions"] - written
+    return Built(chosen, written, labels_, results_, profiles_, duplicates, left_out, elapsed_s)
 
 
 def count_rows(source: Source, spark: SparkSession) -> int:

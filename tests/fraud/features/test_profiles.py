@@ -15,6 +15,7 @@ from fraud.features.codec import newest_us
 from fraud.features.events import events_of, stack_events
 from fraud.features.passes import feature_names, passes_of_schema
 from fraud.features.profiles import profiles_of
+from fraud.features.snapshot import read_snapshot
 from fraud.schema.reading import parse_schema
 
 SCHEMA = parse_schema(
@@ -265,3 +266,14 @@ def test_a_wrong_profile_is_refused_with_words(record: dict[str, Any], words: st
     with pytest.raises(BadRecord) as raised:
         parse_record(CONTRACTS.profile, json.dumps(good | record).encode())
     assert words in str(raised.value)
+
+
+def test_a_state_shows_what_was_told_and_the_newest_transaction() -> None:
+    records: Records = [bought(0), told(3, limit=5.0, home_latitude=48.0, home_longitude=11.0)]
+    (state,) = fold([*records, told(4, limit=7.0)]).states["card"].values()
+    found = read_snapshot(PASSES[0].plan, state)
+    assert found.newest_event == at(0)
+    assert {name: (one.value, one.since) for name, one in found.profile.items()} == {
+        "limit": (7.0, at(4)),
+        "home": ((48.0, 11.0), at(3)),
+    }
