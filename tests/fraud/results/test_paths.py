@@ -91,7 +91,7 @@ def test_a_wrong_result_becomes_a_dead_letter_with_words(alone: dict[str, Any]) 
         "card: Field required",
         "result_time: Field required",
         "entity: must be one of those that have a profile: card, merchant",
-        "profile.adress: the profile has no such value; there are credit_limit, address",
+        "profile.street: the profile has no such value; there are credit_limit, address",
         "record: card is the key of the entity card and must be given",
     ):
         assert words in alone["details"]

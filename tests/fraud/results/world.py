@@ -238,7 +238,7 @@ class World:
         ahead = {"profile_time": self._time(day + 2)}
         told = [
             {"entity": "user", "card": "c1", **at, "profile": {"address": "a"}},
-            {**of_card, **at, "profile": {"adress": "a"}},
+            {**of_card, **at, "profile": {"street": "a"}},
             {"entity": "card", **at, "profile": {"address": "a"}},
             {**of_card, **ahead, "profile": {"address": "a"}},
         ]

@@ -25,8 +25,14 @@ def schema(request: pytest.FixtureRequest) -> Schema:
     return read_schema(request.param)
 
 
-def test_there_are_four() -> None:
-    assert [file.stem for file in EXAMPLES] == ["card-testing", "issuer", "shop", "transfers"]
+def test_there_are_five() -> None:
+    assert [file.stem for file in EXAMPLES] == [
+        "account-takeover",
+        "card-testing",
+        "issuer",
+        "shop",
+        "transfers",
+    ]
 
 
 def test_every_feature_has_its_place(schema: Schema) -> None:
