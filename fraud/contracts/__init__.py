@@ -21,6 +21,7 @@ from fraud.contracts.topics import (
     RATES,
     RESULTS,
     SCORED,
+    SESSIONS,
     TOPICS,
     TRANSACTIONS,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "RESULTS",
     "SCHEMA_VERSION",
     "SCORED",
+    "SESSIONS",
     "TOO_LARGE",
     "TOPICS",
     "TRANSACTIONS",

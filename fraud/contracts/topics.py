@@ -18,6 +18,9 @@ LISTS: Final = "lists"
 AUDIT: Final = "audit"
 """Who published which rules: one partition, kept for ever (``fraud.rules.audit_copies``)."""
 
+SESSIONS: Final = "sessions"
+"""Sessions of the console that ended by a logout (``services.console.ended``)."""
+
 TOPICS: Final = (
     TRANSACTIONS,
     LABELS,
@@ -30,6 +33,7 @@ TOPICS: Final = (
     RATES,
     LISTS,
     AUDIT,
+    SESSIONS,
 )
 """All topics of the platform.
 

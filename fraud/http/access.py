@@ -19,6 +19,8 @@ from fraud.errors import BadConfig
 from fraud.http.problems import Problem
 from fraud.settings.definition import read_yaml
 
+KEYS_LOOK_S: Final = 1.0
+"""How often a program looks whether its file of keys has changed, seconds."""
 MOST_CLIENTS: Final = 10_000
 """Clients that a rate limit remembers at most."""
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
@@ -79,7 +81,7 @@ ANYONE: Final = Client("anonymous", "", frozenset(KeyScope))
 
 
 class Keys:
-    """The clients' API keys, by their SHA-256: the file gives nobody a key.
+    """The clients' API keys, by their SHA-256: the file gives nobody a key. :meth:`look` follows the file.
 
     Parameters
     ----------
@@ -97,13 +99,33 @@ class Keys:
     """
 
     def __init__(self, file: Path | None, host: str, prefix: str = "FRAUD_SCORING") -> None:
+        self._file, self._where = file, f"{prefix}_KEYS_FILE {file}"
+        self._content = b""
         self._by_digest: dict[str, Client] = {}
-        if file is None:
-            if not _is_loopback(host):
-                raise BadConfig(f"{prefix}_HOST={host} can be reached from outside: set {prefix}_KEYS_FILE")
-        else:
-            self._by_digest = _read(file, f"{prefix}_KEYS_FILE {file}")
+        self._by_name: dict[str, Client] = {}
+        if file is None and not _is_loopback(host):
+            raise BadConfig(f"{prefix}_HOST={host} can be reached from outside: set {prefix}_KEYS_FILE")
+        self.look()
+
+    def look(self) -> None:
+        """Read the file where it has changed; one that is wrong leaves the keys as they are.
+
+        Raises
+        ------
+        BadConfig
+            When the file is wrong; correct it.
+        """
+        if self._file is None:
+            return
+        try:
+            content = self._file.read_bytes()
+        except OSError as error:
+            raise BadConfig(f"{self._where}: {error}") from error
+        if content == self._content and self._by_digest:
+            return
+        self._by_digest = _read(content, self._file.name, self._where)
         self._by_name = {client.name: client for client in self._by_digest.values()}
+        self._content = content
 
     @property
     def is_open(self) -> bool:
@@ -210,10 +232,10 @@ class RateLimit:
             del self._buckets[client]
 
 
-def _read(file: Path, where: str) -> dict[str, Client]:
+def _read(raw: bytes, name: str, where: str) -> dict[str, Client]:
     try:
-        content, _ = read_yaml(file.read_bytes(), file.name)
-    except (OSError, BadConfig) as error:
+        content, _ = read_yaml(raw, name)
+    except BadConfig as error:
         raise BadConfig(f"{where}: {error}") from error
     if not isinstance(content, dict) or not content:
         raise BadConfig(f"{where}: write one line for each client: {_line('client', '<sha256 in hex>')}")

@@ -8,6 +8,7 @@ from typing import Final
 
 from fraud.errors import BadState
 from fraud.kafka.cluster import describe
+from fraud.runtime.files import write_durably
 from fraud.settings.stream import KafkaSettings
 
 _PATIENCE_S: Final = 60.0
@@ -37,7 +38,7 @@ def check_cluster(checkpoint: Path, found: str, bootstrap: str) -> None:
     known = file.read_text().strip() if file.exists() else ""
     if not known:
         checkpoint.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"{found}\n")
+        write_durably(file, f"{found}\n".encode())
     elif known != found:
         raise BadState(
             f"the checkpoint in {checkpoint} belongs to Kafka cluster {known}, but {bootstrap} is "

@@ -17,6 +17,7 @@ from fraud.features.passes import PASSES, Passes, entity_names
 from fraud.log.catch_up import CaughtUp, catch_up, is_interrupted
 from fraud.log.rebuild import is_empty
 from fraud.log.tail import read_tail
+from fraud.runtime.files import write_durably
 from fraud.store import FeatureStore, open_store
 from jobs.stream import metrics
 from jobs.stream.passing import wait_s
@@ -69,7 +70,8 @@ def make_whole(
 
 def remember(settings: StreamSettings) -> None:
     """Note which store the stream uses, so that an emptied one is told from another one."""
-    _memory(settings).write_text(name_of(settings.store))
+    if not _is_remembered(settings):
+        write_durably(_memory(settings), name_of(settings.store).encode())
 
 
 def name_of(url: str) -> str:

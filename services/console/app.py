@@ -36,6 +36,7 @@ from fraud.schema.deployed import deployed_schema
 from services.console import metrics, views
 from services.console.archive import ConsoleArchive
 from services.console.door import Door, form_of
+from services.console.ended import EndedSessions
 from services.console.labels import Labels
 from services.console.list_pages import ListPages
 from services.console.live import Follower, Live
@@ -107,6 +108,8 @@ class Console:
         self.labels = Labels(producer, self.live)
         lists = LiveLists(producer, settings.kafka_bootstrap, settings.kafka_options)
         self.list_pages = ListPages(self.door, lists, self._page)
+        self.ended = EndedSessions(settings, self.sessions, producer) if settings.session_secret else None
+        """The logouts of all replicas; None: no other process reads this one's sessions."""
         self.rule_pages = RulePages(settings, self.door, lists, self._page)
         self._readers: Counter[str] = Counter()
         """Pages that follow live, by session."""
@@ -136,11 +139,12 @@ class Console:
 
     @asynccontextmanager
     async def _live(self, _app: FastAPI) -> AsyncIterator[None]:
-        self.follower.start()
-        self.list_pages.start()
+        parts = [self.door, self.follower, self.list_pages, *([self.ended] if self.ended else [])]
+        for part in parts:
+            part.start()
         yield
-        self.follower.stop()
-        self.list_pages.stop()
+        for part in parts:
+            part.stop()
 
     async def _guard(self, request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
         """Let in who has a session; count; say no to pages of others that send forms here."""
@@ -310,7 +314,10 @@ class Console:
         session: Session = request.state.session
         if not self.sessions.is_token(session, form.get("token", "")):
             return self._page(request, "error.html", {"words": "This form is too old."}, 403)
-        return self.door.leave(session)
+        self.sessions.end(session.nonce, session.until_s)
+        if self.ended:
+            await run_in_threadpool(self.ended.publish, session)
+        return self.door.leave()
 
     async def health(self) -> Response:
         """Say that it lives."""
@@ -318,7 +325,8 @@ class Console:
 
     async def ready(self) -> Response:
         """Say whether it follows Kafka."""
-        trouble = self.live.trouble or ", ".join(f"the thread {name} has ended" for name in gone())
+        trouble = self.live.trouble or (self.ended.trouble if self.ended else "")
+        trouble = trouble or ", ".join(f"the thread {name} has ended" for name in gone())
         return JSONResponse({"status": trouble or "ready"}, 503 if trouble else 200)
 
     async def metrics(self) -> Response:

@@ -10,8 +10,9 @@ from urllib.parse import parse_qs
 from fastapi import Request
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 
-from fraud.http.access import ANYONE, Client, Keys, KeyScope, RateLimit
+from fraud.http.access import ANYONE, KEYS_LOOK_S, Client, Keys, KeyScope, RateLimit
 from fraud.http.problems import Problem
+from fraud.runtime.threads import Watch
 from services.console.sessions import COOKIE, Session, Sessions
 from services.console.settings import ConsoleSettings
 
@@ -40,8 +41,17 @@ class Door:
     def __init__(self, settings: ConsoleSettings) -> None:
         self._settings = settings
         self.keys = Keys(settings.keys_file, settings.host, "FRAUD_CONSOLE")
+        self._watch = Watch("keys", self.keys.look, KEYS_LOOK_S)
         self.sessions = Sessions(settings.session_secret.get_secret_value(), settings.session_s)
         self._logins = RateLimit(LOGINS_PER_S, LOGINS_AT_ONCE)
+
+    def start(self) -> None:
+        """Begin to follow the file of keys: a session ends with its key."""
+        self._watch.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._watch.stop()
 
     def admit(self, request: Request) -> Response | None:
         """Find the session of a request; returns the answer where it may go no further."""
@@ -93,9 +103,8 @@ class Door:
             secure=self._settings.is_https,
         )
 
-    def leave(self, session: Session) -> Response:
-        """End a session, in this browser and wherever else its cookie may be."""
-        self.sessions.end(session.nonce, session.until_s)
+    def leave(self) -> Response:
+        """Take the cookie of a session that has ended out of its browser."""
         answer = RedirectResponse("/login", 303)
         answer.delete_cookie(COOKIE)
         return answer

@@ -1,6 +1,7 @@
 """Who looks: a signed cookie after an API key, and a token that forms must carry.
 
-A session ends with its time, with its key, and when somebody logs out: its cookie then opens nothing.
+A session ends with its time, with its key, and when somebody logs out: its cookie then opens nothing, at any
+replica (``services.console.ended``).
 """
 
 import base64
@@ -8,6 +9,7 @@ import hashlib
 import hmac
 import json
 import secrets
+import threading
 import time
 from dataclasses import astuple, dataclass
 from typing import Final
@@ -15,6 +17,7 @@ from typing import Final
 from fraud.http.access import Client
 
 COOKIE: Final = "fraud_console"
+FEW: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,14 @@ class Sessions:
     def __init__(self, secret: str, lasts_s: float) -> None:
         self._secret = secret.encode() or secrets.token_bytes(32)
         self._lasts_s = lasts_s
+        self._made_s = time.time()
+        self.knows_all = not secret
+        """Whether all logouts before the start are known; until then only sessions begun since then are on."""
+        self._lock = threading.Lock()
         self._ended: dict[str, float] = {}
         """Until when the cookies of sessions that have ended would be good, by nonce."""
+        self._most_ended = FEW
+        """How many may be kept before those whose time is over are dropped."""
 
     def begin(self, client: Client) -> Session:
         """Make a session."""
@@ -51,9 +60,12 @@ class Sessions:
 
     def end(self, nonce: str, until_s: float) -> None:
         """Let a session's cookie open nothing any more."""
-        now = time.time()
-        ended = {one: until for one, until in self._ended.items() if until > now}
-        self._ended = {**ended, nonce: until_s}
+        with self._lock:
+            self._ended[nonce] = until_s
+            if len(self._ended) > self._most_ended:
+                now = time.time()
+                self._ended = {one: until for one, until in self._ended.items() if until > now}
+                self._most_ended = 2 * len(self._ended) + FEW
 
     def write(self, session: Session) -> str:
         """Write the cookie's value."""
@@ -90,7 +102,9 @@ class Sessions:
 
     def is_on(self, session: Session) -> bool:
         """Whether a session has not ended."""
-        return session.until_s > time.time() and session.nonce not in self._ended
+        if session.until_s <= time.time() or session.nonce in self._ended:
+            return False
+        return self.knows_all or session.until_s - self._lasts_s >= self._made_s
 
     def token(self, session: Session) -> str:
         """Make the token that this session's forms carry."""

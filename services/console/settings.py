@@ -22,9 +22,10 @@ class ConsoleSettings(Settings):
     is_https: bool = False
     """Whether people reach it by HTTPS (a proxy ends it): the cookie is then sent by nothing else."""
     session_secret: SecretStr = SecretStr("")
-    """Signs sessions; replicas need the same. Empty: one of its own, sessions end with the process."""
-    session_s: float = Field(default=43_200.0, gt=0.0)
-    """How long a session lasts, seconds."""
+    """Signs sessions; replicas need the same, and then follow each other's logouts in the topic ``sessions``.
+    Empty: one of its own, sessions end with the process."""
+    session_s: float = Field(default=43_200.0, gt=0.0, le=604_800.0)
+    """How long a session lasts, seconds; at most as long as the topic ``sessions`` keeps logouts."""
     max_readers: int = Field(default=200, ge=1)
     """Pages that may follow live at a time."""
     max_readers_of_one: int = Field(default=6, ge=1)

@@ -17,8 +17,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from fraud.contracts import Transaction
 from fraud.decide.list_changes import ListChange
 from fraud.errors import BadInput, Unavailable
-from fraud.http.access import ANYONE, Keys, RateLimit
+from fraud.http.access import ANYONE, KEYS_LOOK_S, Keys, RateLimit
 from fraud.http.problems import Problem
+from fraud.runtime.threads import Watch
 from services.scoring import bodies, kserve_api, metrics
 from services.scoring.batches import Batches, items_of, read_item
 from services.scoring.bodies import MOST_RECORD, Bodies, Gone, Receive
@@ -68,6 +69,7 @@ class App:
         self._service = service
         self._settings = settings
         self._keys = Keys(settings.keys_file, settings.host)
+        self._keys_watch = Watch("keys", self._keys.look, KEYS_LOOK_S)
         self._limit = RateLimit(settings.rate_per_s, settings.rate_burst, unit="transactions")
         self._bodies = Bodies(settings.max_body_bytes, settings.max_reading_bytes)
         self._queue = RequestQueue(
@@ -267,8 +269,10 @@ class App:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self._service.start()
+                self._keys_watch.start()
                 await send({"type": "lifespan.startup.complete"})
             else:
+                self._keys_watch.stop()
                 self._service.stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
