@@ -122,7 +122,8 @@ class EndedSessions:
 
     def _take(self, message: Message) -> None:
         try:
-            nonce, until_s = (message.key() or b"").decode(), float(json.loads(message.value() or b"")["until_s"])
+            nonce = (message.key() or b"").decode()
+            until_s = float(json.loads(message.value() or b"")["until_s"])
         except (ValueError, TypeError, KeyError):
             log.warning("record %s of the topic %s is not a logout", message.offset(), SESSIONS)
             return

@@ -47,7 +47,7 @@ class Sessions:
         self._lasts_s = lasts_s
         self._made_s = time.time()
         self.knows_all = not secret
-        """Whether all logouts before the start are known; until then only sessions begun since then are on."""
+        """Whether all logouts before the start are known; until then only sessions begun since are on."""
         self._lock = threading.Lock()
         self._ended: dict[str, float] = {}
         """Until when the cookies of sessions that have ended would be good, by nonce."""

@@ -47,7 +47,8 @@ def small_disk(at: Path, size_mb: int) -> Iterator[str]:
     with image.open("wb") as file:
         file.truncate(size_mb << 20)
     kind = ""
-    if _does("mkfs.ext4", "-q", "-F", "-m", "0", str(image)) and _does("mount", "-o", "loop", str(image), str(at)):
+    is_made = _does("mkfs.ext4", "-q", "-F", "-m", "0", str(image))
+    if is_made and _does("mount", "-o", "loop", str(image), str(at)):
         kind = "ext4 on a loop device"
     elif _does("mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "none", str(at)):
         kind = "tmpfs"
@@ -201,7 +202,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1, help="how often the disk is filled")
     parser.add_argument("--before-s", type=float, default=20.0, help="load before and after")
     parser.add_argument("--full-s", type=float, default=60.0, help="how long the disk is full")
-    parser.add_argument("--alone-s", type=float, default=60.0, help="how long parts may come back by themselves")
+    parser.add_argument("--alone-s", type=float, default=60.0, help="how long parts may take without help")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=40.0, help="transactions a second, half on each path")
     parser.add_argument("--users", type=int, default=60)
