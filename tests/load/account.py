@@ -61,8 +61,8 @@ class Account:
         lines = {name: f"{count:,}" for name, count in {**self.counts, **self.wrong}.items()}
         calm = [found for due, found in self.latencies if not any(a <= due <= b for a, b in self.away)]
         slowest_s = max((end - start for start, end in self.away), default=0.0)
-        lines["API latency, from due to answered"] = _quantiles([found for _, found in self.latencies])
-        lines["API latency, due while all parts ran"] = _quantiles(calm)
+        lines["API latency, from due to answered"] = quantiles([found for _, found in self.latencies])
+        lines["API latency, due while all parts ran"] = quantiles(calm)
         lines["kills and pauses"] = f"{self.done.total()}, all ready again after {slowest_s:.0f} s at most"
         lines["which"] = ", ".join(f"{count} x {what}" for what, count in sorted(self.done.items()))
         lines |= {f"  {name}": ", ".join(found) for name, found in self.examples.items() if found}
@@ -171,7 +171,8 @@ def _compare_store(stream: StreamSettings, scratch: Path) -> tuple[int, int]:
     return differing, transactions
 
 
-def _quantiles(latencies_ms: list[float]) -> str:
+def quantiles(latencies_ms: list[float]) -> str:
+    """Write median, 99th percentile and the longest."""
     if not latencies_ms:
         return "none"
     p50, p99, most = np.percentile(latencies_ms, [50, 99, 100]).tolist()
