@@ -139,7 +139,9 @@ class Console:
 
     @asynccontextmanager
     async def _live(self, _app: FastAPI) -> AsyncIterator[None]:
-        parts = [self.door, self.follower, self.list_pages, *([self.ended] if self.ended else [])]
+        parts: list[Door | Follower | ListPages | EndedSessions] = [self.door, self.follower, self.list_pages]
+        if self.ended is not None:
+            parts.append(self.ended)
         for part in parts:
             part.start()
         yield
