@@ -124,13 +124,16 @@ def settings_of(task: Task, world: World | None, path: Path) -> TrainSettings:
 def splits_of(
     examples: Examples, parts: dict[str, Floats], settings: TrainSettings
 ) -> Iterator[tuple[str, Split]]:
-    """Divide the rows by time and at random; the vectors are all parts side by side."""
+    """Divide the rows by time and at random; the vectors are all parts side by side.
+
+    Both train on as many rows, so that the division alone makes the difference.
+    """
     whole = replace(examples, vectors=np.column_stack(list(parts.values())))
     split = divide(whole, settings)
     yield BY_TIME, split
     order = np.random.default_rng(settings.seed).permutation(len(whole))
     cut = round(TEST_SHARE * len(order))
-    train, test = whole.take(np.sort(order[cut:])), whole.take(np.sort(order[:cut]))
+    train, test = whole.take(np.sort(order[cut:][: len(split.train)])), whole.take(np.sort(order[:cut]))
     check_classes(train, "train (at random)")
     check_classes(test, "test (at random)")
     yield AT_RANDOM, Split(train, test, split.as_of, split.train_end)

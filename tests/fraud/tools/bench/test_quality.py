@@ -9,12 +9,14 @@ import pyarrow.csv as pa_csv
 import pytest
 
 from fraud.errors import BadInput
+from fraud.learn.examples import Examples
+from fraud.learn.settings import TrainSettings
 from fraud.tools.bench.machine import describe_machine
 from fraud.tools.bench.quality import SCHEMAS, Scoreboard, measure_quality, rows_of
 from fraud.tools.bench.quality_report import table_of, write_report
-from fraud.tools.bench.quality_world import AT_RANDOM, BY_TIME, OURS, RAW, WORLDS, Figure
+from fraud.tools.bench.quality_world import AT_RANDOM, BY_TIME, OURS, RAW, WORLDS, Figure, splits_of
 from fraud.tools.bench.worlds.amlsim import draw_amlsim
-from fraud.tools.bench.worlds.world import times_of
+from fraud.tools.bench.worlds.world import DAY_US, times_of
 
 SMALL = 0.1
 
@@ -54,6 +56,25 @@ def test_a_file_is_measured_on_both_splits_and_a_column_that_tells_the_label_is_
     assert board.leaks == {str(path): ["the column closed_as tells the label by itself"]}
     raw = {row.split: row.pr_auc for row in board.rows if row.model == RAW}
     assert raw[BY_TIME] > 0.99
+
+
+def test_both_splits_train_on_as_many_rows():
+    rows, rng = 4_000, np.random.default_rng(0)
+    event_us = np.sort(rng.integers(0, 60 * DAY_US, rows))
+    examples = Examples(
+        vectors=rng.random((rows, 2)),
+        event_us=event_us,
+        label_us=event_us + 7 * DAY_US,
+        is_fraud=rng.random(rows) < 0.1,
+        amount=np.ones(rows),
+        user=rng.integers(0, 50, rows),
+        category=np.zeros(rows, int),
+    )
+    settings = TrainSettings(train_days=7, label_gap_days=7, test_days=7)
+    by_time, at_random = (split for _, split in splits_of(examples, {OURS: examples.vectors}, settings))
+    assert len(by_time.train) == len(at_random.train) < rows / 5
+    assert len(np.unique(at_random.train.event_us // DAY_US)) > 50
+    assert not set(at_random.train.vectors[:, 0]) & set(at_random.test.vectors[:, 0])
 
 
 def test_several_seeds_give_their_mean_and_range_and_the_report_has_a_line_a_split(tmp_path):
