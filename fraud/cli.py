@@ -54,6 +54,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "audit": ("jobs.rules.publish_commands:audit", "Check who published which rules."),
     "policy": ("jobs.rules.policy_commands:app", "Choose thresholds by segment."),
     "lists": ("jobs.lists.commands:app", "Change the lists that rules read."),
+    "clocks": (
+        "jobs.clocks.commands:clocks",
+        "Measure whose clock is ahead or behind, by terminal or merchant.",
+    ),
     "drift": ("jobs.drift.commands:drift", "Compare served data with the model's training data."),
     "performance": (
         "jobs.performance.commands:performance",

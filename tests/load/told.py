@@ -1,0 +1,145 @@
+"""What results and profiles bring: average precision with and without their features, same rows and trees.
+
+    uv run python -m tests.load.told --out /tmp/told.json
+
+The generator's default data, with the results and profiles that it makes; the packaged features, then with
+those of results, of profiles, of both. One split by time, intervals over users, and the gain of each on the
+same resamples. A process of its own under the extended schema.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import yaml
+
+from fraud.features import FEATURE_NAMES
+from fraud.learn.examples import build_examples, divide
+from fraud.learn.settings import TrainSettings
+from fraud.learn.tables import read_tables
+from fraud.schema.deployed import VARIABLE, deployed_schema
+from fraud.schema.reading import DEFAULT, default_schema
+from fraud.synthetic import files
+from fraud.synthetic.generate import generate
+from fraud.synthetic.settings import GeneratorSettings
+from fraud.tools.bench.machine import describe_machine
+from fraud.tools.bench.quality_world import RESAMPLES, score_plain
+from fraud.watch.bootstrap import NAMES, Scored, interval, resample
+
+RESULTS: Final = ["authorised", "declined", "reversed"]
+FILTERS: Final = {"wrong_data": "result == 'declined' && reason_code in ['14', '54', '82']"}
+PROFILES: Final[dict[str, Any]] = {
+    "user": {
+        "address": {"type": "category"},
+        "credit_limit": {"type": "number", "scale": 2},
+        "customer_since": {"type": "time"},
+        "segment": {"type": "category"},
+    },
+    "merchant": {"risk_class": {"type": "category"}},
+}
+OF_RESULTS: Final[list[dict[str, Any]]] = [
+    {
+        "statistic": ["count", "share"],
+        "entity": "user",
+        "where": "declined",
+        "window": ["10m", "1h", "24h", "7d"],
+    },
+    {"statistic": "count", "entity": "user", "where": "wrong_data", "window": ["10m", "1h", "24h"]},
+    {"statistic": ["count", "share"], "entity": "merchant", "where": "declined", "window": ["1h", "24h"]},
+]
+OF_PROFILES: Final[list[dict[str, Any]]] = [
+    {"statistic": "profile_share", "entity": "user", "profile": "credit_limit"},
+    {
+        "statistic": "profile_changed",
+        "entity": "user",
+        "profile": ["address", "credit_limit"],
+        "window": "24h",
+    },
+    {"statistic": "profile_since", "entity": "user", "profile": ["address", "credit_limit"]},
+    {"statistic": "profile_age", "entity": "user", "profile": "customer_since"},
+    {"statistic": "profile_bucket", "entity": "user", "profile": "segment"},
+    {"statistic": "profile_bucket", "entity": "merchant", "profile": "risk_class"},
+]
+PLAIN, WITH_RESULTS, WITH_PROFILES, WITH_BOTH = "packaged", "with results", "with profiles", "with both"
+
+
+def extended() -> str:
+    """Write the packaged schema with results, profiles and their features; nothing is un-counted."""
+    document = yaml.safe_load(DEFAULT.read_text())
+    for entity in document["entities"].values():
+        entity["uncount"] = []
+    document |= {"name": "told", "results": RESULTS, "filters": FILTERS, "profiles": PROFILES}
+    document["features"] += OF_RESULTS + OF_PROFILES
+    return str(yaml.safe_dump(document, sort_keys=False))
+
+
+def columns_of(part: str) -> list[int]:
+    """Find the columns of a part of the features."""
+    packaged = default_schema().feature_names
+    features = deployed_schema().features
+    of_profiles = {one.name for one in features if one.profile}
+    names = {
+        PLAIN: set(packaged),
+        WITH_RESULTS: set(FEATURE_NAMES) - of_profiles,
+        WITH_PROFILES: set(packaged) | of_profiles,
+        WITH_BOTH: set(FEATURE_NAMES),
+    }[part]
+    return [at for at, name in enumerate(FEATURE_NAMES) if name in names]
+
+
+def measure(parts: Sequence[str], threads: int) -> dict[str, Any]:
+    """Generate, compute, train on each part, and measure on the same test."""
+    with TemporaryDirectory(prefix="told-") as folder:
+        files.write(generate(GeneratorSettings(), deployed_schema()), Path(folder))
+        settings = TrainSettings(data=folder, vectors="computed", threads=threads)
+        examples = build_examples(read_tables(settings), vectors="computed")
+    split = divide(examples, settings)
+    scored = {}
+    for part in parts:
+        at = columns_of(part)
+        train, test = (replace(one, vectors=one.vectors[:, at]) for one in (split.train, split.test))
+        scored[part] = Scored(score_plain(train, test, settings, ()), 0.5)
+    found = resample(scored, split.test, RESAMPLES, settings.seed)
+    at_auc = NAMES.index("pr_auc")
+    values = {part: found[part][:, at_auc] for part in parts}
+    return {
+        "machine": describe_machine().words,
+        "train": len(split.train),
+        "test": len(split.test),
+        "frauds": int(split.test.is_fraud.sum()),
+        "pr_auc": {part: str(interval(values[part])) for part in parts},
+        "gain": {part: str(interval(values[part] - values[parts[0]])) for part in parts[1:]},
+        "features": {part: len(columns_of(part)) for part in parts},
+    }
+
+
+def main() -> int:
+    """Measure under the extended schema, and print the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parts", default=f"{PLAIN},{WITH_RESULTS},{WITH_PROFILES},{WITH_BOTH}")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    if deployed_schema().name != "told":
+        with TemporaryDirectory(prefix="told-") as folder:
+            schema = Path(folder) / "schema.yaml"
+            schema.write_text(extended())
+            command = [sys.executable, "-m", "tests.load.told", *sys.argv[1:]]
+            return subprocess.run(command, env={**os.environ, VARIABLE: str(schema)}, check=False).returncode
+    found = measure(given.parts.split(","), given.threads)
+    text = json.dumps(found, indent=2)
+    sys.stdout.write(text + "\n")
+    if given.out:
+        given.out.write_text(text + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
