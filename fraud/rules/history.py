@@ -111,11 +111,9 @@ class History:
         names = list(dict.fromkeys([*amounts, *fields, *COLUMNS]))
         found = with_kinds(_rows(self.transactions, names, where))
         served = [name for name in FEATURE_NAMES if name in self.reads]
-        found = found.join(
-            _rows(self.features, [*served, *_IDENTITY], where), list(_IDENTITY), join_type="inner"
-        )
+        found = beside(found, _rows(self.features, [*served, *_IDENTITY], where))
         decided = ["outcome", WITHOUT, "score", *([VERSION] if self.with_versions else []), *_IDENTITY]
-        found = found.join(_rows(self.decisions, decided, where), list(_IDENTITY), join_type="inner")
+        found = beside(found, _rows(self.decisions, decided, where))
         if self.folded is not None:
             found = _filled(found, self.folded)
         return found.append_column(BASE, pa.array(base_amounts(found, deployed_schema()))).combine_chunks()
@@ -182,6 +180,27 @@ def outcome_codes(table: pa.Table, *, with_rules: bool = False) -> Ints:
     codes = np.array([_CODES[text] for text in coded.dictionary.to_pylist()], np.int64)
     found: Ints = codes[coded.indices.to_numpy()]
     return found
+
+
+def beside(left: pa.Table, right: pa.Table) -> pa.Table:
+    """Put the columns of the same records side by side; a record that one of the tables lacks is left out.
+
+    Tables of one log mostly have the same records: then sorting their positions takes far less than a join.
+    """
+    ours, theirs = (np.stack([table[name].to_numpy() for name in _IDENTITY]) for table in (left, right))
+    order, order_of_theirs = np.lexsort(ours), np.lexsort(theirs)
+    sorted_ours = ours[:, order]
+    is_alike = np.array_equal(sorted_ours, theirs[:, order_of_theirs])
+    if not is_alike or (sorted_ours[:, 1:] == sorted_ours[:, :-1]).all(axis=0).any():
+        return left.join(right, list(_IDENTITY), join_type="inner")
+    if not np.array_equal(order, order_of_theirs):
+        at = np.empty(len(order), np.int64)
+        at[order] = order_of_theirs
+        right = right.take(at)
+    for name in right.column_names:
+        if name not in _IDENTITY:
+            left = left.append_column(name, right[name])
+    return left
 
 
 def _rows(table: Table, names: Sequence[str], where: pc.Expression) -> pa.Table:

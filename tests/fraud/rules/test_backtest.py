@@ -19,7 +19,7 @@ from fraud.decide.past_lists import PastLists
 from fraud.features import FEATURE_NAMES
 from fraud.rules.account import EXAMPLES, OUTCOMES, Account, Costs
 from fraud.rules.backtest import backtest, held_in, judged
-from fraud.rules.history import ALWAYS, Range, open_history
+from fraud.rules.history import ALWAYS, Range, beside, open_history
 from fraud.schema.arrow import TIME
 from fraud.schema.deployed import deployed_schema
 from fraud.synthetic.generate import generate
@@ -183,3 +183,27 @@ def test_a_backtest_sees_the_lists_that_each_decision_saw(tmp_path: Path) -> Non
         assert dict(found) == dict(zip(table["transaction_id"].to_pylist(), outcomes, strict=True))
     hits = backtest(rules, whole, past=PastLists(store)).of["bad_merchant"].hits
     assert hits == outcomes.count("decline")
+
+
+@pytest.mark.parametrize("case", ["same order", "another order", "lacks some", "has one twice", "nothing"])
+def test_records_side_by_side_are_those_of_a_join(case: str) -> None:
+    dice, n = np.random.default_rng(3), 0 if case == "nothing" else 50
+    keys = {
+        "generation": pa.array(dice.integers(0, 2, n)),
+        "epoch": pa.array(dice.integers(0, 3, n)),
+        "source_partition": pa.array(dice.integers(0, 2, n).astype(np.int32)),
+        "source_offset": pa.array(np.arange(n)),
+    }
+    left = pa.table(keys | {"a": pa.array(dice.random(n))})
+    right = pa.table(keys | {"b": pa.array([f"b{at}" for at in range(n)], pa.string())})
+    if case == "another order":
+        right = right.take(pa.array(dice.permutation(n)))
+    elif case == "lacks some":
+        left, right = left.slice(3), right.take(pa.array(dice.permutation(40)))
+    elif case == "has one twice":
+        right = pa.concat_tables([right, right.slice(0, 1)])
+    wanted = left.join(right, list(keys), join_type="inner")
+    order = [("source_offset", "ascending")]
+    found = beside(left, right)
+    assert found.sort_by(order).to_pylist() == wanted.sort_by(order).to_pylist()
+    assert found.column_names == wanted.column_names
