@@ -86,6 +86,17 @@ def test_rules_are_shown_as_text_also_where_nothing_has_been_decided(console: Co
     assert "no Delta table" in text, "the account is missing, and the page says so"
 
 
+def test_thresholds_of_segments_are_shown(console: Console, file: Path) -> None:
+    assert "data-segment" not in page(console, "eve", "/rules")
+    segment = {"name": "s1", "when": "amount < 20.0", "review": 0.25, "challenge": 0.5, "decline": 0.75}
+    file.write_text(json.dumps({**json.loads(rules("two")), "segments": [segment]}))
+    text = page(console, "eve", "/rules")
+    assert 'data-segment="s1"' in text
+    assert "amount &lt; 20.0" in text
+    for bound in ("0.25", "0.5", "0.75"):
+        assert f'<td class="amount">{bound}</td>' in text
+
+
 @pytest.mark.parametrize("path", ["try", "propose", "approve", "reject", "undo"])
 def test_a_form_needs_its_token_and_the_right(console: Console, file: Path, path: str) -> None:
     before = file.read_bytes(), names(file)
