@@ -33,7 +33,7 @@ An expression may read the fields of a transaction, every feature by its name, `
 ``in_list(value, 'list')``. A comparison with something that is missing is unknown, and three-valued logic
 decides what that means: ``true || unknown`` is true, ``false && unknown`` is false, on either side;
 everything else that needs the unknown value is unknown, also its negation. A rule holds only where its
-expression is true. What goes before what stands in ``fraud.decide.engine``.
+expression is true. What goes before what stands in ``fraud.decide.overruling``.
 
 What an expression costs is bounded by what it may contain: 2,000 characters, no loop (``all()``, ``map()``
 and so on), patterns as texts that compile quickly.

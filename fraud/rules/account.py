@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from fraud.contracts import Outcome
 from fraud.decide.columns import Bools, Floats
-from fraud.decide.engine import Held, Rule, overrule
+from fraud.decide.engine import Held, Rule
+from fraud.decide.overruling import overrule
 
 Ints = NDArray[np.int64]
 OUTCOMES: Final = tuple(Outcome)

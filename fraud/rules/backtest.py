@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from fraud.decide.columns import Columns, Floats
 from fraud.decide.compiling import compile_rules
-from fraud.decide.engine import NO_LISTS, HeldColumns, RuleSet, Segment, overrule
+from fraud.decide.engine import NO_LISTS, HeldColumns, RuleSet, Segment
+from fraud.decide.overruling import overrule
 from fraud.decide.past_lists import PastLists, versions_of
 from fraud.decide.policy import decide
 from fraud.errors import BadInput, Unavailable

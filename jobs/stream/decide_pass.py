@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fraud.contracts import Outcome, Reason
-from fraud.decide.engine import RULED_FIELDS, Ruled, ruled_fields
 from fraud.decide.experiment import TRIAL_FIELDS, Alias
+from fraud.decide.overruling import RULED_FIELDS, Ruled, ruled_fields
 from fraud.features import FEATURES_VERSION, kernel
 from fraud.features.passes import PASSES, Passes, feature_names, whole
 from fraud.log import rows

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from fraud.contracts import ALERTS, DEAD_LETTERS, DECISIONS, RESULTS, DeadLetter, Outcome, contracts_of
 from fraud.contracts.encode import encode_rows
 from fraud.contracts.priced import in_base
-from fraud.decide.engine import RULED_FIELDS
 from fraud.decide.experiment import TRIAL_FIELDS
+from fraud.decide.overruling import RULED_FIELDS
 from fraud.kafka.producer import Producer
 from fraud.log import rows
 from fraud.schema.deployed import deployed_schema

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from fraud.contracts import Outcome
 from fraud.contracts.priced import in_base
 from fraud.decide.columns import Columns
-from fraud.decide.engine import NO_LISTS, Ruled, overrule
+from fraud.decide.engine import NO_LISTS
 from fraud.decide.lists import ListStore
+from fraud.decide.overruling import Ruled, overrule
 from fraud.decide.rules import RulesAt
 from fraud.decide.values import Lists
 from fraud.features.kernel import Floats

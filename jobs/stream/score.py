@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.contracts import Outcome, Reason, Thresholds
-from fraud.decide.engine import Ruled
 from fraud.decide.experiment import Alias, Experiment, Trial, split_by_arm
+from fraud.decide.overruling import Ruled
 from fraud.decide.policy import decide, decide_without_model
 from fraud.errors import BadModel, Unavailable
 from fraud.features import FEATURE_NAMES

@@ -8,9 +8,10 @@ from typing import Any, Final
 import numpy as np
 
 from fraud.contracts import Outcome, Reason, Transaction
-from fraud.decide.engine import NO_LISTS, NOTHING, Held, RuleSet, overrule
+from fraud.decide.engine import NO_LISTS, NOTHING, Held, RuleSet
 from fraud.decide.experiment import Alias, Trial
 from fraud.decide.live_lists import LiveLists
+from fraud.decide.overruling import overrule
 from fraud.decide.policy import by_thresholds, decide_without_model
 from fraud.decide.rules import RuleFile
 from fraud.decide.values import FIELDS, SCORE

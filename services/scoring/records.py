@@ -10,8 +10,8 @@ from xxhash import xxh3_128_digest
 
 from fraud.contracts import Outcome, Reason, Transaction, contracts_of
 from fraud.contracts.models import sequence_of
-from fraud.decide.engine import RULED_FIELDS, Ruled, ruled_fields
 from fraud.decide.experiment import TRIAL_FIELDS, Trial
+from fraud.decide.overruling import RULED_FIELDS, Ruled, ruled_fields
 from fraud.features import FEATURES_VERSION, kernel
 from fraud.features.kernel import Floats
 from fraud.features.layout import layout_of

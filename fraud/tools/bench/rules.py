@@ -21,8 +21,9 @@ from deltalake import write_deltalake
 from fraud.contracts import Outcome
 from fraud.decide.columns import Columns, Floats
 from fraud.decide.compiling import compile_rules
-from fraud.decide.engine import RuleSet, overrule
+from fraud.decide.engine import RuleSet
 from fraud.decide.lists import Definition, ListEvent, ListKind, ListRecord, ListStore
+from fraud.decide.overruling import overrule
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.features.batch import compute_features
 from fraud.rules.backtest import backtest

@@ -8,7 +8,8 @@ import pytest
 
 from fraud.contracts import Outcome, Thresholds
 from fraud.decide.compiling import compile_rules
-from fraud.decide.engine import NOTHING, Held, Ruled, RuleSet, overrule
+from fraud.decide.engine import NOTHING, Held, RuleSet
+from fraud.decide.overruling import Ruled, overrule
 from fraud.decide.policy import by_thresholds
 from fraud.errors import BadConfig
 

@@ -11,7 +11,7 @@ import pytest
 
 from fraud.contracts import Outcome
 from fraud.decide.compiling import compile_rules
-from fraud.decide.engine import overrule
+from fraud.decide.overruling import overrule
 from fraud.decide.rules import RuleFile, read_rules
 from fraud.errors import BadConfig
 

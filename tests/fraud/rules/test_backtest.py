@@ -13,8 +13,9 @@ from deltalake import DeltaTable, write_deltalake
 from fraud.contracts import Outcome
 from fraud.decide.columns import Columns
 from fraud.decide.compiling import compile_rules
-from fraud.decide.engine import Held, overrule
+from fraud.decide.engine import Held
 from fraud.decide.lists import Definition, ListEvent, ListKind, ListRecord, ListStore
+from fraud.decide.overruling import overrule
 from fraud.decide.past_lists import PastLists
 from fraud.features import FEATURE_NAMES
 from fraud.rules.account import EXAMPLES, OUTCOMES, Account, Costs

@@ -18,7 +18,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from fraud.contracts import LABELS, SCORED, TRANSACTIONS, Outcome
-from fraud.decide.engine import Ruled
+from fraud.decide.overruling import Ruled
 from fraud.features.batch import FoldedPasses, fold_passes
 from fraud.features.passes import Passes, entity_names, feature_names, passes_of, sequence_names
 from fraud.log import rows

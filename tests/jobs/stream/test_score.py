@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fraud.contracts import Outcome, Thresholds
-from fraud.decide.engine import Ruled
+from fraud.decide.overruling import Ruled
 from fraud.decide.policy import FALLBACK_RULES, decide_without_model
 from fraud.features import FEATURE_NAMES
 from fraud.model.client import ModelClient, ModelClientSettings, Scores
