@@ -100,8 +100,8 @@ def opened(settings: KafkaSettings) -> Iterator[ListStore]:
         follower = ListFollower(store, settings.kafka_bootstrap, settings.kafka_options)
         try:
             follower.load(PATIENCE_S)
-            if follower.away:
-                raise Unavailable(f"the lists cannot be read: {follower.away}")
+            if follower.trouble:
+                raise Unavailable(f"the lists cannot be read: {follower.trouble}")
             yield store
         finally:
             follower.close()

@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 AT: Final = Position(LISTS, 0)
 _AT_ONCE: Final = 10_000
 SETTLE_S: Final = 3.0
-"""How long brokers that refuse are asked again before the lists count as away, seconds."""
+"""How long brokers that refuse are asked again before the lists count as unavailable, seconds."""
 
 
 class Follower(Protocol):
     """Keeps a store in step with changes: a :class:`ListFollower`."""
 
-    away: str
+    trouble: str
     bad_records: int
 
     def load(self, patience_s: float) -> None:
@@ -57,7 +57,7 @@ class ListFollower:
     def __init__(self, store: ListStore, bootstrap: str, options: Mapping[str, str] = NO_OPTIONS) -> None:
         self._store, self._bootstrap, self._options = store, bootstrap, dict(options)
         self._reader: Reader | None = None
-        self.away = ""
+        self.trouble = ""
         """Why the topic could not be read at the last look, and the lists stay as they were."""
         self.bad_records = 0
 
@@ -67,7 +67,7 @@ class ListFollower:
             self._reader.close()
 
     def load(self, patience_s: float) -> None:
-        """Read to where the topic ends now; what has been read before stays where the brokers are away."""
+        """Read to where the topic ends now; what was read before stays while the brokers are unavailable."""
         settled = monotonic() + SETTLE_S
         while True:
             try:
@@ -78,7 +78,7 @@ class ListFollower:
                     return
                 sleep(0.2)  # a topic that was just made has no leader yet
             else:
-                self.away = ""
+                self.trouble = ""
                 return
 
     def _read(self, patience_s: float) -> None:
@@ -99,7 +99,7 @@ class ListFollower:
             while batch := [_record(one) for one in reader.take(wait_s)]:
                 self.bad_records += self._store.apply(batch, oldest)
             reader.check()
-            self.away = ""
+            self.trouble = ""
         except (Unavailable, KeyError) as error:
             self._lose(error)
 
@@ -119,9 +119,9 @@ class ListFollower:
         return self._reader
 
     def _lose(self, error: Exception) -> None:
-        if not self.away:
+        if not self.trouble:
             log.warning("the lists stay as they were: %s", error)
-        self.away = str(error)
+        self.trouble = str(error)
         if self._reader is not None:
             self._reader.close()
             self._reader = None

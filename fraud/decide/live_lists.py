@@ -76,7 +76,7 @@ class LiveLists:
             When Kafka does not take it, or the lists cannot be read.
         """
         self.look()
-        if self._follower is None or self._follower.away:
+        if self._follower is None or self._follower.trouble:
             raise Unavailable("the lists cannot be read from Kafka")
         send_events(self._kafka, [event_of(change, by, self.store.definitions().get(change.list))])
 
@@ -99,9 +99,9 @@ class LiveLists:
         return sorted(self.store.definitions())
 
     @property
-    def away(self) -> str:
+    def trouble(self) -> str:
         """Why the topic could not be read at the last look; empty: it could, or was not asked."""
-        return self._follower.away if self._follower else ""
+        return self._follower.trouble if self._follower else ""
 
     @property
     def bad_records(self) -> int:

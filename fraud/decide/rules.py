@@ -1,4 +1,4 @@
-"""The file of rules that a program follows while it runs (its format: ``fraud.decide.compiling``)."""
+"""The rules file that a program follows while it runs (its format: ``fraud.decide.compiling``)."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ class RulesAt:
 
 
 def read_rules(file: Path) -> RuleSet:
-    """Read and compile a file of rules.
+    """Read and compile a rules file.
 
     Raises
     ------
@@ -52,7 +52,7 @@ class Source(Protocol):
 
 
 class RuleFile:
-    """A file of rules that may change while the service runs.
+    """A rules file that may change while the service runs.
 
     Parameters
     ----------

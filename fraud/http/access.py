@@ -1,6 +1,6 @@
 """Who may call, what they may do, and how often.
 
-Reads the file of keys, YAML: ``client: {sha256: of its API key in hex, scopes: [score, label, ...]}``.
+Reads the keys file, YAML: ``client: {sha256: of its API key in hex, scopes: [score, label, ...]}``.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ class Client:
     Parameters
     ----------
     name
-        From the file of keys; labels carry it as their source.
+        From the keys file; labels carry it as their source.
     key
         Names the client's key, so that a session ends with it; says nothing of the key.
     scopes
@@ -73,7 +73,7 @@ class Client:
             403.
         """
         if not self.may(scope):
-            raise Problem(403, f"the key of {self.name} lacks the scope `{scope}`; the file of keys gives it")
+            raise Problem(403, f"the key of {self.name} lacks the scope `{scope}`; add it in the keys file")
 
 
 ANYONE: Final = Client("anonymous", "", frozenset(KeyScope))

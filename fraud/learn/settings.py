@@ -186,7 +186,7 @@ class GateSettings(Settings):
     min_frauds: Annotated[int, Field(ge=1)] = 50
     """Frauds that the period must have for a judgement."""
     resamples: Annotated[int, Field(ge=50)] = 400
-    """Of the users."""
+    """How often the users are resampled."""
     max_calibration_error: Annotated[float, Field(gt=0.0)] = 0.02
     """Greatest expected calibration error."""
     max_bias: Annotated[float, Field(gt=1.0)] = 1.5
@@ -198,4 +198,4 @@ class GateSettings(Settings):
     segment_frauds: Annotated[int, Field(ge=1)] = 20
     """Segments with fewer frauds are not judged."""
     seed: int = 7
-    """Of the resampling."""
+    """Seed of the resampling."""

@@ -82,7 +82,7 @@ def roll(
     ] = "",
     home: HomeOption = None,
 ) -> None:
-    """Change the schema of the running platform while it goes on deciding."""
+    """Change the schema of the running platform; it keeps deciding."""
     console = Console(highlight=False)
     found = roll_schema(
         LocalSettings(**given(home=home)),

@@ -14,30 +14,30 @@ class LocalSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="FRAUD_LOCAL_", frozen=True, extra="forbid")
 
     home: StateFolder = Path(".fraud")
-    """Folder of the whole state: data, logs, what runs. A relative one lies in the current folder."""
+    """Folder for all that the platform keeps: data, logs, process ids."""
     host: str = "127.0.0.1"
     """Address that the parts listen on and are reached at."""
     kafka_port: int = Field(default=9092, ge=0, le=65535)
-    """Of the broker, for its clients."""
+    """Port of the broker for its clients."""
     kafka_controller_port: int = Field(default=9093, ge=0, le=65535)
-    """Of the broker, for itself."""
+    """Port that the broker uses for its own coordination."""
     kafka_partitions: int = Field(default=4, ge=1)
-    """Of each topic, at the time it is made."""
+    """Partitions that each new topic gets."""
     kafka_heap_mb: int = Field(default=768, ge=128)
     """Java heap of the broker at most, MiB."""
     mlflow_port: int = Field(default=5000, ge=0, le=65535)
-    """Of the tracking server and model registry."""
+    """Port of MLflow, the tracking server and model registry."""
     predictor_port: int = Field(default=8080, ge=0, le=65535)
-    """Of the model server, for scores and for ``/metrics``."""
+    """Port of the model server, for scores and for ``/metrics``."""
     canary_port: int = Field(default=8081, ge=0, le=65535)
-    """Of the model server of a version that `fraud rollout` tries, while it does. The predictor chooses it at
-    its start, and names it to the rollout."""
+    """Port of a second model server, which runs while `fraud rollout` tries a version. The model server fixes
+    the port at its start; the rollout asks it for the port."""
     stream_metrics_port: int = Field(default=9404, ge=0, le=65535)
-    """Of the streaming job's ``/metrics`` and ``/ready``."""
+    """Port of the streaming job's ``/metrics`` and ``/ready``."""
     scoring_port: int = Field(default=8090, ge=0, le=65535)
-    """Of the scoring service, for decisions and for ``/metrics``."""
+    """Port of the scoring service, for decisions and for ``/metrics``."""
     console_port: int = Field(default=8070, ge=0, le=65535)
-    """Of the console, for people."""
+    """Port of the console."""
     ready_timeout_s: float = Field(default=180.0, gt=0.0)
     """How long a part may take until it is ready, seconds."""
 

@@ -24,7 +24,7 @@ class RolloutSettings(Settings):
     """Name in the registry."""
 
     place: Literal["auto", "local", "kubernetes", "registry"] = "auto"
-    """``local``: the canary is a process beside the embedded platform; ``kubernetes``: KServe runs it;
+    """``local``: the canary is one more process of the embedded platform; ``kubernetes``: KServe runs it;
     ``registry``: nothing is served, and the champion's alias moves without a trial; ``auto``: ``registry``
     where the registry is a file (``sqlite:///``), else ``local``."""
     predictor_url: str = "http://127.0.0.1:8080"
@@ -32,7 +32,7 @@ class RolloutSettings(Settings):
     canary_port: int = Field(default=0, ge=0, le=65535)
     """Port of the canary's process; 0: the one at which the model server asks for it (``canary_url``)."""
     namespace: str = ""
-    """Of the InferenceService; empty: the one that the rollout's own pod runs in."""
+    """Namespace of the InferenceService; empty: the namespace of the rollout's own pod."""
     service: str = "fraud"
     """Name of the InferenceService; the canary's is ``<service>-canary``."""
     served_name: str = "fraud"
@@ -45,9 +45,9 @@ class RolloutSettings(Settings):
     stage_rows: int = Field(default=1_000, ge=1)
     """Fewest rows that the canary must have scored in a stage."""
     stage_max_s: Seconds = 3600.0
-    """Longest wait for them, seconds; a version that was not seen enough is taken back."""
+    """Longest wait for these rows, seconds; a version that scores fewer is withdrawn."""
     poll_s: float = Field(default=5.0, gt=0.0)
-    """Time between two looks, seconds."""
+    """Time between two checks, seconds."""
     lease_s: float = Field(default=60.0, gt=0.0)
     """How long the canary gets requests after the last sign of life of the rollout, seconds."""
     ready_s: float = Field(default=600.0, gt=0.0)

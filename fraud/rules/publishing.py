@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class Publishing:
-    """One file of rules and its audit.
+    """One rules file and its audit.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ class Publishing:
 
 
 def audit_of(file: Path) -> Path:
-    """Name the audit of a file of rules."""
+    """Name the audit of a rules file."""
     return file.with_name(f"{file.name}.audit.jsonl")
 
 

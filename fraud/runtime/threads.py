@@ -1,8 +1,8 @@
-"""Threads that live as long as their program: each looks, waits, and looks again, whatever fails.
+"""Background threads that run as long as their program: each does a round of work, waits, and starts again.
 
-A look that fails is counted (``fraud_thread_failures_total``), logged, and tried again after a wait that
-doubles. This is our own code rather than tenacity, because a stop must end the wait. ``gone`` tells readiness
-of the threads that have ended although nobody stopped them.
+A round that fails is counted (``fraud_thread_failures_total``), logged, and retried after a wait that
+doubles. This is our own code rather than tenacity, because a stop must end the wait. Readiness checks ask
+``ended_threads`` for threads that ended without being stopped.
 """
 
 import logging
@@ -16,10 +16,10 @@ from prometheus_client import Counter, Gauge
 
 from fraud.errors import Unavailable
 
-FAILURES: Final = Counter("fraud_thread_failures_total", "Failed looks of a thread.", ["thread"])
+FAILURES: Final = Counter("fraud_thread_failures_total", "Failed rounds of a background thread.", ["thread"])
 FAILED_IN_A_ROW: Final = Gauge(
     "fraud_thread_failed_in_a_row",
-    "Looks of a thread that have failed since the last one that did not.",
+    "Rounds of a background thread that failed since its last success.",
     ["thread"],
 )
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Watch:
         return self._stopping.is_set()
 
     @property
-    def is_gone(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether its thread has ended although nobody stopped it."""
         has_begun = self._thread.ident is not None
         return has_begun and not self._stopping.is_set() and not self._thread.is_alive()
@@ -125,6 +125,6 @@ class Watch:
             wait_s = self.look()
 
 
-def gone() -> list[str]:
-    """Name the threads of this process that have ended although nobody stopped them."""
-    return sorted(watch.name for watch in _started if watch.is_gone)
+def ended_threads() -> list[str]:
+    """Name the threads of this process that ended without being stopped."""
+    return sorted(watch.name for watch in _started if watch.has_ended)

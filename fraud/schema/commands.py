@@ -82,7 +82,7 @@ def diff(old: File, new: File) -> None:
 def use(
     file: File,
     home: Annotated[
-        Path | None, typer.Option(help="Of the platform; default FRAUD_LOCAL_HOME, then .fraud.")
+        Path | None, typer.Option(help="Folder of the platform; default FRAUD_LOCAL_HOME, then .fraud.")
     ] = None,
 ) -> None:
     """Use a schema in the platform on this machine; say what to run next if it ran with another.

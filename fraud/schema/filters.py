@@ -172,14 +172,14 @@ class Filter:
         """
         return self.condition.of(values) is True
 
-    def told(self, result: str, reason_code: str | None) -> bool | None:
+    def holds_after(self, result: str, reason_code: str | None) -> bool | None:
         """Whether it holds of a transaction after a result; None: the result leaves it as it is.
 
         Examples
         --------
         >>> group = ("authorised", "declined")
         >>> declined = Filter("declined", "...", Comparison("result", "==", "declined"), group)
-        >>> [declined.told(word, None) for word in (*group, "reversed")]
+        >>> [declined.holds_after(word, None) for word in (*group, "reversed")]
         [False, True, None]
         """
         if result not in self.results:

@@ -134,10 +134,10 @@ class Schema:
         return _digest(f"{self.features_version}\n{parts!r}")
 
     def bits_of_result(self, result: str, reason_code: str | None) -> tuple[int, int]:
-        """Tell which filters' bits a result sets of its transaction, and which it clears."""
-        told = [one.told(result, reason_code) for one in self.filters]
-        set_bits = sum(1 << bit for bit, holds in enumerate(told) if holds)
-        return set_bits, sum(1 << bit for bit, holds in enumerate(told) if holds is False)
+        """Find the bits of the filters that a result sets for its transaction, and those that it clears."""
+        after = [one.holds_after(result, reason_code) for one in self.filters]
+        set_bits = sum(1 << bit for bit, holds in enumerate(after) if holds)
+        return set_bits, sum(1 << bit for bit, holds in enumerate(after) if holds is False)
 
     def features_of(self, entity: Entity) -> tuple[Feature, ...]:
         """Select what an entity's pass computes; the primary's also computes those of the transaction."""

@@ -40,7 +40,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 
 @app.command("inspect")
 def inspect(
-    key: Annotated[str, typer.Option(help="What the transactions call it, e.g. a user_id.")],
+    key: Annotated[str, typer.Option(help="Key of the entity as transactions have it, e.g. a user_id.")],
     entity: Annotated[str, typer.Option(help="user, merchant, ...; the first is the default.")] = "",
     store: StoreOption = "",
     as_json: JsonOption = False,

@@ -52,7 +52,7 @@ class GeneratorSettings(BaseModel):
     fraud_rate: Annotated[float, Field(ge=0.0, le=0.5)] = 0.02
     """Share of the transactions that are fraud."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 7
-    """Of all random numbers."""
+    """Seed of all random numbers."""
     days: Annotated[int, Field(ge=14, le=3650)] = 120
     """Length of the period."""
     start: AwareDatetime = datetime(2026, 1, 1, tzinfo=UTC)

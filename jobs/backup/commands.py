@@ -14,9 +14,12 @@ app = typer.Typer(
 
 PlaceOption = Annotated[str, typer.Option(help="Folder or URI of the backups; default FRAUD_BACKUP_PLACE.")]
 PartOption = Annotated[
-    list[str] | None, typer.Option("--part", help="store, mlflow, decisive or checkpoint; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--part", help="store, mlflow, decisive (rules, lists, rates, schema) or checkpoint; may be repeated."
+    ),
 ]
-NameArgument = Annotated[str, typer.Argument(help="Of the backup; default the newest.")]
+NameArgument = Annotated[str, typer.Argument(help="Name of the backup; default: the newest.")]
 
 
 @app.command("create")
@@ -48,7 +51,7 @@ def verify(name: NameArgument = "", *, place: PlaceOption = "") -> None:
 
 @app.command("restore")
 def restore(name: NameArgument = "", *, part: PartOption = None, place: PlaceOption = "") -> None:
-    """Put parts of a backup back; the stream's next start adds what the log has got since."""
+    """Restore parts of a backup; the stream's next start adds what came after it."""
     began = time.monotonic()
     manifest = _open(place).restore(name, part or ())
     typer.echo(

@@ -20,13 +20,13 @@ class Limits(BaseModel):
     gate: Annotated[float, Field(ge=0.0)] = 0.05
     """Least PSI beyond an ordinary day's."""
     major: Annotated[float, Field(gt=0.0)] = 0.25
-    """PSI beyond an ordinary day's that alarms however slowly it came about."""
+    """PSI above an ordinary day's that raises an alarm even if the change was slow."""
     volume_factor: Annotated[float, Field(gt=1.0)] = 1.5
     """Least ratio, either way, of a day's transactions to those of the training's same weekdays."""
     persistence: Annotated[int, Field(ge=1)] = 2
     """Days, of the last ``window``, on which a column must be flagged to alarm."""
     window: Annotated[int, Field(ge=1, le=14)] = 3
-    """Days that are looked at."""
+    """How many of the newest days ``persistence`` counts over."""
     min_rows: Annotated[int, Field(ge=1)] = 100
     """Rows of a day without which a column is not judged."""
 

@@ -16,7 +16,7 @@ class ExperimentSettings(Settings):
 
     file: Path = Field(default_factory=lambda: in_home("experiment.yaml"))
     """The definition (``fraud.decide.experiment``), as stream and scoring service read it; the stop record is
-    written beside it, or into ``config_map``."""
+    written next to it, or into ``config_map``."""
     config_map: str = ""
     """On a cluster: name of the ConfigMap that ``file`` is mounted from, which takes the stop record."""
     delta: str = ""

@@ -91,7 +91,9 @@ def suggest(
         str, typer.Option(help="Table with is_fraud, or a folder with transactions and labels.")
     ],
     *,
-    labels: Annotated[str | None, typer.Option(help="Table of labels, where it is another one.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Table of labels, if they are in a separate table.")
+    ] = None,
     column: ColumnOption = None,
     read: ReadOption = None,
     label_gap_days: LabelGapOption = None,

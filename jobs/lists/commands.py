@@ -11,7 +11,7 @@ from fraud.decide.lists import ListKind
 __all__ = ["add", "app", "create", "export", "import_", "remove", "show"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
-Name = Annotated[str, typer.Argument(help="Of the list, as rules name it.")]
+Name = Annotated[str, typer.Argument(help="Name of the list, as rules use it.")]
 Why = Annotated[str, typer.Option(help="Kept with the change.")]
 By = Annotated[str, typer.Option(help="Who changes it; default: the user of this machine.")]
 Until = Annotated[str, typer.Option(help="When it ends, e.g. 2026-12-31T00:00:00+00:00; default: never.")]
@@ -92,7 +92,9 @@ def export(name: Name, file: Path) -> None:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="Of one list; default: name them all.")] = "") -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="Name of one list; default: show the names of all.")] = "",
+) -> None:
     """Show the lists, or the entries of one with who, when, why and until."""
     from itertools import islice  # noqa: PLC0415
 

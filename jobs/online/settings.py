@@ -33,10 +33,10 @@ class OnlineSettings(SourceSettings):
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.06
     """Weight of each."""
     leaves: Annotated[int, Field(ge=2)] = 12
-    """Of each, at most."""
+    """Most leaves of each tree."""
     rows: Annotated[int, Field(ge=1_000)] = 60_000
     """Transactions of the window that are learnt from at most: every fraud, and a sample of the honest."""
     least_frauds: Annotated[int, Field(ge=1)] = 30
-    """With fewer in the window nothing is learnt."""
+    """Fewest frauds in the window; with fewer, no model is trained."""
     judge_days: Days = 7.0
     """Newest stretch, which the learner leaves out and the gate judges on."""

@@ -28,9 +28,9 @@ class ParitySettings(Settings):
     scratch: Path | None = None
     """Folder for the states while it runs (about twice their size); default: the system's temporary one."""
     json_file: Path | None = None
-    """File that gets the account as JSON."""
+    """JSON file to write the result to."""
     publishes: bool = True
-    """Whether the account goes to the Delta table ``figures``, which the stream shows to Prometheus."""
+    """Whether the result goes to the Delta table ``figures``, which the stream shows to Prometheus."""
 
 
 def window_words(since: datetime | None, until: datetime | None) -> str:

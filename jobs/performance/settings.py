@@ -24,7 +24,7 @@ class PerformanceSettings(Settings):
     windows_days: Annotated[tuple[Days, ...], Field(min_length=1)] = (7, 14, 30)
     """Maturity windows, days: a transaction is judged at that age, by the label that it had then."""
     period_days: Days = 28
-    """Length of the period that figures tell of, days."""
+    """Length of the period that is measured, days."""
     earlier_days: Days = 56
     """Length of the stretch before it that a fall is measured from, days."""
     tolerance: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
@@ -36,7 +36,7 @@ class PerformanceSettings(Settings):
     draws: Annotated[int, Field(ge=50, le=10_000)] = 400
     """Random draws behind each estimate and each bound."""
     seed: int = 7
-    """Of the draws."""
+    """Seed of the draws."""
     out: Path = Field(default_factory=lambda known: in_home("performance", known["delta"]))
     """Folder for performance.json, performance.png and report.html; default ``performance`` in the home
     of the tables."""

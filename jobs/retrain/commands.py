@@ -19,7 +19,9 @@ def retrain(  # noqa: PLR0917  (typer passes by name)
     trials: Annotated[int | None, typer.Option(help="Trials of the parameter search.")] = None,
     place: Annotated[
         str | None,
-        typer.Option(help="Where it is tried: local, kubernetes, registry (the alias alone); default auto."),
+        typer.Option(
+            help="Where the rollout runs: local, kubernetes, registry (only the alias moves); default auto."
+        ),
     ] = None,
     mlflow_uri: MlflowOption = None,
     model_name: ModelNameOption = None,

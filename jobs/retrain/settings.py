@@ -23,7 +23,7 @@ class RetrainSettings(Settings):
     work: Path = Field(default_factory=lambda: in_home("retrain"))
     """Folder that the steps share (a volume, where they are containers): one folder an interval."""
     result: Path | None = None
-    """File for the last record as JSON, for whoever runs the steps one by one (Airflow's XCom)."""
+    """File for the last record as JSON, for a scheduler that runs step by step (Airflow's XCom)."""
     gate_days: Annotated[float, Field(gt=0.0)] = 14.0
     """Length of the newest matured period, which the gate judges on and the training does not see."""
 

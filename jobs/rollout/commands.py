@@ -13,7 +13,7 @@ def rollout(
     force: Annotated[str, typer.Option(help="Reason to try it although the gate did not accept it.")] = "",
     place: Annotated[
         str | None,
-        typer.Option(help="local, kubernetes, or registry (the alias alone); default auto."),
+        typer.Option(help="local, kubernetes, or registry (only the alias moves); default auto."),
     ] = None,
     stage_s: Annotated[float | None, typer.Option(help="Shortest duration of a stage, seconds.")] = None,
     stage_rows: Annotated[int | None, typer.Option(help="Rows that the canary must score in each.")] = None,

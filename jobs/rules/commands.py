@@ -8,7 +8,7 @@ import typer
 __all__ = ["app", "backtest", "check", "guard", "report", "suggest"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
-RulesFile = Annotated[Path, typer.Argument(help="YAML, see fraud/decide/compiling.py.")]
+RulesFile = Annotated[Path, typer.Argument(help="Rules file (YAML); docs/fraud-lead.md describes it.")]
 RulesOrVersion = Annotated[
     str, typer.Argument(help="YAML file, or a version that has decided, e.g. 2026-11-24+1a2b3c4d.")
 ]
@@ -96,7 +96,7 @@ def report(
     daily: Daily = False,
     examples: Examples = False,
 ) -> None:
-    """Tell what each rule did: hits, precision, overlap with model and rules, money saved and lost."""
+    """Report what each rule did: hits, precision, overlap with model and rules, money saved and lost."""
     from rich.console import Console  # noqa: PLC0415
 
     from fraud.rules.report import report  # noqa: PLC0415
@@ -118,7 +118,7 @@ def report(
 
 @app.command()
 def guard() -> None:
-    """Tell which rules have died, run wild or break their guard; FRAUD_GUARD_* says what is done then."""
+    """List rules that have no hits, far too many, or break their guard (settings: FRAUD_GUARD_*)."""
     from jobs.rules.guard import run  # noqa: PLC0415
     from jobs.rules.settings import GuardSettings  # noqa: PLC0415
 
@@ -141,8 +141,10 @@ def suggest(
     until: Until = "",
     maturity_days: Maturity = 14.0,
     review_cost: ReviewCost = 5.0,
-    most: Annotated[int, typer.Option(min=1, max=50, help="Rules, at most.")] = 5,
-    min_precision: Annotated[float, typer.Option(min=0.0, max=1.0, help="On later data.")] = 0.1,
+    most: Annotated[int, typer.Option(min=1, max=50, help="Most rules to suggest.")] = 5,
+    min_precision: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Least precision that a rule must have on later data.")
+    ] = 0.1,
 ) -> None:
     """Find short rules for frauds that the model and the rules miss, as drafts, tried on later data."""
     from rich.console import Console  # noqa: PLC0415

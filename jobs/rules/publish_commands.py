@@ -13,7 +13,7 @@ __all__ = ["audit", "publish"]
 
 publish = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 audit = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
-Number = Annotated[int, typer.Argument(help="Of the proposal.")]
+Number = Annotated[int, typer.Argument(help="Number of the proposal.")]
 Note = Annotated[str, typer.Option(help="Kept in the audit.")]
 
 
@@ -31,9 +31,9 @@ def _audit() -> None:
 def propose(
     file: Path,
     note: Note = "",
-    days: Annotated[int, typer.Option(min=0, help="History on which the rules are tried; 0: none.")] = 30,
+    days: Annotated[int, typer.Option(min=0, help="Days of history for the backtest; 0: no backtest.")] = 30,
 ) -> None:
-    """Propose a file of rules; shows what it changes, and what it would have done on history."""
+    """Propose a rules file; shows its changes and a backtest of them."""
     from fraud.errors import BadInput  # noqa: PLC0415
     from jobs.rules.show import tried_lines  # noqa: PLC0415
 
@@ -51,7 +51,7 @@ def propose(
 
 @publish.command()
 def proposals() -> None:
-    """Show what waits for another person, and what it changes."""
+    """Show the proposals that another person must approve, and what each changes."""
     from fraud.rules.publishing import open_proposals  # noqa: PLC0415
 
     publishing = _open()
@@ -63,7 +63,7 @@ def proposals() -> None:
 
 @publish.command()
 def approve(number: Number, note: Note = "") -> None:
-    """Put a proposal of another person in force."""
+    """Approve a proposal of another person: its rules are in force at once."""
     typer.echo(_line(_open().approve(number, note)))
 
 
@@ -75,26 +75,26 @@ def reject(number: Number, note: Note = "") -> None:
 
 @publish.command()
 def undo(note: Note = "") -> None:
-    """Put the rules in force that were published before the last ones."""
+    """Go back to the rules that were in force before the last approval."""
     typer.echo(_line(_open().undo(note)))
 
 
 @publish.command()
 def restore() -> None:
-    """Write the published rules again, where the file holds other ones."""
+    """Write the published rules into the file again, if it holds others."""
     typer.echo(f"the file holds version {_open().restore()} again")
 
 
 @audit.command()
 def verify(
     file: Annotated[Path, typer.Argument(help="The rules that the programs follow.")],
-    records: Annotated[Path | None, typer.Option(help="Default: FILE.audit.jsonl.")] = None,
+    records: Annotated[Path | None, typer.Option(help="Audit file; default: FILE.audit.jsonl.")] = None,
     *,
     decisions: Annotated[
         bool, typer.Option("--decisions", help="Look also for decisions by rules that were never published.")
     ] = False,
     since: Annotated[
-        str, typer.Option("--from", help="Decisions from then on; default: the first record.")
+        str, typer.Option("--from", help="Look at decisions from this time on; default: the first record.")
     ] = "",
     copies: Annotated[
         bool, typer.Option("--copies", help="Compare the file with the topic and the table `audit` too.")
@@ -134,9 +134,9 @@ def copy_(
 @audit.command()
 def show(
     file: Annotated[Path, typer.Argument(help="The rules that the programs follow.")],
-    records: Annotated[Path | None, typer.Option(help="Default: FILE.audit.jsonl.")] = None,
+    records: Annotated[Path | None, typer.Option(help="Audit file; default: FILE.audit.jsonl.")] = None,
 ) -> None:
-    """Show who did what."""
+    """Show who proposed, approved, rejected or undid what, and when."""
     from fraud.rules.audit import Audit  # noqa: PLC0415
     from fraud.rules.publishing import audit_of  # noqa: PLC0415
 

@@ -22,7 +22,7 @@ class PublishSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="FRAUD_RULES_", frozen=True, extra="forbid")
 
     file: Path
-    """The rules that the programs follow; written by whoever approves."""
+    """Rules file of the stream and the scoring service; an approval writes it."""
     audit: Path | None = None
     """Who published what; default: ``<file>.audit.jsonl``."""
     keys_file: Path
@@ -39,7 +39,7 @@ class PublishSettings(Settings):
         Raises
         ------
         BadConfig
-            When the key is not in the file of keys, or lacks the scope.
+            When the key is not in the keys file, or lacks the scope.
         """
         copies = copies_of_audit() if self.copies else ()
         return Publishing(self.file, _client(self).name, self.audit, copies=copies, tell=print)
@@ -70,19 +70,19 @@ class GuardSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="FRAUD_GUARD_", frozen=True, extra="forbid")
 
     file: Path | None = None
-    """The rules that the programs follow; None: those that decided last in the stream."""
+    """Rules file of the stream and the scoring service; None: the rules that the stream used last."""
     audit: Path | None = None
     """Who published what; default: ``<file>.audit.jsonl``."""
     delta: str = ""
     """Path or URI under which the Delta tables lie; default: where the stream writes (FRAUD_STREAM_*)."""
     days: int = Field(default=35, ge=9)
-    """Newest days that are looked at."""
+    """How many of the newest days are examined."""
     maturity_days: float = Field(default=14.0, ge=0.0)
-    """After which a transaction without a label counts as honest."""
+    """Age from which a transaction without a label counts as honest, days."""
     copies: bool = False
-    """Whether a record of the audit goes to the topic and the table ``audit`` too."""
+    """Whether each record of the audit also goes to the topic and the table ``audit``."""
     returns_to_shadow: bool = False
-    """Whether a rule that breaks its guard is put into shadow; needs ``file``. Otherwise it is only told."""
+    """Whether a rule that breaks its guard is put into shadow; needs ``file``. Else it is only reported."""
     publishes: bool = True
     """Whether the figures go to the Delta table ``figures``, which the stream shows to Prometheus."""
     is_strict: bool = False

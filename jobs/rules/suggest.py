@@ -83,7 +83,7 @@ class Suggested:
     """Where the later part begins."""
 
     def as_file(self) -> str:
-        """Write the rules as drafts, in a file of rules."""
+        """Write the rules as drafts, in a rules file."""
         lines = ['version: "suggested"', "rules:"]
         for at, one in enumerate(self.rules, 1):
             rule = {"name": f"suggested_{at}", "when": one.when, "then": "review", "state": "draft"}

@@ -24,7 +24,9 @@ def import_(
     rules: Annotated[Path, typer.Option(help="Rules file to write, where there are rules.")] = Path(
         "rules.yaml"
     ),
-    event_type: Annotated[str, typer.Option(help="AWS: which one, where there are several.")] = "",
+    event_type: Annotated[
+        str, typer.Option(help="AWS: event type to import, if the export has several.")
+    ] = "",
     label: Annotated[
         list[str] | None, typer.Option(help="AWS: NAME=fraud, honest or unknown; repeatable.")
     ] = None,

@@ -15,16 +15,20 @@ TRANSACTIONS: Final = Counter("fraud_stream_transactions_total", "Transactions d
 DECISIONS: Final = Counter("fraud_stream_decisions_total", "Decisions by outcome.", ["outcome"])
 FALLBACKS: Final = Counter("fraud_stream_fallbacks_total", "Decisions made without the model.")
 ARMS: Final = Counter("fraud_stream_arms_total", "Transactions decided in an experiment, by arm.", ["arm"])
-RULE_HITS: Final = Counter("fraud_stream_rule_hits_total", "Decisions that a live rule held for.", ["rule"])
+RULE_HITS: Final = Counter(
+    "fraud_stream_rule_hits_total", "Decisions to which a live rule applied.", ["rule"]
+)
 RULE_SHADOW_HITS: Final = Counter(
-    "fraud_stream_rule_shadow_hits_total", "Decisions that a rule held for without effect.", ["rule"]
+    "fraud_stream_rule_shadow_hits_total", "Decisions to which a rule in shadow applied.", ["rule"]
 )
 RULE_ERRORS: Final = Counter(
     "fraud_stream_rule_errors_total", "Decisions for which a rule's expression failed.", ["rule"]
 )
 RULES_INFO: Final = Gauge("fraud_stream_rules_info", "1 for the rules in force.", ["version"])
-RULES_REFUSED: Final = Gauge("fraud_stream_rules_refused", "1 while the file of rules is wrong.")
-LISTS_AWAY: Final = Gauge("fraud_stream_lists_away", "1 while live lists cannot be followed in Kafka.")
+RULES_REFUSED: Final = Gauge("fraud_stream_rules_refused", "1 while the rules file is wrong.")
+LISTS_UNAVAILABLE: Final = Gauge(
+    "fraud_stream_lists_unavailable", "1 while changes of the lists cannot be read."
+)
 LISTS_BAD: Final = Gauge("fraud_stream_lists_bad_records", "Records of the topic lists that were not read.")
 _BY_EFFECT: Final = {"live": RULE_HITS, "shadow": RULE_SHADOW_HITS, "failed": RULE_ERRORS}
 SCORED: Final = Counter("fraud_stream_scored_total", "Transactions archived for the scoring service.")
@@ -73,9 +77,11 @@ QUERY_FAILURES: Final = Counter(
     "fraud_stream_query_failures_total", "Failures after which the query was restarted."
 )
 CATCHING_UP: Final = Gauge(
-    "fraud_stream_catching_up", "1 while the log is folded onto a feature store that went back in time."
+    "fraud_stream_catching_up", "1 while an older copy of the feature store catches up from the log."
 )
-CATCH_UPS: Final = Counter("fraud_stream_catch_ups_total", "Feature stores that were folded forward.")
+CATCH_UPS: Final = Counter(
+    "fraud_stream_catch_ups_total", "How often an older copy of the feature store caught up."
+)
 EXPIRED: Final = Counter("fraud_stream_expired_entities_total", "Idle entities deleted.", ["entity"])
 AGES: Final = age_histogram()
 for _counted in (LATENCY, EVENT_LATENCY, AGES):

@@ -1,6 +1,6 @@
 """The rules of each micro-batch: one version for all of it, and the same one when it runs again.
 
-Reads the file of rules before each micro-batch; writes ``<home>/rules``: every version that decided, under
+Reads the rules file before each micro-batch; writes ``<home>/rules``: every version that decided, under
 its hash, and ``history.jsonl``, which says from which micro-batch on it did. A line is safe on the disk
 before its micro-batch decides anything, so that a run after a crash publishes the same decisions.
 """
@@ -161,7 +161,7 @@ class StreamLists:
             return self._last
         store, log_ = self.store, self._open()
         log_.look(oldest=self._last or 0)
-        metrics.LISTS_AWAY.set(bool(log_.away))
+        metrics.LISTS_UNAVAILABLE.set(bool(log_.away))
         metrics.LISTS_BAD.set(log_.bad_records)
         position = store.position
         if position != self._last:

@@ -28,12 +28,12 @@ class StreamSettings(LogSettings, KafkaSettings, GuardSettings):
     """How long a start waits for the model server to be ready, seconds; after that the fallback decides."""
     experiment_file: Path | None = None
     """Experiment between two models, see ``fraud.decide.experiment``; none by default. It and its stop record
-    are looked at before each micro-batch."""
+    are checked for changes before each micro-batch."""
     rules_file: Path | None = None
-    """Rules around the model, see ``fraud.decide.compiling``; none by default. Looked at before each
-    micro-batch. Give the scoring service the same file."""
+    """Rules around the model, see ``fraud.decide.compiling``; none by default. Checked for changes before
+    each micro-batch. Give the scoring service the same file."""
     rules_published: bool = False
-    """Whether ``rules_file`` is this program's own, and holds what was published to the topic ``audit``."""
+    """Whether the stream writes ``rules_file`` itself, from the rules published on the topic ``audit``."""
     partitions: int = Field(default=2, ge=1)
     """Tasks of each pass of a micro-batch at most; about the number of cores, which they all use then."""
     trigger_s: float = Field(default=0.0, ge=0.0)
@@ -53,18 +53,17 @@ class StreamSettings(LogSettings, KafkaSettings, GuardSettings):
     """Whether a feature store that went back in time is folded forward from the log at the start, if it is
     shown to be this stream's; otherwise it is refused, and a person rebuilds it (docs/operations.md)."""
     start_after: Path | None = None
-    """File for which a new process waits when it has loaded: its predecessor has ended then; none: at once.
-    `fraud restart` sets it."""
+    """A new process that has loaded waits until this file exists: the process before it has ended then.
+    None: no wait. `fraud restart` sets it."""
     expire_s: float = Field(default=3600.0, gt=0.0)
-    """Time between two looks for entities idle for more than 212 days of event time, which are forgotten;
-    seconds."""
+    """How often entities without a transaction for 212 days of event time are deleted, seconds."""
     host: str = "127.0.0.1"
     """Address on which metrics are served."""
     metrics_port: int = Field(default=9404, ge=0, le=65535)
     """Port of ``/metrics`` and ``/ready``."""
     spark_port: int | None = Field(default=None, ge=1, le=65535)
     """Port of Spark's own page and metrics (``/metrics/prometheus/``, ``/metrics/executors/prometheus/``);
-    none by default, as the page costs memory. Whoever reaches it sees the query, not the data."""
+    none by default, as the page costs memory. A client of it sees the query, not the data."""
 
     @property
     def most_records(self) -> int:

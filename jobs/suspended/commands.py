@@ -11,11 +11,14 @@ def suspended(
     application: Annotated[str, typer.Argument(help="Name of the SparkApplication.")],
     command: Annotated[
         list[str],
-        typer.Argument(help="After `--`: a command of `fraud`, e.g. `replay rebuild-store --replace`."),
+        typer.Argument(help="The `fraud` command to run, after `--`, e.g. `replay rebuild-store --replace`."),
     ],
-    namespace: Annotated[str, typer.Option(help="Of the application; default that of our own pod.")] = "",
+    namespace: Annotated[
+        str,
+        typer.Option(help="Namespace of the application; default: that of the pod that runs this command."),
+    ] = "",
 ) -> None:
-    """Run a command while the stream of a cluster is suspended; it goes on afterwards."""
+    """Run a command while the stream of a cluster is suspended, then resume it."""
     from fraud.runtime.telemetry import configure_logging  # noqa: PLC0415  (`--help` must not wait)
     from jobs.suspended.application import Application  # noqa: PLC0415
 

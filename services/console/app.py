@@ -31,7 +31,7 @@ from fraud.errors import BadRecord, Unavailable
 from fraud.http.access import Client, KeyScope
 from fraud.kafka.producer import Producer, ProducerSettings
 from fraud.model.overview import Registry
-from fraud.runtime.threads import gone
+from fraud.runtime.threads import ended_threads
 from fraud.schema.deployed import deployed_schema
 from services.console import metrics, views
 from services.console.archive import ConsoleArchive
@@ -114,7 +114,7 @@ class Console:
         self._readers: Counter[str] = Counter()
         """Pages that follow live, by session."""
         self.templates = Jinja2Templates(HERE / "templates")
-        views.teach(self.templates.env)
+        views.add_filters(self.templates.env)
         self.app = FastAPI(title="fraud console", openapi_url=None, lifespan=self._live)
         self.app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
         self.app.middleware("http")(self._guard)
@@ -328,7 +328,7 @@ class Console:
     async def ready(self) -> Response:
         """Say whether it follows Kafka."""
         trouble = self.live.trouble or (self.ended.trouble if self.ended else "")
-        trouble = trouble or ", ".join(f"the thread {name} has ended" for name in gone())
+        trouble = trouble or ", ".join(f"the thread {name} has ended" for name in ended_threads())
         return JSONResponse({"status": trouble or "ready"}, 503 if trouble else 200)
 
     async def metrics(self) -> Response:
@@ -340,7 +340,7 @@ class Console:
         if not self.sessions.is_token(session, form.get("token", "")):
             return "This form is too old. Load the page again.", 403
         if not self.door.may(session, KeyScope.LABEL):
-            return "Your API key lacks the scope `label`; the file of keys gives it.", 403
+            return "Your API key lacks the scope `label`; add it in the keys file.", 403
         if form.get("label") not in {"fraud", "honest"}:
             return "A label is fraud or honest.", 422
         return None

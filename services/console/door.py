@@ -89,7 +89,7 @@ class Door:
                 return "Too many attempts. Wait a minute.", 429
             return "This API key is not known here.", 401
         if not client.may(KeyScope.READ):
-            return "This API key lacks the scope `read`; the file of keys gives it.", 403
+            return "This API key lacks the scope `read`; add it in the keys file.", 403
         return client
 
     def give(self, answer: Response, session: Session) -> None:

@@ -83,7 +83,7 @@ class ListPages:
         if not self._door.sessions.is_token(request.state.session, form.get("token", "")):
             return self._say(request, "This form is too old. Load the page again.", 403)
         if not self._door.may(request.state.session, KeyScope.RULES):
-            return self._say(request, "Your API key lacks the scope `rules`; the file of keys gives it.", 403)
+            return self._say(request, "Your API key lacks the scope `rules`; add it in the keys file.", 403)
         try:
             change = _change_of(form)
             await run_in_threadpool(self._change, change, request.state.session.client)

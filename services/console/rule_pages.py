@@ -1,7 +1,7 @@
 """The page of rules: what they are, what each one did, and publishing them by two people.
 
 ``GET /rules`` shows; ``POST /rules/try``, ``/rules/propose``, ``/rules/approve``, ``/rules/reject`` and
-``/rules/undo`` act, with the scope ``rules``. Reads the file of rules, its audit and the Delta tables; writes
+``/rules/undo`` act, with the scope ``rules``. Reads the rules file, its audit and the Delta tables; writes
 the file and the audit as ``fraud publish`` does.
 """
 
@@ -36,14 +36,12 @@ from services.console.door import Door, form_of
 from services.console.settings import ConsoleSettings
 
 MOST_RULES: Final = 1_000_000
-"""Bytes of a form with a file of rules."""
+"""Bytes of a form with a rules file."""
 SHOWN: Final = 50
 """Records of the audit, the newest."""
 Page = Callable[[Request, str, dict[str, Any], int], Response]
 Route = tuple[str, Callable[..., Any], str]
-_NO_FILE: Final = (
-    "No file of rules is named. Set FRAUD_CONSOLE_RULES_FILE to the file that the programs follow."
-)
+_NO_FILE: Final = "No rules file is named. Set FRAUD_CONSOLE_RULES_FILE to the file that the programs follow."
 
 
 class RulePages:
@@ -220,7 +218,7 @@ class RulePages:
         if not self._door.sessions.is_token(request.state.session, form.get("token", "")):
             words = "This form is too old, or too long. Load the page again."
         elif not self._door.may(request.state.session, KeyScope.RULES):
-            words = "Your API key lacks the scope `rules`; the file of keys gives it."
+            words = "Your API key lacks the scope `rules`; add it in the keys file."
         elif self._settings.rules_file is None:
             words, status = _NO_FILE, 422
         return self._page(request, "error.html", {"words": words}, status) if words else None

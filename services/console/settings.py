@@ -22,14 +22,14 @@ class ConsoleSettings(Settings):
     is_https: bool = False
     """Whether people reach it by HTTPS (a proxy ends it): the cookie is then sent by nothing else."""
     session_secret: SecretStr = SecretStr("")
-    """Signs sessions; replicas need the same, and then follow each other's logouts in the topic ``sessions``.
-    Empty: one of its own, sessions end with the process."""
+    """Signs sessions. All replicas need the same, and then follow each other's logouts on the topic ``sessions``.
+    Empty: a random one, so sessions end with the process."""
     session_s: float = Field(default=43_200.0, gt=0.0, le=604_800.0)
     """How long a session lasts, seconds; at most as long as the topic ``sessions`` keeps logouts."""
     max_readers: int = Field(default=200, ge=1)
     """Pages that may follow live at a time."""
     max_readers_of_one: int = Field(default=6, ge=1)
-    """Of them, of one session."""
+    """Pages that one session may follow live at a time."""
 
     kafka_bootstrap: str = "127.0.0.1:9092"
     """Host and port of the brokers, comma separated."""
@@ -50,20 +50,20 @@ class ConsoleSettings(Settings):
     """How much of a user's history a case shows, days before it."""
 
     rules_file: Path | None = None
-    """The rules that the programs follow: shown, and published by two people; None: nothing is shown."""
+    """Rules file of the stream and the scoring service, shown and published here; None: the page is empty."""
     rules_audit: Path | None = None
     """Who published what; default: ``<rules_file>.audit.jsonl``."""
     rules_copies: bool = False
     """Whether every record of the audit goes to the topic and the Delta table ``audit`` too."""
     rules_days: int = Field(default=30, ge=1)
-    """Newest days of which rules are told what they did, and on which proposed ones are tried."""
+    """How many of the newest days the report of the rules and the trial of a proposal cover."""
     rules_report_s: float = Field(default=60.0, ge=0.0)
-    """How old the account of the rules may be, seconds."""
+    """Age from which the report of the rules is computed again, seconds."""
 
     mlflow_uri: str = "http://127.0.0.1:5000"
     """MLflow tracking server and registry."""
     model_name: str = "fraud"
-    """In the registry."""
+    """Name of the model in the registry."""
     experiment_file: Path | None = None
     """Definition of the experiment (``fraud.decide.experiment``)."""
     experiment_state: Path | None = None

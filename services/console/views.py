@@ -36,8 +36,8 @@ MEASURED: Final = {
 MOST_DRIFT: Final = 24
 
 
-def teach(env: Environment) -> None:
-    """Give the templates our ways to write."""
+def add_filters(env: Environment) -> None:
+    """Give the templates our filters and drawings."""
     env.filters["moment"] = moment
     env.globals["draw_score"] = draw.draw_score
     env.filters["number"] = number

@@ -17,7 +17,7 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from fraud.http.server import Bounds, bounded
 from fraud.model.client import served_name
-from fraud.runtime.threads import gone
+from fraud.runtime.threads import ended_threads
 from services.predictor import metrics
 from services.predictor.predictor import Predictor
 from services.predictor.settings import PredictorSettings
@@ -68,7 +68,7 @@ class BinaryDataPlane(DataPlane):  # type: ignore[misc]
         The challenger may come and go.
         """
         models = self.model_registry.get_models().values()
-        return not gone() and all([await model.healthy() for model in models if model.is_required])
+        return not ended_threads() and all([await model.healthy() for model in models if model.is_required])
 
     async def model_metadata(self, model_name: str) -> dict[str, Any]:
         """Describe the model, with the version being served."""

@@ -19,7 +19,7 @@ class PredictorSettings(RegistrySettings):
     name: str = "fraud"
     """The model's name in the path ``/v2/models/<name>``; the challenger's is ``<name>-challenger``."""
     challenger: str = Field(default="models:/fraud@challenger", pattern=r"^(models:/[^/@]+(@[^/@]+|/\d+))?$")
-    """Served beside it, for shadow scores and experiments, while the registry has it; empty: never."""
+    """A second model to serve, for shadow scores and experiments, if the registry has it; empty: none."""
     canary_url: str = ""
     """Base address of the model server of a version that is being rolled out; empty: it gets no requests."""
     canary_timeout_s: float = Field(default=1.0, gt=0.0)

@@ -22,7 +22,7 @@ from fraud.http.problems import Problem
 from fraud.runtime.threads import Watch
 from services.scoring import bodies, kserve_api, metrics
 from services.scoring.batches import Batches, items_of, read_item
-from services.scoring.bodies import MOST_RECORD, Bodies, Gone, Receive
+from services.scoring.bodies import MOST_RECORD, Bodies, ClientDisconnected, Receive
 from services.scoring.calls import JSON, Act, Answered, Call, Headers
 from services.scoring.labels import LABEL_REQUEST, LabelRequest
 from services.scoring.openapi import document
@@ -122,7 +122,7 @@ class App:
         try:
             name, headers, body = await self._answer(scope, receive, path)
             status = 200
-        except Gone:
+        except ClientDisconnected:
             return
         except Problem as problem:
             status, headers, body = problem.status, problem.headers(), problem.body()

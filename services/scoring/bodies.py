@@ -29,7 +29,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 M = TypeVar("M", bound=BaseModel)
 
 
-class Gone(Exception):
+class ClientDisconnected(Exception):
     """The client has left before its body was whole; nobody waits for an answer."""
 
 
@@ -55,7 +55,7 @@ class Bodies:
         ------
         Problem
             400, 413, 415 or 429.
-        Gone
+        ClientDisconnected
             When the client has left.
         """
         most = most or self._most
@@ -67,7 +67,7 @@ class Bodies:
         if message.get("more_body"):
             body = await self._rest(body, receive, most)
         elif message["type"] == "http.disconnect":
-            raise Gone
+            raise ClientDisconnected
         if len(body) > most:
             raise _too_large(most)
         encoding = headers.get(b"content-encoding")
@@ -79,7 +79,7 @@ class Bodies:
             while not is_whole:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise Gone
+                    raise ClientDisconnected
                 chunk: bytes = message.get("body", b"")
                 hold(len(chunk))
                 body += chunk

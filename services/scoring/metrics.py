@@ -33,34 +33,45 @@ STORE: Final = Histogram(
 MODEL_SECONDS: Final = Histogram(
     "fraud_scoring_model_seconds", "Time of one score by the champion.", buckets=STORE_BUCKETS_S
 )
-MODEL_ERRORS: Final = Counter("fraud_scoring_model_errors_total", "Scores that the champion did not give.")
-REPLAYS: Final = Counter("fraud_scoring_replays_total", "Requests answered as they were before.")
-CONFLICTS: Final = Counter(
-    "fraud_scoring_conflicts_total", "Transactions folded again, another came between."
+MODEL_ERRORS: Final = Counter("fraud_scoring_model_errors_total", "Scores that the champion failed to give.")
+REPLAYS: Final = Counter(
+    "fraud_scoring_replays_total", "Repeated requests, which got their first answer again."
 )
-DEGRADED: Final = Counter("fraud_scoring_degraded_total", "Decisions taken without a part.", ["part"])
+CONFLICTS: Final = Counter(
+    "fraud_scoring_conflicts_total",
+    "Transactions computed again, because another one of the same entity came first.",
+)
+DEGRADED: Final = Counter(
+    "fraud_scoring_degraded_total",
+    "Decisions made while a dependency was unavailable, by dependency.",
+    ["part"],
+)
 BAD_STATES: Final = Counter(
     "fraud_scoring_bad_states_total",
     "Transactions refused because a state is corrupt, by entity.",
     ["entity"],
 )
 STORE_REFUSED: Final = Gauge(
-    "fraud_scoring_store_refused", "1 while the store is not used: another layout, set back or deleted."
+    "fraud_scoring_store_refused", "1 while the store is not used: another layout, an older copy or deleted."
 )
 SHED: Final = Counter("fraud_scoring_shed_total", "Requests refused to keep the others fast.", ["reason"])
 OUTBOX: Final = Gauge("fraud_scoring_outbox_records", "Transactions that Kafka does not have yet.")
 PUBLISHED: Final = Counter("fraud_scoring_published_total", "Transactions that Kafka has taken.")
-IS_DRAINER: Final = Gauge("fraud_scoring_is_drainer", "1 where this replica empties the outbox.")
+IS_DRAINER: Final = Gauge("fraud_scoring_is_drainer", "1 if this replica empties the outbox.")
 RULES_INFO: Final = Gauge("fraud_scoring_rules_info", "1 for the rules in force.", ["version"])
-RULES_REFUSED: Final = Gauge("fraud_scoring_rules_refused", "1 while the file of rules is wrong.")
-RULE_HITS: Final = Counter("fraud_scoring_rule_hits_total", "Decisions that a live rule held for.", ["rule"])
+RULES_REFUSED: Final = Gauge("fraud_scoring_rules_refused", "1 while the rules file is wrong.")
+RULE_HITS: Final = Counter(
+    "fraud_scoring_rule_hits_total", "Decisions to which a live rule applied.", ["rule"]
+)
 RULE_SHADOW_HITS: Final = Counter(
-    "fraud_scoring_rule_shadow_hits_total", "Decisions that a rule held for without effect.", ["rule"]
+    "fraud_scoring_rule_shadow_hits_total", "Decisions to which a rule in shadow applied.", ["rule"]
 )
 RULE_ERRORS: Final = Counter(
     "fraud_scoring_rule_errors_total", "Decisions for which a rule's expression failed.", ["rule"]
 )
-LISTS_AWAY: Final = Gauge("fraud_scoring_lists_away", "1 while live lists cannot be followed in Kafka.")
+LISTS_UNAVAILABLE: Final = Gauge(
+    "fraud_scoring_lists_unavailable", "1 while changes of the lists cannot be read."
+)
 LISTS_BAD: Final = Gauge("fraud_scoring_lists_bad_records", "Records of the topic lists that were not read.")
 ARMS: Final = Counter("fraud_scoring_arms_total", "Transactions decided in an experiment, by arm.", ["arm"])
 LABELS_PENDING: Final = Gauge("fraud_scoring_labels_pending", "Labels that wait for their transactions.")

@@ -52,7 +52,7 @@ class Outbox:
             "outbox", self._attempt, settings.drain_poll_s, first_retry_s=0.2, backoff_max_s=BACKOFF_MAX_S
         )
         self.backlog = 0
-        self.is_away = False
+        self.is_unavailable = False
         """Whether Kafka refused the last records, or another replica has stopped draining the outbox."""
 
     @property
@@ -83,7 +83,7 @@ class Outbox:
         is_mine = self._answers.lease(self._owner, self._settings.lease_s)
         metrics.IS_DRAINER.set(is_mine)
         if not is_mine or not self.backlog:
-            self.is_away = not is_mine and self._stands()
+            self.is_unavailable = not is_mine and self._stands()
             return 0
         entries = self._answers.waiting(BATCH)
         self._store.flush()
@@ -94,7 +94,7 @@ class Outbox:
             messages += found
             owners += [at] * len(found)
         delivery = self._kafka.deliver(messages)
-        self.is_away = not delivery.is_whole
+        self.is_unavailable = not delivery.is_whole
         missing = {at for at, is_taken in zip(owners, delivery.taken, strict=True) if not is_taken}
         self._answers.sent([entry for at, (entry, _) in enumerate(entries) if at not in missing])
         metrics.PUBLISHED.inc(len(entries) - len(missing))

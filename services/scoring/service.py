@@ -22,7 +22,7 @@ from fraud.kafka.rates import RateFeed
 from fraud.model.breaker import CircuitBreaker
 from fraud.money import NO_RATES
 from fraud.rules.published import open_published
-from fraud.runtime.threads import Watch, gone
+from fraud.runtime.threads import Watch, ended_threads
 from fraud.schema.deployed import deployed_schema, rates_file
 from fraud.schema.fields import MONEY_NAMES
 from fraud.store import FeatureStore, open_store
@@ -202,7 +202,7 @@ class Service:
         if self.states.problem or not self._breaker.allows():
             return b""
         try:
-            is_log_away = self.outbox.is_away
+            is_log_away = self.outbox.is_unavailable
             scored = self.scorer.score(record, ("log",) if is_log_away else ())
         except Conflict as error:
             self._breaker.record(is_success=True)
@@ -235,13 +235,13 @@ class Service:
         """
         raw = record.model_dump_json(exclude_none=True, exclude=_RECORDED).encode()
         if not self._kafka_breaker.allows():
-            metrics.SHED.labels("away").inc()
+            metrics.SHED.labels("unavailable").inc()
             raise Problem(503, "neither the feature store nor Kafka answers", (), 2)
         try:
             hand_to_stream(self.kafka, deployed_schema().primary_of(record), raw)
         except Unavailable as error:
             self._kafka_breaker.record(is_success=False)
-            metrics.SHED.labels("away").inc()
+            metrics.SHED.labels("unavailable").inc()
             raise Problem(503, str(error), (), 2) from error
         self._kafka_breaker.record(is_success=True)
         metrics.DEGRADED.labels("store").inc()
@@ -302,7 +302,7 @@ class Service:
         Problem
             503.
         """
-        if missing := gone():
+        if missing := ended_threads():
             raise Problem(503, f"threads have ended: {', '.join(missing)}; restart the service", (), 5)
 
     def _look_at_rules(self) -> None:
@@ -318,7 +318,7 @@ class Service:
     def _look_at_lists(self) -> None:
         if self.rules.rules.live_lists:
             self.lists.look()
-            metrics.LISTS_AWAY.set(bool(self.lists.away))
+            metrics.LISTS_UNAVAILABLE.set(bool(self.lists.trouble))
             metrics.LISTS_BAD.set(self.lists.bad_records)
 
     def _look_at_experiment(self) -> None:

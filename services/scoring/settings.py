@@ -51,20 +51,20 @@ class ScoringSettings(Settings):
 
     experiment_file: Path | None = None
     """Experiment between two models, see ``fraud.decide.experiment``; none by default. It and its stop record
-    are looked at as often as the rules."""
+    are checked for changes as often as the rules."""
     rules_file: Path | None = None
     """Rules around the model, see ``fraud.decide.compiling``; none by default."""
     rules_published: bool = False
     """Whether ``rules_file`` is this program's own, and holds what was published to the topic ``audit``."""
     lists_folder: Path | None = None
-    """Where the rules' live lists are kept, of one replica; none: a new temporary folder, into which they are
-    read at the start."""
+    """Folder of one replica's copy of the live lists; none: a new temporary folder, filled from Kafka at the
+    start."""
     rules_look_s: float = Field(default=2.0, gt=0.0)
-    """How often the file of rules is looked at, seconds."""
+    """How often the rules file is checked for changes, seconds."""
 
     start_after: Path | None = None
-    """File for which a new process waits when it has loaded, before it opens store and port: its predecessor
-    has ended then; none: at once. `fraud restart` sets it."""
+    """A new process that has loaded waits until this file exists, before it opens store and port: the process
+    before it has ended then. None: no wait. `fraud restart` sets it."""
     threads: int = Field(default=0, ge=0)
     """Threads that score; 0: one, on the event loop, with a local store and model, else 16."""
     max_waiting: int = Field(default=32, ge=1)
@@ -79,7 +79,7 @@ class ScoringSettings(Settings):
     max_connections: int = Field(default=1_000, ge=1)
     """Open connections; where there are too many, a new one takes the place of one that only waits."""
     max_connections_of_one: int = Field(default=250, ge=1)
-    """Of them, by one client address; more where a proxy or load balancer stands in front."""
+    """Open connections of one client address; raise it behind a proxy or load balancer."""
     keep_alive_s: float = Field(default=75.0, gt=0.0)
     """How long a connection may be idle, seconds; longer than the pools of clients keep theirs."""
     connection_s: float = Field(default=60.0, gt=0.0)
@@ -116,7 +116,7 @@ class ScoringSettings(Settings):
     labels_pending: bool = False
     """Whether a label of a transaction that is not known yet is kept (``pending_file``) or refused."""
     pending_file: Path = Path("pending-labels.sqlite")
-    """Where such labels wait for their transactions, of one replica; ``.jsonl`` beside it is taken over."""
+    """Where one replica keeps such labels; a ``.jsonl`` file of the same name is read and replaced."""
     max_pending: int = Field(default=100_000, ge=1)
     """Labels that may wait; more are refused (503)."""
     pending_days: float = Field(default=30.0, gt=0.0)
@@ -124,7 +124,7 @@ class ScoringSettings(Settings):
     outbox_limit: int = Field(default=1_000_000, ge=1)
     """Transactions that may wait for Kafka, in the store, before new ones are refused (503)."""
     drain_poll_s: float = Field(default=0.05, gt=0.0)
-    """How often the outbox is looked at, seconds."""
+    """How often the outbox is read, seconds."""
     lease_s: float = Field(default=3.0, gt=0.0)
     """How long after the end of the replica that empties the outbox another one takes over, seconds."""
     kafka_timeout_s: float = Field(default=5.0, gt=0.0)

@@ -94,7 +94,9 @@ def simulate(  # noqa: PLR0917  (typer passes by name)
         str | None,
         typer.Option(help="Own history instead: a table with is_fraud, read by the schema's source part."),
     ] = None,
-    labels: Annotated[str, typer.Option(help="Of --replay: table of labels, where it is another one.")] = "",
+    labels: Annotated[
+        str, typer.Option(help="Table of the labels for --replay, if they are in a separate table.")
+    ] = "",
     column: ColumnOption = None,
     read: ReadOption = None,
     label_gap_days: LabelGapOption = None,

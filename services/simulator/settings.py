@@ -32,7 +32,7 @@ class SimulatorSettings(Settings):
     fraud_rate: float = _DEFAULT.fraud_rate
     """Share of fraud, 0 to 0.5."""
     seed: int = _DEFAULT.seed
-    """Of all random numbers."""
+    """Seed of all random numbers."""
     days: int = _DEFAULT.days
     """Length of the generated period, days."""
     start: AwareDatetime = _DEFAULT.start

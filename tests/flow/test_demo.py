@@ -18,6 +18,7 @@ import pytest
 from deltalake import DeltaTable
 
 from fraud.decide.experiment import read_experiment
+from tests.commands import ON_THE_DEMO, ROOT, marked, run
 from tests.flow.watching import Panels, Prometheus, prometheus
 
 pytestmark = pytest.mark.flow
@@ -108,6 +109,7 @@ def test_killing_the_model_server_loses_and_repeats_nothing(
     check_experiment(home)
     check_console(part(home, "console")["url"])
     check_dashboards(home, watching)
+    check_examples(home, tmp_path / "examples")
 
 
 def check_experiment(home: Path) -> None:
@@ -155,6 +157,15 @@ def check_dashboards(home: Path, watching: Prometheus) -> None:
     assert set(watching.query("fraud_parity_difference")) == {0.0}
     for job in ("drift", "performance"):
         assert "data:image/png" in (home / job / "report.html").read_text()
+
+
+def check_examples(home: Path, folder: Path) -> None:
+    """What the documentation says to run after the demo, runs."""
+    folder.mkdir()
+    (folder / ".fraud").symlink_to(home)
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        if commands := marked(page, ON_THE_DEMO):
+            run(commands, folder, ENVIRONMENT)
 
 
 def last_scored_day(home: Path) -> date:

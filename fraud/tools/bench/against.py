@@ -25,7 +25,7 @@ from fraud.tools.bench.machine import Machine, describe_machine
 
 __all__ = [
     "BENCHES",
-    "Compared",
+    "ComparedFigure",
     "Comparison",
     "compare",
     "figures_of",
@@ -53,17 +53,17 @@ Bench = Callable[[str, Path], Figures | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ComparedFigure:
     """One figure of two revisions."""
 
     name: str
     ours: float
     """Median of the rounds."""
     theirs: float
-    times: float
+    ratio: float
     """How many times better ours is: the median of the rounds' ratios; below 1, it is worse."""
-    least: float
-    most: float
+    lowest_ratio: float
+    highest_ratio: float
     """The smallest and the greatest ratio of a round."""
 
 
@@ -74,7 +74,7 @@ class Comparison:
     machine: Machine
     revision: str
     rounds: int
-    figures: list[Compared]
+    figures: list[ComparedFigure]
     left_out: list[str]
     """Measurements that the other revision does not have."""
 
@@ -106,7 +106,12 @@ def compare(
     BadInput
         When git does not know the revision, or the code is in no clone.
     """
-    run, machine, found, left_out = bench or run_bench, describe_machine(), list[Compared](), list[str]()
+    run, machine, found, left_out = (
+        bench or run_bench,
+        describe_machine(),
+        list[ComparedFigure](),
+        list[str](),
+    )
     ours_at = Path(fraud.__file__).parents[1]
     with worktree(ours_at, revision) as theirs_at:
         for name in benches:
@@ -186,7 +191,7 @@ def _git(repository: Path, *arguments: str) -> None:
         raise BadInput(f"a comparison needs a git clone and a revision that it has: {done.stderr.strip()}")
 
 
-def _compared(bench: str, pairs: Sequence[tuple[Figures, Figures]]) -> Iterator[Compared]:
+def _compared(bench: str, pairs: Sequence[tuple[Figures, Figures]]) -> Iterator[ComparedFigure]:
     names = [name for name in pairs[0][0] if all(name in figures for pair in pairs for figures in pair)]
     for name in names:
         both = np.array([(ours[name], theirs[name]) for ours, theirs in pairs])
@@ -194,7 +199,7 @@ def _compared(bench: str, pairs: Sequence[tuple[Figures, Figures]]) -> Iterator[
             continue
         times = both[:, 0] / both[:, 1] if name.endswith(MORE_IS_BETTER) else both[:, 1] / both[:, 0]
         middle = np.median(both, axis=0)
-        yield Compared(
+        yield ComparedFigure(
             f"{bench}: {name}",
             float(middle[0]),
             float(middle[1]),
@@ -212,8 +217,8 @@ def table_of(comparison: Comparison) -> Table:
     for head in ("this", comparison.revision, "times better", "least to most"):
         table.add_column(head, justify="right")
     for one in comparison.figures:
-        span = f"{one.least:.2f} to {one.most:.2f}"
-        table.add_row(one.name, f"{one.ours:,.1f}", f"{one.theirs:,.1f}", f"{one.times:.2f}", span)
+        span = f"{one.lowest_ratio:.2f} to {one.highest_ratio:.2f}"
+        table.add_row(one.name, f"{one.ours:,.1f}", f"{one.theirs:,.1f}", f"{one.ratio:.2f}", span)
     if comparison.left_out:
         table.caption = f"{comparison.revision} does not have: {', '.join(comparison.left_out)}"
     return table

@@ -65,7 +65,9 @@ def model(
 def rules(
     out: Annotated[Path, typer.Option(help="Folder for rules.json.")] = Path("bench"),
     *,
-    transactions: Annotated[int, typer.Option(help="Of the backtest; 0 leaves it out.")] = 1_000_000,
+    transactions: Annotated[
+        int, typer.Option(help="Transactions of the backtest; 0: no backtest.")
+    ] = 1_000_000,
 ) -> None:
     """Measure rules: over columns, for one transaction, with a live list, and a backtest of 50."""
     from rich.console import Console  # noqa: PLC0415
@@ -98,7 +100,7 @@ def stream(
             "--rules",
             min=0,
             max=500,
-            help="Rules beside the model; the comparison with Spark is left out then.",
+            help="Number of rules that run besides the model; without the comparison with Spark.",
         ),
     ] = None,
 ) -> None:
@@ -124,7 +126,7 @@ def stream(
 @app.command()
 def score(
     out: Annotated[Path, typer.Option(help="Folder for score.json and score.png.")] = Path("bench"),
-    home: Annotated[Path, typer.Option(help="Folder of the run; the next run deletes it.")] = Path(
+    home: Annotated[Path, typer.Option(help="Folder of the run; the next run empties it.")] = Path(
         ".fraud-bench"
     ),
     rates: Annotated[
@@ -134,7 +136,7 @@ def score(
     *,
     users: Annotated[int, typer.Option(help="Cardholders.")] = 5_000,
     servers: Annotated[
-        str, typer.Option(help="Which to measure, comma separated.")
+        str, typer.Option(help="Servers to measure, comma separated.")
     ] = "scoring,kserve,fastapi",
     realtime: Annotated[
         bool,
@@ -164,7 +166,8 @@ def score(
 @app.command()
 def quality(
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Tables of your own, beside the worlds.", show_default=False)
+        list[Path] | None,
+        typer.Argument(help="Tables of your own, measured besides the synthetic worlds.", show_default=False),
     ] = None,
     *,
     schema: Annotated[
@@ -172,11 +175,13 @@ def quality(
         typer.Option(help="Schema of these tables, as `fraud init` writes it; else the deployed one."),
     ] = None,
     worlds: Annotated[
-        str, typer.Option(help="Which to draw, comma separated; empty: none.")
+        str, typer.Option(help="Synthetic worlds to generate, comma separated; empty: none.")
     ] = "handbook,sparkov,amlsim,processor",
-    seeds: Annotated[int, typer.Option(min=1, help="How many of each world.")] = 3,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="How often each world is generated, each time with another seed.")
+    ] = 3,
     trials: Annotated[
-        int, typer.Option(min=0, help="Of the search for parameters; 0: no choice at all.")
+        int, typer.Option(min=0, help="Trials of the parameter search; 0: the default parameters.")
     ] = 8,
     label_gap_days: Annotated[
         float | None, typer.Option(help="How long labels of the tables take, days.", show_default=False)
@@ -217,7 +222,7 @@ def every(
     against: Annotated[str, typer.Option(help="Revision to compare with, as git takes it, e.g. HEAD~1.")],
     out: Annotated[Path, typer.Option(help="Folder for against.json.")] = Path("bench"),
     only: Annotated[
-        str, typer.Option(help="Which measurements, comma separated.")
+        str, typer.Option(help="Measurements to run, comma separated.")
     ] = "features,model,score,stream",
     rounds: Annotated[int, typer.Option(min=1, help="How often each is run in both revisions.")] = 3,
 ) -> None:

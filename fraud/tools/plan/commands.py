@@ -12,24 +12,30 @@ ENTITIES_PER_USER = 0.02
 
 def plan(
     *,
-    users: Annotated[int, typer.Option(help="Entities of the primary, e.g. cardholders, up to 100,000,000.")],
-    transactions_per_second: Annotated[float, typer.Option(help="At the peak, up to 100,000.")],
+    users: Annotated[
+        int, typer.Option(help="Number of cardholders (of the primary entity), up to 100,000,000.")
+    ],
+    transactions_per_second: Annotated[float, typer.Option(help="Rate at the peak, up to 100,000.")],
     latency: Annotated[
-        float, typer.Option(help="Transaction to decision, 99th percentile, milliseconds.")
+        float, typer.Option(help="99th percentile from transaction to decision, milliseconds.")
     ] = 1_100.0,
     entities: Annotated[
-        int, typer.Option(help="Of each other entity, e.g. merchants; 0: 2 % of the users.")
+        int, typer.Option(help="Number of each other entity, e.g. merchants; 0: 2 % of the users.")
     ] = 0,
     events_per_user: Annotated[
-        float, typer.Option(help="Transactions of a user in a day, mean; 0: those of the rate and the peak.")
+        float, typer.Option(help="Mean transactions of a user in a day; 0: derived from rate and peak.")
     ] = 0.0,
-    peak: Annotated[float, typer.Option(min=1.0, help="The peak's rate over the day's mean.")] = 2.5,
+    peak: Annotated[
+        float, typer.Option(min=1.0, help="Ratio of the rate at the peak to the day's mean rate.")
+    ] = 2.5,
     machine_gib: Annotated[
-        float, typer.Option(min=1.0, help="Memory of the store's machine, at most.")
+        float, typer.Option(min=1.0, help="Most memory that one machine of the store can have, GiB.")
     ] = 512.0,
-    network_gbit: Annotated[float, typer.Option(min=0.1, help="Network of the store's machine.")] = 10.0,
-    kafka_days: Annotated[float, typer.Option(min=0.0, help="How long Kafka keeps records.")] = 7.0,
-    delta_days: Annotated[float, typer.Option(min=0.0, help="How long the tables keep rows.")] = 365.0,
+    network_gbit: Annotated[
+        float, typer.Option(min=0.1, help="Network speed of a machine of the store, Gbit/s.")
+    ] = 10.0,
+    kafka_days: Annotated[float, typer.Option(min=0.0, help="How long Kafka keeps records, days.")] = 7.0,
+    delta_days: Annotated[float, typer.Option(min=0.0, help="How long the tables keep rows, days.")] = 365.0,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """Size a deployment: cores, memory, shards, partitions, disk, and the first bottleneck.

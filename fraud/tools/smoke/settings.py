@@ -24,7 +24,7 @@ class SmokeSettings(Settings):
     rate_per_s: Annotated[float, Field(gt=0.0)] = 50.0
     """How fast, transactions a second."""
     seed: Annotated[int, Field(ge=0)] | None = None
-    """Of the transactions; None: another one each time, so that none is a duplicate of an earlier run's."""
+    """Seed of the transactions; None: a new one each time, so that no run repeats an earlier one's."""
     wait_s: Annotated[float, Field(gt=0.0)] = 180.0
     """How long the last decision may take after the last transaction, seconds."""
     needs_model: bool = True

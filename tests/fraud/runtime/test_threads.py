@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from fraud.errors import Unavailable
-from fraud.runtime.threads import Watch, gone
+from fraud.runtime.threads import Watch, ended_threads
 from tests.services.predictor.conftest import wait_until
 
 
@@ -63,9 +63,9 @@ def test_a_thread_that_has_ended_by_itself_is_named_and_one_that_was_stopped_is_
     stopped = Watch("stopped", lambda: None, 0.01)
     lost.start()
     stopped.start()
-    assert gone() == []
+    assert ended_threads() == []
     stopped.stop()
     stopping.fails = True
-    wait_until(lambda: gone() == ["lost"], "it is named")
+    wait_until(lambda: ended_threads() == ["lost"], "it is named")
     lost.stop()
-    assert gone() == []
+    assert ended_threads() == []

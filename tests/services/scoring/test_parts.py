@@ -95,11 +95,13 @@ def test_the_outbox_keeps_what_kafka_has_not_taken_whole(tmp_path: Path) -> None
     other = Outbox(api.settings, api.service.store, Brokers())
     api.score(transaction_id=new())
     assert other.drain() == 0, "the first holds the lease"
-    assert not other.is_away
-    wait_until(lambda: other.drain() == 0 and other.is_away, "it sees that the first carries nothing over")
+    assert not other.is_unavailable
+    wait_until(
+        lambda: other.drain() == 0 and other.is_unavailable, "it sees that the first carries nothing over"
+    )
     outbox.drain()
     other.drain()
-    assert not other.is_away
+    assert not other.is_unavailable
 
 
 def test_a_store_that_refuses_the_login_for_a_while_is_away_and_comes_back(tmp_path: Path) -> None:

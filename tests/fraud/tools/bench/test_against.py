@@ -26,12 +26,12 @@ def test_rounds_alternate_and_ratios_are_of_neighbours(tmp_path: Path) -> None:
     comparison = compare("HEAD", ["features", "model"], 3, bench)
     first, second = ("features", False), ("features", True)
     assert ran[:6] == [first, second, second, first, first, second]
-    times = {one.name: (one.least, one.times, one.most) for one in comparison.figures}
+    times = {one.name: (one.lowest_ratio, one.ratio, one.highest_ratio) for one in comparison.figures}
     assert times["features: score, 1: least_us"] == (1.0, 1.667, 2.667)
     assert times["features: events_per_s"] == (0.5, 0.833, 1.333)
     assert comparison.left_out == ["model"]
     assert table_of(comparison).row_count == 2
-    assert "times" in write_report(comparison, tmp_path).read_text()
+    assert "ratio" in write_report(comparison, tmp_path).read_text()
 
 
 def test_a_figure_is_named_by_what_it_is_of() -> None:

@@ -1,0 +1,27 @@
+"""What the documentation says to run, runs; every block of shell says what becomes of it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.commands import EXAMPLE, NAMED, ON_THE_DEMO, ROOT, RUN, blocks, marked, run
+
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
+PAGES += sorted((ROOT / "docs").glob("*.md"))  # runbooks are for a cluster, all of them
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_of_commands_is_run_or_is_marked_as_an_example(page: Path) -> None:
+    known = {RUN, ON_THE_DEMO, EXAMPLE, *NAMED}
+    assert [commands for mark, commands in blocks(page) if mark not in known] == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if marked(page, RUN)], ids=lambda page: page.name)
+def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
+    run(marked(page, RUN), tmp_path, os.environ)
+
+
+def test_a_command_that_fails_is_found(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"missing\.yaml"):
+        run("uv run fraud schema check missing.yaml\nuv run fraud status\n", tmp_path, os.environ)
