@@ -80,7 +80,7 @@ class Looped:
     """The topic of lists, by what was sent to it."""
 
     def __init__(self, store: ListStore, sent: list[Record]) -> None:
-        self._store, self._sent, self.away, self.bad_records = store, sent, "", 0
+        self._store, self._sent, self.trouble, self.bad_records = store, sent, "", 0
 
     def load(self, patience_s: float) -> None:  # noqa: ARG002
         self.look()
