@@ -19,7 +19,7 @@ class Label(Record):
     if TYPE_CHECKING:  # beside the keys, which are a schema's
         transaction_id: str
         event_time: datetime | None
-        """Of the transaction."""
+        """Event time of the transaction."""
         label_time: datetime
         """When the label became known."""
         is_fraud: bool
@@ -28,7 +28,7 @@ class Label(Record):
         fraud_type: str | None
         """Kind of fraud in the deployment's own words, e.g. ``account_takeover``; reports count by it."""
         reason_code: str | None
-        """Of the card network, e.g. ``10.4``."""
+        """Reason code of the card network, e.g. ``10.4``."""
 
     @model_validator(mode="after")
     def _check_schema(self) -> "Label":

@@ -104,12 +104,15 @@ def contracts_of(schema: Schema) -> Contracts:
     labels: Definitions = {
         "transaction_id": fields["transaction_id"],
         **{name: one if name == primary else _made_optional(one) for name, one in keys.items()},
-        "event_time": (EventTime | None, Field(None, description="Of the transaction.")),
+        "event_time": (EventTime | None, Field(None, description="Event time of the transaction.")),
         "label_time": (EventTime, Field(description="When the label became known.")),
         "is_fraud": (StrictBool, ...),
         "source": (_SOURCE | None, Field(None, description="Where it comes from, e.g. chargeback.")),
         "fraud_type": (FraudType | None, Field(None, description="Kind of fraud, e.g. account_takeover.")),
-        "reason_code": (ReasonCode | None, Field(None, description="Of the card network, e.g. 10.4.")),
+        "reason_code": (
+            ReasonCode | None,
+            Field(None, description="Reason code of the card network, e.g. 10.4."),
+        ),
     }
     results: Definitions = {
         **{name: one for name, one in labels.items() if name in {"transaction_id", "event_time", *keys}},

@@ -19,7 +19,7 @@ class Result(Record):
     if TYPE_CHECKING:  # beside the keys, which are a schema's
         transaction_id: str
         event_time: datetime | None
-        """Of the transaction."""
+        """Event time of the transaction."""
         result_time: datetime
         """When the result became known."""
         result: str

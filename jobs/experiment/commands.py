@@ -51,7 +51,9 @@ def report(
 def stop(
     reason: Annotated[str, typer.Option(help="Reason; kept in the stop record.")],
     file: _File = None,
-    by: Annotated[str, typer.Option(help="Name of whoever stops it; kept in the stop record.")] = "operator",
+    by: Annotated[
+        str, typer.Option(help="Name of the person who stops it; kept in the stop record.")
+    ] = "operator",
 ) -> None:
     """Stop the experiment: the champion decides alone as soon as stream and scoring service see it."""
     from fraud.decide.experiment import read_experiment, stop_file  # noqa: PLC0415

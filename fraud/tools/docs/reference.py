@@ -68,7 +68,7 @@ def metrics() -> str:
         for family in sorted(REGISTRY.collect(), key=lambda one: one.name)
         if (name := family.name + ("_total" if family.type == "counter" else "")).startswith("fraud_")
     ]
-    head = "# Metrics\nOf the running programs, generated from their declarations. "
+    head = "# Metrics\nMetrics of the running programs, generated from their declarations. "
     jobs = "Jobs that end leave theirs in the Delta table `figures`, and the stream shows them.\n\n"
     return head + jobs + table(["metric", "type", "labels", "meaning"], rows)
 
