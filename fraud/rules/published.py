@@ -78,7 +78,7 @@ class PublishedRules:
         self.file = file
         self.refused = ""
         """Why the newest records were refused; empty: all count."""
-        self.away = ""
+        self.trouble = ""
         """Why the topic could not be read at the last look; empty: it could."""
         self._kafka = bootstrap, dict(options)
         self._entries: list[Entry] = []
@@ -120,7 +120,7 @@ class PublishedRules:
         except (Unavailable, KeyError) as error:
             self._lose(error)
         else:
-            self.away = ""
+            self.trouble = ""
             self._write()
 
     def close(self) -> None:
@@ -173,7 +173,7 @@ class PublishedRules:
         return self._reader
 
     def _lose(self, error: Exception) -> None:
-        if not self.away:
+        if not self.trouble:
             log.warning("the published rules stay as they were: %s", error)
-        self.away = str(error)
+        self.trouble = str(error)
         self.close()

@@ -161,7 +161,7 @@ class StreamLists:
             return self._last
         store, log_ = self.store, self._open()
         log_.look(oldest=self._last or 0)
-        metrics.LISTS_UNAVAILABLE.set(bool(log_.away))
+        metrics.LISTS_UNAVAILABLE.set(bool(log_.trouble))
         metrics.LISTS_BAD.set(log_.bad_records)
         position = store.position
         if position != self._last:

@@ -27,7 +27,7 @@ from fraud.kafka.rates import RateFeed
 from fraud.log.archive import Archive, read_summaries
 from fraud.model.client import ModelClient, ModelClientSettings
 from fraud.rules.published import open_published
-from fraud.runtime.threads import gone
+from fraud.runtime.threads import ended_threads
 from fraud.runtime.waiting import wait_until
 from fraud.schema.deployed import deployed_schema, rates_file
 from fraud.spark.session import KAFKA_SOURCE, open_session
@@ -122,11 +122,11 @@ class StreamJob:
     def is_ready(self) -> bool:
         """Whether the query has looked for data, goes on, and may take more."""
         query = self._query
-        if query is None or self._stop.is_set() or self._archiving.is_full or gone():
+        if query is None or self._stop.is_set() or self._archiving.is_full or ended_threads():
             return False
         try:
             message = query.status["message"] if query.isActive else ""
-        except Py4JError:  # Spark's JVM is gone
+        except Py4JError:  # Spark's JVM is ended_threads
             return False
         if message.startswith("Waiting for"):
             self._failures = 0

@@ -106,7 +106,7 @@ class ListPages:
 
     def _context(self, name: str, find: str) -> dict[str, Any]:
         if not self._lists.is_open:
-            words = self._lists.away or "The lists are being read. Load the page again."
+            words = self._lists.trouble or "The lists are being read. Load the page again."
             return {"trouble_lists": words, "known": [], "name": "", "entries": [], "kinds": list(ListKind)}
         known = self._lists.store.definitions()
         name = name if name in known else ""
@@ -114,7 +114,7 @@ class ListPages:
         if find:
             entries = (one for one in entries if find.lower() in one["value"].lower())
         return {
-            "trouble_lists": self._lists.away,
+            "trouble_lists": self._lists.trouble,
             "known": [(one, str(known[one].kind), bool(known[one].salt)) for one in sorted(known)],
             "name": name,
             "find": find,
@@ -129,7 +129,7 @@ class ListPages:
 
     def _change(self, change: ListChange, by: str) -> None:
         if not self._lists.is_open:
-            raise Unavailable(self._lists.away or "the lists are being read")
+            raise Unavailable(self._lists.trouble or "the lists are being read")
         before = self._lists.store.position
         self._lists.change(change, by)
         _wait(lambda: self._lists.store.position > before, self._lists.look)

@@ -189,7 +189,7 @@ def test_published_rules_reach_programs_by_the_topic_of_the_audit(
     assert rules.rules.version == first.version
     again = PublishedRules(source.file, "127.0.0.1:9")
     again.load(1.0)
-    assert again.away, "it goes on with the file that an earlier run left"
+    assert again.trouble, "it goes on with the file that an earlier run left"
     with pytest.raises(Unavailable, match="the published rules cannot be read"):
         PublishedRules(tmp_path / "none.yaml", "127.0.0.1:9").load(1.0)
     source.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fraud.errors import Fenced, Unavailable
-from fraud.runtime.threads import gone
+from fraud.runtime.threads import ended_threads
 from fraud.runtime.waiting import wait_until
 from jobs.stream.archiving import Archiving
 from jobs.stream.background import BackgroundThreads
@@ -36,7 +36,7 @@ def test_a_thread_outlives_any_error_and_goes_on() -> None:
     threads = BackgroundThreads({"archive": (0.01, act)}, stop)
     threads.start()
     assert wait_until(lambda: len(calls) > 5, 20.0)
-    assert (gone(), threads.failure, stop.is_set()) == ([], None, False)
+    assert (ended_threads(), threads.failure, stop.is_set()) == ([], None, False)
     threads.end()
     ended_at = len(calls)
     assert stop.is_set()
