@@ -42,7 +42,7 @@ class WhatIfSettings(Settings):
     bootstrap: Annotated[int, Field(ge=20, le=10_000)] = 200
     """Resamples of cards behind the intervals."""
     seed: int = 7
-    """Of the resampling."""
+    """Seed of the resampling."""
     mlflow_uri: str = "http://127.0.0.1:5000"
     """MLflow tracking server: an address, ``sqlite:///<file>``, or ``databricks[://profile]``."""
     registry_uri: str = ""
