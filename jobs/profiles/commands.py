@@ -22,7 +22,7 @@ File = Annotated[
     typer.Argument(help="Table: the entity's key, the fields of its profile, and profile_time where known."),
 ]
 Entity = Annotated[
-    str, typer.Option(help="Whose profiles they are; default: the table has columns entity and profile.")
+    str, typer.Option(help="Entity of the profiles; default: the table has columns entity and profile.")
 ]
 DELIVERY_S = 60.0
 

@@ -22,8 +22,8 @@ class ConsoleSettings(Settings):
     is_https: bool = False
     """Whether people reach it by HTTPS (a proxy ends it): the cookie is then sent by nothing else."""
     session_secret: SecretStr = SecretStr("")
-    """Signs sessions. All replicas need the same, and then follow each other's logouts on the topic ``sessions``.
-    Empty: a random one, so sessions end with the process."""
+    """Signs sessions. All replicas need the same; they then follow each other's logouts on the topic
+    ``sessions``. Empty: a random one, so sessions end with the process."""
     session_s: float = Field(default=43_200.0, gt=0.0, le=604_800.0)
     """How long a session lasts, seconds; at most as long as the topic ``sessions`` keeps logouts."""
     max_readers: int = Field(default=200, ge=1)
