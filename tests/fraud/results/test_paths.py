@@ -127,3 +127,10 @@ def test_profiles_count_on_every_path_also_of_what_has_no_transaction_yet(
         assert found["greatest"]["risk_bucket_of_merchant"] > 0.0
     statuses = asked["statuses"]
     assert statuses["200 /v1/profiles accepted"] == statuses["422 /v1/profiles 422"] == asked["of_api"] == 14
+
+
+def test_an_older_copy_of_the_store_is_folded_forward_to_the_same_bytes(alone: dict[str, Any]) -> None:
+    found = alone["caught_up"]
+    assert not found["was_anew"]
+    assert found["micro_batches"] > 5
+    assert found["unlike"] == 0

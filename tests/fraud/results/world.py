@@ -8,12 +8,13 @@ a deployment has one schema.
 """
 
 import json
+import shutil
 import sys
 import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,9 +32,10 @@ from fraud.learn.settings import TrainSettings
 from fraud.learn.tables import read_tables
 from fraud.log import rows
 from fraud.log.archive import Archive
+from fraud.log.catch_up import catch_up
 from fraud.log.rebuild import rebuild
 from fraud.log.tables import open_table
-from fraud.store import Epoch, FeatureStore, open_store
+from fraud.store import Epoch, FeatureStore, Watermark, open_store
 from fraud.store.value import newest_state
 from jobs.parity.compare import compare
 from jobs.stream.context import TaskContext, store_of
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 
 START = datetime.now(UTC) - timedelta(days=20)
 BATCHES, RECORDS, CARDS = 14, 30, 5
+OLDER = 6
+"""Micro-batch after which a copy of the store is taken."""
 TOLD = [("authorised", None)] * 2 + [
     ("declined", "51"),
     ("declined", "14"),
@@ -85,6 +89,7 @@ class World:
     def __init__(self, folder: Path, *, is_asked: bool) -> None:
         self.is_asked = is_asked
         self.dice = np.random.default_rng(7)
+        self.older = f"lmdb://{folder}/older"
         self.settings = StreamSettings(home=folder / "stream")
         self.context = self._begin()
         self.archive = Archive(
@@ -110,7 +115,21 @@ class World:
             self._step(batch, day)
             if self.dice.random() < 0.5:
                 self.archive.run(self.context.epoch.generation)
+            if batch == OLDER:
+                self._copy_store(batch)
         self.archive.run(self.context.epoch.generation)
+
+    def _copy_store(self, batch: int) -> None:
+        """Take a copy of the store, which says how far it is."""
+        query, generation = (
+            (self.settings.checkpoint_path / "query-id").read_text(),
+            self.context.epoch.generation,
+        )
+        self.store.advance(Watermark(query, Epoch(generation, batch)), None, self.context.token)
+        self.store.flush()
+        folder = Path(self.older.removeprefix("lmdb://"))
+        folder.mkdir()
+        shutil.copy(Path(self.settings.store.removeprefix("lmdb://")) / "data.mdb", folder)
 
     def _begin(self) -> TaskContext:
         query = uuid.uuid4().hex
@@ -294,6 +313,13 @@ def unlike(store: FeatureStore, url: str) -> int:
     )
 
 
+def caught_up(world: World) -> dict[str, Any]:
+    """Fold the log onto the older copy of the store; returns what was folded, and how many states differ."""
+    settings = world.settings.model_copy(update={"store_url": world.older})
+    found = catch_up(settings, lambda _ends: [])
+    return {**asdict(found), "unlike": unlike(world.store, world.older)}
+
+
 def newest_of(store: FeatureStore, entity: str) -> dict[float, bytes]:
     return {key: bytes(newest_state(value)) for key, value in store.values(entity)}
 
@@ -338,6 +364,7 @@ def main() -> None:
                 "parity": parity.errors(),
                 "compared": parity.transactions,
                 "waiting": parity.waiting,
+                "caught_up": None if world.is_asked else caught_up(world),
                 "buried": buried(world),
                 "rebuilt": rebuilt.transactions,
                 "unlike": unlike(world.store, f"lmdb://{sys.argv[1]}/rebuilt"),
