@@ -225,12 +225,14 @@ def _sequences(schema: Schema) -> Definitions:
     """
     found: Definitions = {}
     for entity in schema.entities:
-        words = f"How many transactions its {entity.name} has with this one: the order of their arrival."
-        found[sequence_of(entity.name)] = (
-            (Sequence, Field(description=words))
-            if entity is schema.primary
-            else (Sequence | None, Field(None, description=words))
-        )
+        for side, name in zip(entity.side_names, entity.log_names, strict=True):
+            whose = entity.seen_from(side)
+            words = f"How many transactions its {whose} has with this one: the order of their arrival."
+            found[sequence_of(name)] = (
+                (Sequence, Field(description=words))
+                if entity is schema.primary
+                else (Sequence | None, Field(None, description=words))
+            )
     return found
 
 

@@ -56,8 +56,8 @@ class FoldedPasses:
     states
         By entity, state bytes by key after the events.
     sequences
-        By entity, [n]: how many transactions it has counted with this event; NaN where it has not seen it,
-        or where no states were kept.
+        By entity (of two sides, by side, e.g. ``account_out``), [n]: how many transactions it has counted
+        with this event; NaN where it has not seen it, or where no states were kept.
     events
         [n, columns]; labels have here what they leave out of their transactions.
     """
@@ -176,12 +176,11 @@ def _fold_further(
     keep_states: bool,
 ) -> None:
     """Fold what concerns an entity, and write its part of the result."""
-    rows = np.flatnonzero(is_handed_on & one.concerns(events))
-    passed = as_handed_on(events[rows], found.outcomes[rows])
+    seen = one.see(events, is_handed_on)
+    passed = as_handed_on(seen.events, found.outcomes[seen.rows])
     folded = fold_plan(one.plan, passed, states, keep_states=keep_states)
-    found.vectors[rows, one.first : one.end] = folded.vectors
+    one.write(found.vectors, seen.rows, passed, folded.vectors)
     found.states[one.name] = folded.states
     if keep_states:
-        sequences = np.full(len(events), np.nan)
-        sequences[rows] = folded.sequences
-        found.sequences[one.name] = sequences
+        sequences = one.sequences_of(len(events), seen, folded.sequences)
+        found.sequences.update(zip((side.name for side in one.sides), sequences, strict=True))

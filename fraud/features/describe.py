@@ -21,7 +21,7 @@ class Description:
     name: str
     family: str
     entity: str
-    """Name; empty: of the transaction alone."""
+    """Name, of two sides as the one whose history it is; empty: of the transaction alone."""
     window: str
     """Windows it reads, each (t - length, t], or the bounds of one that ends earlier; empty: none."""
     formula: str
@@ -45,7 +45,7 @@ def describe(feature: Feature) -> Description:
     return Description(
         name=feature.name,
         family=feature.family.value,
-        entity=feature.entity.name if feature.entity else "",
+        entity=feature.whose,
         window=_windows_of(feature),
         formula=feature.description,
         unit=feature.unit,

@@ -18,6 +18,7 @@ from fraud.schema.fields import AMOUNT_MINOR, COUNTED, FieldType, joined_word
 from fraud.schema.kinds import KINDS
 from fraud.schema.reading import default_schema
 from fraud.schema.schema import Schema
+from fraud.schema.sides import IN, OWN_KEY
 
 CODES: Final = {KINDS[0]: int(kernel.KIND_TRANSACTION)} | {
     kind: kernel.FIRST_KIND + at for at, kind in enumerate(KINDS[1:])
@@ -25,6 +26,7 @@ CODES: Final = {KINDS[0]: int(kernel.KIND_TRANSACTION)} | {
 """Number of each kind of transaction in an event."""
 MOST_FILTERS: Final = 52
 """Bits of a float64 that hold whole numbers exactly."""
+SEEN_COLUMNS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,12 @@ class EventLayout:
         Those of the filters that results set and clear; a transaction comes with none of them.
     profiles
         Entities that have a profile, each with how many values that is (a place is two).
+    by_side
+        Those that read the side. The bit of each says whether it holds on the side ``out``, that of the one
+        whose name ends in ``:in`` whether it holds on the other.
+    is_seen
+        Whether an entity with two sides sees the row (``fraud.features.sides``). Then the key of that entity
+        and the bits of its sides stand at its end.
 
     Raises
     ------
@@ -73,6 +81,8 @@ class EventLayout:
     zone: str = ""
     of_results: tuple[str, ...] = ()
     profiles: tuple[tuple[str, int], ...] = ()
+    by_side: tuple[str, ...] = ()
+    is_seen: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what a row cannot hold."""
@@ -97,11 +107,12 @@ class EventLayout:
     @property
     def width(self) -> int:
         """Number of columns."""
-        return self.profile + max((values for _, values in self.profiles), default=0)
+        of_profile = max((values for _, values in self.profiles), default=0)
+        return self.profile + of_profile + SEEN_COLUMNS * self.is_seen
 
     @property
     def profile(self) -> int:
-        """Column where the values of a profile begin, of whichever entity; the last ones of a row."""
+        """Column where the values of a profile begin, of whichever entity."""
         return kernel.PREFIX + len(self.names) + bool(self.filters)
 
     def keys_of(self, events: kernel.Floats, column: int, entity: str) -> kernel.Floats:
@@ -122,6 +133,8 @@ class EventLayout:
         BadConfig
             When there is no such field; names those that there are.
         """
+        if self.is_seen and name == OWN_KEY:
+            return self.width - SEEN_COLUMNS
         if name not in self.names:
             raise BadConfig(f"an event has no column {name!r}; there are {', '.join(self.names)}")
         return kernel.PREFIX + self.names.index(name)
@@ -138,6 +151,11 @@ class EventLayout:
         if number not in units:
             raise BadConfig(f"{number!r} is no number; there are {', '.join(list(units)[1:]) or 'none'}")
         return units[number]
+
+    @property
+    def bits_of_sides(self) -> tuple[tuple[int, int], ...]:
+        """Bits of the filters that read the side, of the sides ``out`` and ``in``."""
+        return tuple((self.bit(name), self.bit(f"{name}:{IN}")) for name in self.by_side)
 
     def bit(self, name: str) -> int:
         """Find a filter's bit.
@@ -166,6 +184,7 @@ def layout_of(schema: Schema) -> EventLayout:
         zone=schema.zone,
         of_results=tuple(one.name for one in schema.filters if one.results),
         profiles=tuple((name, sum(len(f.names) for f in fields)) for name, fields in schema.profiles),
+        by_side=tuple(one.name for one in schema.filters if one.side and one.is_declared),
     )
 
 

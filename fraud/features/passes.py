@@ -13,13 +13,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.contracts.models import sequence_of
 from fraud.errors import BadConfig
 from fraud.features import kernel
 from fraud.features.combine import combine
 from fraud.features.kernel import Floats
-from fraud.features.layout import DEFAULT_LAYOUT, EventLayout, layout_of
+from fraud.features.kernel.layout import Ints
+from fraud.features.layout import DEFAULT_LAYOUT, SEEN_COLUMNS, EventLayout, layout_of
 from fraud.features.plan import Plan, compile_plan
+from fraud.features.sides import Seen, Side, bits_of, see_again, see_both, see_one, sides_of
 from fraud.schema.default import ENTITIES, FEATURES
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.features import COMBINED, Entity, Feature, Op
@@ -39,9 +40,11 @@ class EntityPass:
     first
         Its first column in the vector.
     events
-        Which column of an event holds what.
+        Which column of an event holds what, as the entity sees it.
     key_column
         That of the entity's key.
+    sides
+        From which it sees events: two of an account that sends and receives, else one.
     """
 
     entity: Entity
@@ -49,6 +52,7 @@ class EntityPass:
     first: int
     events: EventLayout
     key_column: int
+    sides: tuple[Side, ...]
     combined: tuple[Feature, ...] = ()
     """Of the last pass: features that are made of others; they stand at the vector's end."""
 
@@ -63,27 +67,80 @@ class EntityPass:
         return self.first + len(self.features)
 
     @property
-    def sequence(self) -> str:
-        """Name of the column that says how many transactions the entity has counted."""
-        return sequence_of(self.entity.name)
-
-    @property
-    def hash_name(self) -> str:
-        """Name of the column that holds, of a label, the hash of the entity's key."""
-        return f"{self.entity.name}_hash"
-
-    @property
     def plan(self) -> Plan:
         """What the kernel runs."""
         return compile_plan(self.entity, self.features, self.events)
 
+    @property
+    def event_width(self) -> int:
+        """Number of columns of an event that the entity has not seen yet."""
+        return self.events.width - SEEN_COLUMNS * self.has_sides
+
+    @property
+    def has_sides(self) -> bool:
+        """Whether it sees a transaction from two sides."""
+        return bool(self.entity.sides)
+
     def keys_of(self, events: Floats) -> Floats:
-        """Take the keys of events, [n]; ``kernel.NO_KEY`` where there is none."""
+        """Take the keys of seen events, [n]; ``kernel.NO_KEY`` where there is none."""
         return self.events.keys_of(events, self.key_column, self.entity.name)
 
     def concerns(self, events: Floats) -> NDArray[np.bool_]:
-        """Tell which events name the entity, [n]."""
-        found: NDArray[np.bool_] = self.keys_of(events) != kernel.NO_KEY
+        """Tell which events name the entity, on either side, [n]."""
+        found = [side.keys_of(events) != kernel.NO_KEY for side in self.sides]
+        either: NDArray[np.bool_] = np.logical_or.reduce(found)
+        return either
+
+    def named_by(self, events: Floats) -> list[float]:
+        """List the keys that events name, each once."""
+        keys = np.unique(np.concatenate([side.keys_of(events) for side in self.sides]))
+        return list(keys[keys != kernel.NO_KEY].tolist())
+
+    def see(self, events: Floats, chosen: NDArray[np.bool_]) -> Seen:
+        """Take what the entity folds of some events.
+
+        Parameters
+        ----------
+        events
+            [n, columns] in the order of arrival.
+        chosen
+            [n], or [n, sides]: those that are wanted.
+        """
+        by_side = [chosen if chosen.ndim == 1 else chosen[:, at] for at in range(len(self.sides))]
+        if not self.has_sides:
+            return see_one(self.sides[0], events, by_side[0])
+        return see_both(self.sides, self.events, events, by_side)
+
+    def see_again(self, seen: Floats, events: Floats) -> Floats:
+        """Make seen events anew, [n], each of the event that has taken its event's place."""
+        return see_again(self.sides, self.events, events, bits_of(seen)) if self.has_sides else events
+
+    def bits_of(self, seen: Floats) -> Ints:
+        """Read from which sides seen events are seen, [n]."""
+        return bits_of(seen) if self.has_sides else np.ones(len(seen), np.int64)
+
+    def write(self, vectors: Floats, rows: Ints, seen: Floats, folded: Floats) -> None:
+        """Write what was folded of seen events where it belongs in [n, features of all passes]."""
+        bits = self.bits_of(seen)
+        for side in self.sides:
+            mine = (bits & side.bit) != 0
+            part = slice(self.first + side.first, self.first + side.end)
+            vectors[rows[mine], part] = folded[mine, side.first : side.end]
+
+    def sequences_of(self, n: int, seen: Seen, sequences: Floats) -> list[Floats]:
+        """Lay the sequences of seen events out over all ``n``, by side; NaN elsewhere."""
+        found = []
+        for side in self.sides:
+            of_side = np.full(n, np.nan)
+            mine = seen.of(side)
+            of_side[seen.rows[mine]] = sequences[mine]
+            found.append(of_side)
+        return found
+
+    def recorded(self, seen: Seen, sequences: Floats) -> Floats:
+        """Take, of [n, sides], the number of each seen event; one that lies on both sides has one number."""
+        first = np.where(seen.of(self.sides[0]), 0, len(self.sides) - 1)
+        found: Floats = sequences[seen.rows, first]
         return found
 
 
@@ -110,7 +167,7 @@ def passes_of(
     ------
     BadConfig
         When the entities have no single primary in the first place, two have one name, or a feature is of
-        none of them.
+        none of them, or of no side of them.
 
     Examples
     --------
@@ -124,7 +181,11 @@ def passes_of(
         raise BadConfig(
             f"of the entities {', '.join(names)} the first, and no other, must be the primary (deduplicates)"
         )
-    of_each: dict[str, list[Feature]] = {name: [] for name in names}
+    if entities[0].sides:
+        raise BadConfig(f"the primary, {names[0]}, has two sides; it must have one key")
+    of_each: dict[str, dict[str, list[Feature]]] = {
+        one.name: {side: [] for side in one.side_names} for one in entities
+    }
     combined = []
     for feature in features:
         if feature.kind.op in COMBINED:
@@ -133,14 +194,22 @@ def passes_of(
         name = feature.entity.name if feature.entity else names[0]
         if name not in of_each:
             raise BadConfig(f"{feature.name} is of the entity {name}; there are {', '.join(names)}")
-        of_each[name].append(feature)
+        if feature.side not in of_each[name]:
+            raise BadConfig(f"{feature.statistic} is of the side {feature.side!r} of {name}; it has no such")
+        of_each[name][feature.side].append(feature)
     passes, first = [], 0
     for entity in entities:
-        key_column = events.column(entity.key_name)
-        passes.append(EntityPass(entity, tuple(of_each[entity.name]), first, events, key_column))
+        passes.append(_pass_of(entity, list(of_each[entity.name].values()), first, events))
         first = passes[-1].end
     passes[-1] = replace(passes[-1], combined=tuple(combined))
     return tuple(passes)
+
+
+def _pass_of(entity: Entity, by_side: Sequence[Sequence[Feature]], first: int, of: EventLayout) -> EntityPass:
+    seen = replace(of, is_seen=bool(entity.sides))
+    sides = sides_of(entity, [len(features) for features in by_side], of)
+    features = tuple(feature for part in by_side for feature in part)
+    return EntityPass(entity, features, first, seen, seen.column(entity.key_name), sides)
 
 
 def features_of(passes: Passes) -> tuple[Feature, ...]:
@@ -161,16 +230,27 @@ def entity_names(passes: Passes) -> tuple[str, ...]:
 def age_columns(passes: Passes) -> dict[str, int]:
     """Find, by entity, the column of the feature that tells how old the newest thing known of it is."""
     return {
-        one.name: one.first + at
+        feature.whose: one.first + at
         for one in passes
         for at, feature in enumerate(one.features)
-        if feature.kind.op is Op.SECONDS_SINCE_LAST
+        if feature.kind.op is Op.SECONDS_SINCE_LAST and not feature.where
     }
 
 
 def sequence_names(passes: Passes) -> tuple[str, ...]:
     """Name these columns in the order of the passes."""
-    return tuple(one.sequence for one in passes)
+    return tuple(side.sequence for one in passes for side in one.sides)
+
+
+def sequences_of(passes: Passes, sequences: Floats) -> list[Floats]:
+    """Part [n, sequences] by pass: [n, sides] each."""
+    ends = np.cumsum([len(one.sides) for one in passes])
+    return np.split(sequences, ends[:-1], axis=1)
+
+
+def sides_beside_primary(passes: Passes) -> tuple[Side, ...]:
+    """List the sides of all passes but the primary's."""
+    return tuple(side for one in passes[1:] for side in one.sides)
 
 
 def are_notices(events: Floats) -> NDArray[np.bool_]:
@@ -227,10 +307,13 @@ def have_changed(events: Floats) -> NDArray[np.bool_]:
     return (found & are_notices(events)) | are_profiles(events)
 
 
-def key_by_entity(passes: Passes, event: Sequence[float] | Floats) -> dict[str, float]:
-    """Find the keys that one event has, [EVENT_COLUMNS], in the order of the passes."""
-    keys = ((one.name, float(event[one.key_column])) for one in passes)
-    return {name: key for name, key in keys if key != kernel.NO_KEY}
+def keys_of_event(passes: Passes, event: Sequence[float] | Floats) -> tuple[tuple[str, float], ...]:
+    """Find the entities that one event names, [EVENT_COLUMNS]: name and key, in the order of the passes.
+
+    One of two sides may stand there twice, with two keys.
+    """
+    found = ((one.name, float(event[side.column])) for one in passes for side in one.sides)
+    return tuple(dict.fromkeys((name, key) for name, key in found if key != kernel.NO_KEY))
 
 
 @lru_cache(maxsize=64)

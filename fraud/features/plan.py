@@ -345,4 +345,6 @@ def _identity_of(entity: Entity, events: EventLayout, tiling: Tiling) -> float:
         words += (("results", entity.uncounts, entity.tells),)
     if entity.profile:
         words += (("profile", tuple((one.name, one.type.value, one.scale) for one in entity.profile)),)
+    if entity.sides:
+        words += (("sides", entity.sides),)
     return float(int.from_bytes(hashlib.sha256(repr(words).encode()).digest()[:8]) >> 11)

@@ -140,7 +140,7 @@ def _words(feature: Feature, value: float) -> dict[str, str]:
         "n": f"{value:.0f}" if feature.statistic in _WHOLE else quantity(value),
         "transactions": "transaction" if value == 1.0 else "transactions",
         "frauds": "fraud" if value == 1.0 else "frauds",
-        "entity": _spaced(feature.entity.name) if feature.entity else "transaction",
+        "entity": _spaced(feature.whose) if feature.entity else "transaction",
         "window": in_words(feature.window),
         "base": in_words(feature.base),
         "span": in_words(feature.window).removeprefix("the last "),
@@ -167,8 +167,9 @@ def _missing(feature: Feature) -> str:
     """Say why there is no value."""
     words = feature.missing or "no value"
     words = words.replace("in the window", f"in {in_words(feature.window)}").replace("names no", "has no")
-    for entity in [feature.entity.name] if feature.entity else []:
-        words = words.replace(f"the {entity}", f"this {_spaced(entity)}")
+    for whose in [feature.whose] if feature.entity else []:
+        for written in (whose, _spaced(whose)):
+            words = words.replace(f"the {written}", f"this {_spaced(whose)}")
     return words[:1].upper() + words[1:]
 
 
@@ -214,13 +215,13 @@ def _usual_of(name: str) -> _Usual | None:
 
 def _longest(statistic: str, like: Feature | None) -> Feature | None:
     """Find a statistic's longest window; of the same entity, number and filter, or of the primary entity."""
-    entity = like.entity if like else next((one.entity for one in FEATURES if one.entity), None)
+    whose = like.whose if like else next((one.whose for one in FEATURES if one.entity), "")
     value, where, column = (like.value, like.where, like.column) if like else ("", "", "")
     found = [
         one
         for one in FEATURES
         if one.statistic == statistic
-        and (one.entity, one.value, one.where, one.column) == (entity, value, where, column)
+        and (one.whose, one.value, one.where, one.column) == (whose, value, where, column)
     ]
     return max(found, key=lambda one: window_us(one.window), default=None)
 

@@ -87,6 +87,7 @@ _SINGLE: Final = {
     Op.PROFILE_SAME: kernel.X_PROFILE_SAME,
     Op.PROFILE_SHARE: kernel.X_PROFILE_SHARE,
     Op.PROFILE_DISTANCE: kernel.X_PROFILE_DISTANCE,
+    Op.SECONDS_SINCE_LAST: kernel.X_SINCE_LAST,  # where a filter says of which
 }
 _SAME_MERCHANT: Final = "merchant"
 T = TypeVar("T")
@@ -139,9 +140,9 @@ def slot_features(
 
 def is_plain_feature(feature: Feature) -> bool:
     """Tell whether the plain kernel computes a feature."""
-    return _SINGLE.get(feature.kind.op, 0) <= kernel.X_PLAIN or (
-        feature.kind.op is Op.VELOCITY and not feature.value and not feature.where
-    )
+    is_plain_op = _SINGLE.get(feature.kind.op, 0) <= kernel.X_PLAIN
+    is_plain_use = feature.kind.op in (Op.VELOCITY, Op.SECONDS_SINCE_LAST) and not feature.value
+    return is_plain_op or (is_plain_use and not feature.where)
 
 
 class _Finder:
@@ -154,7 +155,7 @@ class _Finder:
     def slot(self, f: Feature) -> Slot:
         op = f.kind.op
         self._check(f)
-        if op in _PRESENT:
+        if op in _PRESENT and not f.where:
             self.found.needs_last_place |= op in (Op.DISTANCE_FROM_LAST, Op.SPEED_FROM_LAST)
             self.found.needs_home |= op is Op.DISTANCE_FROM_HOME
             return PRESENT, 0, _PRESENT[op]
@@ -215,6 +216,9 @@ class _Finder:
             single[kernel.A_FILTER] = self._bit(f.where)
             single[kernel.A_NUMBER] = f.percent if op is Op.PERCENTILE else 0
             unit = self.events.unit(f.value)
+        elif op is Op.SECONDS_SINCE_LAST:
+            single[kernel.A_KEPT] = kernel.C_TIME
+            single[kernel.A_FILTER] = self._bit(f.where)
         elif op is Op.NUMBER:
             single[kernel.A_EVENT] = self.events.column(f.value)
             unit = self.events.unit(f.value)

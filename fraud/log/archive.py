@@ -23,7 +23,7 @@ from pydantic import BaseModel
 
 from fraud.contracts.topics import PROFILES, RESULTS
 from fraud.errors import Unavailable
-from fraud.features.passes import PASSES, Passes, feature_names, sequence_names
+from fraud.features.passes import PASSES, Passes, feature_names, sequence_names, sides_beside_primary
 from fraud.log import rows
 from fraud.log.arrival import COLUMNS, Reach
 from fraud.log.checkpoint import offsets_of
@@ -61,7 +61,7 @@ def tables_of(passes: Passes) -> TableColumns:
     """
     sequences = sequence_names(passes)
     decided = (field.name for field in rows.DECISION_FIELDS)
-    of_notices = (*_ORIGIN, *sequences, *(one.hash_name for one in passes[1:]))
+    of_notices = (*_ORIGIN, *sequences, *(side.hash_name for side in sides_beside_primary(passes)))
     told = (*_IDS, *(field.name for field in rows.RESULT_FIELDS), "source", "reason_code", *of_notices)
     of_profiles = (
         *_IDS[1:-1],

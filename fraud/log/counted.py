@@ -17,7 +17,7 @@ from fraud.features import kernel
 from fraud.features.codec import counted_of, newest_us
 from fraud.features.engine import fold_plan
 from fraud.features.kernel import Floats
-from fraud.features.passes import EntityPass, are_notices
+from fraud.features.passes import EntityPass, are_notices, sequences_of
 from fraud.log.arrival import Ints
 from fraud.log.sequencing import Waiting
 from fraud.schema.features import IDLE_US
@@ -32,16 +32,26 @@ class Diverged(BadState):
 
 
 def counted_in(store: FeatureStore, of: EntityPass, events: Floats, sequences: Floats, epochs: Ints) -> Mask:
-    """Tell which events an entity's states have counted, [n].
+    """Tell which events an entity's states have counted, [n, sides].
 
     Parameters
     ----------
     events, sequences, epochs
-        [n] in the order of the log: what counts, the entity's sequence of each (NaN: not recorded), and
-        ``Epoch.number`` of its micro-batch.
+        [n], [n, sides] and [n] in the order of the log: what counts, the entity's sequence of each (NaN: not
+        recorded), and ``Epoch.number`` of its micro-batch.
     """
+    seen = of.see(events, np.ones(len(events), np.bool_))
+    known = _counted_in(store, of, seen.events, of.recorded(seen, sequences), epochs[seen.rows])
+    found = np.zeros(sequences.shape, np.bool_)
+    for at, side in enumerate(of.sides):
+        mine = seen.of(side)
+        found[seen.rows[mine], at] = known[mine]
+    return found
+
+
+def _counted_in(store: FeatureStore, of: EntityPass, events: Floats, sequences: Floats, epochs: Ints) -> Mask:
     keys = of.keys_of(events)
-    distinct = np.unique(keys[of.concerns(events)])
+    distinct = np.unique(keys)
     stored = dict(zip(distinct.tolist(), store.stored(of.name, distinct.tolist()), strict=True))
     written = {key: epoch_of(value).number for key, value in stored.items() if value}
     states = _newest(store, of, distinct.tolist())
@@ -49,7 +59,7 @@ def counted_in(store: FeatureStore, of: EntityPass, events: Floats, sequences: F
     by_number = sequences <= counted_of(states, keys)
     by_epoch = np.array([written.get(key, -1) for key in keys.tolist()], np.int64) >= epochs
     found: Mask = np.where(is_numbered, by_number, by_epoch)
-    return found & of.concerns(events) & ~_begun_anew(states, keys, events, is_numbered & (sequences == 1.0))
+    return found & ~_begun_anew(states, keys, events, is_numbered & (sequences == 1.0))
 
 
 def see_that_it_is_the_same(store: FeatureStore, of: EntityPass, events: Floats) -> None:
@@ -80,8 +90,9 @@ def without_gaps(store: FeatureStore, waiting: Sequence[Waiting], events: Floats
     waiting
         By entity, what waits already and will be folded; the primary first.
     events, sequences
-        [n] and [n, entities], of the transactions.
+        [n] and [n, sequences of the passes], of the transactions.
     """
+    numbers = sequences_of(tuple(one.of for one in waiting), sequences)
     primary = waiting[0].of
     keys = primary.keys_of(events)
     counted = counted_of(_newest(store, primary, np.unique(keys).tolist()), keys)
@@ -90,8 +101,9 @@ def without_gaps(store: FeatureStore, waiting: Sequence[Waiting], events: Floats
     while True:
         before = int(is_chosen.sum())
         for at, one in enumerate(waiting):
-            mine = np.flatnonzero(is_chosen & one.of.concerns(events))
-            is_chosen[mine[_behind_gap(store, one, events[mine], sequences[mine, at])]] = False
+            seen = one.of.see(events, is_chosen)
+            is_behind = _behind_gap(store, one, seen.events, one.of.recorded(seen, numbers[at]))
+            is_chosen[seen.rows[is_behind]] = False
         if int(is_chosen.sum()) == before:
             return is_chosen
 

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.features import kernel
-from fraud.features.engine import Folded
 from fraud.features.kernel import Floats
 from fraud.features.passes import (
     PASSES,
@@ -23,6 +22,7 @@ from fraud.features.passes import (
     as_handed_on,
     entity_names,
     handed_on,
+    sequences_of,
     whole,
 )
 from fraud.log.arrival import Ints
@@ -77,7 +77,7 @@ class Refolder:
     """
 
     def __init__(self, passes: Passes = PASSES, *, is_onto: bool = False) -> None:
-        self._is_onto = is_onto
+        self._is_onto, self._passes = is_onto, passes
         self.primary = Waiting(passes[0])
         self.others = [Waiting(one) for one in passes[1:]]
         self._held: list[dict[int, Floats]] = [{} for _ in self.others]
@@ -114,12 +114,12 @@ class Refolder:
         rows = np.arange(self._rows, self._rows + n)
         self._rows += n
         known = self._known(arrivals, store)
-        new = np.flatnonzero(~known[0])
+        new = np.flatnonzero(~known[0][:, 0])
         self.primary.add(
             arrivals.events[new], arrivals.sequences[new, 0], rows[new], np.zeros(len(new), np.bool_)
         )
         first = _fold(self.primary, store, token, epoch, is_last=is_last)
-        outcomes, events = _outcomes_of(arrivals, known[0]), arrivals.events.copy()
+        outcomes, events = _outcomes_of(arrivals, known[0][:, 0]), arrivals.events.copy()
         for found in first:
             for waiting in self.others:
                 waiting.resolve(found.rows, as_handed_on(found.events, found.folded.outcomes))
@@ -127,37 +127,37 @@ class Refolder:
             own = found.rows[is_new] - (self._rows - n)
             outcomes[own], events[own] = found.folded.outcomes[is_new], found.events[is_new]
         folded = [first]
+        sequences = sequences_of(self._passes, arrivals.sequences)
         for at, waiting in enumerate(self.others, 1):
             held = self._held[at - 1]
             for found in first:
                 _release(held, found, waiting)
-            is_new = ~known[at]
-            held |= _hand_on(
-                events[is_new], arrivals.sequences[is_new, at], rows[is_new], outcomes[is_new], waiting
-            )
+            held |= _hand_on((events, rows, outcomes), sequences[at], ~known[at], waiting)
             folded.append(_fold(waiting, store, token, epoch, is_last=is_last))
         return folded
 
     def _known(self, arrivals: Arrivals, store: FeatureStore) -> list[Mask]:
-        """Tell, by pass, what the store has counted already."""
+        """Tell, by pass, what the store has counted already, [n, sides] each."""
         events, epochs = arrivals.events, arrivals.epochs
-        waiting = [self.primary, *self.others]
+        sequences = sequences_of(self._passes, arrivals.sequences)
         if not self._is_onto:
-            return [np.zeros(len(events), np.bool_) for _ in waiting]
+            return [np.zeros(of_pass.shape, np.bool_) for of_pass in sequences]
         known = [
-            counted_in(store, one.of, events, arrivals.sequences[:, at], epochs)
-            for at, one in enumerate(waiting)
+            counted_in(store, one, events, of_pass, epochs)
+            for one, of_pass in zip(self._passes, sequences, strict=True)
         ]
-        see_that_it_is_the_same(store, waiting[0].of, events[known[0]])
-        self._see_that_results_are_whole(arrivals, known)
-        of_transactions = ~are_profiles(events)
+        see_that_it_is_the_same(store, self._passes[0], events[known[0][:, 0]])
+        self._see_that_results_are_whole(arrivals, known, sequences)
+        of_transactions = ~are_profiles(events)[:, None]
         if any((one & ~known[0] & of_transactions).any() for one in known[1:]):
             raise Diverged(
                 "the feature store has counted transactions that their primary entity does not know"
             )
         return known
 
-    def _see_that_results_are_whole(self, arrivals: Arrivals, known: list[Mask]) -> None:
+    def _see_that_results_are_whole(
+        self, arrivals: Arrivals, known: list[Mask], sequences: list[Floats]
+    ) -> None:
         """Make sure that the primary need not say again what it has counted: it knows no earlier bits.
 
         Raises
@@ -167,12 +167,12 @@ class Refolder:
         """
         if not self.primary.of.entity.results:
             return
-        for at, waiting in enumerate(self.others, 1):
-            was_given = waiting.of.concerns(arrivals.events) & ~np.isnan(arrivals.sequences[:, at])
+        primary, *others = self._passes
+        for at, one in enumerate(others, 1):
+            keys = np.column_stack([side.keys_of(arrivals.events) for side in one.sides])
+            was_given = (keys != kernel.NO_KEY) & ~np.isnan(sequences[at])
             if (known[0] & ~known[at] & was_given).any():
-                raise Diverged(
-                    f"the feature store's {waiting.of.name}s are older than its {self.primary.of.name}s"
-                )
+                raise Diverged(f"the feature store's {one.name}s are older than its {primary.name}s")
 
 
 def _outcomes_of(arrivals: Arrivals, is_known: Mask) -> Floats:
@@ -186,12 +186,19 @@ def _outcomes_of(arrivals: Arrivals, is_known: Mask) -> Floats:
 
 
 def _hand_on(
-    events: Floats, sequences: Floats, rows: Ints, outcomes: Floats, waiting: Waiting
+    arrived: tuple[Floats, Ints, Floats], sequences: Floats, is_new: Mask, waiting: Waiting
 ) -> dict[int, Floats]:
     """Give an entity a slice in its order, also what the primary still waits with.
 
     A notice of which the entity's sequence is recorded changed something; what, the primary says. Where there
     are results, it also says with which of them a transaction came.
+
+    Parameters
+    ----------
+    arrived
+        Events, their names, and what the primary made of them.
+    sequences, is_new
+        [n, sides], the entity's, and what it has not counted yet.
 
     Returns
     -------
@@ -199,13 +206,15 @@ def _hand_on(
         By row, what is not given yet: the primary waits with it, and the entity's sequence is not recorded
         (it is new in the schema). It comes when the primary has folded it.
     """
+    events, rows, outcomes = arrived
     is_open = np.isnan(outcomes)
-    is_given = handed_on(events, outcomes) | (is_open & ~np.isnan(sequences))
-    chosen = np.flatnonzero(is_given & waiting.of.concerns(events))
-    given = as_handed_on(events[chosen], outcomes[chosen])
+    is_given = handed_on(events, outcomes) | (is_open & ~np.isnan(sequences).all(axis=1))
+    seen = waiting.of.see(events, is_given[:, None] & is_new)
+    given = as_handed_on(seen.events, outcomes[seen.rows])
     needs_primary = are_notices(given) | waiting.of.entity.results
-    waiting.add(given, sequences[chosen], rows[chosen], needs_primary & is_open[chosen])
-    left = np.flatnonzero(is_open & ~is_given)
+    numbers = waiting.of.recorded(seen, sequences)
+    waiting.add(given, numbers, rows[seen.rows], needs_primary & is_open[seen.rows])
+    left = np.flatnonzero(is_open & ~is_given & is_new.any(axis=1))
     return dict(zip(rows[left].tolist(), events[left], strict=True))
 
 
@@ -213,8 +222,8 @@ def _release(held: dict[int, Floats], found: Sequenced, waiting: Waiting) -> Non
     """Give an entity what was held for it and what the primary has folded now, as the next that comes."""
     at = [place for place, row in enumerate(found.rows.tolist()) if held.pop(row, None) is not None]
     events, outcomes = found.events[at], found.folded.outcomes[at]
-    is_given = handed_on(events, outcomes) & waiting.of.concerns(events)
-    given, rows = as_handed_on(events[is_given], outcomes[is_given]), found.rows[at][is_given]
+    seen = waiting.of.see(events, handed_on(events, outcomes))
+    given, rows = as_handed_on(seen.events, outcomes[seen.rows]), found.rows[at][seen.rows]
     waiting.add(given, np.full(len(given), np.nan), rows, np.zeros(len(given), np.bool_))
 
 
@@ -241,7 +250,7 @@ def refold(log: Log, store: FeatureStore, token: int, rows: int = SLICE_ROWS) ->
         for one, parts in zip(log.passes, folded, strict=True):
             for found in parts:
                 for slice_ in opened:
-                    slice_.fill(one, found.rows, found.folded)
+                    slice_.fill(one, found)
         while opened and (opened[0].is_whole or len(opened) > MOST_AHEAD):
             yield opened.popleft().close()
     while opened:
@@ -276,33 +285,41 @@ class _Opened:
     passes: Passes
     vectors: Floats
     known: Ints
-    """Passes that have folded each row, or that it skips."""
+    """Sides from which each row was folded, or that it does not name."""
 
     @classmethod
     def of(cls, part: Slice, arrivals: Arrivals, first: int, passes: Passes) -> "_Opened":
-        skipped = sum((~one.concerns(arrivals.events)).astype(np.int64) for one in passes)
+        keys = np.column_stack([side.keys_of(arrivals.events) for one in passes for side in one.sides])
+        skipped = (keys == kernel.NO_KEY).sum(axis=1)
         vectors = np.full((len(arrivals.events), passes[-1].end), np.nan)
         return cls(part, arrivals, first, passes, vectors, np.asarray(skipped, np.int64))
 
     @property
     def is_settled(self) -> NDArray[np.bool_]:
         """[transactions], whether all passes have folded them."""
-        found: NDArray[np.bool_] = self.known[self.arrivals.transactions] == len(self.passes)
+        found: NDArray[np.bool_] = self.known[self.arrivals.transactions] == self.sides
         return found
 
     @property
     def is_whole(self) -> bool:
         return bool(self.is_settled.all())
 
-    def fill(self, one: EntityPass, rows: Ints, folded: Folded) -> None:
+    @property
+    def sides(self) -> int:
+        """Number of all passes' sides."""
+        return sum(len(one.sides) for one in self.passes)
+
+    def fill(self, one: EntityPass, found: Sequenced) -> None:
+        rows, folded = found.rows, found.folded
         mine = (rows >= self.first) & (rows < self.first + len(self.known))
-        at = rows[mine] - self.first
-        self.vectors[at, one.first : one.end] = folded.vectors[mine]
-        self.known[at] += 1
+        at, seen = rows[mine] - self.first, found.events[mine]
+        one.write(self.vectors, at, seen, folded.vectors[mine])
+        for side in one.sides:
+            self.known[at[(one.bits_of(seen) & side.bit) != 0]] += 1
         if one is self.passes[0]:  # a repeated id counts for no other entity
             is_transaction = ~are_notices(self.arrivals.events[at])
             is_repeated = is_transaction & (folded.outcomes[mine] == kernel.DUPLICATE)
-            self.known[at[is_repeated]] = len(self.passes)
+            self.known[at[is_repeated]] = self.sides
 
     def close(self) -> Refolded:
         where = self.arrivals.transactions

@@ -15,7 +15,7 @@ from fraud.contracts.priced import amount_column
 from fraud.features import kernel
 from fraud.features.kernel import Floats
 from fraud.features.layout import layout_of
-from fraud.features.passes import PASSES, Passes, feature_names, sequence_names
+from fraud.features.passes import PASSES, Passes, feature_names, sequence_names, sides_beside_primary
 from fraud.schema import profiles
 from fraud.schema.arrow import TIME, transaction_columns
 from fraud.schema.deployed import deployed_schema
@@ -104,7 +104,7 @@ def passed_schema(passes: Passes, at: int) -> pa.Schema:
         Number of the pass.
     """
     vector = pa.field("vector", pa.binary(8 * passes[at].end))  # float64
-    sequences = (pa.field(one.sequence, pa.int64()) for one in passes[: at + 1])
+    sequences = (pa.field(name, pa.int64()) for name in sequence_names(passes[: at + 1]))
     return pa.schema([*HANDED, vector, *sequences])
 
 
@@ -151,7 +151,7 @@ def spooled_schema(passes: Passes) -> pa.Schema:
             *DECISION_FIELDS,
             *STAMP,
             *(pa.field(name, pa.int64()) for name in sequence_names(passes)),
-            *(pa.field(one.hash_name, pa.int64()) for one in passes[1:]),
+            *(pa.field(side.hash_name, pa.int64()) for side in sides_beside_primary(passes)),
             *(pa.field(name, pa.float64()) for name in feature_names(passes)),
         ]
     )
@@ -222,10 +222,8 @@ def hash_columns(passes: Passes, events: Floats, is_notice: NDArray[np.bool_]) -
     is_notice
         [rows]; the other rows get null.
     """
-    return [
-        pa.array(one.keys_of(events).astype(np.int64), mask=~(is_notice & one.concerns(events)))
-        for one in passes[1:]
-    ]
+    found = [side.keys_of(events) for side in sides_beside_primary(passes)]
+    return [pa.array(keys.astype(np.int64), mask=~is_notice | (keys == kernel.NO_KEY)) for keys in found]
 
 
 def completed_times(times: pa.Array | pa.ChunkedArray, events: Floats) -> pa.ChunkedArray:

@@ -7,7 +7,6 @@ sequence says how many are before it, and a label's after how many it came.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +15,9 @@ from fraud.features import kernel
 from fraud.features.codec import counted_of, newest_us
 from fraud.features.engine import Folded, fold_plan
 from fraud.features.kernel import Floats
-from fraud.features.layout import layout_of
 from fraud.features.passes import EntityPass, are_notices
 from fraud.log.arrival import Ints
-from fraud.schema.deployed import deployed_schema
 from fraud.schema.features import IDLE_US
-
-_NO_EVENTS: Final = np.zeros((0, layout_of(deployed_schema()).width))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +27,7 @@ class Sequenced:
     Parameters
     ----------
     rows
-        Names of the events, as they were given.
+        Names of the events, as they were given. Of an entity with two sides one may stand there twice.
     events
         [n, EVENT_COLUMNS], entity by entity in the order in which each counted them.
     folded
@@ -49,11 +44,16 @@ class Waiting:
     """Events of one pass that wait for those before them."""
 
     of: EntityPass
-    events: Floats = field(default_factory=lambda: _NO_EVENTS)
+    events: Floats = field(init=False)
+    """As the entity sees them."""
     sequences: Floats = field(default_factory=lambda: np.zeros(0))
     rows: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     is_open: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     """Events of which the primary has yet to say what they change; nothing after them may be folded."""
+
+    def __post_init__(self) -> None:
+        """Begin without events."""
+        self.events = np.zeros((0, self.of.events.width))
 
     def add(self, events: Floats, sequences: Floats, rows: Ints, is_open: NDArray[np.bool_]) -> None:
         """Add events in the order of the log; a sequence of NaN is an event that comes next."""
@@ -64,10 +64,11 @@ class Waiting:
 
     def resolve(self, rows: Ints, events: Floats) -> None:
         """Take events as the primary hands them on: what notices changed, with which results others came."""
-        is_open = np.flatnonzero(self.is_open)
-        _, mine, theirs = np.intersect1d(self.rows[is_open], rows, assume_unique=True, return_indices=True)
-        self.events[is_open[mine]] = events[theirs]
-        self.is_open[is_open[mine]] = False
+        order = np.argsort(rows)
+        mine = np.flatnonzero(self.is_open & np.isin(self.rows, rows))
+        theirs = order[np.searchsorted(rows, self.rows[mine], sorter=order)]
+        self.events[mine] = self.of.see_again(self.events[mine], events[theirs])
+        self.is_open[mine] = False
 
     @property
     def keys(self) -> list[float]:

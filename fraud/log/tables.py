@@ -25,7 +25,7 @@ from fraud.contracts.topics import LABELS, PROFILES, RESULTS
 from fraud.errors import BadInput, Unavailable
 from fraud.features.events import events_of_labels, events_of_results, events_of_transactions, hash_text
 from fraud.features.kernel import NO_KEY, Floats
-from fraud.features.passes import PASSES, Passes, sequence_names
+from fraud.features.passes import PASSES, Passes, sequence_names, sides_beside_primary
 from fraud.features.profiles import events_of_profiles
 from fraud.log.arrival import COLUMNS, LAST_RANK, RANKS, Ints, Reach, order_between
 from fraud.schema import profiles
@@ -110,7 +110,7 @@ class Arrivals:
     received_us
         [transactions].
     sequences
-        [n, passes], each entity's sequence of each event; NaN where the log does not say.
+        [n, sequences], each entity's sequence of each event, of each side; NaN where the log does not say.
     repeated
         Rows that a table holds beyond the first of the same record; they are left out.
     epochs
@@ -194,7 +194,7 @@ class Log:
     def __init__(self, delta: str, options: Options = NO_OPTIONS, passes: Passes = PASSES) -> None:
         self.passes = passes
         self._sequences = sequence_names(passes)
-        self._recorded = (*self._sequences, *(one.hash_name for one in passes[1:]))
+        self._recorded = (*self._sequences, *(side.hash_name for side in sides_beside_primary(passes)))
         # Opened first, as it is committed last: the others have at least as much.
         self.end = log_end(delta, options)
         """The commit that says so; it may also tell where that is in Kafka."""
@@ -267,11 +267,11 @@ class Log:
 
     def _with_keys(self, events: Floats, notices: pa.Table) -> Floats:
         """Give the rows of notices the keys that they left out and the primary entity knew."""
-        for one in self.passes[1:]:
-            if one.hash_name in notices.column_names:
-                known = pc.fill_null(notices[one.hash_name], 0).to_numpy().astype(np.float64)
-                is_left_out = events[:, one.key_column] == NO_KEY
-                events[is_left_out, one.key_column] = known[is_left_out]
+        for side in sides_beside_primary(self.passes):
+            if side.hash_name in notices.column_names:
+                known = pc.fill_null(notices[side.hash_name], 0).to_numpy().astype(np.float64)
+                is_left_out = events[:, side.column] == NO_KEY
+                events[is_left_out, side.column] = known[is_left_out]
         return events
 
     def read_features(self, part: Slice, columns: Sequence[str] | None = None) -> pa.Table:

@@ -13,7 +13,7 @@ import numpy as np
 from fraud.contracts import SCORED, ScoredTransaction, contracts_of, parse_record
 from fraud.errors import BadRecord
 from fraud.features.events import events_of_transactions
-from fraud.features.passes import Passes
+from fraud.features.passes import Passes, sequence_names
 from fraud.kafka.reader import Reader
 from fraud.log import rows
 from fraud.log.tables import Arrivals
@@ -64,13 +64,14 @@ def arrivals_of(records: Sequence[ScoredTransaction], passes: Passes, epoch: int
     """Make events of records, with the sequences that the scoring service gave them."""
     n = len(records)
     table = rows.record_table(rows.TRANSACTION_NAMES, list(map(_TRANSACTION, records)))
-    sequences = [[getattr(record, one.sequence) for one in passes] for record in records]
+    names = sequence_names(passes)
+    sequences = [[getattr(record, name) for name in names] for record in records]
     return Arrivals(
         events_of_transactions(table),
         np.arange(n),
         np.zeros((n, 4), np.int64),
         np.zeros(n, np.int64),
-        np.array(sequences, np.float64).reshape(n, len(passes)),
+        np.array(sequences, np.float64).reshape(n, len(names)),
         0,
         np.full(n, epoch, np.int64),
     )

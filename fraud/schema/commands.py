@@ -10,7 +10,7 @@ from rich.table import Table
 
 from fraud.errors import BadInput
 from fraud.schema.deployed import FILE, has_run
-from fraud.schema.diff import Effect, compare
+from fraud.schema.diff import Effect, compare, named_by
 from fraud.schema.document import json_schema
 from fraud.schema.kinds import COUNTED
 from fraud.schema.reading import DEFAULT, read_schema
@@ -141,12 +141,12 @@ def _entities(schema: Schema) -> Table:
         name = f"{entity.name} (primary)" if entity.deduplicates else entity.name
         features = str(len(schema.features_of(entity)))
         name += "" if entity.kinds == COUNTED else f" (of {', '.join(entity.kinds)})"
-        table.add_row(name, " and ".join(field.name for field in keys), features, f"{entity.events:,}")
+        table.add_row(name, named_by(entity, keys), features, f"{entity.events:,}")
     return table
 
 
 def _filters(schema: Schema) -> Table:
     table = Table("filter", "holds where", title="filters", title_justify="left")
-    for one in schema.filters:
+    for one in (one for one in schema.filters if one.is_declared):
         table.add_row(one.name, one.text)
     return table

@@ -1,9 +1,10 @@
 """What a change of the schema means for a running deployment: what is read as it is, what must follow."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from fraud.schema.features import Entity
 from fraud.schema.fields import Field
 from fraud.schema.schema import Schema
 
@@ -94,7 +95,7 @@ def _field(before: Field, after: Field) -> Change:
 
 
 def _filters(old: Schema, new: Schema) -> Iterator[Change]:
-    texts = [{one.name: one.text for one in schema.filters} for schema in (old, new)]
+    texts = [{one.name: one.text for one in schema.filters if one.is_declared} for schema in (old, new)]
     for name in _names(*texts):
         before, after = (found.get(name) for found in texts)
         if before is not None and after is not None and before != after:
@@ -105,10 +106,7 @@ def _filters(old: Schema, new: Schema) -> Iterator[Change]:
 
 def _entities(old: Schema, new: Schema) -> Iterator[Change]:
     keys = [
-        {
-            entity.name: [field.name for field in fields]
-            for entity, fields in zip(s.entities, s.keys, strict=True)
-        }
+        {entity.name: named_by(entity, fields) for entity, fields in zip(s.entities, s.keys, strict=True)}
         for s in (old, new)
     ]
     if old.primary.name != new.primary.name or old.primary_key.name != new.primary_key.name:
@@ -121,10 +119,19 @@ def _entities(old: Schema, new: Schema) -> Iterator[Change]:
         elif after is None:
             yield Change(f"entity {name} is gone", Effect.NOTHING, "its states are not read any more")
         elif before != after:
-            words = f"entity {name} is named by {' and '.join(after)}, not {' and '.join(before)}"
+            words = f"entity {name} is named by {after}, not {before}"
             yield Change(words, Effect.REBUILD)
         elif old.entity(name) != new.entity(name):
             yield Change(f"entity {name} keeps something else of its events", Effect.REBUILD)
+
+
+def named_by(entity: Entity, fields: Sequence[Field]) -> str:
+    """Name the fields of an entity's key, of each side, for people."""
+    names = [field.name for field in fields]
+    if not entity.sides:
+        return " and ".join(names)
+    n = len(names) // 2
+    return f"{' and '.join(names[:n])} (out) or {' and '.join(names[n:])} (in)"
 
 
 def _features(old: Schema, new: Schema) -> Iterator[Change]:

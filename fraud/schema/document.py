@@ -8,6 +8,7 @@ from fraud.money.money import MOST_BASE
 from fraud.schema.fields import FieldType
 from fraud.schema.kinds import COUNTED, Kind
 from fraud.schema.results import Result
+from fraud.schema.sides import SIDES
 from fraud.schema.source import Reading
 
 FORMAT: Final = 1
@@ -63,10 +64,22 @@ class FieldPart(Part):
     examples: list[str | bool | float] = Field(default_factory=list, max_length=20)
 
 
+class SidesPart(Part):
+    """The two sides of a transaction from which an entity sees it: an account sends and receives."""
+
+    out: Names = Field(description="The field, or the fields together, that name the one it goes out of.")
+    in_: Names = Field(alias="in", description="Those that name the one it comes into, in the same order.")
+
+
 class EntityPart(Part):
     """Whom or what a state is kept for: a card, an account, a device."""
 
-    key: Names = Field(description="The field, or the fields together, that name one.")
+    key: Names | None = Field(None, description="The field, or the fields together, that name one.")
+    sides: SidesPart | None = Field(
+        None,
+        description="In the place of `key`: the keys of its two sides, e.g. {out: sender, in: receiver}. An "
+        "account has one history of both. Not of the primary.",
+    )
     primary: bool = Field(
         False, description="The one that finds duplicates and labels' transactions, and keys the topic."
     )
@@ -94,6 +107,9 @@ class FeaturePart(Part):
 
     statistic: Names = Field(description="What is computed; `fraud features statistics` lists them.")
     entity: str | None = Field(None, description="Whose history; none: of the transaction alone.")
+    side: Names | None = Field(
+        None, description=f"Of an entity with two sides: whose history, that of {' or '.join(SIDES)}."
+    )
     window: WindowNames | None = Field(None, description="Minutes, hours or days back, e.g. 30m, 24h, 7d.")
     base: WindowName | None = Field(None, description="The window that it is compared with.")
     field: Names | None = Field(None, description="The field whose values are counted, compared, hashed.")

@@ -4,13 +4,14 @@ The features of a deployment stand in its schema's file. A statistic that no ker
 ``STATISTICS`` and into ``fraud.features.kernel``, with its case in the tests' oracle.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Final
 
 from fraud.schema.fields import AMOUNT_MINOR, NAMED, Field, FieldType
 from fraud.schema.fields import COUNTED as NUMBERS
 from fraud.schema.kinds import COUNTED
+from fraud.schema.sides import OWN_KEY
 from fraud.schema.windows import tile, width_us, window_us
 
 HOUR_US: Final = 3_600_000_000
@@ -76,6 +77,9 @@ class Entity:
     keeps_kind
         Of the primary: whether another entity does not count all kinds that it counts, so that labels must
         say what they speak of.
+    sides
+        Of one with two sides: each side's name and the column of an event that holds its key there; see
+        ``fraud.schema.sides``.
     """
 
     name: str
@@ -98,11 +102,41 @@ class Entity:
     uncounts: tuple[str, ...] = ()
     tells: tuple[str, ...] = ()
     profile: tuple[Field, ...] = ()
+    sides: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # a schema without has its old version
 
     @property
     def key_name(self) -> str:
-        """Name of the column of an event that holds its key."""
-        return self.key or self.name
+        """Name of the column of an event that holds its key; of two sides, in the rows that it sees."""
+        return OWN_KEY if self.sides else self.key or self.name
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        """Names of the columns of an event that hold its key, of each side."""
+        return tuple(column for _, column in self.sides) or (self.key_name,)
+
+    @property
+    def side_names(self) -> tuple[str, ...]:
+        """Names of its sides; one that is empty where it has no two."""
+        return tuple(side for side, _ in self.sides) or ("",)
+
+    @property
+    def log_names(self) -> tuple[str, ...]:
+        """What the columns of the log call it, of each side."""
+        return tuple(f"{self.name}_{side}" if side else self.name for side in self.side_names)
+
+    def seen_from(self, side: str) -> str:
+        """Name it as one of its sides.
+
+        Examples
+        --------
+        >>> account = Entity("account", 64, (), (), sides=(("out", "sender"), ("in", "bank+receiver")))
+        >>> account.seen_from("out"), account.seen_from("in")
+        ('sender_account', 'in_account')
+        """
+        if not self.sides:
+            return self.name
+        word = dict(self.sides)[side]
+        return f"{side if '+' in word else word}_{self.name}"
 
     @property
     def all_columns(self) -> tuple[str, ...]:
@@ -694,9 +728,11 @@ COMBINED: Final = (Op.RATIO, Op.DIFFERENCE, Op.GREATEST)
 """Computed last, of other features of the vector."""
 MEASURED: Final = (Op.COUNT, Op.SUM, Op.MEAN, Op.STD, Op.MAX, Op.MIN, Op.ZSCORE, Op.SHARE)
 """Sums over a window, of any number and any filter."""
-FILTERED: Final = (*MEASURED, Op.VELOCITY, Op.TREND, Op.LAST, Op.PERCENTILE)
+SINGLED: Final = (Op.LAST, Op.PERCENTILE, Op.SECONDS_SINCE_LAST)
+"""What looks for kept events that fulfil a filter."""
+FILTERED: Final = (*MEASURED, Op.VELOCITY, Op.TREND, *SINGLED)
 """What takes a filter."""
-VALUED: Final = (*FILTERED, Op.NUMBER, Op.PROFILE_SHARE)
+VALUED: Final = (*MEASURED, Op.VELOCITY, Op.TREND, Op.LAST, Op.PERCENTILE, Op.NUMBER, Op.PROFILE_SHARE)
 """What takes a number in the place of the amount."""
 OF_COLUMN: Final = (Op.SAME, Op.IS_LAST, Op.IS_USUAL)
 """What compares a key or category with those of kept events."""
@@ -753,6 +789,8 @@ class Feature:
     """Of amounts, where the schema says."""
     profile: str = ""
     """The field of the entity's profile that is looked at."""
+    side: str = ""
+    """Of an entity with two sides: the one whose history is looked at."""
 
     @property
     def kind(self) -> Statistic:
@@ -760,16 +798,21 @@ class Feature:
         return STATISTICS[self.statistic]
 
     @property
+    def whose(self) -> str:
+        """Name of the entity whose history it reads, as one of its sides; empty: of the transaction alone."""
+        return self.entity.seen_from(self.side) if self.entity else ""
+
+    @property
     def name(self) -> str:
         """Derived name, unique in the table."""
         with_value = f"_with_{self.value}" if self.value and "{value}" not in self.kind.name else ""
         where = f"_where_{self.where}" if self.where else ""
-        return self.called or self._fill(self.kind.name) + with_value + where
+        return self.called or self._fill(self.kind.name, self.whose) + with_value + where
 
     @property
     def description(self) -> str:
         """Formula in words."""
-        return self._fill(self.kind.text) + self._condition
+        return self._fill(self.kind.text, self._in_text) + self._condition
 
     @property
     def unit(self) -> str:
@@ -785,7 +828,7 @@ class Feature:
     @property
     def missing(self) -> str:
         """What a missing value (NaN) means; empty when there always is a value."""
-        missing = self._fill(self.kind.missing)
+        missing = self._fill(self.kind.missing, self._in_text)
         return missing and missing + self._condition
 
     @property
@@ -835,7 +878,7 @@ class Feature:
         """
         if self.entity is None or self.kind.exactness is Exactness.EXACT:
             return "event-exact"
-        name = self.entity.name
+        name = self._in_text
         if self.kind.exactness is Exactness.KNOWN:
             latest = dict(self.entity.known)[self.column]
             return f"event-exact within the {name}'s latest {latest} values; older ones count as new"
@@ -849,18 +892,23 @@ class Feature:
         return f"{kept}; beyond, {', '.join(reach)}"
 
     @property
+    def _in_text(self) -> str:
+        is_of_side = bool(self.entity and self.entity.sides)
+        return self.whose.replace("_", " ") if is_of_side else self.whose
+
+    @property
     def _condition(self) -> str:
         is_of_those = bool(self.value and self.entity and not self.profile)
         with_value = f", of those with {self.value}" if is_of_those else ""
         return with_value + (f", where {self.where}" if self.where else "")
 
-    def _fill(self, template: str) -> str:
+    def _fill(self, template: str, whose: str) -> str:
         first, second = (*self.of, "", "")[:2]
         return template.format(
             column=self.column,
             window=self.window,
             base=self.base,
-            entity=self.entity.name if self.entity else "",
+            entity=whose,
             value=self.value or "amount",
             values=f"values of {self.value}" if self.value else "amounts",
             least="a whole unit" if self.value else "0.01",

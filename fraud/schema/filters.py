@@ -14,7 +14,7 @@ table's columns.
 import operator
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from fraud.schema.fields import NAMED, Field, FieldType
 from fraud.schema.results import REASON, RESULT
+from fraud.schema.sides import IN, OUT, SIDE
 from fraud.schema.tokens import TokenReader
 
 LONGEST: Final = 1_000
@@ -160,6 +161,26 @@ class Filter:
     condition: Condition
     results: tuple[str, ...] = ()
     """Results that decide it, the last one that came; empty: it reads the record itself."""
+    side: str = ""
+    """The side from which the record is seen; empty: it does not matter."""
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether the schema names it; a filter that reads the side stands a second time for the side in."""
+        return self.side != IN
+
+    def on_each_side(self) -> tuple["Filter", ...]:
+        """Make one filter for each side, where the condition reads the side.
+
+        Examples
+        --------
+        >>> received = Filter("received", "side == 'in'", Comparison("side", "==", "in"))
+        >>> [(one.name, one.holds({})) for one in received.on_each_side()]
+        [('received', False), ('received:in', True)]
+        """
+        if SIDE not in values_of(self.condition):
+            return (self,)
+        return replace(self, side=OUT), replace(self, name=f"{self.name}:{IN}", side=IN)
 
     def holds(self, values: Mapping[str, Any]) -> bool:
         """Whether it is true of one record.
@@ -170,7 +191,7 @@ class Filter:
         >>> online.holds({"channel": "online"}), online.holds({"channel": None})
         (True, False)
         """
-        return self.condition.of(values) is True
+        return self.condition.of({**values, SIDE: self.side} if self.side else values) is True
 
     def holds_after(self, result: str, reason_code: str | None) -> bool | None:
         """Whether it holds of a transaction after a result; None: the result leaves it as it is.
@@ -188,6 +209,8 @@ class Filter:
 
     def rows(self, table: pa.Table) -> NDArray[np.bool_]:
         """Find the rows of a table where it is true, [rows]."""
+        if self.side:
+            table = table.append_column(SIDE, pa.repeat(pa.scalar(self.side), table.num_rows))
         found = pc.fill_null(self.condition.over(table), False)
         if isinstance(found, pa.ChunkedArray):
             found = found.combine_chunks()

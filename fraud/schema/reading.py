@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -15,7 +14,6 @@ from fraud.errors import BadConfig
 from fraud.money import Money, digits_of
 from fraud.money.money import MOST_BASE, MOST_MINOR
 from fraud.schema.document import (
-    RESERVED_ENTITIES,
     Document,
     EntityPart,
     FeaturePart,
@@ -35,6 +33,7 @@ from fraud.schema.features import (
     OF_PLACES,
     OF_PROFILES,
     PROFILE_TYPES,
+    SINGLED,
     STATISTICS,
     VALUED,
     Entity,
@@ -51,29 +50,28 @@ from fraud.schema.fields import (
     RESERVED,
     Field,
     FieldType,
-    joined_word,
 )
 from fraud.schema.filters import BadCondition, Comparison, Condition, Filter, parse_condition, values_of
+from fraud.schema.keys import (
+    check_filter,
+    check_names,
+    check_sides,
+    key_of,
+    primary_first,
+    words_of,
+)
 from fraud.schema.kinds import KINDS, PURCHASE
 from fraud.schema.profiles import COLUMNS as COLUMNS_OF_PROFILES
 from fraud.schema.profiles import PROFILED, bare
 from fraud.schema.results import COLUMNS, REASON, RESULT, REVERSED, group_of
 from fraud.schema.schema import Fallback, Schema
+from fraud.schema.sides import IN, SIDE, SIDES
 from fraud.schema.source import ARRIVAL_COLUMNS, LABEL_COLUMNS, Join, Reading, TableSource
 from fraud.schema.windows import MOST_WINDOWS, window_us
+from fraud.schema.wrong import Where, Wrong, known_name, of_type, suggest
 from fraud.settings.definition import place_of, read_yaml
 
 DEFAULT: Final = Path(__file__).with_name("default.yaml")
-Where = Sequence[str | int]
-
-
-class _Wrong(Exception):
-    """A part of the file that cannot be used."""
-
-    def __init__(self, where: Where, words: str) -> None:
-        super().__init__(words)
-        self.where = where
-        self.words = words
 
 
 def default_schema() -> Schema:
@@ -117,7 +115,7 @@ def parse_schema(raw: bytes, name: str) -> Schema:
     content, tree = read_yaml(raw, name)
     try:
         return _schema(_document(content), (raw, name))
-    except _Wrong as wrong:
+    except Wrong as wrong:
         line, column = place_of(tree, wrong.where)
         where = ".".join(map(str, wrong.where)) or "file"
         raise BadConfig(f"{name}:{line}:{column}: {where}: {wrong.words}") from wrong
@@ -130,7 +128,7 @@ def _document(content: Any) -> Document:
         found = error.errors(include_url=False, include_input=False)
         misspelt = [one for one in found if one["type"] == "extra_forbidden"]  # which may be what is missing
         first = (misspelt or found)[0]
-        raise _Wrong(first["loc"], _in_words(first)) from error
+        raise Wrong(first["loc"], _in_words(first)) from error
 
 
 def _in_words(error: Any) -> str:
@@ -146,17 +144,13 @@ def _in_words(error: Any) -> str:
         "profiles": ProfilePart,
     }
     model = parts.get(str(error["loc"][0]), Document) if len(error["loc"]) > 1 else Document
+    if error["loc"][0] == "entities" and "sides" in error["loc"]:
+        return f"an entity has two sides; {suggest(str(error['loc'][-1]), SIDES)}"
     if error["loc"][:2] == ("source", "read"):
-        return f"there is no such setting; {_suggest(str(error['loc'][-1]), Reading.model_fields)}"
+        return f"there is no such setting; {suggest(str(error['loc'][-1]), Reading.model_fields)}"
     if error["loc"][:2] == ("source", "joins"):
         model = JoinPart
-    return f"there is no such setting; {_suggest(str(error['loc'][-1]), model.model_fields)}"
-
-
-def _suggest(wrong: str, known: Iterable[str]) -> str:
-    names = list(known)
-    near = get_close_matches(wrong, names, n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else f"write one of {', '.join(names)}"
+    return f"there is no such setting; {suggest(str(error['loc'][-1]), model.model_fields)}"
 
 
 def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
@@ -167,18 +161,21 @@ def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
     results = tuple(dict.fromkeys(document.results))
     _check_results(document, fields)
     profiles = _profiles(document, fields)
+    parts = primary_first(document.entities)
+    keys = tuple(key_of(name, part, fields) for name, part in parts.items())
+    check_names(parts, fields)
     read = fields | (_IN_BASE if money else {}) | (_OF_RESULTS if results else {})
-    filters = tuple(_filter(name, text, read, results) for name, text in document.filters.items())
+    read |= _OF_SIDES if any(part.sides for part in parts.values()) else {}
+    declared_filters = [_filter(name, text, read, results) for name, text in document.filters.items()]
+    filters = tuple(one for declared in declared_filters for one in declared.on_each_side())
     filters += tuple(map(_filter_of_result, results))
-    parts = _primary_first(document.entities)
-    keys = tuple(_key(name, part, fields) for name, part in parts.items())
     uses = [
         told
         for at, part in enumerate(document.features)
         for use in _uses(at, part, parts, fields | (_IN_MINOR if money else {}), filters)
         for told in _with_profiles(use, profiles, fields)
     ]
-    words = tuple(dict.fromkeys(joined_word(fields) for fields in keys))
+    words = tuple(dict.fromkeys(word for part in parts.values() for word in words_of(part, fields)))
     entities = {
         name: _entity(name, part, fields, [use for use in uses if use.entity == name], words)
         for name, part in parts.items()
@@ -204,12 +201,12 @@ def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
         features=features,
         filters=filters,
         fallback=tuple(
-            Fallback(_known(one.feature, names, ("fallback", at, "feature"), "feature"), one.at_least)
+            Fallback(known_name(one.feature, names, ("fallback", at, "feature"), "feature"), one.at_least)
             for at, one in enumerate(document.fallback)
         ),
-        new=_known(document.new, names, ("new",), "feature") if document.new else "",
+        new=known_name(document.new, names, ("new",), "feature") if document.new else "",
         segments=tuple(
-            _of_type(name, fields, NAMED, ("segments", at)).name for at, name in enumerate(document.segments)
+            of_type(name, fields, NAMED, ("segments", at)).name for at, name in enumerate(document.segments)
         ),
         tables=_tables(document.source, fields) if document.source else None,
         source=source,
@@ -222,6 +219,7 @@ def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
 
 _IN_BASE: Final = {AMOUNT_BASE: Field(AMOUNT_BASE, FieldType.NUMBER)}
 _OF_RESULTS: Final = {name: Field(name, FieldType.CATEGORY) for name in (RESULT, REASON)}
+_OF_SIDES: Final = {SIDE: Field(SIDE, FieldType.CATEGORY)}
 _IN_MINOR: Final = {AMOUNT_MINOR: Field(AMOUNT_MINOR, FieldType.NUMBER)}
 """What filters and features may read besides the fields, where there is money."""
 
@@ -231,34 +229,34 @@ def _money(part: MoneyPart | None) -> Money | None:
         return None
     money, where = Money(part.base, part.unknown, part.most), ("money", "base")
     if digits_of(part.base) is None:
-        raise _Wrong(where, f"{part.base} is no currency of ISO 4217 that has amounts; write e.g. USD")
+        raise Wrong(where, f"{part.base} is no currency of ISO 4217 that has amounts; write e.g. USD")
     if money.most * money.unit > MOST_MINOR:
         most = MOST_MINOR // money.unit
         if part.most == MOST_BASE:
             return replace(money, most=most)
-        raise _Wrong(("money", "most"), f"{most:,} {part.base} is the greatest amount whose sums stay exact")
+        raise Wrong(("money", "most"), f"{most:,} {part.base} is the greatest amount whose sums stay exact")
     return money
 
 
-def _rank(feature: Feature, order: Sequence[str]) -> int:
-    """Place a feature in the vector: the primary's pass, the others, then what is made of those."""
+def _rank(feature: Feature, order: Sequence[str]) -> tuple[int, int]:
+    """Place a feature in the vector: the primary's pass, the others by side, then what is made of those."""
     if feature.kind.op in COMBINED:
-        return len(order)
-    return order.index(feature.entity.name) if feature.entity else 0
+        return len(order), 0
+    return (order.index(feature.entity.name), feature.side == IN) if feature.entity else (0, 0)
 
 
 def _field(name: str, part: FieldPart, place: Where = ()) -> Field:
     where = tuple(place) or ("fields", name)
     if name in CORE_NAMES and not place:
-        raise _Wrong(where, "every schema has this field; leave it out")
+        raise Wrong(where, "every schema has this field; leave it out")
     if part.scale and part.type is not FieldType.NUMBER:
-        raise _Wrong((*where, "scale"), f"a {part.type} has no decimals; leave it out")
+        raise Wrong((*where, "scale"), f"a {part.type} has no decimals; leave it out")
     if part.columns and (part.type is not FieldType.PLACE or len(part.columns) != 2):
-        raise _Wrong((*where, "columns"), "a place has two columns, its latitude and its longitude")
+        raise Wrong((*where, "columns"), "a place has two columns, its latitude and its longitude")
     try:
         re.compile(part.pattern)
     except re.error as error:
-        raise _Wrong((*where, "pattern"), f"no regular expression: {error}") from error
+        raise Wrong((*where, "pattern"), f"no regular expression: {error}") from error
     return Field(
         name=name,
         type=part.type,
@@ -278,14 +276,14 @@ def _check_columns(declared: Iterable[Field]) -> None:
     words: dict[str, str] = {}
     zones = [field.name for field in declared if field.type is FieldType.ZONE]
     if len(zones) > 1:
-        raise _Wrong(("fields", zones[1]), f"{zones[0]} is the zone already; there is one of a transaction")
+        raise Wrong(("fields", zones[1]), f"{zones[0]} is the zone already; there is one of a transaction")
     for field in declared:
         for name in field.names:
             if name in taken:
-                raise _Wrong(("fields", field.name), f"{name} is a column of {taken[name]}; rename the field")
+                raise Wrong(("fields", field.name), f"{name} is a column of {taken[name]}; rename the field")
             taken[name] = field.name
         if field.word in words:
-            raise _Wrong(
+            raise Wrong(
                 ("fields", field.name),
                 f"features would call it {field.word}, as {words[field.word]}; rename one of them",
             )
@@ -295,12 +293,14 @@ def _check_columns(declared: Iterable[Field]) -> None:
 def _filter(name: str, text: str, fields: dict[str, Field], results: Sequence[str]) -> Filter:
     where = ("filters", name)
     if name in results:
-        raise _Wrong(where, "the result of this name is a filter already; rename this one")
+        raise Wrong(where, "the result of this name is a filter already; rename this one")
     try:
         condition = parse_condition(text, fields)
     except BadCondition as error:
-        raise _Wrong(where, str(error)) from error
-    return Filter(name, text, condition, _results_of(condition, results, where) if results else ())
+        raise Wrong(where, str(error)) from error
+    found = Filter(name, text, condition, _results_of(condition, results, where) if results else ())
+    check_filter(found)
+    return found
 
 
 def _results_of(condition: Condition, results: Sequence[str], where: Where) -> tuple[str, ...]:
@@ -308,11 +308,11 @@ def _results_of(condition: Condition, results: Sequence[str], where: Where) -> t
     read = values_of(condition)
     if not set(read) & set(_OF_RESULTS):
         return ()
-    words = [_known(str(word), results, where, "result") for word in sorted(map(str, read.get(RESULT, ())))]
-    groups = {group_of(word) for word in words}
+    words = sorted(map(str, read.get(RESULT, ())))
+    groups = {group_of(known_name(word, results, where, "result")) for word in words}
     if set(read) - set(_OF_RESULTS) or len(groups) != 1:
         words_of = f"`{RESULT}` of one group and, with it, `{REASON}`"
-        raise _Wrong(where, f"a filter over results reads {words_of}, and nothing of the record; part it")
+        raise Wrong(where, f"a filter over results reads {words_of}, and nothing of the record; part it")
     return groups.pop()
 
 
@@ -324,37 +324,39 @@ def _check_results(document: Document, fields: dict[str, Field]) -> None:
     """Refuse fields of the names of results' columns, and entities that un-count what is not taken."""
     for name in COLUMNS if document.results else ():
         if any(name in field.names for field in fields.values()):
-            raise _Wrong(("fields", name), f"{name} is a column of the results; rename the field")
+            raise Wrong(("fields", name), f"{name} is a column of the results; rename the field")
     for name, part in document.entities.items():
         if part.uncount and not document.results:
             words = "the schema takes no results; name them in its part `results`, e.g. results: [reversed]"
-            raise _Wrong(("entities", name, "uncount"), words)
+            raise Wrong(("entities", name, "uncount"), words)
         for at, word in enumerate(part.uncount or ()):
-            _known(word, document.results, ("entities", name, "uncount", at), "result")
+            known_name(word, document.results, ("entities", name, "uncount", at), "result")
 
 
 def _profiles(document: Document, fields: dict[str, Field]) -> dict[str, dict[str, Field]]:
     """Read what is known of the entities, by entity and name."""
     for name in COLUMNS_OF_PROFILES if document.profiles else ():
         if any(name in field.names for field in fields.values()):
-            raise _Wrong(("fields", name), f"{name} is a column of the profiles; rename the field")
+            raise Wrong(("fields", name), f"{name} is a column of the profiles; rename the field")
     found: dict[str, dict[str, Field]] = {}
     for entity, parts in document.profiles.items():
         where = ("profiles", entity)
-        _known(entity, document.entities, where, "entity")
+        known_name(entity, document.entities, where, "entity")
+        if document.entities[entity].sides:
+            raise Wrong(where, f"{entity} has two sides; write the profile of an entity with a key")
         if not parts:
-            raise _Wrong(where, "a profile has a field or more; write one, e.g. home: {type: place}")
+            raise Wrong(where, "a profile has a field or more; write one, e.g. home: {type: place}")
         found[entity] = {}
         for name, part in parts.items():
             if part.type not in PROFILED:
                 words = f"a profile has no {part.type}; write {', '.join(sorted(PROFILED))}"
-                raise _Wrong((*where, name, "type"), words)
+                raise Wrong((*where, name, "type"), words)
             given = FieldPart.model_validate(part.model_dump())
             found[entity][name] = _field(name, given, (*where, name))
         names = [column for field in found[entity].values() for column in field.names]
         twice = next((name for name in names if names.count(name) > 1), "")
         if twice:
-            raise _Wrong(where, f"the profile has two columns {twice}; rename one of them")
+            raise Wrong(where, f"the profile has two columns {twice}; rename one of them")
     return found
 
 
@@ -363,34 +365,13 @@ def _tables(part: SourcePart, fields: dict[str, Field]) -> TableSource:
     columns = {}
     for name, text in part.columns.items():
         where = ("source", "columns", name)
-        _known(name, [*known, *LABEL_COLUMNS, *ARRIVAL_COLUMNS], where, "column")
+        known_name(name, [*known, *LABEL_COLUMNS, *ARRIVAL_COLUMNS], where, "column")
         try:
             columns[name] = parse_expression(text)
         except BadExpression as error:
-            raise _Wrong(where, str(error)) from error
+            raise Wrong(where, str(error)) from error
     joins = tuple(Join(one.table, one.by, one.key or one.by) for one in part.joins)
     return TableSource(columns, part.read, joins)
-
-
-def _primary_first(entities: dict[str, EntityPart]) -> dict[str, EntityPart]:
-    primary = [name for name, part in entities.items() if part.primary]
-    if len(primary) != 1:
-        where = ("entities", primary[1]) if primary else ("entities",)
-        found = f"{' and '.join(primary)} are both primary" if primary else "no entity is primary"
-        raise _Wrong(where, f"{found}; write primary: true for exactly one")
-    return {name: entities[name] for name in (primary[0], *(name for name in entities if name != primary[0]))}
-
-
-def _key(name: str, part: EntityPart, fields: dict[str, Field]) -> tuple[Field, ...]:
-    if name in RESERVED_ENTITIES:
-        raise _Wrong(("entities", name), "the feature store uses this name itself; choose another one")
-    where = ("entities", name, "key")
-    found = tuple(_of_type(field, fields, NAMED, where) for field in part.key)
-    if part.primary and len(found) > 1:
-        raise _Wrong(where, "the primary entity has one key field, which keys the topic")
-    if part.primary and not found[0].required:
-        raise _Wrong(where, f"{found[0].name} may be missing; write required: true in its field")
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,6 +383,7 @@ class _Use:
     statistic: str
     field: Field | None
     window: str
+    side: str = ""
     profile: Field | None = None
 
     @property
@@ -435,29 +417,32 @@ def _uses(
 ) -> list[_Use]:
     where = ("features", at)
     for statistic in part.statistic:
-        _known(statistic, STATISTICS, (*where, "statistic"), "statistic")
+        known_name(statistic, STATISTICS, (*where, "statistic"), "statistic")
         _check_words(statistic, part, where)
     if part.entity is not None:
-        _known(part.entity, entities, (*where, "entity"), "entity")
+        known_name(part.entity, entities, (*where, "entity"), "entity")
     for name in (*(part.window or ()), *((part.base,) if part.base else ())):
         try:
             window_us(name)
         except BadConfig as error:  # the document has checked the name's form
             words = f"{name} is longer than 90d, the longest window that is kept"
-            raise _Wrong((*where, "window"), words) from error
+            raise Wrong((*where, "window"), words) from error
     if part.where is not None:
-        _known(part.where, [one.name for one in filters], (*where, "where"), "filter")
+        known_name(part.where, [one.name for one in filters if one.is_declared], (*where, "where"), "filter")
+    check_sides(at, part, entities, filters)
     if part.value is not None:
-        _of_type(part.value, fields, COUNTED, (*where, "value"))
+        of_type(part.value, fields, COUNTED, (*where, "value"))
     is_age = Op.AGE in {STATISTICS[name].op for name in part.statistic}
     types = {FieldType.TIME} if is_age else NAMED
     _check_ripe(part, where)
     counted: list[Field | None] = [
-        _of_type(name, fields, types, (*where, "field")) for name in part.field or ()
+        of_type(name, fields, types, (*where, "field")) for name in part.field or ()
     ]
     return [
-        _Use(where, part, statistic, field, window)
-        for statistic, field, window in product(part.statistic, counted or [None], part.window or [""])
+        _Use(where, part, statistic, field, window, side)
+        for statistic, field, window, side in product(
+            part.statistic, counted or [None], part.window or [""], part.side or [""]
+        )
     ]
 
 
@@ -470,13 +455,13 @@ def _with_profiles(
     own = profiles.get(use.part.entity or "", {})
     if not own:
         words = f"{use.part.entity} has no profile; write its fields into the part `profiles`"
-        raise _Wrong((*use.where, "profile"), words)
+        raise Wrong((*use.where, "profile"), words)
     if use.op is Op.PROFILE_DISTANCE and not any(f.type is FieldType.PLACE for f in fields.values()):
         words = f"{use.statistic} needs the place of a transaction; write a field of type place"
-        raise _Wrong(use.where, words)
+        raise Wrong(use.where, words)
     where = (*use.where, "profile")
     types = PROFILE_TYPES.get(use.op, PROFILED)
-    return [replace(use, profile=_of_type(name, own, types, where)) for name in use.part.profile]
+    return [replace(use, profile=of_type(name, own, types, where)) for name in use.part.profile]
 
 
 def _check_ripe(part: FeaturePart, where: Where) -> None:
@@ -485,7 +470,7 @@ def _check_ripe(part: FeaturePart, where: Where) -> None:
     for window in (part.window or ()) if is_ripe and part.base else ():
         if window_us(window) <= window_us(part.base or window):
             words = f"{window} reaches no further back than the base, {part.base}; write a longer window"
-            raise _Wrong((*where, "window"), words)
+            raise Wrong((*where, "window"), words)
 
 
 def _check_words(statistic: str, part: FeaturePart, where: Where) -> None:
@@ -506,9 +491,9 @@ def _check_words(statistic: str, part: FeaturePart, where: Where) -> None:
     for key, is_needed in needed.items():
         is_given = getattr(part, key) is not None
         if is_needed and not is_given:
-            raise _Wrong(where, f"{statistic} needs {key}; write {key}: ...")
+            raise Wrong(where, f"{statistic} needs {key}; write {key}: ...")
         if is_given and not (is_needed or allowed.get(key, False)):
-            raise _Wrong((*where, key), f"{statistic} takes no {key}; leave it out")
+            raise Wrong((*where, key), f"{statistic} takes no {key}; leave it out")
 
 
 def _entity(
@@ -518,14 +503,14 @@ def _entity(
     where = ("entities", name)
     if isinstance(part.remember, dict):
         for field in part.remember:
-            _known(field, fields, (*where, "remember", field), "field")
+            known_name(field, fields, (*where, "remember", field), "field")
     _check_place(name, part, fields, uses)
     of_op = {op: [use for use in uses if use.op is op] for op in Op}
     distinct = _words(of_op[Op.DISTINCT])
     known = dict.fromkeys(use.field for use in of_op[Op.IS_FIRST] if use.field)
     kept = _words([use for op in OF_COLUMN for use in of_op[op]])
-    single = [use for op in (Op.LAST, Op.PERCENTILE) for use in of_op[op]]
-    key = joined_word([fields[field] for field in part.key])
+    single = [use for op in SINGLED for use in of_op[op]]
+    key, *others = words_of(part, fields)
     hands_on = tuple(word for word in keys if word != key) if part.primary else ()
     return Entity(
         name=name,
@@ -534,7 +519,7 @@ def _entity(
         known=tuple((field.word, _capacity(part, field)) for field in known),
         places=part.place is not None,
         deduplicates=part.primary,
-        key="" if key == name else key,
+        key="" if key == name or others else key,
         windows=_windows(where, uses),
         kept=tuple(word for word in dict.fromkeys([*kept, *hands_on]) if word not in distinct),
         numbers=tuple(dict.fromkeys(use.part.value for use in single if use.part.value)),
@@ -545,6 +530,7 @@ def _entity(
         hands_on=hands_on,
         kinds=tuple(kind for kind in KINDS if kind in part.kinds),
         zone=_zone_of(fields) if of_op[Op.HOUR_DEVIATION] else "",
+        sides=tuple(zip(SIDES, (key, *others), strict=True)) if others else (),
     )
 
 
@@ -557,7 +543,7 @@ def _with_results(
     for use in (use for use in uses if use.entity == entity.name and use.part.where):
         words = values_of(named[use.part.where or ""].condition).get(RESULT, set())
         if gone := sorted(words & set(uncounts), key=str):
-            raise _Wrong(
+            raise Wrong(
                 (*use.where, "where"),
                 f"the history of {entity.name} has no transaction that was {gone[0]}; take {gone[0]} out of "
                 "its `uncount`, or give the feature to another entity over the same key",
@@ -588,7 +574,7 @@ def _windows(where: Where, uses: Sequence[_Use]) -> tuple[str, ...]:
     if furthest and window_us(furthest) > max(map(window_us, found), default=0):
         found.add(furthest)
     if len(found) > MOST_WINDOWS:
-        raise _Wrong(where, f"its features look back over {len(found)} windows; {MOST_WINDOWS} is the most")
+        raise Wrong(where, f"its features look back over {len(found)} windows; {MOST_WINDOWS} is the most")
     return tuple(sorted(found, key=window_us)) or ("24h",)
 
 
@@ -596,13 +582,13 @@ def _check_place(name: str, part: EntityPart, fields: dict[str, Field], uses: Se
     first = next((field.name for field in fields.values() if field.type is FieldType.PLACE), None)
     if part.place is not None:
         where = ("entities", name, "place")
-        _of_type(part.place, fields, {FieldType.PLACE}, where)
+        of_type(part.place, fields, {FieldType.PLACE}, where)
         if part.place != first:
-            raise _Wrong(where, f"only the first place of the file is kept, {first}; move {part.place} up")
+            raise Wrong(where, f"only the first place of the file is kept, {first}; move {part.place} up")
         return
     for use in uses:
         if use.op in OF_PLACES:
-            raise _Wrong(use.where, f"{use.statistic} needs places; write place: ... in the entity {name}")
+            raise Wrong(use.where, f"{use.statistic} needs places; write place: ... in the entity {name}")
 
 
 def _capacity(part: EntityPart, field: Field) -> int:
@@ -629,6 +615,7 @@ def _feature(use: _Use, entities: dict[str, Entity], zone: str, money: Money | N
         zone=zone if use.op in _OF_CLOCKS else "",
         currency=money.base if money else "",
         profile=use.profile.name if use.profile else "",
+        side=use.side,
     )
 
 
@@ -636,25 +623,10 @@ def _check_names(uses: Sequence[_Use], made: Sequence[Feature]) -> list[str]:
     names: list[str] = []
     for use, feature in zip(uses, made, strict=True):
         if feature.name in names:
-            raise _Wrong(use.where, f"{feature.name} is there already; leave one out")
+            raise Wrong(use.where, f"{feature.name} is there already; leave one out")
         names.append(feature.name)
     plain = [feature.name for feature in made if not feature.of]
     for use, feature in zip(uses, made, strict=True):
         for name in feature.of:
-            _known(name, plain, (*use.where, "of"), "feature")
+            known_name(name, plain, (*use.where, "of"), "feature")
     return names
-
-
-def _known(name: str, known: Iterable[str], where: Where, what: str) -> str:
-    names = list(known)
-    if name not in names:
-        raise _Wrong(where, f"no {what} {name!r}; {_suggest(name, names)}")
-    return name
-
-
-def _of_type(name: str, fields: dict[str, Field], types: Iterable[FieldType], where: Where) -> Field:
-    _known(name, fields, where, "field")
-    if fields[name].type not in set(types):
-        wanted = " or ".join(sorted(types))
-        raise _Wrong(where, f"{name} is a {fields[name].type}; a {wanted} must stand here")
-    return fields[name]

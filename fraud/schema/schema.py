@@ -35,14 +35,15 @@ class Schema:
     declared
         Fields beside the core, in the file's order.
     keys
-        By entity: the fields that name one, in the entities' order.
+        By entity: the fields that name one, in the entities' order; of one with two sides, those of the one
+        behind those of the other.
     entities
         The primary one first.
     features
         In the order of the vector: the primary's pass (with those of the transaction alone), then each
         further entity's.
     filters
-        By their bits.
+        By their bits; one that reads the side stands there for each.
     fallback
         What is sent to review while no model answers.
     new
@@ -104,6 +105,15 @@ class Schema:
         return {field.name: field for field in self.fields}
 
     @cached_property
+    def key_sets(self) -> tuple[tuple[Field, ...], ...]:
+        """Fields that name an entity together; of one with two sides, those of each side."""
+        found = []
+        for entity, fields in zip(self.entities, self.keys, strict=True):
+            n = len(fields) // len(entity.key_names)
+            found += [fields[:n], fields[n:]] if entity.sides else [fields]
+        return tuple(found)
+
+    @cached_property
     def key_names(self) -> tuple[str, ...]:
         """Names of the fields that name the entities, each once, the primary's first."""
         return tuple(dict.fromkeys(field.name for fields in self.keys for field in fields))
@@ -131,6 +141,7 @@ class Schema:
             self.keys,
         ]
         parts += [self.money] if self.money else []
+        parts += [one.sides for one in self.entities if one.sides]
         return _digest(f"{self.features_version}\n{parts!r}")
 
     def bits_of_result(self, result: str, reason_code: str | None) -> tuple[int, int]:
@@ -174,7 +185,7 @@ class Schema:
     @property
     def joined_keys(self) -> tuple[tuple[Field, ...], ...]:
         """Keys that are several fields together."""
-        return tuple(fields for fields in self.keys if len(fields) > 1)
+        return tuple(dict.fromkeys(fields for fields in self.key_sets if len(fields) > 1))
 
     @property
     def zone(self) -> str:

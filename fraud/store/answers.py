@@ -31,6 +31,10 @@ class Answer(NamedTuple):
     """The record of the topic ``scored``."""
 
 
+Key = tuple[str, float]
+"""An entity and the hash of what a record calls it."""
+
+
 class Change(NamedTuple):
     """One entity's state with the transaction counted."""
 
@@ -45,8 +49,8 @@ class Found(NamedTuple):
     """What there is before a transaction is scored; the stored values are as in ``fraud.store.value``."""
 
     answer: Answer | None
-    stored: dict[str, bytes | None]
-    """By entity, of the keys that were asked for."""
+    stored: dict[Key, bytes | None]
+    """Of the keys that were asked for."""
 
 
 class Claim(IntEnum):
@@ -63,13 +67,13 @@ class Claim(IntEnum):
 class Answers(Protocol):
     """Answers by transaction_id; every method may raise ``Unavailable``."""
 
-    def look(self, transaction_id: str, keys: Mapping[str, float]) -> Found:
+    def look(self, transaction_id: str, keys: Sequence[Key]) -> Found:
         """Read, at one instant, an answer and the stored values.
 
         Parameters
         ----------
         keys
-            By entity; those that the transaction does not name are left out.
+            Those that the transaction names, each once; of an entity with two sides there may be two.
         """
 
     def find(self, transaction_id: str) -> Answer | None:
@@ -81,7 +85,7 @@ class Answers(Protocol):
         Parameters
         ----------
         changes
-            One of each entity that the transaction names.
+            One of each key that the transaction names.
 
         Returns
         -------

@@ -17,6 +17,7 @@ from fraud.store.answers import (
     Change,
     Claim,
     Found,
+    Key,
     claimed_by,
     decode_answer,
     encode_answer,
@@ -59,13 +60,13 @@ class LmdbAnswers:
         self._states = states
         self._answers, self._outbox, self._ending = (tables[name] for name in TABLES)
 
-    def look(self, transaction_id: str, keys: Mapping[str, float]) -> Found:
+    def look(self, transaction_id: str, keys: Sequence[Key]) -> Found:
         """See :class:`~fraud.store.answers.Answers`."""
         with self._begin() as txn:
             answer = txn.get(transaction_id.encode(), db=self._answers)
             return Found(
                 decode_answer(answer) if answer else None,
-                {entity: txn.get(_KEY.pack(key), db=self._states[entity]) for entity, key in keys.items()},
+                {one: txn.get(_KEY.pack(one[1]), db=self._states[one[0]]) for one in keys},
             )
 
     def find(self, transaction_id: str) -> Answer | None:

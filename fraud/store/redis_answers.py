@@ -16,6 +16,7 @@ from fraud.store.answers import (
     Change,
     Claim,
     Found,
+    Key,
     decode_answer,
     encode_answer,
     record_of,
@@ -52,9 +53,9 @@ class RedisAnswers:
         self._confirmed = "", 0
         """The content's identity, and the greatest number that a confirmed commit was given in it."""
 
-    def look(self, transaction_id: str, keys: Mapping[str, float]) -> Found:
+    def look(self, transaction_id: str, keys: Sequence[Key]) -> Found:
         """See :class:`~fraud.store.answers.Answers`."""
-        names = [self._answer(transaction_id), *map(self._name, keys.keys(), keys.values())]
+        names = [self._answer(transaction_id), *(self._name(*one) for one in keys)]
         _, (answer, *stored) = self._server.mget(names)
         if answer:
             self._server.confirm()
@@ -62,7 +63,7 @@ class RedisAnswers:
 
     def find(self, transaction_id: str) -> Answer | None:
         """See :class:`~fraud.store.answers.Answers`."""
-        return self.look(transaction_id, {}).answer
+        return self.look(transaction_id, ()).answer
 
     def commit(self, transaction_id: str, answer: Answer, changes: Sequence[Change], identity: str) -> bool:
         """See :class:`~fraud.store.answers.Answers`."""

@@ -150,6 +150,13 @@ def _payee(world: _World) -> Words:
     return _worded("m", world.merchant)
 
 
+def _account_paid(world: _World) -> Words:
+    """Let two payees in five be persons with an account of their own, from which they also pay."""
+    is_person = world.scattered(world.merchant, 9) % 5 < 2
+    person = _worded("u", world.scattered(world.merchant, 10) % (int(world.user.max(initial=0)) + 1))
+    return np.where(is_person, person, _payee(world))
+
+
 def _card(world: _World) -> Words:
     """Give three users in ten a second card, with which they pay online."""
     second = (world.scattered(world.user, 1) % 10 < 3) & world.is_online
@@ -207,7 +214,8 @@ def _items(world: _World) -> Words:
 Maker = Callable[[_World], Words]
 _BY_WORD: Final[dict[str, Maker]] = {
     **dict.fromkeys(("user", "customer", "cardholder", "client", "account", "sender", "payer"), _payer),
-    **dict.fromkeys(("merchant", "shop", "seller", "store", "receiver", "payee", "beneficiary"), _payee),
+    **dict.fromkeys(("merchant", "shop", "seller", "store"), _payee),
+    **dict.fromkeys(("receiver", "payee", "beneficiary"), _account_paid),
     "card": _card,
     "terminal": _terminal,
     "ip": _ip,

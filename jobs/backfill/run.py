@@ -31,7 +31,7 @@ from fraud.features.events import (
     events_of_transactions,
     microseconds_of,
 )
-from fraud.features.passes import PASSES, Passes, entity_names, feature_names
+from fraud.features.passes import PASSES, Passes, entity_names, feature_names, sides_beside_primary
 from fraud.features.profiles import events_of_profiles
 from fraud.log import rows
 from fraud.log.arrival import Ints
@@ -137,7 +137,7 @@ def backfill(
     states: dict[str, dict[float, bytes]] = {one.name: {} for one in passes}
     with open_store(settings.store, entity_names(passes)) as store:
         for one in passes:
-            _refuse_live(store, one.name, np.unique(one.keys_of(events)).tolist())
+            _refuse_live(store, one.name, one.named_by(events))
         token = store.acquire("backfill")
         # Nobody scores from it meanwhile; what the scoring service has counted, the stream counts anew.
         store.renew(is_whole=False)
@@ -268,7 +268,7 @@ class _Spool:
 
     def _completed(self, notices: pa.Table, events: kernel.Floats) -> dict[str, Any]:
         """Make the columns that notices may leave out."""
-        names = [one.hash_name for one in self._passes[1:]]
+        names = [side.hash_name for side in sides_beside_primary(self._passes)]
         hashes = rows.hash_columns(self._passes, events, np.ones(len(events), np.bool_))
         is_given = "event_time" in notices.column_names
         given = notices["event_time"] if is_given else pa.nulls(len(events), TIME)

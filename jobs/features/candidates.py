@@ -7,7 +7,6 @@ from typing import Any, Final
 import yaml
 
 from fraud.errors import BadConfig, BadInput
-from fraud.schema.features import Entity
 from fraud.schema.fields import FieldType
 from fraud.schema.reading import parse_schema
 from fraud.schema.schema import Schema
@@ -98,23 +97,26 @@ def _name_of(schema: Schema, line: Line) -> str:
 
 def _all(schema: Schema) -> Iterator[Line]:
     for entity, keys in zip(schema.entities, schema.keys, strict=True):
-        own = {field.name for field in keys}
-        yield from _of_windows(entity)
-        named = [
-            field.name for field in schema.own(FieldType.KEY, FieldType.CATEGORY) if field.name not in own
-        ]
-        for name in named[:_COUNTED]:
-            for window in ("1h", "24h", "7d"):
-                yield {"statistic": "distinct", "entity": entity.name, "field": name, "window": window}
-            yield {"statistic": "is_first", "entity": entity.name, "field": name}
-            yield {"statistic": "is_last", "entity": entity.name, "field": name}
-        for field in schema.own(FieldType.NUMBER)[:_COUNTED]:
-            for statistic in ("mean", "max", "zscore"):
-                yield {"statistic": statistic, "entity": entity.name, "value": field.name, "window": "30d"}
+        for side in entity.side_names:
+            of = {"entity": entity.name, **({"side": side} if side else {})}
+            own = set() if side else {field.name for field in keys}
+            yield from _of_entity(schema, of, own)
 
 
-def _of_windows(entity: Entity) -> Iterator[Line]:
-    of = {"entity": entity.name}
+def _of_entity(schema: Schema, of: Line, own: set[str]) -> Iterator[Line]:
+    yield from _of_windows(of)
+    named = [field.name for field in schema.own(FieldType.KEY, FieldType.CATEGORY) if field.name not in own]
+    for name in named[:_COUNTED]:
+        for window in ("1h", "24h", "7d"):
+            yield {"statistic": "distinct", **of, "field": name, "window": window}
+        yield {"statistic": "is_first", **of, "field": name}
+        yield {"statistic": "is_last", **of, "field": name}
+    for field in schema.own(FieldType.NUMBER)[:_COUNTED]:
+        for statistic in ("mean", "max", "zscore"):
+            yield {"statistic": statistic, **of, "value": field.name, "window": "30d"}
+
+
+def _of_windows(of: Line) -> Iterator[Line]:
     for window in WINDOWS:
         for statistic in _SUMS:
             yield {"statistic": statistic, **of, "window": window}

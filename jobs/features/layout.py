@@ -1,5 +1,6 @@
 """Columns of a build's result, and of what travels between its passes."""
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -10,7 +11,7 @@ from fraud.contracts.priced import priced_table
 from fraud.errors import BadInput
 from fraud.features import FEATURES_VERSION, kernel
 from fraud.features.events import events_of_labels, events_of_results, events_of_transactions
-from fraud.features.passes import EntityPass, Passes, feature_names
+from fraud.features.passes import EntityPass, Passes, are_notices, feature_names
 from fraud.features.profiles import events_of_profiles
 from fraud.schema.arrow import TIME
 from fraud.schema.deployed import deployed_rates, deployed_schema
@@ -45,7 +46,7 @@ def arrived_schema(passes: Passes) -> pa.Schema:
         [
             *_IDS,
             pa.field("arrival_us", pa.int64()),
-            *(pa.field(key_name(one), pa.int64()) for one in passes),
+            *(pa.field(name, pa.int64()) for one in passes for name in key_names(one)),
             pa.field("event", pa.binary()),  # the kernel's row, float64
         ]
     )
@@ -71,6 +72,26 @@ _NOTICES: Final = {
     "results": events_of_results,
     "profiles": events_of_profiles,
 }
+
+
+def sides_name(one: EntityPass) -> str:
+    """Name the column of the sides from which an entity with two sees a record."""
+    return f"{one.name}_sides"
+
+
+def key_names(one: EntityPass) -> tuple[str, ...]:
+    """Name the columns by which a pass gathers its records."""
+    return (key_name(one), sides_name(one)) if one.has_sides else (key_name(one),)
+
+
+def key_columns(passes: Passes, events: kernel.Floats) -> dict[str, pa.Array]:
+    """Make the columns of the entities' keys; of one with two sides, whose pass parts the records, zeros."""
+    zeros = np.zeros(len(events), np.int64)
+    return {
+        name: pa.array(zeros if one.has_sides else one.keys_of(events).astype(np.int64))
+        for one in passes
+        for name in key_names(one)
+    }
 
 
 def events_of(what: str, table: pa.Table, arrival: str) -> kernel.Floats:
@@ -108,10 +129,21 @@ def passed_batch(
 ) -> pa.RecordBatch:
     """Make a batch of :func:`passed_schema`; notices have, by now, the keys that they left out."""
     schema = passed_schema(passes)
-    keys = {key_name(one): pa.array(one.keys_of(events).astype(np.int64)) for one in passes}
-    replaced = {**keys, "event": pack(events), "vector": pack(vectors)}
+    replaced = {**key_columns(passes, events), "event": pack(events), "vector": pack(vectors)}
     columns = [replaced[name] if name in replaced else records.column(name) for name in schema.names]
     return pa.record_batch(columns, schema=schema)
+
+
+def handed_batches(
+    records: pa.RecordBatch, events: kernel.Floats, vectors: kernel.Floats, passes: Passes, *, is_last: bool
+) -> Iterator[pa.RecordBatch]:
+    """Lay out what a pass hands on: to the next pass, or as the result."""
+    if not is_last:
+        yield passed_batch(records, events, vectors, passes)
+        return
+    rows = np.flatnonzero(~are_notices(events))
+    table = pa.Table.from_batches([records.take(pa.array(rows))])
+    yield from result_columns(table, vectors[rows], passes).combine_chunks().to_batches()
 
 
 def pack(floats: kernel.Floats) -> pa.Array:

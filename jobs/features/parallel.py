@@ -27,7 +27,6 @@ from fraud.features.passes import (
     PASSES,
     EntityPass,
     Passes,
-    are_notices,
     as_handed_on,
     entity_names,
     handed_on,
@@ -36,7 +35,7 @@ from fraud.schema.deployed import deployed_schema
 from fraud.tables import Source, check
 from fraud.tables.columns import OURS
 from fraud.tables.files import Format
-from jobs.features import layout
+from jobs.features import layout, two_sides
 from jobs.features.arrival import KEYS, RANKS, Guard, is_log, key_columns, time_column
 
 PARTITION_ROWS: Final = 500_000
@@ -97,7 +96,13 @@ def build_parallel(
     handed, result = (from_arrow_schema(of(passes)) for of in (layout.passed_schema, layout.result_schema))
     for at, one in enumerate(passes):
         schema = handed if at + 1 < len(passes) else result
-        frame = _by_key(frame, one, width).mapInArrow(partial(_run_pass, passes, at), schema)
+        if one.has_sides:
+            frame = frame.mapInArrow(partial(two_sides.part, one), handed)
+            frame = _by_key(frame, one, width).mapInArrow(partial(two_sides.run, passes, at), handed)
+            frame = frame.repartition(width, "sequence").sortWithinPartitions("sequence")
+            frame = frame.mapInArrow(partial(two_sides.merge, passes, at), schema)
+        else:
+            frame = _by_key(frame, one, width).mapInArrow(partial(_run_pass, passes, at), schema)
     return frame.repartitionById(
         width, F.floor(F.col("arrival_sequence") / slice_rows).cast("int")
     ).sortWithinPartitions("arrival_sequence")
@@ -180,7 +185,7 @@ def _arrived_rows(what: str, table: pa.Table, arrival: str, passes: Passes) -> p
             for name in ("transaction_id", *deployed_schema().key_names, "event_time")
         },
         "arrival_us": arrival_us,
-        **{layout.key_name(one): pa.array(one.keys_of(events).astype(np.int64)) for one in passes},
+        **layout.key_columns(passes, events),
         "event": layout.pack(events),
     }
     columns = {name: _as(column, schema.field(name).type) for name, column in columns.items()}
@@ -229,12 +234,7 @@ def _run_pass(passes: Passes, at: int, batches: Batches) -> Batches:
         else:
             known = layout.unpack(batch.column("vector"), one.first)
             records, passed, vectors = batch, events, np.hstack([known, folded.vectors])
-        if at + 1 < len(passes):
-            yield layout.passed_batch(records, passed, vectors, passes)
-        else:
-            rows = np.flatnonzero(~are_notices(passed))
-            table = pa.Table.from_batches([records.take(pa.array(rows))])
-            yield from layout.result_columns(table, vectors[rows], passes).combine_chunks().to_batches()
+        yield from layout.handed_batches(records, passed, vectors, passes, is_last=at + 1 == len(passes))
 
 
 def _fold(one: EntityPass, batches: Batches) -> Iterator[tuple[pa.RecordBatch, kernel.Floats, Folded]]:

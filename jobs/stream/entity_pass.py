@@ -21,7 +21,14 @@ from fraud.contracts.future import ahead_rows, future_words
 from fraud.contracts.wire import LATEST
 from fraud.features import kernel
 from fraud.features.engine import Folded
-from fraud.features.passes import EntityPass, as_handed_on, entity_names, have_changed
+from fraud.features.passes import (
+    EntityPass,
+    as_handed_on,
+    entity_names,
+    have_changed,
+    sequence_names,
+)
+from fraud.features.sides import Seen
 from fraud.log import rows
 from jobs.stream.arrow_rows import receive, send
 from jobs.stream.context import TaskContext, settle, store_of
@@ -81,16 +88,23 @@ def pass_primary(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.
     future = _future_of(context, table, kinds)
     kinds[future] = rows.DEAD_LETTER
     is_folded = (kinds != rows.DEAD_LETTER) & (kinds != rows.SCORED) & one.concerns(events)
+    seen = one.see(events, is_folded)
     recorded = _recorded(one, kinds, table.column("record"))
-    folded = _fold(context, one, events, is_folded, watch, recorded=recorded)
+    seen, folded = _fold(context, one, seen, watch, recorded=one.recorded(seen, recorded))
+    events[seen.rows] = folded.events  # notices with what they leave out of their transactions
+    vectors = np.full((len(events), one.end), np.nan)
+    one.write(vectors, seen.rows, seen.events, folded.vectors)
+    outcomes = np.zeros(len(events))
+    outcomes[seen.rows] = folded.outcomes
+    (sequences,) = one.sequences_of(len(events), seen, folded.sequences)
     is_counted = (kinds == rows.TRANSACTION) | (kinds == rows.RECOUNTED)
     is_repeated = is_scored & (kinds == rows.DEAD_LETTER)
     is_repeated[future] = False
-    duplicates = np.flatnonzero((is_counted & (folded.outcomes == kernel.DUPLICATE)) | is_repeated)
+    duplicates = np.flatnonzero((is_counted & (outcomes == kernel.DUPLICATE)) | is_repeated)
     kinds[duplicates] = rows.DEAD_LETTER
     is_notice, is_letter = np.isin(kinds, rows.NOTICES), kinds == rows.DEAD_LETTER
     speaks_of_one = is_notice & (kinds != rows.PROFILE)
-    events[is_notice] = as_handed_on(events[is_notice], folded.outcomes[is_notice])
+    events[is_notice] = as_handed_on(events[is_notice], outcomes[is_notice])
     if table["event_time"].null_count:
         place = table.column_names.index("event_time")
         times = rows.completed_times(table["event_time"], np.where(speaks_of_one[:, None], events, np.nan))
@@ -101,8 +115,8 @@ def pass_primary(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.
         *_with_letters(context, table, duplicates, future).columns,
         rows.binary_column(events),
         pc.if_else(pa.array(is_scored & ~is_letter), table.column("record"), pa.scalar(None, pa.binary())),
-        rows.binary_column(folded.vectors),
-        pa.array(folded.sequences, pa.int64(), mask=~is_folded | is_letter),
+        rows.binary_column(vectors),
+        pa.array(sequences, pa.int64(), mask=~is_folded | is_letter),
     ]
     return pa.table(columns, schema=rows.passed_schema(context.passes, 0))
 
@@ -114,52 +128,41 @@ def pass_further(context: TaskContext, at: int, table: pa.Table, watch: Stopwatc
     kinds = table.column("row_kind").to_numpy()
     is_counted = (kinds == rows.TRANSACTION) | (kinds == rows.RECOUNTED)
     is_change = np.isin(kinds, rows.NOTICES) & have_changed(events)
-    is_folded = (is_counted | is_change) & one.concerns(events)
+    seen = one.see(events, is_counted | is_change)
     recorded = _recorded(one, kinds, table.column("scored"))
-    folded = _fold(context, one, events, is_folded, watch, recorded=recorded)
-    known = rows.matrix_of(table.column("vector"))
+    seen, folded = _fold(context, one, seen, watch, recorded=one.recorded(seen, recorded))
+    vectors = np.full((len(events), one.end), np.nan)
+    vectors[:, : one.first] = rows.matrix_of(table.column("vector"))
+    one.write(vectors, seen.rows, seen.events, folded.vectors)
+    sequences = one.sequences_of(len(events), seen, folded.sequences)
     columns = [
         *(table.column(name) for name in rows.HANDED_NAMES),
-        rows.binary_column(np.hstack([known, folded.vectors])),
-        *(table.column(before.sequence) for before in context.passes[:at]),
-        pa.array(folded.sequences, pa.int64(), mask=~is_folded),
+        rows.binary_column(vectors),
+        *(table.column(name) for name in sequence_names(context.passes[:at])),
+        *(pa.array(of_side, pa.int64(), mask=np.isnan(of_side)) for of_side in sequences),
     ]
     return pa.table(columns, schema=rows.passed_schema(context.passes, at))
 
 
 def _fold(
-    context: TaskContext,
-    one: EntityPass,
-    events: kernel.Floats,
-    is_folded: NDArray[np.bool_],
-    watch: Stopwatch,
-    *,
-    recorded: kernel.Floats,
-) -> Folded:
-    """Fold some of the records into an entity's states; the others keep an empty vector.
-
-    Notices get, in ``events``, what they leave out of their transactions.
-    """
+    context: TaskContext, one: EntityPass, seen: Seen, watch: Stopwatch, *, recorded: kernel.Floats
+) -> tuple[Seen, Folded]:
+    """Fold what an entity sees into its states; returns that in the order of folding, and the result."""
     with watch.time(f"{one.name}_pass"):
         store = store_of(context.store_url, entity_names(context.passes))
-        by = (context.epoch, context.token)
-        taken = in_recorded_order(np.flatnonzero(is_folded), one.keys_of(events), recorded)
-        found = fold_through(store, one, events[taken], by, watch)
-        vectors = np.full((len(events), len(one.features)), np.nan)
-        outcomes, sequences = np.zeros(len(events)), np.zeros(len(events))
-        vectors[taken], outcomes[taken] = found.vectors, found.outcomes
-        sequences[taken] = found.sequences
-        events[taken] = found.events
-    return Folded(vectors, outcomes, found.states, sequences, events)
+        taken = np.arange(len(seen.rows))
+        seen = seen.take(in_recorded_order(taken, one.keys_of(seen.events), recorded))
+        return seen, fold_through(store, one, seen.events, (context.epoch, context.token), watch)
 
 
 def _recorded(one: EntityPass, kinds: NDArray[np.int8], records: pa.ChunkedArray) -> kernel.Floats:
-    """Read the sequences that an entity had in another store, [rows]; NaN where nothing is counted anew."""
-    found = np.full(len(kinds), np.nan)
+    """Read the sequences of another store, [rows, sides]; NaN where nothing is counted anew."""
+    found = np.full((len(kinds), len(one.sides)), np.nan)
     where = np.flatnonzero(kinds == rows.RECOUNTED)
     for row, raw in zip(where.tolist(), records.take(pa.array(where)).to_pylist(), strict=True):
-        counted = orjson.loads(raw).get(one.sequence)
-        found[row] = np.nan if counted is None else counted
+        scored = orjson.loads(raw)
+        counted = (scored.get(side.sequence) for side in one.sides)
+        found[row] = [np.nan if count is None else count for count in counted]
     return found
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from fraud.contracts import Contracts, ScoredTransaction, parse_record
 from fraud.errors import SetBack
 from fraud.features.kernel import Floats
-from fraud.features.passes import Passes, feature_names
+from fraud.features.passes import Passes, feature_names, sequence_names
 from fraud.log import rows
 from fraud.store import Claim, Epoch, FeatureStore
 from fraud.store.answers import KEEP_S
@@ -101,14 +101,15 @@ class Decided:
 
     def sequences(self, table: pa.Table) -> list[pa.Array]:
         """Take the entities' sequences, with the scoring service's where that has counted."""
-        columns = [table.column(one.sequence) for one in self._passes]
+        names = sequence_names(self._passes)
+        columns = [table.column(name) for name in names]
         if not self.was_counted.any():
             return columns
         found = []
-        for one, column in zip(self._passes, columns, strict=True):
+        for name, column in zip(names, columns, strict=True):
             values = column.cast(pa.float64()).to_numpy(zero_copy_only=False).copy()
             for at in np.flatnonzero(self.was_counted).tolist():
-                counted = getattr(self.records[at], one.sequence)
+                counted = getattr(self.records[at], name)
                 values[self.where[at]] = np.nan if counted is None else counted
             found.append(pa.array(values, pa.int64(), mask=np.isnan(values)))
         return found

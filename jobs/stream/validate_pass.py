@@ -188,6 +188,8 @@ def _kind_of(record: Any) -> int:
 def tasks_of(table: pa.Table, of: EntityPass, tasks: int) -> np.ndarray[Any, Any]:
     """Choose each row's task by its entity's key; dead letters and what has no key are dealt out.
 
+    A row of an entity with two sides has two keys, whose records must meet in one task: all go to one.
+
     Parameters
     ----------
     table
@@ -197,6 +199,8 @@ def tasks_of(table: pa.Table, of: EntityPass, tasks: int) -> np.ndarray[Any, Any
     tasks
         How many there are.
     """
+    if of.has_sides:
+        return np.zeros(table.num_rows, np.int64)
     events = rows.matrix_of(table.column("event"))
     goes_anywhere = ~of.concerns(events) | (table.column("row_kind").to_numpy() == rows.DEAD_LETTER)
     return np.where(goes_anywhere, np.arange(len(events)), of.keys_of(events).astype(np.int64)) % tasks

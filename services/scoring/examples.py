@@ -69,7 +69,7 @@ DECISION: Final = {
     **TRANSACTION,
     **{name: value for name, value in ANSWER.items() if name != "transaction_id"},
     "features": {_FEATURE.name: 7.0},
-    **{sequence_of(entity.name): 318 for entity in _SCHEMA.entities},
+    **{sequence_of(name): 318 for entity in _SCHEMA.entities for name in entity.log_names},
     "store": "5f0c8a5f2a9b4f6d8f6f8d0f5a7c1e2b",
 }
 INFER: Final = {

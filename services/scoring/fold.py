@@ -1,5 +1,7 @@
 """The fold of one transaction, with the stream's kernel and without the preparations that a batch needs."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from fraud.features import kernel
@@ -7,10 +9,14 @@ from fraud.features.codec import counted, read_numbers
 from fraud.features.engine import Runner
 from fraud.features.kernel import Floats
 from fraud.features.layout import DEFAULT_LAYOUT, EventLayout
+from fraud.features.passes import EntityPass, Passes
 from fraud.features.plan import compile_plan
 from fraud.schema.features import Entity, Feature
+from fraud.store.answers import Key
+from fraud.store.value import newest_state
 
-__all__ = ["SingleFold", "counted"]
+__all__ = ["PassFold", "SingleFold", "counted", "folds_of"]
+_ALL = np.ones(1, np.bool_)
 
 
 class SingleFold:
@@ -89,3 +95,73 @@ class SingleFold:
             self._state_end,
         )
         return self._outcome[0] == kernel.NEW, self._state[: self._state_end[1]].tobytes()
+
+
+class PassFold:
+    """Folds one transaction a call into the states of one pass's entity; of one thread.
+
+    Parameters
+    ----------
+    one
+        The pass.
+    """
+
+    def __init__(self, one: EntityPass) -> None:
+        self.of = one
+        self._single = SingleFold(one.entity, one.features, one.events)
+        self._vector = np.empty((1, len(one.features)))
+
+    def fold(
+        self, event: Floats, stored: Mapping[Key, bytes | None], vector: Floats, states: dict[Key, bytes]
+    ) -> dict[str, int] | None:
+        """Fold a transaction into the state of each key that it names.
+
+        Parameters
+        ----------
+        event
+            [1, EVENT_COLUMNS].
+        stored
+            Values of the store, by entity and key.
+        vector
+            [1, features]; the pass's columns are written.
+        states
+            Gets the states after it.
+
+        Returns
+        -------
+        dict
+            By the log's name of the entity (of two sides, of each), how many transactions it has counted;
+            None where the primary has counted this one before.
+        """
+        one = self.of
+        if one.has_sides:
+            return self._fold_sides(event, stored, vector, states)
+        key = one.name, float(event[0, one.key_column])
+        if key not in stored:
+            return {}
+        is_new, states[key] = self._single.fold(event, _state_of(stored[key]), vector, one.first)
+        return None if one.entity.deduplicates and not is_new else {one.name: counted(states[key])}
+
+    def _fold_sides(
+        self, event: Floats, stored: Mapping[Key, bytes | None], vector: Floats, states: dict[Key, bytes]
+    ) -> dict[str, int]:
+        one = self.of
+        sequences: dict[str, int] = {}
+        seen = one.see(event, _ALL)
+        for at in range(len(seen.rows)):
+            row = seen.events[at : at + 1]
+            key = one.name, float(row[0, one.key_column])
+            _, states[key] = self._single.fold(row, _state_of(stored[key]), self._vector, 0)
+            one.write(vector, seen.rows[at : at + 1], row, self._vector)
+            number = counted(states[key])
+            sequences.update({side.name: number for side in one.sides if seen.sides[at] & side.bit})
+        return sequences
+
+
+def folds_of(passes: Passes) -> list[PassFold]:
+    """Make what folds a transaction through all passes, for one thread."""
+    return [PassFold(one) for one in passes]
+
+
+def _state_of(stored: bytes | None) -> memoryview | None:
+    return newest_state(memoryview(stored)) if stored else None

@@ -17,12 +17,12 @@ import uvicorn
 
 from fraud.errors import FraudError
 from fraud.features import kernel
-from fraud.features.passes import PASSES
+from fraud.features.passes import PASSES, keys_of_event
 from fraud.http.server import Bounds, bounded
 from fraud.runtime.standby import wait_for_turn
 from fraud.runtime.telemetry import configure_logging
 from services.scoring.app import App
-from services.scoring.fold import SingleFold
+from services.scoring.fold import folds_of
 from services.scoring.models import Model, RegisteredModel, open_model
 from services.scoring.service import Service
 from services.scoring.settings import ScoringSettings
@@ -111,8 +111,8 @@ def warm_up() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     event, vector = np.ones((1, PASSES[0].events.width)), np.empty((1, PASSES[-1].end))
     event[0, kernel.E_KIND] = kernel.KIND_TRANSACTION
-    for one in PASSES:
-        SingleFold(one.entity, one.features, one.events).fold(event, None, vector, one.first)
+    for fold in folds_of(PASSES):
+        fold.fold(event, dict.fromkeys(keys_of_event(PASSES, event[0])), vector, {})
 
 
 if __name__ == "__main__":

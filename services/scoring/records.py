@@ -83,7 +83,7 @@ def write_record(
     features
         The vector by name; NaN becomes null.
     sequences
-        By entity that the transaction names, how many it has counted with this one.
+        By entity that the transaction names (of two sides, by side), how many it has counted with this one.
     store
         Identity of the store that has counted it.
     """
@@ -93,7 +93,7 @@ def write_record(
         features_version=FEATURES_VERSION,
         features=features,
         scored_at=at,
-        **{sequence_of(entity): count for entity, count in sequences.items()},
+        **{sequence_of(name): count for name, count in sequences.items()},
         store=store,
     )
     if decided.trial is not None:

@@ -26,13 +26,14 @@ from fraud.features.passes import (
     entity_names,
     feature_names,
     features_of,
-    key_by_entity,
+    keys_of_event,
 )
 from fraud.store import Answer, Change, FeatureStore
-from fraud.store.value import newest_state, version_of
+from fraud.store.answers import Key
+from fraud.store.value import version_of
 from services.scoring import metrics
 from services.scoring.decide import Decider
-from services.scoring.fold import SingleFold, counted
+from services.scoring.fold import PassFold, folds_of
 from services.scoring.records import Decided, Part, fingerprint_of, now, write_answer, write_record
 
 PAUSE_S: Final = 0.002
@@ -108,7 +109,7 @@ class Scorer:
         """
         event = np.array([event_of_transaction(record)])
         fingerprint = fingerprint_of(event, record)
-        keys = key_by_entity(self._passes, event[0])
+        keys = keys_of_event(self._passes, event[0])
         for attempt in range(self._attempts):
             # Read once: another thread may set it meanwhile, and the record must name the store it goes to.
             identity = self._identity
@@ -116,13 +117,12 @@ class Scorer:
                 found = self._answers.look(record.transaction_id, keys)
             if found.answer is not None:
                 return _replay(found.answer, fingerprint)
-            vector, states = self._fold(event, found.stored)
-            if states is None:
+            states: dict[Key, bytes] = {}
+            vector, sequences = self._fold(event, found.stored, states)
+            if sequences is None:
                 raise Conflict(_NOT_KEPT)
-            decided, answer = self._decide(record, vector, states, (fingerprint, identity), away)
-            changes = [
-                Change(name, key, states[name], version_of(found.stored[name])) for name, key in keys.items()
-            ]
+            decided, answer = self._decide(record, vector, sequences, (fingerprint, identity), away)
+            changes = [Change(*key, states[key], version_of(found.stored[key])) for key in keys]
             with _WRITE.time():
                 is_counted = self._answers.commit(record.transaction_id, answer, changes, identity)
             if is_counted:
@@ -138,31 +138,28 @@ class Scorer:
         return self._answers.find(transaction_id)
 
     def _fold(
-        self, event: Floats, stored: Mapping[str, bytes | None]
-    ) -> tuple[Floats, dict[str, bytes] | None]:
+        self, event: Floats, stored: Mapping[Key, bytes | None], states: dict[Key, bytes]
+    ) -> tuple[Floats, dict[str, int] | None]:
         """Fold the primary, then each further entity whose key the transaction has; None: counted before."""
-        folds: list[SingleFold] | None = getattr(self._local, "folds", None)
+        folds: list[PassFold] | None = getattr(self._local, "folds", None)
         if folds is None:
-            folds = self._local.folds = [
-                SingleFold(one.entity, one.features, one.events) for one in self._passes
-            ]
+            folds = self._local.folds = folds_of(self._passes)
         vector = np.full((1, len(self._names)), np.nan)
-        states = {}
-        for one, single in zip(self._passes, folds, strict=True):
-            if one.name in stored:
-                state = _state_of(stored[one.name])
-                is_new, states[one.name] = single.fold(event, state, vector, one.first)
-                if one.entity.deduplicates and not is_new:
-                    return vector, None
+        sequences: dict[str, int] = {}
+        for fold in folds:
+            found = fold.fold(event, stored, vector, states)
+            if found is None:
+                return vector, None
+            sequences |= found
         if self._passes[-1].combined:
             combine(self._features, vector)
-        return vector, states
+        return vector, sequences
 
     def _decide(
         self,
         record: Transaction,
         vector: Floats,
-        states: Mapping[str, bytes],
+        sequences: Mapping[str, int],
         names: tuple[bytes, str],
         away: tuple[Part, ...],
     ) -> tuple[Decided, Answer]:
@@ -173,7 +170,7 @@ class Scorer:
             decided,
             at,
             features=dict(zip(self._names, vector[0].tolist(), strict=True)),
-            sequences={name: counted(state) for name, state in states.items()},
+            sequences=sequences,
             store=identity,
         )
         return decided, Answer(fingerprint, write_answer(record, decided, at), log_record)
@@ -186,10 +183,6 @@ class Scorer:
         if not identity:
             raise Unavailable("the feature store is being rebuilt")
         self._identity = identity
-
-
-def _state_of(stored: bytes | None) -> memoryview | None:
-    return newest_state(memoryview(stored)) if stored else None
 
 
 def _replay(answer: Answer, fingerprint: bytes) -> Scored:

@@ -12,7 +12,7 @@ from typing import Final
 from fraud.contracts import Transaction
 from fraud.errors import BadState, Unavailable
 from fraud.features.events import event_of_transaction
-from fraud.features.passes import PASSES, EntityPass, Passes, key_by_entity
+from fraud.features.passes import PASSES, EntityPass, Passes, keys_of_event
 from fraud.http.problems import Problem
 from fraud.store import FeatureStore, Watermark
 from fraud.store.check import Fault, faults_of
@@ -78,13 +78,14 @@ class States:
         if self.problem:
             return
         try:
-            keys = key_by_entity(self._passes, event_of_transaction(record))
-            bad = [one.name for one in self._passes if one.name in keys and self._is_bad(one, keys[one.name])]
+            keys = keys_of_event(self._passes, event_of_transaction(record))
+            of = {one.name: one for one in self._passes}
+            bad = list(dict.fromkeys(name for name, key in keys if self._is_bad(of[name], key)))
         except Unavailable:
             return
         for name in bad:
             metrics.BAD_STATES.labels(name).inc()
-        names = " and ".join(bad) or " or ".join(keys)
+        names = " and ".join(bad) or " or ".join(dict.fromkeys(name for name, _ in keys))
         masked = self._mask(record.transaction_id)
         log.error("transaction %s is refused: %s", masked, error, extra={"transaction": masked})
         raise Problem(

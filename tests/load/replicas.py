@@ -52,9 +52,8 @@ def commits_of(store: FeatureStore) -> Iterator[Callable[[], object]]:
     answers, identity = store.answers(), store.identity()
     answer = Answer(b"f" * 16, b"b" * 300, b"r" * 3_000)
     for number in itertools.count():
-        keys = {"user": float(number), "merchant": float(number)}
-        found = answers.look(f"t{number}", keys)
-        changes = [Change(name, keys[name], STATE, version_of(found.stored[name])) for name in ENTITIES]
+        found = answers.look(f"t{number}", [(name, float(number)) for name in ENTITIES])
+        changes = [Change(*key, STATE, version_of(stored)) for key, stored in found.stored.items()]
         yield partial(answers.commit, f"t{number}", answer, changes, identity)
 
 

@@ -43,6 +43,7 @@ from fraud.features.kernel.layout import (
     X_SAME,
     X_SAME_AMOUNT,
     X_SINCE_HONEST,
+    X_SINCE_LAST,
     X_TREND,
     X_USUAL_PLACE,
     X_VELOCITY,
@@ -156,8 +157,9 @@ def _further(
     if op in (X_VELOCITY, X_TREND):
         return _compare(program, memory, sums, single)
     column, masks = memory.kept[single[A_KEPT]], memory.kept[program.columns - 1]
-    if op == X_LAST:
-        return _last_of(column, masks, start, at, single[A_FILTER]) / unit
+    if op in (X_LAST, X_SINCE_LAST):
+        last = _last_of(column, masks, start, at, single[A_FILTER])
+        return last / unit if op == X_LAST else float(event[E_TIME] - last) / SECOND_US
     if op == X_PERCENTILE:
         n = _gather(column, masks, first, at, single[A_FILTER], memory.scratch)
         return select(memory.scratch[:n], single[A_NUMBER]) / unit

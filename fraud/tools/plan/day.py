@@ -81,7 +81,7 @@ def simulate_day(
     for one, count in zip(passes, counts, strict=True):
         drawn = min(count, SAMPLE)
         shares = _shares(one, drawn, count, dice)
-        rates = shares * events_per_day
+        rates = shares * events_per_day * len(one.sides)
         found.append(_day_of(one, count, rates, dice))
     return found
 

@@ -1,5 +1,6 @@
 """Draws entities, primary first, with their features, and records that lack some of their keys."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,8 +16,8 @@ REQUIRED = ("user", "merchant")
 OPTIONAL = ("device", "country", "category", "channel")
 KEYS: dict[str, list[str | None]] = {
     "user_id": ["u0", "u1", "u2"],
-    "merchant_id": ["m0", "m1"],
-    "device_id": [None, "d0", "d1"],
+    "merchant_id": ["m0", "u1"],
+    "device_id": [None, "DE", "d1"],
     "country": [None, "DE", "FR"],
     "category": [None, "food"],
     "channel": [None, "chip", "online"],
@@ -33,7 +34,13 @@ def drawn_passes(draw: st.DrawFn, most: int = 4, kept: tuple[int, ...] = (3, 40)
     rest = [name for name in (*REQUIRED, *OPTIONAL) if name != primary]
     names = [primary, *draw(st.lists(st.sampled_from(rest), max_size=most - 1, unique=True))]
     entities = [draw(_entity(name, kept, is_primary=name == primary)) for name in names]
-    entities[0] = handing_on(entities[0], names[1:])
+    if draw(st.booleans()):
+        account = draw(_entity("account", kept, is_primary=False))
+        sides = draw(st.sampled_from([("user", "merchant"), ("device", "country")]))
+        account = replace(account, sides=(("out", sides[0]), ("in", sides[1])))
+        entities.insert(draw(st.integers(1, len(entities))), account)
+    columns = [column for entity in entities[1:] for column in entity.key_names]
+    entities[0] = handing_on(entities[0], list(dict.fromkeys(columns)))
     features = [Feature("amount"), Feature("bucket", column="channel")]
     return passes_of(entities, [*features, *(f for entity in entities for f in features_of(entity))])
 
@@ -53,7 +60,11 @@ def _entity(draw: st.DrawFn, name: str, kept: tuple[int, ...], *, is_primary: bo
 
 
 def features_of(entity: Entity) -> list[Feature]:
-    """Make features of every kind that an entity keeps what is needed for."""
+    """Make features of every kind that an entity keeps what is needed for, on each side."""
+    return [replace(feature, side=side) for side in entity.side_names for feature in _features_of(entity)]
+
+
+def _features_of(entity: Entity) -> list[Feature]:
     return [
         Feature("count", entity, "1h"),
         Feature("mean", entity, "24h"),

@@ -52,6 +52,7 @@ class Seen:
     profile: dict[str, object] | None = None  # what it tells; None: not known any more
     fields: tuple[Field, ...] = ()  # of a profile: all that it could tell
     ever: set[str] = field(default_factory=set)  # of a tiled one: filters that held since it is in its tile
+    by_side: dict[str, set[str]] = field(default_factory=dict)  # filters that read the side: where they hold
 
     def __getitem__(self, column: str) -> str | None:
         return self.keys.get(column)
@@ -139,12 +140,13 @@ class History:
             "profile_distance": lambda: distance(value, now.place),
         }[f.statistic]()
 
-    def see(self, now: Seen) -> dict[str, float]:
+    def see(self, now: Seen, sides: set[str]) -> dict[str, float]:
         self.forget_if_idle(now.time)
         self.newest = max(self.newest, now.time)
         self.kept = [old for old in self.kept if old.time > self.newest - self.kept_for]
         before = sorted((old for old in self.kept if old.time <= now.time), key=lambda old: old.time)
-        values = {f.name: float(self.value(f, now, before)) for f in self.features}
+        of_sides = [f for f in self.features if f.side in sides]
+        values = {f.name: float(self.value(f, now, before)) for f in of_sides}
         if now.kind not in self.entity.kinds or now.cents is None or now.filters & set(self.entity.uncounts):
             self.looked_at = [*self.looked_at, now.identity][-64:]
             return values
@@ -280,7 +282,14 @@ class History:
             "age": lambda: (
                 NONE if now.number(f.column) is None else Fraction(now.time - now.number(f.column), SECOND)
             ),
-            "since_last": lambda: Fraction(now.time - before[-1].time, SECOND) if before else NONE,
+            "since_last": lambda: next(
+                (
+                    Fraction(now.time - old.time, SECOND)
+                    for old in reversed(before)
+                    if not f.where or f.where in old.filters
+                ),
+                NONE,
+            ),
             "distance_last": lambda: distance(places[-1].place, now.place) if places else NONE,
             "speed_last": lambda: (
                 distance(places[-1].place, now.place) / max((now.time - places[-1].time) / HOUR, 1 / 60)
@@ -346,27 +355,29 @@ def replay_seen(
         is_notice = record.label is not None or record.told is not None
         known = same[0].keys if is_notice and same else {}  # what a notice may leave out
         primary, *others = (
-            of.setdefault(key, History(entity, features, {"": 100, **units})) if key is not None else None
+            (of.setdefault(key, History(entity, features, {"": 100, **units})), sides)
             for of, (entity, features) in zip(histories, tables, strict=True)
-            for key in [record[entity.key_name] or known.get(entity.key_name)]
+            for key, sides in named_by(record, known, entity).items()
         )
+        primary = primary[0]
         if not is_notice and not same and record.identity not in primary.looked_at:
             vectors[i] = {f.name: NONE for _, features in tables for f in features}
             now = copy_of(record)
             now.filters = (now.filters - set(of_results)) | primary.waiting.pop(now.identity, set())
-            for history in (primary, *others):
-                if history is not None:
-                    vectors[i] |= history.see(copy_of(now))
+            for history, sides in ((primary, {""}), *others):
+                vectors[i] |= history.see(seen_as(now, history.entity, sides), sides)
         if record.told is not None and same:
             before, (sets, clears) = same[0].filters, record.told
             after = (before - clears) | sets
-            for history in filter(None, (primary, *others) if after != before else ()):
-                history.change(record.identity, before, after)
+            for history, sides in ((primary, {""}), *others) if after != before else ():
+                holding = {name for name, where in same[0].by_side.items() if where & sides}
+                history.change(record.identity, before | holding, after | holding)
         elif record.told is not None and record.identity not in primary.looked_at:
             primary.wait(record)
         if record.label is not None and same and same[0].is_fraud != record.label:
             same[0].is_fraud = record.label
-            tell_all(others, record)
+            for history, _ in others:
+                tell(history, record)
     return vectors
 
 
@@ -383,16 +394,33 @@ def take(
     return True
 
 
+def named_by(record: Seen, known: dict[str, str | None], entity: Entity) -> dict[str, set[str]]:
+    """Names of the entity in a record, each with the sides on which it stands there."""
+    found: dict[str, set[str]] = {}
+    for side, column in entity.sides or (("", entity.key_name),):
+        name = record[column] or known.get(column)
+        if name is not None:
+            found.setdefault(name, set()).add(side)
+    return found
+
+
+def seen_as(record: Seen, entity: Entity, sides: set[str]) -> Seen:
+    """A record in the history of an account that stands on these sides of it: without the account's names."""
+    found = copy_of(record)
+    for side, column in entity.sides:
+        (other,) = (of for name, of in entity.sides if name != side)
+        own = {column, *column.split("+")} - {other, *other.split("+")}
+        if side in sides:
+            found.keys = {name: None if name in own else key for name, key in found.keys.items()}
+    found.filters |= {name for name, where in record.by_side.items() if where & sides}
+    return found
+
+
 def copy_of(record: Seen) -> Seen:
     """Each entity learns of labels and results on its own."""
     found = Seen(**{name: getattr(record, name) for name in Seen.__dataclass_fields__})
     found.filters = set(record.filters)
     return found
-
-
-def tell_all(others: list[History | None], label: Seen) -> None:
-    for history in filter(None, others):
-        tell(history, label)
 
 
 def tell(history: History, label: Seen) -> None:

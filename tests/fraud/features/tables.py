@@ -10,6 +10,7 @@ import numpy as np
 
 from fraud.features.events import hash_joined, hash_text
 from fraud.features.layout import CODES, EventLayout
+from fraud.features.passes import Passes, passes_of
 from fraud.schema.features import STATISTICS, Entity, Feature
 from fraud.schema.fields import Field, FieldType
 from fraud.schema.kinds import COUNTED, KINDS
@@ -47,6 +48,9 @@ TOLD: list[tuple[set[str], set[str]]] = [
 """What results of a transaction let hold, and hold no more."""
 UNITS = {name: int(unit) for name, unit in NUMBERS}
 JOINED = "card+terminal"
+JOINS = (JOINED, "ip+terminal")
+BY_SIDE = (("received", "side == 'in'"), ("sent_online", "side == 'out' && channel == 'online'"))
+SIDES = ("out", "in")
 START = 1_772_323_200_000_000  # 2026-03-01
 STEPS = [
     0,
@@ -85,15 +89,31 @@ class Drawn:
     layout: EventLayout
     tables: tuple[tuple[Entity, tuple[Feature, ...]], ...]
 
+    @property
+    def passes(self) -> Passes:
+        features = [feature for _, features in self.tables for feature in features]
+        return passes_of([entity for entity, _ in self.tables], features, self.layout)
+
 
 def draw_table(dice: random.Random) -> Drawn:
     """Draw fields, entities with all that they may keep, and features of all statistics over these."""
     keys = tuple(dice.sample(KEYS, len(KEYS)))
     with_results = OF_RESULTS if dice.random() < 0.6 else ()
-    filters = tuple(dice.sample([*FILTERS, *with_results], len(FILTERS) + len(with_results)))
+    sides = draw_sides(dice)
+    by_side = [*BY_SIDE, *((f"{name}:in", text) for name, text in BY_SIDE)] if sides else []
+    possible = [*FILTERS, *with_results, *by_side]
+    filters = tuple(dice.sample(possible, len(possible)))
     of_results = tuple(name for name, _ in with_results)
     zone = dice.choice(["", "zone"])
-    layout = EventLayout((*keys, JOINED), NUMBERS, TIMES, filters, zone=zone, of_results=of_results)
+    layout = EventLayout(
+        (*keys, *JOINS),
+        NUMBERS,
+        TIMES,
+        filters,
+        zone=zone,
+        of_results=of_results,
+        by_side=tuple(name for name, _ in BY_SIDE) if sides else (),
+    )
     names = [dice.choice(keys), *dice.sample([*keys, JOINED], dice.randint(0, 2))]
     told = {f"by_{name}": _draw_profile(dice) for name in dict.fromkeys(names)}
     profiles = tuple((name, sum(len(one.names) for one in of)) for name, of in told.items() if of)
@@ -106,10 +126,14 @@ def draw_table(dice: random.Random) -> Drawn:
         )
         for i, name in enumerate(dict.fromkeys(names))
     ]
+    if sides:
+        account = replace(_draw_entity(dice, "sides", layout, is_primary=False), zone=layout.zone)
+        entities.insert(dice.randint(1, len(entities)), replace(account, sides=sides))
     spoken_of = ("purchase", *entities[0].kinds)
     uncounted = {kind for one in entities[1:] for kind in spoken_of if kind not in one.kinds}
     entities[0] = replace(entities[0], keeps_kind=bool(uncounted))
-    entities[0] = handing_on(entities[0], [entity.key_name for entity in entities[1:]])
+    columns = [column for entity in entities[1:] for column in entity.key_names]
+    entities[0] = handing_on(entities[0], list(dict.fromkeys(columns)))
     if of_results:
         entities[0] = telling(entities[0], entities[1:], layout)
     return Drawn(layout, tuple((entity, _draw_features(dice, entity, layout)) for entity in entities))
@@ -120,11 +144,27 @@ def _draw_profile(dice: random.Random) -> tuple[Field, ...]:
     return tuple(dice.sample(PROFILE, dice.choice([0, 0, 0, 1, 3, len(PROFILE)])))
 
 
+def draw_sides(dice: random.Random) -> tuple[tuple[str, str], ...]:
+    """Draw the keys of an entity with two sides, or none."""
+    if dice.random() < 0.5:
+        return ()
+    columns = JOINS if dice.random() < 0.2 else dice.sample(KEYS, 2)
+    return tuple(zip(SIDES, columns, strict=True))
+
+
+def filters_of(entity: Entity, layout: EventLayout) -> list[str]:
+    """Filters that features of an entity may name: those that read the side where it has two."""
+    names = [name for name in entity.all_filters if ":" not in name]
+    return names if entity.sides else [name for name in names if name not in layout.by_side]
+
+
 def _draw_entity(dice: random.Random, key: str, layout: EventLayout, *, is_primary: bool) -> Entity:
     windows = tuple(sorted(dice.sample(WINDOWS, dice.randint(1, 12)), key=length))
     others = dice.sample([name for name in KEYS if name != key], 7)
     distinct = tuple(others[: dice.randint(0, 7)])
-    filters = [name for name, _ in layout.filters]
+    filters = [name for name, _ in layout.filters if ":" not in name]
+    if key != "sides":
+        filters = [name for name in filters if name not in layout.by_side]
     measures = list(product(["", "items", "weight", "points"], ["", *filters]))
     return Entity(
         f"by_{key}",
@@ -163,7 +203,7 @@ def all_features(entity: Entity, layout: EventLayout) -> list[Feature]:
     windows = entity.windows
     pairs = [(a, b) for a, b in product(windows, windows) if length(a) < length(b)]
     measures = dict.fromkeys([("", ""), *entity.measures])
-    of_kept = list(product(["", *entity.all_numbers], ["", *entity.all_filters]))
+    of_kept = list(product(["", *entity.all_numbers], ["", *filters_of(entity, layout)]))
     columns = entity.all_columns
     found = [
         *(Feature(kind, entity, w) for kind in ("hour_deviation", "same_amount") for w in windows),
@@ -172,7 +212,7 @@ def all_features(entity: Entity, layout: EventLayout) -> list[Feature]:
             for kind in ("fraud_share", "since_first_fraud", "fraud_run")
             for w in windows
         ),
-        Feature("since_last", entity),
+        *(Feature("since_last", entity, where=f) for f in ["", *filters_of(entity, layout)]),
         *(Feature("deviations", entity, a, b) for a, b in product(windows, windows)),
         *(
             Feature(kind, entity, base=b)
@@ -213,7 +253,7 @@ def all_features(entity: Entity, layout: EventLayout) -> list[Feature]:
     if entity.deduplicates:
         found += [Feature(kind) for kind in ("amount", "hour", "weekday", "distance_home")]
         found += [Feature("number", value=name) for name in UNITS] + [Feature("age", column=c) for c in TIMES]
-        found += [Feature("bucket", column=c) for c in layout.keys if c != JOINED]
+        found += [Feature("bucket", column=c) for c in layout.keys if c not in JOINS]
     return found
 
 
@@ -229,7 +269,7 @@ def _of_profile(entity: Entity, layout: EventLayout) -> list[Feature]:
         *(Feature("profile_changed", entity, w, profile=p) for w, p in product(["10m", "24h", "90d"], every)),
         *(
             Feature("profile_same", entity, column=c, profile=p)
-            for c, p in product([c for c in layout.keys if c != JOINED], names[FieldType.CATEGORY])
+            for c, p in product([c for c in layout.keys if c not in JOINS], names[FieldType.CATEGORY])
         ),
         *(
             Feature("profile_share", entity, value=v, profile=p)
@@ -244,6 +284,8 @@ def _draw_features(dice: random.Random, entity: Entity, layout: EventLayout) -> 
     possible = all_features(entity, layout)
     by_kind = {kind: [f for f in possible if f.statistic == kind] for kind in STATISTICS}
     drawn = [f for of in by_kind.values() for f in dice.sample(of, min(len(of), dice.randint(0, 3)))]
+    if entity.sides:
+        drawn = [replace(feature, side=dice.choice(SIDES)) for feature in drawn]
     return tuple(dice.sample(drawn, len(drawn)))
 
 
@@ -307,8 +349,9 @@ def _notice(
 ) -> Seen:
     """Draw a result, or where none may be told a label, of a transaction of which it leaves something out."""
     keys = {name: key for name, key in past.keys.items() if name == primary or dice.random() < 0.6}
-    if JOINED in keys and None in (keys.get(part) for part in JOINED.split("+")):
-        keys[JOINED] = None
+    for joined in JOINS:
+        if joined in keys and None in (keys.get(part) for part in joined.split("+")):
+            keys[joined] = None
     time = past.time if dice.random() < 0.6 else None
     if told:
         at = past.time + dice.choice([0, SECOND, DAY])
@@ -319,8 +362,9 @@ def _notice(
 def _draw_record(dice: random.Random, identity: str, time: int, primary: str) -> Seen:
     keys: dict[str, str | None] = {name: dice.choice([None, "a", "b", "c"]) for name in KEYS}
     keys[primary] = dice.choice(["a", "a", "b"])
-    both = [keys[name] for name in JOINED.split("+")]
-    keys[JOINED] = None if None in both else " ".join(map(str, both))
+    for joined in JOINS:
+        both = [keys[name] for name in joined.split("+")]
+        keys[joined] = None if None in both else " ".join(map(str, both))
     if primary == JOINED:
         keys |= {"card": "a", "terminal": "b", JOINED: "a b"}
     whole = [None, -(10**9), -7, -1, 0, 1, 2, 3, 250, 10**9]
@@ -335,6 +379,7 @@ def _draw_record(dice: random.Random, identity: str, time: int, primary: str) ->
         _microdegrees(dice.choice([None, *PLACES])),
         {**numbers, "opened_at": opened},
         {name for name, _ in FILTERS if dice.random() < 0.4},
+        by_side={name: set(dice.sample(SIDES, dice.randint(0, 2))) for name, _ in BY_SIDE},
     )
 
 
@@ -364,14 +409,21 @@ def rows_of(records: list[Seen], layout: EventLayout) -> np.ndarray:
             continue
         for name in layout.keys:
             row[layout.column(name)] = hash_text(record[name])
-            if name == JOINED:
-                row[layout.column(name)] = hash_joined([record[part] for part in JOINED.split("+")])
+            if name in JOINS:
+                row[layout.column(name)] = hash_joined([record[part] for part in name.split("+")])
         for name, number in record.numbers.items():
             row[layout.column(name)] = math.nan if number is None else number
         if layout.zone:
             row[layout.column(layout.zone)] = record.offset
-        row[layout.mask] = sum(2.0 ** layout.bit(name) for name in record.filters)
+        row[layout.mask] = sum(2.0 ** layout.bit(name) for name in holding(record, layout))
     return rows
+
+
+def holding(record: Seen, layout: EventLayout) -> set[str]:
+    """Filters that hold of a record; those that read the side, by side."""
+    by_side = record.by_side.items() if layout.by_side else ()
+    names = {(name if at == "out" else f"{name}:in") for name, where in by_side for at in where}
+    return record.filters | names
 
 
 def _fill_profile(row: np.ndarray, record: Seen, layout: EventLayout) -> None:

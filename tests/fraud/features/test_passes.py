@@ -63,10 +63,9 @@ def test_a_stream_folded_in_parts_is_the_whole_stream(passes: Passes, records: l
     for first, last in pairwise(bounds):
         part = fold_passes(events[first:last], states, passes=passes)
         np.testing.assert_array_equal(part.vectors, whole.vectors[first:last])
+        for name, sequences in whole.sequences.items():
+            np.testing.assert_array_equal(part.sequences[name], sequences[first:last], err_msg=name)
         for one in passes:
-            np.testing.assert_array_equal(
-                part.sequences[one.name], whole.sequences[one.name][first:last], err_msg=one.name
-            )
             states[one.name].update(part.states[one.name])
     assert states == whole.states
 
@@ -78,10 +77,10 @@ def test_an_entity_sees_what_names_it_and_nothing_else(passes: Passes, records: 
     events = events_of(records)
     whole = fold_passes(events, passes=passes)
     for at, one in enumerate(passes):
-        named = np.flatnonzero(events[:, one.key_column] != 0.0)
+        named = np.flatnonzero(one.concerns(events))
         columns = whole.vectors[:, one.first : one.end]
         assert np.isnan(columns[np.setdiff1d(np.arange(len(events)), named)]).all()
-        assert set(whole.states[one.name]) <= set(events[named, one.key_column].tolist())
+        assert set(whole.states[one.name]) <= set(one.named_by(events))
         both = passes_of(
             [passes[0].entity, *([one.entity] if at else [])],
             [*passes[0].features, *(one.features if at else ())],

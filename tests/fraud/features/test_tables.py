@@ -8,9 +8,10 @@ import pytest
 
 from fraud.errors import BadConfig, BadState
 from fraud.features import kernel
+from fraud.features.batch import fold_passes
 from fraud.features.combine import combine
 from fraud.features.engine import fold_plan
-from fraud.features.passes import as_handed_on, handed_on
+from fraud.features.passes import Passes, features_of
 from fraud.features.plan import Plan, compile_plan
 from fraud.schema.default import USER
 from fraud.schema.features import STATISTICS, Entity, Feature
@@ -33,24 +34,12 @@ SEEDS = range(int(os.environ.get("FRAUD_TEST_TABLES", "60")))
 """How many tables are drawn; a longer run asks for more."""
 
 
-def plans_of(drawn: Drawn) -> list[Plan]:
-    return [compile_plan(entity, features, drawn.layout) for entity, features in drawn.tables]
-
-
-def fold_all(plans: list[Plan], events: np.ndarray, states: list[dict] | None = None):
+def fold_all(passes: Passes, events: np.ndarray, states: dict[str, dict] | None = None):
     """Fold through all passes; returns vectors, outcomes and states."""
-    states = states or [{} for _ in plans]
-    primary = fold_plan(plans[0], events, states[0])
-    rows = np.flatnonzero(handed_on(primary.events, primary.outcomes))
-    passed = as_handed_on(primary.events[rows], primary.outcomes[rows])
-    parts, after = [primary.vectors], [{**states[0], **primary.states}]
-    for plan, before in zip(plans[1:], states[1:], strict=True):
-        folded = fold_plan(plan, passed, before)
-        part = np.full((len(events), len(plan.features)), np.nan)
-        part[rows] = folded.vectors
-        parts.append(part)
-        after.append({**before, **folded.states})
-    return np.hstack(parts), primary.outcomes, after
+    before = states or {one.name: {} for one in passes}
+    found = fold_passes(events, before, passes=passes)
+    after = {name: {**before[name], **of} for name, of in found.states.items()}
+    return found.vectors, found.outcomes, after
 
 
 def draw(seed: int, n: int = 90) -> tuple[Drawn, list]:
@@ -62,8 +51,8 @@ def draw(seed: int, n: int = 90) -> tuple[Drawn, list]:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_feature_of_a_random_table_equals_the_oracle(seed):
     drawn, records = draw(seed)
-    vectors, _, _ = fold_all(plans_of(drawn), rows_of(records, drawn.layout))
-    features = [feature for _, features in drawn.tables for feature in features]
+    vectors, _, _ = fold_all(drawn.passes, rows_of(records, drawn.layout))
+    features = list(features_of(drawn.passes))
     tables = [(entity, list(of)) for entity, of in drawn.tables]
     expected = replay_seen(records, tables, UNITS, drawn.layout.of_results)
     assert_equal_to_oracle(features, vectors, expected, f"seed {seed}, ")
@@ -72,13 +61,13 @@ def test_every_feature_of_a_random_table_equals_the_oracle(seed):
 @pytest.mark.parametrize("seed", list(SEEDS)[:20])
 def test_micro_batches_of_a_random_table_give_the_same_bits(seed):
     drawn, records = draw(seed, 150)
-    plans, events = plans_of(drawn), rows_of(records, drawn.layout)
-    whole, outcomes, states = fold_all(plans, events)
-    parts, part_outcomes, carried, first = [], [], [{} for _ in plans], 0
+    passes, events = drawn.passes, rows_of(records, drawn.layout)
+    whole, outcomes, states = fold_all(passes, events)
+    parts, part_outcomes, carried, first = [], [], None, 0
     dice = random.Random(seed)
     while first < len(events):
         last = first + dice.choice([1, 1, 2, 5, 40])
-        vectors, part, carried = fold_all(plans, events[first:last], carried)
+        vectors, part, carried = fold_all(passes, events[first:last], carried)
         parts.append(vectors)
         part_outcomes.append(part)
         first = last
@@ -103,9 +92,10 @@ def test_where_a_field_stands_in_an_event_changes_neither_states_nor_vectors(see
         zone=of.zone,
         of_results=names,
         profiles=told,
+        by_side=of.by_side,
     )
-    vectors, _, states = fold_all(plans_of(drawn), rows_of(records, of))
-    same, _, others = fold_all(plans_of(Drawn(other, drawn.tables)), rows_of(records, other))
+    vectors, _, states = fold_all(drawn.passes, rows_of(records, of))
+    same, _, others = fold_all(Drawn(other, drawn.tables).passes, rows_of(records, other))
     assert same.tobytes() == vectors.tobytes()
     assert others == states
 
@@ -233,7 +223,9 @@ PLACELESS = Entity("card", 4, ("device",), (), deduplicates=True, windows=("1h",
         (Feature("distinct", PLACELESS, "1h", column="card"), "add it to its `distinct`"),
         (Feature("distance_last", PLACELESS), "set its `places`"),
         (Feature("hour", value="items"), "takes no `value`"),
-        (Feature("since_last", PLACELESS, where="online"), "takes no `where`"),
+        (Feature("since_fraud", PLACELESS, where="online"), "takes no `where`"),
+        (Feature("since_last", PLACELESS, value="items"), "takes no `value`"),
+        (Feature("since_last", PLACELESS, where="online"), "add it to its `filters`"),
         (Feature("age", column="card"), "'card' is no time; there are opened_at"),
         (Feature("number", value="device"), "'device' is no number; there are items"),
         (Feature("bucket", column="colour"), "no column 'colour'"),

@@ -9,7 +9,6 @@ from fraud.features.batch import fold_passes
 from fraud.features.events import events_of
 from fraud.features.kernel import NO_KEY
 from fraud.features.passes import passes_of_schema
-from fraud.features.plan import compile_plan
 from fraud.features.snapshot import read_snapshot
 from fraud.schema.features import Op
 from fraud.schema.reading import read_schema
@@ -39,15 +38,14 @@ def test_every_feature_has_its_place(schema: Schema) -> None:
     of_entities = [schema.features_of(entity) for entity in schema.entities]
     parts = [*(feature for features in of_entities for feature in features), *schema.combined]
     assert tuple(parts) == schema.features
-    for entity, features in zip(schema.entities, of_entities, strict=True):
-        plan = compile_plan(entity, features, events_of(schema).layout)
-        assert len(plan.features) == len(features)
+    for one, features in zip(passes_of_schema(schema), of_entities, strict=True):
+        assert one.plan.features == features
 
 
 def test_the_generator_fills_every_column(schema: Schema) -> None:
     made = generate(GeneratorSettings(transactions=2_000, users=200, merchants=100), schema)
     events = events_of(schema).of_transactions(made.transactions)
-    for fields in schema.keys:
+    for fields in schema.key_sets:
         keys = events[:, events_of(schema).layout.column("+".join(field.word for field in fields))]
         assert len(np.unique(keys[keys != 0.0])) > 20
 

@@ -26,10 +26,9 @@ def counted(stored: bytes | None) -> float:
 def changes(store: FeatureStore, primary: float = 1.0, other: float = 2.0) -> list[Change]:
     """Count a transaction of these keys in all states that the store has."""
     keys = {entity: primary if at == 0 else other for at, entity in enumerate(store.entities)}
-    found = store.answers().look("nobody", keys)
+    found = store.answers().look("nobody", tuple(keys.items()))
     return [
-        Change(entity, keys[entity], state(counted(stored) + 1), version_of(stored))
-        for entity, stored in found.stored.items()
+        Change(*key, state(counted(stored) + 1), version_of(stored)) for key, stored in found.stored.items()
     ]
 
 
@@ -40,7 +39,7 @@ def commit(store: FeatureStore, name: str, of: list[Change] | None = None) -> bo
 def test_a_commit_counts_in_all_states_and_is_found_whole(store: FeatureStore) -> None:
     assert commit(store, "tä")
     keys = {change.entity: change.key for change in changes(store)}
-    found = store.answers().look("tä", keys)
+    found = store.answers().look("tä", tuple(keys.items()))
     assert found.answer == store.answers().find("tä") == ANSWER
     assert list(map(counted, found.stored.values())) == [1.0] * len(store.entities)
     assert [epoch_of(stored) for stored in found.stored.values() if stored] == [FIRST_SEEN] * len(keys)
@@ -55,11 +54,27 @@ def test_a_transaction_without_a_key_leaves_that_entity_alone(store: FeatureStor
     for at, without in enumerate(store.entities[1:]):
         before = {entity: list(store.values(entity)) for entity in store.entities}
         keys = {entity: 1.0 for entity in store.entities if entity != without}
-        found = answers.look(f"t{at}", keys)
-        assert found.stored.keys() == keys.keys()
+        found = answers.look(f"t{at}", tuple(keys.items()))
+        assert list(found.stored) == list(keys.items())
         assert commit(store, f"t{at}", [one for one in changes(store, 1.0, 1.0) if one.entity in keys])
         changed = {entity for entity in store.entities if list(store.values(entity)) != before[entity]}
         assert changed == keys.keys()
+
+
+def test_a_transaction_counts_in_two_states_of_one_entity(store: FeatureStore) -> None:
+    """As the accounts of a sender and of a receiver are."""
+    account, keys = store.entities[-1], (1.0, 2.0)
+
+    def both() -> list[Change]:
+        found = store.answers().look("nobody", [(account, key) for key in keys]).stored
+        return [Change(*one, state(counted(was) + 1), version_of(was)) for one, was in found.items()]
+
+    old = both()
+    assert commit(store, "a", old)
+    assert commit(store, "b", both()[:1])
+    assert not commit(store, "c", [both()[0], old[1]])
+    assert list(map(counted, store.stored(account, keys))) == [2.0, 1.0]
+    assert store.expire(account, 6.0) == 2
 
 
 def test_of_two_commits_over_the_same_states_one_writes_nothing(store: FeatureStore) -> None:

@@ -115,12 +115,12 @@ class Scorer(Writer):
 
 def commit(store: FeatureStore, number: int) -> bool:
     answers = store.answers()
-    found = answers.look(f"t{number}", {entity: key_of(entity, number) for entity in ENTITIES})
+    found = answers.look(f"t{number}", [(entity, key_of(entity, number)) for entity in ENTITIES])
     if found.answer is not None:
         return True
     changes = [
-        Change(entity, key_of(entity, number), state_of([*ids_in(stored), number]), version_of(stored))
-        for entity, stored in found.stored.items()
+        Change(*key, state_of([*ids_in(stored), number]), version_of(stored))
+        for key, stored in found.stored.items()
     ]
     answer = Answer(b"f" * 16, f"answer {number}".encode(), b"record")
     return answers.commit(f"t{number}", answer, changes, store.identity())
@@ -259,8 +259,8 @@ def test_what_an_old_primary_is_told_when_it_comes_back_does_not_count(group: Gr
 
 def test_a_commit_that_was_not_confirmed_is_recognised_when_it_is_sent_again(group: Group) -> None:
     with open_store(group.url(**HURRIED), ENTITIES) as store:
-        found = store.answers().look("t7", {"user": 2.0})
-        change = Change("user", 2.0, state_of([7]), version_of(found.stored["user"]))
+        found = store.answers().look("t7", [("user", 2.0)])
+        change = Change("user", 2.0, state_of([7]), version_of(found.stored["user", 2.0]))
         replicas = [node for node in group.nodes if node is not group.primary()]
         answer = Answer(b"f" * 16, b"answer", b"record")
         for node in replicas:
@@ -286,10 +286,10 @@ def test_what_was_read_before_a_failover_is_not_written_after_it(
         open_store(server.url(), ENTITIES) as store,
     ):
         token = store.acquire("test")
-        found = store.answers().look("t1", {"user": 1.0})
+        found = store.answers().look("t1", [("user", 1.0)])
         server.kill()
         server.start()
-        change = Change("user", 1.0, state_of([1]), version_of(found.stored["user"]))
+        change = Change("user", 1.0, state_of([1]), version_of(found.stored["user", 1.0]))
         answer = Answer(b"f" * 16, b"answer", b"record")
         assert not store.answers().commit("t1", answer, [change], store.identity())
         for write in (

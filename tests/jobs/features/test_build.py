@@ -16,10 +16,19 @@ from pyspark.sql import SparkSession
 from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES
 from fraud.features.batch import compute_features
+from fraud.features.passes import feature_names, passes_of
+from fraud.schema.default import MERCHANT, USER
+from fraud.schema.features import Entity
 from fraud.spark.session import open_session
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
+from fraud.tables import open_source
+from jobs.features.arrival import Guard
 from jobs.features.build import Engine, build
+from jobs.features.local import build_local
+from jobs.features.parallel import build_parallel
+from tests.fraud.features.entities import features_of
+from tests.fraud.features.tables import handing_on
 
 BOTH = pytest.mark.parametrize("engine", [Engine.LOCAL, Engine.SPARK])
 
@@ -118,6 +127,28 @@ def test_a_build_gives_the_vectors_of_the_batch(
     found = read(spark, tmp_path / "out")
     assert vectors_of(found).tobytes() == expected.vectors[rows[order]].tobytes()
     assert found["transaction_id"].to_pylist() == tables[0]["transaction_id"].take(rows[order]).to_pylist()
+
+
+@pytest.mark.parametrize("others", [(), (MERCHANT,)], ids=["last", "before another"])
+def test_an_entity_with_two_sides_gives_the_same_by_both_engines(
+    others: tuple[Entity, ...], spark: SparkSession, tables: tuple[pa.Table, pa.Table], tmp_path: Path
+) -> None:
+    """Merchants have the names of users here: they pay, too, and some pay themselves."""
+    for name, table in zip(("transactions", "labels"), tables, strict=True):
+        place = table.column_names.index("merchant_id")
+        renamed = pc.replace_substring(table["merchant_id"].cast(pa.string()), "m", "u")
+        pq.write_table(table.set_column(place, "merchant_id", renamed), tmp_path / f"{name}.parquet")
+    account = Entity("account", 16, ("merchant",), (), sides=(("out", "user"), ("in", "merchant")))
+    entities = (handing_on(USER, ("merchant",)), account, *others)
+    passes = passes_of(entities, [feature for one in entities for feature in features_of(one)])
+    sources = [open_source(name, tmp_path / f"{name}.parquet") for name in ("transactions", "labels")]
+    guard = Guard(1e12, datetime.now(UTC))
+    local, _, _ = build_local(sources, guard, lambda _: None, passes)
+    parallel = build_parallel(sources, spark, 6_000, guard, lambda _: None, passes=passes).toArrow()
+    parallel = parallel.sort_by("arrival_sequence")
+    assert parallel["arrival_sequence"].to_pylist() == local["arrival_sequence"].to_pylist()
+    for name in feature_names(passes):
+        assert parallel[name].to_numpy().tobytes() == local[name].to_numpy().tobytes(), name
 
 
 def test_the_sequence_counts_labels_and_duplicates_and_files_stand_in_its_order(

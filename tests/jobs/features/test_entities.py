@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fraud.features.batch import fold_passes
 from fraud.features.passes import EntityPass, Passes, feature_names
-from jobs.features import layout, parallel
+from jobs.features import layout, parallel, two_sides
 from tests.fraud.features.entities import START, drawn_passes, drawn_records
 from tests.fraud.features.streams import events_of
 
@@ -24,7 +24,7 @@ def numbered(records: list[Any], passes: Passes) -> pa.Table:
         "merchant_id": [record.merchant_id for record in records],
         "event_time": [record.event_time for record in records],
         "arrival_us": np.full(n, int(START.timestamp() * 1e6)),
-        **{layout.key_name(one): one.keys_of(events).astype(np.int64) for one in passes},
+        **layout.key_columns(passes, events),
         "event": layout.pack(events),
         "sequence": np.arange(n),
     }
@@ -45,7 +45,13 @@ def test_the_parallel_passes_give_what_the_fold_in_one_process_gives(
 ) -> None:
     table = numbered(records, passes)
     for at, one in enumerate(passes):
-        found = list(parallel._run_pass(passes, at, by_key(table, one, rows)))
+        if one.has_sides:
+            parted = pa.Table.from_batches(two_sides.part(one, iter(table.to_batches(max_chunksize=rows))))
+            folded = pa.Table.from_batches(two_sides.run(passes, at, by_key(parted, one, rows)))
+            in_order = folded.sort_by("sequence").combine_chunks().to_batches(max_chunksize=rows)
+            found = list(two_sides.merge(passes, at, iter(in_order)))
+        else:
+            found = list(parallel._run_pass(passes, at, by_key(table, one, rows)))
         schema = layout.passed_schema(passes) if at + 1 < len(passes) else layout.result_schema(passes)
         table = pa.Table.from_batches(found, schema)
     expected = fold_passes(events_of(records), passes=passes, keep_states=False)

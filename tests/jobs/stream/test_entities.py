@@ -1,6 +1,7 @@
 """Laws of the passes over any entities: stream, batch, scoring service and log give the same bits."""
 
 import json
+import shutil
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,6 +25,8 @@ from fraud.features.passes import Passes, entity_names, feature_names, passes_of
 from fraud.log import rows
 from fraud.log.archive import Archive
 from fraud.log.rebuild import rebuild
+from fraud.log.refold import Refolder
+from fraud.log.tables import Log
 from fraud.schema.default import MERCHANT, USER
 from fraud.schema.features import Entity
 from fraud.schema.reading import default_schema
@@ -55,6 +58,7 @@ def schema_of(passes: Passes) -> Schema:
     """Make the default schema's records with these entities; a label has the keys of the default ones."""
     by_word = {field.word: field for field in default_schema().fields}
     names = entity_names(passes)
+    columns = [one.entity.key_names for one in passes[1:]]
     more = [name for name in REQUIRED if name not in names]
     return replace(
         default_schema(),
@@ -62,7 +66,7 @@ def schema_of(passes: Passes) -> Schema:
         features=tuple(feature for one in passes for feature in one.features),
         keys=(
             tuple(by_word[name] for name in (names[0], *more)),
-            *((by_word[name],) for name in names[1:]),
+            *(tuple(by_word[name] for name in of) for of in columns),
         ),
     )
 
@@ -149,10 +153,10 @@ def assert_served(found: pa.Table, expected: FoldedPasses, first: int, passes: P
     is_letter = found.column("row_kind").to_numpy() == rows.DEAD_LETTER
     assert sorted(offsets.tolist()) == list(range(first, first + found.num_rows))
     np.testing.assert_array_equal(vectors.view(np.int64), expected.vectors[offsets].view(np.int64))
-    for one in passes:
-        sequences = found.column(one.sequence).to_numpy(zero_copy_only=False)
-        wanted = expected.sequences[one.name][offsets]
-        np.testing.assert_array_equal(sequences[~is_letter], wanted[~is_letter], err_msg=one.name)
+    for side in (side for one in passes for side in one.sides):
+        sequences = found.column(side.sequence).to_numpy(zero_copy_only=False)
+        wanted = expected.sequences[side.name][offsets]
+        np.testing.assert_array_equal(sequences[~is_letter], wanted[~is_letter], err_msg=side.name)
 
 
 @settings(max_examples=25, deadline=None, phases=QUICK)
@@ -198,9 +202,9 @@ def test_the_scoring_service_serves_what_the_batch_gives(
             vector = [np.nan if value is None else value for value in served["features"].values()]
             np.testing.assert_array_equal(vector, expected.vectors[at])
             assert tuple(served["features"]) == feature_names(passes)
-            for one in passes:
-                wanted = expected.sequences[one.name][at]
-                assert served.get(one.sequence) == (None if np.isnan(wanted) else wanted)
+            for side in (side for one in passes for side in one.sides):
+                wanted = expected.sequences[side.name][at]
+                assert served.get(side.sequence) == (None if np.isnan(wanted) else wanted)
         assert states_of(store) == expected.states
 
 
@@ -306,13 +310,20 @@ class Deployment:
 def test_the_log_gives_what_stream_and_scoring_service_served_side_by_side(
     tmp_path_factory: pytest.TempPathFactory, passes: Passes, records: list[Record], seed: int
 ) -> None:
-    """With missing keys, duplicates, labels, crashes, and a service that counts between any two tasks."""
+    """With missing keys, duplicates, labels, crashes, and a service that counts between any two tasks.
+
+    An older copy of the store, onto which the log is folded, and a new store have the same states.
+    """
     dice = np.random.default_rng(seed)
     folder = tmp_path_factory.mktemp("both")
     of = Deployment(StreamSettings(home=folder / "stream"), passes)
     there = [one for one in records if isinstance(one, Transaction) and dice.random() < 0.5]
     own = [one for one in records if dice.random() < 0.7]
+    copy, copied = f"lmdb://{folder / 'copy'}", False
     while own or there:
+        if not copied and dice.random() < 0.3:
+            shutil.copytree(folder / "stream" / "store", folder / "copy")
+            copied = True
         size = int(dice.integers(0, 6))
         batch, own = own[:size], own[size:]
         of.score(there)
@@ -333,6 +344,12 @@ def test_the_log_gives_what_stream_and_scoring_service_served_side_by_side(
     assert again.states == {entity: len(found) for entity, found in expected.items()}
     with open_store(f"lmdb://{folder / 'again'}", entity_names(passes)) as rebuilt:
         assert states_of(rebuilt) == expected
+    with open_store(copy, entity_names(passes)) as older:
+        log, refolder = Log(of.settings.delta_path, passes=passes), Refolder(passes, is_onto=True)
+        token = older.acquire("test")
+        for part in log.slices(7):
+            refolder.take(log.read(part), older, token, part.epoch)
+        assert states_of(older) == expected
 
 
 DEVICE = Entity("device", events=8, distinct=("user",), known=())

@@ -284,10 +284,8 @@ def test_what_the_scoring_service_has_counted_is_archived_whatever_the_clocks_sa
 
 def count(store: Any, record: dict[str, Any], raw: bytes) -> None:
     """Count a transaction as the scoring service does."""
-    keys = {"user": hash_text(record["user_id"]), "merchant": hash_text(record["merchant_id"])}
+    keys = [("user", hash_text(record["user_id"])), ("merchant", hash_text(record["merchant_id"]))]
     found = store.answers().look(record["transaction_id"], keys)
-    changes = [
-        Change(entity, keys[entity], b"\0" * 8, version_of(stored)) for entity, stored in found.stored.items()
-    ]
+    changes = [Change(*key, b"\0" * 8, version_of(stored)) for key, stored in found.stored.items()]
     answer = Answer(b"f" * 16, b"{}", raw)
     assert store.answers().commit(record["transaction_id"], answer, changes, store.identity())

@@ -1,0 +1,42 @@
+"""What is wrong with a part of a schema's file, and what may stand there instead."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+
+from fraud.schema.fields import Field, FieldType
+
+Where = Sequence[str | int]
+"""The way to a part of the file."""
+
+
+class Wrong(Exception):
+    """A part of the file that cannot be used."""
+
+    def __init__(self, where: Where, words: str) -> None:
+        super().__init__(words)
+        self.where = where
+        self.words = words
+
+
+def suggest(wrong: str, known: Iterable[str]) -> str:
+    """Say what may stand in the place of a word."""
+    names = list(known)
+    near = get_close_matches(wrong, names, n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else f"write one of {', '.join(names)}"
+
+
+def known_name(name: str, known: Iterable[str], where: Where, what: str) -> str:
+    """Refuse a name that there is not."""
+    names = list(known)
+    if name not in names:
+        raise Wrong(where, f"no {what} {name!r}; {suggest(name, names)}")
+    return name
+
+
+def of_type(name: str, fields: Mapping[str, Field], types: Iterable[FieldType], where: Where) -> Field:
+    """Find a field; refuse one of another type."""
+    known_name(name, fields, where, "field")
+    if fields[name].type not in set(types):
+        wanted = " or ".join(sorted(types))
+        raise Wrong(where, f"{name} is a {fields[name].type}; a {wanted} must stand here")
+    return fields[name]
