@@ -58,6 +58,8 @@ def show(
     console.print(_entities(schema))
     if schema.filters:
         console.print(_filters(schema))
+    if schema.profiles:
+        console.print(_profiles(schema))
     if schema.money:
         money = schema.money
         console.print(
@@ -149,4 +151,14 @@ def _filters(schema: Schema) -> Table:
     table = Table("filter", "holds where", title="filters", title_justify="left")
     for one in (one for one in schema.filters if one.is_declared):
         table.add_row(one.name, one.text)
+    return table
+
+
+def _profiles(schema: Schema) -> Table:
+    columns = ("entity", "profile's field", "type", "personal", "description")
+    table = Table(*columns, title="profiles", title_justify="left")
+    for entity, fields in schema.profiles:
+        for field in fields:
+            personal = "yes" if field.personal else ""
+            table.add_row(entity, ", ".join(field.names), field.type, personal, field.description)
     return table
