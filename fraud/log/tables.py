@@ -43,6 +43,7 @@ _TRANSACTION_COLUMNS: Final = tuple(column.name for column in transaction_column
 _LABEL_COLUMNS: Final = ("transaction_id", *deployed_schema().key_names, "event_time", "is_fraud")
 _RESULT_COLUMNS: Final = (*_LABEL_COLUMNS[:-1], "result_time", "result", "reason_code")
 _PROFILE_COLUMNS: Final = (*deployed_schema().key_names, *profiles.COLUMNS)
+_WRITTEN: Final = "The stream writes it: run `fraud up`, or name other tables"
 _RECENT_COMMITS: Final = 20
 _BATCH_ROWS: Final = 32_768
 
@@ -207,9 +208,7 @@ class Log:
         """What was served; None when there is no such table."""
         found = find_table(delta, "transactions", options)
         if found is None:
-            raise BadInput(
-                f"there is no Delta table {table_uri(delta, 'transactions')}; the stream writes it"
-            )
+            raise BadInput(f"there is no Delta table {table_uri(delta, 'transactions')}. {_WRITTEN}")
         self._transactions = found
 
     def slices(self, rows: int = SLICE_ROWS, after: tuple[int, int] | None = None) -> list[Slice]:
@@ -277,7 +276,7 @@ class Log:
     def read_features(self, part: Slice, columns: Sequence[str] | None = None) -> pa.Table:
         """Read what was served for the transactions of a slice; all columns by default."""
         if self.features is None:
-            raise BadInput("there is no Delta table of features; the stream writes it")
+            raise BadInput(f"there is no Delta table of features. {_WRITTEN}")
         return self.features.rows(columns or self.features.columns, part.filter())
 
     def transactions_of(self, hashes: Floats) -> pa.Table:
@@ -366,7 +365,7 @@ def open_table(delta: str, table: str, options: Options = NO_OPTIONS) -> Table:
     """
     found = find_table(delta, table, options)
     if found is None:
-        raise BadInput(f"there is no Delta table {table} under {delta}; the stream writes it")
+        raise BadInput(f"there is no Delta table {table} under {delta}. {_WRITTEN}")
     return found
 
 

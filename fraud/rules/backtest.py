@@ -103,7 +103,7 @@ def tried(
     try:
         return "\n".join(lines_of(backtest(rules, delta, options, when=when, past=past)))
     except (BadInput, Unavailable) as error:
-        return f"not tried on history: {error}"
+        return f"no backtest: {error}"
 
 
 def held_in(rules: RuleSet, table: pa.Table, past: PastLists | None = None) -> HeldColumns:

@@ -35,12 +35,14 @@ def check(file: RulesFile) -> None:
     from fraud.decide.rules import read_rules  # noqa: PLC0415
 
     rules = read_rules(file)
-    typer.echo(f"{len(rules.rules)} rules, version {rules.version}")
+    typer.echo(f"{file}: number of rules {len(rules.rules)}, version {rules.version}")
     for segment in rules.segments:
         typer.echo(f"segment {segment.rule.name}: {segment.rule.reason.text}")
     for rule in (*rules.rules, *(segment.rule for segment in rules.segments)):
         if rule.question is None:
-            typer.echo(f"{rule.name}: has no form over columns; about 2 us a transaction in the stream")
+            typer.echo(
+                f"{rule.name}: cannot run over columns; takes about 2 us per transaction in the stream"
+            )
 
 
 @app.command()

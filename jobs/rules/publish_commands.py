@@ -107,7 +107,7 @@ def verify(
     entries = verify(Audit(records or audit_of(file)), file)
     published = in_force(entries)
     version = published[-1].version if published else "none"
-    typer.echo(f"{len(entries)} records, whole; published: {version}")
+    typer.echo(f"{len(entries)} records, all unchanged; published: {version}")
     if copies:
         _check_copies(entries)
     if decisions:

@@ -66,7 +66,7 @@ def tried_lines(content: bytes, name: str, days: int) -> str:
             words = tried(content, name, stream.delta_path, stream.delta_options, days=days, past=past)
             return "\n".join(filter(None, (words, known_since(past))))
     except Unavailable as error:
-        return f"not tried on history: {error}"
+        return f"no backtest: {error}"
 
 
 def show(console: Console, account: Account, *, daily: bool, examples: bool) -> None:

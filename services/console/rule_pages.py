@@ -41,7 +41,9 @@ SHOWN: Final = 50
 """Records of the audit, the newest."""
 Page = Callable[[Request, str, dict[str, Any], int], Response]
 Route = tuple[str, Callable[..., Any], str]
-_NO_FILE: Final = "No rules file is named. Set FRAUD_CONSOLE_RULES_FILE to the file that the programs follow."
+_NO_FILE: Final = (
+    "No rules file is set. Set FRAUD_CONSOLE_RULES_FILE to the file that stream and service read."
+)
 
 
 class RulePages:

@@ -114,7 +114,7 @@ def test_a_proposal_needs_another_person_and_carries_why_it_was_not_tried(
     assert act(console, "ana", "/rules/propose", content=rules("two"), note="case 7").status_code == 303
     proposal = Publishing(file, "x").audit.entries()[-1]
     assert (proposal.by, proposal.note) == ("ana", "case 7")
-    assert proposal.tried.startswith("not tried on history: there is no Delta table")
+    assert proposal.tried.startswith("no backtest: there is no Delta table")
     own = act(console, "ana", "/rules/approve", number=str(proposal.number))
     assert own.status_code == 422
     assert "ana has proposed 3 and cannot approve it" in own.text
