@@ -76,14 +76,14 @@ class Analysis:
         if stop:
             return f"stopped by its {stop[0].replace('_', ' ')}: {stop[1]}"
         if not self.series:
-            return "shadow: nothing is compared but the scores"
+            return "shadow mode: only the scores are compared"
         if not len(self.outcomes.user):
             return f"no transaction is older than {self.experiment.maturity_days:g} days yet; wait for labels"
         main = self.series[0]
         if not main.is_decided:
-            return "no difference is shown yet; go on, looking is free"
+            return "no difference found yet; let the experiment run (you may look at any time)"
         better = main.looks[-1].difference > 0.0
-        return f"the treatment is {'better' if better else 'worse'} in {main.metric}, whenever you looked"
+        return f"the treatment is {'better' if better else 'worse'} in {main.metric}"
 
 
 def analyse(experiment: Experiment, outcomes: Outcomes) -> Analysis:

@@ -56,17 +56,19 @@ def main() -> None:
     parser.add_argument("--url", default="", help="A console that runs; default: of a demo that this starts.")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--small", action="store_true", help="The small demo.")
+    parser.add_argument("--rate", default="", help="Transactions per second, for a busy machine.")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     if given.url:
         take(given.url, given.out)
         return
-    with demo(is_small=given.small) as url:
+    options = [*(["--small"] if given.small else []), *(["--rate", given.rate] if given.rate else [])]
+    with demo(options) as url:
         take(url, given.out)
 
 
 @contextmanager
-def demo(*, is_small: bool) -> Iterator[str]:
+def demo(options: list[str]) -> Iterator[str]:
     """Run the demo with rules and a list; gives the console's address, and stops all of it afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         home, rules = Path(folder) / "home", Path(folder) / "rules.yaml"
@@ -95,7 +97,7 @@ def demo(*, is_small: bool) -> Iterator[str]:
             subprocess.run(command, env={**environment, **more}, check=True)
 
         try:
-            fraud("demo", "--experiment", "--home", str(home), *(["--small"] if is_small else []))
+            fraud("demo", "--experiment", "--home", str(home), *options)
             urls = {part.name: part.url or "" for part in platform.status(settings)}
             kafka = {"FRAUD_STREAM_KAFKA_BOOTSTRAP": urls["broker"]}
             fraud("lists", "create", "stolen_devices", "--by", "ana", "--why", "reported by issuers", **kafka)
