@@ -25,6 +25,7 @@ from fraud.errors import BadState, Unavailable
 from fraud.features.passes import PASSES, Passes, entity_names
 from fraud.kafka.rates import RateFeed
 from fraud.log.archive import Archive, read_summaries
+from fraud.log.money import see_that_money_is_the_same
 from fraud.model.client import ModelClient, ModelClientSettings
 from fraud.rules.published import open_published
 from fraud.runtime.threads import ended_threads
@@ -73,6 +74,7 @@ class StreamJob:
                 "the rebuild of the feature store has not finished: "
                 "run `fraud replay rebuild-store --replace` to its end"
             )
+        see_that_money_is_the_same(settings.delta_path, deployed_schema(), settings.delta_options)
         self._settings = settings
         self._experiment = open_experiment(settings.experiment_file)
         self._passes = passes
