@@ -70,7 +70,7 @@ def whatif(
     median = minutes(stops[len(stops) // 2]) if stops else "never"
     console.print(
         f"{found.way}: {len(stops):,} of {len(found.cases):,} cases are stopped, {stops.count(0.0):,} of "
-        f"them at their first fraud, half {median} after it or sooner; "
+        f"them at their first fraud, half within {median} of it; "
         f"money in {unit()}, in brackets 95 % over cards",
         soft_wrap=True,
     )

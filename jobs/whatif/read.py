@@ -5,6 +5,7 @@ Reads the view ``decided`` of ``fraud sql``: the Delta tables ``decisions``, ``t
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
@@ -71,8 +72,8 @@ class History:
         return max(float(self.event_us[-1] - self.event_us[0]) / 86_400e6, 1.0)
 
 
-def read_history(delta: str, options: Mapping[str, str]) -> History:
-    """Read all decisions of the log.
+def read_history(delta: str, options: Mapping[str, str], since: datetime | None = None) -> History:
+    """Read the decisions of the log, all or those from a moment on.
 
     Raises
     ------
@@ -86,13 +87,16 @@ def read_history(delta: str, options: Mapping[str, str]) -> History:
             f"{delta} lacks the table {', '.join(lacking)}: run the stream and send transactions and labels, "
             "e.g. fraud simulate --replay FILE"
         )
-    found = tables.query(_query(tables)).to_arrow_table()
+    found = tables.query(_query(tables, since)).to_arrow_table()
     if not found.num_rows:
-        raise BadInput(f"{delta} holds no decision: send transactions, e.g. fraud simulate --replay FILE")
+        when = f" from {since.isoformat()} on" if since else ""
+        raise BadInput(
+            f"{delta} holds no decision{when}: send transactions, e.g. fraud simulate --replay FILE"
+        )
     return _history(found)
 
 
-def _query(tables: Tables) -> str:
+def _query(tables: Tables, since: datetime | None) -> str:
     schema = deployed_schema()
     primary, columns = schema.primary_key.name, tables.names["decided"]
     segment = schema.segments[0] if schema.segments else ""
@@ -104,7 +108,8 @@ def _query(tables: Tables) -> str:
     for name, given in (("fraud_type", "fraud_type"), ("segment", segment)):
         quoted.append(f'CAST("{given}" AS VARCHAR) AS {name}' if given in columns else f"NULL AS {name}")
     once = f'QUALIFY row_number() OVER (PARTITION BY transaction_id, "{primary}" ORDER BY event_time) = 1'
-    return f"SELECT {', '.join(quoted)} FROM decided {once} ORDER BY event_time, transaction_id"  # noqa: S608
+    later = f"WHERE event_time >= '{since.isoformat()}'::TIMESTAMPTZ" if since else ""
+    return f"SELECT {', '.join(quoted)} FROM decided {later} {once} ORDER BY event_time, transaction_id"  # noqa: S608
 
 
 def _history(found: pa.Table) -> History:

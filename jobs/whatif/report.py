@@ -171,7 +171,7 @@ trained before. In brackets: 95 % over cards.
 no threshold stops them.{% endif %}</p>
 <h2>When</h2>
 <p>{{ "{:,}".format(at_once) }} cases are stopped at their first fraud, {{ "{:,}".format(stops - at_once) }}
-later; half of the stopped ones {{ median }} after it or sooner. {{ "{:,.0f}".format(before) }} {{ unit }}
+later; half of the stopped ones within {{ median }} of it. {{ "{:,.0f}".format(before) }} {{ unit }}
 were approved
 before the first stop. A case is the frauds of one card that follow each other closely.</p>
 {% for name, source in pictures.items() %}

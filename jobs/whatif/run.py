@@ -27,7 +27,8 @@ def run(settings: WhatIfSettings) -> WhatIf:
         When the registry does not say when the models were trained.
     """
     stream = LakeSettings()
-    history = read_history(settings.delta or stream.delta_path, stream.delta_options)
+    delta = settings.delta or stream.delta_path
+    history = read_history(delta, stream.delta_options, settings.since)
     found = make(history, settings, moments_of_training(history, settings))
     write_report(found, settings.out)
     return found
