@@ -22,6 +22,7 @@ from fraud.log.tail import arrivals_of, parse_tail
 from fraud.settings.stream import LogSettings
 from fraud.store import LATEST, Epoch, FeatureStore, Watermark, open_store
 from fraud.store.answers import KEEP_S
+from fraud.store.ring import is_sharded
 from fraud.store.watermark import REBUILD
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,8 @@ def catch_up(
     Unavailable
         When the store, the tables or Kafka do not answer; try again.
     """
-    if is_interrupted(settings):
+    # A shard that lost a commit's end may leave the other shards with its beginning: all is folded anew.
+    if is_interrupted(settings) or is_sharded(settings.store):
         return _anew(settings, rows, passes)
     checkpoint = Checkpoint.of(settings.checkpoint_path)
     archive_rest(settings, checkpoint, passes=passes)

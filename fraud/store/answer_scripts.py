@@ -4,7 +4,7 @@ from typing import Final
 
 from fraud.store.scripts import FENCE, SAME_TERM, SET_ASIDE
 
-_VERSION: Final = """
+VERSION: Final = """
 local function version(key)
   local header = redis.call('GETRANGE', key, 0, 11)
   if header == '' then return '', '' end
@@ -18,10 +18,10 @@ redis.call('HINCRBY', KEYS[1], 'flushes', 1)
 """
 """Where nothing is written, so that the replicas confirm also that: an old primary has none that would."""
 
-REPLACE: Final = (
+_REPLACE: Final = (
     FENCE
     + SAME_TERM
-    + _VERSION
+    + VERSION
     + """
 local low, high = struct.unpack('<I4I4', ARGV[2])
 local changed, scores, founds, headers = {}, {}, {}, {}
@@ -36,7 +36,7 @@ for i = 3, #KEYS do
 end
 for i = 3, #KEYS do
   local at = 4 * (i - 2) - 1
-  if founds[i] ~= ARGV[at + 3] then
+  if IS_CHANGED then
     changed[#changed + 1] = ARGV[at]
   else
     local before = ''
@@ -56,13 +56,22 @@ end
 return {'ok', changed}
 """
 )
+REPLACE: Final = _REPLACE.replace("IS_CHANGED", "founds[i] ~= ARGV[at + 3]")
 """Keys: meta, newest event times, the states. Arguments: token, epoch (8 bytes), and for each state its
 entity, the time of its newest event, its bytes, and the version that it was made from; last, the term that
 they were read in."""
+REPLACE_UNLOCKED: Final = (
+    "local locks = table.remove(KEYS)\nlocal is_any = redis.call('EXISTS', locks) == 1\n"
+    + _REPLACE.replace(
+        "IS_CHANGED",
+        "founds[i] ~= ARGV[at + 3] or (is_any and redis.call('HEXISTS', locks, KEYS[i]) == 1)",
+    )
+)
+"""The same, with the locks (``fraud.store.shard_scripts``) as the last key: a locked state has changed."""
 
 COMMIT: Final = (
     SET_ASIDE
-    + _VERSION
+    + VERSION
     + """
 local meta = redis.call('HMGET', KEYS[1], 'identity', 'term')
 if redis.call('EXISTS', KEYS[2]) == 1 or ARGV[1] == '' or meta[1] ~= ARGV[1]
@@ -141,5 +150,3 @@ end
 return {'ok', #over, deleted}
 """
 """Keys: ending. Arguments: Unix seconds, how many at most, the answers' prefix."""
-
-ALL: Final = (REPLACE, COMMIT, LEASE, CLAIM, EXPIRE)

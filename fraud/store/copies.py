@@ -21,6 +21,7 @@ import redis
 from fraud.errors import BadConfig, BadInput, Unavailable
 from fraud.runtime.waiting import wait_until
 from fraud.store.redis_url import Target, read_url
+from fraud.store.ring import is_sharded
 
 LMDB_FILE: Final = "data.mdb"
 SNAPSHOT: Final = "dump.rdb"
@@ -36,10 +37,11 @@ def copy_store(url: str, folder: Path) -> None:
     Raises
     ------
     BadConfig
-        When a program that copies is missing.
+        When a program that copies is missing, or the store has several servers.
     Unavailable
         When the store does not answer.
     """
+    _check_single(url)
     parts = urlsplit(url)
     if parts.scheme == "lmdb":
         try:
@@ -52,9 +54,18 @@ def copy_store(url: str, folder: Path) -> None:
     _run(words, f"the feature store at {read_url(url).where} cannot be copied")
 
 
-def can_copy() -> bool:
+def can_copy(url: str) -> bool:
     """Whether a store in Redis or Valkey can be copied here."""
-    return any(map(shutil.which, _names("cli")))
+    return not is_sharded(url) and any(map(shutil.which, _names("cli")))
+
+
+def _check_single(url: str) -> None:
+    """Refuse several servers: their copies would be of several instants, and no log is folded onto those."""
+    if is_sharded(url):
+        raise BadConfig(
+            "a feature store over several servers is not copied: the log makes it again "
+            "(`fraud replay rebuild-store --replace`); leave the part `store` out with --part"
+        )
 
 
 def restore_store(url: str, folder: Path) -> None:
@@ -69,6 +80,7 @@ def restore_store(url: str, folder: Path) -> None:
     BadConfig, Unavailable
         As of :func:`copy_store`.
     """
+    _check_single(url)
     parts = urlsplit(url)
     name = LMDB_FILE if parts.scheme == "lmdb" else SNAPSHOT
     if not (folder / name).exists():

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from fraud.errors import BadConfig
 from fraud.store.base import FeatureStore
 from fraud.store.records import DEFAULT_ENTITIES, check_names
+from fraud.store.ring import is_sharded, urls_of
 
 _REDIS: Final = {"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"}
 
@@ -15,7 +16,8 @@ def open_store(url: str, entities: Iterable[str] = DEFAULT_ENTITIES) -> FeatureS
     """Open a store by its URL.
 
     ``lmdb:///folder``: on this machine; ``redis://host:6379/0`` (also Valkey): in a cluster;
-    ``redis+sentinel://host1,host2,host3/name``: in a cluster, at the primary that Sentinels name.
+    ``redis+sentinel://host1,host2,host3/name``: in a cluster, at the primary that Sentinels name. Several of
+    the latter, separated by spaces: over as many primaries, always in the same order.
 
     Parameters
     ----------
@@ -31,6 +33,12 @@ def open_store(url: str, entities: Iterable[str] = DEFAULT_ENTITIES) -> FeatureS
         When the store cannot be reached.
     """
     parts, names = urlsplit(url), check_names(entities)
+    if is_sharded(url):
+        if any(urlsplit(one).scheme not in _REDIS for one in urls_of(url)):
+            raise BadConfig("a store over several servers is in Redis or Valkey: write redis://... for each")
+        from fraud.store.sharded import ShardedStore  # noqa: PLC0415
+
+        return ShardedStore(url, names)
     if parts.scheme == "lmdb" and parts.path and not parts.netloc:  # lmdb://a/b would mean /b
         from fraud.store.lmdb import LmdbStore  # noqa: PLC0415  a backend is loaded when it is named
 
@@ -41,5 +49,5 @@ def open_store(url: str, entities: Iterable[str] = DEFAULT_ENTITIES) -> FeatureS
         return RedisStore(url, names)
     raise BadConfig(
         f"store URL {url!r}: write lmdb:///folder, redis://host:port/database "
-        "or redis+sentinel://host1,host2/name"
+        "or redis+sentinel://host1,host2/name; several of these, separated by spaces, share the states"
     )

@@ -18,10 +18,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, Self
 
+from fraud.errors import BadConfig
 from fraud.store import answer_scripts, scripts
 from fraud.store.records import DEFAULT_ENTITIES, Entry, Epoch
 from fraud.store.redis_answers import RedisAnswers
 from fraud.store.redis_server import connect, failed_over
+from fraud.store.ring import alone
 from fraud.store.value import (
     header_of,
     newest_event_us,
@@ -71,7 +73,13 @@ class RedisStore:
         self._meta = self._server.meta
         self._newest = {entity: f"{self._server.prefix}:newest:{entity}" for entity in self.entities}
         self._answers = RedisAnswers(self._server, self._name, self._newest)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Name a new store, and refuse a part of a larger one."""
         with self._server.answering():
+            if ring := self._client.hget(self._meta, "ring"):
+                raise BadConfig(alone(self._server.where, ring.decode()))
             self._client.hsetnx(self._meta, "identity", uuid.uuid4().hex)
 
     def __enter__(self) -> Self:
@@ -153,7 +161,7 @@ class RedisStore:
                 newest = repr(newest_event_us(states[key]))
                 arguments += (_member(key), newest, states[key], versions[key])
             names = [self._meta, self._newest[entity], *(self._name(entity, key) for key in keys)]
-            answer = self._run(answer_scripts.REPLACE, names, [*arguments, self._server.term])
+            answer = self._run(*self._replacing(names), [*arguments, self._server.term])
             _check_written(answer, epoch, token)
             changed += map(float, answer[1])
         return changed
@@ -167,12 +175,16 @@ class RedisStore:
     def renew(self, *, is_whole: bool) -> str:
         """See :class:`~fraud.store.FeatureStore`."""
         name = uuid.uuid4().hex if is_whole else ""
+        self._name_content(name)
+        return name
+
+    def _name_content(self, name: str) -> None:
+        """Name the content anew; without a name it is not whole."""
         with self._server.answering():
-            if not is_whole:
+            if not name:
                 self._client.hdel(self._meta, "formers")
             self._client.hset(self._meta, "identity", name)
         self._server.confirm()
-        return name
 
     def set_aside(self) -> None:
         """See :class:`~fraud.store.FeatureStore`."""
@@ -259,6 +271,10 @@ class RedisStore:
     def _name(self, entity: str, key: float | None = None) -> str:
         """Key of a state, or the beginning of all of them."""
         return f"{self._server.prefix}:{entity}:{'' if key is None else _member(key)}"
+
+    def _replacing(self, names: list[str]) -> tuple[str, list[str]]:
+        """Choose the script of ``replace``, and its keys."""
+        return answer_scripts.REPLACE, names
 
     def _pages(self, entity: str) -> Iterator[list[tuple[float, float]]]:
         cursor: int | None = None

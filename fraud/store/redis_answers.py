@@ -74,12 +74,12 @@ class RedisAnswers:
             names += (self._name(change.entity, change.key), self._newest[change.entity])
             newest = repr(newest_event_us(change.state))
             arguments += (f"{change.key:.17g}", newest, change.state, change.version)
-        arguments.append(self._greatest(identity))
+        arguments.append(self.greatest(identity))
         answered, *number = self._server.run(answer_scripts.COMMIT, names, arguments)
         if answered == b"older":
-            raise older_copy(number[0], self._greatest(identity))
+            raise older_copy(number[0], self.greatest(identity))
         if answered == b"ok":
-            self._keep(identity, number[0])
+            self.confirm(identity, number[0])
         return bool(answered == b"ok")
 
     def see_that_none_is_lost(self) -> None:
@@ -100,19 +100,21 @@ class RedisAnswers:
             self._server.run(scripts.DO_SET_ASIDE, [self._server.meta], [])
             raise older_copy(int(number or 0), greatest)
 
-    def _greatest(self, identity: str) -> int:
+    def greatest(self, identity: str) -> int:
+        """Tell the greatest number that was confirmed to this process."""
         confirmed, greatest = self._confirmed
         return greatest if confirmed == identity else 0
 
-    def _keep(self, identity: str, number: int) -> None:
+    def confirm(self, identity: str, number: int) -> None:
+        """Take in a number that was confirmed."""
         with self._lock:
-            self._confirmed = identity, max(number, self._greatest(identity))
+            self._confirmed = identity, max(number, self.greatest(identity))
 
     def keep(self, records: Mapping[str, bytes]) -> None:
         """See :class:`~fraud.store.answers.Answers`."""
         with self._server.answering(), self._client.pipeline(transaction=False) as pipe:
             for name, record in records.items():
-                pipe.set(self._answer(name), without_answer(record), nx=True)
+                pipe.set(self._answer(name), self._without_answer(record), nx=True)
             pipe.execute()
         self._server.confirm()
 
@@ -174,6 +176,9 @@ class RedisAnswers:
             deleted += int(gone)
             if seen < GROUP:
                 return deleted
+
+    def _without_answer(self, record: bytes) -> bytes:
+        return without_answer(record)
 
     def _answer(self, transaction_id: str) -> str:
         return f"{self._prefix}:answer:{transaction_id}"

@@ -47,7 +47,7 @@ class Server:
     def __init__(self, target: Target, wait_ms: int) -> None:
         self.where, self.prefix, self.replicas = target.where, target.prefix, target.replicas
         self.meta = f"{target.prefix}:meta"
-        self._term_key = f"{target.prefix}:term"
+        self.term_key = f"{target.prefix}:term"
         self.client: Any = target.open(self._name_term)  # the library types its answers for two clients
         timeout_s = self.client.connection_pool.connection_kwargs.get("socket_timeout") or 60.0
         self._wait_ms = min(wait_ms, int(1e3 * WAIT_SHARE * timeout_s))
@@ -62,14 +62,25 @@ class Server:
     def mget(self, names: Sequence[str]) -> tuple[bytes, list[Any]]:
         """Read values of one instant, and the primary's term, under which this thread may write next."""
         with self.answering():
-            found: Any = self.client.mget([self._term_key, *names])
-        self._read.term = found[0] or b""
-        return self._read.term, found[1:]
+            found: Any = self.client.mget([self.term_key, *names])
+        self.term = found[0] or b""
+        return self.term, found[1:]
+
+    def mget_with_fields(self, names: Sequence[str], of: str) -> tuple[list[Any], set[str]]:
+        """Read values as :meth:`mget` does, and before them the fields of a hash."""
+        with self.answering(), self.client.pipeline(transaction=False) as pipe:
+            fields, found = pipe.hkeys(of).mget([self.term_key, *names]).execute()
+        self.term = found[0] or b""
+        return found[1:], {field.decode() for field in fields}
 
     @property
     def term(self) -> bytes:
         """Term of this thread's last reading; empty where it has read nothing."""
         return getattr(self._read, "term", b"")
+
+    @term.setter
+    def term(self, value: bytes) -> None:
+        self._read.term = value
 
     def run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> list[Any]:
         """Run a script in one atomic step, and see that the replicas have what it wrote.
@@ -121,7 +132,7 @@ class Server:
     def _name_term(self, connection: Any) -> None:
         """See, at each new connection, that the primary's term is named."""
         connection.on_connect()
-        connection.send_command("EVAL", scripts.TERM, 2, self.meta, self._term_key)
+        connection.send_command("EVAL", scripts.TERM, 2, self.meta, self.term_key)
         connection.read_response()
 
 

@@ -122,5 +122,3 @@ end
 """
 DO_SET_ASIDE: Final = SET_ASIDE + "set_aside()\nreturn {'ok', 1}\n"
 """Keys: meta."""
-
-ALL: Final = (DO_SET_ASIDE, GENERATION_OF, ACQUIRE, WRITE, EXPIRE, ADVANCE)

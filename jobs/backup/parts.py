@@ -44,7 +44,7 @@ class Part:
 def _has_store(of: Sources) -> bool:
     url = of.stream.store
     if not url.startswith("lmdb://"):
-        return can_copy()
+        return can_copy(url)
     return (Path(url.removeprefix("lmdb://")) / "data.mdb").exists()
 
 

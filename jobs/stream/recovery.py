@@ -19,6 +19,7 @@ from fraud.log.rebuild import is_empty
 from fraud.log.tail import read_tail
 from fraud.runtime.files import write_durably
 from fraud.store import FeatureStore, open_store
+from fraud.store.ring import is_sharded, urls_of
 from jobs.stream import metrics
 from jobs.stream.passing import wait_s
 from jobs.stream.progress import Progress
@@ -84,6 +85,8 @@ def name_of(url: str) -> str:
     >>> name_of("redis://host:6379/0?prefix=x") == name_of("redis://host:6379/0")
     False
     """
+    if is_sharded(url):
+        return hashlib.sha256(" ".join(map(name_of, urls_of(url))).encode()).hexdigest()
     parts = urlsplit(url)
     place = parts.netloc.rpartition("@")[2], parts.path, parse_qs(parts.query).get("prefix", [])
     return hashlib.sha256(repr((parts.scheme.removeprefix("redis+"), *place)).encode()).hexdigest()

@@ -26,6 +26,7 @@ from fraud.runtime.threads import Watch, ended_threads
 from fraud.schema.deployed import deployed_schema, rates_file
 from fraud.schema.fields import MONEY_NAMES
 from fraud.store import FeatureStore, open_store
+from fraud.store.ring import is_sharded, urls_of
 from services.scoring import metrics
 from services.scoring.bodies import parse
 from services.scoring.decide import Decider, vector_without_store
@@ -370,7 +371,11 @@ def hurried(store_url: str, timeout_s: float) -> str:
     'redis://store:6379/0?prefix=fraud&socket_timeout=0.5&socket_connect_timeout=0.5&retries=1'
     >>> hurried("lmdb:///store", 0.5)
     'lmdb:///store'
+    >>> hurried("redis://a/0?retries=2 redis://b/0?socket_timeout=1", 0.5).split()[1]
+    'redis://b/0?socket_timeout=1'
     """
+    if is_sharded(store_url):
+        return " ".join(hurried(one, timeout_s) for one in urls_of(store_url))
     if store_url.startswith("lmdb:") or "socket_timeout" in store_url:
         return store_url
     mark = "&" if "?" in store_url else "?"

@@ -95,11 +95,25 @@ def wait() -> Callable[..., None]:
     return wait_until
 
 
-@pytest.fixture(params=["lmdb", "redis"])
+@pytest.fixture(scope="session")
+def shard_servers(redis_server: RedisServer) -> Iterator[list[RedisServer]]:
+    """Three servers that share the states of a store."""
+    with run_redis("--appendonly", "no") as second, run_redis("--appendonly", "no") as third:
+        yield [redis_server, second, third]
+
+
+def shards_url(servers: list[RedisServer], **query: object) -> str:
+    return " ".join(server.url(**query) for server in servers)
+
+
+@pytest.fixture(params=["lmdb", "redis", "2 shards", "3 shards"])
 def new_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
     """Make the URL of a store that nobody has used, in each backend."""
     if request.param == "lmdb":
         return lambda: f"lmdb://{tmp_path_factory.mktemp('a store') / 'new'}"
+    if request.param != "redis":
+        servers = request.getfixturevalue("shard_servers")[: int(request.param[0])]
+        return lambda: shards_url(servers, prefix=uuid.uuid4().hex)
     server: RedisServer = request.getfixturevalue("redis_server")
     return lambda: server.url(prefix=uuid.uuid4().hex)
 

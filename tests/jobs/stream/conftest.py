@@ -8,9 +8,9 @@ import pytest
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
 from tests.flow.conftest import Job
-from tests.fraud.store.conftest import new_url, redis_server, url
+from tests.fraud.store.conftest import new_url, redis_server, shard_servers, url
 
-__all__ = ["new_url", "redis_server", "url"]
+__all__ = ["new_url", "redis_server", "shard_servers", "url"]
 
 PORTS = ["kafka", "kafka_controller", "mlflow", "predictor", "canary", "scoring", "console", "stream_metrics"]
 
