@@ -53,6 +53,15 @@ class Found(NamedTuple):
     """Of the keys that were asked for."""
 
 
+class Load(NamedTuple):
+    """What waits on one server."""
+
+    outbox: int
+    """Entries of the outbox."""
+    locked: int = 0
+    """States that commits over several servers hold at this moment."""
+
+
 class Claim(IntEnum):
     """What the stream may do with a record of the topic ``scored``."""
 
@@ -109,6 +118,9 @@ class Answers(Protocol):
 
     def backlog(self) -> int:
         """Count the entries of the outbox."""
+
+    def loads(self) -> list[Load]:
+        """Tell of each server, in their order, what waits there."""
 
     def lease(self, owner: str, for_s: float) -> bool:
         """Become, or stay, the one who empties the outbox; False while another one is."""

@@ -18,6 +18,7 @@ from fraud.store.answers import (
     Claim,
     Found,
     Key,
+    Load,
     claimed_by,
     decode_answer,
     encode_answer,
@@ -125,6 +126,10 @@ class LmdbAnswers:
         """See :class:`~fraud.store.answers.Answers`."""
         with self._begin() as txn:
             return int(txn.stat(self._outbox)["entries"])
+
+    def loads(self) -> list[Load]:
+        """See :class:`~fraud.store.answers.Answers`."""
+        return [Load(self.backlog())]
 
     def lease(self, owner: str, for_s: float) -> bool:
         """See :class:`~fraud.store.answers.Answers`."""

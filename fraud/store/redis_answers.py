@@ -17,6 +17,7 @@ from fraud.store.answers import (
     Claim,
     Found,
     Key,
+    Load,
     decode_answer,
     encode_answer,
     record_of,
@@ -135,6 +136,10 @@ class RedisAnswers:
         """See :class:`~fraud.store.answers.Answers`."""
         with self._server.answering():
             return int(self._client.zcard(self._outbox))
+
+    def loads(self) -> list[Load]:
+        """See :class:`~fraud.store.answers.Answers`."""
+        return [Load(self.backlog())]
 
     def lease(self, owner: str, for_s: float) -> bool:
         """See :class:`~fraud.store.answers.Answers`."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from fraud.store import shard_scripts
-from fraud.store.answers import Answer, Change, Found, decode_answer, encode_answer, record_of, without_answer
+from fraud.store.answers import Answer, Change, Found, Load, decode_answer, encode_answer, record_of, without_answer
 from fraud.store.redis_answers import RedisAnswers
 from fraud.store.value import FIRST_SEEN, header_of, newest_event_us
 from fraud.store.watermark import older_copy
@@ -134,6 +134,11 @@ class ShardAnswers(RedisAnswers):
         """Name the locked states."""
         with self._server.answering():
             return [name.decode() for name in self._client.hkeys(self.locks_key)]
+
+    def loads(self) -> list[Load]:
+        """See :class:`~fraud.store.answers.Answers`."""
+        with self._server.answering(), self._client.pipeline(transaction=False) as pipe:
+            return [Load(*map(int, pipe.zcard(self._outbox).hlen(self.locks_key).execute()))]
 
     def locks(self, names: Sequence[str]) -> list[Lock]:
         """Read the locks of states, of those that are locked still."""

@@ -20,7 +20,7 @@ from functools import partial
 from typing import Final
 
 from fraud.errors import Unavailable
-from fraud.store.answers import Answer, Change, Claim, Found
+from fraud.store.answers import Answer, Change, Claim, Found, Load
 from fraud.store.records import Epoch
 from fraud.store.shard import Shard
 from fraud.store.shard_answers import ShardAnswers
@@ -142,7 +142,11 @@ class ShardedAnswers:
 
     def backlog(self) -> int:
         """See :class:`~fraud.store.answers.Answers`."""
-        return sum(self._shards.all(lambda shard: shard.answers().backlog()))
+        return sum(load.outbox for load in self.loads())
+
+    def loads(self) -> list[Load]:
+        """See :class:`~fraud.store.answers.Answers`."""
+        return [load for loads in self._shards.all(lambda shard: shard.answers().loads()) for load in loads]
 
     def lease(self, owner: str, for_s: float) -> bool:
         """See :class:`~fraud.store.answers.Answers`; who holds it finishes what others have left."""

@@ -1,6 +1,6 @@
 """What the scoring service counts, on ``GET /metrics``; no ids, clients by their configured names."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -9,6 +9,7 @@ from fraud.contracts import Outcome
 from fraud.decide.engine import Held, RuleSet
 from fraud.features.kernel import Floats
 from fraud.runtime.telemetry import AGE_BUCKETS_S, STORE_BUCKETS_S
+from fraud.store.answers import Load
 
 _FAST_SECONDS: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
@@ -56,6 +57,14 @@ STORE_REFUSED: Final = Gauge(
 )
 SHED: Final = Counter("fraud_scoring_shed_total", "Requests refused to keep the others fast.", ["reason"])
 OUTBOX: Final = Gauge("fraud_scoring_outbox_records", "Transactions that Kafka does not have yet.")
+SHARD_OUTBOX: Final = Gauge(
+    "fraud_scoring_shard_outbox_records", "The same, by the store's server that holds them.", ["shard"]
+)
+SHARD_LOCKED: Final = Gauge(
+    "fraud_scoring_shard_locked_states",
+    "States that commits over several servers of the store hold, by server.",
+    ["shard"],
+)
 PUBLISHED: Final = Counter("fraud_scoring_published_total", "Transactions that Kafka has taken.")
 IS_DRAINER: Final = Gauge("fraud_scoring_is_drainer", "1 if this replica empties the outbox.")
 RULES_INFO: Final = Gauge("fraud_scoring_rules_info", "1 for the rules in force.", ["version"])
@@ -94,6 +103,14 @@ def name_rules(rules: RuleSet) -> None:
     RULES_INFO.labels(rules.version).set(1.0)
     for rule in rules.rules:
         RULE_ERRORS.labels(rule.name)
+
+
+def count_loads(loads: Sequence[Load]) -> None:
+    """Show what waits in the store, by its servers from 1."""
+    OUTBOX.set(sum(load.outbox for load in loads))
+    for shard, load in enumerate(loads, 1):
+        SHARD_OUTBOX.labels(shard).set(load.outbox)
+        SHARD_LOCKED.labels(shard).set(load.locked)
 
 
 def count_rules(held: Held) -> None:

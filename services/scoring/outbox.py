@@ -78,8 +78,9 @@ class Outbox:
         Unavailable
             When the store does not answer, or Kafka does not take all of them.
         """
-        self.backlog = self._answers.backlog()
-        metrics.OUTBOX.set(self.backlog)
+        loads = self._answers.loads()
+        self.backlog = sum(load.outbox for load in loads)
+        metrics.count_loads(loads)
         is_mine = self._answers.lease(self._owner, self._settings.lease_s)
         metrics.IS_DRAINER.set(is_mine)
         if not is_mine or not self.backlog:

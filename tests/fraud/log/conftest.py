@@ -1,5 +1,5 @@
 """A Redis server, as the tests of the store have it."""
 
-from tests.fraud.store.conftest import redis_server
+from tests.fraud.store.conftest import redis_server, shard_servers
 
-__all__ = ["redis_server"]
+__all__ = ["redis_server", "shard_servers"]

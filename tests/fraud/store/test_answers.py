@@ -108,13 +108,13 @@ def test_a_drainer_that_comes_late_removes_nothing_that_came_after(store: Featur
 
 def test_a_replace_that_one_newer_state_forbids_writes_none(store: FeatureStore) -> None:
     token = store.acquire("driver")
-    store.write(store.entities[0], {2.0: state(1)}, Epoch(2, 0), token)
-    newer = store.stored(store.entities[0], [2.0])
-    versions = {1.0: ABSENT, 2.0: version_of(newer[0])}
+    store.write(store.entities[0], {9.0: state(1)}, Epoch(2, 0), token)
+    newer = store.stored(store.entities[0], [9.0])
+    versions = {1.0: ABSENT, 9.0: version_of(newer[0])}
     with pytest.raises(Fenced):
-        store.replace(store.entities[0], {1.0: state(5), 2.0: state(6)}, versions, Epoch(1, 0), token)
-    assert store.stored(store.entities[0], [1.0, 2.0]) == [None, *newer]
-    assert [key for key, _ in store.scan(store.entities[0])] == [2.0]
+        store.replace(store.entities[0], {1.0: state(5), 9.0: state(6)}, versions, Epoch(1, 0), token)
+    assert store.stored(store.entities[0], [1.0, 9.0]) == [None, *newer]
+    assert [key for key, _ in store.scan(store.entities[0])] == [9.0]
 
 
 def test_the_same_id_is_committed_once(store: FeatureStore) -> None:

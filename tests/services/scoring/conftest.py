@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fraud.store.conftest import RedisServer, run_redis
+from tests.fraud.store.conftest import RedisServer, run_redis, shard_servers
+
+__all__ = ["redis_server", "shard_servers"]
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@ from fraud.store import DEFAULT_ENTITIES, Epoch, FeatureStore
 from jobs.parity.compare import compare
 from jobs.stream.context import TaskContext, store_of
 from jobs.stream.settings import StreamSettings
+from tests.fraud.store.conftest import shards_url
 from tests.load.parity import KAFKA, PARTITIONS, run_batch, spool
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -245,10 +246,14 @@ class Stream:
         return pa.table([pa.array(c, f.type) for c, f in zip(columns, KAFKA, strict=True)], schema=KAFKA)
 
 
-@pytest.fixture(params=["lmdb", "redis"])
+@pytest.fixture(params=["lmdb", "redis", "shards"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> StreamSettings:
     if request.param == "lmdb":
         return StreamSettings(home=tmp_path / "stream")
+    if request.param == "shards":
+        servers = request.getfixturevalue("shard_servers")
+        url = shards_url(servers, prefix=uuid.uuid4().hex)
+        return StreamSettings(home=tmp_path / "stream", store_url=url)
     server = request.getfixturevalue("redis_server")
     return StreamSettings(home=tmp_path / "stream", store_url=server.url(prefix=uuid.uuid4().hex))
 
