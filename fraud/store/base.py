@@ -83,8 +83,8 @@ class FeatureStore(Protocol):
     def write(self, entity: str, states: Mapping[float, bytes], epoch: Epoch, token: int) -> None:
         """Write the states after ``epoch``, keeping those before it.
 
-        The states go in groups (LMDB: one; Redis: a few hundred states each, of one shard). A group is written
-        whole, with the token checked at that same instant, or not at all: a writer that was fenced
+        The states go in groups (LMDB: one; Redis: a few hundred states each, of one shard). A group is
+        written whole, with the token checked at that same instant, or not at all: a writer that was fenced
         writes nothing after the take-over. A crash between two groups leaves some states at this
         epoch and others before it; since each carries its epoch, the same epoch run again starts
         all of them from before it, and is exact.

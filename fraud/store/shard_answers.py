@@ -5,7 +5,16 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from fraud.store import shard_scripts
-from fraud.store.answers import Answer, Change, Found, Load, decode_answer, encode_answer, record_of, without_answer
+from fraud.store.answers import (
+    Answer,
+    Change,
+    Found,
+    Load,
+    decode_answer,
+    encode_answer,
+    record_of,
+    without_answer,
+)
 from fraud.store.redis_answers import RedisAnswers
 from fraud.store.value import FIRST_SEEN, header_of, newest_event_us
 from fraud.store.watermark import older_copy

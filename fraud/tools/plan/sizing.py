@@ -1,7 +1,8 @@
 """What a load needs, from the measured figures and a simulated day: parts, and what ends first.
 
-What was measured is multiplied, and each line says how. What this release runs only once (one primary of the
-store, one writer of the Delta tables) is held against what the load needs.
+What was measured is multiplied, and each line says how. What there is one of (a primary's thread, memory and
+network, the writer of the Delta tables) is held against what the load needs; the store is shared by as many
+primaries as that takes.
 """
 
 import math
@@ -188,7 +189,7 @@ def _store(stored: float, shards: int) -> tuple[Line, ...]:
         Line(
             "store: shards",
             f"{shards:,}",
-            "primaries; this release runs one" if shards > 1 else "one primary",
+            "primaries; the store's URL names each, separated by spaces" if shards > 1 else "one primary",
         ),
         Line("store: servers", f"{3 * shards:,} of {math.ceil(each):,} GiB, 2 cores", why),
     )
