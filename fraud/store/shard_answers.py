@@ -115,7 +115,12 @@ class ShardAnswers(RedisAnswers):
         is_over
             Whether its time is over: an open one is undone, for good.
         """
-        names = [self._answer(lock.transaction_id), self._undone(lock.attempt), self._number]
+        names = [
+            self._answer(lock.transaction_id),
+            self._undone(lock.attempt),
+            self._number,
+            self._server.meta,
+        ]
         arguments = [lock.attempt, UNDONE_MS if is_over else 0]
         said, number = self._server.run(shard_scripts.FATE, names, arguments)
         return said, int(number)

@@ -59,6 +59,7 @@ DECIDE: Final = (
 if redis.call('EXISTS', KEYS[6]) == 1 then return {'undone'} end
 if redis.call('EXISTS', KEYS[4]) == 1 then
   if redis.call('GETRANGE', KEYS[4], -16, -1) ~= ARGV[4] then return {'changed'} end
+  redis.call('HINCRBY', KEYS[1], 'flushes', 1)
   return {'ok', tonumber(redis.call('GET', KEYS[2]))}
 end
 """
@@ -96,6 +97,7 @@ a new value, and for each state its entity, the time of its newest event, its by
 is sent again, because its answer was lost, is confirmed again."""
 
 FATE: Final = """
+redis.call('HINCRBY', KEYS[4], 'flushes', 1)
 local number = tonumber(redis.call('GET', KEYS[3]) or '0')
 if redis.call('EXISTS', KEYS[2]) == 1 then return {'undone', number} end
 if redis.call('GETRANGE', KEYS[1], -16, -1) == ARGV[1] then return {'done', number} end
@@ -103,8 +105,9 @@ if ARGV[2] == '0' then return {'open', number} end
 redis.call('SET', KEYS[2], '', 'PX', ARGV[2])
 return {'undone', number}
 """
-"""Keys: the answer, the mark of an undone attempt, the number. Arguments: the attempt, and how long the mark
-stays that keeps it undone, milliseconds; 0: leave it open."""
+"""Keys: the answer, the mark of an undone attempt, the number, meta. Arguments: the attempt, and how long the
+mark stays that keeps it undone, milliseconds; 0: leave it open. It always writes, so that replicas confirm
+what it says: a failover may forget what they do not have."""
 
 APPLY: Final = (
     VERSION

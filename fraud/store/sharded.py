@@ -94,7 +94,8 @@ class ShardedStore:
 
     def instance(self) -> str:
         """See :class:`~fraud.store.FeatureStore`."""
-        return " ".join(self._shards.all(lambda shard: shard.instance()))
+        with self._shards.together():
+            return " ".join(self._shards.all(lambda shard: shard.instance()))
 
     def watermark(self) -> Watermark | None:
         """See :class:`~fraud.store.FeatureStore`; the oldest of the shards."""

@@ -71,26 +71,8 @@ class ShardedAnswers:
 
     def commit(self, transaction_id: str, answer: Answer, changes: Sequence[Change], identity: str) -> bool:
         """See :class:`~fraud.store.answers.Answers`."""
-        by = uuid.uuid4().bytes, transaction_id
-        home = self._shards.of_id(transaction_id)
-        parts = self._shards.parted(changes, lambda change: self._shards.of_key(change.key))
-        own = parts.pop(home, [])
-        after = self._lock(by, parts, identity)
-        if after is None:
-            return False
-        said, found = self._shards.each(
-            {home: lambda shard: shard.answers().decide(by, answer, own, identity, after)}
-        )[home]
-        if said != b"ok":
-            self._unlock(by[0], parts)
-            if said == b"locked":
-                self.settle(home, [found.decode()])
-            return False
-        with suppress(Unavailable):  # it counts already; whoever meets the locks finishes it
-            numbers = self._shards.each({at: partial(_apply, by[0], found, of) for at, of in parts.items()})
-            for at, number in numbers.items():
-                self._of(at).confirm(identity, number)
-        return True
+        with self._shards.together():
+            return self._commit((uuid.uuid4().bytes, transaction_id), answer, changes, identity)
 
     def settle(self, at: int, names: Sequence[str]) -> bool:
         """Finish the commits that hold these states and were decided, undo those whose time is over.
@@ -172,6 +154,29 @@ class ShardedAnswers:
         """See :class:`~fraud.store.answers.Answers`; no answer goes before its commit is finished."""
         self.settle_all()
         return sum(self._shards.all(lambda shard: shard.answers().expire(now_s)))
+
+    def _commit(
+        self, by: tuple[bytes, str], answer: Answer, changes: Sequence[Change], identity: str
+    ) -> bool:
+        home = self._shards.of_id(by[1])
+        parts = self._shards.parted(changes, lambda change: self._shards.of_key(change.key))
+        own = parts.pop(home, [])
+        after = self._lock(by, parts, identity)
+        if after is None:
+            return False
+        said, found = self._shards.each(
+            {home: lambda shard: shard.answers().decide(by, answer, own, identity, after)}
+        )[home]
+        if said != b"ok":
+            self._unlock(by[0], parts)
+            if said == b"locked":
+                self.settle(home, [found.decode()])
+            return False
+        with suppress(Unavailable):  # it counts already; whoever meets the locks finishes it
+            numbers = self._shards.each({at: partial(_apply, by[0], found, of) for at, of in parts.items()})
+            for at, number in numbers.items():
+                self._of(at).confirm(identity, number)
+        return True
 
     def _lock(
         self, by: tuple[bytes, str], parts: Mapping[int, Sequence[Change]], identity: str

@@ -1,9 +1,9 @@
 """The servers of one store: which has what, calls to several at once, and how they become one ring."""
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Final, TypeVar
 
 from fraud.errors import BadConfig, FraudError, SetBack, Unavailable
@@ -82,11 +82,18 @@ class Shards:
             except FraudError as error:
                 errors.append(error)
         if errors:
-            with suppress(Unavailable):
-                if any(isinstance(error, SetBack) for error in errors):
-                    self.set_aside()
             raise min(errors, key=lambda error: isinstance(error, Unavailable))
         return {at: found[at] for at in acts}
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Set all aside where one turns out to be an older copy."""
+        try:
+            yield
+        except SetBack:
+            with suppress(Unavailable):
+                self.set_aside()
+            raise
 
     def set_aside(self) -> None:
         """Let nobody count in any of them."""

@@ -170,6 +170,24 @@ def test_values_that_would_lose_states_or_stand_still_are_refused(given: list[st
     assert told in done.stderr
 
 
+def test_a_release_for_each_shard_stands_beside_the_others() -> None:
+    """Each has its own servers behind its own names; the clients' policies let them reach all."""
+    found = []
+    for release in ("feature-store-a", "feature-store-b"):
+        command = [helm(), "template", release, str(CHARTS / "feature-store"), f"--kube-version={KUBERNETES}"]
+        values = str(CHARTS / "feature-store" / "values-production.yaml")
+        done = subprocess.run([*command, "--values", values], capture_output=True, text=True, check=True)
+        rendered = [one for one in yaml.safe_load_all(done.stdout) if one]
+        (servers,) = (one for one in rendered if one["kind"] == "StatefulSet")
+        found.append((servers, {(one["kind"], one["metadata"]["name"]) for one in rendered}))
+    (first, names), (second, others) = found
+    assert not names & others
+    selectors = [one["spec"]["selector"]["matchLabels"] for one in (first, second)]
+    assert selectors[0] != selectors[1]
+    assert {one["app.kubernetes.io/name"] for one in selectors} == {"feature-store"}
+    assert "feature-store-a-0.feature-store-a-nodes" in str(first)
+
+
 @pytest.mark.parametrize("chart", ["serving", "streaming"])
 def test_the_clients_may_reach_the_servers_and_their_sentinels(chart: str) -> None:
     offered = {

@@ -23,6 +23,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ STATES, GROUP, BUCKETS = 20_000, 500, 64
 ENTITIES = ("user", "merchant")
 CLIENTS = 2
 EPOCH = Epoch(1, 1)
+Act = Callable[[float], Iterator[int]]
+"""Yields once when it is ready, then runs so many seconds and yields how much was done."""
 
 
 @dataclass
@@ -79,7 +82,7 @@ def main() -> None:
                 add(table, measure(f"{size}: states {name}", servers, act, of.seconds))
             add(
                 table,
-                measure(f"{size}: commits", servers, lambda until, url=url: commits(url, until), of.seconds),
+                measure(f"{size}: commits", servers, partial(commits, url), of.seconds),
             )
     if of.cluster:
         with servers_of(2, (*options, "--cluster-enabled", "yes"), has_port=True) as servers:
@@ -105,11 +108,12 @@ def servers_of(size: int, options: Sequence[str], *, has_port: bool = False) -> 
         yield servers
 
 
-def measure(what: str, servers: Sequence[RedisServer], act: Callable[[float], int], seconds: float) -> Found:
-    """Let an act run, and see what it took."""
-    act(time.monotonic() + 0.5)
+def measure(what: str, servers: Sequence[RedisServer], act: Act, seconds: float) -> Found:
+    """Let an act prepare itself, then run, and see what it took."""
+    running = act(seconds)
+    next(running)
     before, own, began = [_cpu(server) for server in servers], sum(os.times()[:4]), time.monotonic()
-    done = act(began + seconds)
+    done = next(running)
     took = time.monotonic() - began
     used = [(_cpu(server) - earlier) / took for server, earlier in zip(servers, before, strict=True)]
     return Found(what, done / took, (sum(os.times()[:4]) - own) / took, used)
@@ -121,9 +125,7 @@ def add(table: Table, found: Found) -> None:
     table.add_row(found.what, f"{found.rate:,.0f}", f"{found.client:.2f}", servers, f"{found.full_at:,.0f}")
 
 
-def states_of(
-    servers: Sequence[RedisServer], parts: list[list[tuple[str, list[int]]]]
-) -> dict[str, Callable[[float], int]]:
+def states_of(servers: Sequence[RedisServer], parts: list[list[tuple[str, list[int]]]]) -> dict[str, Act]:
     """Acts that write and read all states: by server, groups of keys under a prefix."""
     writes, reads = [], []
     for groups in parts:
@@ -141,22 +143,27 @@ def states_of(
         0.0,
     )
     return {
-        "written": lambda until: _send(servers, writes, until),
-        "read": lambda until: _send(servers, reads, until),
+        "written": partial(_sending, servers, writes),
+        "read": partial(_sending, servers, reads),
     }
 
 
-def commits(url: str, until: float) -> int:
-    """Commit in several processes; returns how many counted."""
+def commits(url: str, seconds: float) -> Iterator[int]:
+    """Commit in several processes; yields how many counted."""
     spawn = multiprocessing.get_context("fork")
-    counted = spawn.Queue()
-    clients = [spawn.Process(target=_commit, args=(url, at, until, counted)) for at in range(CLIENTS)]
+    counted, ready = spawn.Queue(), spawn.Barrier(CLIENTS + 1)
+    clients = [
+        spawn.Process(target=_commit, args=(url, at, seconds, (ready, counted))) for at in range(CLIENTS)
+    ]
     for client in clients:
         client.start()
-    total = sum(counted.get(timeout=60.0) for _ in clients)
+    ready.wait(60.0)
+    yield 0
+    ready.wait(60.0)
+    total = sum(counted.get(timeout=60.0 + seconds) for _ in clients)
     for client in clients:
         client.join()
-    return total
+    yield total
 
 
 def as_cluster(servers: Sequence[RedisServer]) -> list[list[str]]:
@@ -206,6 +213,14 @@ def _pack(*command: Any) -> bytes:
     return b"".join(Connection().pack_command(*command))
 
 
+def _sending(
+    servers: Sequence[RedisServer], parts: list[list[tuple[bytes, int]]], seconds: float
+) -> Iterator[int]:
+    _send(servers, parts, 0.0)
+    yield 0
+    yield _send(servers, parts, time.monotonic() + seconds)
+
+
 def _send(servers: Sequence[RedisServer], parts: list[list[tuple[bytes, int]]], until: float) -> int:
     """Send packed requests to each server in a thread of its own, one after the other's answer."""
     done = [0] * len(servers)
@@ -243,11 +258,15 @@ def _receive(connection: socket.socket, count: int) -> None:
         seen += len(connection.recv(1 << 20))
 
 
-def _commit(url: str, at: int, until: float, counted: Any) -> None:
+def _commit(url: str, at: int, seconds: float, to: tuple[Any, Any]) -> None:
+    ready, counted = to
     with open_store(url, ENTITIES) as store:
         answers, identity = store.answers(), store.identity()
         answer = Answer(b"f" * 16, b"b" * 300, b"r" * 3_000)
-        done, first = 0, time.time_ns()
+        done, first = 0, time.time_ns() // 1_000
+        ready.wait(60.0)
+        ready.wait(60.0)
+        until = time.monotonic() + seconds
         for number in itertools.count():
             if time.monotonic() > until:
                 break

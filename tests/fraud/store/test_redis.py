@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from fraud.errors import BadConfig, Unavailable
-from fraud.store import LATEST, Epoch, open_store
+from fraud.store import LATEST, Answer, Change, Epoch, open_store
 from fraud.store.redis import RedisStore
+from fraud.store.value import version_of
 
 
 def state(newest_us: float, *rest: float) -> bytes:
@@ -69,6 +70,26 @@ def test_a_server_that_has_forgotten_the_scripts_is_told_them_again(own_server: 
         client.script_flush()
         store.write("user", {1.0: state(2)}, Epoch(1, 1), token)
         assert store.read("user", [1.0], LATEST) == [state(2)]
+
+
+def test_a_transaction_takes_one_reading_and_one_script_where_one_server_holds_all(own_server: Any) -> None:
+    with (
+        open_store(own_server.url(prefix="cost"), ("user", "merchant")) as store,
+        own_server.client() as client,
+    ):
+        identity = store.identity()
+        for number in range(2):  # the first one teaches the server the script
+            client.config_resetstat()
+            found = store.answers().look(f"t{number}", {"user": 1.0, "merchant": 2.0})
+            changes = [
+                Change(name, key, state(5, number + 1.0), version_of(found.stored[name]))
+                for name, key in (("user", 1.0), ("merchant", 2.0))
+            ]
+            answer = Answer(b"f" * 16, b"{}", b"r")
+            assert store.answers().commit(f"t{number}", answer, changes, identity)
+        sent = {name: one["calls"] for name, one in client.info("commandstats").items()}
+    assert sent["cmdstat_mget"] == sent["cmdstat_evalsha"] == 1
+    assert "cmdstat_hkeys" not in sent
 
 
 def test_prefixes_are_apart(own_server: Any) -> None:

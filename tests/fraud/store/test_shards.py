@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fraud.errors import BadConfig, BadState, Fenced
+from fraud.errors import BadConfig, BadState, Fenced, Unavailable
 from fraud.log.rebuild import is_empty
 from fraud.store import Answer, Change, Epoch, FeatureStore, Watermark, open_store
 from fraud.store.ring import place_of_id, place_of_key
@@ -351,6 +351,23 @@ def test_a_locked_state_is_left_alone_by_the_stream_until_its_commit_is_settled(
         assert store.stored(entity, [key]) == [None]
         assert not any(_locks(store)), "whoever met it has undone it"
         assert store.replace(entity, state, version, Epoch(1, 0), token) == []
+
+
+def test_a_decision_that_too_few_replicas_have_is_told_to_no_other_shard(urls: Callable[[int], str]) -> None:
+    url = urls(2)
+    number = next(one for one in spread(2) if _is_apart(one))
+    with opened(url, steps := Steps()) as stopping:
+        steps.stop_before = steps.calls + 6  # two looks, two names, one lock, the decision
+        with pytest.raises(Stopped):
+            commit(stopping, number)
+    with opened(url, grace_s=60.0) as store, opened(f"{url}&replicas=1".replace(" ", "&replicas=1 ")) as wary:
+        ((name,),) = (locks for locks in _locks(store) if locks)
+        entity, key = name.split(":")[1], float(name.split(":")[2])
+        with pytest.raises(Unavailable, match="0 of 1 replicas"):
+            wary.stored(entity, [key])
+        assert _locks(store) != [[], []]
+        assert ids_in(store.stored(entity, [key])[0]) == [number], "who needs no replicas finishes it"
+        assert _locks(store) == [[], []]
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
