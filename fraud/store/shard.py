@@ -51,8 +51,9 @@ class Shard(RedisStore):
     def name_once(self, field: str, value: str) -> str:
         """Write a field unless it has a value; returns what it has."""
         with self._server.answering():
-            self._client.hsetnx(self._meta, field, value)
-        self._server.confirm()
+            is_new = self._client.hsetnx(self._meta, field, value)
+        if is_new:
+            self._server.confirm()
         return self._meta_text(field)
 
     def token(self) -> int:
