@@ -106,9 +106,8 @@ def shards_url(servers: list[RedisServer], **query: object) -> str:
     return " ".join(server.url(**query) for server in servers)
 
 
-@pytest.fixture(params=["lmdb", "redis", "2 shards", "3 shards"])
-def new_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
-    """Make the URL of a store that nobody has used, in each backend."""
+def make_urls(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+    """Make URLs of new stores in the backend that the fixture's parameter names."""
     if request.param == "lmdb":
         return lambda: f"lmdb://{tmp_path_factory.mktemp('a store') / 'new'}"
     if request.param != "redis":
@@ -116,6 +115,12 @@ def new_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         return lambda: shards_url(servers, prefix=uuid.uuid4().hex)
     server: RedisServer = request.getfixturevalue("redis_server")
     return lambda: server.url(prefix=uuid.uuid4().hex)
+
+
+@pytest.fixture(params=["lmdb", "redis", "2 shards", "3 shards"])
+def new_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+    """Make the URL of a store that nobody has used, in each backend."""
+    return make_urls(request, tmp_path_factory)
 
 
 @pytest.fixture

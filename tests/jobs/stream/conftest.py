@@ -8,11 +8,17 @@ import pytest
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
 from tests.flow.conftest import Job
-from tests.fraud.store.conftest import new_url, redis_server, shard_servers, url
+from tests.fraud.store.conftest import make_urls, redis_server, shard_servers, url
 
-__all__ = ["new_url", "redis_server", "shard_servers", "url"]
+__all__ = ["redis_server", "shard_servers", "url"]
 
 PORTS = ["kafka", "kafka_controller", "mlflow", "predictor", "canary", "scoring", "console", "stream_metrics"]
+
+
+@pytest.fixture(params=["lmdb", "redis"])
+def new_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+    """Make the URL of a store that nobody has used."""
+    return make_urls(request, tmp_path_factory)
 
 
 @pytest.fixture
