@@ -32,7 +32,8 @@ StoreOption = Annotated[
     typer.Option(
         "--store",
         help="lmdb:///folder, redis://... or redis+sentinel://..., of several primaries each, separated by "
-        "spaces; default FRAUD_STREAM_STORE_URL, then the streaming job's own (FRAUD_STREAM_HOME, then .fraud/stream).",
+        "spaces; default FRAUD_STREAM_STORE_URL, then the streaming job's own (FRAUD_STREAM_HOME, then "
+        ".fraud/stream).",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
