@@ -27,11 +27,11 @@ class Place(NamedTuple):
     ring: str
     number: int
     """From 1, in the order of the URLs."""
-    count: int
+    size: int
 
     def encode(self) -> str:
         """Write it as it is stored."""
-        return f"{self.ring} {self.number} {self.count}"
+        return f"{self.ring} {self.number} {self.size}"
 
     @classmethod
     def decode(cls, stored: str) -> Self:
@@ -40,10 +40,10 @@ class Place(NamedTuple):
         Examples
         --------
         >>> Place.decode(Place("r", 2, 3).encode())
-        Place(ring='r', number=2, count=3)
+        Place(ring='r', number=2, size=3)
         """
-        ring, number, count = stored.split()
-        return cls(ring, int(number), int(count))
+        ring, number, size = stored.split()
+        return cls(ring, int(number), int(size))
 
 
 def urls_of(url: str) -> tuple[str, ...]:
@@ -89,8 +89,8 @@ def alone(where: str, stored: str) -> str:
     """Say that a server is named alone, and is one of several."""
     place = Place.decode(stored)
     return (
-        f"the server at {where} is shard {place.number} of {place.count} of a feature store; name all "
-        f"{place.count} in its URL, separated by spaces, in their order; {OTHER_SIZE}"
+        f"the server at {where} is shard {place.number} of {place.size} of a feature store; name all "
+        f"{place.size} in its URL, separated by spaces, in their order; {OTHER_SIZE}"
     )
 
 
@@ -115,10 +115,10 @@ def check_places(wheres: Sequence[str], places: Sequence[Place | None]) -> None:
     """
     known = [(where, place) for where, place in zip(wheres, places, strict=True) if place]
     for where, place in known:
-        if place.count != len(wheres):
+        if place.size != len(wheres):
             raise BadConfig(
-                f"the server at {where} is shard {place.number} of {place.count} of a feature store, and its "
-                f"URL names {len(wheres)}: name all {place.count}; {OTHER_SIZE}"
+                f"the server at {where} is shard {place.number} of {place.size} of a feature store, and its "
+                f"URL names {len(wheres)}: name all {place.size}; {OTHER_SIZE}"
             )
     rings = {place.ring: where for where, place in known}
     if len(rings) > 1:

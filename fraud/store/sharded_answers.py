@@ -17,13 +17,13 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from fraud.errors import Unavailable
 from fraud.store.answers import Answer, Change, Claim, Found, Load
 from fraud.store.records import Epoch
 from fraud.store.shard import Shard
-from fraud.store.shard_answers import ShardAnswers
+from fraud.store.shard_answers import Lock, ShardAnswers
 from fraud.store.shards import Shards
 
 GRACE_S: Final = 0.2
@@ -87,11 +87,10 @@ class ShardedAnswers:
             is_over = lock.age_s >= self._grace_s
             said, number = self._shards.call(
                 self._shards.of_id(lock.transaction_id),
-                lambda shard, lock=lock, is_over=is_over: shard.answers().fate(lock, is_over=is_over),
+                partial(_fate, lock, is_over),
             )
             if said == b"done":
-                act = partial(_finish, lock.attempt, number, [lock.name])
-                self._shards.call(at, act)
+                self._shards.call(at, partial(_finish, lock.attempt, number, [lock.name]))
                 has_changed = True
             elif said == b"undone":
                 self._shards.call(at, partial(_give_up, lock.attempt, [lock.name]))
@@ -203,14 +202,16 @@ def _look(transaction_id: str | None, states: dict[str, float], shard: Shard) ->
     return shard.answers().look_with_locks(transaction_id, states)
 
 
-def _lock(
-    by: tuple[bytes, str], changes: Sequence[Change], identity: str, shard: Shard
-) -> tuple[bytes, int | bytes]:
+def _lock(by: tuple[bytes, str], changes: Sequence[Change], identity: str, shard: Shard) -> tuple[bytes, Any]:
     return shard.answers().lock(by, changes, identity)
 
 
 def _apply(attempt: bytes, number: int, changes: Sequence[Change], shard: Shard) -> int:
     return shard.answers().apply(attempt, number, shard.answers().names_of(changes))
+
+
+def _fate(lock: Lock, is_over: bool, shard: Shard) -> tuple[bytes, int]:
+    return shard.answers().fate(lock, is_over=is_over)
 
 
 def _finish(attempt: bytes, number: int, names: Sequence[str], shard: Shard) -> int:

@@ -36,7 +36,7 @@ from fraud.store.ring import place_of_key
 from fraud.store.scripts import WRITE
 from fraud.store.value import header_of, version_of
 from fraud.tools.bench.machine import describe_machine
-from tests.fraud.store.conftest import RedisServer, run_redis, shards_url
+from tests.fraud.store.conftest import RedisServer, run_redis, shards_url, wait_until
 
 STATE = struct.pack("<3d", 0.0, 5.0, 1.0) + b"\0" * 2_976
 STATES, GROUP, BUCKETS = 20_000, 500, 64
@@ -179,8 +179,15 @@ def as_cluster(servers: Sequence[RedisServer]) -> list[list[str]]:
                 for tag in range(4 * BUCKETS)
                 if client.execute_command("CLUSTER", "KEYSLOT", f"b{tag}") // each == at
             ][: BUCKETS // len(servers)]
-    time.sleep(1.0)
+    for server in servers:
+        with server.client() as client:
+            wait_until(partial(_is_up, client), "the cluster's node takes requests")
     return found
+
+
+def _is_up(client: Any) -> bool:
+    found: dict[str, str] = client.execute_command("CLUSTER INFO")
+    return found["cluster_state"] == "ok"
 
 
 def _groups(size: int, prefix: str) -> list[list[tuple[str, list[int]]]]:

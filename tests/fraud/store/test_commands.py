@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from fraud.store import DEFAULT_ENTITIES, LATEST, Epoch, Watermark, open_store
 from fraud.store.commands import app
 from fraud.store.lmdb import _KEY
 from jobs.stream.settings import StreamSettings
+from tests.fraud.store.conftest import make_urls
 from tests.wire import Label, Transaction
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -54,6 +56,11 @@ def run(*arguments: str) -> str:
 
 def run_json(*arguments: str) -> Any:
     return json.loads(run(*arguments, "--json"))
+
+
+@pytest.fixture(params=["lmdb", "redis"])
+def new_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+    return make_urls(request, tmp_path_factory)
 
 
 @pytest.fixture
