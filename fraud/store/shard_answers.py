@@ -9,6 +9,7 @@ from fraud.store.answers import (
     Answer,
     Change,
     Found,
+    Key,
     Load,
     decode_answer,
     encode_answer,
@@ -50,17 +51,15 @@ class ShardAnswers(RedisAnswers):
         with self._server.answering():
             return int(self._client.get(self._number) or 0)
 
-    def look_with_locks(
-        self, transaction_id: str | None, states: dict[str, float]
-    ) -> tuple[Found, list[str]]:
+    def look_with_locks(self, transaction_id: str | None, keys: Sequence[Key]) -> tuple[Found, list[str]]:
         """Read at one instant, an answer if one is asked for, and which of the states are locked."""
-        names = [self._name(entity, key) for entity, key in states.items()]
+        names = [self._name(*one) for one in keys]
         asked = [] if transaction_id is None else [self._answer(transaction_id)]
         values, locked = self._server.mget_with_fields([*asked, *names], self.locks_key)
         answer = values[0] if asked else None
         if answer:
             self._server.confirm()
-        found = Found(self._decoded(answer), dict(zip(states, values[len(asked) :], strict=True)))
+        found = Found(self._decoded(answer), dict(zip(keys, values[len(asked) :], strict=True)))
         return found, [name for name in names if name in locked]
 
     def lock(self, by: tuple[bytes, str], changes: Sequence[Change], identity: str) -> tuple[bytes, Any]:

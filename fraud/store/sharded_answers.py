@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any, Final
 
 from fraud.errors import Unavailable
-from fraud.store.answers import Answer, Change, Claim, Found, Load
+from fraud.store.answers import Answer, Change, Claim, Found, Key, Load
 from fraud.store.records import Epoch
 from fraud.store.shard import Shard
 from fraud.store.shard_answers import Lock, ShardAnswers
@@ -44,30 +44,28 @@ class ShardedAnswers:
     def __init__(self, shards: Shards, grace_s: float = GRACE_S) -> None:
         self._shards, self._grace_s = shards, grace_s
 
-    def look(self, transaction_id: str, keys: Mapping[str, float]) -> Found:
+    def look(self, transaction_id: str, keys: Sequence[Key]) -> Found:
         """See :class:`~fraud.store.answers.Answers`; of several instants, which ``commit`` compares."""
         home = self._shards.of_id(transaction_id)
-        parts = self._shards.parted(keys, lambda entity: self._shards.of_key(keys[entity]))
+        parts = self._shards.parted(keys, lambda one: self._shards.of_key(one[1]))
         parts.setdefault(home, [])
         found = Found(None, {})
         while parts:
             read = self._shards.each(
                 {
-                    at: partial(
-                        _look, transaction_id if at == home else None, {name: keys[name] for name in names}
-                    )
-                    for at, names in parts.items()
+                    at: partial(_look, transaction_id if at == home else None, tuple(own))
+                    for at, own in parts.items()
                 }
             )
             for at, (seen, _) in read.items():
                 found.stored.update(seen.stored)
                 found = found._replace(answer=seen.answer) if at == home else found
             parts = {at: parts[at] for at, (_, held) in read.items() if held and self.settle(at, held)}
-        return found._replace(stored={name: found.stored[name] for name in keys})
+        return found._replace(stored={one: found.stored[one] for one in keys})
 
     def find(self, transaction_id: str) -> Answer | None:
         """See :class:`~fraud.store.answers.Answers`."""
-        return self.look(transaction_id, {}).answer
+        return self.look(transaction_id, ()).answer
 
     def commit(self, transaction_id: str, answer: Answer, changes: Sequence[Change], identity: str) -> bool:
         """See :class:`~fraud.store.answers.Answers`."""
@@ -198,8 +196,8 @@ class ShardedAnswers:
         return self._shards[at].answers()
 
 
-def _look(transaction_id: str | None, states: dict[str, float], shard: Shard) -> tuple[Found, list[str]]:
-    return shard.answers().look_with_locks(transaction_id, states)
+def _look(transaction_id: str | None, keys: Sequence[Key], shard: Shard) -> tuple[Found, list[str]]:
+    return shard.answers().look_with_locks(transaction_id, keys)
 
 
 def _lock(by: tuple[bytes, str], changes: Sequence[Change], identity: str, shard: Shard) -> tuple[bytes, Any]:

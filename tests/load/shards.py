@@ -279,8 +279,8 @@ def _commit(url: str, at: int, seconds: float, to: tuple[Any, Any]) -> None:
                 break
             keys = {"user": float(first + number * 7_919), "merchant": float(first // 3 + number * 104_729)}
             name = f"{at}-{first}-{number}"
-            found = answers.look(name, keys)
-            changes = [Change(one, keys[one], STATE, version_of(found.stored[one])) for one in ENTITIES]
+            found = answers.look(name, tuple(keys.items()))
+            changes = [Change(*one, STATE, version_of(was)) for one, was in found.stored.items()]
             done += answers.commit(name, answer, changes, identity)
     counted.put(done)
 

@@ -80,10 +80,9 @@ def test_a_transaction_takes_one_reading_and_one_script_where_one_server_holds_a
         identity = store.identity()
         for number in range(2):  # the first one teaches the server the script
             client.config_resetstat()
-            found = store.answers().look(f"t{number}", {"user": 1.0, "merchant": 2.0})
+            found = store.answers().look(f"t{number}", (("user", 1.0), ("merchant", 2.0)))
             changes = [
-                Change(name, key, state(5, number + 1.0), version_of(found.stored[name]))
-                for name, key in (("user", 1.0), ("merchant", 2.0))
+                Change(*key, state(5, number + 1.0), version_of(was)) for key, was in found.stored.items()
             ]
             answer = Answer(b"f" * 16, b"{}", b"r")
             assert store.answers().commit(f"t{number}", answer, changes, identity)

@@ -408,12 +408,12 @@ def test_writers_that_stop_again_and_again_over_the_same_states_count_once(
 def test_a_commit_over_a_changed_state_anywhere_leaves_all_and_no_lock(url: str) -> None:
     with opened(url, grace_s=60.0) as store:
         for number in spread(len(url.split())):
-            keys = {entity: key_of(entity, number) for entity in ENTITIES}
+            keys = [(entity, key_of(entity, number)) for entity in ENTITIES]
             for entity in ENTITIES:
                 found = store.answers().look(f"t{number}", keys)
                 changes = [
-                    Change(name, keys[name], state_of([*ids_in(one), number]), version_of(one))
-                    for name, one in found.stored.items()
+                    Change(*key, state_of([*ids_in(one), number]), version_of(one))
+                    for key, one in found.stored.items()
                 ]
                 old = [change for change in changes if change.entity == entity]
                 answer = Answer(b"f" * 16, b"{}", b"r")
