@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from fraud.errors import BadRecord
 
 MEDIA_TYPE: Final = "application/problem+json"
+UNKNOWN_FIELD: Final = "unknown field; GET /openapi.json lists the fields of this deployment"
 TITLES: Final = {
     400: "The request cannot be read",
     401: "The API key is missing or wrong",
@@ -87,7 +88,11 @@ def of_validation(error: ValidationError, prefix: str = "") -> Problem:
     if any(one["type"] == "json_invalid" for one in found):
         return Problem(400, f"{prefix}not JSON: {found[0]['msg']}")
     errors = [
-        {"field": prefix + (".".join(map(str, one["loc"])) or "body"), "message": one["msg"]} for one in found
+        {
+            "field": prefix + (".".join(map(str, one["loc"])) or "body"),
+            "message": UNKNOWN_FIELD if one["type"] == "extra_forbidden" else one["msg"],
+        }
+        for one in found
     ]
     return Problem(422, f"{errors[0]['field']}: {errors[0]['message']}", errors[:20])
 
