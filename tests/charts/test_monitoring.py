@@ -61,7 +61,7 @@ def exported() -> set[str]:
         parity.as_gauges(Parity()),
         drift.as_gauges(drift.Account("fraud", "1", [Day(0, 0, ())], {})),
         performance_figures.as_gauges(performance.Account(datetime.now(UTC), (), (), (), ())),
-        guard.as_gauges(NO_RULES, Account("", {}, Costs(), datetime.now(UTC)), []),
+        guard.as_gauges(NO_RULES, Account("", {}, Costs(), datetime.now(UTC)), [], ()),
     )
     for registry in registries:
         names |= set(_samples(registry))
