@@ -4,18 +4,20 @@ import csv
 import secrets
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from fraud.decide.list_log import ListFollower, send_events
+from fraud.contracts.topics import LISTS
+from fraud.decide.list_log import AT, ListFollower, send_events
 from fraud.decide.lists import MOST_VALUE, Definition, ListEvent, ListKind, ListName, ListStore
 from fraud.errors import BadInput, Unavailable
 from fraud.kafka.producer import Producer, ProducerSettings
+from fraud.kafka.reader import Reader, append_time_of
 from fraud.runtime.times import read_time
 from fraud.settings.stream import KafkaSettings
 
@@ -106,6 +108,34 @@ def opened(settings: KafkaSettings) -> Iterator[ListStore]:
         finally:
             follower.close()
             store.close()
+
+
+def changes_of(settings: KafkaSettings, name: str, value: str = "") -> Iterator[tuple[datetime, ListEvent]]:
+    """Give the changes of a list that the topic still has, each with the time when the broker took it.
+
+    Parameters
+    ----------
+    value
+        Of one entry; empty: of all.
+
+    Raises
+    ------
+    BadInput
+        When there is no such list, or the value is not of its kind.
+    Unavailable
+        When the brokers do not answer.
+    """
+    with opened(settings) as store:
+        definition = definition_of(store, name)
+    wanted = definition.event(name, "add", value, by="-").value if value else None
+    with Reader(settings.kafka_bootstrap, settings.kafka_options) as reader:
+        bounds = reader.bounds(LISTS)[AT]
+        reader.begin({AT: bounds.first})
+        for message in reader.read_to({AT: bounds.end}, PATIENCE_S):
+            with suppress(ValidationError):  # what cannot be read changed nothing
+                event = ListEvent.model_validate_json(message.value() or b"")
+                if event.list == name and (wanted is None or event.value == wanted):
+                    yield append_time_of(message) or event.at, event
 
 
 def create(settings: KafkaSettings, name: str, kind: ListKind, who: Who, *, is_hashed: bool) -> None:

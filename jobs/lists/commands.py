@@ -8,7 +8,7 @@ import typer
 
 from fraud.decide.lists import ListKind
 
-__all__ = ["add", "app", "create", "export", "import_", "remove", "show"]
+__all__ = ["add", "app", "create", "export", "import_", "log", "remove", "show"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 Name = Annotated[str, typer.Argument(help="Name of the list, as rules use it.")]
@@ -112,3 +112,17 @@ def show(
         definition_of(store, name)
         for entry in islice(store.entries(name), 1_000):
             typer.echo("  ".join(str(part) for part in entry.values() if part))
+
+
+@app.command()
+def log(
+    name: Name, value: Annotated[str, typer.Option(help="Of one entry, e.g. device-1; default: all.")] = ""
+) -> None:
+    """Show who changed a list, when and why: every change that the topic still has."""
+    from fraud.decide.list_changes import changes_of  # noqa: PLC0415
+    from fraud.settings.stream import KafkaSettings  # noqa: PLC0415
+
+    for at, event in changes_of(KafkaSettings(), name, value):
+        until = f"until {event.until:%Y-%m-%d %H:%M}" if event.until else ""
+        parts = (f"{at:%Y-%m-%d %H:%M:%S}", event.by, event.action, event.value, until, event.why)
+        typer.echo("  ".join(filter(None, parts)))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fraud.decide.list_changes import Who, change, create, opened, read_file, write_file
+from fraud.decide.list_changes import Who, change, changes_of, create, opened, read_file, write_file
 from fraud.decide.lists import ListKind
 from fraud.decide.rules import RuleFile, RulesAt
 from fraud.errors import BadInput, Unavailable
@@ -67,6 +67,16 @@ def test_lists_are_created_filled_emptied_and_carried_over(settings: KafkaSettin
     assert change(settings, "networks", "add", read_file(source), ANA) == 2, "one stood twice"
     change(settings, "networks", "remove", entries("192.0.2.1"), Who("ben", "a mistake"))
     assert values_of(settings, "networks") == {"10.0.0.0/8"}
+    told = [
+        (one.by, one.action, one.value, one.why) for _, one in changes_of(settings, "networks", "192.0.2.1")
+    ]
+    assert told == [
+        ("ana", "add", "192.0.2.1/32", "reported"),
+        ("ben", "remove", "192.0.2.1/32", "a mistake"),
+    ]
+    times = [at for at, _ in changes_of(settings, "networks")]
+    assert len(times) == 4, "created, two added, one removed"
+    assert times == sorted(times)
     with opened(settings) as store:
         assert write_file(tmp_path / "out.csv", store.entries("networks")) == 1
     assert read_file(tmp_path / "out.csv") == [("10.0.0.0/8", None, "reported")]
