@@ -7,6 +7,8 @@ import typer
 
 __all__ = ["app", "every", "features", "model", "quality", "rules", "score", "stream"]
 
+MOST_RULES = 500
+"""That a file of rules has."""
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
@@ -95,14 +97,9 @@ def stream(
     *,
     quick: Annotated[bool, typer.Option("--quick", help="Three minutes instead of twelve.")] = False,
     rules: Annotated[
-        int | None,
-        typer.Option(
-            "--rules",
-            min=0,
-            max=500,
-            help="Number of rules that run besides the model; without the comparison with Spark.",
-        ),
-    ] = None,
+        str,
+        typer.Option("--rules", help="Numbers of rules, e.g. 0,20,100: what they cost, and nothing else."),
+    ] = "",
 ) -> None:
     """Measure the stream: throughput from a backlog, latency under load, against Spark's keyed state."""
     from rich.console import Console  # noqa: PLC0415
@@ -115,8 +112,14 @@ def stream(
     if not console.is_terminal:
         console = Console(width=130)
     machine = describe_machine()
+    if rules:
+        from fraud.tools.bench.stream_rules import measure_with_rules, table_of  # noqa: PLC0415
+
+        with console.status("starting") as status:
+            console.print(table_of(machine, measure_with_rules(home, _counts(rules), status.update)))
+        return
     with console.status("starting") as status:
-        figures = measure_streams(home, QUICK if quick else FULL, status.update, rules=rules)
+        figures = measure_streams(home, QUICK if quick else FULL, status.update)
     for table in tables_of(machine, figures):
         console.print(table)
     for file in write_report(machine, figures, out):
@@ -242,3 +245,12 @@ def every(
         comparison = compare(against, chosen, rounds, tell=status.update)
     console.print(table_of(comparison))
     console.print(f"wrote {write_report(comparison, out)}", soft_wrap=True)
+
+
+def _counts(text: str) -> list[int]:
+    from fraud.errors import BadInput  # noqa: PLC0415
+
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdigit() and int(part) <= MOST_RULES for part in parts):
+        raise BadInput(f"--rules {text}: give numbers up to {MOST_RULES}, e.g. 0,20,100")
+    return [int(part) for part in parts]

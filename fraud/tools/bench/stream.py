@@ -4,12 +4,11 @@ Runs the embedded platform in a folder of its own, on free ports. Reads nothing 
 latencies are computed afterwards from the timestamps that the broker gave to transactions and decisions.
 """
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -33,7 +32,6 @@ from fraud.synthetic.generate import generate
 from fraud.synthetic.pace import Constant
 from fraud.synthetic.settings import GeneratorSettings
 from fraud.tools.bench.keyed_state import KeyedRate, compare_keyed_state
-from fraud.tools.bench.rules import rules_file
 from jobs.backfill.run import backfill
 from jobs.stream.settings import StreamSettings
 from services.simulator import stream
@@ -71,8 +69,6 @@ class StreamFigures:
     latencies: list[Latency]
     keyed: list[KeyedRate]
     """The user fold alone, by engine."""
-    rules: int = 0
-    """That decided beside the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +96,16 @@ QUICK: Final = (Work(10_000, 100_000, 15.0, (1_000.0,), keyed=60_000),)
 MICRO_BATCH: Final = 20_000
 
 
-def measure_streams(
-    home: Path, works: Sequence[Work], tell: Callable[[str], None], *, rules: int | None = None
-) -> list[StreamFigures]:
-    """Measure one after the other; ``home`` is emptied before each. With rules nothing else is compared."""
-    if rules is not None:
-        works = [replace(work, keyed=0) for work in works]
-    return [measure_stream(home, work, tell, rules=rules or 0) for work in works]
+def measure_streams(home: Path, works: Sequence[Work], tell: Callable[[str], None]) -> list[StreamFigures]:
+    """Measure one after the other; ``home`` is emptied before each."""
+    return [measure_stream(home, work, tell) for work in works]
 
 
-def measure_stream(
-    home: Path, work: Work, tell: Callable[[str], None], seed: int = 7, *, rules: int = 0
-) -> StreamFigures:
-    """Measure the streaming job of an embedded platform made for it in ``home``, with so many rules."""
+def measure_stream(home: Path, work: Work, tell: Callable[[str], None], seed: int = 7) -> StreamFigures:
+    """Measure the streaming job of an embedded platform made for it in ``home``."""
     users, backlog, seconds, rates = work.users, work.backlog, work.seconds, work.rates
     tell(f"{users:,} users: generating and training")
-    settings = _own_platform(home)
+    settings = own_platform(home)
     paced = int(seconds * sum(rate if rate > 1 else rate * 20_000 for rate in rates))
     total = HISTORY + backlog + paced
     world = GeneratorSettings(
@@ -131,7 +121,7 @@ def measure_stream(
     go_live = pc.max(history.column("event_time")).as_py() + timedelta(microseconds=1)
     known = data.labels.filter(pc.less(data.labels.column("label_time"), pa.scalar(go_live)))
     stream_settings = StreamSettings(home=home / "stream")
-    with _running(settings):
+    with running(settings):
         platform.up(settings, parts=("broker", "mlflow"))
         urls = {part.name: part.url or "" for part in platform.status(settings)}
         train(TrainSettings.quick(str(home / "data"), as_of=go_live, mlflow_uri=urls["mlflow"], seed=seed))
@@ -147,15 +137,12 @@ def measure_stream(
         stream.play(data.transactions.slice(HISTORY + work.keyed, rest), None, producer)
         tell(f"{users:,} users: a backlog of {backlog:,} transactions")
         reader = Decisions(urls["broker"])
-        if rules:
-            (home / "rules.yaml").write_bytes(rules_file(rules))
-            os.environ["FRAUD_STREAM_RULES_FILE"] = str((home / "rules.yaml").absolute())
         platform.up(settings, parts=("stream",))
         reader.wait_for(backlog)
         decided = reader.read()
         _wait_for_archive(stream_settings)
         archived = time.time()
-        first, rate = _sustained(decided)
+        first, rate = sustained(decided)
         latencies = []
         at = HISTORY + backlog
         for wanted in rates:
@@ -173,7 +160,6 @@ def measure_stream(
         archived_per_s=(backlog - first.count) / (archived - first.end_ms / 1e3),
         latencies=latencies,
         keyed=keyed,
-        rules=rules,
     )
 
 
@@ -218,7 +204,8 @@ class FirstBatch:
     end_ms: float
 
 
-def _sustained(decided: Floats) -> tuple[FirstBatch, float]:
+def sustained(decided: Floats) -> tuple[FirstBatch, float]:
+    """Tell the rate from the end of the first micro-batch on."""
     is_first = decided[:, 2] == decided[:, 2].min()
     first = FirstBatch(int(is_first.sum()), float(decided[is_first, 1].max()))
     return first, (len(decided) - first.count) / (decided[:, 1].max() - first.end_ms) * 1e3
@@ -229,7 +216,8 @@ def _latency(rate: float, decided: Floats) -> Latency:
     return Latency(rate, len(decided), p50, p99, p999)
 
 
-def _own_platform(home: Path) -> LocalSettings:
+def own_platform(home: Path) -> LocalSettings:
+    """Lay out a platform in an empty folder, on free ports."""
     if home.exists():
         platform.down(LocalSettings(home=home))
         shutil.rmtree(home)
@@ -245,7 +233,8 @@ def _own_platform(home: Path) -> LocalSettings:
 
 
 @contextmanager
-def _running(settings: LocalSettings) -> Iterator[None]:
+def running(settings: LocalSettings) -> Iterator[None]:
+    """Stop the platform at the end."""
     try:
         yield
     finally:
