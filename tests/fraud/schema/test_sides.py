@@ -79,6 +79,12 @@ def test_the_parts_of_an_entity_with_two_sides() -> None:
         ("side == 'in'", "side == 'inn'", "filters.received", "no side 'inn'; did you mean in?"),
         ("  channel: {", "  side: {type: key}\n  channel: {", "fields.side", "rename the field"),
         (f"account: {SIDES}", "account: {key: sender}", "filters.sent", "no field 'side'"),
+        (
+            "entities:\n",
+            "profiles: {account: {limit: {type: number}}}\nentities:\n",
+            "profiles.account",
+            "account has two sides; write the profile of an entity with a key",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(old: str, new: str, where: str, words: str) -> None:
