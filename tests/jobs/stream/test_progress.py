@@ -23,7 +23,7 @@ from fraud.store import Epoch, FeatureStore, Watermark, open_store
 from jobs.stream.progress import Progress
 from jobs.stream.scored import kinds_of
 from jobs.stream.settings import StreamSettings
-from tests.fraud.store.conftest import run_redis
+from tests.fraud.store.conftest import make_urls, run_redis
 from tests.wire import ScoredTransaction
 
 MENDS = re.escape("`fraud replay rebuild-store --replace`")
@@ -71,6 +71,11 @@ class Stream:
             mode="append",
             commit_properties=CommitProperties(custom_metadata={"userMetadata": reach}),
         )
+
+
+@pytest.fixture(params=["lmdb", "redis", "2 shards"])
+def new_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+    return make_urls(request, tmp_path_factory)
 
 
 @pytest.fixture
