@@ -147,8 +147,8 @@ class Producer:
             found.reason = self._reason or "time is over"
         return found
 
-    def deliver_all(self, records: Iterable[tuple[str, str | bytes | None, bytes]]) -> None:
-        """Send many records (topic, key, value) and wait until the brokers have all of them.
+    def deliver_all(self, records: Iterable[tuple[str, str | bytes | None, bytes] | Record]) -> None:
+        """Send many records, or (topic, key, value), and wait until the brokers have all of them.
 
         One callback serves all: half the time of :meth:`deliver`, which answers for each record.
 
@@ -168,11 +168,12 @@ class Producer:
                 lost.append(str(error))
 
         produce = self._client.produce  # looked up once: this is the stream's way
-        for topic, key, value in records:
+        for topic, key, value, *rest in records:
+            headers = list(rest[0]) if rest else None
             try:
-                produce(topic, value, key, on_delivery=note)
+                produce(topic, value, key, on_delivery=note, headers=headers)
             except BufferError:
-                self._queue(topic, key, value, note, self._client.poll)
+                self._queue(topic, key, value, note, self._client.poll, headers=headers or ())
             except KafkaException as error:
                 _refuse_large(error, topic, key, value)
                 raise

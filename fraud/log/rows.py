@@ -78,6 +78,8 @@ RECORD_FIELDS: Final = [
 
 _EVENT: Final = pa.field("event", pa.binary(8 * layout_of(deployed_schema()).width))
 """The kernel's row, float64."""
+TRACE: Final = pa.field("traceparent", pa.string())
+"""The trace that a record's Kafka header names; null where there is none, or traces are off."""
 VALIDATED: Final = pa.schema(
     [
         *ORIGIN,
@@ -85,10 +87,11 @@ VALIDATED: Final = pa.schema(
         _EVENT,
         pa.field("record_key", pa.binary()),
         pa.field("record", pa.binary()),  # the Kafka value
+        TRACE,
     ]
 )
 """What the validating pass hands to the primary pass."""
-HANDED: Final = [*ORIGIN, *RECORD_FIELDS, _EVENT, pa.field("scored", pa.binary())]
+HANDED: Final = [*ORIGIN, *RECORD_FIELDS, _EVENT, pa.field("scored", pa.binary()), TRACE]
 """What every pass hands to the next one; ``scored`` is the record of the scoring service, whole."""
 HANDED_NAMES: Final = tuple(field.name for field in HANDED)
 

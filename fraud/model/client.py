@@ -22,6 +22,7 @@ from fraud.contracts import Thresholds
 from fraud.errors import BadModel, Unavailable
 from fraud.features import FEATURES_VERSION
 from fraud.model.breaker import CircuitBreaker
+from fraud.runtime import traces
 from fraud.settings.base import Settings
 
 JSON_LENGTH: Final = "inference-header-content-length"
@@ -189,6 +190,8 @@ class ModelClient:
     def _request(self, vectors: Floats, reasons_from: float | None, give_up_at: float, call: str) -> Scores:
         body, json_length = encode_request(vectors, reasons_from)
         headers = {"content-type": "application/octet-stream", JSON_LENGTH: str(json_length), CALL: call}
+        if trace := traces.parent():
+            headers[traces.HEADER] = trace
         failure: Exception = Unavailable("the deadline has passed")
         for retry in range(self._settings.retries + 1):
             left_s = min(self._settings.timeout_s, give_up_at - self._clock())

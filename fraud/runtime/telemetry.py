@@ -16,6 +16,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import make_wsgi_app
 
 from fraud.errors import BadConfig
+from fraud.runtime import traces
 from fraud.settings.log import LogSettings
 
 LATENCY_BUCKETS_S: Final = (
@@ -68,7 +69,10 @@ _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 
 
 class JsonLines(logging.Formatter):
-    """Writes a record as one line of JSON: time (UTC), level, logger, thread, message, `extra`, exception."""
+    """Writes a record as one line of JSON: time (UTC), level, logger, thread, message, `extra`, exception.
+
+    What is logged while a trace is under way has its `trace_id`.
+    """
 
     converter = staticmethod(time.gmtime)
 
@@ -81,6 +85,8 @@ class JsonLines(logging.Formatter):
             "thread": record.threadName,
             "message": record.getMessage(),
         }
+        if trace := traces.parent():
+            found["trace_id"] = trace.split("-")[1]
         found |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info:
             found["exception"] = self.formatException(record.exc_info)

@@ -53,6 +53,10 @@ class TaskContext:
     """Of the records."""
     rates: Path | None = None
     """File of the rates that this micro-batch prices by; it never changes."""
+    is_traced: bool = False
+    """Whether traces are handed on from the records' headers to decisions and alerts."""
+    trace: str = ""
+    """Header of the micro-batch's own span, for the model server; empty: there is none."""
 
     @property
     def contracts(self) -> Contracts:

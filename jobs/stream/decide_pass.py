@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from fraud.features import FEATURES_VERSION, kernel
 from fraud.features.passes import PASSES, Passes, feature_names, whole
 from fraud.log import rows
 from fraud.runtime.telemetry import EVENT_BUCKETS_S, LATENCY_BUCKETS_S
+from fraud.runtime.traces import MOST_LINKS, carrying, is_sampled
 from jobs.stream.ages import count_ages
 from jobs.stream.arrow_rows import Stages
 from jobs.stream.context import TaskContext, model_of, producer_of
@@ -53,7 +55,7 @@ def run_decide_pass(
     """
     vectors = whole(context.passes, rows.matrix_of(table.column("vector")))
     is_transaction = table.column("row_kind").to_numpy() == rows.TRANSACTION
-    with watch.time("model_call"):
+    with watch.time("model_call"), carrying(context.trace):
         verdicts = _score(context, table, vectors, is_transaction)
     with watch.time("rules"):
         verdicts = _rule(context, verdicts, table, vectors, is_transaction)
@@ -61,10 +63,12 @@ def run_decide_pass(
     decided.fill_vectors(vectors)
     spooled = spool_table(context, table, vectors=vectors, verdicts=verdicts, decided=decided)
     with watch.time("publish"):
-        publish(producer_of(context), spooled)
+        publish(producer_of(context), spooled, table.column(rows.TRACE.name) if context.is_traced else None)
     with watch.time("spool"):
         _write_spool(context, as_archived(without_written(spooled)))
     summary = _summary(spooled, verdicts, [*stages, watch.seconds], context.passes)
+    if context.is_traced:
+        summary["traces"] = _linked(table.filter(pa.array(is_transaction)).column(rows.TRACE.name))
     yield pa.RecordBatch.from_pylist([{"summary": json.dumps(summary)}], rows.SUMMARY)
 
 
@@ -241,6 +245,11 @@ def _summary(table: pa.Table, verdicts: Verdicts, stages: Stages, passes: Passes
         "newest_event_us": float(known.max()) if len(known) else None,
         "scored": int(is_scored.sum()),
     }
+
+
+def _linked(traces: pa.ChunkedArray) -> list[str]:
+    """Choose the traces that the micro-batch's span is linked with: those that somebody has sampled."""
+    return list(islice(filter(is_sampled, traces.to_pylist()), MOST_LINKS))
 
 
 def _histogram(verdicts: Verdicts) -> list[int]:

@@ -115,6 +115,7 @@ def pass_primary(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.
         *_with_letters(context, table, duplicates, future).columns,
         rows.binary_column(events),
         pc.if_else(pa.array(is_scored & ~is_letter), table.column("record"), pa.scalar(None, pa.binary())),
+        table.column(rows.TRACE.name),
         rows.binary_column(vectors),
         pa.array(sequences, pa.int64(), mask=~is_folded | is_letter),
     ]

@@ -17,6 +17,7 @@ from pyspark.errors import PySparkException
 from fraud.errors import FraudError, SetBack
 from fraud.runtime.standby import wait_for_turn
 from fraud.runtime.telemetry import configure_logging, serve_metrics
+from fraud.runtime.traces import open_traces
 from fraud.spark.session import end_jvm
 from jobs.stream.cluster import check_cluster, cluster_of
 from jobs.stream.passing import cause_of
@@ -33,12 +34,13 @@ def main() -> None:
     configure_logging()
     try:
         settings = StreamSettings()
+        traces = open_traces("fraud-stream")
         _stand_by(settings)
         check_cluster(settings.checkpoint_path, cluster_of(settings), settings.kafka_bootstrap)
         jobs: list[StreamJob] = []
         serve_metrics(settings.host, settings.metrics_port, lambda: any(job.is_ready() for job in jobs))
         make_whole(settings)
-        job = StreamJob(settings)
+        job = StreamJob(settings, traces=traces)
         signal.signal(signal.SIGTERM, job.stop)
         signal.signal(signal.SIGINT, job.stop)
         jobs.append(job)

@@ -15,7 +15,8 @@ from jobs.stream.offsets import Range
 
 def run_passes(frame: DataFrame, context: TaskContext) -> Sequence[Any]:
     """Run the passes over a micro-batch of Spark's source; returns the tasks' summaries."""
-    source = frame.selectExpr(*validate_pass.SELECTED).coalesce(context.tasks)
+    selected = validate_pass.SELECTED_TRACED if context.is_traced else validate_pass.SELECTED
+    source = frame.selectExpr(*selected).coalesce(context.tasks)
     summary = from_arrow_schema(rows.SUMMARY)
     if context.tasks == 1:
         return source.mapInArrow(one_pass.mapped(context), summary).collect()

@@ -16,8 +16,9 @@ from fraud.contracts.encode import encode_rows
 from fraud.contracts.priced import in_base
 from fraud.decide.experiment import TRIAL_FIELDS
 from fraud.decide.overruling import RULED_FIELDS
-from fraud.kafka.producer import Producer
+from fraud.kafka.producer import Producer, Record
 from fraud.log import rows
+from fraud.runtime.traces import headers_of
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import AMOUNT_BASE
 from fraud.schema.results import OURS
@@ -58,27 +59,34 @@ _DECISION_COLUMNS: Final = (
 )
 
 
-def publish(producer: Producer, table: pa.Table) -> None:
+def publish(producer: Producer, table: pa.Table, traces: pa.ChunkedArray | None = None) -> None:
     """Publish the rows of ``rows.SPOOLED`` and wait until the brokers have them.
+
+    Parameters
+    ----------
+    traces
+        Header of each row's trace, or null; None: no record has any.
 
     Raises
     ------
     Unavailable
         When they do not take all of them in time; the micro-batch must run again.
     """
-    producer.deliver_all(_messages(table))
+    producer.deliver_all(_messages(table, traces))
 
 
-def _messages(table: pa.Table) -> Iterator[tuple[str, str, bytes]]:
-    """Make the records as (topic, key, value)."""
+def _messages(table: pa.Table, traces: pa.ChunkedArray | None) -> Iterator[tuple[str, str, bytes] | Record]:
+    """Make the records as (topic, key, value), or with headers."""
     kinds = table.column("row_kind").to_numpy()
     decided = table.filter(kinds == rows.TRANSACTION)
     is_alert = (decided.column("outcome").to_numpy(zero_copy_only=False) != Outcome.APPROVE).tolist()
     users = decided.column(deployed_schema().primary_key.name).to_pylist()
-    for user, value, alerts in zip(users, decisions(decided), is_alert, strict=True):
-        yield DECISIONS, user, value
-        if alerts:
-            yield ALERTS, user, value
+    known = [None] * len(users)
+    if traces is not None:
+        known = traces.filter(pa.array(kinds == rows.TRANSACTION)).to_pylist()
+    for user, value, alerts, trace in zip(users, decisions(decided), is_alert, known, strict=True):
+        for topic in (DECISIONS, ALERTS) if alerts else (DECISIONS,):
+            yield Record(topic, user, value, headers_of(trace)) if trace else (topic, user, value)
     if _OURS:
         yield from _own_results(table.filter(np.isin(kinds, _DECIDED)))
     for letter in _dead_letters(table.filter(kinds == rows.DEAD_LETTER)):

@@ -29,6 +29,7 @@ from fraud.log.money import see_that_money_is_the_same
 from fraud.model.client import ModelClient, ModelClientSettings
 from fraud.rules.published import open_published
 from fraud.runtime.threads import ended_threads
+from fraud.runtime.traces import NO_TRACES, Traces
 from fraud.runtime.waiting import wait_until
 from fraud.schema.deployed import deployed_schema, rates_file
 from fraud.spark.session import KAFKA_SOURCE, open_session
@@ -49,6 +50,7 @@ from jobs.stream.rates import BatchRates
 from jobs.stream.recovery import remember
 from jobs.stream.rules import StreamLists, StreamRules
 from jobs.stream.settings import StreamSettings
+from jobs.stream.tracing import note_batch
 from jobs.stream.warm_up import warm_up
 
 log = logging.getLogger("jobs.stream")
@@ -66,9 +68,12 @@ class StreamJob:
         Of the job.
     passes
         That each transaction goes through, the primary first.
+    traces
+        Of this program.
     """
 
-    def __init__(self, settings: StreamSettings, passes: Passes = PASSES) -> None:
+    def __init__(self, settings: StreamSettings, passes: Passes = PASSES, traces: Traces = NO_TRACES) -> None:
+        self._traces = traces
         if settings.rebuild_mark.exists():
             raise BadState(
                 "the rebuild of the feature store has not finished: "
@@ -152,6 +157,7 @@ class StreamJob:
             raise self._background.failure
         self._archiving.run(self._generation, is_last=True)
         self._store.close()
+        self._traces.close()
 
     def _wait_for_model(self) -> None:
         """Give a model server that starts at the same time until it is ready."""
@@ -188,6 +194,7 @@ class StreamJob:
             .option("subscribe", ",".join(TOPICS))
             .option("startingOffsets", self._progress.starting_offsets())
             .option("maxOffsetsPerTrigger", settings.most_records)
+            .option("includeHeaders", self._traces.is_on)
             .options(**KAFKA_SOURCE)
             .options(**security)
             .load()
@@ -198,10 +205,10 @@ class StreamJob:
         return writer.option("checkpointLocation", str(settings.checkpoint_path)).start()
 
     def _process(self, frame: DataFrame, batch: int) -> None:
-        with self._gate.batch():
+        with self._gate.batch(), self._traces.batch("micro-batch") as trace:
             started = time.perf_counter()
             self._progress.before()
-            context = self._context(batch)
+            context = self._context(batch, trace.header)
             # A run that was cut off may have had more tasks than this one: their files would count twice.
             if context.spool_folder.exists():
                 shutil.rmtree(context.spool_folder)
@@ -210,6 +217,8 @@ class StreamJob:
             summaries = read_summaries(collected)
             self._expiry.see(summaries)
             metrics.record(summaries, batch, time.perf_counter() - started)
+            if self._traces.is_on:
+                note_batch(trace, summaries, batch)
             self._failures = 0
 
     def _run_passes(self, frame: DataFrame, context: TaskContext) -> Sequence[Any]:
@@ -228,7 +237,7 @@ class StreamJob:
         ranges = ranges_of(self._settings.checkpoint_path, context.epoch.batch)
         return run_bounded(self._spark, replace(context, tasks=1), context.kafka, ranges)
 
-    def _context(self, batch: int) -> TaskContext:
+    def _context(self, batch: int, trace: str) -> TaskContext:
         settings = self._settings
         kafka = {**settings.kafka_options, "bootstrap.servers": settings.kafka_bootstrap}
         return TaskContext(
@@ -245,6 +254,8 @@ class StreamJob:
             most_ahead_s=settings.most_ahead_s,
             passes=self._passes,
             rates=self._rates.file_for(Epoch(self._generation, batch)) if self._rates else None,
+            is_traced=self._traces.is_on,
+            trace=trace,
         )
 
     def _running_experiment(self) -> Experiment | None:

@@ -39,6 +39,7 @@ from fraud.features.profiles import events_of_profiles
 from fraud.log import rows
 from fraud.log.arrival import raise_times
 from fraud.money import NO_RATES, Rates
+from fraud.runtime.traces import HEADER, valid_parent
 from fraud.schema.deployed import deployed_schema
 from jobs.stream.arrow_rows import in_arrival_order, send
 from jobs.stream.context import TaskContext, rates_of
@@ -55,6 +56,11 @@ SELECTED: Final = (
 )
 """``COLUMNS`` as expressions of Spark. A producer's own time (``CreateTime``) is no append time: the producer
 could date a record as it likes. What the scoring service has counted is not refused for it."""
+SELECTED_TRACED: Final = (
+    *SELECTED,
+    f"cast(get(filter(headers, one -> one.key = '{HEADER}'), 0).value as string) as {HEADER}",
+)
+"""The same with the trace that a record's header names."""
 _KINDS: Final = (rows.TRANSACTION, rows.LABEL, rows.DEAD_LETTER, rows.RESULT, rows.PROFILE)
 """Of rows that this pass makes."""
 NO_APPEND_TIME: Final = "no_append_time"
@@ -174,6 +180,7 @@ def validate(
         rows.binary_column(events[order]),
         table.column("key"),
         table.column("value"),
+        _traces_of(table),
     ]
     return in_arrival_order(pa.table(columns, schema=rows.VALIDATED))
 
@@ -223,6 +230,14 @@ def _take(
     if not parts:
         return None, np.zeros(0, np.int64)
     return pa.Table.from_batches(parts), np.concatenate(sizes)
+
+
+def _traces_of(table: pa.Table) -> pa.Array:
+    """Read the traces that headers name; a header that is wrong names none."""
+    if HEADER not in table.column_names:
+        return pa.nulls(table.num_rows, rows.TRACE.type)
+    found = [valid_parent(text) or None for text in table.column(HEADER).to_pylist()]
+    return pa.array(found, rows.TRACE.type)
 
 
 def text_of(key: bytes | None) -> str | None:

@@ -17,9 +17,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from fraud.contracts import Transaction
 from fraud.decide.list_changes import ListChange
 from fraud.errors import BadInput, Unavailable
-from fraud.http.access import ANYONE, KEYS_LOOK_S, Keys, RateLimit
+from fraud.http.access import ANYONE, KEYS_LOOK_S, Keys, KeyScope, RateLimit
 from fraud.http.problems import Problem
 from fraud.runtime.threads import Watch
+from fraud.runtime.traces import carried
 from services.scoring import bodies, kserve_api, metrics
 from services.scoring.batches import Batches, items_of, read_item
 from services.scoring.bodies import MOST_RECORD, Bodies, ClientDisconnected, Receive
@@ -68,6 +69,7 @@ class App:
         settings = service.settings
         self._service = service
         self._settings = settings
+        self._traces = service.traces
         self._keys = Keys(settings.keys_file, settings.host)
         self._keys_watch = Watch("keys", self._keys.look, KEYS_LOOK_S)
         self._limit = RateLimit(settings.rate_per_s, settings.rate_burst, unit="transactions")
@@ -151,7 +153,11 @@ class App:
         _check(route, scope["method"], headers)
         if route.scope is not None:
             client.need(route.scope)
-        return route.counted_as or path, *await found.act(Call(headers, receive, client.name, rest))
+        act, call = found.act, Call(headers, receive, client.name, rest)
+        if self._traces.is_on and route.scope is KeyScope.SCORE:
+            with self._traces.request(route.operation, headers.get(b"traceparent")):
+                return route.counted_as or path, *await act(call)
+        return route.counted_as or path, *await act(call)
 
     def _find(self, path: str) -> tuple[Endpoint | None, str]:
         """Find the endpoint of a path, and the id at the path's end, decoded by the server."""
@@ -175,8 +181,11 @@ class App:
 
     async def _score(self, read: Callable[[], Transaction], *, is_of_batch: bool = False) -> bytes:
         """Read and answer one transaction; for Kafka, where the store does not answer, nobody else waits."""
-        answer, record = await self._queue.run(partial(self._score_once, read), is_of_batch=is_of_batch)
-        return answer or await self._side_queue.run(partial(self._service.score_without_store, record))
+        work = carried(partial(self._score_once, read))
+        answer, record = await self._queue.run(work, is_of_batch=is_of_batch)
+        return answer or await self._side_queue.run(
+            carried(partial(self._service.score_without_store, record))
+        )
 
     def _score_once(self, read: Callable[[], Transaction]) -> tuple[bytes, Transaction]:
         record = read()

@@ -20,6 +20,7 @@ from fraud.features import FEATURE_NAMES
 from fraud.features.kernel import Floats
 from fraud.features.reasons import reason_text
 from fraud.model.breaker import CircuitBreaker
+from fraud.runtime.traces import span
 from fraud.schema.deployed import deployed_schema
 from services.scoring import metrics
 from services.scoring.experiment import RunningExperiment
@@ -140,7 +141,7 @@ class Decider:
         if not self._breaker.allows():
             return None
         try:
-            with metrics.MODEL_SECONDS.time():
+            with metrics.MODEL_SECONDS.time(), span("model"):
                 verdict = self._model.judge(vector)
         except Unavailable as error:
             metrics.MODEL_ERRORS.inc()

@@ -21,6 +21,7 @@ from fraud.features.passes import PASSES, keys_of_event
 from fraud.http.server import Bounds, bounded
 from fraud.runtime.standby import wait_for_turn
 from fraud.runtime.telemetry import configure_logging
+from fraud.runtime.traces import open_traces
 from services.scoring.app import App
 from services.scoring.fold import folds_of
 from services.scoring.models import Model, RegisteredModel, open_model
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         settings = ScoringSettings(**given(arguments))
         warm_up()
-        app = App(Service(settings, _stand_by(settings)))
+        app = App(Service(settings, _stand_by(settings), traces=open_traces("fraud-scoring")))
     except FraudError as error:
         sys.exit(f"error: {error}")
     # The outbox and the registry's watcher are threads beside the event loop: one of them must not keep it

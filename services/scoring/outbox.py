@@ -9,6 +9,7 @@ import os
 import socket
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Final
 
 import orjson
@@ -17,6 +18,7 @@ from fraud.contracts import ALERTS, DECISIONS, SCORED, TRANSACTIONS, Outcome
 from fraud.errors import Unavailable
 from fraud.kafka.producer import Record, Sender
 from fraud.runtime.threads import Watch
+from fraud.runtime.traces import HEADER, NO_TRACES, Traces, headers, headers_of
 from fraud.schema.deployed import deployed_schema
 from fraud.store import FeatureStore
 from services.scoring import metrics
@@ -39,10 +41,15 @@ class Outbox:
         The stream's.
     kafka
         Takes the records.
+    traces
+        Of the service.
     """
 
-    def __init__(self, settings: ScoringSettings, store: FeatureStore, kafka: Sender) -> None:
+    def __init__(
+        self, settings: ScoringSettings, store: FeatureStore, kafka: Sender, traces: Traces = NO_TRACES
+    ) -> None:
         self._settings = settings
+        self._traces = traces
         self._store = store
         self._answers = store.answers()
         self._kafka = kafka
@@ -94,7 +101,9 @@ class Outbox:
             found = messages_of(record) if record else []
             messages += found
             owners += [at] * len(found)
-        delivery = self._kafka.deliver(messages)
+        with self._traces.batch("publish", _parents(messages)) as batch:
+            batch.note(records=len(messages))
+            delivery = self._kafka.deliver(messages)
         self.is_unavailable = not delivery.is_whole
         missing = {at for at, is_taken in zip(owners, delivery.taken, strict=True) if not is_taken}
         self._answers.sent([entry for at, (entry, _) in enumerate(entries) if at not in missing])
@@ -122,10 +131,18 @@ def messages_of(record: bytes) -> list[Record]:
     """Make the messages of one record of the outbox."""
     scored = orjson.loads(record)
     user, decision = scored[deployed_schema().primary_key.name], write_decision(scored)
-    found = [Record(SCORED, user, record), Record(DECISIONS, user, decision)]
+    trace = headers_of(scored.get(HEADER))
+    found = [Record(SCORED, user, record, trace), Record(DECISIONS, user, decision, trace)]
     if scored["outcome"] != Outcome.APPROVE:
-        found.append(Record(ALERTS, user, decision))
+        found.append(Record(ALERTS, user, decision, trace))
     return found
+
+
+def _parents(messages: list[Record]) -> Iterator[str]:
+    """Name the traces of the records of a batch, once each."""
+    for one in messages:
+        if one.topic == SCORED and one.headers:
+            yield str(one.headers[0][1])
 
 
 def hand_to_stream(kafka: Sender, key: str, raw: bytes) -> None:
@@ -137,7 +154,7 @@ def hand_to_stream(kafka: Sender, key: str, raw: bytes) -> None:
         When Kafka does not take it either: it must be refused, so that nothing is lost.
     """
     started = time.perf_counter()
-    if not kafka.deliver([Record(TRANSACTIONS, key, raw)]).is_whole:
+    if not kafka.deliver([Record(TRANSACTIONS, key, raw, headers())]).is_whole:
         raise Unavailable(
             f"neither the feature store nor Kafka accepted it within {time.perf_counter() - started:.1f} s"
         )

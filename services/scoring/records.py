@@ -15,6 +15,7 @@ from fraud.decide.overruling import RULED_FIELDS, Ruled, ruled_fields
 from fraud.features import FEATURES_VERSION, kernel
 from fraud.features.kernel import Floats
 from fraud.features.layout import layout_of
+from fraud.runtime import traces
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import AMOUNT_BASE, BASE_MINOR
 
@@ -98,6 +99,8 @@ def write_record(
     )
     if decided.trial is not None:
         content.update((name, getattr(decided.trial, name)) for name in TRIAL_FIELDS)
+    if trace := traces.parent():
+        content[traces.HEADER] = trace
     return orjson.dumps(content, option=orjson.OPT_UTC_Z)
 
 

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from typing import Any, Final, TypeVar
 
 from fraud.http.problems import Problem
@@ -77,7 +78,8 @@ class RequestQueue:
             self._admit(len(self._waiting))
         if self._task is None or self._has_work is None:
             self._has_work = asyncio.Event()
-            self._task = asyncio.create_task(self._serve(self._has_work))
+            # In a context of its own: what the first request knows (its trace) is not of the others.
+            self._task = asyncio.create_task(self._serve(self._has_work), context=Context())
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         (self._of_batches if is_of_batch else self._waiting).append((work, done))
         self._has_work.set()

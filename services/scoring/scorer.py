@@ -28,6 +28,7 @@ from fraud.features.passes import (
     features_of,
     keys_of_event,
 )
+from fraud.runtime.traces import span
 from fraud.store import Answer, Change, FeatureStore
 from fraud.store.answers import Key
 from fraud.store.value import version_of
@@ -113,17 +114,18 @@ class Scorer:
         for attempt in range(self._attempts):
             # Read once: another thread may set it meanwhile, and the record must name the store it goes to.
             identity = self._identity
-            with _READ.time():
+            with _READ.time(), span("read"):
                 found = self._answers.look(record.transaction_id, keys)
             if found.answer is not None:
                 return _replay(found.answer, fingerprint)
             states: dict[Key, bytes] = {}
-            vector, sequences = self._fold(event, found.stored, states)
+            with span("fold"):
+                vector, sequences = self._fold(event, found.stored, states)
             if sequences is None:
                 raise Conflict(_NOT_KEPT)
             decided, answer = self._decide(record, vector, sequences, (fingerprint, identity), away)
             changes = [Change(*key, states[key], version_of(found.stored[key])) for key in keys]
-            with _WRITE.time():
+            with _WRITE.time(), span("commit"):
                 is_counted = self._answers.commit(record.transaction_id, answer, changes, identity)
             if is_counted:
                 metrics.count_decision(decided.outcome, decided.score, vector, self._ages)

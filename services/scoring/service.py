@@ -23,6 +23,7 @@ from fraud.model.breaker import CircuitBreaker
 from fraud.money import NO_RATES
 from fraud.rules.published import open_published
 from fraud.runtime.threads import Watch, ended_threads
+from fraud.runtime.traces import NO_TRACES, Traces
 from fraud.schema.deployed import deployed_schema, rates_file
 from fraud.schema.fields import MONEY_NAMES
 from fraud.store import FeatureStore, open_store
@@ -56,7 +57,7 @@ class Service:
     ----------
     settings
         Of the service.
-    model, challenger, kafka, rules, store, rates, follow
+    model, challenger, kafka, rules, store, rates, follow, traces
         By default those of the settings.
     passes
         Whose states it folds, and what it computes.
@@ -79,8 +80,10 @@ class Service:
         store: FeatureStore | None = None,
         rates: RateFeed | None = None,
         follow: Follow | None = None,
+        traces: Traces = NO_TRACES,
     ) -> None:
         self.settings = settings
+        self.traces = traces
         self._names, self._ages = feature_names(passes), age_columns(passes)
         self.model = model or open_model(settings)
         self.rules = rules or RuleFile(settings.rules_file, source=open_published(settings))
@@ -109,7 +112,7 @@ class Service:
             names=self._names,
         )
         self.scorer = Scorer(self.store, self.decider, settings.attempts, passes)
-        self.outbox = Outbox(settings, self.store, self.kafka)
+        self.outbox = Outbox(settings, self.store, self.kafka, traces)
         self.labels = Labels(self.scorer, self.kafka, settings)
         self.profiles = Profiles(self.kafka, settings.most_ahead_s)
         self._breaker = CircuitBreaker(failures=3, cooldown_s=1.0)
@@ -161,6 +164,7 @@ class Service:
             self.rates.close()
         self.lists.close()
         self.store.close()
+        self.traces.close()
 
     def read_transaction(self, raw: bytes, prefix: str = "") -> Transaction:
         """Read one transaction of a request; every endpoint reads its transactions here.

@@ -101,6 +101,21 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
+{{/* Traces, as the programs read them; nothing where they are off. */}}
+{{- define "fraud.tracesEnv" -}}
+{{- with .Values.traces }}
+{{- if ne .mode "off" }}
+- {name: FRAUD_TRACES_MODE, value: {{ .mode }}}
+{{- with .endpoint }}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ . | quote }}}
+{{- end }}
+{{- range $key, $value := .settings }}
+- {name: OTEL_{{ $key }}, value: {{ $value | quote }}}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* One more list of a pod or container, as the values have it. */}}
 {{- define "fraud.list" -}}
 {{- with . }}{{ toYaml . }}{{ end -}}

@@ -169,6 +169,9 @@ spec:
 {{- with .Values.delta.options }}
 - {name: FRAUD_STREAM_DELTA_OPTIONS, value: {{ toJson . | quote }}}
 {{- end }}
+{{- with include "fraud.tracesEnv" . }}
+{{- . | nindent 0 }}
+{{- end }}
 {{- range $key, $value := .Values.stream.settings }}
 - {name: FRAUD_STREAM_{{ $key }}, value: {{ $value | quote }}}
 {{- end }}

@@ -16,17 +16,22 @@ from jobs.stream.offsets import Range
 from tests.flow.conftest import Job, wait_until
 from tests.fraud.kafka.broker import read_all
 from tests.jobs.stream.test_passes import transaction
+from tests.otlp import Received, receiver
 
 pytestmark = pytest.mark.flow
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 Sent = tuple[str, bytes | None, bytes | None]
 
 
-def send(kafka: str, records: Sequence[Sent], **options: Any) -> None:
+def send(
+    kafka: str, records: Sequence[Sent], headers: list[tuple[str, bytes | None]] | None = None, **options: Any
+) -> None:
     failed: list[str] = []
     producer = Producer({"bootstrap.servers": kafka, "compression.type": "zstd", **options})
     for topic, key, value in records:
-        producer.produce(topic, value, key, on_delivery=lambda error, _: error and failed.append(str(error)))
+        note = lambda error, _: error and failed.append(str(error))  # noqa: E731
+        producer.produce(topic, value, key, on_delivery=note, headers=headers)
         producer.poll(0)
     assert producer.flush(60.0) == 0
     assert not failed
@@ -71,15 +76,37 @@ def test_hostile_records_become_letters_and_the_query_goes_on(
         (TRANSACTIONS, b"k", b"[" * 30_000),
         (TRANSACTIONS, None, b""),
     ]
-    send(kafka, [good(1), *hostile])
-    job = make_job()
-    job.start()
-    wait_until(lambda: len(rows_of(job, "dead_letters")) == len(hostile), job.check)
-    send(kafka, [good(2)])
-    wait_until(lambda: decided(job) == {"t1", "t2"}, job.check)
-    letters = [DeadLetter.model_validate_json(value) for value in read(kafka, DEAD_LETTERS)]
-    assert len(letters) == len(hostile)
-    job.stop()
+    with receiver() as received:
+        send(kafka, [good(1), *hostile])
+        for number, header in ((3, b"junk"), (4, b"\xff" * 400_000), (5, TRACE.encode())):
+            send(kafka, [good(number)], headers=[("traceparent", header), ("other", None)])
+        traced = {"FRAUD_TRACES_MODE": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": received.url}
+        job = make_job(**traced, OTEL_BSP_SCHEDULE_DELAY="100", FRAUD_STREAM_PREDICTOR_URL=received.url)
+        job.start()
+        wait_until(lambda: len(rows_of(job, "dead_letters")) == len(hostile), job.check)
+        send(kafka, [good(2)])
+        wait_until(lambda: decided(job) == {f"t{number}" for number in range(1, 6)}, job.check)
+        letters = [DeadLetter.model_validate_json(value) for value in read(kafka, DEAD_LETTERS)]
+        assert len(letters) == len(hostile)
+        job.stop()
+    see_traces(kafka, received)
+
+
+def see_traces(kafka: str, received: Received) -> None:
+    """A header reaches the decision and is linked with its micro-batch; one that is wrong is none."""
+    found = {
+        json.loads(one.value() or b"")["transaction_id"]: one.headers() for one in read_all(kafka, DECISIONS)
+    }
+    assert found == {f"t{number}": None for number in range(1, 5)} | {"t5": [("traceparent", TRACE.encode())]}
+    _, trace, parent, _ = TRACE.split("-")
+    (decide,) = received.named("decide")
+    assert (decide.trace_id.hex(), decide.parent_span_id.hex()) == (trace, parent)
+    (batch,) = (one for one in received.named("micro-batch") if one.links)
+    assert [(link.trace_id.hex(), link.span_id.hex()) for link in batch.links] == [(trace, parent)]
+    assert decide.links[0].span_id == batch.span_id
+    assert received.services == {"fraud-stream"}
+    asked = {(header or "").split("-")[1] for header in received.asked}
+    assert batch.trace_id.hex() in asked, "the model server is told the micro-batch's own trace"
 
 
 def test_what_a_producer_takes_back_is_not_decided(kafka: str, make_job: Callable[..., Job]) -> None:

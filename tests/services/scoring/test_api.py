@@ -28,6 +28,7 @@ from fraud.decide.rules import RuleFile
 from fraud.errors import BadConfig, Unavailable
 from fraud.features import FEATURE_NAMES
 from fraud.kafka.producer import Delivery, Record
+from fraud.runtime.traces import NO_TRACES, Traces
 from fraud.store import DEFAULT_ENTITIES
 from services.scoring import examples, openapi
 from services.scoring.app import App
@@ -107,6 +108,7 @@ class Api:
         *,
         store: Any = None,
         rates: Any = None,
+        traces: Traces = NO_TRACES,
         **given: Any,
     ) -> None:
         at_hand = {"store_url": f"lmdb://{folder / 'store'}", "kafka_bootstrap": "127.0.0.1:9"}
@@ -114,6 +116,7 @@ class Api:
         self.model = Always()
         follow = (lambda store: Looped(store, kafka.sent)) if isinstance(kafka, Taking) else None
         parts = {"kafka": kafka, "rules": rules, "store": store, "rates": rates, "follow": follow}
+        parts["traces"] = traces
         self.service = Service(self.settings, self.model, challenger, **parts)
         self.app = App(self.service)
         self._loop = asyncio.Runner()
