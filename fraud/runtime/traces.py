@@ -107,7 +107,7 @@ def valid_parent(text: str | bytes | None) -> str:
 
 def is_sampled(known: str | None) -> bool:
     """Whether whoever began a trace records it; None is no trace."""
-    return bool(known) and int(known[-2:], 16) & 1 == 1
+    return known is not None and int(known[-2:], 16) & 1 == 1
 
 
 class Traces:
