@@ -23,6 +23,7 @@ from pyspark.sql import DataFrame, SparkSession
 from fraud.decide.experiment import Experiment, open_experiment
 from fraud.errors import BadState, Unavailable
 from fraud.features.passes import PASSES, Passes, entity_names
+from fraud.kafka.cluster import describe
 from fraud.kafka.rates import RateFeed
 from fraud.log.archive import Archive, read_summaries
 from fraud.log.money import see_that_money_is_the_same
@@ -55,6 +56,8 @@ from jobs.stream.warm_up import warm_up
 
 log = logging.getLogger("jobs.stream")
 
+KAFKA_S: Final = 5.0
+"""Time between two questions whether a broker answers, and for the answer, seconds."""
 FIGURES_S: Final = 10.0
 """Time between two looks for what jobs that end have measured, seconds."""
 
@@ -119,17 +122,21 @@ class StreamJob:
                 "archive": (settings.archive_s, self._archive_once),
                 "expiry": (settings.expire_s, self._expiry.run),
                 "figures": (FIGURES_S, self._figures.refresh),
+                "kafka": (KAFKA_S, self._ask_kafka),
             },
             self._stop,
         )
         self._query: Any = None
         self._failures = 0
         """Of the query, since a micro-batch or a look for data succeeded."""
+        self._is_kafka_unavailable = False
+        """Whether no broker answered at the last look: the query then waits, and fails only after minutes."""
 
     def is_ready(self) -> bool:
         """Whether the query has looked for data, goes on, and may take more."""
         query = self._query
-        if query is None or self._stop.is_set() or self._archiving.is_full or ended_threads():
+        is_held = self._archiving.is_full or self._is_kafka_unavailable
+        if query is None or self._stop.is_set() or is_held or ended_threads():
             return False
         try:
             message = query.status["message"] if query.isActive else ""
@@ -263,6 +270,15 @@ class StreamJob:
             return None
         self._experiment.look()
         return self._experiment.running()
+
+    def _ask_kafka(self) -> None:
+        """See whether a broker answers."""
+        try:
+            describe(self._settings.kafka_bootstrap, self._settings.kafka_options, KAFKA_S)
+        except Unavailable:
+            self._is_kafka_unavailable = True
+            raise
+        self._is_kafka_unavailable = False
 
     def _archive_once(self) -> None:
         self._archiving.run(self._generation)

@@ -7,8 +7,11 @@ from functools import partial
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
+from fraud.local import platform
+from fraud.local.settings import LocalSettings
 from tests.flow.conftest import Job, wait_until
 from tests.jobs.stream.test_live_input import decided, good, send
 
@@ -49,7 +52,7 @@ def is_decided_or_full(job: Job, sent: int) -> bool:
 
 
 def test_a_full_disk_is_not_ready_and_the_job_goes_on_once_there_is_room(
-    kafka: str, make_job: Callable[..., Job], small_disk: Path
+    kafka: str, make_job: Callable[..., Job], small_disk: Path, tmp_path: Path
 ) -> None:
     job = make_job(small_disk / "stream")
     job.start()
@@ -61,6 +64,12 @@ def test_a_full_disk_is_not_ready_and_the_job_goes_on_once_there_is_room(
     wait_until(lambda: metric(job, "fraud_stream_query_failures_total") >= 2, job.check)
     ballast.unlink()
     wait_until(lambda: len(decided(job)) == 199 and job.is_ready(), job.check)
+    parts = platform.status(LocalSettings(home=tmp_path / "platform"))
+    broker = next(psutil.Process(part.pid) for part in parts if part.name == "broker")
+    broker.suspend()
+    wait_until(lambda: not job.is_ready(), job.check)  # the query itself fails only after minutes
+    broker.resume()
+    wait_until(job.is_ready, job.check)
     job.stop()
 
 
