@@ -11,7 +11,7 @@ import pytest
 from fraud.contracts import DECISIONS, SCORED, TRANSACTIONS
 from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.kafka.producer import Record
-from fraud.runtime.traces import Traces, carrying
+from fraud.runtime.traces import Traces, carrying, is_sampled
 from fraud.settings.traces import TraceSettings
 from services.scoring import openapi
 from services.scoring.models import PredictorModel
@@ -79,7 +79,8 @@ def test_a_header_that_is_wrong_is_ignored_and_a_trace_begins_here(
     (request,) = received.named("score")
     assert request.parent_span_id == b""
     ((_, told),) = of_topics(sent)[DECISIONS]
-    assert told == f"00-{request.trace_id.hex()}-{request.span_id.hex()}-01"
+    assert str(told)[:-2] == f"00-{request.trace_id.hex()}-{request.span_id.hex()}-"
+    assert is_sampled(str(told)), "whatever other flags the SDK sets"
 
 
 def test_what_nobody_samples_is_handed_on_and_not_exported(tmp_path: Path, received: Received) -> None:
