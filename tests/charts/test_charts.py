@@ -460,3 +460,16 @@ def test_named_rules_are_mounted_where_the_program_looks(chart: str, value: str,
     assert '"mountPath": "/etc/fraud/rules"' in described
     assert '"configMap": {"name": "fraud-rules"}' in described
     assert setting not in render(chart, "values-kind"), "no rules where none are named"
+
+
+@pytest.mark.parametrize("chart", ["serving", "streaming"])
+def test_traces_reach_the_programs_where_they_are_on(chart: str) -> None:
+    on = ("traces.mode=otlp", "traces.endpoint=http://c:4318", "traces.settings.TRACES_SAMPLER=always_off")
+    text = render(chart, "values-kind", *on)
+    for line in (
+        "{name: FRAUD_TRACES_MODE, value: otlp}",
+        '{name: OTEL_EXPORTER_OTLP_ENDPOINT, value: "http://c:4318"}',
+        '{name: OTEL_TRACES_SAMPLER, value: "always_off"}',
+    ):
+        assert line in text
+    assert "TRACES" not in render(chart, "values-kind"), "off by default"
