@@ -58,9 +58,9 @@ SELECTED: Final = (
 could date a record as it likes. What the scoring service has counted is not refused for it."""
 SELECTED_TRACED: Final = (
     *SELECTED,
-    f"cast(get(filter(headers, one -> one.key = '{HEADER}'), 0).value as string) as {HEADER}",
+    f"get(filter(headers, one -> one.key = '{HEADER}'), 0).value as {HEADER}",
 )
-"""The same with the trace that a record's header names."""
+"""The same with the trace that a record's header names: bytes, as Spark hands on texts that are not UTF-8."""
 _KINDS: Final = (rows.TRANSACTION, rows.LABEL, rows.DEAD_LETTER, rows.RESULT, rows.PROFILE)
 """Of rows that this pass makes."""
 NO_APPEND_TIME: Final = "no_append_time"
