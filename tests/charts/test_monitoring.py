@@ -46,6 +46,7 @@ NAMES = re.compile(r"\bfraud_[a-z0-9_]+\b")
 BOUNDED = {
     *("arm", "bin", "entity", "event", "is_fast", "model", "operation", "outcome", "part", "path", "reason"),
     *("rule", "stage", "status", "version", "features_version", "page", "topic", "label"),
+    "shard",  # of the feature store, by number
     "thread",  # the names that the code gives its threads
     "url",  # of the one canary that a machine has
 }
