@@ -9,7 +9,7 @@ from rich.console import Console
 
 from fraud.tools.bench.keyed_state import KeyedRate
 from fraud.tools.bench.machine import describe_machine
-from fraud.tools.bench.stream import Latency, StreamFigures, _latency, _sustained
+from fraud.tools.bench.stream import Latency, StreamFigures, _latency, sustained
 from fraud.tools.bench.stream_report import tables_of, write_report
 
 FIGURES = [
@@ -34,7 +34,7 @@ FIGURES = [
 
 def test_the_rate_leaves_out_the_micro_batch_in_which_everything_warms_up() -> None:
     decided = np.array([(0.0, 9_000.0, 4.0)] * 10 + [(0.0, 10_000.0, 5.0)] * 30 + [(0.0, 11_000.0, 6.0)] * 50)
-    first, rate = _sustained(decided)
+    first, rate = sustained(decided)
     assert (first.count, first.end_ms) == (10, 9_000.0)
     assert rate == pytest.approx(80 / 2.0)
 
