@@ -84,6 +84,7 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def desk(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    browser.get_log("browser")  # what other files' pages have left there
     home = tmp_path_factory.mktemp("rules")
     file, keys = home / "rules.yaml", home / "keys.yaml"
     file.write_text(rules("one"))
