@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from fraud.contracts import LISTS
 from fraud.decide.lists import ListEvent, ListRecord, ListStore
 from fraud.errors import Unavailable
+from fraud.kafka.kept_reader import StayingReader
 from fraud.kafka.producer import Record, Sender
 from fraud.kafka.reader import NO_OPTIONS, Message, Position, Reader, append_time_of
 
@@ -43,7 +44,7 @@ Follow = Callable[[ListStore], Follower]
 """Begins to follow, for a store."""
 
 
-class ListFollower:
+class ListFollower(StayingReader):
     """Keeps a store in step with the topic.
 
     Parameters
@@ -54,17 +55,12 @@ class ListFollower:
         That this process alone writes.
     """
 
-    def __init__(self, store: ListStore, bootstrap: str, options: Mapping[str, str] = NO_OPTIONS) -> None:
-        self._store, self._bootstrap, self._options = store, bootstrap, dict(options)
-        self._reader: Reader | None = None
-        self.trouble = ""
-        """Why the topic could not be read at the last look, and the lists stay as they were."""
-        self.bad_records = 0
+    content = "the lists"
 
-    def close(self) -> None:
-        """End the connections."""
-        if self._reader is not None:
-            self._reader.close()
+    def __init__(self, store: ListStore, bootstrap: str, options: Mapping[str, str] = NO_OPTIONS) -> None:
+        super().__init__(bootstrap, options)
+        self._store = store
+        self.bad_records = 0
 
     def load(self, patience_s: float) -> None:
         """Read to where the topic ends now; what was read before stays while the brokers are unavailable."""
@@ -103,28 +99,12 @@ class ListFollower:
         except (Unavailable, KeyError) as error:
             self._lose(error)
 
-    def _open(self) -> Reader:
-        if self._reader is None:
-            reader = Reader(self._bootstrap, self._options, patience_s=2.0)
-            try:
-                bounds = reader.bounds(LISTS)[AT]
-                if bounds.end < self._store.position:
-                    log.warning("the topic %s is a new one: the lists begin anew", LISTS)
-                    self._store.clear()
-                reader.begin({AT: max(self._store.position, bounds.first)})
-            except BaseException:
-                reader.close()
-                raise
-            self._reader = reader
-        return self._reader
-
-    def _lose(self, error: Exception) -> None:
-        if not self.trouble:
-            log.warning("the lists stay as they were: %s", error)
-        self.trouble = str(error)
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+    def _begin(self, reader: Reader) -> None:
+        bounds = reader.bounds(LISTS)[AT]
+        if bounds.end < self._store.position:
+            log.warning("the topic %s is a new one: the lists begin anew", LISTS)
+            self._store.clear()
+        reader.begin({AT: max(self._store.position, bounds.first)})
 
 
 def _record(message: Message) -> ListRecord:

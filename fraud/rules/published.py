@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from pydantic import ValidationError
 
 from fraud.errors import BadConfig, Unavailable
+from fraud.kafka.kept_reader import StayingReader
 from fraud.kafka.reader import NO_OPTIONS, Reader
 from fraud.rules.audit import FIRST, Entry
 from fraud.rules.audit_topic import AT
@@ -63,7 +64,7 @@ def open_published(settings: Following) -> "PublishedRules | None":
     return PublishedRules(settings.rules_file, settings.kafka_bootstrap, settings.kafka_options)
 
 
-class PublishedRules:
+class PublishedRules(StayingReader):
     """Keeps a file of rules as the topic says.
 
     Parameters
@@ -74,15 +75,14 @@ class PublishedRules:
         Of the brokers.
     """
 
+    content = "the published rules"
+
     def __init__(self, file: Path, bootstrap: str, options: Mapping[str, str] = NO_OPTIONS) -> None:
+        super().__init__(bootstrap, options)
         self.file = file
         self.refused = ""
         """Why the newest records were refused; empty: all count."""
-        self.trouble = ""
-        """Why the topic could not be read at the last look; empty: it could."""
-        self._kafka = bootstrap, dict(options)
         self._entries: list[Entry] = []
-        self._reader: Reader | None = None
 
     def load(self, patience_s: float = LOAD_S) -> None:
         """Read the topic to its end, and write the file.
@@ -123,12 +123,6 @@ class PublishedRules:
             self.trouble = ""
             self._write()
 
-    def close(self) -> None:
-        """End."""
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-
     def _take(self, raw: bytes) -> None:
         """Add a record to the chain; one that came twice counts once."""
         try:
@@ -161,19 +155,5 @@ class PublishedRules:
             write_durably(self.file, wanted)
             log.info("rules %s were published", published[-1].version if published else "none")
 
-    def _open(self) -> Reader:
-        if self._reader is None:
-            reader = Reader(*self._kafka, name="fraud", patience_s=2.0)
-            try:
-                reader.begin({AT: reader.bounds(AT.topic)[AT].first})
-            except BaseException:
-                reader.close()
-                raise
-            self._reader = reader
-        return self._reader
-
-    def _lose(self, error: Exception) -> None:
-        if not self.trouble:
-            log.warning("the published rules stay as they were: %s", error)
-        self.trouble = str(error)
-        self.close()
+    def _begin(self, reader: Reader) -> None:
+        reader.begin({AT: reader.bounds(AT.topic)[AT].first})

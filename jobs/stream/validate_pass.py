@@ -64,6 +64,12 @@ SELECTED_TRACED: Final = (
 _KINDS: Final = (rows.TRANSACTION, rows.LABEL, rows.DEAD_LETTER, rows.RESULT, rows.PROFILE)
 """Of rows that this pass makes."""
 NO_APPEND_TIME: Final = "no_append_time"
+_KIND_OF: Final = (
+    (Transaction, rows.TRANSACTION),
+    (Label, rows.LABEL),
+    (Result, rows.RESULT),
+    (Profile, rows.PROFILE),
+)
 _NAMES: Final = {
     rows.TRANSACTION: rows.TRANSACTION_NAMES,
     rows.LABEL: rows.LABEL_NAMES,
@@ -186,10 +192,7 @@ def validate(
 
 
 def _kind_of(record: Any) -> int:
-    if isinstance(record, Transaction):
-        return rows.TRANSACTION
-    kinds = {Label: rows.LABEL, Result: rows.RESULT, Profile: rows.PROFILE}
-    return next(kind for model, kind in kinds.items() if isinstance(record, model))
+    return next(kind for model, kind in _KIND_OF if isinstance(record, model))
 
 
 def tasks_of(table: pa.Table, of: EntityPass, tasks: int) -> np.ndarray[Any, Any]:

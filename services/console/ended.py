@@ -13,19 +13,17 @@ from fraud.contracts import SESSIONS
 from fraud.errors import Unavailable
 from fraud.kafka.producer import Record, Sender
 from fraud.kafka.reader import Message, Reader
-from fraud.runtime.threads import Watch
+from services.console.following import TopicFollower
 from services.console.sessions import Session, Sessions
 from services.console.settings import ConsoleSettings
 
-ANSWER_S: Final = 5.0
-"""How long a broker may take for one answer, seconds."""
 LOAD_S: Final = 60.0
 """How long all logouts may take to be read at the start, seconds."""
 RETRY_MAX_S: Final = 2.0
 log = logging.getLogger(__name__)
 
 
-class EndedSessions:
+class EndedSessions(TopicFollower):
     """Ends here what ended at another replica, and tells the others what ended here.
 
     Parameters
@@ -39,20 +37,10 @@ class EndedSessions:
     """
 
     def __init__(self, settings: ConsoleSettings, sessions: Sessions, kafka: Sender) -> None:
-        self._settings, self._sessions, self._kafka = settings, sessions, kafka
-        self._reader: Reader | None = None
+        super().__init__(settings, "sessions", RETRY_MAX_S)
+        self._sessions, self._sender = sessions, kafka
         self._untold: dict[str, Session] = {}
         """Ended here while Kafka did not take it, by nonce: told at the next look."""
-        self._watch = Watch("sessions", self._look, 0.0, backoff_max_s=RETRY_MAX_S)
-
-    def start(self) -> None:
-        """Begin to follow."""
-        self._watch.start()
-
-    def stop(self) -> None:
-        """End."""
-        if self._watch.stop():
-            self._close()
 
     @property
     def trouble(self) -> str:
@@ -75,50 +63,27 @@ class EndedSessions:
             Record(SESSIONS, one.nonce, json.dumps({"until_s": one.until_s}).encode())
             for one in told.values()
         ]
-        delivery = self._kafka.deliver(records)
+        delivery = self._sender.deliver(records)
         for (nonce, one), is_taken in zip(told.items(), delivery.taken, strict=True):
             if is_taken or one.until_s <= time.time():
                 self._untold.pop(nonce, None)
         if not delivery.is_whole:
             raise Unavailable(f"Kafka did not accept {delivery.missing} logouts: {delivery.reason}")
 
-    def _look(self) -> None:
-        try:
-            if self._reader is None:
-                self._reader = self._connect()
-            for message in self._reader.take():
-                self._take(message)
-            self._reader.check()
-            if self._untold:
-                self._tell()
-        except BaseException:
-            self._close()
-            raise
+    def _succeed(self) -> None:
+        if self._untold:
+            self._tell()
 
-    def _connect(self) -> Reader:
+    def _begin(self, reader: Reader) -> None:
         """Read all logouts that are kept: also after an error, as those read twice change nothing."""
-        settings = self._settings
-        reader = Reader(
-            settings.kafka_bootstrap, settings.kafka_options, name="fraud-console", patience_s=ANSWER_S
-        )
         try:
             bounds = reader.bounds(SESSIONS)
             reader.begin({at: found.first for at, found in bounds.items()})
             for message in reader.read_to({at: found.end for at, found in bounds.items()}, LOAD_S):
                 self._take(message)
         except KeyError as error:
-            reader.close()
             raise Unavailable(f"Kafka has no topic {SESSIONS}") from error
-        except BaseException:
-            reader.close()
-            raise
         self._sessions.knows_all = True
-        return reader
-
-    def _close(self) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.close()
 
     def _take(self, message: Message) -> None:
         try:

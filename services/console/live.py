@@ -12,14 +12,12 @@ from typing import Final
 from fraud.contracts import DECISIONS, LABELS, Decision, Label, Outcome, contracts_of, parse_record
 from fraud.errors import BadRecord, Unavailable
 from fraud.kafka.reader import Message, Position, Reader
-from fraud.runtime.threads import Watch
 from fraud.schema.deployed import deployed_schema
 from services.console import metrics
+from services.console.following import ANSWER_S, TopicFollower
 from services.console.settings import ConsoleSettings
 
 _CONTRACTS: Final = contracts_of(deployed_schema())
-ANSWER_S: Final = 5.0
-"""How long a broker may take for one answer, seconds."""
 RETRY_MAX_S: Final = 5.0
 SLOT_S: Final = 10
 """Seconds that the chart of the traffic counts together."""
@@ -155,62 +153,33 @@ class Live:
             del self._traffic[min(self._traffic)]
 
 
-class Follower:
-    """Reads Kafka in a thread of its own, from a little before now; connects anew after any error."""
+class Follower(TopicFollower):
+    """Reads Kafka from a little before now."""
 
     def __init__(self, settings: ConsoleSettings, live: Live) -> None:
+        super().__init__(settings, "follower", RETRY_MAX_S)
         self._settings, self._live = settings, live
         self._next: dict[Position, int] = {}
         """Offset that comes next, by partition; empty until something has come."""
-        self._reader: Reader | None = None
-        self._watch = Watch("follower", self._look, 0.0, backoff_max_s=RETRY_MAX_S)
-
-    def start(self) -> None:
-        """Begin."""
-        self._watch.start()
-
-    def stop(self) -> None:
-        """End."""
-        if self._watch.stop():
-            self._close()
 
     @property
     def is_stopping(self) -> bool:
         """Whether the console ends."""
         return self._watch.is_stopping
 
-    def _look(self) -> None:
-        try:
-            if self._reader is None:
-                self._reader = self._connect()
-            for message in self._reader.take():
-                self._take(message)
-            self._reader.check()
-        except BaseException as error:
-            self._live.trouble = _trouble(error)
-            metrics.IS_LIVE.set(0)
-            self._close()
-            raise
+    def _succeed(self) -> None:
         self._live.trouble = ""
         metrics.IS_LIVE.set(1)
 
-    def _connect(self) -> Reader:
-        settings = self._settings
-        reader = Reader(
-            settings.kafka_bootstrap, settings.kafka_options, name="fraud-console", patience_s=ANSWER_S
-        )
-        try:
-            reader.begin(self._next or self._positions(reader))
-        except BaseException:
-            reader.close()
-            raise
-        return reader
+    def _fail(self, error: BaseException) -> None:
+        self._live.trouble = _trouble(error)
+        metrics.IS_LIVE.set(0)
 
-    def _close(self) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            self._next = dict(reader.next)
-            reader.close()
+    def _begin(self, reader: Reader) -> None:
+        reader.begin(self._next or self._positions(reader))
+
+    def _leave(self, reader: Reader) -> None:
+        self._next = dict(reader.next)
 
     def _positions(self, reader: Reader) -> dict[Position, int]:
         """Find where to begin: the newest decisions, and all labels since the first of them."""
