@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fraud.cli import COMMANDS
-from tests.edges import OURS, edges, imports_of, modules, our_imports, room_of
+from tests.edges import OURS, edges, imports_of, modules, our_imports, parsed, room_of
 
 ROOT = Path(__file__).parent.parent
 TOP_LEVEL = {
@@ -151,7 +151,7 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
     "path", python_files("fraud", "services", "jobs"), ids=lambda path: str(path.relative_to(ROOT))
 )
 def test_every_module_says_what_it_is_for(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text()))
+    assert ast.get_docstring(parsed(path))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -205,7 +205,7 @@ def patches_of(tree: ast.AST) -> list[str]:
 
 @pytest.mark.parametrize("path", python_files("tests"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_test_gives_the_code_its_parts_and_patches_none(path: Path) -> None:
-    found = patches_of(ast.parse(path.read_text()))
+    found = patches_of(parsed(path))
     assert bool(found) == (str(path.relative_to(ROOT)) in PATCHED), found
 
 

@@ -72,11 +72,13 @@ def publish(producer: Producer, table: pa.Table, traces: pa.ChunkedArray | None 
     Unavailable
         When they do not take all of them in time; the micro-batch must run again.
     """
-    producer.deliver_all(_messages(table, traces))
+    producer.deliver_all(messages(table, traces))
 
 
-def _messages(table: pa.Table, traces: pa.ChunkedArray | None) -> Iterator[tuple[str, str, bytes] | Record]:
-    """Make the records as (topic, key, value), or with headers."""
+def messages(
+    table: pa.Table, traces: pa.ChunkedArray | None = None
+) -> Iterator[tuple[str, str, bytes] | Record]:
+    """Make the records of :func:`publish` as (topic, key, value), or with the header of a trace."""
     kinds = table.column("row_kind").to_numpy()
     decided = table.filter(kinds == rows.TRANSACTION)
     is_alert = (decided.column("outcome").to_numpy(zero_copy_only=False) != Outcome.APPROVE).tolist()

@@ -20,6 +20,7 @@ from sqlalchemy.engine import make_url
 from fraud.cli import COMMANDS
 from fraud.programs import PROGRAMS, command_of
 from tests.charts.conftest import CHARTS, ROOT, cases, charts, objects, pod_specs, render
+from tests.edges import parsed
 
 CODE = ("fraud", "services", "jobs")
 MOST_IMAGES = 6
@@ -190,7 +191,7 @@ def test_every_image_in_a_chart_is_one_of_ours_or_known(chart: str, values: str)
 def dag_arguments() -> Iterator[tuple[str, list[str]]]:
     """Every job that a DAG runs, with its command where that is constant."""
     for file in sorted((ROOT / "dags").glob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text())):
+        for node in ast.walk(parsed(file)):
             is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
             if is_call and node.func.id == "run_job" and isinstance(node.args[0], ast.Constant):
                 given = node.args[2]
@@ -293,7 +294,7 @@ def packages_of(image: str) -> set[str]:
 def _packages(entry: str) -> Iterator[tuple[str, Path]]:
     """Packages of others that importing a module imports: (name, the file that does)."""
     for file in _imported(entry, is_deep=False):
-        for node in _at_import(ast.parse((ROOT / file).read_text())):
+        for node in _at_import(parsed(ROOT / file)):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             else:
@@ -442,7 +443,7 @@ def _imported(entry: str, *, is_deep: bool = True) -> set[Path]:
         if file in found or not (ROOT / file).exists():
             continue
         found.add(file)
-        tree = ast.parse((ROOT / file).read_text())
+        tree = parsed(ROOT / file)
         for node in ast.walk(tree) if is_deep else _at_import(tree):
             if isinstance(node, ast.Import):
                 waiting += [alias.name for alias in node.names]

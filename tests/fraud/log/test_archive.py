@@ -26,7 +26,7 @@ from fraud.store import Epoch, open_store
 from jobs.parity.compare import compare
 from jobs.stream.archiving import Archiving
 from jobs.stream.context import TaskContext
-from jobs.stream.publish import _messages
+from jobs.stream.publish import messages
 from jobs.stream.settings import StreamSettings
 from tests.jobs.stream.test_passes import kafka, transaction, values
 from tests.load.parity import run_batch, spool
@@ -116,7 +116,7 @@ def test_a_letter_too_long_for_kafka_goes_without_its_record() -> None:
     found = [
         json.loads(value)
         for size in (100, 900_000)
-        for _, _, value in _messages(
+        for _, _, value in messages(
             pa.Table.from_pylist([{**long, "detail": "no", "key": "u", "raw": b"x" * size}], rows.SPOOLED)
         )
     ]

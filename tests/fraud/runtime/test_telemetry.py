@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.edges import parsed
+
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import logging
@@ -108,9 +110,7 @@ def bare_ids(tree: ast.AST) -> Iterator[str]:
 
 
 def test_no_id_stands_in_a_log_unmasked() -> None:
-    found = {
-        file.relative_to(ROOT).as_posix(): list(bare_ids(ast.parse(file.read_text()))) for file in files()
-    }
+    found = {file.relative_to(ROOT).as_posix(): list(bare_ids(parsed(file))) for file in files()}
     assert {file: ids for file, ids in found.items() if ids} == {}
 
 

@@ -16,7 +16,7 @@ from fraud.store import Epoch, open_store
 from jobs.stream import decide_pass, entity_pass, validate_pass
 from jobs.stream.context import TaskContext
 from jobs.stream.large import MOST_RAW, LargeRecords, without_written
-from jobs.stream.publish import MOST_LETTER, _messages
+from jobs.stream.publish import MOST_LETTER, messages
 from jobs.stream.score import Verdicts
 from jobs.stream.scored import Decided
 from jobs.stream.stopwatch import Stopwatch
@@ -83,7 +83,7 @@ def test_every_hostile_record_has_one_letter_that_kafka_takes_and_one_row_for_de
 ) -> None:
     spooled, aside = run(context, source(records))
     found: dict[tuple[str, int, int], DeadLetter] = {}
-    for topic, key, value in _messages(spooled):
+    for topic, key, value in messages(spooled):
         assert topic == DEAD_LETTERS
         assert len(key.encode()) + len(value) <= MOST_LETTER + 1_000
         letter = DeadLetter.model_validate_json(value)
@@ -101,7 +101,7 @@ def test_a_record_larger_than_kafka_takes_as_a_letter_is_cut_there_and_whole_in_
 ) -> None:
     value = b"junk" if key else b"x" * 950_000
     spooled, aside = run(context, source([(TRANSACTIONS, key, value)]))
-    ((_, _, message),) = _messages(spooled)
+    ((_, _, message),) = messages(spooled)
     letter = DeadLetter.model_validate_json(message)
     assert (letter.reason, letter.topic, letter.offset, letter.raw) == ("too_large", TRANSACTIONS, 0, b"")
     assert len(message) < 50_000
@@ -130,5 +130,5 @@ def test_a_duplicate_with_a_long_key_is_a_letter_that_kafka_takes(
     raw = json.dumps(transaction(1)).encode()
     key = b"\x00" * (MOST_RECORD - len(raw))
     spooled, _ = run(context, source([(TRANSACTIONS, key, raw)] * 2))
-    letters = [value for topic, _, value in _messages(spooled) if topic == DEAD_LETTERS]
+    letters = [value for topic, _, value in messages(spooled) if topic == DEAD_LETTERS]
     assert [DeadLetter.model_validate_json(one).reason for one in letters] == ["duplicate"]

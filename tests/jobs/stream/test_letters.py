@@ -37,7 +37,7 @@ def letters_of(records: list[tuple[bytes | None, bytes | None]]) -> list[tuple[s
     spooled = [
         {field.name: {**row, **stamp}.get(field.name) for field in rows.SPOOLED} for row in found.to_pylist()
     ]
-    return list(publish._messages(pa.Table.from_pylist(spooled, rows.SPOOLED)))
+    return list(publish.messages(pa.Table.from_pylist(spooled, rows.SPOOLED)))
 
 
 @settings(max_examples=60, deadline=None)
