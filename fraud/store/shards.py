@@ -96,9 +96,8 @@ class Shards:
             raise
 
     def set_aside(self) -> None:
-        """Let nobody count in any of them."""
-        for shard in self._shards:
-            shard.set_aside()
+        """Let nobody count in any of them; one that does not answer does not keep the others from it."""
+        self.all(lambda shard: shard.set_aside())
 
     def close(self) -> None:
         """Close the connections."""

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -22,6 +22,7 @@ from fraud.errors import BadConfig, BadState, Fenced, Unavailable
 from fraud.log.rebuild import is_empty
 from fraud.store import Answer, Change, Epoch, FeatureStore, Watermark, open_store
 from fraud.store.ring import place_of_id, place_of_key
+from fraud.store.shard import Shard
 from fraud.store.sharded import ShardedStore
 from fraud.store.value import epoch_of, version_of
 from tests.fraud.store.conftest import RedisServer, run_redis, shards_url, wait_until
@@ -423,6 +424,18 @@ def test_a_commit_over_a_changed_state_anywhere_leaves_all_and_no_lock(url: str)
                 assert not store.answers().commit(f"t{number}", answer, changes, identity)
                 assert counts(store) == before
                 assert not any(_locks(store))
+
+
+def test_a_store_is_set_aside_on_every_server_that_answers() -> None:
+    with run_redis() as first, run_redis() as second:
+        url = shards_url([first, second], socket_timeout=0.5, retries=1)
+        with opened(url) as store:
+            assert store.renew(is_whole=True)
+            first.kill()
+            with pytest.raises(Unavailable):
+                store.set_aside()
+        with closing(Shard(second.url(), ENTITIES)) as shard:
+            assert not shard.identity()
 
 
 @pytest.mark.parametrize("killed", [0, 1])
