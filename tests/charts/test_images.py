@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
@@ -294,7 +295,7 @@ def packages_of(image: str) -> set[str]:
 def _packages(entry: str) -> Iterator[tuple[str, Path]]:
     """Packages of others that importing a module imports: (name, the file that does)."""
     for file in _imported(entry, is_deep=False):
-        for node in _at_import(parsed(ROOT / file)):
+        for node in _import_statements(file, is_deep=False):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             else:
@@ -303,6 +304,13 @@ def _packages(entry: str) -> Iterator[tuple[str, Path]]:
                 top = name.partition(".")[0]
                 if top not in CODE and top not in sys.stdlib_module_names:
                     yield top, file
+
+
+@cache
+def _import_statements(file: Path, *, is_deep: bool) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    tree = parsed(ROOT / file)
+    found = ast.walk(tree) if is_deep else _at_import(tree)
+    return tuple(node for node in found if isinstance(node, ast.Import | ast.ImportFrom))
 
 
 def _at_import(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
@@ -443,11 +451,10 @@ def _imported(entry: str, *, is_deep: bool = True) -> set[Path]:
         if file in found or not (ROOT / file).exists():
             continue
         found.add(file)
-        tree = parsed(ROOT / file)
-        for node in ast.walk(tree) if is_deep else _at_import(tree):
+        for node in _import_statements(file, is_deep=is_deep):
             if isinstance(node, ast.Import):
                 waiting += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
+            elif node.module:
                 waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return found
 
