@@ -31,6 +31,7 @@ from fraud.synthetic import files
 from fraud.synthetic.generate import generate
 from fraud.synthetic.pace import Constant
 from fraud.synthetic.settings import GeneratorSettings
+from fraud.tools.bench.cost import Cost, Meter
 from fraud.tools.bench.keyed_state import KeyedRate, compare_keyed_state
 from jobs.backfill.run import backfill
 from jobs.stream.settings import StreamSettings
@@ -69,6 +70,8 @@ class StreamFigures:
     latencies: list[Latency]
     keyed: list[KeyedRate]
     """The user fold alone, by engine."""
+    costs: list[Cost]
+    """Of the backlog's decisions, from the first that came to Delta."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +141,13 @@ def measure_stream(home: Path, work: Work, tell: Callable[[str], None], seed: in
         tell(f"{users:,} users: a backlog of {backlog:,} transactions")
         reader = Decisions(urls["broker"])
         platform.up(settings, parts=("stream",))
+        already = reader.wait_for(1)
+        meter = Meter(lambda: platform.status(settings))
         reader.wait_for(backlog)
         decided = reader.read()
         _wait_for_archive(stream_settings)
         archived = time.time()
+        costs = meter.costs(backlog - already)
         first, rate = sustained(decided)
         latencies = []
         at = HISTORY + backlog
@@ -160,6 +166,7 @@ def measure_stream(home: Path, work: Work, tell: Callable[[str], None], seed: in
         archived_per_s=(backlog - first.count) / (archived - first.end_ms / 1e3),
         latencies=latencies,
         keyed=keyed,
+        costs=costs,
     )
 
 
@@ -170,8 +177,11 @@ class Decisions:
         self._reader = Reader(bootstrap, name="fraud-bench")
         self._reader.begin_at_end(DECISIONS)
 
-    def wait_for(self, count: int) -> None:
-        """Wait until that many decisions have come since the last read, looking at offsets alone."""
+    def wait_for(self, count: int) -> int:
+        """Wait until that many decisions have come since the last read; returns how many have.
+
+        Looks at offsets alone.
+        """
         have, changed = -1, time.monotonic()
         while have < count:
             now = sum(end - self._reader.next[at] for at, end in self._ends().items())
@@ -182,6 +192,7 @@ class Decisions:
                     f"only {have:,} of {count:,} decisions arrived; see the logs (`fraud status`)"
                 )
             time.sleep(0.1)
+        return have
 
     def read(self) -> Floats:
         """Read what has come; returns [n, 3]: appended, decided, micro-batch (ms, ms, number)."""

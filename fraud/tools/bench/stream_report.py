@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from fraud.tools.bench.cost import Cost
 from fraud.tools.bench.machine import Machine
 from fraud.tools.bench.stream import MICRO_BATCH, StreamFigures
 
@@ -43,7 +44,18 @@ def tables_of(machine: Machine, figures: Sequence[StreamFigures]) -> list[Table]
             rate = engine.transactions_per_s
             times = one.keyed[0].transactions_per_s / rate
             keyed.add_row(f"{one.users:,}", engine.engine, f"{rate:,.0f}", f"{times:,.1f}")
-    return [rates, latency, keyed]
+    return [rates, latency, keyed, _costs(figures)]
+
+
+def _costs(figures: Sequence[StreamFigures]) -> Table:
+    table = Table(title="Processor time of 1,000,000 decisions, s", title_justify="left")
+    table.add_column("users", justify="right")
+    table.add_column("part")
+    table.add_column("cpu s", justify="right")
+    for one in figures:
+        for cost in (*one.costs, Cost("all", sum(cost.cpu_s for cost in one.costs))):
+            table.add_row(f"{one.users:,}", cost.part, f"{cost.cpu_s:,.1f}")
+    return table
 
 
 def write_report(machine: Machine, figures: Sequence[StreamFigures], folder: Path) -> list[Path]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from fraud.tools.bench.cost import Cost
 from fraud.tools.bench.keyed_state import KeyedRate
 from fraud.tools.bench.machine import describe_machine
 from fraud.tools.bench.stream import Latency, StreamFigures, _latency, sustained
@@ -20,6 +21,7 @@ FIGURES = [
         archived_per_s=700.0,
         latencies=[Latency(90.0, 500, 11.0, 22.0, 33.0)],
         keyed=[KeyedRate("ours", 100, 3_000.0), KeyedRate("theirs", 100, 250.0)],
+        costs=[Cost("stream: JVM", 41.5), Cost("broker", 7.25)],
     ),
     StreamFigures(
         users=20_000,
@@ -28,6 +30,7 @@ FIGURES = [
         archived_per_s=600.0,
         latencies=[],
         keyed=[],
+        costs=[],
     ),
 ]
 
@@ -52,7 +55,7 @@ def test_the_tables_say_how_many_times_faster_ours_is() -> None:
         console.print(table)
     text = console.export_text()
     assert "12.0" in text
-    assert all(number in text for number in ("900", "700", "800", "600", "11", "22", "33"))
+    assert all(number in text for number in ("900", "700", "800", "600", "11", "22", "33", "41.5", "48.8"))
 
 
 def test_the_report_holds_every_figure_and_a_picture(tmp_path: Path) -> None:
