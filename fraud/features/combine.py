@@ -8,7 +8,8 @@ import numpy as np
 
 from fraud.errors import BadConfig
 from fraud.features.kernel import Floats
-from fraud.schema.features import COMBINED, Feature, Op
+from fraud.schema.features import Feature
+from fraud.schema.operations import COMBINED, Op
 
 LEAST_OPERANDS: Final = 2
 

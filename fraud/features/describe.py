@@ -8,7 +8,10 @@ from typing import Final
 from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES, FEATURES, FEATURES_VERSION
 from fraud.features.passes import PASSES, EntityPass
-from fraud.schema.features import IDLE_US, Family, Feature, Op
+from fraud.schema.entities import IDLE_US
+from fraud.schema.features import Feature
+from fraud.schema.operations import Op
+from fraud.schema.statistics import Family
 from fraud.schema.windows import LATENESS_US
 
 HOUR_US: Final = 3_600_000_000

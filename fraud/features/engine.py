@@ -14,7 +14,8 @@ from fraud.features.kernel.grouping import group_rows
 from fraud.features.kernel.layout import Floats, Ints
 from fraud.features.kernel.state import READABLE
 from fraud.features.plan import Plan, compile_plan
-from fraud.schema.features import Entity, Feature
+from fraud.schema.entities import Entity
+from fraud.schema.features import Feature
 
 CHUNK_EVENTS: Final = 200_000
 """Events folded in one call of the kernel at most (one entity's are never parted)."""

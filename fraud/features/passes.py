@@ -23,7 +23,9 @@ from fraud.features.plan import Plan, compile_plan
 from fraud.features.sides import Seen, Side, bits_of, see_again, see_both, see_one, sides_of
 from fraud.schema.default import ENTITIES, FEATURES
 from fraud.schema.deployed import deployed_schema
-from fraud.schema.features import COMBINED, Entity, Feature, Op
+from fraud.schema.entities import Entity
+from fraud.schema.features import Feature
+from fraud.schema.operations import COMBINED, Op
 from fraud.schema.schema import Schema
 
 

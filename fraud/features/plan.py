@@ -23,7 +23,8 @@ from fraud.features.kernel.records import (
 from fraud.features.layout import CODES, DEFAULT_LAYOUT, EventLayout
 from fraud.features.slots import Slotted, is_plain_feature, slot_features
 from fraud.schema.default import MERCHANT_FEATURES, USER, USER_FEATURES
-from fraud.schema.features import IDLE_US, WINDOWS, Entity, Feature
+from fraud.schema.entities import IDLE_US, WINDOWS, Entity
+from fraud.schema.features import Feature
 from fraud.schema.kinds import COUNTED
 from fraud.schema.windows import Tiling, tile
 

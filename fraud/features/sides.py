@@ -18,7 +18,7 @@ from fraud.contracts.models import sequence_of
 from fraud.features.kernel import NO_KEY, Floats
 from fraud.features.kernel.layout import Ints
 from fraud.features.layout import EventLayout
-from fraud.schema.features import Entity
+from fraud.schema.entities import Entity
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ from typing import Final, TypeVar
 from fraud.errors import BadConfig
 from fraud.features.kernel import layout as kernel
 from fraud.features.layout import EventLayout
-from fraud.schema.features import (
+from fraud.schema.entities import Entity
+from fraud.schema.features import Feature
+from fraud.schema.operations import (
     COMBINED,
     FILTERED,
     OF_COLUMN,
@@ -15,8 +17,6 @@ from fraud.schema.features import (
     OF_STREAKS,
     PROFILE_TYPES,
     VALUED,
-    Entity,
-    Feature,
     Op,
 )
 from fraud.schema.profiles import PROFILED

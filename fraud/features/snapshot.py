@@ -13,8 +13,8 @@ from fraud.features.events import EPOCH, MICRODEGREES
 from fraud.features.kernel import layout
 from fraud.features.kernel.layout import Floats
 from fraud.features.plan import Plan, compile_plan
-from fraud.schema.features import Op
 from fraud.schema.fields import FieldType
+from fraud.schema.operations import Op
 
 _OF_WINDOWS: Final = (
     Op.COUNT,

@@ -20,7 +20,7 @@ from fraud.features.kernel import Floats
 from fraud.features.passes import EntityPass, are_notices, sequences_of
 from fraud.log.arrival import Ints
 from fraud.log.sequencing import Waiting
-from fraud.schema.features import IDLE_US
+from fraud.schema.entities import IDLE_US
 from fraud.store import LATEST, FeatureStore
 from fraud.store.value import epoch_of
 

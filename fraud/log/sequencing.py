@@ -17,7 +17,7 @@ from fraud.features.engine import Folded, fold_plan
 from fraud.features.kernel import Floats
 from fraud.features.passes import EntityPass, are_notices
 from fraud.log.arrival import Ints
-from fraud.schema.features import IDLE_US
+from fraud.schema.entities import IDLE_US
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from fraud.schema.features import Entity
+from fraud.schema.entities import Entity
 from fraud.schema.fields import Field
 from fraud.schema.schema import Schema
 

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from fraud.schema.document import RESERVED_ENTITIES, EntityPart, FeaturePart
-from fraud.schema.features import OF_COLUMN, STATISTICS, Op
 from fraud.schema.fields import NAMED, Field, joined_word
 from fraud.schema.filters import Filter, values_of
+from fraud.schema.operations import OF_COLUMN, Op
 from fraud.schema.sides import IN, OUT, SIDE, SIDES
+from fraud.schema.statistics import STATISTICS
 from fraud.schema.wrong import Where, Wrong, known_name, of_type
 
 Parts = Mapping[str, EntityPart]

@@ -24,22 +24,9 @@ from fraud.schema.document import (
     ProfilePart,
     SourcePart,
 )
+from fraud.schema.entities import Entity
 from fraud.schema.expressions import BadExpression, parse_expression
-from fraud.schema.features import (
-    COMBINED,
-    FILTERED,
-    MEASURED,
-    OF_COLUMN,
-    OF_PLACES,
-    OF_PROFILES,
-    PROFILE_TYPES,
-    SINGLED,
-    STATISTICS,
-    VALUED,
-    Entity,
-    Feature,
-    Op,
-)
+from fraud.schema.features import Feature
 from fraud.schema.fields import (
     AMOUNT_BASE,
     AMOUNT_MINOR,
@@ -61,12 +48,25 @@ from fraud.schema.keys import (
     words_of,
 )
 from fraud.schema.kinds import KINDS, PURCHASE
+from fraud.schema.operations import (
+    COMBINED,
+    FILTERED,
+    MEASURED,
+    OF_COLUMN,
+    OF_PLACES,
+    OF_PROFILES,
+    PROFILE_TYPES,
+    SINGLED,
+    VALUED,
+    Op,
+)
 from fraud.schema.profiles import COLUMNS as COLUMNS_OF_PROFILES
 from fraud.schema.profiles import PROFILED, bare
 from fraud.schema.results import COLUMNS, REASON, RESULT, REVERSED, group_of
 from fraud.schema.schema import Fallback, Schema
 from fraud.schema.sides import IN, SIDE, SIDES
 from fraud.schema.source import ARRIVAL_COLUMNS, LABEL_COLUMNS, Join, Reading, TableSource
+from fraud.schema.statistics import STATISTICS
 from fraud.schema.windows import MOST_WINDOWS, window_us
 from fraud.schema.wrong import Where, Wrong, known_name, of_type, suggest
 from fraud.settings.definition import place_of, read_yaml

@@ -8,10 +8,12 @@ from typing import Any
 
 from fraud.errors import BadInput
 from fraud.money import Money
-from fraud.schema.features import COMBINED, Entity, Feature
+from fraud.schema.entities import Entity
+from fraud.schema.features import Feature
 from fraud.schema.fields import CORE, CORE_NAMES, NAMED, Field, FieldType
 from fraud.schema.filters import Filter
 from fraud.schema.kinds import COUNTED
+from fraud.schema.operations import COMBINED
 from fraud.schema.profiles import Profiles
 from fraud.schema.source import TableSource
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from fraud.features.plan import RETENTION_US
-from fraud.schema.features import IDLE_US, Entity
+from fraud.schema.entities import IDLE_US, Entity
 from fraud.schema.windows import tile
 
 _DAY_US: Final = 86_400e6

@@ -11,7 +11,8 @@ from fraud.features.kernel import Floats
 from fraud.features.layout import DEFAULT_LAYOUT, EventLayout
 from fraud.features.passes import EntityPass, Passes
 from fraud.features.plan import compile_plan
-from fraud.schema.features import Entity, Feature
+from fraud.schema.entities import Entity
+from fraud.schema.features import Feature
 from fraud.store.answers import Key
 from fraud.store.value import newest_state
 

@@ -18,7 +18,7 @@ from fraud.features.engine import fold_events
 from fraud.features.kernel import Floats
 from fraud.features.plan import EVENT_COLUMN, compile_plan
 from fraud.schema.default import MERCHANT, USER
-from fraud.schema.features import Entity
+from fraud.schema.entities import Entity
 from fraud.tools.bench.machine import Machine, describe_machine
 from fraud.tools.bench.plain import PlainFold
 from fraud.tools.bench.workloads import draw_bursts, draw_busy_merchant, draw_history, draw_traffic

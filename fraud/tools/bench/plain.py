@@ -14,7 +14,8 @@ from typing import Final, TypeVar
 
 from fraud.features.plan import EVENT_COLUMN
 from fraud.schema.default import FEATURES
-from fraud.schema.features import WINDOWS_US, Entity, Feature
+from fraud.schema.entities import WINDOWS_US, Entity
+from fraud.schema.features import Feature
 from fraud.schema.windows import window_us
 
 __all__ = ["PlainFold"]

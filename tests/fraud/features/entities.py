@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from fraud.features.passes import Passes, passes_of
-from fraud.schema.features import Entity, Feature
+from fraud.schema.entities import Entity
+from fraud.schema.features import Feature
 from tests.fraud.features.tables import handing_on
 from tests.wire import Label, Transaction
 

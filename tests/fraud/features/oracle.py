@@ -11,7 +11,8 @@ import pytest
 
 from fraud.features.events import hash_text, to_microseconds
 from fraud.schema.default import FEATURES
-from fraud.schema.features import Entity, Feature
+from fraud.schema.entities import Entity
+from fraud.schema.features import Feature
 from fraud.schema.fields import Field
 from tests.wire import Label, Transaction
 

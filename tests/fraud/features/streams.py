@@ -11,7 +11,7 @@ from fraud.features.batch import fold_passes
 from fraud.features.events import event_of_label, event_of_transaction, stack_events
 from fraud.features.passes import passes_of
 from fraud.schema.default import MERCHANT, USER
-from fraud.schema.features import Entity
+from fraud.schema.entities import Entity
 from tests.wire import Label, Transaction
 
 SMALL_USER = Entity(

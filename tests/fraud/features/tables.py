@@ -11,9 +11,11 @@ import numpy as np
 from fraud.features.events import hash_joined, hash_text
 from fraud.features.layout import CODES, EventLayout
 from fraud.features.passes import Passes, passes_of
-from fraud.schema.features import STATISTICS, Entity, Feature
+from fraud.schema.entities import Entity
+from fraud.schema.features import Feature
 from fraud.schema.fields import Field, FieldType
 from fraud.schema.kinds import COUNTED, KINDS
+from fraud.schema.statistics import STATISTICS
 from tests.fraud.features.oracle import DAY, HOUR, MINUTE, SECOND, Seen, length
 
 KEYS = ("card", "account", "device", "ip", "email", "terminal", "merchant", "mcc", "country")

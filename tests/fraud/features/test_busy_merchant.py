@@ -7,7 +7,7 @@ from fraud.features import kernel
 from fraud.features.engine import fold_events
 from fraud.features.plan import compile_plan
 from fraud.schema.default import MERCHANT, MERCHANT_FEATURES
-from fraud.schema.features import WINDOWS_US
+from fraud.schema.entities import WINDOWS_US
 
 EVENTS = 1_000_000
 START_US = 1_772_323_200_000_000  # 2026-03-01

@@ -11,7 +11,7 @@ from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES, FEATURES
 from fraud.features.commands import app
 from fraud.features.describe import as_markdown, as_records, describe, find_feature, of_family
-from fraud.schema.features import Family
+from fraud.schema.statistics import Family
 
 REFERENCE = Path(__file__).parents[3] / "fraud" / "features" / "FEATURES.md"
 ENTITIES = ("user", "merchant")

@@ -10,7 +10,8 @@ import pytest
 from fraud.features import FEATURE_NAMES, FEATURES, kernel
 from fraud.features.engine import fold_events
 from fraud.schema.default import MERCHANT, USER
-from fraud.schema.features import IDLE_US, WINDOWS_US, Family
+from fraud.schema.entities import IDLE_US, WINDOWS_US
+from fraud.schema.statistics import Family
 from fraud.schema.windows import LATENESS_US, window_us
 from tests.fraud.features.streams import events_of, fold_stream, label, long_stream, transaction
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fraud.features import FEATURES, kernel
 from fraud.features.engine import fold_events
 from fraud.schema.default import MERCHANT, USER
-from fraud.schema.features import Family
+from fraud.schema.statistics import Family
 from tests.fraud.features.oracle import assert_equal_to_oracle, replay
 from tests.fraud.features.streams import (
     ENTITIES,

@@ -14,7 +14,8 @@ from fraud.features.engine import fold_events
 from fraud.features.events import stack_events
 from fraud.features.passes import PASSES, Passes, age_columns, feature_names, passes_of, passes_of_schema
 from fraud.schema.default import MERCHANT, USER
-from fraud.schema.features import Entity, Feature
+from fraud.schema.entities import Entity
+from fraud.schema.features import Feature
 from fraud.schema.reading import default_schema
 from tests.fraud.features.entities import drawn_passes, drawn_records, features_of
 from tests.fraud.features.streams import events_of

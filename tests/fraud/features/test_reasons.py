@@ -7,7 +7,8 @@ import pytest
 
 from fraud.features import FEATURE_NAMES, FEATURES
 from fraud.features.reasons import _FLAGS, _SENTENCES, reason_text
-from fraud.schema.features import COMBINED, STATISTICS
+from fraud.schema.operations import COMBINED
+from fraud.schema.statistics import STATISTICS
 
 
 def vector_of(**values: float) -> np.ndarray:

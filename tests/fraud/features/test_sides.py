@@ -17,7 +17,8 @@ from fraud.features.passes import feature_names, passes_of, passes_of_schema
 from fraud.features.plan import compile_plan
 from fraud.features.snapshot import read_snapshot
 from fraud.schema.default import USER
-from fraud.schema.features import Entity, Feature
+from fraud.schema.entities import Entity
+from fraud.schema.features import Feature
 from fraud.schema.reading import parse_schema
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)

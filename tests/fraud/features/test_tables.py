@@ -14,7 +14,9 @@ from fraud.features.engine import fold_plan
 from fraud.features.passes import Passes, features_of
 from fraud.features.plan import Plan, compile_plan
 from fraud.schema.default import USER
-from fraud.schema.features import STATISTICS, Entity, Feature
+from fraud.schema.entities import Entity
+from fraud.schema.features import Feature
+from fraud.schema.statistics import STATISTICS
 from tests.fraud.features.oracle import assert_equal_to_oracle, replay_seen
 from tests.fraud.features.tables import (
     FILTERS,

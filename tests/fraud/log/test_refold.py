@@ -12,7 +12,8 @@ from fraud.features.passes import entity_names, passes_of
 from fraud.log.refold import Refolder
 from fraud.log.tables import Arrivals
 from fraud.schema.default import USER
-from fraud.schema.features import Entity, Feature
+from fraud.schema.entities import Entity
+from fraud.schema.features import Feature
 from fraud.store import Epoch, open_store
 from tests.fraud.features.tables import handing_on
 from tests.fraud.log.test_sequencing import event

@@ -9,7 +9,7 @@ from fraud.features.engine import fold_events
 from fraud.features.passes import PASSES, as_handed_on
 from fraud.log.sequencing import Waiting
 from fraud.schema.default import USER
-from fraud.schema.features import IDLE_US
+from fraud.schema.entities import IDLE_US
 
 NO = np.zeros(1, np.bool_)
 

@@ -33,7 +33,7 @@ from fraud.log.archive import Archive
 from fraud.log.rebuild import rebuild
 from fraud.log.tables import open_table
 from fraud.schema.deployed import deployed_schema
-from fraud.schema.features import Family
+from fraud.schema.statistics import Family
 from fraud.store import Epoch
 from jobs.parity.compare import compare
 from jobs.stream.context import TaskContext, store_of

@@ -10,7 +10,7 @@ from fraud.features.events import events_of
 from fraud.features.kernel import NO_KEY
 from fraud.features.passes import passes_of_schema
 from fraud.features.snapshot import read_snapshot
-from fraud.schema.features import Op
+from fraud.schema.operations import Op
 from fraud.schema.reading import read_schema
 from fraud.schema.schema import Schema
 from fraud.synthetic.generate import generate

@@ -4,7 +4,7 @@ import numpy as np
 
 from fraud.features.events import events_of
 from fraud.features.plan import compile_plan
-from fraud.schema.features import Entity
+from fraud.schema.entities import Entity
 from fraud.schema.reading import default_schema, parse_schema
 
 OWN = b"""

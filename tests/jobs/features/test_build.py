@@ -18,7 +18,7 @@ from fraud.features import FEATURE_NAMES
 from fraud.features.batch import compute_features
 from fraud.features.passes import feature_names, passes_of
 from fraud.schema.default import MERCHANT, USER
-from fraud.schema.features import Entity
+from fraud.schema.entities import Entity
 from fraud.spark.session import open_session
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings

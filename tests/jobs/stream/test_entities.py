@@ -28,7 +28,7 @@ from fraud.log.rebuild import rebuild
 from fraud.log.refold import Refolder
 from fraud.log.tables import Log
 from fraud.schema.default import MERCHANT, USER
-from fraud.schema.features import Entity
+from fraud.schema.entities import Entity
 from fraud.schema.reading import default_schema
 from fraud.schema.schema import Schema
 from fraud.store import Epoch, FeatureStore, open_store

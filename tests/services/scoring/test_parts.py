@@ -15,7 +15,7 @@ from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
 from fraud.features.engine import fold_events
 from fraud.kafka.producer import Delivery, Record
 from fraud.schema.default import MERCHANT, USER
-from fraud.schema.features import Entity
+from fraud.schema.entities import Entity
 from services.scoring.fold import SingleFold, counted
 from services.scoring.main import given as given_by
 from services.scoring.models import PredictorModel, verdict_of
