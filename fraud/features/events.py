@@ -26,8 +26,8 @@ from fraud.schema.fields import (
     AMOUNT_BASE,
     AMOUNT_MINOR,
     BASE_MINOR,
-    COUNTED,
     MOST_UNITS,
+    NUMERIC,
     Field,
     FieldType,
     joined_word,
@@ -96,7 +96,7 @@ class EventWriter:
     def __init__(self, schema: Schema) -> None:
         self._named, self._joined = schema.hashed, schema.joined_keys
         self._money = schema.money
-        self._numbers, self._times = schema.own(*COUNTED), schema.own(FieldType.TIME)
+        self._numbers, self._times = schema.own(*NUMERIC), schema.own(FieldType.TIME)
         self._filters = schema.filters
         self._places = schema.named(FieldType.PLACE)[: len(_PLACES)]
         self._required = tuple(f.name for f in schema.fields if f.required)

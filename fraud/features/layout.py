@@ -14,7 +14,7 @@ import numpy as np
 
 from fraud.errors import BadConfig
 from fraud.features.kernel import layout as kernel
-from fraud.schema.fields import AMOUNT_MINOR, COUNTED, FieldType, joined_word
+from fraud.schema.fields import AMOUNT_MINOR, NUMERIC, FieldType, joined_word
 from fraud.schema.kinds import KINDS
 from fraud.schema.reading import default_schema
 from fraud.schema.schema import Schema
@@ -177,7 +177,7 @@ def layout_of(schema: Schema) -> EventLayout:
     of_money = ((AMOUNT_MINOR, 1.0),) if schema.money else ()
     return EventLayout(
         keys=(*(field.word for field in schema.hashed), *map(joined_word, schema.joined_keys)),
-        numbers=(*((field.name, 10.0**field.scale) for field in schema.own(*COUNTED)), *of_money),
+        numbers=(*((field.name, 10.0**field.scale) for field in schema.own(*NUMERIC)), *of_money),
         times=tuple(field.name for field in schema.own(FieldType.TIME)),
         filters=tuple((one.name, one.text) for one in schema.filters),
         minor_units=float(schema.money.unit) if schema.money else 100.0,

@@ -25,7 +25,7 @@ from fraud.features.slots import Slotted, is_plain_feature, slot_features
 from fraud.schema.default import MERCHANT_FEATURES, USER, USER_FEATURES
 from fraud.schema.entities import IDLE_US, WINDOWS, Entity
 from fraud.schema.features import Feature
-from fraud.schema.kinds import COUNTED
+from fraud.schema.kinds import COUNTED_KINDS
 from fraud.schema.windows import Tiling, tile
 
 EVENT_COLUMN: Final = {name: DEFAULT_LAYOUT.column(name) for name in DEFAULT_LAYOUT.keys}
@@ -340,7 +340,7 @@ def _identity_of(entity: Entity, events: EventLayout, tiling: Tiling) -> float:
         words += (("kind", entity.keeps_kind),)
     if entity.zone:
         words += (("zone", entity.zone),)
-    if entity.kinds != COUNTED:
+    if entity.kinds != COUNTED_KINDS:
         words += (("kinds", entity.kinds),)
     if entity.results:
         words += (("results", entity.uncounts, entity.tells),)

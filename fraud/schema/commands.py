@@ -11,9 +11,9 @@ from rich.table import Table
 from fraud.errors import BadInput
 from fraud.schema.deployed import FILE, has_run
 from fraud.schema.diff import Effect, compare, named_by
-from fraud.schema.document import json_schema
-from fraud.schema.kinds import COUNTED
+from fraud.schema.kinds import COUNTED_KINDS
 from fraud.schema.reading import DEFAULT, read_schema
+from fraud.schema.reading.document import json_schema
 from fraud.schema.schema import Schema
 from fraud.settings.home import platform_home
 
@@ -142,7 +142,7 @@ def _entities(schema: Schema) -> Table:
     for entity, keys in zip(schema.entities, schema.keys, strict=True):
         name = f"{entity.name} (primary)" if entity.deduplicates else entity.name
         features = str(len(schema.features_of(entity)))
-        name += "" if entity.kinds == COUNTED else f" (of {', '.join(entity.kinds)})"
+        name += "" if entity.kinds == COUNTED_KINDS else f" (of {', '.join(entity.kinds)})"
         table.add_row(name, named_by(entity, keys), features, f"{entity.events:,}")
     return table
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from fraud.schema.fields import Field
-from fraud.schema.kinds import COUNTED
+from fraud.schema.kinds import COUNTED_KINDS
 from fraud.schema.sides import OWN_KEY
 from fraud.schema.windows import window_us
 
@@ -87,7 +87,7 @@ class Entity:
     filters: tuple[str, ...] = ()
     measures: tuple[tuple[str, str], ...] = ()
     hands_on: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = COUNTED
+    kinds: tuple[str, ...] = COUNTED_KINDS
     zone: str = ""
     keeps_kind: bool = False
     results: bool = False

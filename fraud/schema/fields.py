@@ -31,7 +31,7 @@ class FieldType(StrEnum):
 
 NAMED: Final = frozenset({FieldType.KEY, FieldType.CATEGORY})
 """Types whose values are words that can be counted and remembered."""
-COUNTED: Final = frozenset({FieldType.NUMBER, FieldType.FLAG})
+NUMERIC: Final = frozenset({FieldType.NUMBER, FieldType.FLAG})
 """Types whose values are numbers to the features; a flag is 1 or 0."""
 MOST_UNITS: Final = 1_000_000_000
 """Greatest absolute value of a number in whole units: its square is still exact."""

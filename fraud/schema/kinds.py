@@ -8,5 +8,5 @@ VERIFICATION: Final = "verification"
 REFUND: Final = "refund"
 KINDS: Final = (PURCHASE, VERIFICATION, "withdrawal", "transfer", REFUND, "reversal")
 """A record that names no kind is a purchase. A verification checks a card, mostly with an amount of 0."""
-COUNTED: Final = KINDS[:4]
+COUNTED_KINDS: Final = KINDS[:4]
 """Refunds and reversals are decided and archived as all others, and count in no history by default."""

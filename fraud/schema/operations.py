@@ -3,7 +3,7 @@
 from enum import IntEnum
 from typing import Final
 
-from fraud.schema.fields import COUNTED, NAMED, FieldType
+from fraud.schema.fields import NAMED, NUMERIC, FieldType
 
 
 class Op(IntEnum):
@@ -77,7 +77,7 @@ OF_COLUMN: Final = (Op.SAME, Op.IS_LAST, Op.IS_USUAL)
 OF_STREAKS: Final = (Op.FRAUD_STREAK, Op.SECONDS_SINCE_STREAK, Op.SECONDS_SINCE_HONEST)
 """What takes transactions older than its base for honest where no label says fraud."""
 PROFILE_TYPES: Final = {
-    Op.PROFILE_VALUE: COUNTED,
+    Op.PROFILE_VALUE: NUMERIC,
     Op.PROFILE_BUCKET: NAMED,
     Op.PROFILE_AGE: frozenset({FieldType.TIME}),
     Op.PROFILE_SAME: NAMED,

@@ -12,7 +12,7 @@ from fraud.schema.entities import Entity
 from fraud.schema.features import Feature
 from fraud.schema.fields import CORE, CORE_NAMES, NAMED, Field, FieldType
 from fraud.schema.filters import Filter
-from fraud.schema.kinds import COUNTED
+from fraud.schema.kinds import COUNTED_KINDS
 from fraud.schema.operations import COMBINED
 from fraud.schema.profiles import Profiles
 from fraud.schema.source import TableSource
@@ -129,7 +129,9 @@ class Schema:
     def features_version(self) -> str:
         """Changes with any name, formula, bound or order of the features; a model fits exactly one."""
         lines = [f"{f.name}|{f.description}|{f.exactness}" for f in self.features]
-        lines += [f"{one.name} of {' '.join(one.kinds)}" for one in self.entities if one.kinds != COUNTED]
+        lines += [
+            f"{one.name} of {' '.join(one.kinds)}" for one in self.entities if one.kinds != COUNTED_KINDS
+        ]
         lines += [f"{one.name} without {' '.join(one.uncounts)}" for one in self.entities if one.uncounts]
         return _digest("\n".join(lines + ([f"in {self.money.base}"] if self.money else [])))
 

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, Self
 
 from fraud.errors import BadConfig
 from fraud.schema.deployed import deployed_schema
-from fraud.schema.document import RESERVED_ENTITIES
+from fraud.schema.reading.document import RESERVED_ENTITIES
 
 BATCH_BITS: Final = 40
 """Low bits of an epoch's number, which count the micro-batches of a generation."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fraud.errors import BadConfig, BadInput
-from fraud.schema.document import MOST_ENTITIES, RESERVED_ENTITIES
 from fraud.schema.expressions import column_text
 from fraud.schema.fields import CORE_NAMES, RESERVED
+from fraud.schema.reading.document import MOST_ENTITIES, RESERVED_ENTITIES
 from fraud.schema.windows import MOST_WINDOWS, window_us
 from jobs.schema.export import Json
 from jobs.schema.feast import Aggregation, Column, Repository, View

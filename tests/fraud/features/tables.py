@@ -14,7 +14,7 @@ from fraud.features.passes import Passes, passes_of
 from fraud.schema.entities import Entity
 from fraud.schema.features import Feature
 from fraud.schema.fields import Field, FieldType
-from fraud.schema.kinds import COUNTED, KINDS
+from fraud.schema.kinds import COUNTED_KINDS, KINDS
 from fraud.schema.statistics import STATISTICS
 from tests.fraud.features.oracle import DAY, HOUR, MINUTE, SECOND, Seen, length
 
@@ -181,7 +181,7 @@ def _draw_entity(dice: random.Random, key: str, layout: EventLayout, *, is_prima
         numbers=tuple(dice.sample(list(UNITS), dice.randint(0, 3))),
         filters=tuple(dice.sample(filters, dice.randint(0, 3))),
         measures=tuple(dice.sample(measures, dice.randint(0, 5))),
-        kinds=dice.choice([COUNTED, COUNTED, KINDS, ("refund", "reversal"), ("purchase",)]),
+        kinds=dice.choice([COUNTED_KINDS, COUNTED_KINDS, KINDS, ("refund", "reversal"), ("purchase",)]),
         results=bool(layout.of_results),
         uncounts=dice.choice([(), ("reversed",), ("reversed", "declined")]) if layout.of_results else (),
     )

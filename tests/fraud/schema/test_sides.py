@@ -6,8 +6,8 @@ import pytest
 
 from fraud.errors import BadConfig
 from fraud.schema.diff import Effect, compare
-from fraud.schema.document import json_schema
 from fraud.schema.reading import parse_schema
+from fraud.schema.reading.document import json_schema
 from jobs.features.candidates import candidates
 
 TEXT = (Path(__file__).parents[3] / "docs" / "examples" / "transfers.yaml").read_text()

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from fraud.schema.document import RESERVED_ENTITIES, EntityPart, FeaturePart
 from fraud.schema.fields import NAMED, Field, joined_word
 from fraud.schema.filters import Filter, values_of
 from fraud.schema.operations import OF_COLUMN, Op
+from fraud.schema.reading.document import RESERVED_ENTITIES, EntityPart, FeaturePart
+from fraud.schema.reading.wrong import Where, Wrong, known_name, of_type
 from fraud.schema.sides import IN, OUT, SIDE, SIDES
 from fraud.schema.statistics import STATISTICS
-from fraud.schema.wrong import Where, Wrong, known_name, of_type
 
 Parts = Mapping[str, EntityPart]
 _OF_ITSELF: Final = {*OF_COLUMN, Op.IS_FIRST, Op.SAME_MERCHANT}

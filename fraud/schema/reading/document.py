@@ -6,7 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from fraud.money.money import MOST_BASE
 from fraud.schema.fields import FieldType
-from fraud.schema.kinds import COUNTED, Kind
+from fraud.schema.kinds import COUNTED_KINDS, Kind
 from fraud.schema.results import Result
 from fraud.schema.sides import SIDES
 from fraud.schema.source import Reading
@@ -90,7 +90,7 @@ class EntityPart(Part):
     )
     place: str | None = Field(None, description="The field of type place that is kept of its events.")
     kinds: list[Kind] = Field(
-        list(COUNTED),
+        list(COUNTED_KINDS),
         min_length=1,
         description="Kinds of transactions that count in its history. One of another kind gets its vector "
         "and changes nothing.",
