@@ -20,7 +20,7 @@ import redis
 
 from fraud.errors import BadConfig, BadInput, Unavailable
 from fraud.runtime.waiting import wait_until
-from fraud.store.redis_url import Target, read_url
+from fraud.store.redis.url import Target, read_url
 from fraud.store.ring import is_sharded
 
 LMDB_FILE: Final = "data.mdb"

@@ -36,15 +36,15 @@ def open_store(url: str, entities: Iterable[str] = DEFAULT_ENTITIES) -> FeatureS
     if is_sharded(url):
         if any(urlsplit(one).scheme not in _REDIS for one in urls_of(url)):
             raise BadConfig("a store over several servers is in Redis or Valkey: write redis://... for each")
-        from fraud.store.sharded import ShardedStore  # noqa: PLC0415
+        from fraud.store.sharded.store import ShardedStore  # noqa: PLC0415
 
         return ShardedStore(url, names)
     if parts.scheme == "lmdb" and parts.path and not parts.netloc:  # lmdb://a/b would mean /b
-        from fraud.store.lmdb import LmdbStore  # noqa: PLC0415  a backend is loaded when it is named
+        from fraud.store.lmdb.store import LmdbStore  # noqa: PLC0415  a backend is loaded when it is named
 
         return LmdbStore(parts.path, names)
     if parts.scheme in _REDIS:
-        from fraud.store.redis import RedisStore  # noqa: PLC0415
+        from fraud.store.redis.store import RedisStore  # noqa: PLC0415
 
         return RedisStore(url, names)
     raise BadConfig(

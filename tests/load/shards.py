@@ -32,8 +32,8 @@ from rich.console import Console
 from rich.table import Table
 
 from fraud.store import Answer, Change, Epoch, open_store
+from fraud.store.redis.scripts import WRITE
 from fraud.store.ring import place_of_key
-from fraud.store.scripts import WRITE
 from fraud.store.value import header_of, version_of
 from fraud.tools.bench.machine import describe_machine
 from tests.fraud.store.conftest import RedisServer, run_redis, shards_url, wait_until

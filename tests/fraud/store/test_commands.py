@@ -20,7 +20,7 @@ from fraud.schema.default import MERCHANT, USER
 from fraud.settings.stream import StoreSettings
 from fraud.store import DEFAULT_ENTITIES, LATEST, Epoch, Watermark, open_store
 from fraud.store.commands import app
-from fraud.store.lmdb import _KEY
+from fraud.store.lmdb.store import _KEY
 from jobs.stream.settings import StreamSettings
 from tests.fraud.store.conftest import make_urls
 from tests.wire import Label, Transaction

@@ -10,7 +10,7 @@ import pytest
 
 from fraud.errors import BadConfig, Unavailable
 from fraud.store import LATEST, Answer, Change, Epoch, open_store
-from fraud.store.redis import RedisStore
+from fraud.store.redis.store import RedisStore
 from fraud.store.value import version_of
 
 

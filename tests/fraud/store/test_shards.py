@@ -22,8 +22,8 @@ from fraud.errors import BadConfig, BadState, Fenced, Unavailable
 from fraud.log.rebuild import is_empty
 from fraud.store import Answer, Change, Epoch, FeatureStore, Watermark, open_store
 from fraud.store.ring import place_of_id, place_of_key
-from fraud.store.shard import Shard
-from fraud.store.sharded import ShardedStore
+from fraud.store.sharded.shard import Shard
+from fraud.store.sharded.store import ShardedStore
 from fraud.store.value import epoch_of, version_of
 from tests.fraud.store.conftest import RedisServer, run_redis, shards_url, wait_until
 from tests.fraud.store.test_failover import (

@@ -8,8 +8,8 @@ Keys, under the prefix that the URL's query names (``?prefix=fraud``, the defaul
   clock, not by event time)
 - ``fraud:meta``: a hash with the fencing token, its owner, the generations, the content's identity, the
   watermark, and the term
-- ``fraud:term``: the primary's term, to be read with the states (``fraud.store.redis_server``)
-- those of ``fraud.store.redis_answers``
+- ``fraud:term``: the primary's term, to be read with the states (``fraud.store.redis.server``)
+- those of ``fraud.store.redis.answers``
 """
 
 import re
@@ -19,10 +19,10 @@ from itertools import islice
 from typing import Any, Final, Self
 
 from fraud.errors import BadConfig
-from fraud.store import answer_scripts, scripts
 from fraud.store.records import DEFAULT_ENTITIES, Entry, Epoch
-from fraud.store.redis_answers import RedisAnswers
-from fraud.store.redis_server import connect, failed_over
+from fraud.store.redis import answer_scripts, scripts
+from fraud.store.redis.answers import RedisAnswers
+from fraud.store.redis.server import connect, failed_over
 from fraud.store.ring import alone
 from fraud.store.value import (
     header_of,

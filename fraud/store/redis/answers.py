@@ -1,4 +1,4 @@
-"""Answers in Redis or Valkey: each step is one script of ``fraud.store.answer_scripts``.
+"""Answers in Redis or Valkey: each step is one script of ``fraud.store.redis.answer_scripts``.
 
 Keys, under the store's prefix: ``answer:<transaction_id>``; ``outbox``, a sorted set of transaction_ids by
 a growing number (``outbox:number``); ``ending``, one by the time when their answers may go; ``drainer``.
@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from struct import Struct
 from typing import Any, Final
 
-from fraud.store import answer_scripts, scripts
 from fraud.store.answers import (
     UNCLAIMED,
     Answer,
@@ -24,7 +23,8 @@ from fraud.store.answers import (
     without_answer,
 )
 from fraud.store.records import Epoch
-from fraud.store.redis_server import Server
+from fraud.store.redis import answer_scripts, scripts
+from fraud.store.redis.server import Server
 from fraud.store.value import FIRST_SEEN, header_of, newest_event_us
 from fraud.store.watermark import older_copy
 

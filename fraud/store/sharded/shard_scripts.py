@@ -1,6 +1,6 @@
 """What one server of several runs for a commit that touches states on others, in Lua.
 
-The order of such a commit is in ``fraud.store.sharded_answers``. A *lock* is a field of the hash ``locks``,
+The order of such a commit is in ``fraud.store.sharded.answers``. A *lock* is a field of the hash ``locks``,
 named as the key of its state, which holds the new state until the commit is decided: 16 bytes of the
 attempt, the server's time (8 bytes, seconds), then version, newest event time, transaction_id (each after its
 length) and state. Nobody writes over a locked state. Numbers grow along every chain of commits (a Lamport
@@ -9,8 +9,8 @@ clock), so that the outbox's parts merge in the order of counting.
 
 from typing import Final
 
-from fraud.store.answer_scripts import VERSION
-from fraud.store.scripts import SET_ASIDE
+from fraud.store.redis.answer_scripts import VERSION
+from fraud.store.redis.scripts import SET_ASIDE
 
 _GREATER: Final = """
 local given = tonumber(redis.call('GET', KEYS[2]) or '0')

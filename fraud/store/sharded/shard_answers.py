@@ -4,7 +4,6 @@ import struct
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from fraud.store import shard_scripts
 from fraud.store.answers import (
     Answer,
     Change,
@@ -16,7 +15,8 @@ from fraud.store.answers import (
     record_of,
     without_answer,
 )
-from fraud.store.redis_answers import RedisAnswers
+from fraud.store.redis.answers import RedisAnswers
+from fraud.store.sharded import shard_scripts
 from fraud.store.value import FIRST_SEEN, header_of, newest_event_us
 from fraud.store.watermark import older_copy
 
@@ -39,7 +39,7 @@ class Lock(NamedTuple):
 
 
 class ShardAnswers(RedisAnswers):
-    """See :class:`~fraud.store.redis_answers.RedisAnswers`; an answer ends with the attempt that wrote it."""
+    """See :class:`~fraud.store.redis.answers.RedisAnswers`; an answer ends with the attempt that wrote it."""
 
     @property
     def locks_key(self) -> str:

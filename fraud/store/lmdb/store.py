@@ -13,7 +13,7 @@ from typing import Any, Final, Self, TypeVar
 import lmdb
 
 from fraud.errors import SetBack, Unavailable
-from fraud.store.lmdb_answers import IDENTITY, TABLES, LmdbAnswers
+from fraud.store.lmdb.answers import IDENTITY, TABLES, LmdbAnswers
 from fraud.store.records import DEFAULT_ENTITIES, MOST_ENTITIES, Entry, Epoch
 from fraud.store.value import (
     encode_value,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from fraud.store.scripts import FENCE, SAME_TERM, SET_ASIDE
+from fraud.store.redis.scripts import FENCE, SAME_TERM, SET_ASIDE
 
 VERSION: Final = """
 local function version(key)
@@ -67,7 +67,7 @@ REPLACE_UNLOCKED: Final = (
         "founds[i] ~= ARGV[at + 3] or (is_any and redis.call('HEXISTS', locks, KEYS[i]) == 1)",
     )
 )
-"""The same, with the locks (``fraud.store.shard_scripts``) as the last key: a locked state has changed."""
+"""The same, with the locks (``fraud.store.sharded``) as the last key: a locked state has changed."""
 
 COMMIT: Final = (
     SET_ASIDE

@@ -3,7 +3,7 @@
 Two rules make a failover harmless. A commit counts only when the stated number of replicas has it (``WAIT``),
 so that a primary that was cut off confirms nothing. And what is written must be made from what the same
 primary held: every primary names its *term* (its replication id) at its first connection, reads take the
-term along, and a write under another term is refused (``fraud.store.scripts``).
+term along, and a write under another term is refused (``fraud.store.redis.scripts``).
 """
 
 import threading
@@ -24,8 +24,8 @@ from redis.exceptions import (
 )
 
 from fraud.errors import BadConfig, Unavailable
-from fraud.store import scripts
-from fraud.store.redis_url import Target, read_url
+from fraud.store.redis import scripts
+from fraud.store.redis.url import Target, read_url
 
 OLDEST_VERSION: Final = 6
 WAIT_SHARE: Final = 0.6
@@ -142,7 +142,7 @@ def connect(url: str, wait_ms: int) -> Server:
     Parameters
     ----------
     url
-        As of :class:`~fraud.store.redis.RedisStore`.
+        As of :class:`~fraud.store.redis.store.RedisStore`.
     wait_ms
         How long replicas may take to have what was written, milliseconds.
 

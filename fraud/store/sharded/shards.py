@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from fraud.errors import BadConfig, FraudError, SetBack, Unavailable
 from fraud.store.ring import OTHER_SIZE, Place, check_places, place_of_id, place_of_key
-from fraud.store.shard import Shard
+from fraud.store.sharded.shard import Shard
 
 THREADS: Final = 32
 """Calls that wait for servers at the same time, at most."""

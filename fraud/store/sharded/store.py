@@ -12,9 +12,9 @@ from uuid import uuid4
 
 from fraud.store.records import DEFAULT_ENTITIES, Entry, Epoch
 from fraud.store.ring import urls_of
-from fraud.store.shard import Shard
-from fraud.store.sharded_answers import GRACE_S, ShardedAnswers
-from fraud.store.shards import Shards, join
+from fraud.store.sharded.answers import GRACE_S, ShardedAnswers
+from fraud.store.sharded.shard import Shard
+from fraud.store.sharded.shards import Shards, join
 from fraud.store.value import newest_state, state_before
 from fraud.store.watermark import Watermark
 
@@ -25,14 +25,14 @@ class ShardedStore:
     Parameters
     ----------
     url
-        Those of the servers, as of :class:`~fraud.store.redis.RedisStore`, separated by spaces; always in
-        the same order.
+        Those of the servers, as of :class:`~fraud.store.redis.store.RedisStore`, separated by spaces; always
+        in the same order.
     entities
         Whose states it keeps.
     grace_s
         How long a commit may take before whoever meets it undoes it, seconds.
     before
-        As of :class:`~fraud.store.shards.Shards`.
+        As of :class:`~fraud.store.sharded.shards.Shards`.
 
     Raises
     ------

@@ -22,9 +22,9 @@ from typing import Any, Final
 from fraud.errors import Unavailable
 from fraud.store.answers import Answer, Change, Claim, Found, Key, Load
 from fraud.store.records import Epoch
-from fraud.store.shard import Shard
-from fraud.store.shard_answers import Lock, ShardAnswers
-from fraud.store.shards import Shards
+from fraud.store.sharded.shard import Shard
+from fraud.store.sharded.shard_answers import Lock, ShardAnswers
+from fraud.store.sharded.shards import Shards
 
 GRACE_S: Final = 0.2
 """How long a commit may hold states before whoever meets it undoes it, seconds; milliseconds are usual."""

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 
-from fraud.store import answer_scripts, shard_scripts
-from fraud.store.redis import RedisStore
+from fraud.store.redis import answer_scripts
+from fraud.store.redis.store import RedisStore
 from fraud.store.ring import Place
-from fraud.store.shard_answers import ShardAnswers
+from fraud.store.sharded import shard_scripts
+from fraud.store.sharded.shard_answers import ShardAnswers
 from fraud.store.value import taken_over
 
 
 class Shard(RedisStore):
-    """See :class:`~fraud.store.redis.RedisStore`; the ring decides tokens, generations and names."""
+    """See :class:`~fraud.store.redis.store.RedisStore`; the ring decides tokens, generations and names."""
 
     def _begin(self) -> None:
         self._locals = ShardAnswers(self._server, self._name, self._newest)
