@@ -12,7 +12,7 @@ UNUSED = {
     "fraud.cli": TABLES | LEARNING | REGISTRY | {"numba", "pyarrow", "pyspark"},
     "fraud.local.commands": TABLES | LEARNING | REGISTRY | {"numba", "pyspark"},
     "jobs.stream.main": TABLES | LEARNING | REGISTRY,
-    "jobs.stream.entity_pass": TABLES | LEARNING | REGISTRY | {"pyarrow.dataset"},
+    "jobs.stream.tasks.entity_pass": TABLES | LEARNING | REGISTRY | {"pyarrow.dataset"},
     "services.console.main": TABLES | LEARNING | REGISTRY,
     "services.scoring.main": LEARNING | {"kserve"},
     "services.predictor.main": LEARNING,

@@ -20,11 +20,11 @@ from fraud.runtime.telemetry import configure_logging, serve_metrics
 from fraud.runtime.traces import open_traces
 from fraud.spark.session import end_jvm
 from jobs.stream.cluster import check_cluster, cluster_of
-from jobs.stream.passing import cause_of
+from jobs.stream.outages import cause_of
 from jobs.stream.recovery import make_whole
 from jobs.stream.run import StreamJob, open_spark
 from jobs.stream.settings import StreamSettings
-from jobs.stream.warm_up import warm_up
+from jobs.stream.tasks.warm_up import warm_up
 
 log = logging.getLogger("jobs.stream")
 

@@ -8,8 +8,8 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from fraud.contracts import Outcome
 from fraud.decide.engine import RuleSet
 from fraud.runtime.telemetry import EVENT_BUCKETS_S, LATENCY_BUCKETS_S, STORE_BUCKETS_S
-from jobs.stream.ages import age_histogram
-from jobs.stream.histograms import SummedHistogram
+from jobs.stream.tasks.feature_age import age_histogram
+from jobs.stream.tasks.histograms import SummedHistogram
 
 TRANSACTIONS: Final = Counter("fraud_stream_transactions_total", "Transactions decided.")
 DECISIONS: Final = Counter("fraud_stream_decisions_total", "Decisions by outcome.", ["outcome"])

@@ -7,10 +7,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from fraud.log import rows
-from jobs.stream import entity_pass, one_pass, validate_pass
-from jobs.stream.arrow_rows import ARROW_ROWS
-from jobs.stream.context import TaskContext
 from jobs.stream.offsets import Range
+from jobs.stream.tasks import entity_pass, one_pass, validate_pass
+from jobs.stream.tasks.arrow_rows import ARROW_ROWS
+from jobs.stream.tasks.context import TaskContext
 
 
 def run_passes(frame: DataFrame, context: TaskContext) -> Sequence[Any]:
@@ -32,6 +32,6 @@ def run_passes(frame: DataFrame, context: TaskContext) -> Sequence[Any]:
 def run_bounded(
     spark: SparkSession, context: TaskContext, kafka: tuple[tuple[str, str], ...], ranges: Sequence[Range]
 ) -> Sequence[Any]:
-    """Run the passes in one task that reads the records itself (``jobs.stream.bounded_read``)."""
+    """Run the passes in one task that reads the records itself (``jobs.stream.tasks.bounded_read``)."""
     passes = one_pass.mapped_bounded(context, kafka, ranges)
     return spark.range(0, 1, 1, 1).mapInArrow(passes, from_arrow_schema(rows.SUMMARY)).collect()

@@ -21,7 +21,7 @@ from fraud.runtime.files import write_durably
 from fraud.store import FeatureStore, open_store
 from fraud.store.ring import is_sharded, urls_of
 from jobs.stream import metrics
-from jobs.stream.passing import wait_s
+from jobs.stream.outages import wait_s
 from jobs.stream.progress import Progress
 from jobs.stream.settings import StreamSettings
 

@@ -1,6 +1,6 @@
 """The driver: opens its parts and runs the query until it is told to stop.
 
-A query that fails because a disk, the store or Kafka is unavailable is restarted (``jobs.stream.passing``).
+A query that fails because a disk, the store or Kafka is unavailable is restarted (``jobs.stream.outages``).
 """
 
 import json
@@ -39,20 +39,20 @@ from fraud.watch.figures import Figures
 from jobs.stream import metrics
 from jobs.stream.archiving import Archiving
 from jobs.stream.background import BackgroundThreads
-from jobs.stream.context import TaskContext
 from jobs.stream.expiry import Expiry
 from jobs.stream.gate import BatchGate
 from jobs.stream.java_client import java_options
 from jobs.stream.offsets import ranges_of, records_of, unfinished_of
+from jobs.stream.outages import cause_of, is_passing, wait_s
 from jobs.stream.passes import run_bounded, run_passes
-from jobs.stream.passing import cause_of, is_passing, wait_s
 from jobs.stream.progress import TOPICS, Progress
 from jobs.stream.rates import BatchRates
 from jobs.stream.recovery import remember
 from jobs.stream.rules import StreamLists, StreamRules
 from jobs.stream.settings import StreamSettings
+from jobs.stream.tasks.context import TaskContext
+from jobs.stream.tasks.warm_up import warm_up
 from jobs.stream.tracing import note_batch
-from jobs.stream.warm_up import warm_up
 
 log = logging.getLogger("jobs.stream")
 

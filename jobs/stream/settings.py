@@ -40,7 +40,8 @@ class StreamSettings(LogSettings, KafkaSettings, GuardSettings):
     """Least time between the starts of two micro-batches, seconds; 0: at once."""
     max_records_per_batch: int | None = Field(default=None, ge=1, le=60_000)
     """Records that one micro-batch takes from Kafka at most; each counts 32,768 bytes at most, as larger
-    ones are set aside (``jobs.stream.large``). None: 10,000 for each of ``partitions``, 20,000 to 60,000."""
+    ones are set aside (``jobs.stream.tasks.large_records``). None: 10,000 for each of ``partitions``, but at
+    least 20,000 and at most 60,000."""
     one_task_records: int | None = Field(default=None, ge=0)
     """Records up to which one task does all of a micro-batch, which is sooner done; 0: always all tasks.
     None: as many as all tasks do in the same time, 10,000 with two, 5,000 with many (DECISIONS.md, 41)."""

@@ -22,7 +22,7 @@ from fraud.http.server import Bounds, bounded
 from fraud.runtime.standby import wait_for_turn
 from fraud.runtime.telemetry import configure_logging
 from fraud.runtime.traces import open_traces
-from services.scoring.app import App
+from services.scoring.api.app import App
 from services.scoring.fold import folds_of
 from services.scoring.models import Model, RegisteredModel, open_model
 from services.scoring.service import Service

@@ -29,13 +29,13 @@ from fraud.schema.fields import MONEY_NAMES
 from fraud.store import FeatureStore, open_store
 from fraud.store.ring import is_sharded, urls_of
 from services.scoring import metrics
-from services.scoring.bodies import parse
+from services.scoring.api.bodies import parse
 from services.scoring.decide import Decider, vector_without_store
 from services.scoring.experiment import RunningExperiment
-from services.scoring.labels import Labels
+from services.scoring.feedback.labels import Labels
+from services.scoring.feedback.profiles import Profiles
 from services.scoring.models import Model, open_model
 from services.scoring.outbox import Outbox, hand_to_stream
-from services.scoring.profiles import Profiles
 from services.scoring.records import now, write_answer
 from services.scoring.scorer import Busy, Conflict, Scorer
 from services.scoring.settings import ScoringSettings

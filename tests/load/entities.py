@@ -34,7 +34,7 @@ from fraud.synthetic.encoding import encode_transactions
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
 from fraud.tools.bench.machine import describe_machine
-from jobs.stream.context import TaskContext
+from jobs.stream.tasks.context import TaskContext
 from services.scoring.records import Decided
 from services.scoring.scorer import Scorer
 from tests.load.parity import KAFKA, run_batch

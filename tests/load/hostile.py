@@ -29,7 +29,7 @@ import orjson
 import psutil
 
 from fraud.tools.bench.load import Loaded, Plan
-from services.scoring.openapi import TRANSACTION
+from services.scoring.api.openapi import TRANSACTION
 from tests.services.predictor.conftest import Registry, make_model
 
 PIECE: Final = b"x" * 65_536

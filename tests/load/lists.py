@@ -23,7 +23,7 @@ import httpx
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
 from fraud.tools.bench.load import Plan
-from services.scoring.examples import TRANSACTION
+from services.scoring.api.examples import TRANSACTION
 from tests.load.hostile import free_port, honest, said, start, wait, write_bodies
 
 if TYPE_CHECKING:

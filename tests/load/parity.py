@@ -40,13 +40,13 @@ from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
 from jobs.backfill.run import backfill
 from jobs.parity.compare import compare
-from jobs.stream import decide_pass, entity_pass, validate_pass
-from jobs.stream.arrow_rows import in_arrival_order
-from jobs.stream.context import TaskContext, rates_of
-from jobs.stream.score import Verdicts
-from jobs.stream.scored import Decided, as_archived
 from jobs.stream.settings import StreamSettings
-from jobs.stream.stopwatch import Stopwatch
+from jobs.stream.tasks import decide_pass, entity_pass, validate_pass
+from jobs.stream.tasks.arrow_rows import in_arrival_order
+from jobs.stream.tasks.context import TaskContext, rates_of
+from jobs.stream.tasks.score import Verdicts
+from jobs.stream.tasks.scored import Decided, as_archived
+from jobs.stream.tasks.stopwatch import Stopwatch
 
 PARTITIONS = 4
 TASKS = 2

@@ -21,7 +21,7 @@ import numpy as np
 
 from fraud.runtime.traces import Traces
 from fraud.settings.traces import TraceSettings
-from services.scoring import openapi
+from services.scoring.api import openapi
 from tests.otlp import receiver
 from tests.services.scoring.test_api import Api, Taking
 

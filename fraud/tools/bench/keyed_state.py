@@ -34,10 +34,10 @@ from fraud.schema.deployed import deployed_schema
 from fraud.spark.session import KAFKA_SOURCE, open_session
 from fraud.store import Epoch, open_store
 from fraud.tools.bench.plain import PlainFold
-from jobs.stream import entity_pass, validate_pass
-from jobs.stream.arrow_rows import ARROW_ROWS, receive
-from jobs.stream.context import TaskContext
-from jobs.stream.warm_up import warm_up
+from jobs.stream.tasks import entity_pass, validate_pass
+from jobs.stream.tasks.arrow_rows import ARROW_ROWS, receive
+from jobs.stream.tasks.context import TaskContext
+from jobs.stream.tasks.warm_up import warm_up
 
 _TRANSACTION: Final = contracts_of(deployed_schema()).transaction
 PARTITIONS: Final = 2

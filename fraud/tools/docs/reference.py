@@ -19,7 +19,7 @@ from fraud.schema.deployed import deployed_schema
 from fraud.schema.reading import DEFAULT
 from fraud.tools.docs import charts, commands, settings
 from fraud.tools.docs.tables import code, table
-from services.scoring import openapi
+from services.scoring.api import openapi
 
 __all__ = ["PAGES"]
 

@@ -25,9 +25,9 @@ from fraud.log.tables import Log, find_table
 from fraud.store import Epoch, open_store
 from jobs.parity.compare import compare
 from jobs.stream.archiving import Archiving
-from jobs.stream.context import TaskContext
-from jobs.stream.publish import messages
 from jobs.stream.settings import StreamSettings
+from jobs.stream.tasks.context import TaskContext
+from jobs.stream.tasks.publish import messages
 from tests.jobs.stream.test_passes import kafka, transaction, values
 from tests.load.parity import run_batch, spool
 

@@ -22,10 +22,10 @@ from fraud.log.catch_up import OURS, catch_up
 from fraud.log.checkpoint import Checkpoint
 from fraud.store import DEFAULT_ENTITIES, Epoch, Watermark, open_store
 from jobs.parity.compare import compare
-from jobs.stream import entity_pass, validate_pass
-from jobs.stream.context import TaskContext, store_of
 from jobs.stream.settings import StreamSettings
-from jobs.stream.stopwatch import Stopwatch
+from jobs.stream.tasks import entity_pass, validate_pass
+from jobs.stream.tasks.context import TaskContext, store_of
+from jobs.stream.tasks.stopwatch import Stopwatch
 from tests.load.parity import run_batch
 from tests.services.scoring.test_api import Api, Taking
 from tests.services.scoring.test_exactness import Stream, check_counts, made

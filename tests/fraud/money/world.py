@@ -36,9 +36,9 @@ from fraud.schema.deployed import deployed_schema
 from fraud.schema.statistics import Family
 from fraud.store import Epoch
 from jobs.parity.compare import compare
-from jobs.stream.context import TaskContext, store_of
 from jobs.stream.rates import BatchRates
 from jobs.stream.settings import StreamSettings
+from jobs.stream.tasks.context import TaskContext, store_of
 from tests.load.parity import KAFKA, PARTITIONS, run_batch, spool
 from tests.services.scoring.test_api import Api
 

@@ -38,9 +38,9 @@ from fraud.log.tables import open_table
 from fraud.store import Epoch, FeatureStore, Watermark, open_store
 from fraud.store.value import newest_state
 from jobs.parity.compare import compare
-from jobs.stream.context import TaskContext, store_of
-from jobs.stream.publish import publish
 from jobs.stream.settings import StreamSettings
+from jobs.stream.tasks.context import TaskContext, store_of
+from jobs.stream.tasks.publish import publish
 from tests.load.parity import KAFKA, PARTITIONS, run_batch, spool
 from tests.services.scoring.test_api import Api, Taking
 

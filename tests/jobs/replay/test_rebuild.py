@@ -16,8 +16,8 @@ from fraud.log.checkpoint import Checkpoint
 from fraud.log.rebuild import archive_rest, follow, rebuild
 from fraud.store import DEFAULT_ENTITIES, Epoch, open_store
 from fraud.synthetic.encoding import encode_transactions
-from jobs.stream.context import TaskContext, store_of
 from jobs.stream.settings import StreamSettings
+from jobs.stream.tasks.context import TaskContext, store_of
 from tests.load.parity import KAFKA, Played, run_batch, spool
 
 States = dict[str, dict[float, bytes]]

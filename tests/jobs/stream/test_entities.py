@@ -33,14 +33,14 @@ from fraud.schema.reading import default_schema
 from fraud.schema.schema import Schema
 from fraud.store import Epoch, FeatureStore, open_store
 from jobs.parity.compare import compare
-from jobs.stream import decide_pass, entity_pass, one_pass, validate_pass
-from jobs.stream.arrow_rows import in_arrival_order, receive
-from jobs.stream.context import TaskContext, store_of
-from jobs.stream.score import Verdicts
-from jobs.stream.scored import Decided as DecidedThere
-from jobs.stream.scored import as_archived
 from jobs.stream.settings import StreamSettings
-from jobs.stream.stopwatch import Stopwatch
+from jobs.stream.tasks import decide_pass, entity_pass, one_pass, validate_pass
+from jobs.stream.tasks.arrow_rows import in_arrival_order, receive
+from jobs.stream.tasks.context import TaskContext, store_of
+from jobs.stream.tasks.score import Verdicts
+from jobs.stream.tasks.scored import Decided as DecidedThere
+from jobs.stream.tasks.scored import as_archived
+from jobs.stream.tasks.stopwatch import Stopwatch
 from services.scoring.records import Decided
 from services.scoring.scorer import Conflict, Scorer
 from tests.fraud.features.entities import REQUIRED, START, drawn_passes, drawn_records, features_of, label_of

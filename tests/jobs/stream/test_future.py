@@ -29,10 +29,10 @@ from fraud.store import DEFAULT_ENTITIES, Answer, Change, Epoch
 from fraud.store.value import version_of
 from jobs.parity.compare import compare
 from jobs.replay.dead_letters import Choice, resend
-from jobs.stream import validate_pass
-from jobs.stream.context import TaskContext, store_of
 from jobs.stream.settings import StreamSettings
-from services.scoring.openapi import DECISION
+from jobs.stream.tasks import validate_pass
+from jobs.stream.tasks.context import TaskContext, store_of
+from services.scoring.api.openapi import DECISION
 from tests.load.parity import KAFKA, PARTITIONS, run_batch, spool
 from tests.wire import ScoredTransaction
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from fraud.contracts import DEAD_LETTERS, LABELS, MOST_RECORD, SCORED, TRANSACTIONS, DeadLetter
 from fraud.log import rows
 from fraud.store import Epoch, open_store
-from jobs.stream import decide_pass, entity_pass, validate_pass
-from jobs.stream.context import TaskContext
-from jobs.stream.large import MOST_RAW, LargeRecords, without_written
-from jobs.stream.publish import MOST_LETTER, messages
-from jobs.stream.score import Verdicts
-from jobs.stream.scored import Decided
-from jobs.stream.stopwatch import Stopwatch
+from jobs.stream.tasks import decide_pass, entity_pass, validate_pass
+from jobs.stream.tasks.context import TaskContext
+from jobs.stream.tasks.large_records import MOST_RAW, LargeRecords, without_written
+from jobs.stream.tasks.publish import MOST_LETTER, messages
+from jobs.stream.tasks.score import Verdicts
+from jobs.stream.tasks.scored import Decided
+from jobs.stream.tasks.stopwatch import Stopwatch
 from tests.jobs.stream.test_passes import START, transaction
 
 SIZES = (0, 1, 300, MOST_RECORD - 1, MOST_RECORD, MOST_RECORD + 1, 300_000, 400_000, 999_000, MOST_RAW + 5)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from fraud.contracts import DEAD_LETTERS, TRANSACTIONS, DeadLetter
 from fraud.log import rows
-from jobs.stream import publish, validate_pass
-from jobs.stream.publish import MOST_LETTER
+from jobs.stream.tasks import publish, validate_pass
+from jobs.stream.tasks.publish import MOST_LETTER
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SIZES = (0, 1, 300, 150_000, 300_000, 400_000, 700_000, 999_000)

@@ -10,9 +10,9 @@ from deltalake import DeltaTable
 
 from fraud.contracts import DEAD_LETTERS, DECISIONS, LABELS, MOST_RECORD, SCORED, TRANSACTIONS, DeadLetter
 from fraud.kafka.reader import Reader
-from jobs.stream.bounded_read import read as read_bounded
-from jobs.stream.large import UNKNOWN_SIZE
 from jobs.stream.offsets import Range
+from jobs.stream.tasks.bounded_read import read as read_bounded
+from jobs.stream.tasks.large_records import UNKNOWN_SIZE
 from tests.flow.conftest import Job, wait_until
 from tests.fraud.kafka.broker import read_all
 from tests.jobs.stream.test_passes import transaction

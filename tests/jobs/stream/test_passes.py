@@ -18,13 +18,13 @@ from fraud.features.batch import compute_features
 from fraud.features.events import hash_text
 from fraud.log import rows
 from fraud.store import Epoch, open_store
-from jobs.stream import arrow_rows, decide_pass, entity_pass, validate_pass
-from jobs.stream.arrow_rows import receive
-from jobs.stream.context import TaskContext
 from jobs.stream.offsets import records_of
-from jobs.stream.score import Verdicts
-from jobs.stream.scored import Decided
-from jobs.stream.stopwatch import Stopwatch
+from jobs.stream.tasks import arrow_rows, decide_pass, entity_pass, validate_pass
+from jobs.stream.tasks.arrow_rows import receive
+from jobs.stream.tasks.context import TaskContext
+from jobs.stream.tasks.score import Verdicts
+from jobs.stream.tasks.scored import Decided
+from jobs.stream.tasks.stopwatch import Stopwatch
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -21,8 +21,8 @@ from fraud.log.arrival import Reach
 from fraud.log.rebuild import rebuild
 from fraud.store import Epoch, FeatureStore, Watermark, open_store
 from jobs.stream.progress import Progress
-from jobs.stream.scored import kinds_of
 from jobs.stream.settings import StreamSettings
+from jobs.stream.tasks.scored import kinds_of
 from tests.fraud.store.conftest import make_urls, run_redis
 from tests.wire import ScoredTransaction
 

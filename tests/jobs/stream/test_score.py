@@ -9,8 +9,8 @@ from fraud.decide.overruling import Ruled
 from fraud.decide.policy import FALLBACK_RULES, decide_without_model
 from fraud.features import FEATURE_NAMES
 from fraud.model.client import ModelClient, ModelClientSettings, Scores
-from jobs.stream.ruling import unexplained
-from jobs.stream.score import Verdicts, explain_further, score
+from jobs.stream.tasks.rules import unexplained
+from jobs.stream.tasks.score import Verdicts, explain_further, score
 
 
 def away(request: httpx.Request) -> httpx.Response:

@@ -14,12 +14,12 @@ from fraud.errors import BadModel, Unavailable
 from fraud.features import FEATURE_NAMES
 from fraud.model.client import Scores
 from fraud.store import Epoch, open_store
-from jobs.stream import decide_pass, entity_pass, validate_pass
-from jobs.stream.context import TaskContext
-from jobs.stream.publish import decisions
-from jobs.stream.score import Verdicts, score, score_in_trial
-from jobs.stream.scored import Decided
-from jobs.stream.stopwatch import Stopwatch
+from jobs.stream.tasks import decide_pass, entity_pass, validate_pass
+from jobs.stream.tasks.context import TaskContext
+from jobs.stream.tasks.publish import decisions
+from jobs.stream.tasks.score import Verdicts, score, score_in_trial
+from jobs.stream.tasks.scored import Decided
+from jobs.stream.tasks.stopwatch import Stopwatch
 from tests.jobs.stream.test_passes import kafka, transaction, values
 from tests.wire import Decision
 

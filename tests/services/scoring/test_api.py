@@ -30,11 +30,11 @@ from fraud.features import FEATURE_NAMES
 from fraud.kafka.producer import Delivery, Record
 from fraud.runtime.traces import NO_TRACES, Traces
 from fraud.store import DEFAULT_ENTITIES
-from services.scoring import examples, openapi
-from services.scoring.app import App
+from services.scoring.api import examples, openapi
+from services.scoring.api.app import App
+from services.scoring.feedback.pending import PendingLabels
 from services.scoring.models import Verdict, verdict_of
 from services.scoring.outbox import messages_of
-from services.scoring.pending import PendingLabels
 from services.scoring.service import Service
 from services.scoring.settings import ScoringSettings
 from tests.services.predictor.conftest import make_model, wait_until

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from services.scoring import openapi
+from services.scoring.api import openapi
 from tests.fraud.store.conftest import RedisServer, run_redis
 from tests.services.predictor.conftest import Registry, Server, make_model, run_server, wait_until
 

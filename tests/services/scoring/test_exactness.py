@@ -32,8 +32,8 @@ from fraud.log import rows
 from fraud.log.archive import Archive
 from fraud.store import DEFAULT_ENTITIES, Epoch, FeatureStore
 from jobs.parity.compare import compare
-from jobs.stream.context import TaskContext, store_of
 from jobs.stream.settings import StreamSettings
+from jobs.stream.tasks.context import TaskContext, store_of
 from tests.fraud.store.conftest import shards_url
 from tests.load.parity import KAFKA, PARTITIONS, run_batch, spool
 

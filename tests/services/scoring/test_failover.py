@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jobs.parity.compare import compare
-from jobs.stream.context import store_of
 from jobs.stream.settings import StreamSettings
+from jobs.stream.tasks.context import store_of
 from tests.fraud.store.conftest import run_redis, shards_url
 from tests.fraud.store.sentinels import run_group
 from tests.services.scoring.test_exactness import (

@@ -20,7 +20,7 @@ from fraud.contracts import contracts_of
 from fraud.http.access import RateLimit
 from fraud.http.problems import Problem
 from fraud.schema.reading import default_schema
-from services.scoring import openapi
+from services.scoring.api import openapi
 from services.scoring.records import Decided
 from services.scoring.scorer import Scorer
 from tests.services.scoring.test_api import Api, new

@@ -17,8 +17,8 @@ from deltalake import write_deltalake
 from fraud.contracts import DEAD_LETTERS, LABELS, DeadLetter
 from fraud.errors import BadConfig
 from fraud.kafka.producer import Delivery, Record
-from services.scoring import openapi
-from services.scoring.pending import LONGEST_S, PendingLabels
+from services.scoring.api import openapi
+from services.scoring.feedback.pending import LONGEST_S, PendingLabels
 from tests.services.scoring.test_api import Api, Taking
 from tests.wire import Label
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from fraud.http.problems import Problem
-from services.scoring.request_queue import PATIENCE_S, SHORT, RequestQueue
+from services.scoring.api.request_queue import PATIENCE_S, SHORT, RequestQueue
 
 MOST = 2 * SHORT
 

@@ -21,15 +21,15 @@ from fraud.rules.account import OUTCOMES
 from fraud.rules.backtest import held_in, judged
 from fraud.rules.history import open_history
 from fraud.store import Epoch, open_store
-from jobs.stream import decide_pass, entity_pass, validate_pass
-from jobs.stream.context import TaskContext
-from jobs.stream.publish import decisions
-from jobs.stream.ruling import apply_rules
-from jobs.stream.score import score
-from jobs.stream.scored import Decided
 from jobs.stream.settings import StreamSettings
-from jobs.stream.stopwatch import Stopwatch
-from services.scoring.examples import TRANSACTION
+from jobs.stream.tasks import decide_pass, entity_pass, validate_pass
+from jobs.stream.tasks.context import TaskContext
+from jobs.stream.tasks.publish import decisions
+from jobs.stream.tasks.rules import apply_rules
+from jobs.stream.tasks.score import score
+from jobs.stream.tasks.scored import Decided
+from jobs.stream.tasks.stopwatch import Stopwatch
+from services.scoring.api.examples import TRANSACTION
 from tests.fraud.decide.test_columns import CLAUSES
 from tests.jobs.stream.test_passes import kafka, values
 from tests.load.parity import spool

@@ -10,7 +10,7 @@ import redis
 from fraud.features.engine import fold_events
 from fraud.features.events import event_of_transaction, hash_text, stack_events
 from fraud.store import DEFAULT_ENTITIES, LATEST, Epoch, Watermark
-from services.scoring import openapi
+from services.scoring.api import openapi
 from tests.fraud.features.streams import SMALL_MERCHANT, SMALL_USER
 from tests.fraud.store.conftest import RedisServer, run_redis
 from tests.services.scoring.test_api import Api, Taking, new

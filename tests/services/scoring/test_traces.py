@@ -13,7 +13,7 @@ from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.kafka.producer import Record
 from fraud.runtime.traces import Traces, carrying, is_sampled
 from fraud.settings.traces import TraceSettings
-from services.scoring import openapi
+from services.scoring.api import openapi
 from services.scoring.models import PredictorModel
 from services.scoring.settings import ScoringSettings
 from tests.otlp import Received, receiver

@@ -19,7 +19,7 @@ from fraud.features.kernel import Floats
 from fraud.features.passes import EntityPass
 from fraud.store import Epoch, FeatureStore
 from fraud.store.value import epoch_of, state_before, version_of
-from jobs.stream.stopwatch import Stopwatch
+from jobs.stream.tasks.stopwatch import Stopwatch
 
 ATTEMPTS: Final = 200
 """Of one entity; each loses only to what the scoring service has counted in these milliseconds."""

@@ -1,7 +1,7 @@
 """KServe's protocols for raw transactions: this service as the transformer before the predictor.
 
 v1: ``POST /v1/models/<name>:predict`` with ``{"instances": [transaction, ...]}``. v2:
-``POST /v2/models/<name>/infer`` with one tensor ``transactions`` (``services.scoring.tensors``).
+``POST /v2/models/<name>/infer`` with one tensor ``transactions`` (``services.scoring.api.tensors``).
 Both count the transactions and answer with the decisions.
 """
 
@@ -14,12 +14,12 @@ import orjson
 from fraud import __version__
 from fraud.contracts import Transaction
 from fraud.http.problems import Problem
-from services.scoring.batches import Batches, items_of, read_item
-from services.scoring.bodies import Bodies
-from services.scoring.calls import JSON, Act, Answered, Call
-from services.scoring.request_queue import RequestQueue
+from services.scoring.api.batches import Batches, items_of, read_item
+from services.scoring.api.bodies import Bodies
+from services.scoring.api.calls import JSON, Act, Answered, Call
+from services.scoring.api.request_queue import RequestQueue
+from services.scoring.api.tensors import JSON_LENGTH, describe, read_infer, write_infer
 from services.scoring.service import Service
-from services.scoring.tensors import JSON_LENGTH, describe, read_infer, write_infer
 
 BINARY: Final = (b"content-type", b"application/octet-stream")
 
@@ -56,7 +56,7 @@ class Endpoints:
         self._name = service.settings.name
 
     def acts(self) -> dict[str, Act]:
-        """Name what answers, by the operations of ``services.scoring.routes``."""
+        """Name what answers, by the operations of ``services.scoring.api.routes``."""
         return {
             "predict": self._predict,
             "infer": self._infer,

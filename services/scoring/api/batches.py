@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from fraud.contracts import Transaction
 from fraud.http.access import RateLimit
 from fraud.http.problems import Problem
-from services.scoring.bodies import Places, dump, load
-from services.scoring.request_queue import RequestQueue
+from services.scoring.api.bodies import Places, dump, load
+from services.scoring.api.request_queue import RequestQueue
 from services.scoring.settings import ScoringSettings
 
 T = TypeVar("T")

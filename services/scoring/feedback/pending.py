@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from fraud.errors import BadConfig, Unavailable
-from services.scoring.tables import PRIMARY
+from services.scoring.feedback.lookup import PRIMARY
 
 FIRST_S: Final = 2.0
 LONGEST_S: Final = 3600.0

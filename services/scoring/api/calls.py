@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
-from services.scoring.bodies import Receive
+from services.scoring.api.bodies import Receive
 
 JSON: Final = (b"content-type", b"application/json")
 Headers = list[tuple[bytes, bytes]]

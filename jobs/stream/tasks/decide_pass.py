@@ -27,16 +27,16 @@ from fraud.features.passes import PASSES, Passes, feature_names, whole
 from fraud.log import rows
 from fraud.runtime.telemetry import EVENT_BUCKETS_S, LATENCY_BUCKETS_S
 from fraud.runtime.traces import MOST_LINKS, carrying, is_sampled
-from jobs.stream.ages import count_ages
-from jobs.stream.arrow_rows import Stages
-from jobs.stream.context import TaskContext, model_of, producer_of
-from jobs.stream.histograms import count
-from jobs.stream.large import without_written
-from jobs.stream.publish import publish
-from jobs.stream.ruling import apply_rules, unexplained
-from jobs.stream.score import Verdicts, explain_further, score, score_in_trial
-from jobs.stream.scored import Decided, as_archived
-from jobs.stream.stopwatch import Stopwatch
+from jobs.stream.tasks.arrow_rows import Stages
+from jobs.stream.tasks.context import TaskContext, model_of, producer_of
+from jobs.stream.tasks.feature_age import count_ages
+from jobs.stream.tasks.histograms import count
+from jobs.stream.tasks.large_records import without_written
+from jobs.stream.tasks.publish import publish
+from jobs.stream.tasks.rules import apply_rules, unexplained
+from jobs.stream.tasks.score import Verdicts, explain_further, score, score_in_trial
+from jobs.stream.tasks.scored import Decided, as_archived
+from jobs.stream.tasks.stopwatch import Stopwatch
 
 
 def run_decide_pass(

@@ -1,4 +1,4 @@
-"""The HTTP side (ASGI): limits, keys, and errors in words, for the endpoints of ``services.scoring.routes``.
+"""The HTTP side (ASGI): limits, keys, and errors in words, for the endpoints that ``routes`` declares.
 
 No framework stands between: it would cost as much as all else together, and beside one dictionary of the
 declared paths it would be a second router.
@@ -21,19 +21,21 @@ from fraud.http.access import ANYONE, KEYS_LOOK_S, Keys, KeyScope, RateLimit
 from fraud.http.problems import Problem
 from fraud.runtime.threads import Watch
 from fraud.runtime.traces import carried
-from services.scoring import bodies, kserve_api, metrics
-from services.scoring.batches import Batches, items_of, read_item
-from services.scoring.bodies import MOST_RECORD, Bodies, ClientDisconnected, Receive
-from services.scoring.calls import JSON, Act, Answered, Call, Headers
-from services.scoring.labels import LABEL_REQUEST, LabelRequest
-from services.scoring.openapi import document
-from services.scoring.profiles import PROFILE_REQUEST
-from services.scoring.request_queue import POOL, RequestQueue
-from services.scoring.results import RESULT_REQUEST, ResultRequest
-from services.scoring.routes import ID, Route, routes_of
+from services.scoring import metrics
+from services.scoring.api import bodies
+from services.scoring.api import kserve as kserve_api
+from services.scoring.api.batches import Batches, items_of, read_item
+from services.scoring.api.bodies import MOST_RECORD, Bodies, ClientDisconnected, Receive
+from services.scoring.api.calls import JSON, Act, Answered, Call, Headers
+from services.scoring.api.openapi import document
+from services.scoring.api.request_queue import POOL, RequestQueue
+from services.scoring.api.routes import ID, Route, routes_of
+from services.scoring.feedback.labels import LABEL_REQUEST, LabelRequest
+from services.scoring.feedback.lookup import PRIMARY
+from services.scoring.feedback.profiles import PROFILE_REQUEST
+from services.scoring.feedback.results import RESULT_REQUEST, ResultRequest
 from services.scoring.service import Service
 from services.scoring.states import INCOMPLETE
-from services.scoring.tables import PRIMARY
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from services.scoring.tables import KEYS, PRIMARY
+from services.scoring.feedback.lookup import KEYS, PRIMARY
 
 Detail = Annotated[str, Field(min_length=1, max_length=27)]
 SOURCE: Final = "api:"

@@ -1,6 +1,6 @@
 """The endpoints, one declaration each: requests are found by them, and the OpenAPI document is made of them.
 
-To add one: a :class:`Route` here, and a function of its name in ``services/scoring/app.py``.
+To add one: a :class:`Route` here, and a function of its name in ``services/scoring/api/app.py``.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from fraud.contracts import Contracts, Transaction, contracts_of
 from fraud.decide.list_changes import ListChange
 from fraud.http.access import KeyScope
 from fraud.schema.deployed import deployed_schema
-from services.scoring import examples
-from services.scoring.answers import (
+from services.scoring.api import examples
+from services.scoring.api.answers import (
     Accepted,
     Answer,
     Answers,
@@ -22,10 +22,10 @@ from services.scoring.answers import (
     Predictions,
     ProfileTaken,
 )
-from services.scoring.labels import LABEL_REQUEST
-from services.scoring.profiles import PROFILE_REQUEST
-from services.scoring.results import RESULT_REQUEST
-from services.scoring.tables import PRIMARY
+from services.scoring.feedback.labels import LABEL_REQUEST
+from services.scoring.feedback.lookup import PRIMARY
+from services.scoring.feedback.profiles import PROFILE_REQUEST
+from services.scoring.feedback.results import RESULT_REQUEST
 
 ID: Final = "{transaction_id}"
 """In a path: the rest of it is the id of a transaction."""

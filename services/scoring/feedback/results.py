@@ -8,8 +8,8 @@ from fraud.contracts import Result, contracts_of
 from fraud.contracts.models import ReasonCode, make_model, result_type
 from fraud.contracts.wire import EventTime, Identifier
 from fraud.schema.deployed import deployed_schema
+from services.scoring.feedback.requests import Detail, check_keys
 from services.scoring.records import now
-from services.scoring.requests import Detail, check_keys
 
 _MODEL: Final = contracts_of(deployed_schema()).result
 

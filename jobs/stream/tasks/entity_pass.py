@@ -3,7 +3,7 @@
 The primary pass reads rows of ``rows.VALIDATED``; duplicates become dead letters there, and labels and
 results get what they changed. The others read what it hands on (``rows.passed_schema``); what does not name
 their entity goes through untouched. So does what the scoring service has counted and decided, to the archive.
-The last pass decides (``jobs.stream.decide_pass``).
+The last pass decides (``jobs.stream.tasks.decide_pass``).
 """
 
 from collections.abc import Iterator
@@ -30,13 +30,13 @@ from fraud.features.passes import (
 )
 from fraud.features.sides import Seen
 from fraud.log import rows
-from jobs.stream.arrow_rows import receive, send
-from jobs.stream.context import TaskContext, settle, store_of
-from jobs.stream.decide_pass import run_decide_pass
-from jobs.stream.scored import kinds_of
-from jobs.stream.states import fold_through
-from jobs.stream.stopwatch import Stopwatch
-from jobs.stream.validate_pass import tasks_of, text_of
+from jobs.stream.tasks.arrow_rows import receive, send
+from jobs.stream.tasks.context import TaskContext, settle, store_of
+from jobs.stream.tasks.decide_pass import run_decide_pass
+from jobs.stream.tasks.scored import kinds_of
+from jobs.stream.tasks.states import fold_through
+from jobs.stream.tasks.stopwatch import Stopwatch
+from jobs.stream.tasks.validate_pass import tasks_of, text_of
 
 
 def run_entity_pass(

@@ -33,13 +33,13 @@ from fraud.http.problems import Problem, of_record
 from fraud.kafka.producer import Record, Sender
 from fraud.schema.deployed import deployed_schema
 from services.scoring import metrics
-from services.scoring.pending import PendingLabel, PendingLabels
+from services.scoring.feedback.lookup import KEYS, PRIMARY, Tables
+from services.scoring.feedback.pending import PendingLabel, PendingLabels
+from services.scoring.feedback.requests import SOURCE, Detail, check_keys
+from services.scoring.feedback.results import NAMED_RESULT, ResultRequest, result_of
 from services.scoring.records import now
-from services.scoring.requests import SOURCE, Detail, check_keys
-from services.scoring.results import NAMED_RESULT, ResultRequest, result_of
 from services.scoring.scorer import Scorer
 from services.scoring.settings import ScoringSettings
-from services.scoring.tables import KEYS, PRIMARY, Tables
 
 MOST_A_LOOK: Final = 500
 """Transactions whose kept labels are looked at together."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 from fraud.contracts.models import sequence_of
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import SAMPLES
-from services.scoring.tables import PRIMARY
+from services.scoring.feedback.lookup import PRIMARY
 
 _SCHEMA: Final = deployed_schema()
 _FEATURE: Final = _SCHEMA.features[-1]

@@ -12,9 +12,9 @@ from fraud.http.access import ANYONE
 from fraud.http.problems import of_record
 from fraud.kafka.producer import Record, Sender
 from fraud.schema.deployed import deployed_schema
-from services.scoring.labels import source_of
+from services.scoring.feedback.labels import source_of
+from services.scoring.feedback.requests import Detail
 from services.scoring.records import now
-from services.scoring.requests import Detail
 
 _MODEL: Final = contracts_of(deployed_schema()).profile
 

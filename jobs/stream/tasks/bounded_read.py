@@ -16,8 +16,8 @@ from confluent_kafka import TopicPartition as Position
 from fraud.contracts import SCORED
 from fraud.contracts.wire import EARLIEST
 from fraud.errors import Unavailable
-from jobs.stream.large import MOST_UNPACKED, SIZE, UNKNOWN_SIZE
 from jobs.stream.offsets import Range
+from jobs.stream.tasks.large_records import MOST_UNPACKED, SIZE, UNKNOWN_SIZE
 
 PATIENCE_S: Final = 30.0
 """How long the brokers may take for the next record, seconds."""

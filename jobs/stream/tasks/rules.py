@@ -23,7 +23,7 @@ from fraud.features.kernel import Floats
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import AMOUNT_BASE
 from jobs.stream.rules import rules_of
-from jobs.stream.score import Verdicts
+from jobs.stream.tasks.score import Verdicts
 
 
 def apply_rules(

@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from fraud.http.problems import Problem
-from services.scoring.bodies import load
+from services.scoring.api.bodies import load
 
 INPUT: Final = "transactions"
 OUTPUTS: Final = {"outcome": "BYTES", "probability": "FP64", "decision": "BYTES"}

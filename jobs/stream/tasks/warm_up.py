@@ -11,8 +11,8 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from fraud.features.batch import fold_passes
 from fraud.features.passes import PASSES
 from fraud.log import rows
-from jobs.stream import entity_pass
-from jobs.stream.context import settle
+from jobs.stream.tasks import entity_pass
+from jobs.stream.tasks.context import settle
 
 
 def warm_up(spark: SparkSession, partitions: int) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fraud.features.passes import PASSES, Passes, age_columns, feature_names
 from fraud.runtime.telemetry import AGE_BUCKETS_S
-from jobs.stream.histograms import SummedHistogram, count
+from jobs.stream.tasks.histograms import SummedHistogram, count
 
 
 def count_ages(
@@ -32,7 +32,7 @@ def count_ages(
     Returns
     -------
     dict
-        By entity, see :func:`jobs.stream.histograms.count`.
+        By entity, see :func:`jobs.stream.tasks.histograms.count`.
     """
     found, names = {}, feature_names(passes)
     for entity, column in age_columns(passes).items():

@@ -7,9 +7,9 @@ from pydantic.json_schema import models_json_schema
 
 from fraud import __version__
 from fraud.http.problems import MEDIA_TYPE, TITLES
-from services.scoring.answers import Problem
-from services.scoring.examples import ACCEPTED, ANSWER, DECISION, LABEL, LABEL_WITH_KEYS, TRANSACTION
-from services.scoring.routes import ID, Route, Sample, routes_of
+from services.scoring.api.answers import Problem
+from services.scoring.api.examples import ACCEPTED, ANSWER, DECISION, LABEL, LABEL_WITH_KEYS, TRANSACTION
+from services.scoring.api.routes import ID, Route, Sample, routes_of
 
 __all__ = ["ACCEPTED", "ANSWER", "DECISION", "LABEL", "LABEL_WITH_KEYS", "TRANSACTION", "document"]
 

@@ -18,7 +18,7 @@ from fraud.contracts import MOST_RECORD, TOO_LARGE, check_size
 from fraud.contracts.wire import EARLIEST
 from fraud.errors import BadRecord
 from fraud.log import rows
-from jobs.stream.context import TaskContext
+from jobs.stream.tasks.context import TaskContext
 
 MOST_RAW: Final = 1_048_576
 """Bytes of a refused record and of its key that are kept; only compressed ones can be longer."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.stream.passing import LONGEST_WAIT_S, cause_of, is_passing, wait_s
+from jobs.stream.outages import LONGEST_WAIT_S, cause_of, is_passing, wait_s
 
 REPORT = """[STREAM_FAILED] Query [id = 1, runId = 2] terminated with exception: An exception was raised
 Traceback (most recent call last):

@@ -41,10 +41,10 @@ from fraud.log.arrival import raise_times
 from fraud.money import NO_RATES, Rates
 from fraud.runtime.traces import HEADER, valid_parent
 from fraud.schema.deployed import deployed_schema
-from jobs.stream.arrow_rows import in_arrival_order, send
-from jobs.stream.context import TaskContext, rates_of
-from jobs.stream.large import LargeRecords, refusal_of, sizes_of
-from jobs.stream.stopwatch import Stopwatch
+from jobs.stream.tasks.arrow_rows import in_arrival_order, send
+from jobs.stream.tasks.context import TaskContext, rates_of
+from jobs.stream.tasks.large_records import LargeRecords, refusal_of, sizes_of
+from jobs.stream.tasks.stopwatch import Stopwatch
 
 COLUMNS: Final = ("key", "value", "topic", "partition", "offset", "timestamp")
 """Of Spark's Kafka source."""

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from fraud.runtime.telemetry import AGE_BUCKETS_S
 from jobs.stream import metrics
-from jobs.stream.ages import age_histogram, count_ages
+from jobs.stream.tasks.feature_age import age_histogram, count_ages
 
 NAME = "fraud_stream_feature_age_seconds"
 AGES = st.one_of(st.just(math.nan), st.sampled_from(AGE_BUCKETS_S), st.floats(0.0, 1e8))

@@ -8,11 +8,11 @@ from functools import partial
 
 import pyarrow as pa
 
-from jobs.stream.bounded_read import read
-from jobs.stream.context import TaskContext
-from jobs.stream.entity_pass import run_entity_pass
 from jobs.stream.offsets import Range
-from jobs.stream.validate_pass import run_validate_pass
+from jobs.stream.tasks.bounded_read import read
+from jobs.stream.tasks.context import TaskContext
+from jobs.stream.tasks.entity_pass import run_entity_pass
+from jobs.stream.tasks.validate_pass import run_validate_pass
 
 
 def run_one_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -31,7 +31,7 @@ def mapped(context: TaskContext) -> partial[Iterator[pa.RecordBatch]]:
 def mapped_bounded(
     context: TaskContext, kafka: tuple[tuple[str, str], ...], ranges: Sequence[Range]
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """Bind the passes to a micro-batch that the task itself reads (``jobs.stream.bounded_read``)."""
+    """Bind the passes to a micro-batch that the task itself reads (``jobs.stream.tasks.bounded_read``)."""
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for _ in batches:  # one row, which says: begin

@@ -1,0 +1,1 @@
+"""The HTTP side of the scoring service: routes, bodies within bounds, OpenAPI, KServe's protocols."""
