@@ -15,9 +15,9 @@ from fraud.errors import BadState
 from fraud.features.passes import PASSES, Passes, entity_names
 from fraud.log.checkpoint import Checkpoint
 from fraud.log.counted import Diverged, without_gaps
+from fraud.log.reader import SLICE_ROWS, Log
 from fraud.log.rebuild import archive_rest, generation_after, is_empty, rebuild, settle_generation
 from fraud.log.refold import Refolder
-from fraud.log.tables import SLICE_ROWS, Log
 from fraud.log.tail import arrivals_of, parse_tail
 from fraud.settings.stream import LogSettings
 from fraud.store import LATEST, Epoch, FeatureStore, Watermark, open_store

@@ -16,8 +16,9 @@ from fraud.errors import BadConfig, BadState
 from fraud.features.passes import PASSES, Passes, entity_names
 from fraud.log.archive import Archive
 from fraud.log.checkpoint import Checkpoint
+from fraud.log.reader import SLICE_ROWS, Log
 from fraud.log.refold import Refolder, scratch_store
-from fraud.log.tables import SLICE_ROWS, Log, Slice
+from fraud.log.slices import Slice
 from fraud.settings.stream import LogSettings
 from fraud.store import Epoch, FeatureStore, Watermark, open_store
 

@@ -27,8 +27,9 @@ from fraud.features.passes import (
 )
 from fraud.log.arrival import Ints
 from fraud.log.counted import Diverged, Mask, counted_in, see_that_it_is_the_same
+from fraud.log.reader import SLICE_ROWS, Arrivals, Log
 from fraud.log.sequencing import Sequenced, Waiting
-from fraud.log.tables import SLICE_ROWS, Arrivals, Log, Slice
+from fraud.log.slices import Slice
 from fraud.store import LATEST, Epoch, FeatureStore, open_store
 
 MOST_AHEAD: Final = 20

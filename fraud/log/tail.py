@@ -16,7 +16,7 @@ from fraud.features.events import events_of_transactions
 from fraud.features.passes import Passes, sequence_names
 from fraud.kafka.reader import Reader
 from fraud.log import rows
-from fraud.log.tables import Arrivals
+from fraud.log.reader import Arrivals
 from fraud.schema.deployed import deployed_schema
 
 PATIENCE_S: Final = 120.0

@@ -23,18 +23,10 @@ from fraud.features import FEATURE_NAMES
 from fraud.features.passes import PASSES, feature_names
 from fraud.log.arrival import COLUMNS
 from fraud.log.labels import columns_for_order, in_order_of_arrival
+from fraud.log.reader import SLICE_ROWS, Log
 from fraud.log.refold import refold, scratch_store
-from fraud.log.tables import (
-    NO_OPTIONS,
-    SLICE_ROWS,
-    Log,
-    Options,
-    Slice,
-    Table,
-    find_table,
-    open_table,
-    slices_of,
-)
+from fraud.log.slices import Slice, slices_of
+from fraud.log.tables import NO_OPTIONS, Options, Table, find_table, open_table
 from fraud.rules.account import CODES, Ints
 from fraud.schema.arrow import TIME
 from fraud.schema.deployed import deployed_schema

@@ -20,8 +20,9 @@ from fraud.features.kernel import Floats
 from fraud.features.passes import PASSES, Passes, feature_names
 from fraud.log.arrival import COLUMNS, Ints
 from fraud.log.matching import match
+from fraud.log.reader import SLICE_ROWS, Log
 from fraud.log.refold import Refolded, refold, scratch_store
-from fraud.log.tables import NO_OPTIONS, SLICE_ROWS, Log, Options, micros_of
+from fraud.log.tables import NO_OPTIONS, Options, micros_of
 
 _IDENTITY: Final = tuple(name for name in COLUMNS if name != "received_at")
 EXAMPLES: Final = 5

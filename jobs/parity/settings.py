@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import AwareDatetime, Field
 from pydantic_settings import SettingsConfigDict
 
-from fraud.log.tables import SLICE_ROWS
+from fraud.log.reader import SLICE_ROWS
 from fraud.settings.base import Settings
 
 

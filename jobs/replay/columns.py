@@ -23,8 +23,9 @@ from fraud.errors import BadInput, BadState, Unavailable
 from fraud.features.passes import PASSES, Passes, feature_names
 from fraud.log.arrival import COLUMNS, Ints
 from fraud.log.matching import match
+from fraud.log.reader import SLICE_ROWS, Log
 from fraud.log.refold import Refolded, refold, scratch_store
-from fraud.log.tables import NO_OPTIONS, SLICE_ROWS, Log, Options, Table
+from fraud.log.tables import NO_OPTIONS, Options, Table
 from fraud.store import Epoch
 from fraud.store.records import BATCH_BITS
 

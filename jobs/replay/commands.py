@@ -96,8 +96,8 @@ def rebuild_store(
     from rich.console import Console  # noqa: PLC0415
 
     from fraud.errors import BadInput  # noqa: PLC0415
+    from fraud.log.reader import SLICE_ROWS  # noqa: PLC0415
     from fraud.log.rebuild import follow, rebuild  # noqa: PLC0415
-    from fraud.log.tables import SLICE_ROWS  # noqa: PLC0415
     from fraud.settings.stream import LogSettings  # noqa: PLC0415
 
     console, settings, rows = Console(), LogSettings(), slice_rows or SLICE_ROWS
@@ -129,7 +129,7 @@ def backfill_features(
     """Fill the columns of features that were added later; served values never change."""
     from rich.console import Console  # noqa: PLC0415
 
-    from fraud.log.tables import SLICE_ROWS  # noqa: PLC0415
+    from fraud.log.reader import SLICE_ROWS  # noqa: PLC0415
     from fraud.settings.stream import LakeSettings  # noqa: PLC0415
     from jobs.replay.columns import fill_columns  # noqa: PLC0415
 

@@ -15,7 +15,8 @@ from fraud.contracts import MOST_AHEAD_S, TOO_LARGE, check_future, contracts_of,
 from fraud.errors import BadConfig, BadRecord, Unavailable
 from fraud.kafka.producer import Producer, ProducerSettings, Record, open_producer
 from fraud.log.arrival import COLUMNS
-from fraud.log.tables import NO_OPTIONS, Options, Table, open_table, slices_of
+from fraud.log.slices import slices_of
+from fraud.log.tables import NO_OPTIONS, Options, Table, open_table
 from fraud.schema.deployed import deployed_schema
 from jobs.replay.ledger import SENDING, SENT, Ledger, Origin
 

@@ -33,7 +33,7 @@ from fraud.http.problems import Problem, of_record
 from fraud.kafka.producer import Record, Sender
 from fraud.schema.deployed import deployed_schema
 from services.scoring import metrics
-from services.scoring.feedback.lookup import KEYS, PRIMARY, Tables
+from services.scoring.feedback.lookup import KEYS, PRIMARY, TransactionLookup
 from services.scoring.feedback.pending import PendingLabel, PendingLabels
 from services.scoring.feedback.requests import SOURCE, Detail, check_keys
 from services.scoring.feedback.results import NAMED_RESULT, ResultRequest, result_of
@@ -99,7 +99,7 @@ class Labels:
         self._scorer, self._kafka, self._most_ahead_s = scorer, kafka, settings.most_ahead_s
         self._keep_s = settings.pending_days * 86_400.0
         self._tables = (
-            Tables(settings.delta, settings.delta_options, settings.delta_timeout_s)
+            TransactionLookup(settings.delta, settings.delta_options, settings.delta_timeout_s)
             if settings.delta
             else None
         )

@@ -18,7 +18,7 @@ PRIMARY: Final = deployed_schema().primary_key.name
 """The one that a label needs beside its transaction's id: the primary entity's state knows the others."""
 
 
-class Tables:
+class TransactionLookup:
     """Looks transactions up by their id, one scan of the column of ids at a time, on one core.
 
     Parameters

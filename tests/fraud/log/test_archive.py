@@ -21,7 +21,8 @@ from fraud.decide.experiment import TRIAL_FIELDS
 from fraud.errors import Unavailable
 from fraud.log import archive, rows
 from fraud.log.archive import Archive
-from fraud.log.tables import Log, find_table
+from fraud.log.reader import Log
+from fraud.log.tables import find_table
 from fraud.store import Epoch, open_store
 from jobs.parity.compare import compare
 from jobs.stream.archiving import Archiving

@@ -9,8 +9,8 @@ import pytest
 from fraud.features import kernel
 from fraud.features.batch import fold_passes
 from fraud.features.passes import entity_names, passes_of
+from fraud.log.reader import Arrivals
 from fraud.log.refold import Refolder
-from fraud.log.tables import Arrivals
 from fraud.schema.default import USER
 from fraud.schema.entities import Entity
 from fraud.schema.features import Feature

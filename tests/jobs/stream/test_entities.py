@@ -24,9 +24,9 @@ from fraud.features.batch import FoldedPasses, fold_passes
 from fraud.features.passes import Passes, entity_names, feature_names, passes_of, sequence_names
 from fraud.log import rows
 from fraud.log.archive import Archive
+from fraud.log.reader import Log
 from fraud.log.rebuild import rebuild
 from fraud.log.refold import Refolder
-from fraud.log.tables import Log
 from fraud.schema.default import MERCHANT, USER
 from fraud.schema.entities import Entity
 from fraud.schema.reading import default_schema
