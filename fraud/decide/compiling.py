@@ -51,9 +51,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from fraud.contracts import Outcome, Reason, Thresholds
 from fraud.contracts.score import Probability
-from fraud.decide.columns import vectorise
 from fraud.decide.engine import NO_GUARD, Guard, Rule, RuleSet, RuleState, Segment
 from fraud.decide.values import FLAGS, NAMES, SCORE, TEXTS, Lists, context_of
+from fraud.decide.vectorise import vectorise
 from fraud.errors import BadConfig
 from fraud.settings.definition import line_of, parse_definition
 

@@ -1,7 +1,7 @@
 """Deciding by rules: which of them hold, row by row or over columns.
 
 Every path decides here: the scoring service row by row, the stream and the backtest over columns
-(``fraud.decide.columns``), which give the same answers.
+(``fraud.decide.vectorise``), which give the same answers.
 What those that hold do stands in ``fraud.decide.overruling``.
 """
 
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from fraud.contracts import Outcome, Reason, Thresholds
-from fraud.decide.columns import Bools, Columns, Question
+from fraud.decide.columns import Bools, Columns
 from fraud.decide.past_lists import PastList
+from fraud.decide.questions import Question
 from fraud.decide.values import Lists, context_of, is_there
 
 log = logging.getLogger(__name__)

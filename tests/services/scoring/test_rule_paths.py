@@ -30,7 +30,7 @@ from jobs.stream.tasks.score import score
 from jobs.stream.tasks.scored import Decided
 from jobs.stream.tasks.stopwatch import Stopwatch
 from services.scoring.api.examples import TRANSACTION
-from tests.fraud.decide.test_columns import CLAUSES
+from tests.fraud.decide.test_vectorise import CLAUSES
 from tests.jobs.stream.test_passes import kafka, values
 from tests.load.parity import spool
 from tests.services.scoring.test_api import SCORING, Api

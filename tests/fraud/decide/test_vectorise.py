@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraud.decide.columns import Columns, vectorise
+from fraud.decide.columns import Columns
 from fraud.decide.compiling import compile_rules
 from fraud.decide.engine import RuleSet
+from fraud.decide.vectorise import vectorise
 from fraud.errors import BadConfig
 from fraud.features import FEATURE_NAMES
 from fraud.schema.arrow import transaction_columns
