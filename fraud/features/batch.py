@@ -10,15 +10,11 @@ from numpy.typing import NDArray
 
 from fraud.features import kernel
 from fraud.features.engine import fold_plan
-from fraud.features.events import (
-    events_of_labels,
-    events_of_results,
-    events_of_transactions,
-    microseconds_of,
-)
+from fraud.features.events import events_of_labels, events_of_results, events_of_transactions
 from fraud.features.kernel import Floats
 from fraud.features.passes import PASSES, EntityPass, Passes, as_handed_on, handed_on, whole
 from fraud.features.profiles import events_of_profiles
+from fraud.features.table_columns import microseconds_of
 
 States = Mapping[float, bytes | None]
 NO_STATES: Final[Mapping[str, States]] = {}

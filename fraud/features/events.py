@@ -1,6 +1,6 @@
 """Events as the kernel reads them: one float64 row each, made from records or from a table."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from operator import attrgetter
@@ -9,8 +9,6 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
-from xxhash import xxh3_64_intdigest
 
 from fraud.contracts import Label, Result, Transaction
 from fraud.contracts.models import MOST_AMOUNT
@@ -19,8 +17,10 @@ from fraud.contracts.wire import EARLIEST, LATEST
 from fraud.contracts.zones import offset_us, offsets_us
 from fraud.errors import BadInput
 from fraud.features import kernel
+from fraud.features.hashing import hash_joined, hash_text, hashes_of, joined_hashes_of
 from fraud.features.kernel import Floats
 from fraud.features.layout import CODES, layout_of
+from fraud.features.table_columns import check_columns, microseconds_of, moments_of, numbers_of, refuse
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import (
     AMOUNT_BASE,
@@ -28,7 +28,6 @@ from fraud.schema.fields import (
     BASE_MINOR,
     MOST_UNITS,
     NUMERIC,
-    Field,
     FieldType,
     joined_word,
 )
@@ -44,32 +43,6 @@ _LATEST_US: Final = round(LATEST.timestamp()) * 1_000_000
 _PLACES: Final = ((kernel.E_LAT, kernel.E_LON), (kernel.E_HOME_LAT, kernel.E_HOME_LON))
 _NOTHING: Final = float("nan")
 _CODES: Final = {kind: float(code) for kind, code in CODES.items()}
-
-
-def hash_text(text: str | None) -> float:
-    """Hash a text to a whole number in [1, 2**53); 0 stands for a missing one.
-
-    Examples
-    --------
-    >>> hash_text(None), hash_text("merchant-1") == hash_text("merchant-1")
-    (0.0, True)
-    """
-    if text is None:
-        return 0.0
-    return float(xxh3_64_intdigest(text.encode()) >> 11 or 1)
-
-
-def hash_joined(texts: Sequence[str | None]) -> float:
-    """Hash several texts together, each with its length before it; 0 where one of them is missing.
-
-    Examples
-    --------
-    >>> hash_joined(["a", None]), hash_joined(["ab", "c"]) == hash_joined(["a", "bc"])
-    (0.0, False)
-    """
-    if None in texts:
-        return 0.0
-    return hash_text("".join(f"{len(text)}:{text}" for text in texts if text is not None))
 
 
 def to_microseconds(time: datetime) -> int:
@@ -204,9 +177,9 @@ class EventWriter:
         if "kind" in table.column_names:
             events[:, kernel.E_KIND] = _kind_codes(table)
         events[:, kernel.E_CENTS] = self._amounts(table)
-        is_zero = (events[:, kernel.E_CENTS] == 0.0) & (_numbers(table, "amount") == 0.0)
+        is_zero = (events[:, kernel.E_CENTS] == 0.0) & (numbers_of(table, "amount") == 0.0)
         words = f"0, which is for kind {VERIFICATION} alone"
-        _refuse(is_zero & (events[:, kernel.E_KIND] != _CODES[VERIFICATION]), "amount", words)
+        refuse(is_zero & (events[:, kernel.E_KIND] != _CODES[VERIFICATION]), "amount", words)
         for field, columns in zip(self._places, _PLACES, strict=False):
             _fill_place(events, table, field.names, columns)
         self._fill_more(events, table)
@@ -215,7 +188,7 @@ class EventWriter:
     def of_labels(self, table: pa.Table) -> Floats:
         """Make the rows of a table of labels; other keys than the primary's, and the time, may be missing."""
         events = self._notices(table, kernel.KIND_LABEL, "is_fraud", "labels")
-        events[:, kernel.E_CENTS] = _numbers(table, "is_fraud")
+        events[:, kernel.E_CENTS] = numbers_of(table, "is_fraud")
         return events
 
     def of_results(self, table: pa.Table) -> Floats:
@@ -228,7 +201,7 @@ class EventWriter:
         """
         events = self._notices(table, kernel.KIND_RESULT, "result", "results")
         words = table.column("result").cast(pa.string()).to_pylist()
-        _refuse(~np.isin(np.array(words, object), np.array(RESULTS, object)), "result", "of no known name")
+        refuse(~np.isin(np.array(words, object), np.array(RESULTS, object)), "result", "of no known name")
         has_codes = "reason_code" in table.column_names
         codes = (
             table.column("reason_code").cast(pa.string()).to_pylist() if has_codes else [None] * len(words)
@@ -253,45 +226,45 @@ class EventWriter:
         if kind == kernel.KIND_TRANSACTION or "event_time" in table.column_names:
             events[:, kernel.E_TIME] = microseconds_of(table, "event_time")
         is_outside = (events[:, kernel.E_TIME] < _EARLIEST_US) | (events[:, kernel.E_TIME] >= _LATEST_US)
-        _refuse(is_outside, "event_time", "outside the years 2000 to 2099")
-        events[:, kernel.E_ID] = _hashes(table.column("transaction_id"))
+        refuse(is_outside, "event_time", "outside the years 2000 to 2099")
+        events[:, kernel.E_ID] = hashes_of(table.column("transaction_id"))
         present = {name for name in table.column_names if name in hashed}
         for field in self._named:
             column = self.layout.column(field.word)
-            events[:, column] = _hashes(table.column(field.name)) if field.name in present else 0.0
+            events[:, column] = hashes_of(table.column(field.name)) if field.name in present else 0.0
         for fields in self._joined:
             column = self.layout.column(joined_word(fields))
             is_there = all(field.name in present for field in fields)
-            events[:, column] = _joined_hashes(table, fields) if is_there else 0.0
+            events[:, column] = joined_hashes_of(table, fields) if is_there else 0.0
         return events
 
     def _amounts(self, table: pa.Table) -> Floats:
         """Read the amounts in minor units; NaN where the currency is not known."""
         if self._money is None:
-            amounts = _numbers(table, "amount")
+            amounts = numbers_of(table, "amount")
             words = f"not above 0 and up to {MOST_AMOUNT:,.0f}"
-            _refuse(~((amounts >= 0.0) & (amounts <= MOST_AMOUNT)), "amount", words)
+            refuse(~((amounts >= 0.0) & (amounts <= MOST_AMOUNT)), "amount", words)
             return np.rint(amounts * CENTS) + 0.0  # no -0.0
         if not is_priced(table):
             raise BadInput(f"the transactions have no column {BASE_MINOR}: they are not priced yet")
-        return _numbers(table, BASE_MINOR)
+        return numbers_of(table, BASE_MINOR)
 
     def _fill_more(self, events: Floats, table: pa.Table) -> None:
         for field in self._numbers:
             if field.name in table.column_names:
                 unit = self.layout.unit(field.name)
-                units = np.rint(_numbers(table, field.name) * unit) + 0.0  # no -0.0
-                _refuse(np.abs(units) > MOST_UNITS, field.name, f"beyond {MOST_UNITS / unit:,.0f}")
+                units = np.rint(numbers_of(table, field.name) * unit) + 0.0  # no -0.0
+                refuse(np.abs(units) > MOST_UNITS, field.name, f"beyond {MOST_UNITS / unit:,.0f}")
                 events[:, self.layout.column(field.name)] = units
         if self._money is not None:
-            minor = _numbers(table, AMOUNT_MINOR)
+            minor = numbers_of(table, AMOUNT_MINOR)
             events[:, self.layout.column(AMOUNT_MINOR)] = np.where(minor <= MOST_UNITS, minor, _NOTHING)
             if self._filters:
                 base = events[:, kernel.E_CENTS] / self._money.unit
                 table = table.append_column(AMOUNT_BASE, pa.array(base, from_pandas=True))
         for field in self._times:
             if field.name in table.column_names:
-                events[:, self.layout.column(field.name)] = _moments(table, field.name)
+                events[:, self.layout.column(field.name)] = moments_of(table, field.name)
         if self._zone:
             events[:, self.layout.column(self._zone)] = offsets_us(table, self._zone)
         if self._filters:
@@ -334,22 +307,6 @@ def stack_events(rows: Sequence[tuple[float, ...]], width: int | None = None) ->
     return np.array(rows, np.float64).reshape(-1, width or layout_of(deployed_schema()).width)
 
 
-def microseconds_of(table: pa.Table, name: str) -> Floats:
-    """Read a time column as microseconds since 1970 (times without zone are taken as UTC)."""
-    return np.asarray(_micros(table.column(name), name).to_numpy(), np.float64)
-
-
-def _moments(table: pa.Table, name: str) -> Floats:
-    """Read a time column that may have missing values, as NaN."""
-    return np.asarray(_micros(table.column(name), name).cast(pa.float64()).to_numpy(), np.float64)
-
-
-def _micros(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    if not pa.types.is_timestamp(column.type):
-        raise BadInput(f"column {name} must hold timestamps, not {column.type}")
-    return column.cast(pa.timestamp("us", tz=column.type.tz), safe=False).cast(pa.int64())
-
-
 def _values_of(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
     """Make what reads some attributes of a record, as a tuple whatever their number."""
     if not names:
@@ -362,40 +319,16 @@ def _kind_codes(table: pa.Table) -> Floats:
     """Take the numbers of a table's kinds; each row has one."""
     names = list(_CODES)
     place = pc.index_in(table["kind"], value_set=pa.array(names))
-    _refuse(np.asarray(pc.is_null(place)), "kind", f"none of {', '.join(names)}")
+    refuse(np.asarray(pc.is_null(place)), "kind", f"none of {', '.join(names)}")
     return np.asarray(np.array(list(_CODES.values()))[place.to_numpy()], np.float64)
 
 
 def _fill_place(events: Floats, table: pa.Table, names: Sequence[str], columns: tuple[int, int]) -> None:
     for name, column in zip(names, columns, strict=True):
         if name in table.column_names:
-            events[:, column] = np.rint(_numbers(table, name) * MICRODEGREES) + 0.0  # no -0.0
+            events[:, column] = np.rint(numbers_of(table, name) * MICRODEGREES) + 0.0  # no -0.0
     is_half = np.isnan(events[:, columns[0]]) != np.isnan(events[:, columns[1]])
-    _refuse(is_half, names[0], f"given without the {names[1]}, or the other way round")
-
-
-def _hashes(column: pa.ChunkedArray) -> Floats:
-    """Hash a text column through its dictionary, so that each distinct value is hashed once."""
-    encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
-    values: Iterable[str] = encoded.dictionary.to_pylist()
-    table = np.array([*(hash_text(value) for value in values), 0.0])
-    codes = encoded.indices.fill_null(len(table) - 1).to_numpy()
-    return np.asarray(table[codes], np.float64)
-
-
-def _joined_hashes(table: pa.Table, fields: Sequence[Field]) -> Floats:
-    columns = [table.column(field.name).cast(pa.string()).to_pylist() for field in fields]
-    return np.array([hash_joined(texts) for texts in zip(*columns, strict=True)], np.float64)
-
-
-def _numbers(table: pa.Table, name: str) -> Floats:
-    column = table.column(name)
-    try:
-        return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
-    except pa.ArrowInvalid as error:
-        raise BadInput(f"column {name} must hold numbers: {error}") from error
+    refuse(is_half, names[0], f"given without the {names[1]}, or the other way round")
 
 
 def _minor(record: Transaction, name: str) -> float:
@@ -410,24 +343,3 @@ def _within(units: float) -> float:
 
 def _microdegrees(degrees: float | None) -> float:
     return _NOTHING if degrees is None else float(round(degrees * MICRODEGREES))
-
-
-def _refuse(is_wrong: NDArray[np.bool_], name: str, what: str) -> None:
-    if is_wrong.any():
-        row = int(np.argmax(is_wrong))
-        raise BadInput(f"column {name}: {int(is_wrong.sum()):,} values are {what}, the first in row {row:,}")
-
-
-def check_columns(table: pa.Table, names: Iterable[str], what: str) -> None:
-    """Refuse a table that lacks a column, or values of one.
-
-    Raises
-    ------
-    BadInput
-        Naming the column.
-    """
-    for name in names:
-        if name not in table.column_names:
-            raise BadInput(f"the {what} have no column {name}; present: {', '.join(table.column_names)}")
-        if table.column(name).null_count:
-            raise BadInput(f"column {name} of the {what} has {table.column(name).null_count} missing values")

@@ -13,17 +13,12 @@ import pyarrow as pa
 from fraud.contracts import Profile
 from fraud.contracts.future import ARRIVALS
 from fraud.errors import BadInput
-from fraud.features.events import (
-    MICRODEGREES,
-    check_columns,
-    hash_joined,
-    hash_text,
-    microseconds_of,
-    to_microseconds,
-)
+from fraud.features.events import MICRODEGREES, to_microseconds
+from fraud.features.hashing import hash_joined, hash_text
 from fraud.features.kernel import Floats
 from fraud.features.kernel import layout as kernel
 from fraud.features.layout import layout_of
+from fraud.features.table_columns import check_columns, microseconds_of
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import Field, FieldType, joined_word
 from fraud.schema.profiles import COLUMNS, ENTITY, PROFILE, TIME

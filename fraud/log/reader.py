@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from fraud.contracts.topics import LABELS, PROFILES, RESULTS
 from fraud.errors import BadInput
-from fraud.features.events import events_of_labels, events_of_results, events_of_transactions, hash_text
+from fraud.features.events import events_of_labels, events_of_results, events_of_transactions
+from fraud.features.hashing import hash_text
 from fraud.features.kernel import NO_KEY, Floats
 from fraud.features.passes import PASSES, Passes, sequence_names, sides_beside_primary
 from fraud.features.profiles import events_of_profiles

@@ -12,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from fraud.errors import BadInput
-from fraud.features.events import hash_text
+from fraud.features.hashing import hash_text
 from fraud.features.passes import EntityPass
 from fraud.features.snapshot import Snapshot, read_snapshot
 from fraud.store.base import FeatureStore

@@ -25,14 +25,10 @@ from fraud.contracts.future import ARRIVALS, times_of
 from fraud.contracts.priced import priced_table
 from fraud.features import FEATURES_VERSION, kernel
 from fraud.features.batch import fold_passes
-from fraud.features.events import (
-    events_of_labels,
-    events_of_results,
-    events_of_transactions,
-    microseconds_of,
-)
+from fraud.features.events import events_of_labels, events_of_results, events_of_transactions
 from fraud.features.passes import PASSES, Passes, entity_names, feature_names, sides_beside_primary
 from fraud.features.profiles import events_of_profiles
+from fraud.features.table_columns import microseconds_of
 from fraud.log import rows
 from fraud.log.arrival import Ints
 from fraud.schema.arrow import TIME

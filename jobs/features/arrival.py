@@ -18,7 +18,8 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F  # noqa: N812  (the name that everybody knows it by)
 
 from fraud.contracts.future import ARRIVALS, is_ahead, times_of
-from fraud.features.events import microseconds_of, to_microseconds
+from fraud.features.events import to_microseconds
+from fraud.features.table_columns import microseconds_of
 from fraud.log.arrival import COLUMNS
 from fraud.tables import Source
 from fraud.tables.files import Format

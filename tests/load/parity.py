@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fraud.contracts import LABELS, RESULTS, TRANSACTIONS, Outcome
-from fraud.features.events import hash_text
+from fraud.features.hashing import hash_text
 from fraud.features.passes import PASSES, EntityPass, entity_names, whole
 from fraud.log import rows
 from fraud.log.archive import Archive

@@ -25,7 +25,8 @@ from pyspark.sql.streaming.stateful_processor import StatefulProcessor, Stateful
 
 from fraud.contracts import TRANSACTIONS, contracts_of, parse_record
 from fraud.features.engine import fold_events
-from fraud.features.events import event_of_transaction, hash_text, stack_events
+from fraud.features.events import event_of_transaction, stack_events
+from fraud.features.hashing import hash_text
 from fraud.features.kernel import Floats
 from fraud.kafka.reader import Reader
 from fraud.log import rows

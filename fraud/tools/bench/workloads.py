@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 
 from fraud.features import kernel
-from fraud.features.events import events_of_labels, events_of_transactions, hash_text
+from fraud.features.events import events_of_labels, events_of_transactions
+from fraud.features.hashing import hash_text
 from fraud.features.kernel import Floats
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings

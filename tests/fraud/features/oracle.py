@@ -9,7 +9,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from fraud.features.events import hash_text, to_microseconds
+from fraud.features.events import to_microseconds
+from fraud.features.hashing import hash_text
 from fraud.schema.default import FEATURES
 from fraud.schema.entities import Entity
 from fraud.schema.features import Feature

@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from fraud.features.events import hash_joined, hash_text
+from fraud.features.hashing import hash_joined, hash_text
 from fraud.features.layout import CODES, EventLayout
 from fraud.features.passes import Passes, passes_of
 from fraud.schema.entities import Entity

@@ -11,7 +11,8 @@ import pytest
 from fraud.contracts import contracts_of
 from fraud.errors import BadConfig
 from fraud.features.batch import fold_passes
-from fraud.features.events import events_of, hash_text
+from fraud.features.events import events_of
+from fraud.features.hashing import hash_text
 from fraud.features.layout import layout_of
 from fraud.features.passes import feature_names, passes_of, passes_of_schema
 from fraud.features.plan import compile_plan

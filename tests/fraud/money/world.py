@@ -23,7 +23,7 @@ import pyarrow as pa
 from fraud.contracts import LABELS, SCORED, TRANSACTIONS
 from fraud.features import FEATURE_NAMES, FEATURES
 from fraud.features.batch import compute_features
-from fraud.features.events import hash_text
+from fraud.features.hashing import hash_text
 from fraud.features.passes import PASSES, entity_names
 from fraud.kafka.rates import RateFeed
 from fraud.learn.settings import TrainSettings

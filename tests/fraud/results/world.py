@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 
 from fraud.contracts import DEAD_LETTERS, LABELS, PROFILES, RESULTS, SCORED, TRANSACTIONS, DeadLetter
 from fraud.features import FEATURE_NAMES
-from fraud.features.events import hash_text
+from fraud.features.hashing import hash_text
 from fraud.features.passes import PASSES, entity_names
 from fraud.learn.examples import build_examples
 from fraud.learn.settings import TrainSettings

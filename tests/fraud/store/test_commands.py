@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from fraud.errors import BadInput
 from fraud.features.batch import fold_passes
 from fraud.features.engine import fold_events
-from fraud.features.events import event_of_label, event_of_transaction, hash_text, stack_events
+from fraud.features.events import event_of_label, event_of_transaction, stack_events
+from fraud.features.hashing import hash_text
 from fraud.features.plan import compile_plan
 from fraud.features.snapshot import read_snapshot
 from fraud.schema.default import MERCHANT, USER

@@ -11,7 +11,7 @@ from pandas.testing import assert_frame_equal
 from pyarrow import dataset
 
 from fraud.errors import BadInput, Fenced
-from fraud.features.events import hash_text
+from fraud.features.hashing import hash_text
 from fraud.store import DEFAULT_ENTITIES, Answer, Change, Epoch, open_store
 from fraud.store.value import version_of
 from fraud.synthetic import files

@@ -21,7 +21,7 @@ from deltalake import DeltaTable
 from fraud.contracts import LABELS, SCORED, TRANSACTIONS, without_future
 from fraud.features import FEATURE_NAMES
 from fraud.features.batch import compute_features
-from fraud.features.events import hash_text
+from fraud.features.hashing import hash_text
 from fraud.log import rows
 from fraud.log.archive import Archive
 from fraud.log.rebuild import rebuild

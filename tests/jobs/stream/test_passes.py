@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from fraud.contracts import LABELS, TRANSACTIONS, Outcome
 from fraud.features.batch import compute_features
-from fraud.features.events import hash_text
+from fraud.features.hashing import hash_text
 from fraud.log import rows
 from fraud.store import Epoch, open_store
 from jobs.stream.offsets import records_of

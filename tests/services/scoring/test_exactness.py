@@ -27,7 +27,7 @@ import pytest
 
 from fraud.contracts import LABELS, SCORED, TRANSACTIONS
 from fraud.errors import Unavailable
-from fraud.features.events import hash_text
+from fraud.features.hashing import hash_text
 from fraud.log import rows
 from fraud.log.archive import Archive
 from fraud.store import DEFAULT_ENTITIES, Epoch, FeatureStore

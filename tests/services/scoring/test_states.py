@@ -8,7 +8,8 @@ import pytest
 import redis
 
 from fraud.features.engine import fold_events
-from fraud.features.events import event_of_transaction, hash_text, stack_events
+from fraud.features.events import event_of_transaction, stack_events
+from fraud.features.hashing import hash_text
 from fraud.store import DEFAULT_ENTITIES, LATEST, Epoch, Watermark
 from services.scoring.api import openapi
 from tests.fraud.features.streams import SMALL_MERCHANT, SMALL_USER
