@@ -35,7 +35,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "Check, show and compare schemas: own fields, entities, features.",
     ),
     "rates": (
-        "fraud.kafka.rates_commands:app",
+        "jobs.rates.commands:app",
         "Reference rates of currencies: check a file, show what holds, send to the topic.",
     ),
     "profiles": (

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from fraud.cli import COMMANDS
-from fraud.tools.docs.commands import commands
+from fraud.tools.docs.commands_page import commands
 from fraud.tools.docs.reference import PAGES
-from fraud.tools.docs.settings import settings
+from fraud.tools.docs.settings_page import settings
 
 ROOT = Path(__file__).parent.parent
 COMMAND = re.compile(r"(?<!-n )(?<![\w./-])fraud ((?:[a-z][a-z-]*\b ?)+)([^`&|;#\n]*)")

@@ -28,7 +28,7 @@ COLUMNS: Final = ("value", "until", "by", "at", "why")
 
 
 @dataclass(frozen=True, slots=True)
-class Who:
+class ChangeAuthor:
     """Who changes a list, and why."""
 
     by: str
@@ -138,7 +138,7 @@ def changes_of(settings: KafkaSettings, name: str, value: str = "") -> Iterator[
                     yield append_time_of(message) or event.at, event
 
 
-def create(settings: KafkaSettings, name: str, kind: ListKind, who: Who, *, is_hashed: bool) -> None:
+def create(settings: KafkaSettings, name: str, kind: ListKind, who: ChangeAuthor, *, is_hashed: bool) -> None:
     """Create a list.
 
     Raises
@@ -161,7 +161,7 @@ def change(
     name: str,
     action: Literal["add", "remove"],
     entries: Sequence[tuple[str, datetime | None, str]],
-    who: Who,
+    who: ChangeAuthor,
 ) -> int:
     """Add or remove entries: (value, until, why); returns how many differ.
 

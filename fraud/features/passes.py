@@ -20,7 +20,7 @@ from fraud.features.kernel import Floats
 from fraud.features.kernel.layout import Ints
 from fraud.features.layout import DEFAULT_LAYOUT, SEEN_COLUMNS, EventLayout, layout_of
 from fraud.features.plan import Plan, compile_plan
-from fraud.features.sides import Seen, Side, bits_of, see_again, see_both, see_one, sides_of
+from fraud.features.sides import SeenEvents, Side, bits_of, see_again, see_both, see_one, sides_of
 from fraud.schema.default import ENTITIES, FEATURES
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.entities import Entity
@@ -98,7 +98,7 @@ class EntityPass:
         keys = np.unique(np.concatenate([side.keys_of(events) for side in self.sides]))
         return list(keys[keys != kernel.NO_KEY].tolist())
 
-    def see(self, events: Floats, chosen: NDArray[np.bool_]) -> Seen:
+    def see(self, events: Floats, chosen: NDArray[np.bool_]) -> SeenEvents:
         """Take what the entity folds of some events.
 
         Parameters
@@ -129,7 +129,7 @@ class EntityPass:
             part = slice(self.first + side.first, self.first + side.end)
             vectors[rows[mine], part] = folded[mine, side.first : side.end]
 
-    def sequences_of(self, n: int, seen: Seen, sequences: Floats) -> list[Floats]:
+    def sequences_of(self, n: int, seen: SeenEvents, sequences: Floats) -> list[Floats]:
         """Lay the sequences of seen events out over all ``n``, by side; NaN elsewhere."""
         found = []
         for side in self.sides:
@@ -139,7 +139,7 @@ class EntityPass:
             found.append(of_side)
         return found
 
-    def recorded(self, seen: Seen, sequences: Floats) -> Floats:
+    def recorded(self, seen: SeenEvents, sequences: Floats) -> Floats:
         """Take, of [n, sides], the number of each seen event; one that lies on both sides has one number."""
         first = np.where(seen.of(self.sides[0]), 0, len(self.sides) - 1)
         found: Floats = sequences[seen.rows, first]

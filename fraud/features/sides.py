@@ -66,7 +66,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenEvents:
     """Events as an entity sees them.
 
     Parameters
@@ -88,9 +88,9 @@ class Seen:
         found: NDArray[np.bool_] = (self.sides & side.bit) != 0
         return found
 
-    def take(self, chosen: NDArray[np.bool_] | Ints) -> "Seen":
+    def take(self, chosen: NDArray[np.bool_] | Ints) -> "SeenEvents":
         """Choose some."""
-        return Seen(self.rows[chosen], self.events[chosen], self.sides[chosen])
+        return SeenEvents(self.rows[chosen], self.events[chosen], self.sides[chosen])
 
 
 def sides_of(entity: Entity, counts: Sequence[int], events: EventLayout) -> tuple[Side, ...]:
@@ -114,15 +114,15 @@ def sides_of(entity: Entity, counts: Sequence[int], events: EventLayout) -> tupl
     return tuple(found)
 
 
-def see_one(side: Side, events: Floats, chosen: NDArray[np.bool_]) -> Seen:
+def see_one(side: Side, events: Floats, chosen: NDArray[np.bool_]) -> SeenEvents:
     """Take the events that name an entity with one side."""
     rows = np.flatnonzero(chosen & (side.keys_of(events) != NO_KEY))
-    return Seen(rows, events[rows], np.ones(len(rows), np.int64))
+    return SeenEvents(rows, events[rows], np.ones(len(rows), np.int64))
 
 
 def see_both(
     sides: Sequence[Side], layout: EventLayout, events: Floats, chosen: Sequence[NDArray[np.bool_]]
-) -> Seen:
+) -> SeenEvents:
     """Take the events that name an entity from either side, once for each entity that they name.
 
     Parameters
@@ -157,7 +157,7 @@ def bits_of(events: Floats) -> Ints:
     return np.asarray(events[:, -1], np.int64)
 
 
-def _seen(sides: Sequence[Side], layout: EventLayout, events: Floats, rows: Ints, bits: Ints) -> Seen:
+def _seen(sides: Sequence[Side], layout: EventLayout, events: Floats, rows: Ints, bits: Ints) -> SeenEvents:
     taken = events[rows]
     key = np.where(bits & sides[0].bit, sides[0].keys_of(taken), sides[1].keys_of(taken))
     found = np.hstack([taken, key[:, None], bits[:, None].astype(np.float64)])
@@ -166,7 +166,7 @@ def _seen(sides: Sequence[Side], layout: EventLayout, events: Floats, rows: Ints
         found[np.ix_(mine, np.array(side.left_out, np.int64))] = NO_KEY
     if layout.by_side:
         found[:, layout.mask] = _masks(layout, found[:, layout.mask], bits, sides)
-    return Seen(rows, found, bits)
+    return SeenEvents(rows, found, bits)
 
 
 def _masks(layout: EventLayout, masks: Floats, bits: Ints, sides: Sequence[Side]) -> Floats:

@@ -23,7 +23,7 @@ TIMED: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GateDecision:
     """What the gate decided."""
 
     is_accepted: bool
@@ -39,7 +39,7 @@ class Verdict:
 
 def judge(
     challenger: ScoringModel, champion: ScoringModel | None, period: Examples, settings: GateSettings
-) -> Verdict:
+) -> GateDecision:
     """Judge a challenger on the newest matured labels.
 
     Parameters
@@ -56,7 +56,7 @@ def judge(
     frauds = int(period.is_fraud.sum())
     if frauds < settings.min_frauds or frauds == len(period):
         reason = f"{frauds} frauds in the period, at least {settings.min_frauds} are needed for a judgement"
-        return Verdict(is_accepted=False, reasons=(reason,))
+        return GateDecision(is_accepted=False, reasons=(reason,))
     new = challenger.predict(period.vectors)
     old = champion.predict(period.vectors) if champion else Rules().predict_proba(period.vectors)[:, 1]
     figures = {**_gain(new, old, period, settings), **_calibration(new, period)}
@@ -65,9 +65,9 @@ def judge(
     if champion:
         reasons += _collapses(challenger, champion, new, old, period=period, settings=settings)
     if reasons:
-        return Verdict(is_accepted=False, reasons=tuple(reasons), figures=figures)
+        return GateDecision(is_accepted=False, reasons=tuple(reasons), figures=figures)
     words = f"PR-AUC {figures['pr_auc']:.4f} against {figures['pr_auc_before']:.4f}, all limits kept"
-    return Verdict(is_accepted=True, reasons=(words,), figures=figures)
+    return GateDecision(is_accepted=True, reasons=(words,), figures=figures)
 
 
 def latency_ms(model: ScoringModel, vectors: Floats) -> float:

@@ -13,8 +13,8 @@ from typing import Final
 
 from fraud.errors import BadState
 from fraud.features.passes import PASSES, Passes, entity_names
+from fraud.log.already_counted import Diverged, without_gaps
 from fraud.log.checkpoint import Checkpoint
-from fraud.log.counted import Diverged, without_gaps
 from fraud.log.reader import SLICE_ROWS, Log
 from fraud.log.rebuild import archive_rest, generation_after, is_empty, rebuild, settle_generation
 from fraud.log.refold import Refolder

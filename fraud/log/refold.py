@@ -25,8 +25,8 @@ from fraud.features.passes import (
     sequences_of,
     whole,
 )
+from fraud.log.already_counted import Diverged, Mask, counted_in, see_that_it_is_the_same
 from fraud.log.arrival import Ints
-from fraud.log.counted import Diverged, Mask, counted_in, see_that_it_is_the_same
 from fraud.log.reader import SLICE_ROWS, Arrivals, Log
 from fraud.log.sequencing import Sequenced, Waiting
 from fraud.log.slices import Slice
@@ -74,7 +74,7 @@ class Refolder:
     passes
         The primary first.
     is_onto
-        Whether the store may have counted some of it already (``fraud.log.counted``).
+        Whether the store may have counted some of it already (``fraud.log.already_counted``).
     """
 
     def __init__(self, passes: Passes = PASSES, *, is_onto: bool = False) -> None:

@@ -20,7 +20,7 @@ _PREFIX: Final = "fraud_predictor_"
 
 
 @dataclass(slots=True)
-class Seen:
+class Served:
     """Sums of one version: of one model server, or over all of them."""
 
     failures: float = 0.0
@@ -37,8 +37,8 @@ class Seen:
         """Requests answered."""
         return self.seconds[float("inf")]
 
-    def __add__(self, other: Self) -> "Seen":
-        return Seen(
+    def __add__(self, other: Self) -> "Served":
+        return Served(
             self.failures + other.failures,
             self.rows + other.rows,
             self.flagged + other.flagged,
@@ -46,11 +46,11 @@ class Seen:
             self.scores + other.scores,
         )
 
-    def since(self, before: Self) -> "Seen":
+    def since(self, before: Self) -> "Served":
         """Tell what one server has counted since; one that counts less than before has started anew."""
         if (self.rows, self.answers, self.failures) < (before.rows, before.answers, before.failures):
             return self
-        return Seen(
+        return Served(
             self.failures - before.failures,
             self.rows - before.rows,
             self.flagged - before.flagged,
@@ -72,11 +72,11 @@ class Judgement:
     reasons: tuple[str, ...] = ()
 
 
-Looked = dict[str, dict[str, Seen]]
+Scraped = dict[str, dict[str, Served]]
 """Server's address, version: what it has counted since its start."""
 
 
-def read(urls: Iterable[str]) -> tuple[Looked, float]:
+def read(urls: Iterable[str]) -> tuple[Scraped, float]:
     """Read every server's counts.
 
     Parameters
@@ -95,7 +95,7 @@ def read(urls: Iterable[str]) -> tuple[Looked, float]:
     Unavailable
         When one does not answer; look again.
     """
-    found: Looked = {}
+    found: Scraped = {}
     percent = 0.0
     for url in urls:
         percent = max(percent, _take(_metrics(url), found.setdefault(url, {})))
@@ -129,28 +129,28 @@ def _metrics(url: str) -> str:
         raise Unavailable(f"the metrics of {url} cannot be read: {error}") from error
 
 
-class Account:
+class ServedSums:
     """What all servers count from its first look on, whichever come, go or start anew meanwhile."""
 
     def __init__(self) -> None:
-        self._last: Looked = {}
-        self._sums: dict[str, Seen] = {}
+        self._last: Scraped = {}
+        self._sums: dict[str, Served] = {}
 
-    def take(self, looked: Looked) -> None:
+    def take(self, looked: Scraped) -> None:
         """Take a look in; an empty one is none."""
-        none = Seen()
+        none = Served()
         for url, versions in looked.items() if self._last else ():
             for version, seen in versions.items():
                 grown = seen.since(self._last.get(url, {}).get(version, none))
                 self._sums[version] = self._sums.get(version, none) + grown
         self._last = self._last | looked
 
-    def of(self, version: str) -> Seen:
+    def of(self, version: str) -> Served:
         """Tell the sums of a version."""
-        return self._sums.get(version, Seen())
+        return self._sums.get(version, Served())
 
 
-def judge(champion: Seen, canary: Seen, settings: RolloutSettings) -> Judgement:
+def judge(champion: Served, canary: Served, settings: RolloutSettings) -> Judgement:
     """Compare what was seen of two versions over the same time.
 
     ``wait`` where the canary has not been seen enough; failures alone need no such number.
@@ -175,7 +175,7 @@ def judge(champion: Seen, canary: Seen, settings: RolloutSettings) -> Judgement:
     return Judgement("bad" if reasons else "good", tuple(reasons))
 
 
-def psi(champion: Seen, canary: Seen) -> float:
+def psi(champion: Served, canary: Served) -> float:
     """Compute the population stability index of two samples of scores, less what chance gives on average.
 
     Under equal distributions the index is near ``chi2(bins - 1) * (1/n + 1/m)`` (Yurdakul, 2018).
@@ -188,7 +188,7 @@ def psi(champion: Seen, canary: Seen) -> float:
     return max(index - chance, 0.0)
 
 
-def _take(text: str, found: dict[str, Seen]) -> float:
+def _take(text: str, found: dict[str, Served]) -> float:
     """Add one server's counts; returns the share that it gives to a canary."""
     percent = 0.0
     for family in text_string_to_metric_families(text):
@@ -199,7 +199,7 @@ def _take(text: str, found: dict[str, Seen]) -> float:
             version = sample.labels.get("version")
             if version is None or name == sample.name:
                 continue
-            seen = found.setdefault(version, Seen())
+            seen = found.setdefault(version, Served())
             if name == "failures_total":
                 seen.failures += sample.value
             elif name == "scored_rows_total":

@@ -16,7 +16,7 @@ from fraud.errors import FraudError, Unavailable
 from fraud.model.aliases import CANARY, CHAMPION, GATE, GATE_REASONS
 from fraud.model.canary import PERCENT, UNTIL
 from fraud.model.registry import ModelVersions, open_registry
-from fraud.rollout.measure import Account, Judgement, Looked, judge, read
+from fraud.rollout.measure import Judgement, Scraped, ServedSums, judge, read
 from fraud.rollout.places import Place
 from fraud.rollout.settings import RolloutSettings
 from fraud.rollout.watch import await_version
@@ -143,13 +143,13 @@ class _Rollout:
     def _stage(self, version: str, champion: str, percent: float) -> Judgement:
         self._tell(f"version {version} gets {percent:g} % of the requests")
         started = time.monotonic()
-        account = Account()
+        sums = ServedSums()
         while True:
             self._lease(version, percent, self._settings.lease_s)
             passed_s = time.monotonic() - started
-            account.take(self._look())
-            own = account.of(version)
-            found = judge(account.of(champion), own, self._settings)
+            sums.take(self._look())
+            own = sums.of(version)
+            found = judge(sums.of(champion), own, self._settings)
             if found.word == "bad" or (found.word == "good" and passed_s >= self._settings.stage_s):
                 self._tell(f"{own.rows:,.0f} rows at {percent:g} %: {found.word} {'; '.join(found.reasons)}")
                 return found
@@ -186,14 +186,14 @@ class _Rollout:
                 await_version(f"{url}/v2/models/{settings.served_name}", version, settings.ready_s)
         except Unavailable as error:
             return self._go_back(version, str(error))
-        give_up, account = time.monotonic() + settings.after_s, Account()
+        give_up, sums = time.monotonic() + settings.after_s, ServedSums()
         looked = self._look()
-        account.take(looked)
+        sums.take(looked)
         while time.monotonic() < give_up:
             time.sleep(min(settings.poll_s, settings.after_s))
             looked = self._look()
-            account.take(looked)
-            seen = account.of(version)
+            sums.take(looked)
+            seen = sums.of(version)
             asked = seen.answers + seen.failures
             if seen.failures >= settings.min_failures and seen.failures > settings.max_failures * asked:
                 return self._go_back(version, f"{seen.failures:,.0f} of {asked:,.0f} failed")
@@ -212,7 +212,7 @@ class _Rollout:
         )
         return asking(self._place.servers)
 
-    def _look(self) -> Looked:
+    def _look(self) -> Scraped:
         """Read the model servers' counts; nothing while one of them comes or goes."""
         try:
             return read(self._place.servers())[0]

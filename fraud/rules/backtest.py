@@ -22,7 +22,7 @@ from fraud.decide.policy import decide
 from fraud.errors import BadInput, Unavailable
 from fraud.features import FEATURE_NAMES
 from fraud.log.tables import NO_OPTIONS, Options, floats_of, micros_of
-from fraud.rules.account import CODES, MATURITY, OUTCOMES, Account, Costs, Ints, Part
+from fraud.rules.effects import CODES, MATURITY, OUTCOMES, Costs, HistoryPart, Ints, RuleEffects
 from fraud.rules.history import (
     ALWAYS,
     BASE,
@@ -52,7 +52,7 @@ def backtest(
     now: datetime | None = None,
     scratch: Path | None = None,
     on_progress: Callable[[int], None] = lambda _transactions: None,
-) -> Account:
+) -> RuleEffects:
     """Try rules on a range of the log.
 
     Parameters
@@ -76,7 +76,7 @@ def backtest(
         When the tables cannot be read.
     """
     by_name = {rule.name: rule for rule in rules.rules}
-    found = Account(rules.version, by_name, costs or Costs(), (now or datetime.now(UTC)) - maturity)
+    found = RuleEffects(rules.version, by_name, costs or Costs(), (now or datetime.now(UTC)) - maturity)
     with_versions = bool(rules.live_lists)
     log = open_history(delta, rules.reads, options, when=when, scratch=scratch, with_versions=with_versions)
     labels = last_labels(delta, options)
@@ -121,11 +121,11 @@ def held_in(rules: RuleSet, table: pa.Table, past: PastLists | None = None) -> H
     return rules.masks(Columns(table, vectors, names, floats_of(table["score"])), keys, received_s, live)
 
 
-def judged(table: pa.Table, held: HeldColumns, labels: Mapping[str, bool]) -> Part:
+def judged(table: pa.Table, held: HeldColumns, labels: Mapping[str, bool]) -> HistoryPart:
     """Tell what rules that hold would have made of the model's decisions."""
     ids, was = table["transaction_id"].to_pylist(), outcome_codes(table)
     is_labelled, is_fraud = labels_of(ids, labels)
-    return Part(
+    return HistoryPart(
         ids=ids,
         received_us=micros_of(table["received_at"]),
         was=was,

@@ -18,8 +18,8 @@ import yaml
 from fraud.decide.compiling import compile_rules
 from fraud.decide.engine import NO_GUARD, Rule, RuleSet, RuleState
 from fraud.errors import BadState
-from fraud.rules.account import Account, RuleAccount
 from fraud.rules.audit import Entry
+from fraud.rules.effects import RuleEffect, RuleEffects
 from fraud.settings.definition import read_yaml
 
 EARLIER_DAYS: Final = 7
@@ -50,50 +50,50 @@ class Finding:
     words: str
 
 
-def find(rules: RuleSet, account: Account) -> list[Finding]:
+def find(rules: RuleSet, effects: RuleEffects) -> list[Finding]:
     """Judge the rules that are evaluated, by what they did."""
     found = []
     for rule in rules.rules:
         if rule.state not in {RuleState.LIVE, RuleState.SHADOW}:
             continue
-        one = account.of[rule.name]
+        one = effects.of[rule.name]
         words = {
-            Trouble.DEAD: dead(account, one),
-            Trouble.WILD: wild(account, one),
-            Trouble.GUARD: broken(rule, account, one),
+            Trouble.DEAD: dead(effects, one),
+            Trouble.WILD: wild(effects, one),
+            Trouble.GUARD: broken(rule, effects, one),
         }
         found += [Finding(rule.name, trouble, text) for trouble, text in words.items() if text]
     return found
 
 
-def dead(account: Account, one: RuleAccount) -> str:
+def dead(effects: RuleEffects, one: RuleEffect) -> str:
     """Say for how long a rule has had no hits where it had some; empty where it has not died."""
-    days = sorted(account.days)
+    days = sorted(effects.days)
     last = max((at for at, day in enumerate(days) if one.days[day]), default=None)
     if last is None or last == len(days) - 1:
         return ""
     before, since = days[: last + 1], days[last + 1 :]
-    expected = _rate(account, one, before) * sum(account.days[day] for day in since)
+    expected = _rate(effects, one, before) * sum(effects.days[day] for day in since)
     if expected < DEAD_AFTER or len(since) <= _longest_pause(one, before):
         return ""
     return f"no hits since {days[last]:%Y-%m-%d}, where {expected:,.0f} would have come"
 
 
-def wild(account: Account, one: RuleAccount) -> str:
+def wild(effects: RuleEffects, one: RuleEffect) -> str:
     """Say how far a rule is beyond its band on one of the newest two days; empty where it is not."""
-    days = sorted(account.days)
+    days = sorted(effects.days)
     for day in days[-2:]:
         earlier = [other for other in days if other < day]
         if len(earlier) < EARLIER_DAYS:
             continue
-        expected, most = band(account, one, earlier, account.days[day])
+        expected, most = band(effects, one, earlier, effects.days[day])
         hits = one.days[day]
         if hits > max(most, LEAST_FACTOR * expected):
             return f"{hits:,} hits on {day:%Y-%m-%d}, where at most {most:,.0f} belong to its band"
     return ""
 
 
-def broken(rule: Rule, account: Account, one: RuleAccount) -> str:
+def broken(rule: Rule, effects: RuleEffects, one: RuleEffect) -> str:
     """Say how a live rule breaks its guard; empty where it does not, or has none."""
     if rule.state is not RuleState.LIVE or rule.guard == NO_GUARD:
         return ""
@@ -104,30 +104,32 @@ def broken(rule: Rule, account: Account, one: RuleAccount) -> str:
             f"precision {one.fraud / one.mature:.1%} of {one.mature:,} matured hits, with 95 % between "
             f"{low:.1%} and {high:.1%}; its guard is {least:.1%}"
         )
-    for day in sorted(account.days)[-2:]:
+    for day in sorted(effects.days)[-2:]:
         if most is not None and one.days[day] > most:
             return f"{one.days[day]:,} hits on {day:%Y-%m-%d}; its guard is {most:,} a day"
     return ""
 
 
-def band(account: Account, one: RuleAccount, days: Sequence[date], transactions: int) -> tuple[float, float]:
+def band(
+    effects: RuleEffects, one: RuleEffect, days: Sequence[date], transactions: int
+) -> tuple[float, float]:
     """Tell the hits that some transactions should have, and the most that belong to the band.
 
     The spread is that of chance (Poisson) and that of the days' own rates.
     """
-    rates = [one.days[day] / account.days[day] for day in days]
-    mean = _rate(account, one, days)
+    rates = [one.days[day] / effects.days[day] for day in days]
+    mean = _rate(effects, one, days)
     expected = mean * transactions
     spread = sum((rate - mean) ** 2 for rate in rates) / max(1, len(rates) - 1)
     return expected, expected + BAND * sqrt(max(1.0, expected) + spread * transactions**2)
 
 
-def _rate(account: Account, one: RuleAccount, days: Sequence[date]) -> float:
-    transactions = sum(account.days[day] for day in days)
+def _rate(effects: RuleEffects, one: RuleEffect, days: Sequence[date]) -> float:
+    transactions = sum(effects.days[day] for day in days)
     return sum(one.days[day] for day in days) / transactions if transactions else 0.0
 
 
-def _longest_pause(one: RuleAccount, days: Sequence[date]) -> int:
+def _longest_pause(one: RuleEffect, days: Sequence[date]) -> int:
     longest = now = 0
     for day in days:
         now = 0 if one.days[day] else now + 1

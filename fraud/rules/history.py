@@ -27,7 +27,7 @@ from fraud.log.reader import SLICE_ROWS, Log
 from fraud.log.refold import refold, scratch_store
 from fraud.log.slices import Slice, slices_of
 from fraud.log.tables import NO_OPTIONS, Options, Table, find_table, open_table
-from fraud.rules.account import CODES, Ints
+from fraud.rules.effects import CODES, Ints
 from fraud.schema.arrow import TIME
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import AMOUNT_BASE

@@ -17,7 +17,7 @@ import numpy as np
 from fraud.contracts import Outcome, Thresholds
 from fraud.decide.columns import Bools, Floats
 from fraud.errors import BadInput
-from fraud.rules.account import CODES, OUTCOMES, Costs, Ints
+from fraud.rules.effects import CODES, OUTCOMES, Costs, Ints
 
 LEAST_FRAUDS: Final = 30
 """That a segment needs for thresholds of its own."""

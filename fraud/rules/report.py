@@ -16,7 +16,7 @@ from fraud.contracts.priced import amount_column, base_amounts
 from fraud.decide.columns import Bools
 from fraud.decide.engine import RuleSet
 from fraud.log.tables import NO_OPTIONS, Options, micros_of, open_table
-from fraud.rules.account import MATURITY, Account, Costs, Part
+from fraud.rules.effects import MATURITY, Costs, HistoryPart, RuleEffects
 from fraud.rules.history import ALWAYS, WITHOUT, Range, labels_of, last_labels, outcome_codes
 from fraud.schema.deployed import deployed_schema
 
@@ -40,7 +40,7 @@ def report(
     maturity: timedelta = MATURITY,
     when: Range = ALWAYS,
     now: datetime | None = None,
-) -> Account:
+) -> RuleEffects:
     """Tell what each rule did.
 
     Parameters
@@ -64,20 +64,20 @@ def report(
     table = open_table(delta, "decisions", options)
     labels = last_labels(delta, options)
     by_name = {rule.name: rule for rule in rules.rules}
-    found = Account(rules.version, by_name, costs or Costs(), (now or datetime.now(UTC)) - maturity)
+    found = RuleEffects(rules.version, by_name, costs or Costs(), (now or datetime.now(UTC)) - maturity)
     names = list(by_name)
     for batch in table.batches([name for name in _READ if name in table.columns], when.filter()):
         found.count(_part(pa.Table.from_batches([batch]), labels, names))
     return found
 
 
-def _part(table: pa.Table, labels: Mapping[str, bool], names: list[str]) -> Part:
+def _part(table: pa.Table, labels: Mapping[str, bool], names: list[str]) -> HistoryPart:
     ids = table["transaction_id"].to_pylist()
     is_labelled, is_fraud = labels_of(ids, labels)
     live, shadow = (_mask(table, column, names) for column in _RULES)
     full = np.zeros((len(names), table.num_rows), np.bool_)
     full[: len(live)] = live  # the other column may have named more rules
-    return Part(
+    return HistoryPart(
         ids=ids,
         received_us=micros_of(table["received_at"]),
         was=outcome_codes(table),

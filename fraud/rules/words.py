@@ -4,26 +4,26 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from fraud.rules.account import Account, RuleAccount
+from fraud.rules.effects import RuleEffect, RuleEffects
 
-Column = tuple[str, str, Callable[[Account, RuleAccount], str]]
+Column = tuple[str, str, Callable[[RuleEffects, RuleEffect], str]]
 """Heading, what it means, and how it is written."""
 
 
-def _precision(_: Account, one: RuleAccount) -> str:
+def _precision(_: RuleEffects, one: RuleEffect) -> str:
     return share(one.precision, *one.precision_bounds)
 
 
-def _recall(of: Account, one: RuleAccount) -> str:
+def _recall(of: RuleEffects, one: RuleEffect) -> str:
     return share(*(of.recall(one) or (None, 0.0, 1.0)))
 
 
-def _drift(of: Account, one: RuleAccount) -> str:
+def _drift(of: RuleEffects, one: RuleEffect) -> str:
     drift = of.drift(one)
     return "" if drift is None else f"{drift:.2f} x"
 
 
-def _beside(_: Account, one: RuleAccount) -> str:
+def _beside(_: RuleEffects, one: RuleEffect) -> str:
     beside = one.beside.most_common(1)
     return f"{beside[0][0]} {beside[0][1] / one.all_hits:.0%}" if beside else ""
 
@@ -56,46 +56,46 @@ def share(value: float | None, low: float, high: float) -> str:
     return "" if value is None else f"{value:.0%} ({100 * low:.0f}-{100 * high:.0f})"
 
 
-def together(account: Account) -> str:
+def together(effects: RuleEffects) -> str:
     """Say what all rules did to the money."""
-    words = "save" if account.cost <= 0 else "cost"
-    return f"together they {words} {abs(account.cost):,.0f} against the model without rules"
+    words = "save" if effects.cost <= 0 else "cost"
+    return f"together they {words} {abs(effects.cost):,.0f} against the model without rules"
 
 
-def reviews(account: Account) -> str:
+def reviews(effects: RuleEffects) -> str:
     """Say how many transactions people would have to review on a day."""
-    if not account.days:
+    if not effects.days:
         return "no reviews"
-    mean = account.reviews.total() / len(account.days)
-    most = max(account.reviews.values(), default=0)
+    mean = effects.reviews.total() / len(effects.days)
+    most = max(effects.reviews.values(), default=0)
     return f"reviews with these rules: {mean:,.0f} a day on average, {most:,} on the busiest"
 
 
-def heading(account: Account) -> str:
+def heading(effects: RuleEffects) -> str:
     """Say what was looked at."""
-    if not account.transactions:
-        return f"rules {account.version}: no transactions in this range"
+    if not effects.transactions:
+        return f"rules {effects.version}: no transactions in this range"
     since, until = (
         datetime.fromtimestamp(at / 1e6, UTC).strftime("%Y-%m-%d %H:%M")
-        for at in (account.first_us, account.last_us)
+        for at in (effects.first_us, effects.last_us)
     )
     return (
-        f"rules {account.version}: {account.transactions:,} transactions from {since} to {until} UTC, "
-        f"{account.labelled:,} with a label, {account.fraud:,} known frauds"
+        f"rules {effects.version}: {effects.transactions:,} transactions from {since} to {until} UTC, "
+        f"{effects.labelled:,} with a label, {effects.fraud:,} known frauds"
     )
 
 
-def lines_of(account: Account) -> Iterator[str]:
+def lines_of(effects: RuleEffects) -> Iterator[str]:
     """Say what rules do, a line each, for the audit."""
-    yield heading(account)
-    for one in account.all_rules:
+    yield heading(effects)
+    for one in effects.all_rules:
         if not one.all_hits:
             yield f"{one.rule}: no hits"
             continue
         yield (
-            f"{one.rule}: {one.all_hits:,} hits ({one.all_hits / account.transactions:.2%}), "
-            f"{one.changed:,} change the decision, precision {_precision(account, one) or 'unknown'}, "
-            f"recall {_recall(account, one) or 'unknown'}, saved {one.saved:,.0f}, lost {one.lost:,.0f}"
+            f"{one.rule}: {one.all_hits:,} hits ({one.all_hits / effects.transactions:.2%}), "
+            f"{one.changed:,} change the decision, precision {_precision(effects, one) or 'unknown'}, "
+            f"recall {_recall(effects, one) or 'unknown'}, saved {one.saved:,.0f}, lost {one.lost:,.0f}"
         )
-    yield together(account)
-    yield reviews(account)
+    yield together(effects)
+    yield reviews(effects)

@@ -37,14 +37,14 @@ def drift(  # noqa: PLR0917  (typer passes by name)
             is_strict=is_strict,
         )
     )
-    account = run(settings, typer.echo)
-    for day in account.days:
+    report = run(settings, typer.echo)
+    for day in report.days:
         typer.echo(f"{day.date}: {day.rows:,} transactions, {len(day.flagged)} columns flagged")
         for note in day.notes:
             typer.echo(f"  {note}")
         for one in day.findings:
             if one.is_flagged:
                 typer.echo(f"  {one.name}: PSI {one.psi:.3f}; {one.cause}")
-    typer.echo(f"drifted for days: {', '.join(account.alarms) or 'none'}; report in {settings.out}")
-    if account.alarms and settings.is_strict:
+    typer.echo(f"drifted for days: {', '.join(report.alarms) or 'none'}; report in {settings.out}")
+    if report.alarms and settings.is_strict:
         raise typer.Exit(3)

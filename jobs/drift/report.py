@@ -1,4 +1,4 @@
-"""The account of a drift run: as JSON, as an HTML page, and for Prometheus."""
+"""The report of a drift run: as JSON, as an HTML page, and for Prometheus."""
 
 import json
 import math
@@ -17,7 +17,7 @@ REPORT_FILE: Final = "report.html"
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class DriftReport:
     """What a run found."""
 
     model: str
@@ -28,7 +28,7 @@ class Account:
     """Column: on how many of the days it is flagged."""
 
 
-def write_report(account: Account, folder: Path, pictures: Mapping[str, str]) -> list[Path]:
+def write_report(report: DriftReport, folder: Path, pictures: Mapping[str, str]) -> list[Path]:
     """Write ``drift.json`` and ``report.html`` into a folder, made where it is missing.
 
     Parameters
@@ -39,26 +39,26 @@ def write_report(account: Account, folder: Path, pictures: Mapping[str, str]) ->
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / JSON_FILE
     content = {
-        "model": account.model,
-        "version": account.version,
-        "alarms": account.alarms,
-        "days": [_day(day) for day in account.days],
+        "model": report.model,
+        "version": report.version,
+        "alarms": report.alarms,
+        "days": [_day(day) for day in report.days],
     }
     data.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     page = folder / REPORT_FILE
-    last = account.days[-1]
+    last = report.days[-1]
     ordered = sorted(last.findings, key=lambda one: (not one.is_flagged, -one.psi))
     text = _TEMPLATE.render(
-        title=f"Drift on {last.date}", account=account, last=last, findings=ordered, pictures=pictures
+        title=f"Drift on {last.date}", report=report, last=last, findings=ordered, pictures=pictures
     )
     page.write_text(text, encoding="utf-8")
     return [data, page]
 
 
-def as_gauges(account: Account) -> CollectorRegistry:
+def as_gauges(report: DriftReport) -> CollectorRegistry:
     """Lay the last day out for Prometheus; labels are the columns of the feature table."""
     registry = CollectorRegistry()
-    last = account.days[-1]
+    last = report.days[-1]
     measures = {
         "psi": "Population stability index of the last whole day against the training.",
         "ks": "Kolmogorov-Smirnov distance of the last whole day against the training.",
@@ -74,9 +74,9 @@ def as_gauges(account: Account) -> CollectorRegistry:
         "fraud_drift_alarm", "1 where a column has drifted for days.", ["feature"], registry=registry
     )
     for one in last.findings:
-        alarm.labels(one.name).set(one.name in account.alarms)
+        alarm.labels(one.name).set(one.name in report.alarms)
     for name, text, value in (
-        ("alarms", "Columns that have drifted for days.", len(account.alarms)),
+        ("alarms", "Columns that have drifted for days.", len(report.alarms)),
         ("day_transactions", "Transactions of the last whole day.", last.rows),
         ("day_timestamp_seconds", "Beginning of the last whole day, Unix time.", last.day * 86_400),
     ):
@@ -98,9 +98,9 @@ def _day(day: Day) -> dict[str, Any]:
 _TEMPLATE: Final = ENVIRONMENT.from_string("""{% extends "page" %}
 {% block body %}
 <h1>Drift on {{ last.date }}</h1>
-<p>{{ account.model }} version {{ account.version }}; {{ "{:,}".format(last.rows) }} transactions.
-{% if account.alarms %}Drifted for days: {{ account.alarms | join(", ") }}.{% else %}No alarm.{% endif %}</p>
-{% for day in account.days %}
+<p>{{ report.model }} version {{ report.version }}; {{ "{:,}".format(last.rows) }} transactions.
+{% if report.alarms %}Drifted for days: {{ report.alarms | join(", ") }}.{% else %}No alarm.{% endif %}</p>
+{% for day in report.days %}
 {% for note in day.notes %}<p>{{ day.date }}: {{ note }}</p>{% endfor %}{% endfor %}
 {% for title, image in pictures.items() %}<h2>{{ title }}</h2>
 <img alt="{{ title }}" src="{{ image }}">{% endfor %}

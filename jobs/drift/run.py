@@ -1,4 +1,4 @@
-"""Runs the comparison and leaves its account: for an operator and for the DAG alike (``fraud drift``)."""
+"""Runs the comparison and leaves its report: for an operator and for the DAG alike (``fraud drift``)."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,11 +15,11 @@ from fraud.watch.profile import PROFILE_FILE, Profile
 from jobs.drift.judge import Judge
 from jobs.drift.plots import as_image, draw_columns, draw_scores
 from jobs.drift.read import count_days, last_day
-from jobs.drift.report import Account, as_gauges, write_report
+from jobs.drift.report import DriftReport, as_gauges, write_report
 from jobs.drift.settings import DriftSettings
 
 
-def run(settings: DriftSettings, tell: Callable[[str], None] = lambda _: None) -> Account:
+def run(settings: DriftSettings, tell: Callable[[str], None] = lambda _: None) -> DriftReport:
     """Judge the last whole days, write the report, and show the figures to Prometheus.
 
     Raises
@@ -37,19 +37,19 @@ def run(settings: DriftSettings, tell: Callable[[str], None] = lambda _: None) -
     live = count_days(delta, options, profile, last=last, window=window, version=version)
     judge = Judge(profile, live, settings.limits)
     days = [judge.day(day) for day in range(last - window + 1, last + 1)]
-    account = Account(settings.model_name, version, days, judge.alarms(days))
+    report = DriftReport(settings.model_name, version, days, judge.alarms(days))
     figures = {
         "The columns furthest from the training": draw_columns(judge, days[-1]),
         "Scores over the days": draw_scores(judge),
     }
     pictures = {title: as_image(figure) for title, figure in figures.items() if figure is not None}
-    write_report(account, settings.out, pictures)
+    write_report(report, settings.out, pictures)
     if settings.publishes:
         try:
-            publish_figures(delta, options, "drift", as_gauges(account))
+            publish_figures(delta, options, "drift", as_gauges(report))
         except Unavailable as error:  # the comparison's own result stands
             tell(f"warning: {error}")
-    return account
+    return report
 
 
 def load_profile(settings: DriftSettings) -> tuple[str, Profile]:

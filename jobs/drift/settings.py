@@ -32,7 +32,7 @@ class Limits(BaseModel):
 
 
 class DriftSettings(Settings):
-    """What to compare with what, and where the account of it goes."""
+    """What to compare with what, and where the report of it goes."""
 
     model_config = SettingsConfigDict(
         env_prefix="FRAUD_DRIFT_", env_nested_delimiter="__", frozen=True, extra="forbid"

@@ -52,9 +52,9 @@ def init(
     from fraud.settings.home import platform_home  # noqa: PLC0415
     from fraud.tables import parse_columns, parse_joins, parse_reading  # noqa: PLC0415
     from jobs.init.joins import find_joins  # noqa: PLC0415
-    from jobs.init.look import look  # noqa: PLC0415
     from jobs.init.report import write_report  # noqa: PLC0415
     from jobs.init.run import check_whole, guess_all, refuse  # noqa: PLC0415
+    from jobs.init.sample import read_sample  # noqa: PLC0415
 
     console = Console()
     target = out or platform_home() / FILE
@@ -71,7 +71,7 @@ def init(
     joins, joined = find_joins(file, others, parse_joins(join))
     while True:
         with console.status(f"reading {file}"):
-            found = look(file, parse_reading(said), joins)
+            found = read_sample(file, parse_reading(said), joins)
             guess = guess_all(found, given)
         if not guess.questions:
             break

@@ -11,8 +11,8 @@ from fraud.schema.fields import CORE_NAMES, MOST_UNITS, RESERVED, FieldType
 from fraud.tables.values import FALSE, TRUE, Form, is_text
 from jobs.init import names
 from jobs.init.guess import Guess
-from jobs.init.look import Seen
 from jobs.init.moments import EPOCHS, form_of, time_text
+from jobs.init.sample import TableColumn
 from jobs.init.strength import strength_of
 
 MOST: Final = 60
@@ -37,7 +37,7 @@ def find_places(guess: Guess) -> None:
                 guess.take(our, f"number({column_text(seen.name)})", "degrees", FieldType.PLACE)
 
 
-def _pairs(guess: Guess) -> list[tuple[Seen, Seen]]:
+def _pairs(guess: Guess) -> list[tuple[TableColumn, TableColumn]]:
     found = []
     for latitude in guess.ranked(names.LATITUDE):
         rest = set(names.words(latitude.name)) - {*names.LATITUDE.points}
@@ -48,7 +48,7 @@ def _pairs(guess: Guess) -> list[tuple[Seen, Seen]]:
     return found
 
 
-def _within(seen: Seen, bound: float) -> bool:
+def _within(seen: TableColumn, bound: float) -> bool:
     values = seen.floats[np.isfinite(seen.floats)]
     return seen.number_form is Form.PLAIN and bool(len(values)) and bool((np.abs(values) <= bound).all())
 
@@ -101,7 +101,7 @@ def find_others(guess: Guess) -> None:
             _take(guess, seen)
 
 
-def _take(guess: Guess, seen: Seen) -> None:
+def _take(guess: Guess, seen: TableColumn) -> None:
     text = column_text(seen.name)
     kind = type_of(seen, guess)
     if kind is None:
@@ -117,7 +117,7 @@ def _take(guess: Guess, seen: Seen) -> None:
     guess.take(our, text, _list_of(seen), kind)
 
 
-def type_of(seen: Seen, guess: Guess) -> FieldType | None:
+def type_of(seen: TableColumn, guess: Guess) -> FieldType | None:
     """Tell the type of a field by its values and its name; None: none fits."""
     tokens = {*names.words(seen.name)}
     if seen.distinct <= 2 and {word.lower() for word in seen.words} <= {*TRUE, *FALSE} - {"fraud", "honest"}:
@@ -131,7 +131,7 @@ def type_of(seen: Seen, guess: Guess) -> FieldType | None:
     return FieldType.KEY if _repeats(seen) else None
 
 
-def scale_of(seen: Seen) -> int | None:
+def scale_of(seen: TableColumn) -> int | None:
     """Choose how many decimals of a number are kept; None: it is too large."""
     values = np.abs(seen.floats[np.isfinite(seen.floats)])
     greatest = float(values.max()) if len(values) else 0.0
@@ -162,26 +162,26 @@ def _key(value: object) -> str:
     return f"{value:.15g}" if isinstance(value, float) else str(value).strip()
 
 
-def knows_label(seen: Seen, is_fraud: NDArray[np.bool_]) -> bool:
+def knows_label(seen: TableColumn, is_fraud: NDArray[np.bool_]) -> bool:
     """Whether a column alone parts frauds from others nearly wholly."""
     values = pa.array(seen.floats, from_pandas=True) if seen.number_form is not None else seen.values
     return strength_of(values, is_fraud) >= LEAK
 
 
-def _is_category(seen: Seen) -> bool:
+def _is_category(seen: TableColumn) -> bool:
     return 1 < seen.distinct <= 20 or (1 < seen.distinct <= MOST_WORDS and seen.uniqueness < 0.5)
 
 
-def _is_epoch(seen: Seen) -> bool:
+def _is_epoch(seen: TableColumn) -> bool:
     return bool(names.TIME.score(seen.name) >= 2 and seen.time_forms and seen.time_forms <= EPOCHS)
 
 
-def _repeats(seen: Seen) -> bool:
+def _repeats(seen: TableColumn) -> bool:
     """Whether it is too varied for a category, and comes often enough for a key."""
     return is_text(seen.values.type) and seen.distinct > MOST_WORDS and seen.uniqueness < 0.5
 
 
-def _useless(seen: Seen) -> str:
+def _useless(seen: TableColumn) -> str:
     """Say why a column can be no field; empty: it can."""
     tokens = {*names.words(seen.name)}
     is_index = not seen.name.strip() or "unnamed" in tokens or "index" in tokens
@@ -198,7 +198,7 @@ def _useless(seen: Seen) -> str:
     return next((words for words, holds in reasons.items() if holds), "")
 
 
-def _list_of(seen: Seen) -> str:
+def _list_of(seen: TableColumn) -> str:
     if seen.number_form is not None and seen.distinct > 12:
         finite = seen.floats[np.isfinite(seen.floats)]
         return f"{finite.min():g} to {finite.max():g}"

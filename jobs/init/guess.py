@@ -10,8 +10,8 @@ from fraud.schema.expressions import BadExpression, Call, Constant, column_text,
 from fraud.schema.fields import FieldType
 from fraud.schema.source import Reading
 from jobs.init import names
-from jobs.init.look import Look, Seen
 from jobs.init.names import Role
+from jobs.init.sample import TableColumn, TableSample
 
 CORE = ("transaction_id", "event_time", "amount", "user_id", "is_fraud")
 """What is asked about where it is not found, in this order."""
@@ -57,7 +57,7 @@ class Guess:
         What a person has said: our name, and the column or expression.
     """
 
-    look: Look
+    look: TableSample
     given: Mapping[str, str]
     found: dict[str, Found] = field(default_factory=dict)
     questions: list[Question] = field(default_factory=list)
@@ -78,7 +78,7 @@ class Guess:
         return {*read, *self.left_out, *self.asked}
 
     @property
-    def free(self) -> dict[str, Seen]:
+    def free(self) -> dict[str, TableColumn]:
         """Columns that have no role yet."""
         taken = self.taken
         return {name: seen for name, seen in self.look.columns.items() if name not in taken}
@@ -88,19 +88,19 @@ class Guess:
         self.found[our] = Found(our, text, why, kind)
 
     def ask(
-        self, our: str, words: str, choices: Sequence[tuple[str, str]], about: Sequence[Seen] = ()
+        self, our: str, words: str, choices: Sequence[tuple[str, str]], about: Sequence[TableColumn] = ()
     ) -> None:
         """Leave it to a person; the columns that it is about get no other role."""
         self.asked |= {seen.name for seen in about}
         self.questions.append(Question(our, words, tuple(choices)))
 
-    def ranked(self, role: Role, least: float = 1.0) -> list[Seen]:
+    def ranked(self, role: Role, least: float = 1.0) -> list[TableColumn]:
         """List the free columns whose names fit a role, the best first; of equal ones the first."""
         scores = {name: role.score(name) for name in self.free}
         kept = [name for name, score in scores.items() if score >= least]
         return [self.free[name] for name in sorted(kept, key=lambda name: -scores[name])]
 
-    def best(self, role: Role, seen: Sequence[Seen]) -> list[Seen]:
+    def best(self, role: Role, seen: Sequence[TableColumn]) -> list[TableColumn]:
         """Keep those whose names fit a role as well as the first one's."""
         return [one for one in seen if role.score(one.name) == role.score(seen[0].name)] if seen else []
 
@@ -117,7 +117,7 @@ class Guess:
         return True
 
 
-def read_given(look: Look, given: Mapping[str, str]) -> dict[str, str]:
+def read_given(look: TableSample, given: Mapping[str, str]) -> dict[str, str]:
     """Write what ``--column`` says as expressions: a column's whole name in the language's quotes.
 
     Raises
@@ -156,13 +156,13 @@ def flag(our: str, text: str) -> str:
     return f"--column {pair}" if is_plain else '--column "' + pair.replace('"', '\\"') + '"'
 
 
-def options(our: str, seen: Sequence[Seen]) -> Iterator[tuple[str, str]]:
+def options(our: str, seen: Sequence[TableColumn]) -> Iterator[tuple[str, str]]:
     """Offer several columns for one of ours."""
     for one in seen:
         yield flag(our, column_text(one.name)), ", ".join(one.words[:4])
 
 
-def _type_of(look: Look, our: str, text: str) -> FieldType | None:
+def _type_of(look: TableSample, our: str, text: str) -> FieldType | None:
     """Tell the type of a field that a person has named; None: it is of the core."""
     if our in {"transaction_id", "event_time", "amount", "currency", "is_fraud", "label_time"}:
         return None
@@ -185,7 +185,7 @@ def _type_made(call: Call) -> FieldType:
     return _RESULTS.get(call.function, FieldType.CATEGORY)
 
 
-def _type_held(seen: Seen) -> FieldType:
+def _type_held(seen: TableColumn) -> FieldType:
     if names.CODES & set(names.words(seen.name)):
         return FieldType.CATEGORY
     if seen.number_form is not None:

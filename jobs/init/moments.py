@@ -7,7 +7,7 @@ from fraud.schema.source import Reading
 from fraud.tables.values import Form, is_text
 from jobs.init import names
 from jobs.init.guess import Guess, flag, options
-from jobs.init.look import Seen
+from jobs.init.sample import TableColumn
 
 EPOCHS = frozenset({Form.S, Form.MS, Form.US, Form.NS})
 """Numbers that count since 1970."""
@@ -48,7 +48,7 @@ def time_text(inner: str, form: Form, reading: Reading) -> str:
     return f"time({inner})" if form is Form.ISO else f"time({inner}, '{form}')"
 
 
-def form_of(seen: Seen, reading: Reading) -> Form | None:
+def form_of(seen: TableColumn, reading: Reading) -> Form | None:
     """Choose the form of a column's times; None: there are several."""
     if reading.times and Form(reading.times) in seen.time_forms:
         return Form(reading.times)
@@ -57,7 +57,7 @@ def form_of(seen: Seen, reading: Reading) -> Form | None:
     return next(iter(seen.time_forms)) if len(seen.time_forms) == 1 else None
 
 
-def zone_words(guess: Guess, seen: Seen, form: Form) -> str:
+def zone_words(guess: Guess, seen: TableColumn, form: Form) -> str:
     """Say which zone the times are read in."""
     if form in EPOCHS:
         return "since 1970 UTC"
@@ -74,7 +74,7 @@ def zone_words(guess: Guess, seen: Seen, form: Form) -> str:
     )
 
 
-def _take_column(guess: Guess, seen: Seen) -> None:
+def _take_column(guess: Guess, seen: TableColumn) -> None:
     inner = column_text(seen.name)
     form = form_of(seen, guess.reading)
     if form is None:
@@ -87,7 +87,7 @@ def _take_column(guess: Guess, seen: Seen) -> None:
     )
 
 
-def _ask_form(guess: Guess, seen: Seen, inner: str) -> None:
+def _ask_form(guess: Guess, seen: TableColumn, inner: str) -> None:
     choices = [
         (flag("event_time", time_text(inner, form, guess.reading)), f"{form}")
         for form in sorted(seen.time_forms)
@@ -124,7 +124,7 @@ def _from_parts(guess: Guess) -> bool:
     return True
 
 
-def _from_date(guess: Guess, ranked: list[Seen]) -> bool:
+def _from_date(guess: Guess, ranked: list[TableColumn]) -> bool:
     """Join a date and a clock, or take the date alone."""
     dates = [one for one in ranked if one.time_forms and not one.has_clock]
     dates = [one for one in dates if not _is_clock(one)]
@@ -155,11 +155,11 @@ def _from_date(guess: Guess, ranked: list[Seen]) -> bool:
     return True
 
 
-def _clock(guess: Guess) -> Seen | None:
+def _clock(guess: Guess) -> TableColumn | None:
     return next((one for one in guess.ranked(names.TIME) if _is_clock(one)), None)
 
 
-def _is_clock(seen: Seen) -> bool:
+def _is_clock(seen: TableColumn) -> bool:
     if str(seen.values.type).startswith("time"):
         return True
     if is_text(seen.values.type):
@@ -169,7 +169,7 @@ def _is_clock(seen: Seen) -> bool:
     return False
 
 
-def _clock_text(clock: Seen) -> str:
+def _clock_text(clock: TableColumn) -> str:
     """Write a clock so that hours have two digits."""
     text = column_text(clock.name)
     if not is_text(clock.values.type):
@@ -178,7 +178,7 @@ def _clock_text(clock: Seen) -> str:
     return text if len(widths) == 1 else f"pad({text}, {max(widths)})"
 
 
-def _ask_steps(guess: Guess, ranked: list[Seen]) -> None:
+def _ask_steps(guess: Guess, ranked: list[TableColumn]) -> None:
     """Ask from when on, and in what, a column of numbers counts."""
     counting = [one for one in ranked if one.number_form is not None and one.distinct > 1]
     if not counting:

@@ -8,7 +8,7 @@ from fraud.schema.fields import FieldType
 from fraud.tables.values import FALSE, TRUE, Form, is_text
 from jobs.init import names
 from jobs.init.guess import Guess, flag, options
-from jobs.init.look import Seen
+from jobs.init.sample import TableColumn
 
 _TRUE = {*TRUE, "fraudulent", "chargeback", "bad", "1.0"}
 _FALSE = {*FALSE, "legit", "legitimate", "genuine", "normal", "good", "non-fraud", "not fraud", "nonfraud"}
@@ -33,7 +33,7 @@ def find_label(guess: Guess) -> None:
         _read_label(guess, best[0])
 
 
-def _read_label(guess: Guess, seen: Seen) -> None:
+def _read_label(guess: Guess, seen: TableColumn) -> None:
     said = guess.reading.labels
     truth = {"fraud": True, "honest": False, "unknown": None}
     meanings: dict[str, bool | None] = {}
@@ -63,7 +63,7 @@ def _read_label(guess: Guess, seen: Seen) -> None:
 
 
 def _what_means(
-    seen: Seen, strange: list[str], meanings: dict[str, bool | None]
+    seen: TableColumn, strange: list[str], meanings: dict[str, bool | None]
 ) -> tuple[str, list[tuple[str, str]]]:
     words = f"{seen.name} holds {', '.join(seen.words)}: what does {' and '.join(strange)} mean?"
     if len(strange) == 1 and meanings:
@@ -76,7 +76,7 @@ def _what_means(
     return words, [(flag("is_fraud", _map_text(seen, example)), "write what each means: true, false or null")]
 
 
-def _map_text(seen: Seen, meanings: dict[str, bool | None]) -> str:
+def _map_text(seen: TableColumn, meanings: dict[str, bool | None]) -> str:
     own: dict[str, object] = {word.lower(): word.lower() in TRUE for word in (*TRUE, *FALSE)}
     if all(own.get(word.lower(), "") == value for word, value in meanings.items()):
         return column_text(seen.name)
@@ -84,7 +84,7 @@ def _map_text(seen: Seen, meanings: dict[str, bool | None]) -> str:
     return f"map({column_text(seen.name)}, {cases})"
 
 
-def _share_of(seen: Seen, meanings: dict[str, bool | None]) -> float:
+def _share_of(seen: TableColumn, meanings: dict[str, bool | None]) -> float:
     words = [word for word, value in meanings.items() if value]
     counts = {str(row["values"]).lower(): row["counts"] for row in pc.value_counts(seen.present).to_pylist()}
     spelt = {key.removesuffix(".0"): count for key, count in counts.items()}
@@ -118,14 +118,14 @@ def find_amount(guess: Guess) -> None:
     _take_amount(guess, seen, text, f"{seen.words[0]}: {form}" + (", in cents" if is_cents else ""))
 
 
-def _decimal_of(guess: Guess, seen: Seen) -> Form | None:
+def _decimal_of(guess: Guess, seen: TableColumn) -> Form | None:
     said = guess.reading.decimal
     if said and Form(said) in seen.number_forms:
         return Form(said)
     return seen.number_form
 
 
-def _number(seen: Seen, form: Form) -> str:
+def _number(seen: TableColumn, form: Form) -> str:
     return (
         f"number({column_text(seen.name)})"
         if form is Form.PLAIN
@@ -133,7 +133,7 @@ def _number(seen: Seen, form: Form) -> str:
     )
 
 
-def _take_amount(guess: Guess, seen: Seen, text: str, why: str) -> None:
+def _take_amount(guess: Guess, seen: TableColumn, text: str, why: str) -> None:
     negative, zero = int(np.sum(seen.floats < 0)), int(np.sum(seen.floats == 0))
     is_told = guess.reading.invalid == "skip" or (not negative and "kind" in guess.given)
     if is_told or not (negative or zero):
@@ -189,7 +189,7 @@ def find_identity(guess: Guess) -> None:
     )
 
 
-def _is_unique(seen: Seen) -> bool:
+def _is_unique(seen: TableColumn) -> bool:
     """Whether it can be an id whatever its name: texts, neither numbers nor times, no two the same."""
     is_word = is_text(seen.values.type) and not seen.number_forms and not seen.time_forms
     return is_word and seen.missing == 0 and seen.uniqueness == 1
@@ -251,6 +251,6 @@ def find_key(guess: Guess, our: str, role: names.Role) -> None:
         )
 
 
-def _is_key(seen: Seen) -> bool:
+def _is_key(seen: TableColumn) -> bool:
     is_whole = seen.number_form is not None and seen.decimals == 0
     return (is_text(seen.values.type) or is_whole) and seen.distinct >= 1

@@ -17,9 +17,9 @@ from fraud.tables import open_source
 from jobs.init import names
 from jobs.init.fields import find_label_time, find_named, find_others, find_places
 from jobs.init.guess import Guess, Question, read_given
-from jobs.init.look import Look
 from jobs.init.moments import find_time
 from jobs.init.roles import find_amount, find_identity, find_key, find_label, find_primary
+from jobs.init.sample import TableSample
 from jobs.init.write import schema_text
 
 Tell = Callable[[str], None]
@@ -62,7 +62,7 @@ class Checked:
         return int(pc.sum(pc.equal(self.table["is_fraud"], value)).as_py() or 0)
 
 
-def guess_all(found: Look, given: Mapping[str, str]) -> Guess:
+def guess_all(found: TableSample, given: Mapping[str, str]) -> Guess:
     """Guess what the columns are; what a person has said goes before.
 
     Raises

@@ -32,22 +32,22 @@ def create(
     by: By = "",
 ) -> None:
     """Create a list."""
-    from fraud.decide.list_changes import Who, create  # noqa: PLC0415
+    from fraud.decide.list_changes import ChangeAuthor, create  # noqa: PLC0415
     from fraud.settings.stream import KafkaSettings  # noqa: PLC0415
 
-    create(KafkaSettings(), name, kind, Who(by or getpass.getuser(), why), is_hashed=hashed)
+    create(KafkaSettings(), name, kind, ChangeAuthor(by or getpass.getuser(), why), is_hashed=hashed)
     typer.echo(f"created {name}; rules name it by `lists: {{{name}: live}}`")
 
 
 @app.command()
 def add(name: Name, values: list[str], *, why: Why = "", until: Until = "", by: By = "") -> None:
     """Add entries; one that is there already has a new reason and end."""
-    from fraud.decide.list_changes import Who, change  # noqa: PLC0415
+    from fraud.decide.list_changes import ChangeAuthor, change  # noqa: PLC0415
     from fraud.runtime.times import read_time  # noqa: PLC0415
     from fraud.settings.stream import KafkaSettings  # noqa: PLC0415
 
     end = read_time(until) if until else None
-    who = Who(by or getpass.getuser(), why)
+    who = ChangeAuthor(by or getpass.getuser(), why)
     n = change(KafkaSettings(), name, "add", [(value, end, why) for value in values], who)
     typer.echo(f"{n} in {name}")
 
@@ -55,10 +55,10 @@ def add(name: Name, values: list[str], *, why: Why = "", until: Until = "", by: 
 @app.command()
 def remove(name: Name, values: list[str], *, why: Why = "", by: By = "") -> None:
     """Remove entries."""
-    from fraud.decide.list_changes import Who, change  # noqa: PLC0415
+    from fraud.decide.list_changes import ChangeAuthor, change  # noqa: PLC0415
     from fraud.settings.stream import KafkaSettings  # noqa: PLC0415
 
-    who = Who(by or getpass.getuser(), why)
+    who = ChangeAuthor(by or getpass.getuser(), why)
     n = change(KafkaSettings(), name, "remove", [(value, None, why) for value in values], who)
     typer.echo(f"{n} out of {name}")
 
@@ -72,11 +72,11 @@ def import_(
     by: By = "",
 ) -> None:
     """Add the entries of a file: all of them, or none where one is wrong."""
-    from fraud.decide.list_changes import Who, change, read_file  # noqa: PLC0415
+    from fraud.decide.list_changes import ChangeAuthor, change, read_file  # noqa: PLC0415
     from fraud.settings.stream import KafkaSettings  # noqa: PLC0415
 
     entries = read_file(file)
-    n = change(KafkaSettings(), name, "add", entries, Who(by or getpass.getuser(), why))
+    n = change(KafkaSettings(), name, "add", entries, ChangeAuthor(by or getpass.getuser(), why))
     typer.echo(f"{n:,} in {name}; {len(entries) - n:,} stood twice")
 
 

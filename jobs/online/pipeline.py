@@ -20,7 +20,7 @@ from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.learn.calibrate import calibrate
 from fraud.learn.examples import Bools, Examples, build_examples, forward_folds, in_words
 from fraud.learn.fit import margins
-from fraud.learn.gate import Verdict, judge
+from fraud.learn.gate import GateDecision, judge
 from fraud.learn.measure import measure
 from fraud.learn.report import Evaluation, write_report
 from fraud.learn.settings import GateSettings
@@ -49,7 +49,7 @@ class Learned:
     is_new: bool
     champion: str
     new_labels: int
-    verdict: Verdict
+    verdict: GateDecision
 
 
 def learn(
@@ -81,7 +81,7 @@ def learn(
         earlier = versions.find({"online": identity})
         if earlier:
             tags = versions.tags(earlier)
-            verdict = Verdict(is_accepted=tags[GATE] == "accepted", reasons=(tags[GATE_REASONS],))
+            verdict = GateDecision(is_accepted=tags[GATE] == "accepted", reasons=(tags[GATE_REASONS],))
             return Learned(earlier, is_new=False, champion=champion, new_labels=new, verdict=verdict)
         tell(f"learning from {len(known):,} transactions, {int(known.is_fraud.sum()):,} of them fraud")
         before = versions.load(champion)

@@ -45,9 +45,9 @@ def performance(  # noqa: PLR0917  (typer passes by name)
     console = Console(highlight=False)
     if not console.is_terminal:  # a file has no width of its own
         console = Console(highlight=False, width=110)
-    account = run(settings, console.print)
+    summary = run(settings, console.print)
     table = Table("window", "version", *(WORDS.get(name, name) for name in SHOWN), "rows", box=SIMPLE_HEAD)
-    for line in account.lines:
+    for line in summary.lines:
         expected = line.expected.mean if line.expected else None
         cells = []
         for name in SHOWN:
@@ -56,16 +56,16 @@ def performance(  # noqa: PLR0917  (typer passes by name)
         table.add_row(in_words(line), line.version, *cells, number(line.truth or expected, "rows"))
     console.print(table)
     console.print("[blue](in brackets)[/]: expected by the scores of the same transactions")
-    for one in account.types:
+    for one in summary.types:
         console.print(
             f"{one.fraud_type}: {one.frauds} frauds in {settings.period_days} days, recall {one.recall:.3f}, "
             f"{one.lost:,.0f} lost (labels of {one.window_days} days)"
         )
-    for note in account.notes:
+    for note in summary.notes:
         console.print(note, soft_wrap=True)
-    for fall in account.fallen:
+    for fall in summary.fallen:
         words = f"by {fall.basis} figures: {fall.now:.3f}, was {fall.earlier:.3f}"
         console.print(f"[red]{WORDS[fall.metric]} has fallen[/], {words}")
-    console.print(f"as known on {account.as_of:%Y-%m-%d %H:%M} UTC; report in {settings.out}", soft_wrap=True)
-    if account.fallen and settings.is_strict:
+    console.print(f"as known on {summary.as_of:%Y-%m-%d %H:%M} UTC; report in {settings.out}", soft_wrap=True)
+    if summary.fallen and settings.is_strict:
         raise typer.Exit(3)

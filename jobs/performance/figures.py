@@ -1,4 +1,4 @@
-"""The account of a performance run for Prometheus; the stream shows it (``fraud.watch.figures``).
+"""The summary of a performance run for Prometheus; the stream shows it (``fraud.watch.figures``).
 
 Labels are the windows, at most six versions (``all`` among them), and the names of figures.
 """
@@ -7,32 +7,32 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from jobs.performance.account import Account
 from jobs.performance.measure import METRICS, Estimate, Quality
+from jobs.performance.summary import Performance
 
 
-def as_gauges(account: Account) -> CollectorRegistry:
-    """Lay the account out."""
+def as_gauges(summary: Performance) -> CollectorRegistry:
+    """Lay the summary out."""
     registry = CollectorRegistry()
     show_truth, show_estimate = _truth(registry), _estimate(registry)
-    for line in account.lines:
+    for line in summary.lines:
         if line.window_days is None:
             show_estimate(line.expected, line.version)
         else:
             show_truth(line.truth, line.expected, f"{line.window_days}d", line.version)
     recall = _gauge(registry, "type_recall_ratio", "Of one type of fraud, newest matured period.", "type")
     frauds = _gauge(registry, "type_frauds", "Frauds of one type in it.", "type")
-    for of_type in account.types:
+    for of_type in summary.types:
         recall.labels(of_type.fraud_type).set(of_type.recall)
         frauds.labels(of_type.fraud_type).set(of_type.frauds)
     fall = _gauge(
         registry, "fall", "1 if it is significantly lower, by more than the tolerance.", "metric", "basis"
     )
-    for found in account.falls:
+    for found in summary.falls:
         fall.labels(found.metric, found.basis).set(found.has_fallen)
-    _gauge(registry, "falls", "Number of figures that have fallen.").set(len(account.fallen))
+    _gauge(registry, "falls", "Number of figures that have fallen.").set(len(summary.fallen))
     moment = _gauge(registry, "as_of_timestamp_seconds", "Time of the measurement, Unix time.")
-    moment.set(account.as_of.timestamp())
+    moment.set(summary.as_of.timestamp())
     return registry
 
 

@@ -59,7 +59,7 @@ class Decided:
     type_names: tuple[str, ...]
     """Kinds of fraud in the order of their names; ``unknown`` where labels name none."""
     as_of_us: int
-    """The moment of the account; nothing later is in here."""
+    """The moment of the summary; nothing later is in here."""
 
     def verdicts(self, window_days: int) -> Bools:
         """Tell which transactions were known to be fraud so many days after they were made."""
@@ -91,7 +91,7 @@ def read_decided(
     Parameters
     ----------
     as_of
-        Moment of the account; None: the newest event or verdict, but not later than ``now``, so that a
+        Moment of the summary; None: the newest event or verdict, but not later than ``now``, so that a
         verdict dated into the future makes nothing old enough, nor one given today on traffic of long ago.
 
     Raises

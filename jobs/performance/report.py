@@ -1,4 +1,4 @@
-"""The account of a performance run: as JSON, and as a page with its plot."""
+"""The summary of a performance run: as JSON, and as a page with its plot."""
 
 import json
 import math
@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from fraud.watch.page import ENVIRONMENT
 from fraud.watch.pictures import figure_source, image_source
-from jobs.performance.account import Account, Line
 from jobs.performance.measure import METRICS, Quality
+from jobs.performance.summary import Line, Performance
 
 JSON_FILE: Final = "performance.json"
 PLOT_FILE: Final = "performance.png"
@@ -29,27 +29,27 @@ _COLOURS: Final = ("#d4720b", "#1a7f37", "#8250df", "#cf222e")
 _BLUE: Final = "#0969da"
 
 
-def write_report(account: Account, folder: Path) -> list[Path]:
+def write_report(summary: Performance, folder: Path) -> list[Path]:
     """Write ``performance.json``, ``performance.png`` and ``report.html``; the folder is made if missing."""
     folder.mkdir(parents=True, exist_ok=True)
     data, plot, page = (folder / name for name in (JSON_FILE, PLOT_FILE, REPORT_FILE))
-    data.write_text(json.dumps(_plain(asdict(account)), indent=1) + "\n", encoding="utf-8")
+    data.write_text(json.dumps(_plain(asdict(summary)), indent=1) + "\n", encoding="utf-8")
     with mpl.rc_context({"font.size": 9}):
-        draw(account).savefig(plot, dpi=100)
+        draw(summary).savefig(plot, dpi=100)
     image = image_source(plot.read_bytes())
-    lines = [(line, line.truth, line.expected.mean if line.expected else None) for line in account.lines]
-    types = figure_source(draw_types(account), dpi=100) if account.types else ""
-    title = f"Performance on {account.as_of:%Y-%m-%d}"
-    text = _PAGE.render(title=title, account=account, lines=lines, words=WORDS, image=image, types=types)
+    lines = [(line, line.truth, line.expected.mean if line.expected else None) for line in summary.lines]
+    types = figure_source(draw_types(summary), dpi=100) if summary.types else ""
+    title = f"Performance on {summary.as_of:%Y-%m-%d}"
+    text = _PAGE.render(title=title, summary=summary, lines=lines, words=WORDS, image=image, types=types)
     page.write_text(text, encoding="utf-8")
     return [data, plot, page]
 
 
-def draw(account: Account) -> Figure:
+def draw(summary: Performance) -> Figure:
     """Draw estimate and truth over the days, a picture a figure."""
     figure = Figure(figsize=(10, 6.4), layout="constrained")
     grid: Any = figure.subplots(2, 2, sharex=True)
-    points = account.points
+    points = summary.points
     days: list[Any] = [point.until for point in points]
     windows = sorted({window for point in points for window in point.truths})
     for axes, metric in zip(grid.flat, METRICS, strict=True):
@@ -71,14 +71,14 @@ def draw(account: Account) -> Figure:
     return figure
 
 
-def draw_types(account: Account) -> Figure:
+def draw_types(summary: Performance) -> Figure:
     """Draw the known frauds by week and kind."""
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     axes: Any = figure.subplots()
-    days: list[Any] = [week.until for week in account.weeks]
+    days: list[Any] = [week.until for week in summary.weeks]
     bottom = [0] * len(days)
-    for one in account.types:
-        counts = [week.frauds.get(one.fraud_type, 0) for week in account.weeks]
+    for one in summary.types:
+        counts = [week.frauds.get(one.fraud_type, 0) for week in summary.weeks]
         axes.bar(days, counts, width=5.0, bottom=bottom, label=one.fraud_type)
         bottom = [below + count for below, count in zip(bottom, counts, strict=True)]
     axes.set_title("Frauds by week and type")
@@ -123,12 +123,12 @@ def _plain(value: Any) -> Any:
 _PAGE: Final = ENVIRONMENT.from_string(
     """{% extends "page" %}
 {% block body %}
-<h1>Performance, as known on {{ account.as_of.strftime("%Y-%m-%d %H:%M") }} UTC</h1>
-{% for one in account.fallen %}
+<h1>Performance, as known on {{ summary.as_of.strftime("%Y-%m-%d %H:%M") }} UTC</h1>
+{% for one in summary.fallen %}
 <p class="alarm">{{ words[one.metric] }} has fallen, by {{ one.basis }} figures:
 {{ "%.3f" % one.now }}, was {{ "%.3f" % one.earlier }}.</p>{% endfor %}
-{% if account.falls and not account.fallen %}<p>Nothing has fallen.</p>{% endif %}
-{% for note in account.notes %}<p>{{ note }}</p>{% endfor %}
+{% if summary.falls and not summary.fallen %}<p>Nothing has fallen.</p>{% endif %}
+{% for note in summary.notes %}<p>{{ note }}</p>{% endfor %}
 <p>A transaction is judged by the label that it had so many days later; one without a label by then counts
 as honest. <small>In blue: what the scores of the same transactions let expect.</small></p>
 <table><tr><th>window</th><th>version</th>{% for name in words.values() %}<th>{{ name }}</th>{% endfor %}
@@ -140,12 +140,12 @@ as honest. <small>In blue: what the scores of the same transactions let expect.<
 {% endfor %}</table>
 <p>Each point tells of the seven days before it.</p>
 <img alt="Estimate and truth over the days" src="{{ image }}">
-{% if account.types %}<h2>By type of fraud</h2>
-{% set first = account.types[0] %}
+{% if summary.types %}<h2>By type of fraud</h2>
+{% set first = summary.types[0] %}
 <p>Frauds from {{ first.since.strftime("%Y-%m-%d") }} to {{ first.until.strftime("%Y-%m-%d") }},
 by the labels of {{ first.window_days }} days.</p>
 <table><tr><th>type</th><th>frauds</th><th>recall</th><th>amount caught</th><th>lost</th></tr>
-{% for one in account.types %}<tr><td>{{ one.fraud_type }}</td><td>{{ one.frauds }}</td>
+{% for one in summary.types %}<tr><td>{{ one.fraud_type }}</td><td>{{ one.frauds }}</td>
 <td>{{ "%.3f" % one.recall }}</td><td>{{ "%.3f" % one.amount_caught }}</td>
 <td>{{ "{:,.0f}".format(one.lost) }}</td></tr>
 {% endfor %}</table>

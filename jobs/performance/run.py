@@ -1,18 +1,18 @@
-"""Measures, estimates and leaves the account: for an operator and the DAG alike (``fraud performance``)."""
+"""Measures, estimates and leaves the summary: for an operator and the DAG alike (``fraud performance``)."""
 
 from collections.abc import Callable
 
 from fraud.errors import Unavailable
 from fraud.settings.stream import LakeSettings
 from fraud.watch.figures import publish_figures
-from jobs.performance.account import Account, make_account
 from jobs.performance.figures import as_gauges
 from jobs.performance.read import read_decided
 from jobs.performance.report import write_report
 from jobs.performance.settings import PerformanceSettings
+from jobs.performance.summary import Performance, summarise
 
 
-def run(settings: PerformanceSettings, tell: Callable[[str], None] = lambda _: None) -> Account:
+def run(settings: PerformanceSettings, tell: Callable[[str], None] = lambda _: None) -> Performance:
     """Measure what has matured, estimate what has not, write the report, show the figures to Prometheus.
 
     Raises
@@ -25,11 +25,11 @@ def run(settings: PerformanceSettings, tell: Callable[[str], None] = lambda _: N
     stream = LakeSettings()
     delta, options = settings.delta or stream.delta_path, stream.delta_options
     days = max(settings.windows_days) + settings.period_days + settings.earlier_days
-    account = make_account(read_decided(delta, options, as_of=settings.as_of, days=days), settings)
-    write_report(account, settings.out)
+    summary = summarise(read_decided(delta, options, as_of=settings.as_of, days=days), settings)
+    write_report(summary, settings.out)
     if settings.publishes:
         try:
-            publish_figures(delta, options, "performance", as_gauges(account))
-        except Unavailable as error:  # the account itself stands
+            publish_figures(delta, options, "performance", as_gauges(summary))
+        except Unavailable as error:  # the summary itself stands
             tell(f"warning: {error}")
-    return account
+    return summary

@@ -54,7 +54,7 @@ class Choice:
 
 
 @dataclass(slots=True)
-class Account:
+class Resending:
     """What became of the letters that were chosen, by reason."""
 
     sent: Counter[str] = field(default_factory=Counter)
@@ -81,7 +81,7 @@ def resend(
     options: Options = NO_OPTIONS,
     *,
     is_dry_run: bool = False,
-) -> Account:
+) -> Resending:
     """Send the chosen letters that were not sent before.
 
     Parameters
@@ -110,9 +110,9 @@ def resend(
     """
     ledger = Ledger(delta, options)
     table = open_table(delta, "dead_letters", options)
-    account = Account()
+    resending = Resending()
     producer = None if is_dry_run else _open(kafka)
-    for letters in _chosen(table, choice, ledger, account):
+    for letters in _chosen(table, choice, ledger, resending):
         if producer is not None:
             origins = [letter.origin for letter in letters]
             ledger.write(origins, SENDING)
@@ -125,11 +125,11 @@ def resend(
                     f"{delivery.missing} of {len(letters)} letters were not confirmed by the broker "
                     f"({delivery.reason}); --unconfirmed sends them again"
                 )
-        account.sent.update(letter.reason for letter in letters)
-    return account
+        resending.sent.update(letter.reason for letter in letters)
+    return resending
 
 
-def _chosen(table: Table, choice: Choice, ledger: Ledger, account: Account) -> Iterator[list[_Letter]]:
+def _chosen(table: Table, choice: Choice, ledger: Ledger, resending: Resending) -> Iterator[list[_Letter]]:
     """Read the letters in the order of their arrival, and leave out what is not to be sent."""
     seen: set[Origin] = set()
     for part in slices_of([table], BATCH):
@@ -143,7 +143,7 @@ def _chosen(table: Table, choice: Choice, ledger: Ledger, account: Account) -> I
                 continue
             seen.add(origin)
             letter = _Letter(origin, row["reason"], row["key"], row["raw"])
-            left_out = _why_not(letter, choice, ledger, account)
+            left_out = _why_not(letter, choice, ledger, resending)
             if left_out is None:
                 letters.append(letter)
             else:
@@ -152,19 +152,19 @@ def _chosen(table: Table, choice: Choice, ledger: Ledger, account: Account) -> I
             yield letters
 
 
-def _why_not(letter: _Letter, choice: Choice, ledger: Ledger, account: Account) -> Counter[str] | None:
+def _why_not(letter: _Letter, choice: Choice, ledger: Ledger, resending: Resending) -> Counter[str] | None:
     """Find the count of those that are left out to which a letter belongs, if any."""
     if letter.origin in ledger.sent:
-        return account.already_sent
+        return resending.already_sent
     if letter.origin in ledger.unconfirmed and not choice.unconfirmed:
-        return account.unconfirmed
+        return resending.unconfirmed
     key_bytes = len(letter.key.encode()) if letter.key else 0
     try:
         record = parse_input(_CONTRACTS, letter.origin.topic, letter.raw, key_bytes + len(letter.raw))
         check_future(record, datetime.now(UTC), choice.most_ahead_s)
     except BadRecord as error:
         is_sent = choice.even_bad and error.reason != TOO_LARGE  # Kafka may refuse them for ever
-        return None if is_sent else account.still_bad
+        return None if is_sent else resending.still_bad
     return None
 
 

@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry, Gauge
 from fraud.decide.engine import RuleSet
 from fraud.decide.rules import read_rules
 from fraud.errors import BadConfig, Unavailable
-from fraud.rules.account import Account
 from fraud.rules.audit import Entry
+from fraud.rules.effects import RuleEffects
 from fraud.rules.guard import Finding, Trouble, find, in_shadow, since_last_undo
 from fraud.rules.history import Range
 from fraud.rules.publishing import Publishing
@@ -53,7 +53,7 @@ def run(
     )
     since = now - timedelta(days=settings.days)
     undone = since_last_undo(publishing.audit.entries()) if publishing else None
-    account = report(
+    effects = report(
         rules,
         settings.delta or stream.delta_path,
         stream.delta_options,
@@ -61,13 +61,13 @@ def run(
         when=Range(max(since, undone.at) if undone else since, now),
         now=now,
     )
-    found = find(rules, account)
+    found = find(rules, effects)
     troubles = publishing.troubles() if publishing else []
     for words in (*(f"{one.rule}: {one.trouble}: {one.words}" for one in found), *troubles):
         tell(words)
     if settings.publishes:
         try:
-            gauges = as_gauges(rules, account, found, troubles)
+            gauges = as_gauges(rules, effects, found, troubles)
             publish_figures(settings.delta or stream.delta_path, stream.delta_options, "rules", gauges)
         except Unavailable as error:  # the judgement stands
             tell(f"warning: {error}")
@@ -77,7 +77,7 @@ def run(
 
 
 def as_gauges(
-    rules: RuleSet, account: Account, found: list[Finding], troubles: list[str]
+    rules: RuleSet, effects: RuleEffects, found: list[Finding], troubles: list[str]
 ) -> CollectorRegistry:
     """Show what was found to Prometheus; a rule that is in order has zeros."""
     registry = CollectorRegistry()
@@ -97,9 +97,9 @@ def as_gauges(
     precision = Gauge(
         "fraud_rules_precision_ratio", "Share of fraud among matured hits.", ["rule"], registry=registry
     )
-    recent = account.recent_transactions
-    for one in account.all_rules:
-        rate.labels(one.rule).set(account.recent(one) / recent if recent else 0.0)
+    recent = effects.recent_transactions
+    for one in effects.all_rules:
+        rate.labels(one.rule).set(effects.recent(one) / recent if recent else 0.0)
         if one.precision is not None:
             precision.labels(one.rule).set(one.precision)
     return registry

@@ -25,8 +25,8 @@ from fraud.decide.past_lists import PastLists
 from fraud.decide.values import NUMBERS, SCORE, TEXTS
 from fraud.errors import BadInput
 from fraud.log.tables import NO_OPTIONS, Options, floats_of, micros_of
-from fraud.rules.account import CODES, MATURITY, Costs, Ints
 from fraud.rules.backtest import held_in
+from fraud.rules.effects import CODES, MATURITY, Costs, Ints
 from fraud.rules.history import ALWAYS, BASE, Range, labels_of, last_labels, open_history, outcome_codes
 from fraud.rules.policy import (
     LEAST_FRAUDS,

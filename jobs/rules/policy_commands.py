@@ -55,7 +55,7 @@ def suggest(
     """Choose thresholds by segment, by cost on past decisions within the capacity; told by later data."""
     from rich.console import Console  # noqa: PLC0415
 
-    from fraud.rules.account import Costs  # noqa: PLC0415
+    from fraud.rules.effects import Costs  # noqa: PLC0415
     from fraud.rules.versions import newest_rules, rules_named  # noqa: PLC0415
     from fraud.schema.deployed import deployed_schema  # noqa: PLC0415
     from fraud.settings.stream import LakeSettings  # noqa: PLC0415

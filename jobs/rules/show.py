@@ -1,4 +1,4 @@
-"""What ``fraud rules`` reads from its options, and how it shows an account."""
+"""What ``fraud rules`` reads from its options, and how it shows what rules do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +13,8 @@ from fraud.decide.engine import RuleSet
 from fraud.decide.list_changes import opened
 from fraud.decide.past_lists import PastLists
 from fraud.errors import BadInput, Unavailable
-from fraud.rules.account import Account, Costs
 from fraud.rules.backtest import tried
+from fraud.rules.effects import Costs, RuleEffects
 from fraud.rules.history import Range
 from fraud.rules.words import COLUMNS, heading, reviews, together
 from fraud.settings.stream import KafkaSettings, LakeSettings
@@ -23,7 +23,7 @@ from fraud.settings.stream import KafkaSettings, LakeSettings
 def options_of(
     since: str, until: str, maturity_days: float, review_cost: float, wrong_decline_cost: float
 ) -> dict[str, Any]:
-    """Read the options that every account takes.
+    """Read the options that every count of rules takes.
 
     Raises
     ------
@@ -69,32 +69,32 @@ def tried_lines(content: bytes, name: str, days: int) -> str:
         return f"no backtest: {error}"
 
 
-def show(console: Console, account: Account, *, daily: bool, examples: bool) -> None:
-    """Print an account."""
-    table = Table(title=heading(account), title_justify="left")
+def show(console: Console, effects: RuleEffects, *, daily: bool, examples: bool) -> None:
+    """Print what the rules did."""
+    table = Table(title=heading(effects), title_justify="left")
     table.add_column("rule")
     for name, _, _ in COLUMNS:
         table.add_column(name, justify="left" if name == "most beside" else "right")
-    for one in account.all_rules:
-        table.add_row(one.rule, *(write(account, one) for _, _, write in COLUMNS))
+    for one in effects.all_rules:
+        table.add_row(one.rule, *(write(effects, one) for _, _, write in COLUMNS))
     console.print(table)
-    console.print(together(account))
-    console.print(reviews(account))
+    console.print(together(effects))
+    console.print(reviews(effects))
     if daily:
-        console.print(_days(account))
+        console.print(_days(effects))
     if examples:
-        for one in account.all_rules:
+        for one in effects.all_rules:
             found = (f"{two.transaction_id} ({_label(two.is_fraud)})" for two in one.examples)
             console.print(f"{one.rule}: {', '.join(found) or 'no hits'}", highlight=False)
 
 
-def _days(account: Account) -> Table:
+def _days(effects: RuleEffects) -> Table:
     table = Table(title="hits by day (UTC)", title_justify="left")
-    for name in ("day", "transactions", *account.of):
+    for name in ("day", "transactions", *effects.of):
         table.add_column(name, justify="right")
-    for day in sorted(account.days):
-        hits = (f"{one.days[day]:,}" for one in account.all_rules)
-        table.add_row(f"{day:%Y-%m-%d}", f"{account.days[day]:,}", *hits)
+    for day in sorted(effects.days):
+        hits = (f"{one.days[day]:,}" for one in effects.all_rules)
+        table.add_row(f"{day:%Y-%m-%d}", f"{effects.days[day]:,}", *hits)
     return table
 
 

@@ -21,8 +21,8 @@ from fraud.decide.engine import RuleSet
 from fraud.decide.values import NUMBERS, SCORE
 from fraud.errors import BadInput
 from fraud.log.tables import NO_OPTIONS, Options, floats_of, micros_of
-from fraud.rules.account import MATURITY, Account, Costs, RuleAccount
 from fraud.rules.backtest import held_in, judged
+from fraud.rules.effects import MATURITY, Costs, RuleEffect, RuleEffects
 from fraud.rules.history import ALWAYS, BASE, History, Range, labels_of, last_labels, open_history
 from fraud.rules.words import share
 
@@ -56,7 +56,7 @@ class Suggestion:
     """A rule, and what it is worth on later data, among what was approved there."""
 
     when: str
-    later: RuleAccount
+    later: RuleEffect
     recall: float
     """Share of the missed frauds that it holds for."""
 
@@ -166,7 +166,7 @@ def suggest(
     found = list(dict.fromkeys(_candidates(known, costs, wanted.most)))
     tell(f"trying {len(found)} candidates on later data")
     rules = _rules_of(found)
-    later = Account(rules.version, {rule.name: rule for rule in rules.rules}, costs, now - maturity)
+    later = RuleEffects(rules.version, {rule.name: rule for rule in rules.rules}, costs, now - maturity)
     log = open_history(delta, rules.reads, options, when=Range(split, when.until))
     _count_approved(later, rules, log, labels)
     return Suggested(_chosen(found, later, wanted), len(found), missed, split)
@@ -297,15 +297,15 @@ def _rules_of(found: Sequence[str]) -> RuleSet:
     return compile_rules(json.dumps({"version": "suggested", "rules": made}).encode(), "suggested")
 
 
-def _count_approved(account: Account, rules: RuleSet, log: History, labels: dict[str, bool]) -> None:
+def _count_approved(effects: RuleEffects, rules: RuleSet, log: History, labels: dict[str, bool]) -> None:
     """Count what rules do among what was approved."""
     for part in log.parts():
         approved = part.filter(pc.equal(part["outcome"], str(Outcome.APPROVE))).combine_chunks()
         if approved.num_rows:
-            account.count(judged(approved, held_in(rules, approved), labels))
+            effects.count(judged(approved, held_in(rules, approved), labels))
 
 
-def _chosen(found: Sequence[str], later: Account, wanted: Wanted) -> list[Suggestion]:
+def _chosen(found: Sequence[str], later: RuleEffects, wanted: Wanted) -> list[Suggestion]:
     """Keep what saves money on later data and is precise enough there, the best first."""
     kept = [
         Suggestion(text, one, one.fraud / max(1, later.fraud))

@@ -22,12 +22,12 @@ from fraud.decide.past_lists import PastLists
 from fraud.decide.rules import read_rules
 from fraud.errors import BadConfig, BadInput, BadState, FraudError
 from fraud.http.access import ANYONE, KeyScope
-from fraud.rules.account import Account
 from fraud.rules.audit import Entry
 from fraud.rules.audit_copies import Copy
 from fraud.rules.audit_table import TableCopy
 from fraud.rules.audit_topic import TopicCopy
 from fraud.rules.backtest import tried
+from fraud.rules.effects import RuleEffects
 from fraud.rules.history import Range
 from fraud.rules.publishing import Publishing, open_proposals
 from fraud.rules.report import report
@@ -62,8 +62,8 @@ class RulePages:
     def __init__(self, settings: ConsoleSettings, door: Door, lists: LiveLists, page: Page) -> None:
         self._settings, self._door, self._lists, self._page = settings, door, lists, page
         self._lock = threading.Lock()
-        self._told: tuple[float, str, Account] | None = None
-        """When the account of the rules was made, of which version, and the account."""
+        self._counted_last: tuple[float, str, RuleEffects] | None = None
+        """When the effects of the rules were counted, of which version, and what they are."""
 
     def routes(self) -> Sequence[Route]:
         """Name what is served."""
@@ -150,10 +150,10 @@ class RulePages:
 
     def _context(self, publishing: Publishing) -> dict[str, Any]:
         troubles, entries = [], []
-        rules, account = NO_RULES, None
+        rules, effects = NO_RULES, None
         try:
             rules = read_rules(publishing.file)
-            account = self._account(rules)
+            effects = self._effects(rules)
         except FraudError as error:
             troubles.append(str(error))
         try:
@@ -166,27 +166,27 @@ class RulePages:
             "troubles": troubles,
             "version": rules.version,
             "columns": [(name, words) for name, words, _ in COLUMNS],
-            "rules": [_row(rule, account) for rule in rules.rules],
+            "rules": [_row(rule, effects) for rule in rules.rules],
             "segments": rules.segments,
-            "heading": heading(account) if account else "",
-            "together": together(account) if account else "",
+            "heading": heading(effects) if effects else "",
+            "together": together(effects) if effects else "",
             "content": content,
             "proposals": [(one, publishing.diff(one).splitlines()) for one in open_proposals(entries)],
             "entries": list(reversed(entries))[:SHOWN],
             "days": self._settings.rules_days,
         }
 
-    def _account(self, rules: RuleSet) -> Account:
+    def _effects(self, rules: RuleSet) -> RuleEffects:
         """Tell what the rules did; at most once in ``rules_report_s``."""
         with self._lock:
             now = time.monotonic()
-            told_at, version, account = self._told or (-math.inf, "", None)
-            is_young = now - told_at < self._settings.rules_report_s
-            if account is not None and version == rules.version and is_young:
-                return account
+            counted_at, version, effects = self._counted_last or (-math.inf, "", None)
+            is_young = now - counted_at < self._settings.rules_report_s
+            if effects is not None and version == rules.version and is_young:
+                return effects
             when = Range(datetime.now(UTC) - timedelta(days=self._settings.rules_days))
             found = report(rules, self._settings.delta, self._settings.delta_options, when=when)
-            self._told = time.monotonic(), rules.version, found
+            self._counted_last = time.monotonic(), rules.version, found
             return found
 
     def _try(self, content: str) -> str:
@@ -226,14 +226,14 @@ class RulePages:
         return self._page(request, "error.html", {"words": words}, status) if words else None
 
 
-def _row(rule: Rule, account: Account | None) -> dict[str, Any]:
-    one = account.of.get(rule.name) if account else None
+def _row(rule: Rule, effects: RuleEffects | None) -> dict[str, Any]:
+    one = effects.of.get(rule.name) if effects else None
     until = datetime.fromtimestamp(rule.expires_s, UTC) if math.isfinite(rule.expires_s) else None
     return {
         "rule": rule,
         "state": str(rule.state),
         "until": until,
-        "cells": [write(account, one) for _, _, write in COLUMNS] if account and one else [""] * len(COLUMNS),
+        "cells": [write(effects, one) for _, _, write in COLUMNS] if effects and one else [""] * len(COLUMNS),
     }
 
 

@@ -24,7 +24,7 @@ from fraud.runtime.traces import span
 from fraud.schema.deployed import deployed_schema
 from services.scoring import metrics
 from services.scoring.experiment import RunningExperiment
-from services.scoring.models import Model, Verdict
+from services.scoring.models import Model, Prediction
 from services.scoring.records import Decided, Part
 
 AMOUNT: Final = "transaction_amount"
@@ -74,31 +74,31 @@ class Decider:
         Without the store there is no vector to speak of: the model is not asked, and of the rules and the
         fallback only those that look at the transaction alone can hold.
         """
-        verdict, trial = (
+        prediction, trial = (
             (None, None) if "store" in away else self._judge(deployed_schema().primary_of(record), vector)
         )
-        if verdict is None:
+        if prediction is None:
             outcome, reasons = decide_without_model(vector, self._names)[0]
             if "store" not in away:
                 away = (*away, "model")
                 metrics.DEGRADED.labels("model").inc()
         else:
-            outcome, reasons = by_thresholds(verdict.probability, verdict.thresholds), []
-        score, thresholds = (verdict.probability, verdict.thresholds) if verdict else (None, None)
+            outcome, reasons = by_thresholds(prediction.probability, prediction.thresholds), []
+        score, thresholds = (prediction.probability, prediction.thresholds) if prediction else (None, None)
         rules = self._rules.rules
         lists_version = self._lists.version(rules) if self._lists else 0
         ruled = overrule(outcome, self._holding(rules, record, vector, score), score, thresholds)
         if ruled.outcome is Outcome.APPROVE:
             reasons = []
-        elif verdict is not None and (ruled.by_segment or outcome) is not Outcome.APPROVE:
-            reasons = self._explain(verdict, vector)
+        elif prediction is not None and (ruled.by_segment or outcome) is not Outcome.APPROVE:
+            reasons = self._explain(prediction, vector)
         return Decided(
             outcome=ruled.outcome,
             score=score,
             reasons=[*ruled.reasons, *reasons],
-            model_version=verdict.version if verdict else None,
+            model_version=prediction.version if prediction else None,
             policy_version=rules.version_with(lists_version),
-            is_fallback=verdict is None,
+            is_fallback=prediction is None,
             degraded=away,
             trial=trial,
             ruled=ruled,
@@ -116,7 +116,7 @@ class Decider:
         metrics.count_rules(held)
         return held
 
-    def _judge(self, key: str, vector: Floats) -> tuple[Verdict | None, Trial | None]:
+    def _judge(self, key: str, vector: Floats) -> tuple[Prediction | None, Trial | None]:
         """Ask the model of the user's arm, where there is an experiment; else the champion."""
         experiment = self._experiment.running() if self._experiment else None
         if self._experiment is None or experiment is None:
@@ -128,35 +128,35 @@ class Decider:
             if Alias.CHALLENGER in (arm.alias, arm.shadow)
             else None
         }
-        verdict = found[Alias.CHALLENGER] if arm.alias is Alias.CHALLENGER else None
-        if verdict is None or arm.shadow is Alias.CHAMPION:
+        prediction = found[Alias.CHALLENGER] if arm.alias is Alias.CHALLENGER else None
+        if prediction is None or arm.shadow is Alias.CHAMPION:
             found[Alias.CHAMPION] = self._ask_champion(vector)
-        verdict = verdict or found[Alias.CHAMPION]  # if the challenger is unavailable, the champion decides
+        prediction = prediction or found[Alias.CHAMPION]  # the champion decides while it is away
         shadow = found.get(arm.shadow) if arm.shadow else None
         if shadow is None:
-            return verdict, Trial(experiment.id, arm.name)
-        return verdict, Trial(experiment.id, arm.name, shadow.probability, shadow.version)
+            return prediction, Trial(experiment.id, arm.name)
+        return prediction, Trial(experiment.id, arm.name, shadow.probability, shadow.version)
 
-    def _ask_champion(self, vector: Floats) -> Verdict | None:
+    def _ask_champion(self, vector: Floats) -> Prediction | None:
         if not self._breaker.allows():
             return None
         try:
             with metrics.MODEL_SECONDS.time(), span("model"):
-                verdict = self._model.judge(vector)
+                prediction = self._model.judge(vector)
         except Unavailable as error:
             metrics.MODEL_ERRORS.inc()
             self._breaker.record(is_success=False)
             log.warning("the fallback decides: %s", error)
             return None
         self._breaker.record(is_success=True)
-        return verdict
+        return prediction
 
-    def _explain(self, verdict: Verdict, vector: Floats) -> list[Reason]:
+    def _explain(self, prediction: Prediction, vector: Floats) -> list[Reason]:
         """Ask why; a decision stands also without."""
         if not self._with_reasons:
             return []
         try:
-            found = verdict.reasons()
+            found = prediction.reasons()
         except Unavailable as error:
             log.warning("a decision stays without reasons: %s", error)
             return []

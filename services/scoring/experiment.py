@@ -5,7 +5,7 @@ import logging
 from fraud.decide.experiment import Experiment, ExperimentFile
 from fraud.errors import Unavailable
 from fraud.features.kernel import Floats
-from services.scoring.models import Model, Verdict
+from services.scoring.models import Model, Prediction
 
 log = logging.getLogger(__name__)
 
@@ -42,14 +42,14 @@ class RunningExperiment:
         """Tell the experiment that is under way."""
         return self.file.running()
 
-    def ask(self, vector: Floats) -> Verdict | None:
+    def ask(self, vector: Floats) -> Prediction | None:
         """Ask the challenger; None if it is unavailable, which is logged once."""
         try:
-            verdict = self.challenger.judge(vector)
+            prediction = self.challenger.judge(vector)
         except Unavailable as error:
             if not self._was_away:
                 log.warning("the challenger is unavailable; the champion decides its arm: %s", error)
             self._was_away = True
             return None
         self._was_away = False
-        return verdict
+        return prediction

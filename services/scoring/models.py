@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Prediction:
     """What a model says of one vector."""
 
     probability: float
@@ -38,7 +38,7 @@ class Model(Protocol):
 
     is_local: bool
 
-    def judge(self, vector: Floats) -> Verdict:
+    def judge(self, vector: Floats) -> Prediction:
         """Score [1, features].
 
         Raises
@@ -57,14 +57,14 @@ class Model(Protocol):
         """End."""
 
 
-def verdict_of(scoring: ScoringModel, version: str, vector: Floats) -> Verdict:
+def prediction_of(scoring: ScoringModel, version: str, vector: Floats) -> Prediction:
     """Score [1, features] by a model in this process."""
 
     def reasons() -> list[int]:
         index, _ = scoring.reasons(vector, np.ones(1, np.bool_))
         return [number for number in index[0].tolist() if number >= 0]
 
-    return Verdict(float(scoring.predict(vector)[0]), scoring.card.thresholds, version, reasons)
+    return Prediction(float(scoring.predict(vector)[0]), scoring.card.thresholds, version, reasons)
 
 
 class RegisteredModel:
@@ -100,12 +100,12 @@ class RegisteredModel:
         metrics.MODEL_INFO.labels(*self._labels).set(1.0)
         log.info("scoring with version %s as %s", served.version, self._alias)
 
-    def judge(self, vector: Floats) -> Verdict:
+    def judge(self, vector: Floats) -> Prediction:
         """See :class:`Model`."""
         served = self._served
         if served is None:
             raise Unavailable(f"no model has been loaded yet; see that the registry has a {self._alias}")
-        return verdict_of(*served, vector)
+        return prediction_of(*served, vector)
 
     def is_ready(self) -> bool:
         """See :class:`Model`."""
@@ -148,7 +148,7 @@ class PredictorModel:
             transport=transport,
         )
 
-    def judge(self, vector: Floats) -> Verdict:
+    def judge(self, vector: Floats) -> Prediction:
         """See :class:`Model`."""
         scores = self._ask(vector)
 
@@ -158,7 +158,7 @@ class PredictorModel:
                 raise Unavailable("the model server has changed its version between a score and its reasons")
             return [index for index in explained.reason_index[0].tolist() if index >= 0]
 
-        return Verdict(float(scores.probability[0]), scores.thresholds, scores.model_version, reasons)
+        return Prediction(float(scores.probability[0]), scores.thresholds, scores.model_version, reasons)
 
     def _ask(self, vector: Floats, reasons_from: float | None = None) -> Scores:
         try:

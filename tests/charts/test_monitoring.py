@@ -18,7 +18,7 @@ from fraud.cli import COMMANDS
 from fraud.decide.engine import NO_RULES
 from fraud.http import server as _server  # noqa: F401  registers
 from fraud.model import metrics as _model  # noqa: F401  registers
-from fraud.rules.account import Account, Costs
+from fraud.rules.effects import Costs, RuleEffects
 from fraud.runtime import threads as _threads  # noqa: F401
 from fraud.tools.dashboards.boards import BOARDS
 from fraud.tools.dashboards.run import FOLDER
@@ -27,8 +27,8 @@ from jobs.drift import report as drift
 from jobs.drift.judge import Day
 from jobs.parity import report as parity
 from jobs.parity.compare import Parity
-from jobs.performance import account as performance
 from jobs.performance import figures as performance_figures
+from jobs.performance import summary as performance
 from jobs.rules import guard
 from jobs.stream import metrics as _stream  # noqa: F401
 from services.console import metrics as _console  # noqa: F401
@@ -62,7 +62,7 @@ def exported() -> set[str]:
         parity.as_gauges(Parity()),
         drift.as_gauges(drift.Account("fraud", "1", [Day(0, 0, ())], {})),
         performance_figures.as_gauges(performance.Account(datetime.now(UTC), (), (), (), ())),
-        guard.as_gauges(NO_RULES, Account("", {}, Costs(), datetime.now(UTC)), [], ()),
+        guard.as_gauges(NO_RULES, RuleEffects("", {}, Costs(), datetime.now(UTC)), [], ()),
     )
     for registry in registries:
         names |= set(_samples(registry))

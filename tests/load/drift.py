@@ -36,10 +36,10 @@ from fraud.tools.bench.machine import describe_machine
 from fraud.watch.profile import SCORE, Profile, Tally
 from jobs.drift.judge import Day, Judge
 from jobs.drift.settings import Limits
-from jobs.performance.account import find_falls, make_account
 from jobs.performance.read import Decided, join
 from jobs.performance.report import draw
 from jobs.performance.settings import PerformanceSettings
+from jobs.performance.summary import find_falls, summarise
 
 DAYS, LIVE, DRIFT = 300, 91, 150
 """Length of a world, its first live day, its first day of drift."""
@@ -193,7 +193,7 @@ def main() -> None:
         console.print(f"{time.perf_counter() - started:.0f} s: {kind}, seed {seed}: {'; '.join(cells)}")
         if given.plot and kind is Drift.NEW_PATTERN and seed == 1:
             decided = known(seen.decided, (since + given.after) * DAY_US)
-            draw(make_account(decided, PerformanceSettings())).savefig(given.plot, dpi=80)
+            draw(summarise(decided, PerformanceSettings())).savefig(given.plot, dpi=80)
     console.print(table)
     machine = describe_machine()
     console.print(f"{given.a_day} transactions a day; {machine.words}")

@@ -4,7 +4,7 @@ Starts the embedded platform in a home on a small file system of its own (a loop
 need root), and sends transactions through Kafka and through the scoring service. A file then takes all the
 room for a while, and is deleted. What has not come back by itself is started by one ``fraud up``. At the end
 everything is drained and stopped, and one table says what was lost, doubled, or differs
-(``tests.load.account``). Exits with 1 where anything was, or where readiness did not tell of the full disk.
+(``tests.load.ledger``). Exits with 1 where anything was, or where readiness did not tell of the full disk.
 """
 
 import argparse
@@ -28,8 +28,8 @@ from fraud.local.platform import State
 from fraud.local.settings import LocalSettings
 from fraud.runtime.waiting import wait_until
 from jobs.stream.settings import StreamSettings
-from tests.load.account import Account, Sent, records_in, settle
 from tests.load.clients import ApiClients, KafkaClient, Load
+from tests.load.ledger import Ledger, Sent, records_in, settle
 from tests.load.storm import begin, drain
 
 BLOCK: Final = bytes(1 << 20)
@@ -157,7 +157,7 @@ def come_back(settings: LocalSettings, alone_s: float) -> tuple[str, int]:
     raise SystemExit("the platform did not come back by three `fraud up`")
 
 
-def run(given: argparse.Namespace, home: Path) -> Account:
+def run(given: argparse.Namespace, home: Path) -> Ledger:
     """Fill the disk under load, free it, drain, stop the platform, and settle."""
     settings, urls = begin(home)
     filler = Filler(home.parent)

@@ -4,7 +4,7 @@ Starts the embedded platform in a home of its own, sends transactions of many ca
 through the scoring service, and after a while all of one cardholder's at once through Kafka. Prints how fast
 they were decided, and the latency of the others before, while and after: of the API from due to answered, of
 the stream from Kafka's append of a transaction to that of its decision. At the end everything is settled
-(``tests.load.account``). Exits with 1 where anything was lost, doubled, or differs.
+(``tests.load.ledger``). Exits with 1 where anything was lost, doubled, or differs.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from fraud.kafka.reader import Reader
 from fraud.local import platform
 from jobs.stream.settings import StreamSettings
 from tests.fraud.kafka.broker import read_all
-from tests.load.account import Account, Sent, quantiles, records_in, settle
 from tests.load.clients import ApiClients, KafkaClient, Load, make_transaction
+from tests.load.ledger import Ledger, Sent, quantiles, records_in, settle
 from tests.load.storm import begin, drain
 
 USER: Final = "u-with-everything"
@@ -110,7 +110,7 @@ def phases(latencies: list[tuple[float, float]], began: float, ended: float, lat
     return [f"{name:<7} {len(found):>7,} transactions, {quantiles(found)}" for name, found in parts.items()]
 
 
-def run(given: argparse.Namespace, home: Path) -> tuple[Account, list[str]]:
+def run(given: argparse.Namespace, home: Path) -> tuple[Ledger, list[str]]:
     """Send, wait, drain, stop the platform, and settle."""
     settings, urls = begin(home)
     try:

@@ -44,7 +44,7 @@ from jobs.stream.settings import StreamSettings
 from jobs.stream.tasks import decide_pass, entity_pass, validate_pass
 from jobs.stream.tasks.arrow_rows import in_arrival_order
 from jobs.stream.tasks.context import TaskContext, rates_of
-from jobs.stream.tasks.score import Verdicts
+from jobs.stream.tasks.score import Decisions
 from jobs.stream.tasks.scored import Decided, as_archived
 from jobs.stream.tasks.stopwatch import Stopwatch
 
@@ -223,8 +223,8 @@ def _decided(context: TaskContext, table: pa.Table) -> pa.Table:
     decided = Decided(table, context.passes, context.contracts)
     decided.fill_vectors(vectors)
     n = int((table.column("row_kind").to_numpy() == rows.TRANSACTION).sum())
-    verdicts = Verdicts([Outcome.APPROVE] * n, [[] for _ in range(n)], [None] * n, [None] * n)
-    return decide_pass.spool_table(context, table, vectors=vectors, verdicts=verdicts, decided=decided)
+    decisions = Decisions([Outcome.APPROVE] * n, [[] for _ in range(n)], [None] * n, [None] * n)
+    return decide_pass.spool_table(context, table, vectors=vectors, decisions=decisions, decided=decided)
 
 
 def _tasks(table: pa.Table, of: EntityPass, dice: np.random.Generator) -> list[pa.Table]:

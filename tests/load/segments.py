@@ -21,7 +21,7 @@ from fraud.learn.examples import build_examples, divide
 from fraud.learn.settings import TrainSettings
 from fraud.learn.tables import Tables
 from fraud.learn.training import fit
-from fraud.rules.account import Costs
+from fraud.rules.effects import Costs
 from fraud.schema.deployed import deployed_schema
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import DAY_US, GeneratorSettings

@@ -4,7 +4,7 @@ Starts the embedded platform in a home of its own, and sends transactions of the
 Kafka and through the scoring service at once. Meanwhile two or three parts at a time are killed (SIGKILL) or
 paused (SIGSTOP, some seconds later SIGCONT), by the seed; what was killed is started again as ``fraud up``
 does. At the end everything is drained and stopped, and one table says what was lost, doubled, or differs
-(see ``tests.load.account``). Exits with 1 where anything was.
+(see ``tests.load.ledger``). Exits with 1 where anything was.
 """
 
 import argparse
@@ -29,8 +29,8 @@ from fraud.local import platform
 from fraud.local.platform import State
 from fraud.local.settings import LocalSettings
 from jobs.stream.settings import StreamSettings
-from tests.load.account import Account, Sent, decided_in, records_in, settle
 from tests.load.clients import ApiClients, KafkaClient, Load
+from tests.load.ledger import Ledger, Sent, decided_in, records_in, settle
 from tests.services.predictor.conftest import Registry, make_model
 
 TARGETS: Final = ("broker", "stream", "scoring", "predictor", "mlflow", "console")
@@ -142,7 +142,7 @@ def _urls(settings: LocalSettings) -> dict[str, str]:
     return {part.name: part.url or "" for part in platform.status(settings)}
 
 
-def run(given: argparse.Namespace, home: Path) -> Account:
+def run(given: argparse.Namespace, home: Path) -> Ledger:
     """Run the storm, drain, stop the platform, and settle."""
     settings, urls = begin(home)
     try:

@@ -17,7 +17,7 @@ from fraud.kafka.reader import Reader
 
 
 @dataclass(slots=True)
-class Seen:
+class Published:
     """What has come out so far."""
 
     decisions: dict[str, Decision] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Watcher:
     """Consumes from now on in a thread of its own; ``with`` starts and ends it."""
 
     def __init__(self, bootstrap: str) -> None:
-        self.seen = Seen()
+        self.seen = Published()
         self._stop = threading.Event()
         self._failure: Exception | None = None
         self._reader = Reader(bootstrap, name="fraud-demo")

@@ -11,7 +11,7 @@ from typing import Final
 
 import yaml
 
-from fraud.tools.docs.tables import code, table
+from fraud.tools.docs.markdown import code, table
 
 __all__ = ["main", "page", "readmes"]
 

@@ -17,8 +17,10 @@ from pydantic import BaseModel
 from fraud.contracts import DeadLetter, contracts_of
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.reading import DEFAULT
-from fraud.tools.docs import charts, commands, settings
-from fraud.tools.docs.tables import code, table
+from fraud.tools.docs import charts
+from fraud.tools.docs import commands_page as commands
+from fraud.tools.docs import settings_page as settings
+from fraud.tools.docs.markdown import code, table
 from services.scoring.api import openapi
 
 __all__ = ["PAGES"]

@@ -11,23 +11,23 @@ from fraud.tools.smoke.settings import SmokeSettings
 
 
 def main() -> int:
-    """Read the settings, run, and write the account."""
+    """Read the settings, run, and write the tally."""
     configure_logging()
     started = time.monotonic()
     try:
         settings = SmokeSettings()
-        account = run(settings)
+        tally = run(settings)
     except FraudError as error:
         sys.exit(f"error: {error}")
     figures = {
-        "sent": len(account.sent),
-        "decided": len(account.decided),
-        "fallbacks": account.fallbacks,
-        "repeated": account.repeated,
+        "sent": len(tally.sent),
+        "decided": len(tally.decided),
+        "fallbacks": tally.fallbacks,
+        "repeated": tally.repeated,
         "seconds": round(time.monotonic() - started, 1),
     }
     sys.stdout.write(json.dumps(figures) + "\n")
-    return 0 if account.is_whole and not (settings.needs_model and account.fallbacks) else 1
+    return 0 if tally.is_whole and not (settings.needs_model and tally.fallbacks) else 1
 
 
 if __name__ == "__main__":

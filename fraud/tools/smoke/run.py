@@ -1,6 +1,6 @@
 """Sends transactions to a running platform and waits for their decisions.
 
-Writes the topic ``transactions``, reads ``decisions``, asks the model server; prints its account as one line
+Writes the topic ``transactions``, reads ``decisions``, asks the model server; prints its tally as one line
 of JSON and ends with code 0 only if every transaction was decided.
 """
 
@@ -18,8 +18,8 @@ from fraud.schema.deployed import deployed_schema
 from fraud.synthetic.generate import generate
 from fraud.synthetic.pace import Constant
 from fraud.synthetic.settings import GeneratorSettings
-from fraud.tools.smoke.account import Account
 from fraud.tools.smoke.settings import SmokeSettings
+from fraud.tools.smoke.tally import Tally
 from services.simulator import stream
 
 log = logging.getLogger("fraud.tools.smoke")
@@ -27,7 +27,7 @@ _ANSWER_S: Final = 15.0
 """How long a broker or the model server may take for one answer."""
 
 
-def run(settings: SmokeSettings) -> Account:
+def run(settings: SmokeSettings) -> Tally:
     """Send transactions and wait for their decisions.
 
     Raises
@@ -43,7 +43,7 @@ def run(settings: SmokeSettings) -> Account:
         GeneratorSettings(transactions=size, users=max(20, size // 10), merchants=50, seed=seed),
         deployed_schema(),
     )
-    account = Account(frozenset(data.transactions.column("transaction_id").to_pylist()))
+    tally = Tally(frozenset(data.transactions.column("transaction_id").to_pylist()))
     with Reader(
         settings.kafka_bootstrap, settings.kafka_options, name="fraud-smoke", patience_s=_ANSWER_S
     ) as reader:
@@ -55,9 +55,9 @@ def run(settings: SmokeSettings) -> Account:
             Constant(settings.rate_per_s),
         )
         give_up = time.monotonic() + settings.wait_s
-        for message in reader.follow(lambda: account.is_whole or time.monotonic() >= give_up):
-            account.take(Decision.model_validate_json(message.value() or b""))
-    return account
+        for message in reader.follow(lambda: tally.is_whole or time.monotonic() >= give_up):
+            tally.take(Decision.model_validate_json(message.value() or b""))
+    return tally
 
 
 def await_predictor(url: str, patience_s: float) -> None:

@@ -34,7 +34,7 @@ from jobs.stream.tasks.histograms import count
 from jobs.stream.tasks.large_records import without_written
 from jobs.stream.tasks.publish import publish
 from jobs.stream.tasks.rules import apply_rules, unexplained
-from jobs.stream.tasks.score import Verdicts, explain_further, score, score_in_trial
+from jobs.stream.tasks.score import Decisions, explain_further, score, score_in_trial
 from jobs.stream.tasks.scored import Decided, as_archived
 from jobs.stream.tasks.stopwatch import Stopwatch
 
@@ -56,17 +56,17 @@ def run_decide_pass(
     vectors = whole(context.passes, rows.matrix_of(table.column("vector")))
     is_transaction = table.column("row_kind").to_numpy() == rows.TRANSACTION
     with watch.time("model_call"), carrying(context.trace):
-        verdicts = _score(context, table, vectors, is_transaction)
+        decisions = _score(context, table, vectors, is_transaction)
     with watch.time("rules"):
-        verdicts = _rule(context, verdicts, table, vectors, is_transaction)
+        decisions = _rule(context, decisions, table, vectors, is_transaction)
     decided = Decided(table, context.passes, context.contracts)
     decided.fill_vectors(vectors)
-    spooled = spool_table(context, table, vectors=vectors, verdicts=verdicts, decided=decided)
+    spooled = spool_table(context, table, vectors=vectors, decisions=decisions, decided=decided)
     with watch.time("publish"):
         publish(producer_of(context), spooled, table.column(rows.TRACE.name) if context.is_traced else None)
     with watch.time("spool"):
         _write_spool(context, as_archived(without_written(spooled)))
-    summary = _summary(spooled, verdicts, [*stages, watch.seconds], context.passes)
+    summary = _summary(spooled, decisions, [*stages, watch.seconds], context.passes)
     if context.is_traced:
         summary["traces"] = _linked(table.filter(pa.array(is_transaction)).column(rows.TRACE.name))
     yield pa.RecordBatch.from_pylist([{"summary": json.dumps(summary)}], rows.SUMMARY)
@@ -74,7 +74,7 @@ def run_decide_pass(
 
 def _score(
     context: TaskContext, table: pa.Table, vectors: kernel.Floats, is_transaction: NDArray[np.bool_]
-) -> Verdicts:
+) -> Decisions:
     names = feature_names(context.passes)
     if context.experiment is None:
         return score(model_of(context), vectors[is_transaction], names)
@@ -85,19 +85,19 @@ def _score(
 
 def _rule(
     context: TaskContext,
-    verdicts: Verdicts,
+    decisions: Decisions,
     table: pa.Table,
     vectors: kernel.Floats,
     is_transaction: NDArray[np.bool_],
-) -> Verdicts:
+) -> Decisions:
     if context.rules is None:
-        return verdicts
+        return decisions
     fields = table.filter(pa.array(is_transaction))
     names, vectors = feature_names(context.passes), vectors[is_transaction]
-    verdicts = apply_rules(verdicts, context.rules, fields, vectors, names)
+    decisions = apply_rules(decisions, context.rules, fields, vectors, names)
     aliases = (Alias.CHAMPION, *((Alias.CHALLENGER,) if context.experiment else ()))
     models = [model_of(context, alias) for alias in aliases]
-    return explain_further(verdicts, models, vectors, unexplained(verdicts), names)
+    return explain_further(decisions, models, vectors, unexplained(decisions), names)
 
 
 def spool_table(
@@ -105,7 +105,7 @@ def spool_table(
     table: pa.Table,
     *,
     vectors: kernel.Floats,
-    verdicts: Verdicts,
+    decisions: Decisions,
     decided: Decided,
 ) -> pa.Table:
     """Make rows of ``rows.spooled_schema``.
@@ -116,7 +116,7 @@ def spool_table(
         What the last pass hands on.
     vectors
         [rows, features], also those that the scoring service has served.
-    verdicts
+    decisions
         On the transactions that are decided here.
     decided
         By the scoring service.
@@ -145,18 +145,18 @@ def spool_table(
     repeated = {name: pa.repeat(pa.scalar(value, pa.int64()), n) for name, value in stamp.items()}
     columns = [
         *(table.column(name) for name in shared),
-        spread(list(map(str, verdicts.outcomes)), list(map(str, decided.values("outcome"))), pa.string()),
-        spread(verdicts.probability, decided.values("score"), pa.float64()),
-        spread(_as_json(verdicts.reasons), _as_json(decided.values("reasons")), pa.string()),
-        spread(verdicts.model_versions, decided.values("model_version"), pa.string()),
-        spread(verdicts.is_fallback, decided.values("is_fallback"), pa.bool_()),
-        spread([verdicts.policy_version] * len(where), decided.values("policy_version"), pa.string()),
+        spread(list(map(str, decisions.outcomes)), list(map(str, decided.values("outcome"))), pa.string()),
+        spread(decisions.probability, decided.values("score"), pa.float64()),
+        spread(_as_json(decisions.reasons), _as_json(decided.values("reasons")), pa.string()),
+        spread(decisions.model_versions, decided.values("model_version"), pa.string()),
+        spread(decisions.is_fallback, decided.values("is_fallback"), pa.bool_()),
+        spread([decisions.policy_version] * len(where), decided.values("policy_version"), pa.string()),
         *(
-            spread(_of_rules(verdicts, name), list(map(_text_of, decided.values(name))), pa.string())
+            spread(_of_rules(decisions, name), list(map(_text_of, decided.values(name))), pa.string())
             for name in RULED_FIELDS
         ),
         *(
-            spread(_of_trials(verdicts, name), decided.values(name), schema.field(name).type)
+            spread(_of_trials(decisions, name), decided.values(name), schema.field(name).type)
             for name in TRIAL_FIELDS
         ),
         pa.array(processed_at, rows.STAMP[0].type),
@@ -173,14 +173,14 @@ def spool_table(
     return pa.table(columns, schema=schema)
 
 
-def _of_trials(verdicts: Verdicts, name: str) -> list[Any]:
-    if verdicts.trials is None:
-        return [None] * len(verdicts.outcomes)
-    return [getattr(trial, name) for trial in verdicts.trials]
+def _of_trials(decisions: Decisions, name: str) -> list[Any]:
+    if decisions.trials is None:
+        return [None] * len(decisions.outcomes)
+    return [getattr(trial, name) for trial in decisions.trials]
 
 
-def _of_rules(verdicts: Verdicts, name: str) -> list[str | None]:
-    ruled = verdicts.ruled or [Ruled(outcome, outcome) for outcome in verdicts.outcomes]
+def _of_rules(decisions: Decisions, name: str) -> list[str | None]:
+    ruled = decisions.ruled or [Ruled(outcome, outcome) for outcome in decisions.outcomes]
     return [_text_of(ruled_fields(one)[name]) for one in ruled]
 
 
@@ -218,7 +218,9 @@ def _write_spool(context: TaskContext, table: pa.Table) -> None:
     partial_file.replace(target)
 
 
-def _summary(table: pa.Table, verdicts: Verdicts, stages: Stages, passes: Passes = PASSES) -> dict[str, Any]:
+def _summary(
+    table: pa.Table, decisions: Decisions, stages: Stages, passes: Passes = PASSES
+) -> dict[str, Any]:
     kinds = table.column("row_kind").to_numpy()
     is_transaction = kinds == rows.TRANSACTION
     received = table.column("received_at").cast(pa.int64()).to_numpy()[is_transaction]
@@ -228,16 +230,16 @@ def _summary(table: pa.Table, verdicts: Verdicts, stages: Stages, passes: Passes
     done = time.time() * 1e6
     reasons = [reason for reason in table.column("reason").to_pylist() if reason is not None]
     return {
-        "transactions": len(verdicts.outcomes),
+        "transactions": len(decisions.outcomes),
         "labels": int((kinds == rows.LABEL).sum()),
         "results": int((kinds == rows.RESULT).sum()),
         "profiles": int((kinds == rows.PROFILE).sum()),
-        "outcomes": {outcome: sum(o is outcome for o in verdicts.outcomes) for outcome in Outcome},
+        "outcomes": {outcome: sum(o is outcome for o in decisions.outcomes) for outcome in Outcome},
         "dead_letters": Counter(reasons),
-        "fallbacks": sum(verdicts.is_fallback),
-        "rules": verdicts.rule_counts,
-        "arms": Counter(trial.arm for trial in verdicts.trials or ()),
-        "scores": _histogram(verdicts),
+        "fallbacks": sum(decisions.is_fallback),
+        "rules": decisions.rule_counts,
+        "arms": Counter(trial.arm for trial in decisions.trials or ()),
+        "scores": _histogram(decisions),
         "latency": count((done - received) / 1e6, LATENCY_BUCKETS_S),
         "event_latency": count((done - happened) / 1e6, EVENT_BUCKETS_S),
         "stages_s": stages,
@@ -252,8 +254,8 @@ def _linked(traces: pa.ChunkedArray) -> list[str]:
     return list(islice(filter(is_sampled, traces.to_pylist()), MOST_LINKS))
 
 
-def _histogram(verdicts: Verdicts) -> list[int]:
+def _histogram(decisions: Decisions) -> list[int]:
     """Count the scores in tenths."""
-    known = [probability for probability in verdicts.probability if probability is not None]
+    known = [probability for probability in decisions.probability if probability is not None]
     counts, _ = np.histogram(known, bins=10, range=(0.0, 1.0))
     return list(map(int, counts))

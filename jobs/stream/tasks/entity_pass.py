@@ -28,7 +28,7 @@ from fraud.features.passes import (
     have_changed,
     sequence_names,
 )
-from fraud.features.sides import Seen
+from fraud.features.sides import SeenEvents
 from fraud.log import rows
 from jobs.stream.tasks.arrow_rows import receive, send
 from jobs.stream.tasks.context import TaskContext, settle, store_of
@@ -146,8 +146,8 @@ def pass_further(context: TaskContext, at: int, table: pa.Table, watch: Stopwatc
 
 
 def _fold(
-    context: TaskContext, one: EntityPass, seen: Seen, watch: Stopwatch, *, recorded: kernel.Floats
-) -> tuple[Seen, Folded]:
+    context: TaskContext, one: EntityPass, seen: SeenEvents, watch: Stopwatch, *, recorded: kernel.Floats
+) -> tuple[SeenEvents, Folded]:
     """Fold what an entity sees into its states; returns that in the order of folding, and the result."""
     with watch.time(f"{one.name}_pass"):
         store = store_of(context.store_url, entity_names(context.passes))

@@ -23,21 +23,21 @@ from fraud.features.kernel import Floats
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import AMOUNT_BASE
 from jobs.stream.rules import rules_of
-from jobs.stream.tasks.score import Verdicts
+from jobs.stream.tasks.score import Decisions
 
 
 def apply_rules(
-    verdicts: Verdicts,
+    decisions: Decisions,
     at: RulesAt,
     table: pa.Table,
     vectors: Floats,
     names: Sequence[str],
-) -> Verdicts:
+) -> Decisions:
     """Let rules have the last word.
 
     Parameters
     ----------
-    verdicts
+    decisions
         Without rules.
     at
         Rules and lists of the micro-batch.
@@ -46,7 +46,7 @@ def apply_rules(
     vectors, names
         [n, features] and the features' names.
     """
-    scores = np.array([np.nan if one is None else one for one in verdicts.probability], np.float64)
+    scores = np.array([np.nan if one is None else one for one in decisions.probability], np.float64)
     if deployed_schema().money is not None:
         table = table.append_column(AMOUNT_BASE, in_base(table, deployed_schema()))
     columns = Columns(table, vectors, names, scores)
@@ -55,14 +55,14 @@ def apply_rules(
     rules, live = rules_of(at.file), _live_lists(at, received_s)
     held = rules.holding_columns(columns, keys, received_s, live)
     ruled = [
-        overrule(outcome, one, score, verdicts.thresholds.get(version or ""))
+        overrule(outcome, one, score, decisions.thresholds.get(version or ""))
         for outcome, one, score, version in zip(
-            verdicts.outcomes, held, verdicts.probability, verdicts.model_versions, strict=True
+            decisions.outcomes, held, decisions.probability, decisions.model_versions, strict=True
         )
     ]
     reasons = [
         [*one.reasons, *(theirs if _needs_reasons(one) else [])]
-        for one, theirs in zip(ruled, verdicts.reasons, strict=True)
+        for one, theirs in zip(ruled, decisions.reasons, strict=True)
     ]
     counts = {
         "live": Counter(rule.name for one in held for rule in one.live),
@@ -70,7 +70,7 @@ def apply_rules(
         "failed": Counter(name for one in held for name in one.failed),
     }
     return replace(
-        verdicts,
+        decisions,
         outcomes=[one.outcome for one in ruled],
         reasons=reasons,
         ruled=ruled,
@@ -79,14 +79,14 @@ def apply_rules(
     )
 
 
-def unexplained(verdicts: Verdicts) -> NDArray[np.int64]:
+def unexplained(decisions: Decisions) -> NDArray[np.int64]:
     """Find what a segment's thresholds stopped and the model's did not: nobody has asked for its reasons."""
     return np.flatnonzero(
         [
             one.by_segment is not None
             and one.outcome_without_rules is Outcome.APPROVE
             and _needs_reasons(one)
-            for one in verdicts.ruled or ()
+            for one in decisions.ruled or ()
         ]
     )
 

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdicts:
+class Decisions:
     """Outcomes with their reasons, one a transaction."""
 
     outcomes: list[Outcome]
@@ -45,8 +45,8 @@ class Verdicts:
         """Whether no model answered."""
         return [version is None for version in self.model_versions]
 
-    def __add__(self, other: "Verdicts") -> "Verdicts":
-        return Verdicts(
+    def __add__(self, other: "Decisions") -> "Decisions":
+        return Decisions(
             self.outcomes + other.outcomes,
             self.reasons + other.reasons,
             self.probability + other.probability,
@@ -54,10 +54,10 @@ class Verdicts:
             thresholds={**self.thresholds, **other.thresholds},
         )
 
-    def take(self, order: NDArray[np.int64]) -> "Verdicts":
+    def take(self, order: NDArray[np.int64]) -> "Decisions":
         """Put them into another order."""
         rows = order.tolist()
-        return Verdicts(
+        return Decisions(
             [self.outcomes[row] for row in rows],
             [self.reasons[row] for row in rows],
             [self.probability[row] for row in rows],
@@ -66,7 +66,7 @@ class Verdicts:
         )
 
 
-def score(model: ModelClient, vectors: Floats, names: Sequence[str] = FEATURE_NAMES) -> Verdicts:
+def score(model: ModelClient, vectors: Floats, names: Sequence[str] = FEATURE_NAMES) -> Decisions:
     """Score and decide; never fails for want of a model.
 
     Parameters
@@ -91,7 +91,7 @@ def score_in_trial(
     users: Sequence[str],
     experiment: Experiment,
     names: Sequence[str] = FEATURE_NAMES,
-) -> Verdicts:
+) -> Decisions:
     """Score and decide under an experiment: each user's arm names the model.
 
     Where the challenger does not answer, the champion decides its arm's transactions too; the arm stays in
@@ -120,32 +120,32 @@ def score_in_trial(
         scores[alias] = _ask(model_of(alias), vectors[asked[alias]], is_needed=alias is Alias.CHAMPION)
         if alias is Alias.CHALLENGER and scores[alias] is None:
             deciding[:] = Alias.CHAMPION
-    verdicts = Verdicts([], [], [], [])
+    decisions = Decisions([], [], [], [])
     order: list[int] = []
     trials = [Trial(experiment.id, arm.name) for arm in arms]
     for alias, found in scores.items():
         rows = np.flatnonzero(deciding == alias)
         order += rows.tolist()
         if found is None:
-            verdicts += _fall_back(vectors[rows], names)
+            decisions += _fall_back(vectors[rows], names)
             continue
         chosen = found.take(np.searchsorted(asked[alias], rows))
-        verdicts += _judge(model_of(alias), vectors[rows], chosen, names)
+        decisions += _judge(model_of(alias), vectors[rows], chosen, names)
         for row, probability in zip(asked[alias].tolist(), found.probability.tolist(), strict=True):
             if shadow[row] == alias:
                 trials[row] = replace(
                     trials[row], shadow_score=probability, shadow_version=found.model_version
                 )
-    return replace(verdicts.take(np.argsort(order)), trials=trials)
+    return replace(decisions.take(np.argsort(order)), trials=trials)
 
 
 def explain_further(
-    verdicts: Verdicts,
+    decisions: Decisions,
     models: Sequence[ModelClient],
     vectors: Floats,
     rows: NDArray[np.int64],
     names: Sequence[str] = FEATURE_NAMES,
-) -> Verdicts:
+) -> Decisions:
     """Add the model's reasons to some decisions; each is explained by the version that scored it.
 
     Parameters
@@ -157,7 +157,7 @@ def explain_further(
     names
         Of the features, in the vectors' order.
     """
-    reasons = list(verdicts.reasons)
+    reasons = list(decisions.reasons)
     for model in models:
         if not len(rows):
             break
@@ -167,14 +167,14 @@ def explain_further(
             log.warning("%d decisions stay without reasons: %s", len(rows), error)
             continue
         is_theirs = np.array(
-            [verdicts.model_versions[row] == explained.model_version for row in rows.tolist()]
+            [decisions.model_versions[row] == explained.model_version for row in rows.tolist()]
         )
         for row, indices in zip(
             rows[is_theirs].tolist(), explained.reason_index[is_theirs].tolist(), strict=True
         ):
             reasons[row] = [*reasons[row], *_in_words(vectors[row], indices, names)]
         rows = rows[~is_theirs]
-    return replace(verdicts, reasons=reasons)
+    return replace(decisions, reasons=reasons)
 
 
 def _ask(model: ModelClient, vectors: Floats, *, is_needed: bool = True) -> Scores | None:
@@ -192,9 +192,9 @@ def _ask(model: ModelClient, vectors: Floats, *, is_needed: bool = True) -> Scor
     return None
 
 
-def _fall_back(vectors: Floats, names: Sequence[str]) -> Verdicts:
+def _fall_back(vectors: Floats, names: Sequence[str]) -> Decisions:
     decided = decide_without_model(vectors, names)
-    return Verdicts(
+    return Decisions(
         [outcome for outcome, _ in decided],
         [reasons for _, reasons in decided],
         [None] * len(decided),
@@ -202,10 +202,10 @@ def _fall_back(vectors: Floats, names: Sequence[str]) -> Verdicts:
     )
 
 
-def _judge(model: ModelClient, vectors: Floats, scores: Scores, names: Sequence[str]) -> Verdicts:
+def _judge(model: ModelClient, vectors: Floats, scores: Scores, names: Sequence[str]) -> Decisions:
     outcomes = decide(scores.probability, scores.thresholds)
     reasons = _explain(model, vectors, outcomes, names)
-    return Verdicts(
+    return Decisions(
         outcomes,
         reasons,
         scores.probability.tolist(),

@@ -9,7 +9,7 @@ from kubernetes.client import ApiClient, Configuration
 
 from fraud.errors import Unavailable
 from fraud.rollout.kserve import KServe, derive
-from fraud.rollout.measure import Account, Seen, judge, psi
+from fraud.rollout.measure import Served, ServedSums, judge, psi
 from fraud.rollout.settings import RolloutSettings
 from tests.fraud.rollout.serving import serving
 
@@ -20,7 +20,7 @@ INF = float("inf")
 def seen(rows=5_000, *, seed=1, failures=0, slow_s=0.01, flagged=0.02, shift=0.0):
     scores = np.clip(np.random.default_rng(seed).beta(1.0, 20.0, rows) + shift, 0.0, 0.999)
     bins = Counter((scores * 20).astype(int).tolist())
-    return Seen(failures, rows, flagged * rows, Counter({0.005: 0, slow_s: 100, INF: 100}), bins)
+    return Served(failures, rows, flagged * rows, Counter({0.005: 0, slow_s: 100, INF: 100}), bins)
 
 
 def test_two_samples_of_one_distribution_are_good():
@@ -63,7 +63,7 @@ def test_what_is_bad_is_said_in_words(canary, words):
 
 
 def test_a_server_that_comes_goes_or_starts_anew_takes_nothing_from_the_sums():
-    account = Account()
+    account = ServedSums()
     account.take({"a": {"1": seen(1_000)}, "b": {"1": seen(2_000)}})
     account.take({})
     account.take({"a": {"1": seen(1_500)}, "b": {"1": seen(300)}})  # b has started anew

@@ -18,8 +18,8 @@ from fraud.decide.lists import Definition, ListEvent, ListKind, ListRecord, List
 from fraud.decide.overruling import overrule
 from fraud.decide.past_lists import PastLists
 from fraud.features import FEATURE_NAMES
-from fraud.rules.account import EXAMPLES, OUTCOMES, Account, Costs
 from fraud.rules.backtest import backtest, held_in, judged
+from fraud.rules.effects import EXAMPLES, OUTCOMES, Costs, RuleEffects
 from fraud.rules.history import ALWAYS, Range, beside, open_history
 from fraud.schema.arrow import TIME
 from fraud.schema.deployed import deployed_schema
@@ -80,7 +80,7 @@ def test_what_an_outcome_costs() -> None:
     assert found[Outcome.DECLINE] == [0.0, 20.0]
 
 
-def shares(delta: str, when: Range = ALWAYS, rules: bytes = RULES) -> Account:
+def shares(delta: str, when: Range = ALWAYS, rules: bytes = RULES) -> RuleEffects:
     return backtest(compile_rules(rules), delta, when=when)
 
 

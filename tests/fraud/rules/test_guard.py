@@ -8,7 +8,7 @@ import pytest
 from fraud.decide.compiling import compile_rules
 from fraud.decide.engine import Guard
 from fraud.errors import BadConfig, BadState
-from fraud.rules.account import Account, Costs, RuleAccount
+from fraud.rules.effects import Costs, RuleEffect, RuleEffects
 from fraud.rules.guard import Trouble, find, in_shadow
 
 START = date(2026, 3, 1)
@@ -26,18 +26,18 @@ rules:
 """
 
 
-def account_of(*hits: int, of: int = 1_000, name: str = "large", **figures: int) -> Account:
+def account_of(*hits: int, of: int = 1_000, name: str = "large", **figures: int) -> RuleEffects:
     """Make an account with so many hits a day."""
     rules = compile_rules(FILE)
-    made = Account("1", {one.name: one for one in rules.rules}, Costs(), datetime(2026, 3, 1, tzinfo=UTC))
+    made = RuleEffects("1", {one.name: one for one in rules.rules}, Costs(), datetime(2026, 3, 1, tzinfo=UTC))
     days = [START + timedelta(days=at) for at in range(len(hits))]
     made.days = Counter(dict.fromkeys(days, of))
     by_day = Counter(dict(zip(days, hits, strict=True)))
-    made.of[name] = RuleAccount(name, hits=sum(hits), days=by_day, **figures)
+    made.of[name] = RuleEffect(name, hits=sum(hits), days=by_day, **figures)
     return made
 
 
-def troubles(account: Account, name: str = "large") -> set[Trouble]:
+def troubles(account: RuleEffects, name: str = "large") -> set[Trouble]:
     return {one.trouble for one in find(compile_rules(FILE), account) if one.rule == name}
 
 

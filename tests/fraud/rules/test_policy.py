@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fraud.contracts import Outcome, Thresholds
 from fraud.decide.policy import by_thresholds
 from fraud.errors import BadInput
-from fraud.rules.account import CODES, Costs
+from fraud.rules.effects import CODES, Costs
 from fraud.rules.policy import Scored, Wanted, busiest, cheapest, choose, costs_of, of_worth, outcomes
 
 COSTS = Costs(review=5.0, challenge=1.0, wrong_decline=20.0, challenge_left=0.2, challenge_passed=0.1)

@@ -9,8 +9,8 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from fraud.decide.rules import read_rules
-from fraud.rules.account import OUTCOMES, Account, Costs, RuleAccount
 from fraud.rules.backtest import backtest, held_in, judged
+from fraud.rules.effects import OUTCOMES, Costs, RuleEffect, RuleEffects
 from fraud.rules.history import open_history
 from fraud.rules.report import report
 from jobs.stream.settings import StreamSettings
@@ -53,7 +53,9 @@ def settings(tmp_path: Path) -> StreamSettings:
     return found
 
 
-def told(settings: StreamSettings, file: Path, days: float = 0.0) -> tuple[Account, dict[str, RuleAccount]]:
+def told(
+    settings: StreamSettings, file: Path, days: float = 0.0
+) -> tuple[RuleEffects, dict[str, RuleEffect]]:
     now = RECEIVED + timedelta(days=days)
     found = report(
         read_rules(file), settings.delta_path, costs=Costs(review=5.0, wrong_decline=20.0), now=now

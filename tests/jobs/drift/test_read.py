@@ -13,7 +13,7 @@ from fraud.watch.profile import DAY_US, Tally, number_column, text_column
 from jobs.drift.judge import Judge
 from jobs.drift.plots import as_image, draw_columns, draw_scores
 from jobs.drift.read import count_days, last_day
-from jobs.drift.report import Account, as_gauges, write_report
+from jobs.drift.report import DriftReport, as_gauges, write_report
 from jobs.drift.settings import Limits
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -63,7 +63,7 @@ def test_the_last_whole_day_is_counted_and_reported(delta, tmp_path):
     )
     judge = Judge(trained.profile(), tally, Limits())
     days = [judge.day(day) for day in range(last - 2, last + 1)]
-    account = Account("fraud", "7", days, judge.alarms(days))
+    account = DriftReport("fraud", "7", days, judge.alarms(days))
     assert account.alarms == {}
     assert any("too few rows to judge: score" in note for note in days[-1].notes)
     figures = [draw_columns(judge, days[-1]), draw_scores(judge)]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.init.look import look
 from jobs.init.run import check_whole, guess_all
+from jobs.init.sample import read_sample
 
 CASES = Path(__file__).parents[2] / "fraud/tables/cases"
 
@@ -30,7 +30,7 @@ CASES = Path(__file__).parents[2] / "fraud/tables/cases"
     ],
 )
 def test_a_table_is_read_as_meant(name: str, first: str, amounts: list[float], frauds: int) -> None:
-    guess = guess_all(look(str(CASES / name)), {})
+    guess = guess_all(read_sample(str(CASES / name)), {})
     assert guess.questions == []
     read = check_whole(guess, lambda _: None)
     assert read.period[0] == datetime.fromisoformat(first)
@@ -39,17 +39,17 @@ def test_a_table_is_read_as_meant(name: str, first: str, amounts: list[float], f
 
 
 def test_text_that_looks_missing_is_text() -> None:
-    read = check_whole(guess_all(look(str(CASES / "text_like_missing.csv")), {}), lambda _: None)
+    read = check_whole(guess_all(read_sample(str(CASES / "text_like_missing.csv")), {}), lambda _: None)
     assert read.table["user_id"].to_pylist() == ["NA", "u1"]
     assert read.table["country"].to_pylist() == ["NA", "DE"]
     assert read.table["category"].to_pylist() == ["null", "nan"]
 
 
 def test_both_halves_of_a_place_are_taken_and_half_of_one_is_no_place() -> None:
-    both = guess_all(look(str(CASES / "lat_and_long.csv")), {}).found
+    both = guess_all(read_sample(str(CASES / "lat_and_long.csv")), {}).found
     assert (both["latitude"].text, both["longitude"].text) == ("number(lat)", "number(long)")
-    assert "latitude" not in guess_all(look(str(CASES / "lat_alone.csv")), {}).found
-    simulated = guess_all(look(str(CASES / "simulated_layout.csv")), {}).found
+    assert "latitude" not in guess_all(read_sample(str(CASES / "lat_alone.csv")), {}).found
+    simulated = guess_all(read_sample(str(CASES / "simulated_layout.csv")), {}).found
     assert (simulated["latitude"].text, simulated["home_latitude"].text) == (
         "number(merch_lat)",
         "number(lat)",
@@ -67,6 +67,6 @@ def test_both_halves_of_a_place_are_taken_and_half_of_one_is_no_place() -> None:
     ],
 )
 def test_what_has_two_meanings_is_asked(name: str, our: str, flags: str) -> None:
-    (question,) = guess_all(look(str(CASES / name)), {}).questions
+    (question,) = guess_all(read_sample(str(CASES / name)), {}).questions
     assert question.our == our
     assert any(flags in choice for choice, _ in question.choices)

@@ -15,8 +15,8 @@ from fraud.cli import app
 from fraud.errors import BadInput
 from fraud.tables import parse_reading
 from jobs.init.guess import Guess
-from jobs.init.look import look
 from jobs.init.run import Checked, check_whole, guess_all
+from jobs.init.sample import read_sample
 
 FIRST = datetime(2025, 1, 1, 0, 30, tzinfo=UTC)
 ROWS = 60
@@ -34,7 +34,7 @@ def table_of(path: Path, head: str, line: Line, rows: int = ROWS, *, encoding: s
 
 
 def found(path: Path, columns: dict[str, str] | None = None, how: list[str] | None = None) -> Guess:
-    return guess_all(look(str(path), parse_reading(how)), columns or {})
+    return guess_all(read_sample(str(path), parse_reading(how)), columns or {})
 
 
 def made_of(guess: Guess) -> dict[str, str]:

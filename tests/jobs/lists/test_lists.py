@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fraud.decide.list_changes import Who, change, changes_of, create, opened, read_file, write_file
+from fraud.decide.list_changes import ChangeAuthor, change, changes_of, create, opened, read_file, write_file
 from fraud.decide.lists import ListKind
 from fraud.decide.rules import RuleFile, RulesAt
 from fraud.errors import BadInput, Unavailable
@@ -25,7 +25,7 @@ from tests.services.scoring.test_api import Api
 
 pytestmark = pytest.mark.flow
 
-ANA = Who("ana", "reported")
+ANA = ChangeAuthor("ana", "reported")
 RULE = {"name": "stolen", "when": "in_list(device_id, 'stolen')", "then": "decline", "reason": "r"}
 SEEN_S = 2.0
 
@@ -65,7 +65,7 @@ def test_lists_are_created_filled_emptied_and_carried_over(settings: KafkaSettin
         "value,until,why\n10.1.2.3/8,2099-01-01T00:00:00+00:00,bots\n10.0.0.0/8,,\n192.0.2.1,,\n"
     )
     assert change(settings, "networks", "add", read_file(source), ANA) == 2, "one stood twice"
-    change(settings, "networks", "remove", entries("192.0.2.1"), Who("ben", "a mistake"))
+    change(settings, "networks", "remove", entries("192.0.2.1"), ChangeAuthor("ben", "a mistake"))
     assert values_of(settings, "networks") == {"10.0.0.0/8"}
     told = [
         (one.by, one.action, one.value, one.why) for _, one in changes_of(settings, "networks", "192.0.2.1")

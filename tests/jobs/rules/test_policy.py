@@ -10,8 +10,8 @@ import pytest
 from fraud.decide.compiling import compile_rules
 from fraud.errors import BadInput
 from fraud.features import FEATURE_NAMES
-from fraud.rules.account import Costs
 from fraud.rules.backtest import backtest
+from fraud.rules.effects import Costs
 from fraud.rules.history import Range
 from fraud.schema.deployed import deployed_schema
 from fraud.synthetic.generate import generate

@@ -37,7 +37,7 @@ from jobs.stream.settings import StreamSettings
 from jobs.stream.tasks import decide_pass, entity_pass, one_pass, validate_pass
 from jobs.stream.tasks.arrow_rows import in_arrival_order, receive
 from jobs.stream.tasks.context import TaskContext, store_of
-from jobs.stream.tasks.score import Verdicts
+from jobs.stream.tasks.score import Decisions
 from jobs.stream.tasks.scored import Decided as DecidedThere
 from jobs.stream.tasks.scored import as_archived
 from jobs.stream.tasks.stopwatch import Stopwatch
@@ -286,10 +286,10 @@ class Deployment:
     def _finish(self, context: TaskContext, table: pa.Table) -> None:
         vectors = rows.matrix_of(table.column("vector"))
         n = int((table.column("row_kind").to_numpy() == rows.TRANSACTION).sum())
-        verdicts = Verdicts([Outcome.APPROVE] * n, [[] for _ in range(n)], [None] * n, [None] * n)
+        decisions = Decisions([Outcome.APPROVE] * n, [[] for _ in range(n)], [None] * n, [None] * n)
         there = DecidedThere(table, self.passes, context.contracts)
         there.fill_vectors(vectors)
-        spooled = decide_pass.spool_table(context, table, vectors=vectors, verdicts=verdicts, decided=there)
+        spooled = decide_pass.spool_table(context, table, vectors=vectors, decisions=decisions, decided=there)
         self.decided += n
         self.letters += [reason for reason in spooled.column("reason").to_pylist() if reason]
         context.spool_folder.mkdir(parents=True)

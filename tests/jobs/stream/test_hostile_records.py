@@ -17,7 +17,7 @@ from jobs.stream.tasks import decide_pass, entity_pass, validate_pass
 from jobs.stream.tasks.context import TaskContext
 from jobs.stream.tasks.large_records import MOST_RAW, LargeRecords, without_written
 from jobs.stream.tasks.publish import MOST_LETTER, messages
-from jobs.stream.tasks.score import Verdicts
+from jobs.stream.tasks.score import Decisions
 from jobs.stream.tasks.scored import Decided
 from jobs.stream.tasks.stopwatch import Stopwatch
 from tests.jobs.stream.test_passes import START, transaction
@@ -65,10 +65,10 @@ def run(context: TaskContext, batch: pa.RecordBatch) -> tuple[pa.Table, pa.Table
     watch = Stopwatch()
     passed = entity_pass.pass_further(context, 1, entity_pass.pass_primary(context, table, watch), watch)
     n = passed.column("row_kind").to_pylist().count(rows.TRANSACTION)
-    verdicts = Verdicts(["approve"] * n, [[]] * n, [None] * n, [None] * n)
+    decisions = Decisions(["approve"] * n, [[]] * n, [None] * n, [None] * n)
     vectors = rows.matrix_of(passed.column("vector"))
     decided = Decided(passed, context.passes, context.contracts)
-    spooled = decide_pass.spool_table(context, passed, vectors=vectors, verdicts=verdicts, decided=decided)
+    spooled = decide_pass.spool_table(context, passed, vectors=vectors, decisions=decisions, decided=decided)
     file = context.spool_folder / "large-00000.parquet"
     aside = pq.read_table(file) if file.exists() else rows.SPOOLED.empty_table()
     file.unlink(missing_ok=True)

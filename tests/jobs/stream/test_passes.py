@@ -22,7 +22,7 @@ from jobs.stream.offsets import records_of
 from jobs.stream.tasks import arrow_rows, decide_pass, entity_pass, validate_pass
 from jobs.stream.tasks.arrow_rows import receive
 from jobs.stream.tasks.context import TaskContext
-from jobs.stream.tasks.score import Verdicts
+from jobs.stream.tasks.score import Decisions
 from jobs.stream.tasks.scored import Decided
 from jobs.stream.tasks.stopwatch import Stopwatch
 
@@ -121,10 +121,10 @@ def test_the_summary_tells_event_time_and_the_ages_of_what_was_known(context: Ta
     records = values([transaction(1), transaction(2, merchant=1, minutes=2.0), transaction(3, minutes=-1.0)])
     passed, vectors = run(context, kafka([*records, (LABELS, 0, b"{}"), records[0]]))
     decided = [Outcome.APPROVE] * 3
-    verdicts = Verdicts(decided, [[], [], []], [None] * 3, [None] * 3)
+    decisions = Decisions(decided, [[], [], []], [None] * 3, [None] * 3)
     decided = Decided(passed, context.passes, context.contracts)
-    spooled = decide_pass.spool_table(context, passed, vectors=vectors, verdicts=verdicts, decided=decided)
-    summary = json.loads(json.dumps(decide_pass._summary(spooled, verdicts, [])))
+    spooled = decide_pass.spool_table(context, passed, vectors=vectors, decisions=decisions, decided=decided)
+    summary = json.loads(json.dumps(decide_pass._summary(spooled, decisions, [])))
     assert summary["newest_event_us"] == (START + timedelta(minutes=2)).timestamp() * 1e6
     user, merchant = summary["ages"]["user"], summary["ages"]["merchant"]
     assert (sum(user["counts"]), user["sum_s"]) == (1, 120.0)  # the third is older than all that is known

@@ -10,7 +10,7 @@ from fraud.decide.policy import FALLBACK_RULES, decide_without_model
 from fraud.features import FEATURE_NAMES
 from fraud.model.client import ModelClient, ModelClientSettings, Scores
 from jobs.stream.tasks.rules import unexplained
-from jobs.stream.tasks.score import Verdicts, explain_further, score
+from jobs.stream.tasks.score import Decisions, explain_further, score
 
 
 def away(request: httpx.Request) -> httpx.Response:
@@ -22,11 +22,11 @@ def test_without_a_model_every_transaction_gets_the_documented_fallback() -> Non
     vectors[1, FEATURE_NAMES.index("transaction_amount")] = 500.0
     vectors[2, FEATURE_NAMES.index("transaction_amount")] = 499.99
     with ModelClient(ModelClientSettings(deadline_s=0.2), transport=httpx.MockTransport(away)) as client:
-        verdicts = score(client, vectors)
-    assert verdicts.is_fallback
-    assert verdicts.outcomes == [Outcome.APPROVE, Outcome.REVIEW, Outcome.APPROVE]
-    assert [reason.code for reason in verdicts.reasons[1]] == ["fallback_transaction_amount"]
-    assert verdicts.probability == [None, None, None]
+        decisions = score(client, vectors)
+    assert decisions.is_fallback
+    assert decisions.outcomes == [Outcome.APPROVE, Outcome.REVIEW, Outcome.APPROVE]
+    assert [reason.code for reason in decisions.reasons[1]] == ["fallback_transaction_amount"]
+    assert decisions.probability == [None, None, None]
 
 
 @pytest.mark.parametrize("rule", FALLBACK_RULES, ids=lambda rule: rule.feature)
@@ -69,12 +69,13 @@ def test_what_a_segment_stops_is_explained_by_the_version_that_scored_it() -> No
         Ruled(review, approve, segment="s", by_segment=review),
     ]
     versions: list[str | None] = ["7", "7", "7", "7", "7", "8"]
-    verdicts = Verdicts([one.outcome for one in ruled], [[] for _ in ruled], [0.3] * 6, versions, ruled=ruled)
-    rows = unexplained(verdicts)
+    outcomes = [one.outcome for one in ruled]
+    decisions = Decisions(outcomes, [[] for _ in ruled], [0.3] * 6, versions, ruled=ruled)
+    rows = unexplained(decisions)
     assert rows.tolist() == [0, 5]
     champion, challenger = Explains("7", 0), Explains("8", 1)
     models: Any = [champion, challenger]
-    found = explain_further(verdicts, models, np.ones((6, len(FEATURE_NAMES))), rows)
+    found = explain_further(decisions, models, np.ones((6, len(FEATURE_NAMES))), rows)
     codes = [[reason.code for reason in reasons] for reasons in found.reasons]
     assert codes == [[FEATURE_NAMES[0]], [], [], [], [], [FEATURE_NAMES[1]]]
     assert (champion.asked, challenger.asked) == (2, 1)

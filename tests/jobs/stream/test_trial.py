@@ -17,7 +17,7 @@ from fraud.store import Epoch, open_store
 from jobs.stream.tasks import decide_pass, entity_pass, validate_pass
 from jobs.stream.tasks.context import TaskContext
 from jobs.stream.tasks.publish import decisions
-from jobs.stream.tasks.score import Verdicts, score, score_in_trial
+from jobs.stream.tasks.score import Decisions, score, score_in_trial
 from jobs.stream.tasks.scored import Decided
 from jobs.stream.tasks.stopwatch import Stopwatch
 from tests.jobs.stream.test_passes import kafka, transaction, values
@@ -157,7 +157,7 @@ def test_without_an_experiment_the_challenger_is_never_asked(models: dict[Alias,
 
 def test_no_transactions_ask_nobody(models: dict[Alias, Any], vectors: Any) -> None:
     found = score_in_trial(models.__getitem__, vectors[:0], [], SPLIT)
-    assert found == Verdicts([], [], [], [], trials=[])
+    assert found == Decisions([], [], [], [], trials=[])
     assert [model.rows for model in models.values()] == [0, 0]
 
 
@@ -172,9 +172,9 @@ def test_the_arm_goes_into_the_archive_and_onto_the_wire(tmp_path: Path) -> None
     passed = entity_pass.pass_primary(context, validate_pass.validate(kafka(records)), watch)
     passed = entity_pass.pass_further(context, 1, passed, watch)
     everything = np.zeros((12, len(FEATURE_NAMES)))
-    verdicts = decide_pass._score(context, passed, everything, np.ones(12, bool))
+    scored = decide_pass._score(context, passed, everything, np.ones(12, bool))
     decided = Decided(passed, context.passes, context.contracts)
-    spooled = decide_pass.spool_table(context, passed, vectors=everything, verdicts=verdicts, decided=decided)
+    spooled = decide_pass.spool_table(context, passed, vectors=everything, decisions=scored, decided=decided)
     published = [parse_record(Decision, raw) for raw in decisions(spooled)]
     assert [one.arm for one in published] == [SPLIT.arm_of(one.user_id).name for one in published]
     assert {one.experiment for one in published} == {"e"}

@@ -33,7 +33,7 @@ from fraud.store import DEFAULT_ENTITIES
 from services.scoring.api import examples, openapi
 from services.scoring.api.app import App
 from services.scoring.feedback.pending import PendingLabels
-from services.scoring.models import Verdict, verdict_of
+from services.scoring.models import Prediction, prediction_of
 from services.scoring.outbox import messages_of
 from services.scoring.service import Service
 from services.scoring.settings import ScoringSettings
@@ -52,10 +52,10 @@ class Always:
     def __init__(self) -> None:
         self.is_away = False
 
-    def judge(self, vector: np.ndarray) -> Verdict:
+    def judge(self, vector: np.ndarray) -> Prediction:
         if self.is_away:
             raise Unavailable("away")
-        return verdict_of(SCORING, "7", vector)
+        return prediction_of(SCORING, "7", vector)
 
     def is_ready(self) -> bool:
         return not self.is_away

@@ -11,7 +11,7 @@ import pytest
 from fraud.contracts import parse_record
 from fraud.decide.experiment import read_experiment, stop_experiment
 from fraud.errors import Unavailable
-from services.scoring.models import Verdict, verdict_of
+from services.scoring.models import Prediction, prediction_of
 from services.scoring.outbox import messages_of
 from tests.fraud.decide.test_experiment import write
 from tests.services.predictor.conftest import make_model
@@ -30,10 +30,10 @@ class Challenger(Always):
     def start(self) -> None:
         self.is_followed = True
 
-    def judge(self, vector: np.ndarray[Any, Any]) -> Verdict:
+    def judge(self, vector: np.ndarray[Any, Any]) -> Prediction:
         if self.is_away:
             raise Unavailable("away")
-        return verdict_of(OTHER, "8", vector)
+        return prediction_of(OTHER, "8", vector)
 
 
 class LabApi(Api):

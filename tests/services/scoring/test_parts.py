@@ -1,4 +1,4 @@
-"""The parts of the service: the single fold, the verdict, the outbox, the keys."""
+"""The parts of the service: the single fold, the prediction, the outbox, the keys."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from fraud.schema.default import MERCHANT, USER
 from fraud.schema.entities import Entity
 from services.scoring.fold import SingleFold, counted
 from services.scoring.main import given as given_by
-from services.scoring.models import PredictorModel, verdict_of
+from services.scoring.models import PredictorModel, prediction_of
 from services.scoring.outbox import Outbox
 from services.scoring.settings import ScoringSettings
 from tests.fraud.store.conftest import run_redis
@@ -63,7 +63,7 @@ def test_a_state_that_would_be_misread_is_refused(bad: bytes) -> None:
 
 def test_a_verdict_is_what_the_model_server_would_say() -> None:
     model, rows = make_model(1), make_vectors(30)
-    judged = [verdict_of(model, "1", row[None]) for row in rows]
+    judged = [prediction_of(model, "1", row[None]) for row in rows]
     assert [one.probability for one in judged] == model.predict(rows).tolist()
     index, _ = model.reasons(rows, np.full(len(rows), True))
     assert [one.reasons() for one in judged] == [[i for i in of if i >= 0] for of in index.tolist()]
@@ -131,10 +131,10 @@ def test_a_model_server_of_another_build_leaves_a_decision_without_reasons() -> 
         return httpx.Response(200, json={"outputs": outputs, "parameters": parameters})
 
     model = PredictorModel(ScoringSettings(model_from="predictor"), transport=httpx.MockTransport(answer))
-    verdict = model.judge(np.zeros((1, len(FEATURE_NAMES))))
-    assert verdict.probability == 0.9
+    prediction = model.judge(np.zeros((1, len(FEATURE_NAMES))))
+    assert prediction.probability == 0.9
     with pytest.raises(Unavailable, match="another"):
-        verdict.reasons()
+        prediction.reasons()
 
 
 def test_kserve_s_arguments_for_a_transformer_precede_the_environment() -> None:

@@ -17,8 +17,8 @@ from fraud.features import FEATURE_NAMES
 from fraud.log import rows
 from fraud.log.archive import Archive
 from fraud.model.client import Scores
-from fraud.rules.account import OUTCOMES
 from fraud.rules.backtest import held_in, judged
+from fraud.rules.effects import OUTCOMES
 from fraud.rules.history import open_history
 from fraud.store import Epoch, open_store
 from jobs.stream.settings import StreamSettings
@@ -141,10 +141,10 @@ def play(folder: Path, rules: Path) -> tuple[Any, TaskContext]:
     passed = entity_pass.pass_further(context, 1, passed, watch)
     vectors = rows.matrix_of(passed.column("vector"))
     server: Any = Server()
-    verdicts = score(server, vectors)
-    verdicts = apply_rules(verdicts, RulesAt(rules), passed, vectors, FEATURE_NAMES)
+    scored = score(server, vectors)
+    scored = apply_rules(scored, RulesAt(rules), passed, vectors, FEATURE_NAMES)
     decided = Decided(passed, context.passes, context.contracts)
-    spooled = decide_pass.spool_table(context, passed, vectors=vectors, verdicts=verdicts, decided=decided)
+    spooled = decide_pass.spool_table(context, passed, vectors=vectors, decisions=scored, decided=decided)
     return spooled, context
 
 

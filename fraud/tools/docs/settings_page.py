@@ -12,7 +12,7 @@ from typing import Final
 from pydantic.fields import FieldInfo
 
 from fraud.settings.base import Settings
-from fraud.tools.docs.tables import code, table
+from fraud.tools.docs.markdown import code, table
 
 __all__ = ["page", "settings"]
 

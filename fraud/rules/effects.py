@@ -69,7 +69,7 @@ class Example:
 
 
 @dataclass(slots=True)
-class RuleAccount:
+class RuleEffect:
     """What one rule did, or would have done."""
 
     rule: str
@@ -127,7 +127,7 @@ class RuleAccount:
 
 
 @dataclass(slots=True)
-class Part:
+class HistoryPart:
     """Some transactions, and the rules that held for them.
 
     Parameters
@@ -159,7 +159,7 @@ class Part:
 
 
 @dataclass(slots=True)
-class Account:
+class RuleEffects:
     """What all rules of a version did.
 
     Parameters
@@ -191,15 +191,15 @@ class Account:
     """Reviews by day, of the decisions with rules."""
     first_us: int = 0
     last_us: int = 0
-    of: dict[str, RuleAccount] = field(default_factory=dict)
+    of: dict[str, RuleEffect] = field(default_factory=dict)
     _terms: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
         """Know every rule, also one that never holds."""
-        self.of = {name: RuleAccount(name) for name in self.rules}
+        self.of = {name: RuleEffect(name) for name in self.rules}
 
     @property
-    def all_rules(self) -> list[RuleAccount]:
+    def all_rules(self) -> list[RuleEffect]:
         """In the file's order."""
         return list(self.of.values())
 
@@ -208,11 +208,11 @@ class Account:
         """From the first transaction to the last."""
         return (self.last_us - self.first_us) / _DAY_US
 
-    def recall(self, one: RuleAccount) -> tuple[float, float, float] | None:
+    def recall(self, one: RuleEffect) -> tuple[float, float, float] | None:
         """Share of the frauds that a rule holds for, with its interval; None without frauds."""
         return (one.fraud / self.fraud, *wilson(one.fraud, self.fraud)) if self.fraud else None
 
-    def recent(self, one: RuleAccount) -> int:
+    def recent(self, one: RuleEffect) -> int:
         """Hits of the newest 7 days."""
         return sum(n for day, n in one.days.items() if self._is_recent(day))
 
@@ -221,7 +221,7 @@ class Account:
         """Transactions of the newest 7 days."""
         return sum(n for day, n in self.days.items() if self._is_recent(day))
 
-    def drift(self, one: RuleAccount) -> float | None:
+    def drift(self, one: RuleEffect) -> float | None:
         """Hit rate of the newest 7 days over that of the days before; None where one of them has none."""
         recent, n = self.recent(one), self.recent_transactions
         earlier, others = one.all_hits - recent, self.transactions - n
@@ -230,7 +230,7 @@ class Account:
     def _is_recent(self, day: date) -> bool:
         return day > (datetime.fromtimestamp(self.last_us / 1e6, UTC) - RECENT).date()
 
-    def count(self, part: Part) -> None:
+    def count(self, part: HistoryPart) -> None:
         """Count some transactions."""
         n = len(part.ids)
         if not n:
@@ -250,11 +250,11 @@ class Account:
         for at, name in enumerate(part.names):
             rows = np.flatnonzero(held[at])
             if len(rows):
-                self._count_rule(self.of.setdefault(name, RuleAccount(name)), part, at, rows, is_mature)
+                self._count_rule(self.of.setdefault(name, RuleEffect(name)), part, at, rows, is_mature)
         _count_beside(self.of, part.names, held)
         self._sum()
 
-    def _count_rule(self, one: RuleAccount, part: Part, at: int, rows: Ints, is_mature: Bools) -> None:
+    def _count_rule(self, one: RuleEffect, part: HistoryPart, at: int, rows: Ints, is_mature: Bools) -> None:
         one.hits += int(part.live[at].sum())
         one.shadow_hits += int(part.shadow[at].sum())
         one.days.update(days_of(part.received_us[rows]))
@@ -269,7 +269,7 @@ class Account:
         if one.rule in self.rules:
             self._weigh(one, part, rows, mature)
 
-    def _weigh(self, one: RuleAccount, part: Part, rows: Ints, mature: Ints) -> None:
+    def _weigh(self, one: RuleEffect, part: HistoryPart, rows: Ints, mature: Ints) -> None:
         """Compare a rule alone with the model alone."""
         held = Held((self.rules[one.rule],))
         alone = np.array([CODES[overrule(outcome, held).outcome] for outcome in OUTCOMES])
@@ -281,7 +281,7 @@ class Account:
         is_new = (became[mature] == CODES[Outcome.DECLINE]) & (part.was[mature] != CODES[Outcome.DECLINE])
         one.false_declines += int((is_new & ~part.is_fraud[mature]).sum())
 
-    def _change(self, part: Part, became: Ints, rows: Ints) -> Floats:
+    def _change(self, part: HistoryPart, became: Ints, rows: Ints) -> Floats:
         """Tell what an outcome costs more than the model's."""
         rows = rows[became[rows] != part.was[rows]]
         amounts, is_fraud = part.amounts[rows], part.is_fraud[rows]
@@ -326,7 +326,7 @@ def days_of(received_us: Ints) -> Counter[date]:
     )
 
 
-def _newest(examples: list[Example], part: Part, rows: Ints) -> list[Example]:
+def _newest(examples: list[Example], part: HistoryPart, rows: Ints) -> list[Example]:
     received = part.received_us[rows]
     oldest = np.sort(received)[-EXAMPLES:][0]
     newest = rows[received >= oldest].tolist()  # more where several came at the same time
@@ -341,7 +341,7 @@ def _newest(examples: list[Example], part: Part, rows: Ints) -> list[Example]:
     return sorted([*examples, *found], key=lambda one: (-one.received_us, one.transaction_id))[:EXAMPLES]
 
 
-def _count_beside(of: Mapping[str, RuleAccount], names: Sequence[str], held: Bools) -> None:
+def _count_beside(of: Mapping[str, RuleEffect], names: Sequence[str], held: Bools) -> None:
     hit = held[:, held.any(axis=0)].astype(np.float32)  # whole numbers below 2^24 are exact
     together = (hit @ hit.T).astype(np.int64)
     for at, name in enumerate(names):

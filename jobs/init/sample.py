@@ -22,7 +22,7 @@ _DECIMALS: Final = r"\.(\d*?)0*$"
 
 
 @dataclass(frozen=True)
-class Seen:
+class TableColumn:
     """One column of a table, by a sample of its values.
 
     Parameters
@@ -115,7 +115,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Look:
+class TableSample:
     """A table as it is.
 
     Parameters
@@ -137,7 +137,7 @@ class Look:
     """
 
     path: str
-    columns: Mapping[str, Seen]
+    columns: Mapping[str, TableColumn]
     rows: int
     reading: Reading
     notes: tuple[str, ...]
@@ -151,7 +151,7 @@ class Look:
         return len(next(iter(self.columns.values())).values)
 
 
-def look(path: str, reading: Reading | None = None, joins: Sequence[Join] = ()) -> Look:
+def read_sample(path: str, reading: Reading | None = None, joins: Sequence[Join] = ()) -> TableSample:
     """Read a sample of a table, with what is joined to it.
 
     Raises
@@ -165,14 +165,14 @@ def look(path: str, reading: Reading | None = None, joins: Sequence[Join] = ()) 
     if not rows:
         raise BadInput(f"{path} has no rows")
     columns = {
-        name: Seen(name, plain(sample[name].combine_chunks()))
+        name: TableColumn(name, plain(sample[name].combine_chunks()))
         for name in source.header
         if _is_flat(sample[name].type)
     }
     strange = [name for name in source.header if name not in columns]
     notes += [f"{path}: the column {name} holds {sample[name].type} and is left out" for name in strange]
     dialect = next(iter(source.dialects.values()), None)
-    return Look(
+    return TableSample(
         path=path,
         columns=columns,
         rows=rows,

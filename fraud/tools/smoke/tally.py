@@ -1,4 +1,4 @@
-"""The account of a smoke test: what was sent, and what has come back for it."""
+"""The tally of a smoke test: what was sent, and what has come back for it."""
 
 from dataclasses import dataclass, field
 
@@ -6,7 +6,7 @@ from fraud.contracts import Decision
 
 
 @dataclass(slots=True)
-class Account:
+class Tally:
     """Decisions of the transactions that were sent; those of others are passed over."""
 
     sent: frozenset[str]

@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 from fraud.cli import app
 from fraud.watch.figures import Figures
-from jobs.performance.account import MOST_VERSIONS, find_falls, make_account
 from jobs.performance.figures import as_gauges
 from jobs.performance.read import join
 from jobs.performance.settings import PerformanceSettings
+from jobs.performance.summary import MOST_VERSIONS, find_falls, summarise
 from tests.jobs.performance.worlds import at, decisions, draw, labels, write
 
 US = 1_000_000
@@ -20,7 +20,7 @@ QUICK = PerformanceSettings(draws=50)
 
 
 def account_of(decided, told, days: float, settings: PerformanceSettings = QUICK):
-    return make_account(join(decided, told, as_of_us=int(at(days).timestamp() * US)), settings)
+    return summarise(join(decided, told, as_of_us=int(at(days).timestamp() * US)), settings)
 
 
 def test_a_period_by_hand() -> None:

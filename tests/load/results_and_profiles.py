@@ -1,6 +1,6 @@
 """What results and profiles bring: average precision with and without their features, same rows and trees.
 
-    uv run python -m tests.load.told --out /tmp/told.json
+    uv run python -m tests.load.results_and_profiles --out /tmp/told.json
 
 The generator's default data, with the results and profiles that it makes; the packaged features, then with
 those of results, of profiles, of both. One split by time, intervals over users, and the gain of each on the
@@ -131,7 +131,7 @@ def main() -> int:
         with TemporaryDirectory(prefix="told-") as folder:
             schema = Path(folder) / "schema.yaml"
             schema.write_text(extended())
-            command = [sys.executable, "-m", "tests.load.told", *sys.argv[1:]]
+            command = [sys.executable, "-m", "tests.load.results_and_profiles", *sys.argv[1:]]
             return subprocess.run(command, env={**os.environ, VARIABLE: str(schema)}, check=False).returncode
     found = measure(given.parts.split(","), given.threads)
     text = json.dumps(found, indent=2)

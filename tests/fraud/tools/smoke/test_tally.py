@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from fraud.contracts import Outcome
-from fraud.tools.smoke.account import Account
+from fraud.tools.smoke.tally import Tally
 from tests.wire import Decision
 
 
@@ -17,7 +17,7 @@ def decision(transaction_id: str, *, is_fallback: bool = False) -> Decision:
 
 
 def test_it_is_whole_when_every_transaction_is_decided() -> None:
-    account = Account(frozenset({"a", "b"}))
+    account = Tally(frozenset({"a", "b"}))
     account.take(decision("a"))
     assert not account.is_whole
     account.take(decision("b", is_fallback=True))
@@ -26,7 +26,7 @@ def test_it_is_whole_when_every_transaction_is_decided() -> None:
 
 
 def test_a_decision_published_again_is_no_second_one() -> None:
-    account = Account(frozenset({"a", "b"}))
+    account = Tally(frozenset({"a", "b"}))
     account.take(decision("a"))
     account.take(decision("a", is_fallback=True))
     assert (account.decided, account.repeated, account.fallbacks) == ({"a"}, 1, 0)
@@ -34,6 +34,6 @@ def test_a_decision_published_again_is_no_second_one() -> None:
 
 
 def test_decisions_of_other_transactions_are_passed_over() -> None:
-    account = Account(frozenset({"a"}))
+    account = Tally(frozenset({"a"}))
     account.take(decision("z"))
     assert account.decided == set()

@@ -1,4 +1,4 @@
-"""Puts the account together: matured truth by window and version, estimates beside it, and what has fallen.
+"""Puts the summary together: matured truth by window and version, estimates beside it, and what has fallen.
 
 A stretch ends with the newest transaction that is old enough for its window, so that a window never counts
 what is too young for it, and every transaction of a window had the same time for its verdict.
@@ -91,7 +91,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class Performance:
     """What a run found."""
 
     as_of: datetime
@@ -110,7 +110,7 @@ class Account:
         return [one for one in self.falls if one.has_fallen]
 
 
-def make_account(decided: Decided, settings: PerformanceSettings) -> Account:
+def summarise(decided: Decided, settings: PerformanceSettings) -> Performance:
     """Measure every window and version, estimate the newest, and look for falls."""
     windows = sorted(set(settings.windows_days))
     falls, notes = find_falls(decided, windows[0], settings)
@@ -119,7 +119,7 @@ def make_account(decided: Decided, settings: PerformanceSettings) -> Account:
         for days in windows
         if decided.event_us.min() > decided.matured_until(days)
     ]
-    return Account(
+    return Performance(
         as_of=_moment(decided.as_of_us),
         lines=tuple(_lines(decided, windows, settings)),
         falls=tuple(falls),

@@ -7,7 +7,7 @@ from typing import Any
 import click
 import typer
 
-from fraud.tools.docs.tables import code, table
+from fraud.tools.docs.markdown import code, table
 
 __all__ = ["commands", "page"]
 

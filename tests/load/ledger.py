@@ -42,7 +42,7 @@ class Sent:
 
 
 @dataclass(slots=True)
-class Account:
+class Ledger:
     """Counts; ``wrong`` are those that must be 0."""
 
     counts: dict[str, int]
@@ -71,7 +71,7 @@ class Account:
         return "\n".join(f"{name:<{width}}  {text}" for name, text in lines.items())
 
 
-def settle(stream: StreamSettings, sent: Sent, topic: int, published: list[bytes], scratch: Path) -> Account:
+def settle(stream: StreamSettings, sent: Sent, topic: int, published: list[bytes], scratch: Path) -> Ledger:
     """Compare; the platform must be stopped.
 
     Parameters
@@ -127,7 +127,7 @@ def settle(stream: StreamSettings, sent: Sent, topic: int, published: list[bytes
         "decided twice": parity.repeated_examples[:EXAMPLES],
         "unlike": sorted(unlike)[:EXAMPLES],
     }
-    return Account(counts, wrong, examples)
+    return Ledger(counts, wrong, examples)
 
 
 def decided_in(delta: str) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""Reference rates of currencies at the command line: ``fraud rates``."""
