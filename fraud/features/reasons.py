@@ -5,7 +5,7 @@ sentences in the console, and cardholders may get them in letters.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -131,36 +131,48 @@ def reason_text(name: str, value: float, vector: NDArray[np.float64] | None = No
         return _missing(feature)
     flags = _FLAGS.get(feature.statistic)
     template = flags[bool(value)] if flags else _SENTENCES.get(feature.statistic, "{description}: {n}")
-    return template.format(**_words(feature, value)) + _condition(feature) + _usually(name, value, vector)
+    return template.format_map(_Words(feature, value)) + _condition(feature) + _usually(name, value, vector)
 
 
-def _words(feature: Feature, value: float) -> dict[str, str]:
-    minutes = round(value * 60.0)
-    return {
-        "n": f"{value:.0f}" if feature.statistic in _WHOLE else quantity(value),
-        "transactions": "transaction" if value == 1.0 else "transactions",
-        "frauds": "fraud" if value == 1.0 else "frauds",
-        "entity": _spaced(feature.whose) if feature.entity else "transaction",
-        "window": in_words(feature.window),
-        "base": in_words(feature.base),
-        "span": in_words(feature.window).removeprefix("the last "),
-        "ripe": in_words(feature.base).removeprefix("the last "),
-        "column": _spaced(feature.column),
-        "profile": _spaced(feature.profile),
-        "columns": _spaced(feature.column) if value == 1.0 else plural(_spaced(feature.column)),
-        "value": _spaced(feature.value or "amount"),
-        "values": plural(_spaced(feature.value or "amount")),
-        "percent": str(feature.percent),
-        "percentage": f"{100.0 * value:.3g} %",
-        "time": duration(value),
-        "clock": f"{minutes // 60 % 24:02d}:{minutes % 60:02d}",
-        "day": _DAYS[int(value) % 7],
-        "size": f"{abs(value):.3g}",
-        "deviations": "deviation" if abs(value) == 1.0 else "deviations",
-        "hours": "hour" if value == 1.0 else "hours",
-        "side": "above" if value >= 0.0 else "below",
-        "description": feature.description[:1].upper() + feature.description[1:],
-    }
+_WORDS: Final[Mapping[str, Callable[[Feature, float], str]]] = {
+    "n": lambda feature, value: f"{value:.0f}" if feature.statistic in _WHOLE else quantity(value),
+    "transactions": lambda _, value: "transaction" if value == 1.0 else "transactions",
+    "frauds": lambda _, value: "fraud" if value == 1.0 else "frauds",
+    "entity": lambda feature, _: _spaced(feature.whose) if feature.entity else "transaction",
+    "window": lambda feature, _: in_words(feature.window),
+    "base": lambda feature, _: in_words(feature.base),
+    "span": lambda feature, _: in_words(feature.window).removeprefix("the last "),
+    "ripe": lambda feature, _: in_words(feature.base).removeprefix("the last "),
+    "column": lambda feature, _: _spaced(feature.column),
+    "profile": lambda feature, _: _spaced(feature.profile),
+    "columns": lambda feature, value: (
+        _spaced(feature.column) if value == 1.0 else plural(_spaced(feature.column))
+    ),
+    "value": lambda feature, _: _spaced(feature.value or "amount"),
+    "values": lambda feature, _: plural(_spaced(feature.value or "amount")),
+    "percent": lambda feature, _: str(feature.percent),
+    "percentage": lambda _, value: f"{100.0 * value:.3g} %",
+    "time": lambda _, value: duration(value),
+    "clock": lambda _, value: f"{round(value * 60.0) // 60 % 24:02d}:{round(value * 60.0) % 60:02d}",
+    "day": lambda _, value: _DAYS[int(value) % 7],
+    "size": lambda _, value: f"{abs(value):.3g}",
+    "deviations": lambda _, value: "deviation" if abs(value) == 1.0 else "deviations",
+    "hours": lambda _, value: "hour" if value == 1.0 else "hours",
+    "side": lambda _, value: "above" if value >= 0.0 else "below",
+    "description": lambda feature, _: feature.description[:1].upper() + feature.description[1:],
+}
+"""What a template may name, of a feature and its value."""
+
+
+class _Words(dict[str, str]):
+    """The words of one feature and value, each made when a template names it."""
+
+    def __init__(self, feature: Feature, value: float) -> None:
+        super().__init__()
+        self._of = feature, value
+
+    def __missing__(self, name: str) -> str:
+        return _WORDS[name](*self._of)
 
 
 def _missing(feature: Feature) -> str:
