@@ -26,6 +26,8 @@ from fraud.contracts.transaction import Transaction
 from fraud.contracts.wire import EventTime, Latitude, Longitude, Record
 from fraud.contracts.zones import Zone
 from fraud.money import exact_amount
+from fraud.money.amounts import MOST_OWN_MINOR
+from fraud.money.money import MOST_MINOR
 from fraud.schema.fields import (
     AMOUNT_BASE,
     AMOUNT_MINOR,
@@ -202,8 +204,8 @@ _EXACT: Final = (
 )
 _PRICED: Final[Definitions] = {
     "amount": (float, ...),
-    AMOUNT_MINOR: (int | None, None),
-    BASE_MINOR: (int | None, None),
+    AMOUNT_MINOR: (Annotated[int, Field(strict=True, ge=0, le=MOST_OWN_MINOR)] | None, None),
+    BASE_MINOR: (Annotated[int, Field(strict=True, ge=0, le=MOST_MINOR)] | None, None),
     CURRENCY_RATE: (str | None, None),
     RATE_SINCE: (AwareDatetime | None, None),
 }

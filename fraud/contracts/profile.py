@@ -80,7 +80,8 @@ class Profile(Record):
         """Check the values, and write them as a text that is the same for the same values."""
         if not isinstance(given, Mapping) or "profile" not in given:
             return given
-        model = cls.values.get(given.get("entity", ""))
+        entity = given.get("entity")
+        model = cls.values.get(entity) if isinstance(entity, str) else None
         if model is None:
             return given
         return {**given, "profile": _text_of(model, given["profile"])}

@@ -9,7 +9,8 @@ from fraud.contracts.score import Probability
 from fraud.contracts.transaction import Transaction
 from fraud.contracts.wire import EventTime
 
-Sequence = Annotated[int, Field(ge=1, le=2**53)]
+Sequence = Annotated[int, Field(strict=True, ge=1, le=2**53)]
+FeatureValue = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
 class ScoredTransaction(Transaction):
@@ -34,7 +35,7 @@ class ScoredTransaction(Transaction):
     segment: str | None = None
     is_fallback: bool = False
     features_version: str
-    features: dict[str, float | None]
+    features: dict[str, FeatureValue | None]
     """The vector that was served, by name; None where a feature is missing."""
     scored_at: EventTime
     store: str

@@ -67,8 +67,8 @@ def parse_record(kind: type[R], raw: bytes | None) -> R:
     Raises
     ------
     BadRecord
-        With reason ``empty``, ``invalid_json``, ``missing_field`` or ``invalid_field``; the record
-        belongs in the dead letters.
+        With reason ``empty``, ``invalid_json``, ``missing_field``, ``invalid_field`` or, where the contract
+        itself fails, ``invalid_record``; the record belongs in the dead letters.
 
     Examples
     --------
@@ -89,3 +89,5 @@ def parse_record(kind: type[R], raw: bytes | None) -> R:
         reason = "missing_field" if first["type"] == "missing" else "invalid_field"
         field = ".".join(str(part) for part in first["loc"]) or "record"
         raise BadRecord(reason, f"{field}: {first['msg'].removeprefix('Value error, ')}") from error
+    except Exception as error:  # one record must not end who reads the others, whatever a contract overlooks
+        raise BadRecord("invalid_record", f"the contract cannot read it: {type(error).__name__}") from error

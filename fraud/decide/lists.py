@@ -23,6 +23,10 @@ from fraud.errors import BadInput
 MAP_BYTES: Final = 8 << 30
 """Address space, not memory: far above a list of some million entries."""
 MOST_VALUE: Final = 128
+MOST_KEY: Final = 511
+"""Bytes of a key that LMDB takes; ours is the list's name and the value."""
+_MOST_BYTES: Final = MOST_KEY - 65
+"""Of a value beside the longest name."""
 ListName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")]
 _DOMAIN: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 
@@ -53,11 +57,11 @@ class ListEvent(BaseModel):
     why: str = Field(default="", max_length=300)
     kind: ListKind | None = None
     """Of a list that is created."""
-    salt: str = ""
+    salt: str = Field(default="", max_length=64)
     """Of a list that is created: its values are kept as hashes with this salt; empty: as they are."""
     value: str | None = Field(default=None, min_length=1, max_length=MOST_VALUE)
     """Of an entry, normalised, hashed where its list is."""
-    length: int = 0
+    length: int = Field(default=0, ge=0, le=MOST_VALUE)
     """Of the value before it was hashed: of a network its bits, of a BIN its digits."""
     until: AwareDatetime | None = None
 
@@ -67,6 +71,8 @@ class ListEvent(BaseModel):
             self.value
         ):
             raise ValueError("a list is created with a kind, an entry changes with a value")
+        if len((self.value or "").encode()) > _MOST_BYTES:
+            raise ValueError(f"a value has {_MOST_BYTES} bytes at most")
         return self
 
     @property
@@ -132,6 +138,8 @@ def normalised(value: str, kind: ListKind) -> str:
     value = value.strip()
     if not 1 <= len(value) <= MOST_VALUE or not value.isprintable():
         raise BadInput(f"{value!r:.60}: a value has 1 to {MOST_VALUE} printable characters")
+    if len(value.encode()) > _MOST_BYTES:
+        raise BadInput(f"{value!r:.60}: a value has {_MOST_BYTES} bytes at most in UTF-8")
     if kind is ListKind.IP:
         try:
             return str(ipaddress.ip_network(value, strict=False))
@@ -326,13 +334,20 @@ class ListStore:
     def changes(self, keys: Iterable[str]) -> list[list[Change]]:
         """Give the changes of each entry, the oldest first; none of one that was never there."""
         with self._env.begin(db=self._entries) as read:
-            found = (read.get(key.encode()) for key in keys)
+            found = (_entry(read, key) for key in keys)
             return [[Change(*one) for one in json.loads(raw)["changes"]] if raw else [] for raw in found]
 
     def holds(self, keys: Iterable[Iterable[str]], now_s: float, version: int | None) -> list[bool]:
         """Tell for each value whether one of its candidates' entries is in its list."""
         with self._env.begin(db=self._entries) as read:
-            return [any(_is_in(read.get(key.encode()), now_s, version) for key in some) for some in keys]
+            return [any(_is_in(_entry(read, key), now_s, version) for key in some) for some in keys]
+
+
+def _entry(read: Any, key: str) -> bytes | None:
+    """Look an entry up; a longer value than a list can hold is in none."""
+    raw = key.encode()
+    found: bytes | None = read.get(raw) if len(raw) <= MOST_KEY else None
+    return found
 
 
 def _is_in(raw: bytes | None, now_s: float, version: int | None) -> bool:

@@ -6,12 +6,13 @@ same currency and time the topic's rate counts, not the file's. A wrong record o
 once; what was in force stays.
 """
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Final
+
+import orjson
 
 from fraud.contracts.topics import RATES
 from fraud.errors import BadConfig, Unavailable
@@ -119,7 +120,7 @@ class RateFeed:
         if value is None:
             return self._of_topic.pop(key, None) is not None
         try:
-            found = parse_rate(json.loads(value), self._base)
+            found = parse_rate(orjson.loads(value), self._base)
         except (ValueError, TypeError, AttributeError) as error:
             self._refuse(f"topic {RATES}, partition {message.partition()}, {message.offset()}: {error}")
             return False

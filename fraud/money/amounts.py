@@ -10,6 +10,10 @@ from typing import Any, Final
 
 MOST_DIGITS: Final = 15
 """Of an amount, leading and trailing zeros aside: so many survive as a JSON number."""
+MOST_OWN_MINOR: Final = 2**53
+"""Greatest amount in minor units of its own currency: tables and JSON hold whole numbers exactly up to it."""
+_ROUNDS_FROM: Final = 28
+"""Digits that ``Decimal.normalize`` keeps."""
 _TEXT: Final = re.compile(r"-?\d{1,30}(\.\d{1,30})?")
 
 
@@ -38,8 +42,10 @@ def exact_amount(value: Any) -> Decimal:
         raise ValueError("must be a number, or a text like '12.50'")
     if not found.is_finite():
         raise ValueError("must be a finite number")
-    if len(found.normalize().as_tuple().digits) > MOST_DIGITS:
+    if len(_exact(found).as_tuple().digits) > MOST_DIGITS:
         raise ValueError(f"has more than {MOST_DIGITS} digits")
+    if found.adjusted() >= MOST_DIGITS:
+        raise ValueError(f"must have fewer than {MOST_DIGITS + 1} digits before the point")
     return found
 
 
@@ -51,7 +57,7 @@ def most_digits(amount: Decimal) -> int:
     >>> most_digits(Decimal("12.340")), most_digits(Decimal("1200"))
     (2, 0)
     """
-    exponent = amount.normalize().as_tuple().exponent
+    exponent = _exact(amount).as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
@@ -61,7 +67,7 @@ def to_minor(amount: Decimal, currency: str, digits: int) -> int:
     Raises
     ------
     ValueError
-        When it has more decimals than the currency.
+        When it has more decimals than the currency, or is too large.
 
     Examples
     --------
@@ -75,4 +81,18 @@ def to_minor(amount: Decimal, currency: str, digits: int) -> int:
     found = most_digits(amount)
     if found > digits:
         raise ValueError(f"{currency} has {digits} digits, got {found}")
-    return int(amount.scaleb(digits))
+    minor = int(amount.scaleb(digits))
+    if abs(minor) > MOST_OWN_MINOR:
+        raise ValueError(f"at most {MOST_OWN_MINOR // 10**digits:,} {currency} are accepted")
+    return minor
+
+
+def _exact(amount: Decimal) -> Decimal:
+    """Leave trailing zeros out, without the rounding of ``Decimal.normalize``."""
+    sign, digits, exponent = amount.as_tuple()
+    if len(digits) <= _ROUNDS_FROM:
+        return amount.normalize()
+    text = "".join(map(str, digits)).rstrip("0")
+    if not text or not isinstance(exponent, int):
+        return Decimal(0)
+    return Decimal((sign, tuple(map(int, text)), exponent + len(digits) - len(text)))

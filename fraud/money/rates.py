@@ -12,15 +12,17 @@ currency. The topic ``rates`` carries the same as JSON, keyed by currency and ``
 
 import csv
 import io
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 from fraud.errors import BadConfig
+from fraud.money.amounts import most_digits
 from fraud.money.currencies import digits_of
 from fraud.runtime.files import write_durably
 
@@ -28,6 +30,7 @@ COLUMNS: Final = ("currency", "base", "rate", "since")
 ALWAYS: Final = datetime(1, 1, 1, tzinfo=UTC)
 """``since`` of a rate that has no beginning."""
 MOST_DECIMALS: Final = 12
+_NUMBER: Final = re.compile(r"(?=.{1,40}$)\d+(\.\d+)?([eE][+-]?\d{1,2})?")
 MOST_RATE: Final = Decimal(10**9)
 MOST_BYTES: Final = 32 << 20
 """Greatest size of a file of rates."""
@@ -102,15 +105,13 @@ def parse_rate(row: dict[str, Any], base: str) -> Rate:
         raise ValueError(f"{currency} is no currency of ISO 4217 that has amounts")
     if row["base"] != base:
         raise ValueError(f"it is for the base {row['base']}, and the schema's base is {base}")
-    try:
-        rate = Decimal(str(row["rate"]))
-    except InvalidOperation as error:
-        raise ValueError(f"rate {row['rate']!r} is no number") from error
-    if not rate.is_finite() or not 0 < rate <= MOST_RATE:
+    if not _NUMBER.fullmatch(str(row["rate"])):
+        raise ValueError(f"rate {str(row['rate'])[:40]!r} is no number of at most 40 characters")
+    rate = Decimal(str(row["rate"]))
+    if not 0 < rate <= MOST_RATE:
         raise ValueError(f"rate {row['rate']} is not above 0 and up to {MOST_RATE:,}")
-    exponent = rate.normalize().as_tuple().exponent
-    if isinstance(exponent, int) and -exponent > MOST_DECIMALS:
-        raise ValueError(f"rate {row['rate']} has {-exponent} decimals; {MOST_DECIMALS} is the most")
+    if most_digits(rate) > MOST_DECIMALS:
+        raise ValueError(f"rate {row['rate']} has {most_digits(rate)} decimals; {MOST_DECIMALS} is the most")
     if currency == base and rate != 1:
         raise ValueError(f"{base} is the base: its rate is 1")
     return Rate(currency, base, _since(row.get("since")), rate)
@@ -119,13 +120,15 @@ def parse_rate(row: dict[str, Any], base: str) -> Rate:
 def _since(given: Any) -> datetime:
     if given in (None, ""):
         return ALWAYS
+    words = f"since {str(given)[:40]!r}"
     try:
         since = datetime.fromisoformat(str(given))
-    except ValueError as error:
-        raise ValueError(f"since {given!r} is no time like 2026-03-01T12:00:00Z") from error
+        moment = since.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{words} is no time like 2026-03-01T12:00:00Z") from error
     if since.tzinfo is None:
-        raise ValueError(f"since {given!r} has no offset; write e.g. {given}Z")
-    return since.astimezone(UTC)
+        raise ValueError(f"{words} has no offset; write e.g. {given}Z")
+    return moment
 
 
 class Rates:

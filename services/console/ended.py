@@ -6,8 +6,11 @@ session may last; a replica reads it from its beginning when it starts.
 
 import json
 import logging
+import math
 import time
 from typing import Final
+
+import orjson
 
 from fraud.contracts import SESSIONS
 from fraud.errors import Unavailable
@@ -20,6 +23,10 @@ from services.console.settings import ConsoleSettings
 LOAD_S: Final = 60.0
 """How long all logouts may take to be read at the start, seconds."""
 RETRY_MAX_S: Final = 2.0
+MOST_S: Final = 604_800.0
+"""Longest time that a session may last, seconds: what ended is forgotten after it."""
+MOST_NONCE: Final = 64
+"""Most characters that name a session; ours have 22."""
 log = logging.getLogger(__name__)
 
 
@@ -88,9 +95,11 @@ class EndedSessions(TopicFollower):
     def _take(self, message: Message) -> None:
         try:
             nonce = (message.key() or b"").decode()
-            until_s = float(json.loads(message.value() or b"")["until_s"])
+            until_s = float(orjson.loads(message.value() or b"")["until_s"])
         except (ValueError, TypeError, KeyError):
+            nonce, until_s = "", math.nan
+        if not 0 < len(nonce) <= MOST_NONCE or not math.isfinite(until_s):
             log.warning("record %s of the topic %s is not a logout", message.offset(), SESSIONS)
             return
         if until_s > time.time():
-            self._sessions.end(nonce, until_s)
+            self._sessions.end(nonce, min(until_s, time.time() + MOST_S))

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -89,7 +88,7 @@ def pass_primary(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.
     kinds[future] = rows.DEAD_LETTER
     is_folded = (kinds != rows.DEAD_LETTER) & (kinds != rows.SCORED) & one.concerns(events)
     seen = one.see(events, is_folded)
-    recorded = _recorded(one, kinds, table.column("record"))
+    recorded = _recorded(context, one, kinds, table.column("record"))
     seen, folded = _fold(context, one, seen, watch, recorded=one.recorded(seen, recorded))
     events[seen.rows] = folded.events  # notices with what they leave out of their transactions
     vectors = np.full((len(events), one.end), np.nan)
@@ -130,7 +129,7 @@ def pass_further(context: TaskContext, at: int, table: pa.Table, watch: Stopwatc
     is_counted = (kinds == rows.TRANSACTION) | (kinds == rows.RECOUNTED)
     is_change = np.isin(kinds, rows.NOTICES) & have_changed(events)
     seen = one.see(events, is_counted | is_change)
-    recorded = _recorded(one, kinds, table.column("scored"))
+    recorded = _recorded(context, one, kinds, table.column("scored"))
     seen, folded = _fold(context, one, seen, watch, recorded=one.recorded(seen, recorded))
     vectors = np.full((len(events), one.end), np.nan)
     vectors[:, : one.first] = rows.matrix_of(table.column("vector"))
@@ -156,13 +155,15 @@ def _fold(
         return seen, fold_through(store, one, seen.events, (context.epoch, context.token), watch)
 
 
-def _recorded(one: EntityPass, kinds: NDArray[np.int8], records: pa.ChunkedArray) -> kernel.Floats:
+def _recorded(
+    context: TaskContext, one: EntityPass, kinds: NDArray[np.int8], records: pa.ChunkedArray
+) -> kernel.Floats:
     """Read the sequences of another store, [rows, sides]; NaN where nothing is counted anew."""
     found = np.full((len(kinds), len(one.sides)), np.nan)
     where = np.flatnonzero(kinds == rows.RECOUNTED)
     for row, raw in zip(where.tolist(), records.take(pa.array(where)).to_pylist(), strict=True):
-        scored = orjson.loads(raw)
-        counted = (scored.get(side.sequence) for side in one.sides)
+        scored = parse_record(context.contracts.scored, raw)  # another reader may refuse what this one took
+        counted = (getattr(scored, side.sequence) for side in one.sides)
         found[row] = [np.nan if count is None else count for count in counted]
     return found
 

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import model_validator
 
 from fraud.contracts import DeadLetter, Thresholds, parse_record
+from fraud.contracts.wire import Record
 from fraud.errors import BadRecord
 from tests.wire import Label, Transaction
 
@@ -96,3 +98,17 @@ def test_a_dead_letter_carries_its_raw_bytes_through_json(value: bytes) -> None:
 def test_thresholds_out_of_order_are_refused() -> None:
     with pytest.raises(ValueError, match="review must not lie above decline"):
         Thresholds(review=0.9, decline=0.5)
+
+
+class Overlooked(Record):
+    """A contract that fails on what it was not made for."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _look(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return {name: {}[name] for name in given}
+
+
+def test_a_record_that_a_contract_fails_on_is_refused_like_any_other() -> None:
+    with pytest.raises(BadRecord, match="invalid_record: the contract cannot read it: KeyError"):
+        parse_record(Overlooked, b'{"a": 1}')

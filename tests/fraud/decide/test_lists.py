@@ -104,6 +104,7 @@ def test_a_hashed_list_keeps_no_value(topic: Topic, tmp_path: Path) -> None:
         (ListKind.BIN, "41 11", "4 to 11 digits"),
         (ListKind.TEXT, "a\nb", "printable"),
         (ListKind.TEXT, "x" * 129, "1 to 128"),
+        (ListKind.TEXT, "\U0001f600" * 128, "446 bytes at most"),
     ],
 )
 def test_a_value_that_is_not_of_the_kind_is_refused(kind: ListKind, value: str, words: str) -> None:

@@ -18,11 +18,11 @@ class Broker:
         """End it."""
         self._cluster = None
 
-    def send(self, topic: str, *values: bytes, key: bytes | None = None) -> None:
+    def send(self, topic: str, *values: bytes, key: bytes | None = None, partition: int = -1) -> None:
         """Write records, past the code under test."""
         producer = Producer({"bootstrap.servers": self.address, "log_level": 0})
         for value in values:
-            producer.produce(topic, value, key)
+            producer.produce(topic, value, key, partition)
         assert producer.flush(10.0) == 0
 
     def read(self, topic: str, count: int) -> list[Message]:

@@ -88,6 +88,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"amount": "1.001", "currency": "USD"}, "invalid_field: amount: USD has 2 digits, got 3"),
     ({"amount": 0.1, "currency": "VND"}, "invalid_field: amount: VND has 0 digits, got 1"),
     ({"amount": 0.1 + 0.2, "currency": "USD"}, "invalid_field: amount: has more than 15 digits"),
+    ({"amount": "0." + "9" * 29}, "invalid_field: amount: has more than 15 digits"),
+    ({"amount": 10**400}, "invalid_field: amount: must have fewer than 16 digits before the point"),
+    (
+        {"amount": 99_999_999_999_999, "currency": "KWD"},
+        "invalid_field: amount: at most 9,007,199,254,740 KWD",
+    ),
     ({"amount": True}, "invalid_field: amount: must be a number, or a text like '12.50'"),
     ({"amount": "1e3"}, "invalid_field: amount: must be a number, or a text like '12.50'"),
     ({"amount": "NaN"}, "invalid_field: amount: must be a number, or a text like '12.50'"),
