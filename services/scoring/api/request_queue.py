@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from fraud.http.problems import Problem
@@ -72,6 +73,7 @@ class RequestQueue:
         Problem
             429 at once, when too many wait.
         """
+        work = partial(_outcome_of, work)
         if self._pool is not None:
             return await self._run_in_thread(work, is_of_batch=is_of_batch)
         if not is_of_batch:
@@ -132,3 +134,17 @@ class RequestQueue:
             return self._of_batches
         self._singles += 1
         return self._waiting
+
+
+def _outcome_of(work: Callable[[], T]) -> T:
+    """Do it; what a future cannot hold, or would end the worker, becomes an ordinary error.
+
+    Libraries in Rust panic past ``Exception``, and a future refuses a ``StopIteration``: whoever brought the
+    work would wait for ever, and so would all behind it.
+    """
+    try:
+        return work()
+    except BaseException as error:
+        if isinstance(error, Exception) and not isinstance(error, StopIteration):
+            raise
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error

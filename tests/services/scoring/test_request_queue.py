@@ -49,6 +49,30 @@ def test_a_work_that_fails_fails_for_who_brought_it_alone() -> None:
     assert isinstance(failed, ValueError)
 
 
+class Panic(BaseException):
+    """As libraries in Rust raise it."""
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+@pytest.mark.parametrize(
+    "failure", [Panic("p"), StopIteration("s"), asyncio.CancelledError("c"), SystemExit(3)]
+)
+def test_whatever_a_work_raises_those_behind_it_are_answered(failure: BaseException, threads: int) -> None:
+    def fail() -> bytes:
+        raise failure
+
+    async def run() -> list[bytes | BaseException]:
+        queue = RequestQueue(MOST, threads)
+        works = (queue.run(fail), queue.run(lambda: b"next"), queue.run(fail, is_of_batch=True))
+        found = await asyncio.wait_for(asyncio.gather(*works, return_exceptions=True), 20.0)
+        return [*found, await asyncio.wait_for(queue.run(lambda: b"last"), 20.0)]
+
+    failed, following, of_batch, last = asyncio.run(run())
+    assert (following, last) == (b"next", b"last")
+    assert isinstance(failed, RuntimeError)
+    assert isinstance(of_batch, RuntimeError)
+
+
 def test_with_threads_those_that_run_do_not_count_as_waiting() -> None:
     found = offer(RequestQueue(1, 2), 8)
     assert found[:3] == [b"done"] * 3
