@@ -98,7 +98,7 @@ def check(table: pa.Table, what: str, name: str, ours: Ours = OURS) -> None:
     if found:
         first = found[0]
         row = int(np.argmax(first.rows))
-        value = table[first.column][row].as_py()
+        value = _shown(table[first.column][row])
         is_negative = first.column == "amount" and value is not None and value < 0.0
         hint = "read amounts below 0 as refunds with --read negative=refund, " if is_negative else ""
         raise BadInput(
@@ -118,6 +118,14 @@ def keep_valid(
     if not keep.any():
         raise BadInput(f"{name}: no row is left of {table.num_rows:,} that the wire would take")
     return table if keep.all() else table.filter(pa.array(keep))
+
+
+def _shown(value: pa.Scalar) -> Any:
+    """Show a value; a time that Python's calendar does not have as Arrow writes it."""
+    try:
+        return value.as_py()
+    except (OverflowError, ValueError):
+        return str(value.cast(pa.string()))
 
 
 def _checks(rule: Mapping[str, Any]) -> Iterator[tuple[Check, str]]:

@@ -1,5 +1,6 @@
 """The files of a table as streams of bytes: plain, packed by gzip, or inside a zip archive."""
 
+import csv
 import gzip
 import zipfile
 import zlib
@@ -21,8 +22,16 @@ SUFFIXES: Final = {
     ".json": "json",
 }
 """How a file's name ends, and what it is."""
-BROKEN: Final = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError)
-"""What a damaged, cut or encrypted archive raises."""
+BROKEN: Final = (
+    OSError,
+    EOFError,
+    zlib.error,
+    zipfile.BadZipFile,
+    csv.Error,
+    RuntimeError,
+    NotImplementedError,
+)
+"""What a damaged, cut or encrypted archive raises, or a file that is no CSV."""
 _GUESSED_RATIO: Final = 6
 """How much gzip usually packs a table."""
 

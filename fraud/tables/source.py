@@ -350,8 +350,9 @@ def _needs_form(column: pa.Array, kind: pa.DataType) -> bool:
 
 def _first_strange(column: pa.Array, kind: pa.DataType, possible: values.Forms) -> object:
     """Find a value that has none of the forms that the values before it had."""
-    for value in pc.unique(values.plain(column).drop_null()).to_pylist():
-        possible &= values.forms_of(pa.array([value]), kind)
+    distinct = pc.unique(values.plain(column).drop_null())
+    for at in range(len(distinct)):
+        possible &= values.forms_of(distinct.slice(at, 1), kind)
         if not possible:
-            return value
+            return distinct[at].as_py()
     return None

@@ -75,9 +75,11 @@ def is_number(kind: pa.DataType) -> bool:
 
 
 def plain(column: pa.Array) -> pa.Array:
-    """Take dictionaries apart, and an empty text as missing."""
+    """Take dictionaries apart, widen half floats, and take an empty text as missing."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    if pa.types.is_float16(column.type):  # few of Arrow's functions read it
+        column = column.cast(pa.float32())
     if is_text(column.type):
         column = column.cast(pa.string())
         return pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
@@ -89,7 +91,7 @@ def forms_of(column: pa.Array, wanted: pa.DataType) -> Forms:
     column = plain(column).drop_null()
     every = TIMES if wanted == TIME else NUMBERS
     if is_number(column.type):
-        return _epochs(column.cast(pa.float64())) if wanted == TIME else every
+        return _epochs(column.cast(pa.float64(), safe=False)) if wanted == TIME else every
     if not is_text(column.type) or not len(column):
         return every
     column = pc.utf8_trim_whitespace(column)

@@ -127,15 +127,19 @@ def _send(family: Sequence[psutil.Process], number: signal.Signals) -> None:
             one.send_signal(number)
 
 
-def begin(home: Path) -> tuple[LocalSettings, dict[str, str]]:
-    """Start the platform with a model; returns the parts' addresses."""
+def settings_in(home: Path) -> LocalSettings:
+    """Make settings of a new home; a new kernel may have to be compiled at the start."""
     shutil.rmtree(home, ignore_errors=True)
     ports: dict[str, Any] = {f"{name}_port": 0 for name in PORTS}
-    settings = LocalSettings(home=home, canary_port=0, kafka_heap_mb=384, **ports)
+    return LocalSettings(home=home, canary_port=0, kafka_heap_mb=384, ready_timeout_s=RECOVERY_S, **ports)
+
+
+def begin(settings: LocalSettings) -> dict[str, str]:
+    """Start the platform with a model; returns the parts' addresses."""
     platform.up(settings, ["broker", "mlflow"])
     Registry(_urls(settings)["mlflow"]).register(make_model(3))
     platform.up(settings)
-    return settings, _urls(settings)
+    return _urls(settings)
 
 
 def _urls(settings: LocalSettings) -> dict[str, str]:
@@ -144,8 +148,9 @@ def _urls(settings: LocalSettings) -> dict[str, str]:
 
 def run(given: argparse.Namespace, home: Path) -> Ledger:
     """Run the storm, drain, stop the platform, and settle."""
-    settings, urls = begin(home)
+    settings = settings_in(home)
     try:
+        urls = begin(settings)
         chance = random.Random(given.seed)
         load = Load(given.seed, given.rate, given.users, given.merchants, given.burst)
         api, kafka = ApiClients(urls["scoring"], load), KafkaClient(urls["broker"], load)

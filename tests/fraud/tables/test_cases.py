@@ -1,6 +1,7 @@
 """Tables as people bring them: read as meant, with the guess told, or refused with the flag that helps."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -251,6 +252,7 @@ def test_a_form_is_chosen_by_all_rows(tmp_path: Path) -> None:
             "transaction_id,event_time,user_id,merchant_id,amount\nt0,2025-01-01,u,m,much\n",
             "hold numbers: got 'much'",
         ),
+        ("a" * 200_000, "no CSV, JSON, Parquet or Delta table that can be read"),
         ("transaction_id,event_time,user_id,merchant_id,amount\nt0,31/02/2025,u,m,1\n", "must hold times"),
     ],
 )
@@ -258,3 +260,53 @@ def test_a_broken_file_is_refused_in_words(tmp_path: Path, content: str, words: 
     (tmp_path / "t.csv").write_text(content)
     with pytest.raises(BadInput, match=words):
         read(tmp_path / "t.csv")
+
+
+SOME_DECIMALS = [Decimal("1.50")] * 2
+ODD_COLUMNS = {
+    "list": pa.array([[1], [2]]),
+    "struct": pa.array([{"a": 1}] * 2),
+    "map": pa.array([[("a", 1)], []], pa.map_(pa.string(), pa.int32())),
+    "decimal": pa.array(SOME_DECIMALS),
+    "decimal256": pa.array(SOME_DECIMALS, pa.decimal256(60, 2)),
+    "dictionary": pa.array(["a", "b"]).dictionary_encode(),
+    "uint64": pa.array([2**64 - 1] * 2, pa.uint64()),
+    "int64": pa.array([2**63 - 1, -(2**63)]),
+    "half": pa.array([1.0, 2.0], pa.float32()).cast(pa.float16()),
+    "infinite": pa.array([float("inf"), float("nan")]),
+    "time": pa.array([1, 2], pa.time32("s")),
+    "duration": pa.array([1, 2], pa.duration("s")),
+    "far_us": pa.array([2**62, 2], pa.timestamp("us")),
+    "far_ns": pa.array([2**62, 2], pa.timestamp("ns")),
+    "zoned": pa.array([1, 2], pa.timestamp("us", tz="America/New_York")),
+    "nowhere": pa.array([1, 2], pa.timestamp("us", tz="Foo/Bar")),
+    "bytes": pa.array([b"\xff\xfe"] * 2),
+    "null": pa.nulls(2),
+    "flag": pa.array([True, False]),
+    "view": pa.array(["a", "b"], pa.string_view()),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_COLUMNS)
+def test_a_column_of_any_type_is_read_or_refused_in_words(tmp_path: Path, kind: str) -> None:
+    text, times = pa.array(["a", "b"]), pa.array([FIRST] * 2, TIME)
+    good = {"transaction_id": text, "event_time": times, "user_id": text, "merchant_id": text}
+    good |= {"amount": pa.array([1.5] * 2), "is_fraud": pa.array([True, False]), "label_time": times}
+    for name in good:
+        pq.write_table(pa.table({**good, name: ODD_COLUMNS[kind]}), tmp_path / "t.parquet")
+        try:
+            found = read(tmp_path / "t.parquet")[0].num_rows
+        except BadInput as refused:
+            found = 2 if name in str(refused) else str(refused)
+        assert found == 2
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_whole_numbers_since_1970_are_times(tmp_path: Path, unit: str) -> None:
+    """Those of nanoseconds are beyond what a float64 holds exactly."""
+    text, since = pa.array(["a", "b"]), pa.array([FIRST, SECOND], pa.timestamp(unit)).cast(pa.int64())
+    rows = {"transaction_id": text, "event_time": since, "user_id": text, "merchant_id": text}
+    pq.write_table(pa.table({**rows, "amount": pa.array([1.5] * 2)}), tmp_path / "t.parquet")
+    table, told = read(tmp_path / "t.parquet")
+    assert table["event_time"].to_pylist() == [FIRST, SECOND]
+    assert f"times in {unit} since 1970" in told[0]
