@@ -28,12 +28,12 @@ from fraud.log import rows
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import Field
 from fraud.store import Epoch, open_store
-from jobs.stream import decide_pass, entity_pass, validate_pass
-from jobs.stream.context import TaskContext, rates_of
-from jobs.stream.publish import messages
-from jobs.stream.score import Verdicts
-from jobs.stream.scored import Decided
-from jobs.stream.stopwatch import Stopwatch
+from jobs.stream.tasks import decide_pass, entity_pass, validate_pass
+from jobs.stream.tasks.context import TaskContext, rates_of
+from jobs.stream.tasks.publish import messages
+from jobs.stream.tasks.score import Decisions
+from jobs.stream.tasks.scored import Decided
+from jobs.stream.tasks.stopwatch import Stopwatch
 from tests.services.scoring.test_api import Api, Taking
 
 NOW: Final = datetime.now(UTC)
@@ -186,12 +186,12 @@ def decided(context: TaskContext, topic: str, records: list[bytes]) -> pa.Table:
     for at in range(1, len(context.passes)):
         table = entity_pass.pass_further(context, at, table, watch)
     new = table.column("row_kind").to_pylist().count(rows.TRANSACTION)
-    verdicts = Verdicts(["approve"] * new, [[]] * new, [None] * new, [None] * new)
+    decisions = Decisions(["approve"] * new, [[]] * new, [None] * new, [None] * new)
     return decide_pass.spool_table(
         context,
         table,
         vectors=rows.matrix_of(table.column("vector")),
-        verdicts=verdicts,
+        decisions=decisions,
         decided=Decided(table, context.passes, context.contracts),
     )
 
