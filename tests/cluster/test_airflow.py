@@ -127,7 +127,7 @@ def test_the_rollout_reached_the_model_server(retraining):
 def test_the_champion_is_watched_and_no_experiment_is_none():
     kubectl("delete", "configmap", "fraud-experiment", "--ignore-not-found")
     found = states(trigger("watch_model"))
-    watched = ("performance", "evaluate", "drift", "parity")
+    watched = ("performance", "evaluate", "drift", "parity", "rules")
     assert found == {**dict.fromkeys(watched, "success"), "experiment": "skipped"}
 
 
