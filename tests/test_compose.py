@@ -145,6 +145,12 @@ def test_who_stays_is_probed_and_started_again_and_who_ends_is_waited_for() -> N
     assert ENDS - waited == {"demo"}
 
 
+def test_no_probe_asks_for_a_newer_engine() -> None:
+    """`start_interval` is refused by engines before 25, which Debian and Ubuntu still have."""
+    for name, one in services().items():
+        assert "start_interval" not in one.get("healthcheck", {}), name
+
+
 def test_memory_is_bounded_and_the_readme_adds_it_up() -> None:
     sizes = {"m": 1, "g": 1024}
     limits = {name: one.get("mem_limit") for name, one in services().items() if name != "owner"}

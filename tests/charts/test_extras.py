@@ -242,3 +242,21 @@ def test_every_pod_has_an_account_of_its_own_that_the_values_annotate(chart: str
         for job, account in plan["serviceAccounts"].items():
             assert accounts[account]["metadata"]["annotations"] == role, job
         assert set(plan["serviceAccounts"]) == {"default", "rollout", "experiment"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_read_only"),
+    [
+        ([], True),
+        (["settings.RULES_COPIES=true"], False),
+        (["settings.RULES_COPIES=true", "delta.uri=s3://b/f"], True),
+    ],
+    ids=["alone", "copies", "copies in an object store"],
+)
+def test_the_console_writes_to_the_streams_volume_only_where_the_audits_table_is(
+    settings: list[str], *, is_read_only: bool
+) -> None:
+    objs = yaml.safe_load_all(render("console", "values", *settings))
+    (pod,) = [spec for obj in objs if obj["kind"] == "Deployment" for _, spec in pod_specs(obj)]
+    mounts = {one["name"]: one for one in pod["containers"][0]["volumeMounts"]}
+    assert mounts["stream"]["readOnly"] is is_read_only
