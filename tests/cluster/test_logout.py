@@ -51,7 +51,6 @@ def test_who_logs_out_at_one_replica_is_out_at_the_other(addresses: list[str]) -
     assert before == [200, 200]
     assert 200 not in after
     assert took_s < 10.0
-    print(f"out at the other replica after {took_s} s")
 
 
 def _scale(replicas: int) -> None:

@@ -106,13 +106,12 @@ def test_what_two_people_publish_decides_in_stream_and_scoring_service(keys: dic
     _act(keys["ben"], "/rules/approve", note="seen")
     published = time.monotonic()
     until(_declined_by_rule, "the scoring service does not know the rules", 60)
-    print(f"scoring service: {time.monotonic() - published:.1f} s after the approval")
+    assert time.monotonic() - published < 30
     until(
         lambda: int(in_pod(f"pod/{DRIVER}", _SEEN.format(rule=version)).split()[-1]) > 0,
         "the stream does not decide by the rules",
         300,
     )
-    print(f"stream, in the table of decisions: {time.monotonic() - published:.1f} s after the approval")
     assert in_pod("deployment/console", _TROUBLES).splitlines()[-1] == "[]"
     _act(keys["ben"], "/rules/undo", note="enough")
     until(lambda: not _declined_by_rule(), "the scoring service keeps rules that were undone", 60)
