@@ -125,8 +125,8 @@ def _act(key: str, path: str, **form: str) -> None:
 
 def _declined_by_rule() -> bool:
     transaction = TRANSACTION | {"transaction_id": uuid4().hex, "amount": 6_000_000.0}
-    program = f"import httpx; print(httpx.post({SCORE!r}, json={transaction!r}, headers={_headers()!r}, timeout=30).text)"
-    answer = json.loads(in_pod("deployment/simulator", program))
+    call = f"httpx.post({SCORE!r}, json={transaction!r}, headers={_headers()!r}, timeout=30)"
+    answer = json.loads(in_pod("deployment/simulator", f"import httpx; print({call}.text)"))
     return "giant" in {one["code"] for one in answer["reasons"]}
 
 
