@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -68,6 +69,11 @@ ENGINES = {
 """Libraries, and the rooms that may import them: an image without one must not need it, one way to each."""
 PATCHED: dict[str, str] = {}
 """Test files that replace a part of the code under test, and why they cannot be given it instead."""
+MOST_MODULES = 25
+"""Of a package; a larger one is parted."""
+MOST_LINES = 450
+LONG = {"fraud/schema/statistics.py": "one table, a statistic after the other"}
+"""Modules that may be longer, and why."""
 FORBIDDEN = {"utils", "helpers", "common", "misc", "manager"}
 
 
@@ -152,6 +158,19 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
 )
 def test_every_module_says_what_it_is_for(path: Path) -> None:
     assert ast.get_docstring(parsed(path))
+
+
+def test_no_package_is_a_heap_of_modules() -> None:
+    folders = Counter(path.parent for path in python_files("fraud", "jobs", "services"))
+    assert {str(folder) for folder, count in folders.items() if count > MOST_MODULES + 1} == set()
+
+
+def test_a_long_module_has_its_reason() -> None:
+    lines = {
+        str(path.relative_to(ROOT)): path.read_text().count("\n")
+        for path in python_files("fraud", "jobs", "services")
+    }
+    assert {name for name, count in lines.items() if count > MOST_LINES} == set(LONG)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -12,6 +12,7 @@ from fraud.features.kernel import layout
 from fraud.features.kernel.fold import fold_any, fold_plain
 from fraud.features.kernel.grouping import group_rows
 from fraud.features.kernel.layout import Floats, Ints
+from fraud.features.kernel.records import Batch
 from fraud.features.kernel.state import READABLE
 from fraud.features.plan import Plan, compile_plan
 from fraud.schema.entities import Entity
@@ -68,20 +69,8 @@ class Runner:
         self._fold = fold_plain if plan.is_plain else fold_any
         self._width = plan.events.width
 
-    def run(
-        self,
-        events: Floats,
-        rows: Ints,
-        groups: Ints,
-        states: Floats,
-        offsets: Ints,
-        out: Floats,
-        out_first: int,
-        outcomes: Floats,
-        new_states: Floats,
-        new_offsets: Ints,
-    ) -> None:
-        """Fold events; the arguments are those of ``fraud.features.kernel.fold.fold_plain``.
+    def run(self, batch: Batch) -> None:
+        """Fold events.
 
         Raises
         ------
@@ -90,24 +79,13 @@ class Runner:
         BadState
             When a state was written with another layout, or is damaged; rebuild the store by replay.
         """
-        if events.shape[1] != self._width:
-            raise BadConfig(f"events have {events.shape[1]} columns; the plan is compiled for {self._width}")
-        bad, fault = self._fold(
-            self.plan.program,
-            events,
-            rows,
-            groups,
-            states,
-            offsets,
-            out,
-            out_first,
-            outcomes,
-            new_states,
-            new_offsets,
-            self._work,
-        )
+        columns = batch.events.shape[1]
+        if columns != self._width:
+            raise BadConfig(f"events have {columns} columns; the plan is compiled for {self._width}")
+        bad, fault = self._fold(self.plan.program, *batch, self._work)
         if fault != READABLE:
-            raise refusal(self.plan, states[offsets[bad] : offsets[bad + 1]], fault)
+            state = batch.states[batch.offsets[bad] : batch.offsets[bad + 1]]
+            raise refusal(self.plan, state, fault)
 
 
 def fold_events(
@@ -197,7 +175,7 @@ def fold_plan(
         groups = bounds[group : last + 1]
         after = np.empty(_room_for(plan, np.diff(offsets), np.diff(groups)) if keep_states else 0)
         ends = np.zeros(last + 1 - group, np.int64)
-        runner.run(events, rows, groups, flat, offsets, vectors, first, outcomes, after, ends)
+        runner.run(Batch(events, rows, groups, flat, offsets, vectors, first, outcomes, after, ends))
         if keep_states:
             counted[group:last] = after[ends[:-1] + layout.H_SEQUENCE]
             new_states.update(split_states(group_keys, after[: ends[-1]], ends))

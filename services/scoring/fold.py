@@ -8,6 +8,7 @@ from fraud.features import kernel
 from fraud.features.codec import counted, read_numbers
 from fraud.features.engine import Runner
 from fraud.features.kernel import Floats
+from fraud.features.kernel.records import Batch
 from fraud.features.layout import DEFAULT_LAYOUT, EventLayout
 from fraud.features.passes import EntityPass, Passes
 from fraud.features.plan import compile_plan
@@ -84,16 +85,18 @@ class SingleFold:
         before = read_numbers(self._runner.plan, state or b"")
         self._offsets[1] = len(before)
         self._runner.run(
-            event,
-            self._row,
-            self._group,
-            before,
-            self._offsets,
-            vector,
-            first,
-            self._outcome,
-            self._state,
-            self._state_end,
+            Batch(
+                events=event,
+                rows=self._row,
+                groups=self._group,
+                states=before,
+                offsets=self._offsets,
+                out=vector,
+                out_first=first,
+                outcomes=self._outcome,
+                new_states=self._state,
+                new_offsets=self._state_end,
+            )
         )
         return self._outcome[0] == kernel.NEW, self._state[: self._state_end[1]].tobytes()
 
