@@ -8,10 +8,10 @@ import pytest
 MODULES = [
     *(
         f"fraud.features.{name}"
-        for name in ("combine", "describe", "events", "layout", "passes", "plan", "reasons")
+        for name in ("combine", "describe", "hashing", "layout", "passes", "plan", "reasons")
     ),
     "fraud.features.kernel.grouping",
-    *(f"fraud.schema.{name}" for name in ("arrow", "features", "fields", "filters", "windows")),
+    *(f"fraud.schema.{name}" for name in ("arrow", "entities", "features", "fields", "filters", "windows")),
     "fraud.contracts.models",
     "fraud.tools.bench.machine",
     "fraud.tools.bench.plain",
