@@ -32,6 +32,8 @@ from fraud.tools.bench.load import Loaded, Plan
 from services.scoring.api.openapi import TRANSACTION
 from tests.services.predictor.conftest import Registry, make_model
 
+START_S: Final = 600.0
+"""How long the service may take to start, seconds: a kernel may have to be compiled."""
 PIECE: Final = b"x" * 65_536
 HEAD: Final = b"POST /v1/score/batch HTTP/1.1\r\nhost: x\r\n"
 WRONG: Final = orjson.dumps({"transactions": [{f"field {at}": 1 for at in range(32)}] * 480})
@@ -218,7 +220,7 @@ def free_port() -> int:
 
 def wait(port: int, process: "subprocess.Popen[bytes]", home: Path) -> None:
     """Wait until the service answers with its model."""
-    give_up = time.monotonic() + 120.0
+    give_up = time.monotonic() + START_S
     while time.monotonic() < give_up and process.poll() is None:
         with suppress(httpx.HTTPError):
             if httpx.get(f"http://127.0.0.1:{port}/v2/models/fraud/ready", trust_env=False).is_success:
