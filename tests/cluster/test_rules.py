@@ -96,7 +96,7 @@ def keys() -> Iterator[dict[str, str]]:
 
 
 def test_what_two_people_publish_decides_in_stream_and_scoring_service(keys: dict[str, str]) -> None:
-    version = f"test-{uuid4().hex[:8]}"
+    version = f"test_{uuid4().hex[:8]}"
     live = {"name": "giant", "when": "amount >= 5000000.0", "then": "decline", "reason": "giant"}
     shadow = {"name": version, "when": "amount >= 0.0", "then": "review", "reason": "all", "state": "shadow"}
     content = yaml.safe_dump({"version": version, "rules": [live, shadow]})
