@@ -1,5 +1,6 @@
 """Features of whole tables, without Spark: training, backfill and parity call the same fold as the stream."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -12,11 +13,25 @@ from fraud.features import kernel
 from fraud.features.engine import fold_plan
 from fraud.features.events import events_of_labels, events_of_results, events_of_transactions
 from fraud.features.kernel import Floats
-from fraud.features.passes import PASSES, EntityPass, Passes, as_handed_on, handed_on, whole
+from fraud.features.passes import (
+    PASSES,
+    EntityPass,
+    Passes,
+    are_refused,
+    as_handed_on,
+    handed_on,
+    whole,
+)
 from fraud.features.profiles import events_of_profiles
 from fraud.features.table_columns import microseconds_of
 
 States = Mapping[float, bytes | None]
+REFUSED_WORDS: Final = (
+    f"results change no feature: {kernel.PENDING} others of the same primary entity wait for their "
+    "transactions, or their own transaction is older than those that it keeps one by one (`events`)"
+)
+"""Of results that could not be taken, behind their number."""
+log = logging.getLogger(__name__)
 NO_STATES: Final[Mapping[str, States]] = {}
 
 
@@ -32,11 +47,14 @@ class FeatureTable:
         [transactions], True where an earlier row has the same transaction_id.
     states
         By entity, state bytes by key hash after all events; empty unless asked for.
+    refused
+        Results that could not be taken and changed nothing; the stream makes dead letters of them.
     """
 
     vectors: Floats
     is_duplicate: NDArray[np.bool_]
     states: dict[str, dict[float, bytes]]
+    refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +140,10 @@ def compute_features(
     outcomes = np.empty(len(events))
     outcomes[order] = folded.outcomes
     first = len(events) - transactions.num_rows
-    return FeatureTable(vectors[first:], outcomes[first:] == kernel.DUPLICATE, folded.states)
+    refused = int(are_refused(events, outcomes).sum())
+    if refused:
+        log.warning("%s %s", f"{refused:,}", REFUSED_WORDS)
+    return FeatureTable(vectors[first:], outcomes[first:] == kernel.DUPLICATE, folded.states, refused)
 
 
 def fold_passes(

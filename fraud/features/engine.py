@@ -35,7 +35,8 @@ class Folded:
         does not name the entity are NaN.
     outcomes
         [n], ``kernel.NEW`` or ``kernel.DUPLICATE`` for a transaction; for a label by how much the known
-        fraud changed; for a result 0 where it changed nothing; NEW (0) for what does not name the entity.
+        fraud changed; for a result 0 where it changed nothing, ``kernel.NO_ROOM`` or ``kernel.NOT_KEPT``
+        where it could not be taken; NEW (0) for what does not name the entity.
     states
         State bytes by key after the events.
     sequences

@@ -268,6 +268,20 @@ def are_profiles(events: Floats) -> NDArray[np.bool_]:
     return found
 
 
+def are_refused(events: Floats, outcomes: Floats) -> NDArray[np.bool_]:
+    """Tell which results the primary entity could not take, [n].
+
+    It waits for as many transactions as it may, or keeps the result's transaction no more.
+
+    Parameters
+    ----------
+    events, outcomes
+        As of :func:`handed_on`.
+    """
+    found: NDArray[np.bool_] = (events[:, kernel.E_KIND] == kernel.KIND_RESULT) & (outcomes <= kernel.NO_ROOM)
+    return found
+
+
 def handed_on(events: Floats, outcomes: Floats) -> NDArray[np.bool_]:
     """Tell what the passes after the primary one see.
 
@@ -282,7 +296,8 @@ def handed_on(events: Floats, outcomes: Floats) -> NDArray[np.bool_]:
     """
     is_known = ~np.isnan(outcomes)
     speaks_of_one = are_notices(events) & ~are_profiles(events)
-    found: NDArray[np.bool_] = is_known & np.where(speaks_of_one, outcomes != 0.0, outcomes == kernel.NEW)
+    has_changed = (outcomes != 0.0) & ~are_refused(events, outcomes)
+    found: NDArray[np.bool_] = is_known & np.where(speaks_of_one, has_changed, outcomes == kernel.NEW)
     return found
 
 
@@ -294,7 +309,7 @@ def as_handed_on(events: Floats, outcomes: Floats) -> Floats:
     events, outcomes
         As of :func:`handed_on`.
     """
-    events = events.copy()
+    events, outcomes = events.copy(), np.where(are_refused(events, outcomes), 0.0, outcomes)
     is_label = events[:, kernel.E_KIND] == kernel.KIND_LABEL
     is_result = events[:, kernel.E_KIND] == kernel.KIND_RESULT
     events[is_label, kernel.E_CENTS] = outcomes[is_label]

@@ -8,8 +8,8 @@ import pyarrow as pa
 from fraud.contracts import without_future
 from fraud.contracts.future import times_of
 from fraud.features import kernel
-from fraud.features.batch import fold_passes
-from fraud.features.passes import PASSES, Passes
+from fraud.features.batch import REFUSED_WORDS, fold_passes
+from fraud.features.passes import PASSES, Passes, are_refused
 from fraud.tables import Source
 from jobs.features.arrival import Guard, is_log, order_of, time_column
 from jobs.features.layout import events_of, result_columns
@@ -54,6 +54,8 @@ def build_local(
     order = order_of(tables, of_log=is_log(sources))
     tell(f"folding {len(events):,} records")
     folded = fold_passes(events[order], passes=passes, keep_states=False)
+    if refused := int(are_refused(folded.events, folded.outcomes).sum()):
+        tell(f"{refused:,} {REFUSED_WORDS}")
     tell("laying out the vectors")
     transactions = tables[0][1]
     kept = (order < transactions.num_rows) & (folded.outcomes != kernel.DUPLICATE)

@@ -40,6 +40,9 @@ from fraud.features.kernel.layout import (
     KIND_TRANSACTION,
     NEW,
     NO_KEY,
+    NO_ROOM,
+    NOT_KEPT,
+    PENDING,
     Floats,
     Ints,
 )
@@ -71,7 +74,10 @@ __all__ = [
     "KIND_RESULT",
     "KIND_TRANSACTION",
     "NEW",
+    "NOT_KEPT",
     "NO_KEY",
+    "NO_ROOM",
+    "PENDING",
     "Floats",
     "Ints",
 ]

@@ -269,7 +269,7 @@ out, out_first
     [n, features], whose columns from ``out_first`` on are written; NaN for labels and duplicates.
 outcomes
     [n], NEW or DUPLICATE for a transaction; for a label by how much the known fraud changed (-1, 0, 1); for a
-    result 0 where it changed nothing.
+    result 0 where it changed nothing, NO_ROOM or NOT_KEPT where it could not be taken.
 new_states, new_offsets
     The entities' states after their events. ``new_states`` must be large enough, or of length 0 when
     nobody wants them.

@@ -49,6 +49,8 @@ NO_KEY: Final = 0.0  # in a key's column
 NEW: Final = 0.0
 DUPLICATE: Final = 2.0  # a label's outcome is by how much the known fraud changed: -1, 0 or 1
 COUNTED_BY_ALL: Final = -1.0  # outcome of a result; where the primary keeps kinds: kind + 1
+NO_ROOM: Final = -2.0  # of a result: its transaction has not come, and ``PENDING`` others wait already
+NOT_KEPT: Final = -3.0  # of a result: its transaction is older than those that the primary keeps one by one
 
 # --- header of a state: after the counts of tiles by level come those of remembered values by column ---
 H_LAYOUT: Final = 0

@@ -2,8 +2,9 @@
 
 The primary knows the transaction: it completes a result by the transaction's amount, numbers and bits, so
 that another entity can also correct its tiles. A result that comes before its transaction waits in the
-primary's state, in the order of arrival; the transaction then comes with its bits. A tile's greatest and
-least stay what they were: what they had been without one event is not known.
+primary's state, in the order of arrival; the transaction then comes with its bits. One that has no room
+there, or whose transaction the primary does not keep any more, changes nothing, and the outcome says so. A
+tile's greatest and least stay what they were: what they had been without one event is not known.
 """
 
 import math
@@ -15,6 +16,7 @@ from fraud.features.kernel.layout import (
     C_CENTS,
     C_FRAUD,
     C_ID,
+    C_TIME,
     COUNTED_BY_ALL,
     E_CENTS,
     E_CHANGE,
@@ -38,6 +40,8 @@ from fraud.features.kernel.layout import (
     M_MIN,
     M_SUM,
     MEASURE_COLUMNS,
+    NO_ROOM,
+    NOT_KEPT,
     T_COUNT,
     T_FRAUD,
     T_HIGH,
@@ -76,18 +80,31 @@ def _drop_pending(memory: Memory, k: int, at: int) -> None:
 
 
 @inlined
-def _wait(program: Program, memory: Memory, cursor: Cursor, event: Floats) -> Cursor:
-    """Keep what a result says until its transaction comes; where there is no room, the first one goes.
+def _is_not_kept(program: Program, memory: Memory, cursor: Cursor, event: Floats) -> bool:
+    """Whether a transaction of a result's time would not be among the kept ones, if it came or had come."""
+    if event[E_TIME] <= cursor.newest - program.retention_us:
+        return True
+    is_full = cursor.end - cursor.start == program.events
+    return is_full and event[E_TIME] < memory.kept[C_TIME, cursor.start]
+
+
+@inlined
+def _wait(program: Program, memory: Memory, cursor: Cursor, event: Floats) -> tuple[Cursor, float]:
+    """Keep what a result says until its transaction comes, unless that is known not to come.
 
     An entity without a transaction is as old as its first result: else the store would forget it at once.
     """
+    if is_recognised(program, memory, event):
+        return cursor, 0.0
+    if _is_not_kept(program, memory, cursor, event):
+        return cursor, NOT_KEPT
     known, counts, k = memory.known, memory.known_counts, program.known_columns.shape[0] - 2
     i = last_position(known[k, K_VALUE, : counts[k]], event[E_ID])
     if i < 0 and event[E_SET] == 0.0:
-        return cursor
+        return cursor, 0.0
     if i < 0:
         if counts[k] == program.known_capacities[k]:
-            _drop_pending(memory, k, 0)
+            return cursor, NO_ROOM
         i = counts[k]
         counts[k] = i + 1
         known[k, K_VALUE, i] = event[E_ID]
@@ -96,7 +113,7 @@ def _wait(program: Program, memory: Memory, cursor: Cursor, event: Floats) -> Cu
     after = np.int64(known[k, K_SINCE, i]) & ~gather(np.int64(event[E_CLEAR]), program.filters)
     known[k, K_SINCE, i] = float(after | gather(np.int64(event[E_SET]), program.filters))
     newest = cursor.newest if cursor.newest > -math.inf else event[E_TOLD_AT]
-    return Cursor(cursor.start, cursor.end, newest, cursor.sequence, cursor.is_running, cursor.now)
+    return Cursor(cursor.start, cursor.end, newest, cursor.sequence, cursor.is_running, cursor.now), 0.0
 
 
 @inlined
@@ -165,15 +182,13 @@ def _tell(program: Program, memory: Memory, i: int, event: Floats) -> float:
 
 @woven
 def apply_result(program: Program, memory: Memory, cursor: Cursor, event: Floats) -> tuple[Cursor, float]:
-    """Write a result to its transaction; returns the outcome, 0 where nothing changed."""
+    """Write a result to its transaction; returns the outcome, 0 where nothing changed or it waits."""
     i = last_position(memory.kept[C_ID, cursor.start : cursor.end], event[E_ID]) + cursor.start
     is_kept = i >= cursor.start
     change = float(event[E_CHANGE])
     if program.deduplicates:
         if not is_kept:
-            if not is_recognised(program, memory, event):
-                cursor = _wait(program, memory, cursor, event)
-            return cursor, 0.0
+            return _wait(program, memory, cursor, event)
         change = _tell(program, memory, i, event)
     elif change > 0.0 and (program.kinds >> (np.int64(change) - 1)) & 1 == 0:
         return cursor, change

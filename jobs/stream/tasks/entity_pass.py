@@ -1,9 +1,9 @@
 """One entity's pass: fold the records of a micro-batch into its states, and hand them on by the next entity.
 
-The primary pass reads rows of ``rows.VALIDATED``; duplicates become dead letters there, and labels and
-results get what they changed. The others read what it hands on (``rows.passed_schema``); what does not name
-their entity goes through untouched. So does what the scoring service has counted and decided, to the archive.
-The last pass decides (``jobs.stream.tasks.decide_pass``).
+The primary pass reads rows of ``rows.VALIDATED``; duplicates, and results that cannot be taken, become dead
+letters there, and labels and results get what they changed. The others read what it hands on
+(``rows.passed_schema``); what does not name their entity goes through untouched. So does what the scoring
+service has counted and decided, to the archive. The last pass decides (``jobs.stream.tasks.decide_pass``).
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fraud.contracts import SCORED, parse_record
-from fraud.contracts.future import ahead_rows, future_words
+from fraud.contracts.future import ahead_rows
 from fraud.contracts.wire import LATEST
 from fraud.features import kernel
 from fraud.features.engine import Folded
@@ -32,10 +32,11 @@ from fraud.log import rows
 from jobs.stream.tasks.arrow_rows import receive, send
 from jobs.stream.tasks.context import TaskContext, settle, store_of
 from jobs.stream.tasks.decide_pass import run_decide_pass
+from jobs.stream.tasks.letters import untaken_results, with_letters
 from jobs.stream.tasks.scored import kinds_of
 from jobs.stream.tasks.states import fold_through
 from jobs.stream.tasks.stopwatch import Stopwatch
-from jobs.stream.tasks.validate_pass import tasks_of, text_of
+from jobs.stream.tasks.validate_pass import tasks_of
 
 
 def run_entity_pass(
@@ -101,6 +102,8 @@ def pass_primary(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.
     is_repeated[future] = False
     duplicates = np.flatnonzero((is_counted & (outcomes == kernel.DUPLICATE)) | is_repeated)
     kinds[duplicates] = rows.DEAD_LETTER
+    untaken = untaken_results(context.passes, table, np.where(kinds == rows.RESULT, outcomes, 0.0))
+    kinds[untaken] = rows.DEAD_LETTER
     is_notice, is_letter = np.isin(kinds, rows.NOTICES), kinds == rows.DEAD_LETTER
     speaks_of_one = is_notice & (kinds != rows.PROFILE)
     events[is_notice] = as_handed_on(events[is_notice], outcomes[is_notice])
@@ -111,7 +114,9 @@ def pass_primary(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.
     columns = [
         pa.array(kinds),
         *(table.column(field.name) for field in rows.ORIGIN[1:]),
-        *_with_letters(context, table, duplicates, future).columns,
+        *with_letters(
+            context, table, outcomes, duplicates=duplicates, future=future, untaken=untaken
+        ).columns,
         rows.binary_column(events),
         pc.if_else(pa.array(is_scored & ~is_letter), table.column("record"), pa.scalar(None, pa.binary())),
         table.column(rows.TRACE.name),
@@ -211,24 +216,3 @@ def _future_of(
         return recounted
     times = table.select(["event_time", "received_at"]).take(pa.array(recounted))
     return recounted[ahead_rows(times, context.most_ahead_s, LATEST)]
-
-
-def _with_letters(
-    context: TaskContext, table: pa.Table, duplicates: NDArray[np.int64], future: NDArray[np.int64]
-) -> pa.Table:
-    """Take the ``rows.RECORD_FIELDS``, with dead letters in the place of what is refused here."""
-    taken = table.select([field.name for field in rows.RECORD_FIELDS])
-    refused = np.concatenate([duplicates, future])
-    if not len(refused):
-        return taken
-    names = ("transaction_id", "event_time", "received_at", "record_key", "record")
-    found = zip(*(table[name].take(pa.array(refused)).to_pylist() for name in names), strict=True)
-    whose, letters = context.passes[0].name, []
-    for at, (known, time, arrival, key, raw) in enumerate(found):
-        words = ("duplicate", f"transaction_id {known} was already counted for this {whose}")
-        if at >= len(duplicates):
-            words = ("future_event_time", future_words("event_time", time, arrival, context.most_ahead_s))
-        letters.append((*words, text_of(key), raw))
-    place = np.arange(len(table))
-    place[refused] = len(table) + np.arange(len(refused))
-    return pa.concat_tables([taken, rows.record_table(rows.DEAD_LETTER_NAMES, letters)]).take(pa.array(place))

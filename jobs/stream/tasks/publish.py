@@ -102,8 +102,9 @@ def _own_results(table: pa.Table) -> Iterator[tuple[str, str, bytes]]:
     if model is None:
         return
     taken = table.filter(pc.is_in(table["outcome"], value_set=pa.array(list(_OURS))))
-    for row in taken.select(["transaction_id", primary, "outcome", "processed_at"]).to_pylist():
-        whose = {name: row[name] for name in ("transaction_id", primary)}
+    names = ("transaction_id", primary, "event_time")
+    for row in taken.select([*names, "outcome", "processed_at"]).to_pylist():
+        whose = {name: row[name] for name in names}
         told = {"result": _OURS[row["outcome"]], "result_time": row["processed_at"], "source": OUR_SOURCE}
         yield RESULTS, row[primary], model(**whose, **told).model_dump_json(exclude_none=True).encode()
 

@@ -167,14 +167,22 @@ class History:
                 oldest.ever = set(oldest.filters)
         return values
 
+    def has_left(self, time: int | None) -> bool:
+        """Whether a transaction of this time is older than those that are kept one by one."""
+        if time is None:
+            return False
+        is_full = len(self.kept) == self.entity.events
+        oldest = min((old.time for old in self.kept), default=math.inf)
+        return time <= self.newest - self.kept_for or (is_full and time < oldest)
+
     def wait(self, told: Seen) -> None:
         """Remember a result of a transaction that has not come."""
         sets, clears = told.told
-        if told.identity not in self.waiting and not sets:
+        if self.has_left(told.time):
+            return
+        if told.identity not in self.waiting and (not sets or len(self.waiting) == 64):
             return
         self.waiting[told.identity] = (self.waiting.get(told.identity, set()) - clears) | sets
-        if len(self.waiting) > 64:
-            del self.waiting[next(iter(self.waiting))]
         self.newest = told.told_at if self.newest == -math.inf else self.newest
 
     def change(self, identity: str, before: set[str], after: set[str]) -> None:

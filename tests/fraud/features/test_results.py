@@ -203,11 +203,36 @@ def test_a_reversed_transaction_that_comes_again_is_still_a_duplicate() -> None:
     assert found.outcomes[-1] == kernel.DUPLICATE
 
 
-def test_a_card_waits_with_results_of_64_transactions_and_forgets_the_first_of_more() -> None:
+def test_the_65th_transaction_whose_result_waits_is_refused_and_the_64_before_it_count() -> None:
     early = [told(f"t{number}", "declined") for number in range(65)]
-    for number, declined in ((0, 0.0), (1, 1.0), (64, 1.0)):
-        found = last([*early, bought(number), bought(99)])
-        assert found["count_7d_by_card_where_declined"] == declined
+    found = fold([*early, told("t3", "refunded")])
+    assert found.outcomes.tolist() == [0.0] * 64 + [kernel.NO_ROOM, 0.0]
+    for number, declined in ((0, 1.0), (63, 1.0), (64, 0.0)):
+        found_last = last([*early, bought(number), bought(99)])
+        assert found_last["count_7d_by_card_where_declined"] == declined
+
+
+def test_a_refused_result_counts_when_it_is_sent_again_after_its_transaction() -> None:
+    early = [told(f"t{number}", "declined") for number in range(65)]
+    found = last([*early, bought(64), early[64], bought(99)])
+    assert found["count_7d_by_card_where_declined"] == 1.0
+
+
+def test_a_result_of_what_the_card_keeps_no_more_is_refused_and_changes_no_state() -> None:
+    """The card keeps 64 of 80; without its time, t0 could be a transaction that is still to come."""
+    records: Records = [bought(n, shop=f"s{n % 3}") for n in range(80)]
+    found = fold([*records, told("t0", "reversed", event_time=START)])
+    assert found.outcomes[-1] == kernel.NOT_KEPT
+    assert found.states == fold(records).states
+    assert fold([*records, told("t0", "reversed")]).outcomes[-1] == 0.0
+    of_kept = told("t40", "reversed", event_time=START + timedelta(minutes=40))
+    assert fold([*records, of_kept]).outcomes[-1] not in {0.0, kernel.NOT_KEPT}
+
+
+def test_results_of_old_transactions_take_no_room_from_those_that_come_first() -> None:
+    old = [told(f"o{n}", "refunded", event_time=START - timedelta(days=40)) for n in range(100)]
+    found = last([bought(1), *old, told("t2", "declined"), bought(2), bought(3)])
+    assert found["count_7d_by_card_where_declined"] == 1.0
 
 
 def test_a_result_that_waits_makes_its_card_as_old_as_itself_so_that_the_store_keeps_it() -> None:

@@ -97,6 +97,21 @@ def test_a_wrong_result_becomes_a_dead_letter_with_words(alone: dict[str, Any]) 
         assert words in alone["details"]
 
 
+def test_a_result_that_cannot_be_taken_becomes_one_dead_letter_that_says_what_to_do(
+    asked: dict[str, Any], alone: dict[str, Any]
+) -> None:
+    """80 results wait for transactions of one card that never come; some of it wait already."""
+    for found in (asked, alone):
+        assert 80 - 64 <= found["reasons"]["too_many_results_wait"] < 80
+        assert found["reasons"]["transaction_not_kept"] > 10
+        never = [detail for detail in found["details"] if "does not know transaction_id never-79," in detail]
+        (words,) = never
+        assert "keeps results of 64 other transactions that have not come, the limit" in words
+        assert any(
+            "is older than the 20 that this card keeps one by one" in detail for detail in found["details"]
+        )
+
+
 def test_the_log_knows_whose_a_result_is_although_it_names_the_card_alone(alone: dict[str, Any]) -> None:
     assert alone["completed"] == sum(alone["results"].values())
 

@@ -2,7 +2,8 @@
 
     FRAUD_SCHEMA_FILE=schema.yaml uv run python -m tests.fraud.results.world DIR    # prints JSON
 
-Results come before and after their transactions, twice, of what is in tiles, and wrong in several ways; some
+Results come before and after their transactions, twice, of what is in tiles, of what the card keeps no more,
+more than a card waits for, and wrong in several ways; some
 come by the API; so do profiles of cards and merchants, also of such as nobody has used. A process of its own:
 a deployment has one schema.
 """
@@ -51,6 +52,8 @@ START = datetime.now(UTC) - timedelta(days=20)
 BATCHES, RECORDS, CARDS = 14, 30, 5
 OLDER = 6
 """Micro-batch after which a copy of the store is taken."""
+CROWDED = 3
+"""Micro-batch in which a card gets more results of transactions that never come than it waits for."""
 TOLD = [("authorised", None)] * 2 + [
     ("declined", "51"),
     ("declined", "14"),
@@ -180,6 +183,7 @@ class World:
         found += [(TRANSACTIONS, json.dumps(self.sent[-self.dice.integers(1, 20)]).encode())]
         told = [(RESULTS, self._result(day, early=False)) for _ in range(12)]
         told += [(PROFILES, self._profile(day)) for _ in range(8)]
+        found += [(RESULTS, one) for one in self._untaken(batch, day)]
         found += [
             *told,
             *told[:3],
@@ -225,7 +229,18 @@ class World:
             "result": word,
             "reason_code": code,
         }
+        if not early and number % 3 == 0:
+            told["event_time"] = self.sent[number - 1]["event_time"]
         return json.dumps({**told, "result_time": self._time(day)}).encode()
+
+    def _untaken(self, batch: int, day: float) -> list[bytes]:
+        """Tell of the oldest transaction, and once of more that never come than a card waits for."""
+        of = self.sent[0]
+        told = [{name: of[name] for name in ("transaction_id", "card", "event_time")}]
+        if batch == CROWDED:
+            told += [{"transaction_id": f"never-{number}", "card": "c0"} for number in range(80)]
+        more = {"result": "declined", "result_time": self._time(day)}
+        return [json.dumps(one | more).encode() for one in told]
 
     def _profile(self, day: float) -> bytes:
         """Tell something of a card or a merchant, also of one that nobody has used, and now and then late."""

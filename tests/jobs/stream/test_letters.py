@@ -1,15 +1,20 @@
 """No refused record, of whatever key, text or size, makes a dead letter that Kafka refuses."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraud.contracts import DEAD_LETTERS, TRANSACTIONS, DeadLetter
+from fraud.features import kernel
+from fraud.features.passes import PASSES
 from fraud.log import rows
+from fraud.schema.arrow import TIME
 from jobs.stream.tasks import publish, validate_pass
+from jobs.stream.tasks.letters import untaken_results
 from jobs.stream.tasks.publish import MOST_LETTER
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -64,3 +69,12 @@ def test_a_small_record_is_kept_whole() -> None:
     ((_, _, message),) = letters_of([(b"u", b"junk \xff")])
     letter = DeadLetter.model_validate_json(message)
     assert (letter.raw, letter.reason) == (b"junk \xff", "invalid_json")
+
+
+def test_a_result_of_a_transaction_that_no_window_reaches_is_taken_and_one_that_could_count_is_not() -> None:
+    """The default windows reach 30 days back, and 2 more for what comes late."""
+    ages = [40, 31, 1, 1, None]
+    happened = [None if age is None else NOW - timedelta(days=age) for age in ages]
+    table = pa.table({"event_time": pa.array(happened, TIME), "received_at": pa.array([NOW] * 5, TIME)})
+    outcomes = np.array([kernel.NOT_KEPT, kernel.NOT_KEPT, kernel.NOT_KEPT, 1.0, kernel.NO_ROOM])
+    assert untaken_results(PASSES, table, outcomes).tolist() == [1, 2, 4]
