@@ -123,6 +123,7 @@ def contracts_of(schema: Schema) -> Contracts:
         "source": (_SOURCE | None, Field(None, description="Where it comes from, e.g. issuer.")),
         "reason_code": (ReasonCode | None, Field(None, description="Of the issuer or the network, e.g. 51.")),
     }
+    results |= REFUND if schema.takes_refunds else {}
     own = _PRICED if schema.money else {}
     scored = make_model("ScoredTransaction", ScoredTransaction, {**fields, **own, **_sequences(schema)})
     scored.places, scored.money = transaction.places, schema.money
@@ -134,9 +135,15 @@ def contracts_of(schema: Schema) -> Contracts:
         scored=scored,
         decision=make_model("Decision", Decision, {**keys, **decided}),
         priced=make_model("PricedTransaction", transaction, own) if own else transaction,
-        result=make_model("Result", Result, results) if schema.results else None,
+        result=_result(schema, results) if schema.results else None,
         profile=_profile(schema, keys) if schema.profiles else None,
     )
+
+
+def _result(schema: Schema, told: Definitions) -> type[Result]:
+    model: type[Result] = make_model("Result", Result, told)
+    model.money = schema.money
+    return model
 
 
 def _profile(schema: Schema, keys: Definitions) -> type[Profile]:
@@ -208,6 +215,19 @@ _PRICED: Final[Definitions] = {
     BASE_MINOR: (Annotated[int, Field(strict=True, ge=0, le=MOST_MINOR)] | None, None),
     CURRENCY_RATE: (str | None, None),
     RATE_SINCE: (AwareDatetime | None, None),
+}
+
+
+MOST_REFUND: Final = 1e13
+"""In units of any currency; a refund never takes out more than its transaction's amount."""
+RefundAmount = Annotated[float, Field(strict=True, ge=0.0, le=MOST_REFUND, allow_inf_nan=False)]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
+REFUND: Final[Definitions] = {
+    "amount": (
+        RefundAmount | None,
+        Field(None, description="Of a refund: what is paid back, in the currency of its transaction."),
+    ),
+    "currency": (Currency | None, Field(None, description="Of the amount; absent: the base currency.")),
 }
 
 

@@ -19,8 +19,9 @@ from fraud.errors import BadInput
 from fraud.features import kernel
 from fraud.features.hashing import hash_joined, hash_text, hashes_of, joined_hashes_of
 from fraud.features.kernel import Floats
-from fraud.features.layout import CODES, layout_of
+from fraud.features.layout import CODES, CURRENCY, REFUND, REFUND_MINOR, layout_of
 from fraud.features.table_columns import check_columns, microseconds_of, moments_of, numbers_of, refuse
+from fraud.money import digits_of
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import (
     AMOUNT_BASE,
@@ -37,6 +38,7 @@ from fraud.schema.schema import Schema
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 CENTS: Final = 100.0
+CENTS_DIGITS: Final = 2
 MICRODEGREES: Final = 1e6
 _EARLIEST_US: Final = round(EARLIEST.timestamp()) * 1_000_000
 _LATEST_US: Final = round(LATEST.timestamp()) * 1_000_000
@@ -82,9 +84,10 @@ class EventWriter:
         self._zone = schema.zone
         self._reads_kinds = bool(self._filters) or any(field.name == "kind" for field in self._named)
         self._of_profile = (_NOTHING,) * (self.layout.width - self.layout.profile)
+        self._takes_refunds, self._in_several = self.layout.refunds, self.layout.in_several
         more = (
             *(self._joined, self._numbers, self._times, self._filters),
-            *(self._money, self._zone, self._of_profile),
+            *(self._money, self._zone, self._of_profile, self._takes_refunds),
         )
         self._has_more = any(map(bool, more))
         self._bits_of = lru_cache(maxsize=4096)(schema.bits_of_result)
@@ -113,7 +116,22 @@ class EventWriter:
         row = self._notice(record, kernel.KIND_RESULT)
         row[kernel.E_SET], row[kernel.E_CLEAR] = self._bits_of(record.result, record.reason_code)
         row[kernel.E_TOLD_AT] = to_microseconds(record.result_time)
+        if self._takes_refunds:
+            row[self.layout.column(REFUND)] = self._refund(record.amount, record.currency)
+        if self._in_several:
+            row[self.layout.column(CURRENCY)] = hash_text(self._currency(record.currency))
         return tuple(row.tolist())
+
+    def _currency(self, currency: str | None) -> str:
+        """Take the currency of a refund; without one, it is the base."""
+        return currency or (self._money.base if self._money else "")
+
+    def _refund(self, amount: float | None, currency: str | None) -> float:
+        """Turn a refund's amount into minor units of its currency; NaN where it has none."""
+        if amount is None:
+            return _NOTHING
+        digits = digits_of(self._currency(currency)) if self._money else CENTS_DIGITS
+        return float(round(amount * 10.0 ** (digits or 0)))
 
     def _notice(self, record: Label | Result, kind: float) -> Floats:
         row = np.full(self.layout.width, _NOTHING)
@@ -129,7 +147,7 @@ class EventWriter:
         tail = [hash_text(keys.get(field.name)) for field in self._named]
         tail += [hash_joined([keys.get(field.name) for field in fields]) for fields in self._joined]
         tail += [_NOTHING] * (len(self._numbers) + bool(self._money) + len(self._times))
-        tail += [0.0] * bool(self._zone)
+        tail += [0.0] * bool(self._zone) + [_NOTHING] * (self._takes_refunds + self._in_several)
         return [*tail, *([0.0] if self._filters else []), *self._of_profile]
 
     def _more(self, record: Transaction) -> Iterator[float]:
@@ -146,6 +164,10 @@ class EventWriter:
             yield _NOTHING if time is None else float(to_microseconds(time))
         if self._zone:
             yield float(offset_us(getattr(record, self._zone), record.event_time))
+        if self._takes_refunds:
+            yield _NOTHING
+        if self._in_several:
+            yield _minor(record, AMOUNT_MINOR)
         if self._filters:
             values = {name: getattr(record, name) for name in self._names} | {AMOUNT_BASE: record.amount_base}
             yield float(sum(1 << bit for bit, one in enumerate(self._filters) if one.holds(values)))
@@ -209,6 +231,15 @@ class EventWriter:
         bits = [self._bits_of(*told) for told in zip(words, codes, strict=True)]
         events[:, [kernel.E_SET, kernel.E_CLEAR]] = np.array(bits, np.float64).reshape(-1, 2)
         events[:, kernel.E_TOLD_AT] = microseconds_of(table, "result_time")
+        if self._takes_refunds:
+            amounts, currencies = (
+                table.column(name).to_pylist() if name in table.column_names else [None] * len(words)
+                for name in ("amount", CURRENCY)
+            )
+            refunds = [self._refund(*told) for told in zip(amounts, currencies, strict=True)]
+            events[:, self.layout.column(REFUND)] = refunds
+        if self._in_several:
+            events[:, self.layout.column(CURRENCY)] = [hash_text(self._currency(one)) for one in currencies]
         return events
 
     def _notices(self, table: pa.Table, kind: float, column: str, what: str) -> Floats:
@@ -267,6 +298,8 @@ class EventWriter:
                 events[:, self.layout.column(field.name)] = moments_of(table, field.name)
         if self._zone:
             events[:, self.layout.column(self._zone)] = offsets_us(table, self._zone)
+        if self._in_several:
+            events[:, self.layout.column(REFUND_MINOR)] = numbers_of(table, AMOUNT_MINOR)
         if self._filters:
             bits = [one.rows(table) * float(1 << bit) for bit, one in enumerate(self._filters)]
             events[:, self.layout.mask] = np.sum(bits, axis=0)

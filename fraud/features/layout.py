@@ -27,6 +27,10 @@ CODES: Final = {KINDS[0]: int(kernel.KIND_TRANSACTION)} | {
 MOST_FILTERS: Final = 52
 """Bits of a float64 that hold whole numbers exactly."""
 SEEN_COLUMNS: Final = 2
+CURRENCY: Final = "currency"
+REFUND: Final = "refund:amount"
+REFUND_MINOR: Final = "refund:of"
+"""Of a transaction: its amount in minor units of its own currency, however large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,10 @@ class EventLayout:
     is_seen
         Whether an entity with two sides sees the row (``fraud.features.sides``). Then the key of that entity
         and the bits of its sides stand at its end.
+    refunds
+        Whether refunds have amounts: a column holds what one pays back.
+    in_several
+        Whether these may be in several currencies.
 
     Raises
     ------
@@ -83,6 +91,8 @@ class EventLayout:
     profiles: tuple[tuple[str, int], ...] = ()
     by_side: tuple[str, ...] = ()
     is_seen: bool = False
+    refunds: bool = False
+    in_several: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what a row cannot hold."""
@@ -97,7 +107,8 @@ class EventLayout:
     def names(self) -> tuple[str, ...]:
         """Names of the columns after the prefix, in their order, without the mask's."""
         zone = (self.zone,) if self.zone else ()
-        return (*self.keys, *(name for name, _ in self.numbers), *self.times, *zone)
+        refund = (REFUND,) * self.refunds + (REFUND_MINOR,) * self.in_several
+        return (*self.keys, *(name for name, _ in self.numbers), *self.times, *zone, *refund)
 
     @property
     def mask(self) -> int:
@@ -185,6 +196,8 @@ def layout_of(schema: Schema) -> EventLayout:
         of_results=tuple(one.name for one in schema.filters if one.results),
         profiles=tuple((name, sum(len(f.names) for f in fields)) for name, fields in schema.profiles),
         by_side=tuple(one.name for one in schema.filters if one.side and one.is_declared),
+        refunds=schema.takes_refunds,
+        in_several=schema.takes_refunds and schema.money is not None,
     )
 
 

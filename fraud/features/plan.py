@@ -20,7 +20,7 @@ from fraud.features.kernel.records import (
     parts_of,
     work_floats,
 )
-from fraud.features.layout import CODES, DEFAULT_LAYOUT, EventLayout
+from fraud.features.layout import CODES, CURRENCY, DEFAULT_LAYOUT, REFUND, REFUND_MINOR, EventLayout
 from fraud.features.slots import Slotted, is_plain_feature, slot_features
 from fraud.schema.default import MERCHANT_FEATURES, USER, USER_FEATURES
 from fraud.schema.entities import IDLE_US, WINDOWS, Entity
@@ -153,7 +153,8 @@ def _known_columns(entity: Entity) -> int:
 
     Also the profile, and of the primary the ids of what it does not keep, or waits for.
     """
-    return len(entity.known) + bool(entity.profile) + entity.deduplicates * (1 + entity.results)
+    of_ids = entity.deduplicates * (1 + entity.results + entity.refunds)
+    return len(entity.known) + bool(entity.profile) + of_ids
 
 
 def _check_bounds(entity: Entity) -> None:
@@ -185,6 +186,8 @@ def _program_of(
     copied_names = (*entity.kept, *entity.all_numbers, *([entity.zone] if entity.zone else []))
     copies = [events.column(name) for name in copied_names]
     copies += [kernel.E_KIND] if entity.keeps_kind else []
+    n_copies, (refund, currency, minor) = len(copies), _refunds_of(entity, events)
+    copies += [currency, minor, refund] if currency >= 0 else []
     filters = [events.bit(name) for name in entity.all_filters]
     key = kernel.C_LAT + 2 * entity.places
     copied = key + 2 * len(entity.distinct)
@@ -196,7 +199,7 @@ def _program_of(
         known_columns.append(kernel.E_ID)  # of no meaning: its values come otherwise
         known_capacities.append(len(profile_sizes))
     if entity.deduplicates:
-        of_ids = [kernel.PENDING] * entity.results + [kernel.RECOGNISED]
+        of_ids = [kernel.REFUNDS] * entity.refunds + [kernel.PENDING] * entity.results + [kernel.RECOGNISED]
         known_columns += [kernel.E_ID] * len(of_ids)
         known_capacities += of_ids
     parts = parts_of(
@@ -227,13 +230,20 @@ def _program_of(
         mask=events.mask if filters else -1,
         offset=events.column(events.zone) if events.zone else -1,
         kept_offset=copied + len(copied_names) - 1 if entity.zone else -1,
-        kept_kind=copied + len(copies) - 1 if entity.keeps_kind else -1,
+        kept_kind=copied + n_copies - 1 if entity.keeps_kind else -1,
         kinds=sum(1 << CODES[kind] for kind in entity.kinds),
         told=events.mask if entity.results else -1,
         result_bits=sum(1 << events.bit(name) for name in events.of_results),
         uncount=sum(1 << events.bit(name) for name in entity.uncounts),
         profile=len(entity.known) if entity.profile else -1,
         profile_column=events.profile,
+        refund=refund,
+        refunds=len(known_columns) - 3 if entity.refunds and entity.deduplicates else -1,
+        currency=currency,
+        minor=minor,
+        kept_currency=copied + n_copies,
+        kept_minor=copied + n_copies + 1,
+        kept_paid=copied + n_copies + 2,
         is_plain=is_plain,
         n_windows=n_windows,
         n_levels=len(tiling.widths_us),
@@ -276,6 +286,15 @@ def _program_of(
         ).reshape(-1, 2),
         profile_sizes=_whole(profile_sizes),
     )
+
+
+def _refunds_of(entity: Entity, events: EventLayout) -> tuple[int, int, int]:
+    """Columns of an event: what a refund pays back, and, for the primary alone, currency and own amount."""
+    if not entity.refunds:
+        return -1, -1, -1
+    if not (entity.deduplicates and events.in_several):
+        return events.column(REFUND), -1, -1
+    return events.column(REFUND), events.column(CURRENCY), events.column(REFUND_MINOR)
 
 
 def _sizes_of(entity: Entity) -> list[int]:
@@ -344,6 +363,8 @@ def _identity_of(entity: Entity, events: EventLayout, tiling: Tiling) -> float:
         words += (("kinds", entity.kinds),)
     if entity.results:
         words += (("results", entity.uncounts, entity.tells),)
+    if entity.refunds and entity.deduplicates:
+        words += (("refunds", events.in_several),)
     if entity.profile:
         words += (("profile", tuple((one.name, one.type.value, one.scale) for one in entity.profile)),)
     if entity.sides:

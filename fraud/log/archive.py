@@ -62,7 +62,8 @@ def tables_of(passes: Passes) -> TableColumns:
     sequences = sequence_names(passes)
     decided = (field.name for field in rows.DECISION_FIELDS)
     of_notices = (*_ORIGIN, *sequences, *(side.hash_name for side in sides_beside_primary(passes)))
-    told = (*_IDS, *(field.name for field in rows.RESULT_FIELDS), "source", "reason_code", *of_notices)
+    ids = dict.fromkeys([*_IDS, *rows.REFUND_NAMES])
+    told = (*ids, *(field.name for field in rows.RESULT_FIELDS), "source", "reason_code", *of_notices)
     of_profiles = (
         *_IDS[1:-1],
         *(field.name for field in rows.PROFILE_FIELDS),

@@ -34,7 +34,10 @@ SLICE_ROWS: Final = 100_000
 """Records of a slice, about; one micro-batch is never parted."""
 _TRANSACTION_COLUMNS: Final = tuple(column.name for column in transaction_columns(deployed_schema()))
 _LABEL_COLUMNS: Final = ("transaction_id", *deployed_schema().key_names, "event_time", "is_fraud")
-_RESULT_COLUMNS: Final = (*_LABEL_COLUMNS[:-1], "result_time", "result", "reason_code")
+_REFUND_COLUMNS: Final = ("amount", "currency") if deployed_schema().takes_refunds else ()
+_RESULT_COLUMNS: Final = (
+    *dict.fromkeys([*_LABEL_COLUMNS[:-1], "result_time", "result", "reason_code", *_REFUND_COLUMNS]),
+)
 _PROFILE_COLUMNS: Final = (*deployed_schema().key_names, *profiles.COLUMNS)
 
 

@@ -173,10 +173,13 @@ LABEL_NAMES: Final = (
     *deployed_schema().key_names,
     *(field.name for field in LABEL_FIELDS),
 )
+REFUND_NAMES: Final = ("amount", "currency") if deployed_schema().takes_refunds else ()
+"""Of results, in the columns that transactions have too; none where refunds have no amounts."""
 RESULT_NAMES: Final = (
     "transaction_id",
     "event_time",
     *deployed_schema().key_names,
+    *(name for name in REFUND_NAMES if name not in deployed_schema().key_names),
     "source",
     "reason_code",
     *(field.name for field in RESULT_FIELDS),

@@ -62,6 +62,8 @@ class Entity:
         Whether results change what counts in its history, or by which filters.
     uncounts
         Results that take a transaction out of it.
+    refunds
+        Whether refunds with an amount take it out of the amounts of its history.
     tells
         Of the primary: numbers that other entities measure, which it keeps to complete results by.
     profile
@@ -94,7 +96,9 @@ class Entity:
     uncounts: tuple[str, ...] = ()
     tells: tuple[str, ...] = ()
     profile: tuple[Field, ...] = ()
-    sides: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # a schema without has its old version
+    # A schema without these has its old version.
+    sides: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    refunds: bool = field(default=False, repr=False)
 
     @property
     def key_name(self) -> str:

@@ -33,6 +33,8 @@ REVERSED: Final[Result] = "reversed"
 RESULT: Final = "result"
 REASON: Final = "reason_code"
 """What a filter over results may read."""
+REFUNDED: Final[Result] = "refunded"
+"""May have an amount, which then leaves the amount of its transaction in what follows."""
 COLUMNS: Final = (RESULT, "result_time")
 """What the tables hold of a result, beside columns that labels have too."""
 

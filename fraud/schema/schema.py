@@ -15,6 +15,7 @@ from fraud.schema.filters import Filter
 from fraud.schema.kinds import COUNTED_KINDS
 from fraud.schema.operations import COMBINED
 from fraud.schema.profiles import Profiles
+from fraud.schema.results import REFUNDED
 from fraud.schema.source import TableSource
 
 
@@ -146,6 +147,7 @@ class Schema:
         ]
         parts += [self.money] if self.money else []
         parts += [one.sides for one in self.entities if one.sides]
+        parts += ["refunds"] if self.takes_refunds else []
         return _digest(f"{self.features_version}\n{parts!r}")
 
     def bits_of_result(self, result: str, reason_code: str | None) -> tuple[int, int]:
@@ -192,6 +194,11 @@ class Schema:
         return tuple(dict.fromkeys(fields for fields in self.key_sets if len(fields) > 1))
 
     @property
+    def takes_refunds(self) -> bool:
+        """Whether refunds may have amounts, which leave the amounts of the histories."""
+        return REFUNDED in self.results
+
+    @property
     def zone(self) -> str:
         """Name of the field that tells the clocks of a transaction's place; empty: all show UTC."""
         return next((field.name for field in self.named(FieldType.ZONE)), "")
@@ -201,6 +208,7 @@ class Schema:
         """Keys and categories that an event holds: the declared ones, and of the core those in use."""
         kept = [name for entity in self.entities for name in (*entity.all_columns, *dict(entity.known))]
         used = {*kept, *(feature.column for feature in self.features)}
+        used |= {"currency"} if self.money and self.takes_refunds else set()
         core = [field for field in self.named(*NAMED) if field.name in CORE_NAMES and field.name in used]
         keys = [field for fields in self.keys for field in fields if field.name in CORE_NAMES]
         return (*self.own(*NAMED), *dict.fromkeys([*core, *keys]))

@@ -52,6 +52,7 @@ from fraud.features.kernel.native import SOURCES, borrow, entry, inlined, prefet
 from fraud.features.kernel.profiles import apply_profile, is_idle
 from fraud.features.kernel.records import Batch, Cursor, Memory, Program, lay_out, unpack
 from fraud.features.kernel.reductions import last_position
+from fraud.features.kernel.refunds import has_amount
 from fraud.features.kernel.results import apply_result, take_pending
 from fraud.features.kernel.state import READABLE, apply_label, fault_of, load, store
 from fraud.features.kernel.tiles import add_tile_sums, drop_tiles, set_horizons
@@ -123,7 +124,11 @@ def _fold_transaction(
     fill_vector(program, memory, cursor, windows, sums, at, event, vector)
     if t <= cursor.newest - program.retention_us:
         return cursor
-    return keep(program, memory, cursor, at, event)
+    paid_back = event[program.refund] if not program.is_plain and has_amount(program, event) else 0.0
+    event[E_CENTS] -= paid_back  # of the vector the whole amount, of the history what is left
+    cursor = keep(program, memory, cursor, at, event)
+    event[E_CENTS] += paid_back
+    return cursor
 
 
 @woven

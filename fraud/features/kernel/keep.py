@@ -180,6 +180,8 @@ def known_values(program: Program) -> int:
         return program.profile
     if not program.deduplicates:
         return n
+    if program.refunds >= 0:
+        return program.refunds
     return n - 2 if program.told >= 0 else n - 1
 
 

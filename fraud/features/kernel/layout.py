@@ -42,6 +42,7 @@ KIND_RESULT: Final = -1.0  # with labels, what speaks of an earlier transaction
 KIND_PROFILE: Final = -2.0  # speaks of an entity; with the other two: the notices, which are no transactions
 FIRST_KIND: Final = 2  # further kinds of transactions have the numbers from here on
 RECOGNISED: Final = 64  # ids of transactions that the primary has looked at and not kept
+REFUNDS: Final = 64  # refunds with an amount that a primary remembers
 PENDING: Final = 64  # transactions that results speak of and that have not come yet, of a primary
 NO_KEY: Final = 0.0  # in a key's column
 
@@ -51,6 +52,7 @@ DUPLICATE: Final = 2.0  # a label's outcome is by how much the known fraud chang
 COUNTED_BY_ALL: Final = -1.0  # outcome of a result; where the primary keeps kinds: kind + 1
 NO_ROOM: Final = -2.0  # of a result: its transaction has not come, and ``PENDING`` others wait already
 NOT_KEPT: Final = -3.0  # of a result: its transaction is older than those that the primary keeps one by one
+OTHER_CURRENCY: Final = -4.0  # of a refund: its transaction is in another one
 
 # --- header of a state: after the counts of tiles by level come those of remembered values by column ---
 H_LAYOUT: Final = 0

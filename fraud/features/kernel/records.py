@@ -70,6 +70,19 @@ class Program(NamedTuple):
     """Number of the column of remembered values that is the entity's profile; -1: it has none."""
     profile_column: int
     """Column of an event where the values that a profile tells begin."""
+    refund: int
+    """Column of an event that holds what a refund pays back, and then what leaves the amount; -1: the schema
+    has no refunds."""
+    refunds: int
+    """Number of the column of remembered values that holds the refunds, of the primary; else -1."""
+    currency: int
+    """Column of an event that holds its currency, where refunds may be in several; else -1."""
+    minor: int
+    """Column of an event that holds its amount in minor units of that currency."""
+    kept_currency: int
+    """Columns of a kept event that hold the same, and what refunds have taken out of its amount."""
+    kept_minor: int
+    kept_paid: int
     is_plain: bool
     """Whether the kernel runs it whose loops are of the default table's shape; see ``PLAIN_WINDOWS``."""
     n_windows: int
@@ -197,6 +210,13 @@ def unpack(packed: Floats, is_plain: bool) -> Program:
         int(packed[21]),
         int(packed[22]),
         int(packed[23]),
+        int(packed[24]),
+        int(packed[25]),
+        int(packed[26]),
+        int(packed[27]),
+        int(packed[28]),
+        int(packed[29]),
+        int(packed[30]),
         is_plain,
         n_windows,
         n_levels,

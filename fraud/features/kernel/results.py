@@ -55,12 +55,21 @@ from fraud.features.kernel.measures import fulfils, gather, scatter
 from fraud.features.kernel.native import inlined, woven
 from fraud.features.kernel.records import Cursor, Memory, Program
 from fraud.features.kernel.reductions import last_position
+from fraud.features.kernel.refunds import (
+    has_amount,
+    has_room,
+    refusal_of,
+    take_refund,
+    take_waiting_refunds,
+    wait_with_refund,
+)
 from fraud.features.kernel.state import complete
 
 
 @inlined
 def take_pending(program: Program, memory: Memory, event: Floats) -> None:
-    """Give a transaction that has come now the bits of the results that came before it."""
+    """Give a transaction that has come now the bits of the results that came before it, and their refunds."""
+    take_waiting_refunds(program, memory, event)
     k = program.known_columns.shape[0] - 2
     i = last_position(memory.known[k, K_VALUE, : memory.known_counts[k]], event[E_ID])
     bits = np.int64(event[program.told]) & ~np.int64(program.result_bits)
@@ -102,9 +111,13 @@ def _wait(program: Program, memory: Memory, cursor: Cursor, event: Floats) -> tu
     i = last_position(known[k, K_VALUE, : counts[k]], event[E_ID])
     if i < 0 and event[E_SET] == 0.0:
         return cursor, 0.0
-    if i < 0:
-        if counts[k] == program.known_capacities[k]:
+    if i < 0 and counts[k] == program.known_capacities[k]:
+        return cursor, NO_ROOM
+    if has_amount(program, event):
+        if not has_room(program, memory, cursor, event):
             return cursor, NO_ROOM
+        wait_with_refund(program, memory, event)
+    if i < 0:
         i = counts[k]
         counts[k] = i + 1
         known[k, K_VALUE, i] = event[E_ID]
@@ -133,6 +146,16 @@ def _uncount(program: Program, memory: Memory, cursor: Cursor, i: int) -> Cursor
 
 
 @inlined
+def _add_to_measure(column: Floats, value: float, sign: float) -> None:
+    """Add a value to the sums of a tile's measure, or take it out of them."""
+    squares = np.int64(value) * np.int64(value)
+    column[M_COUNT] += sign
+    column[M_SUM] += sign * value
+    column[M_HIGH] += sign * (squares >> LOW_BITS)
+    column[M_LOW] += sign * (squares & LOW_MASK)
+
+
+@inlined
 def _correct_tiles(
     program: Program, memory: Memory, event: Floats, before: np.int64, after: np.int64, is_gone: bool
 ) -> None:
@@ -140,6 +163,7 @@ def _correct_tiles(
     tiles, measures = memory.tiles, program.measures
     was, now = float(gather(before, program.filters)), float(gather(after, program.filters))
     squares = np.int64(event[E_CENTS]) * np.int64(event[E_CENTS])
+    paid_back = event[program.refund] if has_amount(program, event) else 0.0
     for level in range(program.n_levels):
         numbers = tiles[level, T_NUMBER, : memory.tile_counts[level]]
         at = last_position(numbers, float(math.floor(event[E_TIME] / program.widths[level])))
@@ -151,33 +175,57 @@ def _correct_tiles(
             tiles[level, T_HIGH, at] -= squares >> LOW_BITS
             tiles[level, T_LOW, at] -= squares & LOW_MASK
             tiles[level, T_FRAUD, at] -= event[E_WAS_FRAUD]
+        elif paid_back > 0.0:
+            left = np.int64(event[E_CENTS] - paid_back)
+            tiles[level, T_SUM, at] -= paid_back
+            tiles[level, T_HIGH, at] += (left * left >> LOW_BITS) - (squares >> LOW_BITS)
+            tiles[level, T_LOW, at] += (left * left & LOW_MASK) - (squares & LOW_MASK)
         for m in range(program.n_measures):
             value = event[measures[m, 1]]
-            counted = 1.0 if fulfils(was, measures[m, 2]) else 0.0
-            sign = (1.0 if fulfils(now, measures[m, 2]) and not is_gone else 0.0) - counted
-            if sign == 0.0 or math.isnan(value):
+            if math.isnan(value):
                 continue
-            first = TILE_COLUMNS + MEASURE_COLUMNS * m
-            of_value = np.int64(value) * np.int64(value)
-            tiles[level, first + M_COUNT, at] += sign
-            tiles[level, first + M_SUM, at] += sign * value
-            tiles[level, first + M_HIGH, at] += sign * (of_value >> LOW_BITS)
-            tiles[level, first + M_LOW, at] += sign * (of_value & LOW_MASK)
-            if sign > 0.0:
-                tiles[level, first + M_MAX, at] = max(tiles[level, first + M_MAX, at], value)
-                tiles[level, first + M_MIN, at] = min(tiles[level, first + M_MIN, at], value)
+            left_of_value = value - paid_back if measures[m, 1] == E_CENTS else value
+            counted = fulfils(was, measures[m, 2])
+            counts = fulfils(now, measures[m, 2]) and not is_gone
+            column = tiles[level, TILE_COLUMNS + MEASURE_COLUMNS * m :, at]
+            if counted:
+                _add_to_measure(column, value, -1.0)
+            if counts:
+                _add_to_measure(column, left_of_value, 1.0)
+            if counts and not counted:
+                column[M_MAX] = max(column[M_MAX], left_of_value)
+                column[M_MIN] = min(column[M_MIN], left_of_value)
 
 
 @inlined
-def _tell(program: Program, memory: Memory, i: int, event: Floats) -> float:
-    """Complete a result by its transaction, kept at ``i``; returns its outcome if it changes something."""
-    kept = memory.kept
+def _tell(program: Program, memory: Memory, cursor: Cursor, i: int, event: Floats) -> float:
+    """Complete a result by its transaction, kept at ``i``.
+
+    Returns its outcome if it changes something, or why it cannot be taken.
+    """
+    kept, refusal = memory.kept, refusal_of(program, memory, cursor, i, event)
+    if refusal != 0.0:
+        return refusal
     complete(program, memory, i, event)
     event[E_CENTS] = kept[C_CENTS, i]
     event[E_WAS_FRAUD] = 1.0 if kept[C_FRAUD, i] == LABEL_FRAUD else 0.0
     for t in range(program.tells.shape[0]):
         event[program.tells[t, 1]] = kept[program.tells[t, 0], i]
+    take_refund(program, memory, i, event)
     return float(kept[program.kept_kind, i] + 1.0) if program.kept_kind >= 0 else COUNTED_BY_ALL
+
+
+@inlined
+def _rewrite(
+    program: Program, memory: Memory, cursor: Cursor, i: int, event: Floats, after: np.int64
+) -> Cursor:
+    """Give a kept event its new bits, and the amount that is left of it."""
+    if program.mask >= 0:
+        memory.kept[program.columns - 1, i] = float(gather(after, program.filters))
+    if not has_amount(program, event) or event[program.refund] == 0.0:
+        return cursor
+    memory.kept[C_CENTS, i] -= event[program.refund]
+    return Cursor(cursor.start, cursor.end, cursor.newest, cursor.sequence, False, -math.inf)
 
 
 @woven
@@ -189,7 +237,9 @@ def apply_result(program: Program, memory: Memory, cursor: Cursor, event: Floats
     if program.deduplicates:
         if not is_kept:
             return _wait(program, memory, cursor, event)
-        change = _tell(program, memory, i, event)
+        change = _tell(program, memory, cursor, i, event)
+        if change <= NO_ROOM:
+            return cursor, change
     elif change > 0.0 and (program.kinds >> (np.int64(change) - 1)) & 1 == 0:
         return cursor, change
     before = np.int64(event[program.told])
@@ -197,12 +247,13 @@ def apply_result(program: Program, memory: Memory, cursor: Cursor, event: Floats
     if before & program.uncount:
         return cursor, change
     is_gone = (after & program.uncount) != 0
-    if is_kept and program.mask >= 0:
-        memory.kept[program.columns - 1, i] = float(gather(after, program.filters))
+    is_paid_back = has_amount(program, event) and event[program.refund] > 0.0
+    if is_kept:
+        cursor = _rewrite(program, memory, cursor, i, event, after)
     if is_kept and is_gone:
         cursor = _uncount(program, memory, cursor, i)
         if program.deduplicates:
             recognise(program, memory, event, cursor.sequence)
     elif not is_kept and event[E_TIME] > cursor.newest - program.retention_us:
         _correct_tiles(program, memory, event, before, after, is_gone)
-    return cursor, change if before != after else 0.0
+    return cursor, change if before != after or is_paid_back else 0.0

@@ -13,7 +13,7 @@ from fraud.schema.reading.features import Use
 from fraud.schema.reading.fields import zone_of
 from fraud.schema.reading.keys import words_of
 from fraud.schema.reading.wrong import Where, Wrong, known_name, of_type
-from fraud.schema.results import RESULT, REVERSED
+from fraud.schema.results import REFUNDED, RESULT, REVERSED
 from fraud.schema.sides import SIDES
 from fraud.schema.windows import MOST_WINDOWS, window_us
 
@@ -47,7 +47,7 @@ def with_results(entity: Entity, part: EntityPart, uses: Sequence[Use], filters:
                 f"the history of {entity.name} has no transaction that was {gone[0]}; take {gone[0]} out of "
                 "its `uncount`, or give the feature to another entity over the same key",
             )
-    entity = replace(entity, results=True, uncounts=uncounts)
+    entity = replace(entity, results=True, uncounts=uncounts, refunds=REFUNDED in named)
     if not entity.deduplicates:
         return entity
     others = [use for use in uses if use.entity != entity.name and use.is_measured]

@@ -97,6 +97,11 @@ def _of_future(context: TaskContext, row: dict[str, Any]) -> Words:
 
 def _of_result(context: TaskContext, row: dict[str, Any], outcome: float) -> Words:
     entity = context.passes[0].entity
+    if outcome == kernel.OTHER_CURRENCY:
+        return (
+            "invalid_field",
+            "currency: the transaction of this refund is in another currency; send its own",
+        )
     if outcome == kernel.NO_ROOM:
         return TOO_MANY_WAIT, (
             f"this {entity.name} does not know transaction_id {row['transaction_id']}, and keeps results of "

@@ -5,7 +5,9 @@ from typing import Any, Final, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from fraud.contracts import Result, contracts_of
-from fraud.contracts.models import ReasonCode, make_model, result_type
+from fraud.contracts.models import REFUND, ReasonCode, make_model, result_type
+from fraud.contracts.result import check_refund
+from fraud.contracts.transaction import refused
 from fraud.contracts.wire import EventTime, Identifier
 from fraud.schema.deployed import deployed_schema
 from services.scoring.feedback.requests import Detail, check_keys
@@ -34,11 +36,19 @@ class ResultRequest(BaseModel):
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
         check_keys(self)
+        check_refund(self, deployed_schema().money)
+        if getattr(self, "amount", None) is not None and self.result_time is None:
+            words = "must be given with an amount: it tells a refund from another one of its transaction"
+            raise refused("result_time", words)
         return self
 
 
 _KEYS: Final[dict[str, Any]] = dict.fromkeys(deployed_schema().key_names, (Identifier | None, None))
-_WORD: Final[dict[str, Any]] = {"result": (result_type(deployed_schema()), ...)}
+_REFUND: Final = ("amount", "currency") if deployed_schema().takes_refunds else ()
+_WORD: Final[dict[str, Any]] = {
+    "result": (result_type(deployed_schema()), ...),
+    **{name: kind for name, kind in REFUND.items() if name in _REFUND},
+}
 RESULT_REQUEST: Final[type[ResultRequest]] = make_model("ResultRequest", ResultRequest, {**_KEYS, **_WORD})
 NAMED_RESULT: Final[type[ResultRequest]] = make_model(
     "NamedResult", RESULT_REQUEST, {"source": (Identifier | None, None)}
@@ -68,4 +78,5 @@ def result_of(request: ResultRequest, keys: Any) -> Result:
         result=request.result,
         source=request.source,
         reason_code=request.reason_code,
+        **{name: getattr(request, name) for name in _REFUND},
     )

@@ -53,7 +53,9 @@ class Seen:
     of: str = ""  # of a profile: its entity; its keys are that one's alone
     profile: dict[str, object] | None = None  # what it tells; None: not known any more
     fields: tuple[Field, ...] = ()  # of a profile: all that it could tell
-    ever: set[str] = field(default_factory=set)  # of a tiled one: filters that held since it is in its tile
+    refund: int | None = None  # of a refund: what it pays back, in cents
+    paid_back: int = 0  # of a transaction: by refunds that came before it
+    held: dict[str, set[int | None]] = field(default_factory=dict)  # of a tiled one: amounts it counted with
     by_side: dict[str, set[str]] = field(default_factory=dict)  # filters that read the side: where they hold
 
     def __getitem__(self, column: str) -> str | None:
@@ -65,9 +67,11 @@ class Seen:
     def counts(self, f: Feature) -> bool:
         return (not f.where or f.where in self.filters) and self.number(f.value) is not None
 
-    def counted(self, f: Feature) -> bool:
-        """Whether it has counted in its tile, whose greatest and least are not taken back."""
-        return (not f.where or f.where in self.ever) and self.number(f.value) is not None
+    def counted(self, f: Feature) -> list[int]:
+        """What it has counted with in its tile, whose greatest and least are not taken back."""
+        amounts = self.held.get(f.where, set())
+        found = {self.number(f.value)} if f.value and amounts else amounts
+        return [number for number in found if number is not None]
 
 
 @dataclass
@@ -94,6 +98,8 @@ class History:
     looked_at: list[str] = field(default_factory=list)
     waiting: dict[str, set[str]] = field(default_factory=dict)  # results that came before their transactions
     gone: list[Seen] = field(default_factory=list)  # taken out of tiles
+    refunds: set[tuple[str, int]] = field(default_factory=set)  # transactions and times
+    early: dict[tuple[str, int], int] = field(default_factory=dict)  # refunds before their transactions
     profile: dict[str, Told] = field(default_factory=dict)
     told_at: float = -math.inf  # when a profile arrived last
 
@@ -104,6 +110,7 @@ class History:
     def forget_if_idle(self, time: int) -> None:
         if time - max(self.newest, self.told_at) > IDLE:
             self.known, self.looked_at, self.waiting = {}, [], {}
+            self.refunds, self.early = set(), {}
             self.profile, self.told_at = {}, -math.inf
 
     def take(self, told: Seen) -> None:
@@ -159,12 +166,13 @@ class History:
                 if len(since) > capacity:
                     del since[next(iter(since))]
         if now.time > self.newest - self.kept_for:
+            now.cents = max(now.cents - now.paid_back, 0)
             self.kept.append(now)
             if len(self.kept) > self.entity.events:
                 oldest = min(self.kept, key=lambda old: old.time)
                 self.kept = [old for old in self.kept if old is not oldest]
                 self.tiled.append(oldest)
-                oldest.ever = set(oldest.filters)
+                oldest.held = {name: {oldest.cents} for name in ("", *oldest.filters)}
         return values
 
     def has_left(self, time: int | None) -> bool:
@@ -183,10 +191,25 @@ class History:
         if told.identity not in self.waiting and (not sets or len(self.waiting) == 64):
             return
         self.waiting[told.identity] = (self.waiting.get(told.identity, set()) - clears) | sets
+        if told.refund is not None and (told.identity, told.told_at) not in self.refunds:
+            self.refunds.add((told.identity, told.told_at))
+            self.early[told.identity, told.told_at] = told.refund
         self.newest = told.told_at if self.newest == -math.inf else self.newest
 
-    def change(self, identity: str, before: set[str], after: set[str]) -> None:
-        """Let other filters hold of a transaction, or take it out of what counts."""
+    def pay_back(self, told: Seen, of: Seen) -> int:
+        """Remember a refund; returns by how much the amount of its transaction falls."""
+        if told.refund is None or (told.identity, told.told_at) in self.refunds:
+            return 0
+        self.refunds.add((told.identity, told.told_at))
+        return min(told.refund, of.cents)
+
+    def paid_back_before(self, identity: str) -> int:
+        """Sum up the refunds that came before a transaction, which has come now."""
+        mine = [key for key in self.early if key[0] == identity]
+        return sum(self.early.pop(key) for key in mine)
+
+    def change(self, identity: str, before: set[str], after: set[str], paid_back: int) -> None:
+        """Let other filters hold of a transaction and another amount, or take it out of what counts."""
         meant = [
             old
             for old in self.tiled + sorted(self.kept, key=lambda old: old.time)
@@ -198,8 +221,10 @@ class History:
             if not is_kept and old.time <= self.newest - self.kept_for:
                 return
             old.filters = set(after)
-            if not is_kept and not is_gone:
-                old.ever |= after
+            if is_kept or not is_gone:
+                old.cents -= paid_back
+            for name in after - before if not is_kept and not is_gone else ():
+                old.held.setdefault(name, set()).add(old.cents)
             if is_gone:
                 self.gone += [] if is_kept else [old]
                 self.kept = [one for one in self.kept if one is not old]
@@ -209,8 +234,8 @@ class History:
     def extremes(self, f: Feature, time: int, before: list[Seen]) -> list[int]:
         """Values among which the greatest and the least are found."""
         now = [old for old in before if old.time > time - length(f.window) and old.counts(f)]
-        counted = [old for old in self.tiles(f.window, time) if old.counted(f)]
-        return [old.number(f.value) for old in now + counted]
+        counted = [number for old in self.tiles(f.window, time) for number in old.counted(f)]
+        return [old.number(f.value) for old in now] + counted
 
     def oldest_tile(self, wide: int) -> int:
         """Number of the first tile of this width that is not forgotten."""
@@ -374,14 +399,15 @@ def replay_seen(
             vectors[i] = {f.name: NONE for _, features in tables for f in features}
             now = copy_of(record)
             now.filters = (now.filters - set(of_results)) | primary.waiting.pop(now.identity, set())
+            now.paid_back = primary.paid_back_before(now.identity)
             for history, sides in ((primary, {""}), *others):
                 vectors[i] |= history.see(seen_as(now, history.entity, sides), sides)
         if record.told is not None and same:
             before, (sets, clears) = same[0].filters, record.told
-            after = (before - clears) | sets
-            for history, sides in ((primary, {""}), *others) if after != before else ():
+            after, paid_back = (before - clears) | sets, primary.pay_back(record, same[0])
+            for history, sides in ((primary, {""}), *others) if after != before or paid_back else ():
                 holding = {name for name, where in same[0].by_side.items() if where & sides}
-                history.change(record.identity, before | holding, after | holding)
+                history.change(record.identity, before | holding, after | holding, paid_back)
         elif record.told is not None and record.identity not in primary.looked_at:
             primary.wait(record)
         if record.label is not None and same and same[0].is_fraud != record.label:

@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 
 from fraud.features.hashing import hash_joined, hash_text
-from fraud.features.layout import CODES, EventLayout
+from fraud.features.layout import CODES, REFUND, EventLayout
 from fraud.features.passes import Passes, passes_of
 from fraud.schema.entities import Entity
 from fraud.schema.features import Feature
@@ -40,12 +40,19 @@ WINDOWS = (
 NUMBERS = (("items", 1.0), ("weight", 1000.0), ("points", 10.0))
 TIMES = ("opened_at",)
 FILTERS = (("online", "channel == 'online'"), ("abroad", "country != home"), ("night", "hour < 6"))
-OF_RESULTS = (("declined", "..."), ("no_funds", "... && reason_code == '51'"), ("reversed", "..."))
+OF_RESULTS = (
+    ("declined", "..."),
+    ("no_funds", "... && reason_code == '51'"),
+    ("reversed", "..."),
+    ("refunded", "..."),
+)
 TOLD: list[tuple[set[str], set[str]]] = [
     (set(), {"declined", "no_funds"}),  # authorised
     ({"declined"}, {"no_funds"}),
     ({"declined", "no_funds"}, set()),
     ({"reversed"}, set()),
+    ({"refunded"}, set()),
+    ({"refunded"}, set()),
 ]
 """What results of a transaction let hold, and hold no more."""
 UNITS = {name: int(unit) for name, unit in NUMBERS}
@@ -114,6 +121,7 @@ def draw_table(dice: random.Random) -> Drawn:
         filters,
         zone=zone,
         of_results=of_results,
+        refunds=bool(of_results),
         by_side=tuple(name for name, _ in BY_SIDE) if sides else (),
     )
     names = [dice.choice(keys), *dice.sample([*keys, JOINED], dice.randint(0, 2))]
@@ -183,6 +191,7 @@ def _draw_entity(dice: random.Random, key: str, layout: EventLayout, *, is_prima
         measures=tuple(dice.sample(measures, dice.randint(0, 5))),
         kinds=dice.choice([COUNTED_KINDS, COUNTED_KINDS, KINDS, ("refund", "reversal"), ("purchase",)]),
         results=bool(layout.of_results),
+        refunds=layout.refunds,
         uncounts=dice.choice([(), ("reversed",), ("reversed", "declined")]) if layout.of_results else (),
     )
 
@@ -356,8 +365,9 @@ def _notice(
             keys[joined] = None
     time = past.time if dice.random() < 0.6 else None
     if told:
-        at = past.time + dice.choice([0, SECOND, DAY])
-        return Seen(identity, time, None, keys, told=dice.choice(told), told_at=at)
+        at, what = past.time + dice.choice([0, SECOND, DAY]), dice.choice(told)
+        refund = dice.choice([None, 1, 2, 500, 10**9]) if what[0] == {"refunded"} else None
+        return Seen(identity, time, None, keys, told=what, told_at=at, refund=refund)
     return Seen(identity, time, keys=keys, label=dice.random() < 0.7)
 
 
@@ -406,6 +416,8 @@ def rows_of(records: list[Seen], layout: EventLayout) -> np.ndarray:
         if record.told is not None:
             row[0], row[7] = -1.0, record.told_at
             row[4:6] = [sum(2.0 ** layout.bit(name) for name in names) for names in record.told]
+        if record.refund is not None:
+            row[layout.column(REFUND)] = record.refund
         if record.profile is not None:
             _fill_profile(row, record, layout)
             continue

@@ -1,5 +1,6 @@
 """Results: what is told of an earlier transaction changes what follows, exactly, and in any order."""
 
+import json
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fraud.contracts import Contracts, Label, Result, Transaction, contracts_of
+from fraud.contracts import Contracts, Label, Result, Transaction, contracts_of, parse_record
+from fraud.errors import BadRecord
 from fraud.features import kernel
 from fraud.features.batch import FoldedPasses, fold_passes
 from fraud.features.codec import newest_us
@@ -255,3 +257,95 @@ def test_a_table_of_results_gives_the_rows_of_its_records() -> None:
     writer = events_of(SCHEMA)
     expected = stack_events([writer.of_result(record) for record in results], writer.layout.width)
     np.testing.assert_array_equal(writer.of_results(table), expected)
+
+
+# --- refunds of a part
+
+
+def paid_back(of: Transaction | str, amount: float, minute: int = 60, **fields: Any) -> Result:
+    return told(of, "refunded", amount=amount, result_time=START + timedelta(minutes=minute), **fields)
+
+
+UNFLAGGED = [at for at, name in enumerate(NAMES) if not name.endswith("_where_refunded")]
+"""Features that do not look at the flag of a refund itself."""
+OF_HISTORY = [at for at in UNFLAGGED if not NAMES[at].startswith("same_amount")]
+"""And not at the transaction's own amount."""
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_refund_leaves_of_a_transaction_what_had_been_bought_for_less(seed: int) -> None:
+    """Several refunds add up, in any order, before and after their transaction, each told twice."""
+    dice = random.Random(seed)
+    records = drawn(seed)
+    chosen = {id(record) for record in dice.sample([r for r in records[:25] if r.amount > 5], 6)}
+    refunded: Records = []
+    cheaper: Records = []
+    for record in records:
+        is_chosen = id(record) in chosen
+        cheaper.append(record.model_copy(update={"amount": record.amount - 3.0}) if is_chosen else record)
+        refunds = [paid_back(record, 1.0), paid_back(record, 1.5, 61), paid_back(record, 0.5, 62)]
+        refunds = dice.sample(refunds, 3) if is_chosen else []
+        first = dice.randint(0, len(refunds))
+        refunded += [*refunds[:first], record, *refunds, *refunds[:1]]
+    found, plain = of_transactions(refunded), of_transactions(cheaper)
+    rows = [at for at, record in enumerate(records) if id(record) not in chosen]
+    assert (found[np.ix_(rows, UNFLAGGED)] == plain[np.ix_(rows, UNFLAGGED)]).all()
+    assert (found[:, OF_HISTORY] == plain[:, OF_HISTORY]).all()
+    assert (of_transactions(list(records)) != plain).any()
+
+
+def test_no_refund_takes_out_more_than_there_is() -> None:
+    one = bought(1, amount=10.0)
+    found = last([one, paid_back(one, 7.0), paid_back(one, 7.0, 61), bought(2, amount=1.0), bought(3)])
+    assert (found["amount_sum_7d_by_card"], found["count_7d_by_card"]) == (1.0, 2.0)
+    assert found["amount_max_7d_by_card"] == 1.0
+
+
+def test_a_refund_without_an_amount_is_a_flag_alone() -> None:
+    one = bought(1, amount=10.0)
+    found = last([one, told(one, "refunded"), bought(2)])
+    assert found["amount_sum_7d_by_card"] == 10.0
+    assert found["count_7d_by_all_where_refunded"] == 1.0
+
+
+def test_a_refund_of_what_is_in_tiles_is_exact_in_sums_and_leaves_the_greatest() -> None:
+    """Entity ``shop`` keeps 64 of 80, of which the card of the first keeps it one by one."""
+    records = [bought(n, shop="s", card=f"c{n % 2}", amount=n + 2.0) for n in range(80)]
+    probe = bought(99, card="p", shop="s")
+    plain = last([*records, probe])
+    found = last([*records, paid_back(records[0], 1.5), paid_back(records[0], 1.5), probe])
+    assert plain["amount_sum_7d_by_shop"] - found["amount_sum_7d_by_shop"] == 1.5
+    assert plain["count_7d_by_shop"] == found["count_7d_by_shop"]
+    found = last([*records, paid_back(records[0], 1.5), told(records[0], "reversed"), probe])
+    assert plain["amount_sum_7d_by_shop"] - found["amount_sum_7d_by_shop"] == 2.0
+
+
+def test_a_card_remembers_64_refunds_and_refuses_one_more_until_a_transaction_has_left() -> None:
+    """The card keeps 64 one by one: of the 66th transaction on, the first have left with their refunds."""
+    records: Records = [bought(n) for n in range(64)]
+    refunds = [paid_back(f"t{n % 64}", 0.01, n) for n in range(65)]
+    assert fold([*records, *refunds]).outcomes[-1] == kernel.NO_ROOM
+    assert fold([*records, *refunds[:64], refunds[0]]).outcomes[-1] == 0.0
+    later: Records = [bought(n) for n in (64, 65)]
+    assert fold([*records, *refunds[:64], *later, paid_back("t9", 0.01, 99)]).outcomes[-1] not in {
+        0.0,
+        kernel.NO_ROOM,
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"result": "declined", "amount": 1.0}, "amount: only a result refunded has an amount, not declined"),
+        ({"amount": 0.0}, "amount: must be above 0"),
+        ({"amount": -1.0}, "amount"),
+        ({"amount": 1.005}, "an amount has 2 digits, got 3"),
+        ({"amount": "1.00"}, "amount"),
+        ({"amount": 1.0, "currency": "EUR"}, "the schema has no part `money`"),
+    ],
+)
+def test_a_wrong_refund_is_refused_with_its_field(fields: dict[str, Any], words: str) -> None:
+    assert CONTRACTS.result is not None
+    given = {"transaction_id": "t", "card": "c", "result": "refunded", "result_time": START.isoformat()}
+    with pytest.raises(BadRecord, match=words):
+        parse_record(CONTRACTS.result, json.dumps(given | fields).encode())

@@ -93,6 +93,7 @@ def test_where_a_field_stands_in_an_event_changes_neither_states_nor_vectors(see
         filters,
         zone=of.zone,
         of_results=names,
+        refunds=of.refunds,
         profiles=told,
         by_side=of.by_side,
     )

@@ -59,6 +59,8 @@ TOLD = [("authorised", None)] * 2 + [
     ("declined", "14"),
     ("declined", None),
     ("reversed", None),
+    ("refunded", None),
+    ("refunded", None),
 ]
 
 
@@ -150,6 +152,9 @@ class World:
             self._call("/v1/score", record)
             told = {"transaction_id": record["transaction_id"], "result": "declined"}
             self._call("/v1/results", {**told, "result_time": self._time(day)})
+        refund = {"transaction_id": record["transaction_id"], "result": "refunded", "amount": 0.5}
+        self._call("/v1/results", {**refund, "result_time": self._time(day)})
+        self._call("/v1/results", refund)
         profile = {"entity": "card", "card": record["card"], "profile": {"address": f"by the API {day}"}}
         self._call("/v1/profiles", {**profile, "profile_time": self._time(day)})
         self._call("/v1/profiles", {**profile, "profile": {"credit_limit": "much"}})
@@ -229,6 +234,8 @@ class World:
             "result": word,
             "reason_code": code,
         }
+        if word == "refunded" and number % 4:
+            told["amount"] = float(self.dice.integers(1, 4_000)) / 100
         if not early and number % 3 == 0:
             told["event_time"] = self.sent[number - 1]["event_time"]
         return json.dumps({**told, "result_time": self._time(day)}).encode()
@@ -265,7 +272,9 @@ class World:
             {"transaction_id": "t1", "card": "c1", "result": "gone", **at},
             {"transaction_id": "t1", "result": "declined", **at},
             {"transaction_id": "t1", "card": "c1", "result": "declined"},
-            {"transaction_id": "t1", "card": "c1", "result": "refunded", **at},
+            {"transaction_id": "t1", "card": "c1", "result": "authenticated", **at},
+            {"transaction_id": "t1", "card": "c1", "result": "declined", "amount": 1.0, **at},
+            {"transaction_id": "t1", "card": "c1", "result": "refunded", "amount": 1.005, **at},
             {"transaction_id": "t1", "card": "c1", "result": "declined", **ahead},
         ]
         of_card, at = {"entity": "card", "card": "c1"}, {"profile_time": self._time(day)}
@@ -355,7 +364,7 @@ def main() -> None:
     parity = compare(world.settings.delta_path, rows=90)
     rebuilt = rebuild(world.settings, f"lmdb://{sys.argv[1]}/rebuilt")
     results = open_table(world.settings.delta_path, "results", {}).rows(
-        ("transaction_id", "result", "source", "card_spending_hash"), pa.compute.scalar(True)
+        ("transaction_id", "result", "source", "card_spending_hash", "amount"), pa.compute.scalar(True)
     )
     profiles = open_table(world.settings.delta_path, "profiles", {}).rows(
         ("entity", "profile", "source"), pa.compute.scalar(True)
@@ -385,6 +394,7 @@ def main() -> None:
                 "unlike": unlike(world.store, f"lmdb://{sys.argv[1]}/rebuilt"),
                 "log": served.num_rows,
                 "results": Counter(results["result"].to_pylist()),
+                "refunded": pc.sum(results["amount"]).as_py(),
                 "profiles": Counter(profiles["entity"].to_pylist()),
                 "of_api": sum((one or "").startswith("api:") for one in profiles["source"].to_pylist()),
                 "sources": Counter(map(str, results["source"].to_pylist())),
