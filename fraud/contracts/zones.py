@@ -72,8 +72,17 @@ def offset_us(zone: str | None, time: datetime) -> int:
     return _at(zone, (time - _EPOCH) // timedelta(minutes=1))
 
 
-def offsets_us(table: pa.Table, name: str) -> NDArray[np.float64]:
-    """Do the same for a table's rows; an absent column is UTC.
+def offsets_us(table: pa.Table, name: str, default: str = "") -> NDArray[np.float64]:
+    """Do the same for a table's rows.
+
+    Parameters
+    ----------
+    table
+        With ``event_time``.
+    name
+        Column of the zones; it may be absent.
+    default
+        Zone of the rows that name none; empty: UTC.
 
     Raises
     ------
@@ -81,12 +90,12 @@ def offsets_us(table: pa.Table, name: str) -> NDArray[np.float64]:
         When a zone is not known.
     """
     found = np.zeros(table.num_rows)
-    if name not in table.column_names:
+    if name not in table.column_names and not default:
         return found
     moments = table["event_time"].cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64())
     at = np.asarray(moments.to_numpy(), np.int64) // _MINUTE_US
-    zones = np.asarray(table[name].cast(pa.string()).to_numpy(zero_copy_only=False), object)
-    for zone in pc.unique(table[name].drop_null()).to_pylist():
+    zones = _zones_of(table, name, default)
+    for zone in sorted({one for one in zones.tolist() if one is not None}):
         mine = np.flatnonzero(zones == zone)
         fixed = _fixed(zone)
         if not is_zone(zone):
@@ -97,6 +106,15 @@ def offsets_us(table: pa.Table, name: str) -> NDArray[np.float64]:
         distinct, where = np.unique(at[mine], return_inverse=True)
         found[mine] = np.array([_at(zone, minute) for minute in distinct.tolist()], np.float64)[where]
     return found
+
+
+def _zones_of(table: pa.Table, name: str, default: str) -> NDArray[np.object_]:
+    """Name the zone of each row; None is UTC."""
+    if name not in table.column_names:
+        return np.full(table.num_rows, default or None, object)
+    column = table[name].cast(pa.string())
+    column = pc.fill_null(column, default) if default else column
+    return np.asarray(column.to_numpy(zero_copy_only=False), object)
 
 
 @lru_cache(maxsize=4096)

@@ -68,6 +68,8 @@ class EventLayout:
         Whether refunds have amounts: a column holds what one pays back.
     in_several
         Whether these may be in several currencies.
+    clock
+        Zone of a record that names none; empty: UTC.
 
     Raises
     ------
@@ -93,6 +95,7 @@ class EventLayout:
     is_seen: bool = False
     refunds: bool = False
     in_several: bool = False
+    clock: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what a row cannot hold."""
@@ -193,6 +196,7 @@ def layout_of(schema: Schema) -> EventLayout:
         filters=tuple((one.name, one.text) for one in schema.filters),
         minor_units=float(schema.money.unit) if schema.money else 100.0,
         zone=schema.zone,
+        clock=schema.clock,
         of_results=tuple(one.name for one in schema.filters if one.results),
         profiles=tuple((name, sum(len(f.names) for f in fields)) for name, fields in schema.profiles),
         by_side=tuple(one.name for one in schema.filters if one.side and one.is_declared),

@@ -358,7 +358,7 @@ def _identity_of(entity: Entity, events: EventLayout, tiling: Tiling) -> float:
     if entity.keeps_kind:
         words += (("kind", entity.keeps_kind),)
     if entity.zone:
-        words += (("zone", entity.zone),)
+        words += (("zone", entity.zone, *([events.clock] if events.clock else [])),)
     if entity.kinds != COUNTED_KINDS:
         words += (("kinds", entity.kinds),)
     if entity.results:

@@ -1,7 +1,7 @@
 """The fields of a transaction: what a schema may declare of each, beside the fixed core."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -63,6 +63,8 @@ class Field:
         Whether it is personal data.
     examples
         Values for documents and tests.
+    default
+        Of a zone: the clocks of a record that names none; empty: UTC.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Field:
     columns: tuple[str, ...] = ()
     personal: bool = False
     examples: tuple[str | float | bool, ...] = ()
+    default: str = field(default="", repr=False)  # a schema without has its old version
 
     @property
     def names(self) -> tuple[str, ...]:

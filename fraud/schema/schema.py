@@ -203,6 +203,11 @@ class Schema:
         """Name of the field that tells the clocks of a transaction's place; empty: all show UTC."""
         return next((field.name for field in self.named(FieldType.ZONE)), "")
 
+    @property
+    def clock(self) -> str:
+        """Zone of a transaction that names none; empty: UTC."""
+        return self.by_name[self.zone].default if self.zone else ""
+
     @cached_property
     def hashed(self) -> tuple[Field, ...]:
         """Keys and categories that an event holds: the declared ones, and of the core those in use."""

@@ -60,6 +60,7 @@ class FieldPart(Part):
     columns: list[Name] = Field(
         default_factory=list, description="Of a place: the names of its latitude and its longitude."
     )
+    default: str = Field("", description="Of a zone: the clocks of a record that names none; else UTC.")
     personal: bool = Field(False, description="Whether it is personal data.")
     examples: list[str | bool | float] = Field(default_factory=list, max_length=20)
 

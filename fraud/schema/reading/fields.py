@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+from fraud.schema.expressions import check_zone
 from fraud.schema.fields import CORE_NAMES, RESERVED, Field, FieldType
 from fraud.schema.profiles import COLUMNS as COLUMNS_OF_PROFILES
 from fraud.schema.profiles import PROFILED
@@ -19,6 +20,10 @@ def read_field(name: str, part: FieldPart, place: Where = ()) -> Field:
         raise Wrong((*where, "scale"), f"a {part.type} has no decimals; leave it out")
     if part.columns and (part.type is not FieldType.PLACE or len(part.columns) != 2):
         raise Wrong((*where, "columns"), "a place has two columns, its latitude and its longitude")
+    if part.default and part.type is not FieldType.ZONE:
+        raise Wrong((*where, "default"), f"a {part.type} has no default; leave it out")
+    if part.default and (wrong := check_zone(part.default)):
+        raise Wrong((*where, "default"), wrong)
     try:
         re.compile(part.pattern)
     except re.error as error:
@@ -34,6 +39,7 @@ def read_field(name: str, part: FieldPart, place: Where = ()) -> Field:
         columns=tuple(part.columns),
         personal=part.personal,
         examples=tuple(part.examples),
+        default=part.default,
     )
 
 
@@ -87,3 +93,10 @@ def read_profiles(document: Document, fields: dict[str, Field]) -> dict[str, dic
 def zone_of(fields: dict[str, Field]) -> str:
     """Name the field that says which clocks a transaction's place has; empty where none does."""
     return next((field.name for field in fields.values() if field.type is FieldType.ZONE), "")
+
+
+def clock_of(fields: dict[str, Field]) -> str:
+    """Say whose clocks local time is of; empty: UTC."""
+    name = zone_of(fields)
+    default = fields[name].default if name else ""
+    return f"{name}, else {default}" if default else name

@@ -30,7 +30,7 @@ from fraud.schema.reading.document import (
 )
 from fraud.schema.reading.entities import read_entities, with_results
 from fraud.schema.reading.features import check_feature_names, feature_of, uses_of, with_profiles
-from fraud.schema.reading.fields import check_columns, read_field, read_profiles, zone_of
+from fraud.schema.reading.fields import check_columns, clock_of, read_field, read_profiles
 from fraud.schema.reading.filters import OF_RESULTS, check_results, filter_of_result, read_filter
 from fraud.schema.reading.keys import check_names, key_of, primary_first
 from fraud.schema.reading.wrong import Wrong, known_name, of_type, suggest
@@ -144,7 +144,7 @@ def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
         entities = {name: with_results(one, parts[name], uses, filters) for name, one in entities.items()}
     for name, own in profiles.items():
         entities[name] = replace(entities[name], profile=bare(tuple(own.values())))
-    made = [feature_of(use, entities, zone_of(fields), money) for use in uses]
+    made = [feature_of(use, entities, clock_of(fields), money) for use in uses]
     names, order = check_feature_names(uses, made), list(parts)
     return Schema(
         name=document.name,
