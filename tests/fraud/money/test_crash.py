@@ -1,0 +1,53 @@
+"""Kills at random moments change nothing, with all that money, results and profiles bring."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+KILLS, LEAST_KILLS = 40, 15
+"""A process is killed within about one micro-batch of its begin; how far it comes, chance decides."""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Play in a process of its own: a deployment has one schema."""
+    folder = tmp_path_factory.mktemp("crash")
+    schema = Path(__file__).with_name("everything.yaml")
+    settings = {"FRAUD_SCHEMA_FILE": str(schema), "FRAUD_RATES_FILE": str(folder / "rates.csv")}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fraud.money.crash", str(folder), "--kills", str(KILLS)],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3_000:]
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def test_killed_processes_leave_the_same_states_and_tables(found: dict[str, Any]) -> None:
+    assert found["calm_kills"] == 0
+    assert LEAST_KILLS <= found["kills"] <= KILLS
+    assert found["states"] > 15
+    assert found["states_differ"] == found["lost"] == found["doubled"] == 0
+    assert found["differ"] == []
+
+
+def test_every_record_ends_in_one_table_and_every_decision_is_published(found: dict[str, Any]) -> None:
+    ends = ("transactions", "labels", "results", "profiles", "dead_letters")
+    assert sum(found["rows"][name] for name in ends) == found["in"]
+    assert found["rows"]["transactions"] == found["rows"]["features"] == found["rows"]["decisions"]
+    assert found["published"] == found["rows"]["decisions"]
+    assert found["decisions_lost"] == 0
+
+
+def test_the_world_has_rates_that_change_refunds_and_what_is_refused(found: dict[str, Any]) -> None:
+    assert found["rates"] > 20
+    assert found["refunds"] > 30
+    assert {"duplicate", "unknown_currency", "invalid_field"} <= set(found["reasons"])
