@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fraud.contracts.future import future_words
 from fraud.features import kernel
+from fraud.features.kernel.layout import REFUNDS
 from fraud.features.passes import Passes
 from fraud.log import rows
 from jobs.stream.tasks.context import TaskContext
@@ -71,7 +72,7 @@ def with_letters(
     refused = np.concatenate([duplicates, future, untaken])
     if not len(refused):
         return taken
-    names = ("transaction_id", "event_time", "received_at", "record_key", "record")
+    names = ("transaction_id", "event_time", "received_at", "record_key", "record", "amount")
     found = table.select(names).take(pa.array(refused)).to_pylist()
     words = [_of_duplicate(context, row) for row in found[: len(duplicates)]]
     words += [_of_future(context, row) for row in found[len(words) : len(words) + len(future)]]
@@ -101,6 +102,12 @@ def _of_result(context: TaskContext, row: dict[str, Any], outcome: float) -> Wor
         return (
             "invalid_field",
             "currency: the transaction of this refund is in another currency; send its own",
+        )
+    if outcome == kernel.NO_ROOM and row["amount"] is not None:
+        return TOO_MANY_WAIT, (
+            f"this {entity.name} keeps results of {kernel.PENDING} other transactions that have not come, or "
+            f"{REFUNDS} refunds of those that it keeps, the limits: send the refund again later with "
+            "`fraud replay dead-letters`"
         )
     if outcome == kernel.NO_ROOM:
         return TOO_MANY_WAIT, (
