@@ -87,6 +87,9 @@ def _field(before: Field, after: Field) -> Change:
         return Change(f"field {name} has other columns", Effect.REFUSED)
     if before.scale != after.scale:
         return Change(f"field {name} has {after.scale} decimals, not {before.scale}", Effect.REBUILD)
+    if before.default != after.default:
+        words = f"records without {name} show the clocks of {after.default or 'UTC'}"
+        return Change(f"{words}, not of {before.default or 'UTC'}", Effect.REBUILD)
     if after.required and not before.required:
         return Change(
             f"field {name} is required", Effect.NOTHING, "records without it are refused from then on"

@@ -12,6 +12,7 @@ from fraud.errors import BadConfig
 from fraud.features.batch import fold_passes
 from fraud.features.events import events_of, stack_events
 from fraud.features.passes import feature_names, passes_of_schema
+from fraud.schema.diff import Effect, compare
 from fraud.schema.reading import parse_schema
 from fraud.schema.schema import Schema
 
@@ -93,6 +94,8 @@ def test_another_default_is_another_feature_and_another_state() -> None:
     plans = [passes_of_schema(one)[0].plan for one in (PLAIN, BERLIN, schema_of("Europe/London"))]
     assert len({plan.layout for plan in plans}) == 3
     assert "local time (zone, else Europe/Berlin)" in BERLIN.features[0].description
+    changes = [(one.what, one.effect) for one in compare(PLAIN, BERLIN)]
+    assert ("records without zone show the clocks of Europe/Berlin, not of UTC", Effect.REBUILD) in changes
 
 
 @pytest.mark.parametrize(
