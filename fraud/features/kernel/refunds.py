@@ -60,7 +60,7 @@ def _find(program: Program, memory: Memory, event: Floats) -> int:
 def _is_alive(program: Program, memory: Memory, cursor: Cursor, at: int) -> bool:
     """Whether a remembered refund's transaction is kept, or has not come."""
     known, kept = memory.known[program.refunds], memory.kept
-    found = known[K_SINCE, at] < 0.0
+    found: bool = known[K_SINCE, at] < 0.0
     for i in range(cursor.start, cursor.end):
         currency = kept[program.kept_currency, i] if program.currency >= 0 else 0.0
         found |= known[K_VALUE, at] == float(np.int64(kept[C_ID, i]) ^ np.int64(currency))
@@ -80,7 +80,8 @@ def has_room(program: Program, memory: Memory, cursor: Cursor, event: Floats) ->
                 memory.known[k, row, left] = memory.known[k, row, i]
             left += 1
     memory.known_counts[k] = left
-    return left < program.known_capacities[k]
+    has_left: bool = left < program.known_capacities[k]
+    return has_left
 
 
 @inlined
