@@ -45,7 +45,7 @@ def untaken_results(passes: Passes, table: pa.Table, outcomes: kernel.Floats) ->
     )
     longest = max(one.plan.tiling.retention_us for one in passes)
     is_over = (outcomes[found] == kernel.NOT_KEPT) & (arrived - happened > longest)
-    return found[~is_over]
+    return np.asarray(found[~is_over], np.int64)
 
 
 def with_letters(
