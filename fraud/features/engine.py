@@ -20,7 +20,6 @@ from fraud.schema.features import Feature
 
 CHUNK_EVENTS: Final = 200_000
 """Events folded in one call of the kernel at most (one entity's are never parted)."""
-"""Key of an event that does not name the entity."""
 _NO_STATES: Final = np.frombuffer(b"", np.float64)
 
 

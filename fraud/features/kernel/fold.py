@@ -73,15 +73,29 @@ def _fetch_ahead(batch: Batch, e: int, width: int) -> None:
         prefetch(batch.out, row * batch.out.shape[1] + batch.out_first + i)
 
 
+@inlined
+def _counts(program: Program, event: Floats) -> bool:
+    """Whether a transaction is kept: its kind counts here, its amount is known, no result un-counts it."""
+    if not program.is_plain and program.told >= 0 and np.int64(event[program.told]) & program.uncount:
+        return False
+    return (program.kinds >> np.int64(event[E_KIND])) & 1 == 1 and not math.isnan(event[E_CENTS])
+
+
 @woven
-def _arrive(program: Program, memory: Memory, cursor: Cursor, t: float) -> Cursor:
-    """Count a transaction; move the running windows on to it if it is the newest; forget the oldest."""
+def _arrive(program: Program, memory: Memory, cursor: Cursor, t: float, counts: bool) -> Cursor:
+    """Count a transaction; forget the oldest; move the running windows on to it if it is the newest.
+
+    After one that does not count here the running windows may end elsewhere, or hold what is forgotten now.
+    """
     if is_idle(program, memory, cursor, t):
         forget_known(memory)
     kept, start, end = memory.kept, cursor.start, cursor.end
     is_running, now = cursor.is_running, cursor.now
     newest = max(cursor.newest, t)
-    if start == end or kept[C_TIME, end - 1] <= t:
+    if not counts:
+        is_running = False
+        now = -math.inf
+    elif start == end or kept[C_TIME, end - 1] <= t:
         if is_running:
             advance(program, memory.running, kept, end, t)
         else:
@@ -97,15 +111,16 @@ def _arrive(program: Program, memory: Memory, cursor: Cursor, t: float) -> Curso
 def _fold_transaction(
     program: Program, memory: Memory, cursor: Cursor, event: Floats, vector: Floats
 ) -> Cursor:
-    """Write the vector of a new transaction, then keep it."""
+    """Write the vector of a new transaction, then keep it; of one that does not count here only its id."""
     t = event[E_TIME]
-    cursor = _arrive(program, memory, cursor, t)
+    counts = _counts(program, event)
+    cursor = _arrive(program, memory, cursor, t, counts)
     kept, start, end = memory.kept, cursor.start, cursor.end
     at = place_of(kept, start, end, t)
-    is_late = at < end
-    if is_late:
+    is_anew = at < end or not counts
+    if is_anew:
         sum_windows(program, memory.other, kept, start, at, t)
-    windows = memory.other if is_late else memory.running
+    windows = memory.other if is_anew else memory.running
     sums = windows.sums
     sum_measures(program, memory, windows, at)
     n_tiles = 0
@@ -116,12 +131,19 @@ def _fold_transaction(
         set_horizons(program, memory, cursor.newest)
     if has_tiles:
         drop_tiles(program, memory)
-        if not is_late:
+        if not is_anew:
             copy_sums(program, memory.other, memory.running)
             sums = memory.other.sums
         add_tile_sums(program, memory, sums, t, kept[C_TIME, start] if start < end else math.inf)
-    remember(program, memory, event, cursor.sequence, memory.slots.is_first)
+    if counts:
+        remember(program, memory, event, cursor.sequence, memory.slots.is_first)
+    else:
+        look_up(program, memory, event, memory.slots.is_first)
     fill_vector(program, memory, cursor, windows, sums, at, event, vector)
+    if not counts:
+        if program.deduplicates:
+            recognise(program, memory, event, cursor.sequence)
+        return cursor
     if t <= cursor.newest - program.retention_us:
         return cursor
     paid_back = event[program.refund] if not program.is_plain and has_amount(program, event) else 0.0
@@ -129,40 +151,6 @@ def _fold_transaction(
     cursor = keep(program, memory, cursor, at, event)
     event[E_CENTS] += paid_back
     return cursor
-
-
-@woven
-def _look_at(program: Program, memory: Memory, cursor: Cursor, event: Floats, vector: Floats) -> Cursor:
-    """Write the vector of a transaction that does not count here: it is numbered and recognised, no more."""
-    t = event[E_TIME]
-    if is_idle(program, memory, cursor, t):
-        forget_known(memory)
-    kept, start, end = memory.kept, cursor.start, cursor.end
-    newest = max(cursor.newest, t)
-    while start < end and kept[C_TIME, start] <= newest - program.retention_us:
-        start += 1
-    # The running windows may end elsewhere, or hold what is forgotten now: they are summed anew.
-    cursor = Cursor(start, end, newest, cursor.sequence + 1.0, False, -math.inf)
-    at = place_of(kept, start, end, t)
-    windows = memory.other
-    sum_windows(program, windows, kept, start, at, t)
-    sum_measures(program, memory, windows, at)
-    set_horizons(program, memory, newest)
-    drop_tiles(program, memory)
-    add_tile_sums(program, memory, windows.sums, t, kept[C_TIME, start] if start < end else math.inf)
-    look_up(program, memory, event, memory.slots.is_first)
-    fill_vector(program, memory, cursor, windows, windows.sums, at, event, vector)
-    if program.deduplicates:
-        recognise(program, memory, event, cursor.sequence)
-    return cursor
-
-
-@inlined
-def _counts(program: Program, event: Floats) -> bool:
-    """Whether a transaction is kept: its kind counts here, its amount is known, no result un-counts it."""
-    if not program.is_plain and program.told >= 0 and np.int64(event[program.told]) & program.uncount:
-        return False
-    return (program.kinds >> np.int64(event[E_KIND])) & 1 == 1 and not math.isnan(event[E_CENTS])
 
 
 @woven
@@ -196,10 +184,7 @@ def _fold_entity(
             batch.outcomes[row] = NEW
             if not program.is_plain and program.deduplicates and program.told >= 0:
                 take_pending(program, memory, event)
-            if _counts(program, event):
-                cursor = _fold_transaction(program, memory, cursor, event, vector)
-            else:
-                cursor = _look_at(program, memory, cursor, event, vector)
+            cursor = _fold_transaction(program, memory, cursor, event, vector)
     return cursor
 
 

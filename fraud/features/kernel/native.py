@@ -1,4 +1,4 @@
-"""How the kernel's functions are compiled, and two instructions that numba has no words for.
+"""How the kernel's functions are compiled, and instructions that numba has no words for.
 
 Only ``fold`` and ``group_rows`` are called from Python and cached on disk. numba's cache notices changes
 of the file that a function stands in, not of those it calls: so both carry :data:`SOURCES` in a closure,
@@ -100,3 +100,27 @@ def borrow(_context: Any, values: Any) -> Any:
         return view._getvalue()  # noqa: SLF001  (the way to hand a struct back that numba documents)
 
     return values(values), generate
+
+
+@intrinsic
+def shaped(_context: Any, values: Any, shape: Any) -> Any:
+    """Make a view of numbers in a row as so many rows and columns (or levels, rows and columns).
+
+    Like ``borrow`` it counts no references. With numba's own ``reshape`` each event calls the counter a
+    dozen times, and the compiler must expect each call to change all memory.
+    """
+    kind = types.Array(values.dtype, len(shape), "C")
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        owner = context.make_array(signature.args[0])(context, builder, args[0])
+        lengths = cgutils.unpack_tuple(builder, args[1])
+        strides = [owner.itemsize]
+        for length in reversed(lengths[1:]):
+            strides.insert(0, builder.mul(strides[0], length))
+        view = context.make_array(kind)(context, builder)
+        populate_array(
+            view, data=owner.data, shape=lengths, strides=strides, itemsize=owner.itemsize, meminfo=None
+        )
+        return view._getvalue()  # noqa: SLF001  (as above)
+
+    return kind(values, shape), generate

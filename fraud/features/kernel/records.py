@@ -23,7 +23,7 @@ from fraud.features.kernel.layout import (
     Floats,
     Ints,
 )
-from fraud.features.kernel.native import inlined
+from fraud.features.kernel.native import inlined, shaped
 
 
 class Program(NamedTuple):
@@ -173,7 +173,7 @@ def _whole(packed: Floats, number: int) -> Ints:
 
 @inlined
 def _table(numbers: Floats | Ints, columns: int) -> Any:
-    return numbers.reshape((numbers.shape[0] // columns, columns))
+    return shaped(numbers, (numbers.shape[0] // columns, columns))
 
 
 @inlined
@@ -370,21 +370,21 @@ def lay_out(program: Program, work: Floats) -> Memory:
     levels, n_windows, n_distinct = program.n_levels, program.n_windows, program.distinct.shape[0]
     n_known, n_measures = program.known_columns.shape[0], program.n_measures
     at = (program.columns + 1) * stride
-    kept = work[:at].reshape((program.columns + 1, stride))
+    kept = shaped(work[:at], (program.columns + 1, stride))
     tile_columns = TILE_COLUMNS + MEASURE_COLUMNS * n_measures
     size = levels * tile_columns * program.most_tiles
-    tiles = work[at : at + size].reshape((levels, tile_columns, program.most_tiles))
+    tiles = shaped(work[at : at + size], (levels, tile_columns, program.most_tiles))
     at += size
     size = n_known * KNOWN_COLUMNS * program.most_values
-    known = work[at : at + size].reshape((n_known, KNOWN_COLUMNS, program.most_values))
+    known = shaped(work[at : at + size], (n_known, KNOWN_COLUMNS, program.most_values))
     at += size
     rows = program.sum_rows
     size = rows * n_windows
-    running = work[at : at + size].reshape((rows, n_windows))
-    other = work[at + size : at + 2 * size].reshape((rows, n_windows))
+    running = shaped(work[at : at + size], (rows, n_windows))
+    other = shaped(work[at + size : at + 2 * size], (rows, n_windows))
     at += 2 * size
     size = n_measures * MEASURE_COLUMNS * n_windows
-    measured = work[at : at + size].reshape((n_measures, MEASURE_COLUMNS, n_windows))
+    measured = shaped(work[at : at + size], (n_measures, MEASURE_COLUMNS, n_windows))
     own = work[at + size : at + size + n_measures]
     at += size + n_measures
     size = program.parts[program.parts.shape[0] - 1]
@@ -418,7 +418,7 @@ def _lay_out_slots(program: Program, flat: Floats) -> Slots:
     return Slots(
         flat,
         flat[:PRESENT],
-        flat[PRESENT : PRESENT + rows * n_windows].reshape((rows, n_windows)),
+        shaped(flat[PRESENT : PRESENT + rows * n_windows], (rows, n_windows)),
         flat[parts[1] : parts[2]],
         flat[parts[2] : parts[3]],
         flat[parts[3] : parts[4]],

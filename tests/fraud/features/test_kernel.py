@@ -1,7 +1,11 @@
 """The kernel's machine code: compiled once for all callers, and anew after any change of its text."""
 
+import struct
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from llvmlite.binding import ObjectFileRef
 
 from fraud.errors import BadState
 from fraud.features.engine import fold_events
@@ -50,3 +54,29 @@ def test_a_state_with_more_parts_than_the_kernel_has_room_for_is_refused(first, 
     longer = np.concatenate([numbers, np.zeros(columns * 100_000)])
     with pytest.raises(BadState, match=r"damaged.*fraud replay rebuild-store"):
         fold_events(USER, events, {key: longer.tobytes()})
+
+
+@pytest.mark.parametrize("kernel", [fold_plain, fold_any], ids=["plain", "any"])
+def test_the_fold_counts_references_for_its_caller_alone(kernel):
+    """Each count in it is a call for every event, after which the compiler knows nothing of the memory.
+
+    The arguments of the call are counted in and out: 12 arrays. One ``reshape`` added dozens.
+    """
+    table = USER if kernel is fold_plain else replace(USER, kept=("device",))
+    fold_events(table, events_of(long_stream(1, 1)), {})
+    (compiled,) = kernel.overloads.values()
+    assert 0 < _calls_of(compiled.library, b"NRT_incref", b"NRT_decref") < 2 * 12
+
+
+def _calls_of(library, *names: bytes) -> int:
+    """Count where machine code refers to functions, by the relocations of its object file (ELF, 64 bits)."""
+    parts = {
+        part.name(): bytes(part.data())
+        for part in ObjectFileRef.from_data(library._get_compiled_object()).sections()
+    }
+    symbols = [
+        parts[b".strtab"][first:].split(b"\0", 1)[0]
+        for first, *_ in struct.iter_unpack("<IBBHQQ", parts[b".symtab"])
+    ]
+    relocations = struct.iter_unpack("<QQq", parts[b".rela.text"])
+    return sum(symbols[info >> 32] in names for _, info, _ in relocations)
