@@ -56,6 +56,8 @@ LAYERS = (
     {"fraud.__main__"},
 )
 """The rooms of the library, lowest first."""
+MADE_AT_IMPORT = 51
+"""Names that are still made of the deployed schema while modules are imported."""
 LAYER = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
 ENGINES = {
     "pyspark": {"fraud.spark", "fraud.tools", "jobs.stream", "jobs.features"},
@@ -262,3 +264,45 @@ def test_no_file_over_five_megabytes_is_tracked() -> None:
     assert [
         path for path in tracked() if (ROOT / path).exists() and (ROOT / path).stat().st_size > 5_000_000
     ] == []
+
+
+def at_import(tree: ast.Module, name: str) -> list[int]:
+    """Find the lines that call a function at import: outside functions, or in their defaults."""
+    found, ahead = [], list[ast.AST](tree.body)
+    while ahead:
+        node = ahead.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            ahead += [*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)]
+            continue
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == name:
+            found.append(node.lineno)
+        if not isinstance(node, ast.Lambda):
+            ahead += ast.iter_child_nodes(node)
+    return sorted(found)
+
+
+def test_no_further_name_is_made_of_the_deployed_schema_at_import() -> None:
+    """A program reads its schema once and hands it down: two schemas can live in one process.
+
+    These names are still made at import. Lower the number with each that goes.
+    """
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in python_files(*OURS)
+        for line in at_import(parsed(path), "deployed_schema")
+    ]
+    assert len(found) <= MADE_AT_IMPORT, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("A = deployed_schema().fallback", [1]),
+        ("class A:\n    b = c(schema.deployed_schema())", [2]),
+        ("def f(a=deployed_schema()):\n    pass", [1]),
+        ("def f():\n    return deployed_schema()", []),
+        ("f = lambda: deployed_schema()", []),
+    ],
+)
+def test_a_call_at_import_is_found(text: str, lines: list[int]) -> None:
+    assert at_import(ast.parse(text), "deployed_schema") == lines
