@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from fraud.log.arrival import order_between, order_within, raise_times
 from fraud.log.matching import match
-from fraud.log.tables import _cut
+from fraud.log.slices import _cut
 from fraud.store import Epoch
 
 RECORD = st.tuples(st.integers(0, 4), st.integers(0, 2), st.integers(0, 2), st.integers(0, 50))
