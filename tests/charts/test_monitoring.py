@@ -60,8 +60,8 @@ def exported() -> set[str]:
     registries = (
         REGISTRY,
         parity.as_gauges(Parity()),
-        drift.as_gauges(drift.Account("fraud", "1", [Day(0, 0, ())], {})),
-        performance_figures.as_gauges(performance.Account(datetime.now(UTC), (), (), (), ())),
+        drift.as_gauges(drift.DriftReport("fraud", "1", [Day(0, 0, ())], {})),
+        performance_figures.as_gauges(performance.Performance(datetime.now(UTC), (), (), (), ())),
         guard.as_gauges(NO_RULES, RuleEffects("", {}, Costs(), datetime.now(UTC)), [], ()),
     )
     for registry in registries:

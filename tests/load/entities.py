@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fraud.contracts import TRANSACTIONS, Outcome, contracts_of, parse_record
+from fraud.decide.overruling import Ruled
 from fraud.features.passes import PASSES, entity_names
 from fraud.schema.deployed import VARIABLE, deployed_schema
 from fraud.schema.reading import DEFAULT
@@ -68,7 +69,8 @@ class Approving:
     """Decides without a model."""
 
     def decide(self, *_: object) -> Decided:
-        return Decided(Outcome.APPROVE, 0.1, [], "1", "none", is_fallback=False)
+        ruled = Ruled(Outcome.APPROVE, Outcome.APPROVE)
+        return Decided(Outcome.APPROVE, 0.1, [], ruled, "1", "none", is_fallback=False)
 
 
 def measure(transactions: int, scored: int) -> dict[str, float]:
