@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-KILLS, LEAST_KILLS = 40, 15
+KILLS, LEAST_KILLS = 40, 10
 """A process is killed within about one micro-batch of its begin; how far it comes, chance decides."""
 
 
