@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from fraud.contracts import Label, Result, Transaction
 from fraud.contracts.models import MOST_AMOUNT
 from fraud.contracts.priced import is_priced, with_kinds
+from fraud.contracts.result import HUNDREDTHS
 from fraud.contracts.wire import EARLIEST, LATEST
 from fraud.contracts.zones import offset_us, offsets_us
 from fraud.errors import BadInput
@@ -38,7 +39,6 @@ from fraud.schema.schema import Schema
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 CENTS: Final = 100.0
-CENTS_DIGITS: Final = 2
 MICRODEGREES: Final = 1e6
 _EARLIEST_US: Final = round(EARLIEST.timestamp()) * 1_000_000
 _LATEST_US: Final = round(LATEST.timestamp()) * 1_000_000
@@ -130,7 +130,7 @@ class EventWriter:
         """Turn a refund's amount into minor units of its currency; NaN where it has none."""
         if amount is None:
             return _NOTHING
-        digits = digits_of(self._currency(currency)) if self._money else CENTS_DIGITS
+        digits = digits_of(self._currency(currency)) if self._money else HUNDREDTHS
         return float(round(amount * 10.0 ** (digits or 0)))
 
     def _notice(self, record: Label | Result, kind: float) -> Floats:

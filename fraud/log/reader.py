@@ -22,6 +22,7 @@ from fraud.features.kernel import NO_KEY, Floats
 from fraud.features.passes import PASSES, Passes, sequence_names, sides_beside_primary
 from fraud.features.profiles import events_of_profiles
 from fraud.log.arrival import COLUMNS, LAST_RANK, RANKS, Ints, order_between
+from fraud.log.rows import REFUND_NAMES
 from fraud.log.slices import Slice, slices_of
 from fraud.log.tables import NO_OPTIONS, WRITTEN, Options, Table, find_table, integers_of, log_end, table_uri
 from fraud.schema import profiles
@@ -34,9 +35,8 @@ SLICE_ROWS: Final = 100_000
 """Records of a slice, about; one micro-batch is never parted."""
 _TRANSACTION_COLUMNS: Final = tuple(column.name for column in transaction_columns(deployed_schema()))
 _LABEL_COLUMNS: Final = ("transaction_id", *deployed_schema().key_names, "event_time", "is_fraud")
-_REFUND_COLUMNS: Final = ("amount", "currency") if deployed_schema().takes_refunds else ()
 _RESULT_COLUMNS: Final = (
-    *dict.fromkeys([*_LABEL_COLUMNS[:-1], "result_time", "result", "reason_code", *_REFUND_COLUMNS]),
+    *dict.fromkeys([*_LABEL_COLUMNS[:-1], "result_time", "result", "reason_code", *REFUND_NAMES]),
 )
 _PROFILE_COLUMNS: Final = (*deployed_schema().key_names, *profiles.COLUMNS)
 

@@ -36,6 +36,7 @@ from services.predictor import metrics as _predictor  # noqa: F401
 from services.scoring import metrics as _scoring  # noqa: F401
 from tests.charts.conftest import objects, render
 from tests.charts.test_settings import unknown
+from tests.edges import parsed
 
 CHART = Path(__file__).parents[2] / "charts" / "monitoring"
 RULES = sorted((CHART / "rules").glob("*.yaml"))
@@ -66,7 +67,7 @@ def exported() -> set[str]:
     )
     for registry in registries:
         names |= set(_samples(registry))
-    for node in ast.walk(ast.parse(EXPERIMENT.read_text())):
+    for node in ast.walk(parsed(EXPERIMENT)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "gauge":
             assert isinstance(node.args[0], ast.Constant)
             names.add(f"fraud_experiment_{node.args[0].value}")

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings
 
 from fraud.errors import BadConfig
 from tests.charts.conftest import ROOT, cases, objects, pod_specs
+from tests.edges import parsed
 
 OURS = re.compile(r"FRAUD_[A-Z0-9_]+")
 OF_THE_DAGS = {"FRAUD_DAGS_PLAN"}
@@ -93,9 +94,7 @@ def test_a_chart_gives_settings_that_programs_read(chart: str, values: str) -> N
 def test_dags_give_settings_that_programs_read() -> None:
     found = set()
     for dag in sorted((ROOT / "dags").glob("*.py")):
-        constants = (
-            node.value for node in ast.walk(ast.parse(dag.read_text())) if isinstance(node, ast.Constant)
-        )
+        constants = (node.value for node in ast.walk(parsed(dag)) if isinstance(node, ast.Constant))
         found |= {value for value in constants if isinstance(value, str) and OURS.fullmatch(value)}
     assert "FRAUD_EVALUATE_OUT" in found
     assert unknown(found) == set()

@@ -13,7 +13,8 @@ from fraud.schema.deployed import deployed_schema
 from services.scoring.feedback.requests import Detail, check_keys
 from services.scoring.records import now
 
-_MODEL: Final = contracts_of(deployed_schema()).result
+_SCHEMA: Final = deployed_schema()
+_MODEL: Final = contracts_of(_SCHEMA).result
 
 
 class ResultRequest(BaseModel):
@@ -36,19 +37,16 @@ class ResultRequest(BaseModel):
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
         check_keys(self)
-        check_refund(self, deployed_schema().money)
+        check_refund(self, _SCHEMA.money)
         if getattr(self, "amount", None) is not None and self.result_time is None:
             words = "must be given with an amount: it tells a refund from another one of its transaction"
             raise refused("result_time", words)
         return self
 
 
-_KEYS: Final[dict[str, Any]] = dict.fromkeys(deployed_schema().key_names, (Identifier | None, None))
-_REFUND: Final = ("amount", "currency") if deployed_schema().takes_refunds else ()
-_WORD: Final[dict[str, Any]] = {
-    "result": (result_type(deployed_schema()), ...),
-    **{name: kind for name, kind in REFUND.items() if name in _REFUND},
-}
+_KEYS: Final[dict[str, Any]] = dict.fromkeys(_SCHEMA.key_names, (Identifier | None, None))
+_REFUND: Final[dict[str, Any]] = REFUND if _SCHEMA.takes_refunds else {}
+_WORD: Final[dict[str, Any]] = {"result": (result_type(_SCHEMA), ...), **_REFUND}
 RESULT_REQUEST: Final[type[ResultRequest]] = make_model("ResultRequest", ResultRequest, {**_KEYS, **_WORD})
 NAMED_RESULT: Final[type[ResultRequest]] = make_model(
     "NamedResult", RESULT_REQUEST, {"source": (Identifier | None, None)}

@@ -1,13 +1,11 @@
 """Kills at random moments change nothing, with all that money, results and profiles bring."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.own_process import play
 
 KILLS, LEAST_KILLS = 40, 10
 """A process is killed within about one micro-batch of its begin; how far it comes, chance decides."""
@@ -15,20 +13,15 @@ KILLS, LEAST_KILLS = 40, 10
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Play in a process of its own: a deployment has one schema."""
     folder = tmp_path_factory.mktemp("crash")
-    schema = Path(__file__).with_name("everything.yaml")
-    settings = {"FRAUD_SCHEMA_FILE": str(schema), "FRAUD_RATES_FILE": str(folder / "rates.csv")}
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.fraud.money.crash", str(folder), "--kills", str(KILLS)],
-        env={**os.environ, **settings},
-        capture_output=True,
-        text=True,
-        check=False,
+    return play(
+        "tests.fraud.money.crash",
+        str(folder),
+        "--kills",
+        str(KILLS),
+        FRAUD_SCHEMA_FILE=str(Path(__file__).with_name("everything.yaml")),
+        FRAUD_RATES_FILE=str(folder / "rates.csv"),
     )
-    assert done.returncode == 0, done.stderr[-3_000:]
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
 
 
 def test_killed_processes_leave_the_same_states_and_tables(found: dict[str, Any]) -> None:

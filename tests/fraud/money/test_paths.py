@@ -1,44 +1,31 @@
 """Money, kinds and local time on every path: what was decided by is recorded, and everybody else takes it."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fraud.schema.kinds import KINDS
+from tests.own_process import play
 
 SCHEMA = Path(__file__).with_name("payments.yaml")
 
 
-def play(folder: Path, unknown: str, *options: str) -> dict[str, Any]:
-    """Play the world in a process of its own: a deployment has one schema."""
+def world(folder: Path, unknown: str, *options: str) -> dict[str, Any]:
     schema = folder / "payments.yaml"
     schema.write_text(SCHEMA.read_text().replace("unknown: refuse", f"unknown: {unknown}"))
     settings = {"FRAUD_SCHEMA_FILE": str(schema), "FRAUD_RATES_FILE": str(folder / "rates.csv")}
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.fraud.money.world", str(folder / "world"), *options],
-        env={**os.environ, **settings},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3_000:]
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return play("tests.fraud.money.world", str(folder / "world"), *options, **settings)
 
 
 @pytest.fixture(scope="module")
 def refusing(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return play(tmp_path_factory.mktemp("refusing"), "refuse")
+    return world(tmp_path_factory.mktemp("refusing"), "refuse")
 
 
 @pytest.fixture(scope="module")
 def deciding(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return play(tmp_path_factory.mktemp("deciding"), "decide", "--stream-alone")
+    return world(tmp_path_factory.mktemp("deciding"), "decide", "--stream-alone")
 
 
 def test_parity_is_0_and_a_rebuild_goes_through_whatever_the_rates_say_later(refusing, deciding) -> None:

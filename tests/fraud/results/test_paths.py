@@ -1,13 +1,11 @@
 """Results on every path: stream, service, log, parity, rebuild and training see the same."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.own_process import play
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "examples" / "card-testing.yaml"
 FEW = (
@@ -32,34 +30,24 @@ profiles:
 """
 
 
-def play(folder: Path, *options: str) -> dict[str, Any]:
-    """Play the world in a process of its own: a deployment has one schema."""
+def world(folder: Path, *options: str) -> dict[str, Any]:
     text = SCHEMA.read_text()
     for old, new in FEW:
         assert old in text
         text = text.replace(old, new)
     schema = folder / "card-testing.yaml"
     schema.write_text(text.replace("fallback:\n", OF_PROFILES + "fallback:\n"))
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.fraud.results.world", str(folder / "world"), *options],
-        env={**os.environ, "FRAUD_SCHEMA_FILE": str(schema)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3_000:]
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return play("tests.fraud.results.world", str(folder / "world"), *options, FRAUD_SCHEMA_FILE=str(schema))
 
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return play(tmp_path_factory.mktemp("asked"))
+    return world(tmp_path_factory.mktemp("asked"))
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return play(tmp_path_factory.mktemp("alone"), "--stream-alone")
+    return world(tmp_path_factory.mktemp("alone"), "--stream-alone")
 
 
 def test_parity_is_0_and_a_rebuild_gives_the_same_bytes(asked: dict[str, Any], alone: dict[str, Any]) -> None:

@@ -1,10 +1,8 @@
 """A bank's transfers, each seen by the accounts on both sides: the log gives what was served, bit for bit."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.own_process import play
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "examples" / "transfers.yaml"
 SIDES = "{sides: {out: sender, in: receiver}, events: 512}"
@@ -24,14 +22,7 @@ def test_parity_is_0_and_a_rebuild_goes_through(tmp_path: Path) -> None:
         text = text.replace(old, new, 1)
     schema = tmp_path / "transfers.yaml"
     schema.write_text(text)
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.load.parity", "--transactions", "4000", "--batch", "600"],
-        env={**os.environ, "FRAUD_SCHEMA_FILE": str(schema)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3_000:] + done.stdout[-1_000:]
-    found = json.loads(done.stdout)
+    sizes = ("--transactions", "4000", "--batch", "600")
+    found = play("tests.load.parity", *sizes, FRAUD_SCHEMA_FILE=str(schema))
     assert found["compared"] > 3_000
     assert (found["greatest_difference"], found["errors"], found["repeated_ids"]) == (0.0, [], 0)

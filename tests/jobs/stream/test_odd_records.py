@@ -1,13 +1,10 @@
 """A record that is right but for one odd value ends in one place, on every topic and path, in any schema."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from tests.jobs.stream import odd_records
+from tests.own_process import play
 
 SCHEMA = """\
 format: 1
@@ -61,12 +58,5 @@ def test_records_of_the_default_schema(tmp_path: Path) -> None:
 def test_records_of_a_schema_with_money_results_and_profiles(tmp_path: Path) -> None:
     schema = tmp_path / "odd.yaml"
     schema.write_text(SCHEMA)
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.jobs.stream.odd_records", str(tmp_path / "world")],
-        env={**os.environ, "FRAUD_SCHEMA_FILE": str(schema)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3_000:]
-    check(json.loads(done.stdout), {"transactions", "labels", "results", "profiles", "scored"})
+    found = play("tests.jobs.stream.odd_records", str(tmp_path / "world"), FRAUD_SCHEMA_FILE=str(schema))
+    check(found, {"transactions", "labels", "results", "profiles", "scored"})
