@@ -77,7 +77,7 @@ def evaluate(settings: EvaluateSettings, on_step: Callable[[str], None] = lambda
 
 
 def labelled(examples: Examples, start: datetime | None, end: datetime | None, gap_days: float) -> Examples:
-    """Take the transactions of a period that have verdicts and have had ``gap_days`` for them.
+    """Take the transactions of a period that have labels and have had ``gap_days`` for them.
 
     Raises
     ------

@@ -32,7 +32,7 @@ DAY: Final = timedelta(days=1)
 class Examples:
     """Transactions as a model sees them, one a row, without duplicates.
 
-    Times are microseconds since 1970 UTC; ``label_us`` is the greatest integer where no verdict
+    Times are microseconds since 1970 UTC; ``label_us`` is the greatest integer where no label
     exists. ``user`` and ``category`` are numbers that tell users and categories apart.
     """
 
@@ -79,42 +79,43 @@ def build_examples(
     *,
     vectors: str = "auto",
     gap_days: float | None = None,
-    verdicts: pa.Table | None = None,
+    later_labels: pa.Table | None = None,
     passes: Passes = PASSES,
 ) -> Examples:
-    """Put vectors and verdicts beside the transactions.
+    """Join transactions with their vectors and labels.
 
-    Where ``gap_days`` is given, a transaction without a verdict that is older than that at the newest event
-    has the verdict that it is honest: nobody has complained.
+    Where ``gap_days`` is given, a transaction without a label that is older than that at the newest event
+    counts as honest: no complaint has arrived.
 
     Vectors that were served are taken where every transaction has one (or ``vectors`` is ``served``:
     then the others are left out); else they are computed, as they would have been served at the time.
 
-    Of several verdicts on a transaction the last that arrived holds (``fraud.log.labels``), as in the
-    features; ``verdicts`` are further ones, which change no vector. ``passes`` are computed in
+    Of several labels on a transaction the last that arrived holds (``fraud.log.labels``), as in the
+    features; ``later_labels`` are further ones, which change no vector. ``passes`` are computed in
     the place of the deployment's, over the same fields.
     """
     transactions = tables.transactions
     found, keep = _vectors(tables, vectors, passes)
-    labels = _standing(tables.labels, None if verdicts is None else _with_users(verdicts, transactions))
+    later = None if later_labels is None else _with_users(later_labels, transactions)
+    labels = _standing(tables.labels, later)
     rows = pc.index_in(*keys_of(transactions, labels))
-    has_verdict = rows.is_valid().to_numpy(zero_copy_only=False)
+    has_label = rows.is_valid().to_numpy(zero_copy_only=False)
     label_row = pc.fill_null(rows, 0).to_numpy(zero_copy_only=False)
     is_fraud = labels["is_fraud"].to_numpy()[label_row]
     label_us = _micros(labels["label_time"])[label_row]
     event_us = _micros(transactions["event_time"])
     if gap_days is not None:
         matured_us = event_us + int(gap_days * DAY / timedelta(microseconds=1))
-        is_honest = ~has_verdict & (matured_us <= event_us.max())
-        has_verdict, label_us = has_verdict | is_honest, np.where(is_honest, matured_us, label_us)
+        is_honest = ~has_label & (matured_us <= event_us.max())
+        has_label, label_us = has_label | is_honest, np.where(is_honest, matured_us, label_us)
         is_fraud = is_fraud & ~is_honest
     segments = deployed_schema().segments
     category, names = _codes(transactions, segments[0] if segments else "")
     examples = Examples(
         vectors=found,
         event_us=event_us,
-        label_us=np.where(has_verdict, label_us, NEVER),
-        is_fraud=np.where(has_verdict, is_fraud, False).astype(bool),
+        label_us=np.where(has_label, label_us, NEVER),
+        is_fraud=np.where(has_label, is_fraud, False).astype(bool),
         amount=base_amounts(transactions, deployed_schema()),
         user=_codes(transactions, PRIMARY)[0],
         category=category,
@@ -136,11 +137,11 @@ class Labelled(Protocol):
 
 
 def ripe_until(examples: Labelled, gap_days: float) -> int:
-    """Tell up to when transactions have had ``gap_days`` for their verdicts, microseconds since 1970 UTC.
+    """Tell up to when transactions have had ``gap_days`` for their labels, microseconds since 1970 UTC.
 
-    Frauds are known days before honest ones: of what is younger, those with a verdict are nearly all frauds.
-    What is known reaches to the newest event, or verdict; a verdict dated into the future makes nothing ripe.
-    Where every transaction has its verdict, all are ripe.
+    Frauds are known days before honest ones: of what is younger, those with a label are nearly all frauds.
+    What is known reaches to the newest event, or label; a label dated into the future makes nothing ripe.
+    Where every transaction has its label, all are ripe.
     """
     gap_us, newest_us = int(gap_days * DAY / timedelta(microseconds=1)), int(examples.event_us.max())
     if (examples.label_us < NEVER).all():
@@ -152,7 +153,7 @@ def ripe_until(examples: Labelled, gap_days: float) -> int:
 def divide(examples: Examples, settings: TrainSettings) -> Split:
     """Divide examples as the settings say; see :func:`split_by_time`.
 
-    The test ends where transactions have not had ``label_gap_days`` for their verdicts yet.
+    The test ends where transactions have not had ``label_gap_days`` for their labels yet.
     """
     first, last = _time(int(examples.event_us.min())), _time(int(examples.event_us.max()))
     end = settings.test_until or last
@@ -184,7 +185,7 @@ def split_by_time(
     """Divide examples into what could have been trained on at ``as_of``, and what came after.
 
     Train lies in [``begin``, ``train_end``); its truth is what was known at ``as_of`` (an old transaction
-    without a verdict is honest). Test lies in [``as_of``, ``test_end``) and has verdicts, whenever they came.
+    without a label is honest). Test lies in [``as_of``, ``test_end``) and has labels, whenever they came.
 
     Raises
     ------
@@ -288,16 +289,16 @@ def _vectors(tables: Tables, source: str, passes: Passes) -> tuple[Floats, Bools
     return features.vectors, ~features.is_duplicate
 
 
-def _standing(labels: pa.Table, verdicts: pa.Table | None) -> pa.Table:
-    """Keep of several verdicts on a transaction the last, with the time since when it holds unchanged."""
+def _standing(labels: pa.Table, later: pa.Table | None) -> pa.Table:
+    """Keep of several labels on a transaction the last, with the time since when it holds unchanged."""
     found = labels
-    if verdicts is not None:
+    if later is not None:
         names = ["transaction_id", PRIMARY, "label_time", "is_fraud", "received_at"]
         if "received_at" not in labels.column_names:
             arrival = "arrival_time" if "arrival_time" in labels.column_names else "label_time"
             labels = labels.append_column("received_at", labels[arrival])
         found = labels.select(names)
-        found = pa.concat_tables([found, verdicts.select(names).cast(found.schema)])
+        found = pa.concat_tables([found, later.select(names).cast(found.schema)])
     keys = keys_of(found, found)[0]
     if pc.count_distinct(keys).as_py() == found.num_rows:
         return found
@@ -310,18 +311,18 @@ def _standing(labels: pa.Table, verdicts: pa.Table | None) -> pa.Table:
     return found.take(pa.array(order[begins[is_last]]))
 
 
-def _with_users(verdicts: pa.Table, transactions: pa.Table) -> pa.Table:
-    """Give the verdicts that name no user the user of their transaction."""
-    rows = pc.index_in(verdicts["transaction_id"], transactions["transaction_id"].combine_chunks())
+def _with_users(labels: pa.Table, transactions: pa.Table) -> pa.Table:
+    """Give the labels that name no user the user of their transaction."""
+    rows = pc.index_in(labels["transaction_id"], transactions["transaction_id"].combine_chunks())
     users = transactions[PRIMARY].take(rows)
-    if PRIMARY in verdicts.column_names:
-        users = pc.coalesce(verdicts[PRIMARY], users)
-        verdicts = verdicts.drop_columns([PRIMARY])
-    return verdicts.append_column(PRIMARY, users)
+    if PRIMARY in labels.column_names:
+        users = pc.coalesce(labels[PRIMARY], users)
+        labels = labels.drop_columns([PRIMARY])
+    return labels.append_column(PRIMARY, users)
 
 
 def _that_change_something(labels: pa.Table) -> pa.Table:
-    """Leave out the honest verdicts where no transaction has two: they change no feature."""
+    """Leave out the honest labels where no transaction has two: they change no feature."""
     if pc.count_distinct(keys_of(labels, labels)[0]).as_py() < labels.num_rows:
         return labels
     return labels.filter(labels["is_fraud"])

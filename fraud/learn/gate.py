@@ -1,6 +1,6 @@
 """The gate: whether a challenger may take the champion's place, with every reason why not.
 
-Pure: models and a labelled period in, a verdict out. The period must be later than what either model was
+Pure: models and a labelled period in, a decision out. The period must be later than what either model was
 trained on.
 """
 

@@ -45,7 +45,7 @@ def make_profile(
     Parameters
     ----------
     examples
-        All of them, also those that are not trained on: neither features nor scores need a verdict.
+        All of them, also those that are not trained on: neither features nor scores need a label.
     transactions
         The raw table, for its text columns.
     split, model, validation

@@ -46,7 +46,7 @@ class Tables:
 
     transactions: pa.Table
     labels: pa.Table
-    """transaction_id, the entities' keys, event_time, label_time, is_fraud; one row a verdict."""
+    """transaction_id, the entities' keys, event_time, label_time, is_fraud; one row a label."""
     fingerprint: str
     """Hash of both tables' contents, 32 hexadecimal digits."""
     served: pa.Table | None = None
@@ -120,11 +120,11 @@ def read_raw(
         tell=tell,
     )
     if labels_path:
-        source, verdicts = opened("transactions", path), opened("labels", labels_path, required=_LABEL)
-        check_mapping(settings.columns, [source, verdicts])
+        source, label_source = opened("transactions", path), opened("labels", labels_path, required=_LABEL)
+        check_mapping(settings.columns, [source, label_source])
         return (
             _of_the_past(source.table(tell, is_checked=is_checked), path, settings),
-            _of_the_past(verdicts.table(tell, is_checked=is_checked), labels_path, settings),
+            _of_the_past(label_source.table(tell, is_checked=is_checked), labels_path, settings),
         )
     source = opened("transactions", path, also=_WITHIN)
     check_mapping(settings.columns, [source])
@@ -134,7 +134,7 @@ def read_raw(
             f"{', '.join(source.header)}. Name it with --column is_fraud=THEIRS, or give --labels"
         )
     table = _of_the_past(source.table(tell, is_checked=is_checked), path, settings, ["label_time"])
-    transactions, labels = _verdicts_within(table, source, settings.label_gap_days, tell)
+    transactions, labels = _split_labels(table, source, settings.label_gap_days, tell)
     is_told = "label_time" in source.columns  # else made up, and not due yet for what is young
     return transactions, _of_the_past(labels, path, settings) if is_told else labels
 
@@ -212,7 +212,7 @@ def keys_of(table: pa.Table, other: pa.Table) -> tuple[pa.Array, pa.Array]:
 
 
 def known_at(tables: Tables, end: datetime) -> Tables:
-    """Keep what was known at a moment: earlier transactions, and verdicts that had come."""
+    """Keep what was known at a moment: earlier transactions, and labels that had come."""
     moment = pa.scalar(end)
     transactions = tables.transactions.filter(pc.less(tables.transactions["event_time"], moment))
     labels = tables.labels.filter(pc.less(tables.labels["label_time"], moment))
@@ -228,9 +228,9 @@ def known_at(tables: Tables, end: datetime) -> Tables:
 
 
 def with_keys(labels: pa.Table, transactions: pa.Table, tell: Tell = _quiet) -> pa.Table:
-    """Give each verdict its transaction's merchant, time and user; drop those of unknown transactions.
+    """Give each label its transaction's merchant, time and user; drop those of unknown transactions.
 
-    A verdict that names no user, on an id that two users have, belongs to nobody and is dropped, too.
+    A label that names no user, on an id that two users have, belongs to nobody and is dropped, too.
     """
     shared = _shared_ids(transactions)
     if len(shared):
@@ -325,13 +325,11 @@ def _locate(settings: SourceSettings) -> tuple[str, str, str]:
     return settings.transactions, settings.labels, ""
 
 
-def _verdicts_within(
-    table: pa.Table, source: Source, gap_days: float, tell: Tell
-) -> tuple[pa.Table, pa.Table]:
-    """Part a table with the column ``is_fraud`` into transactions and verdicts; missing is no verdict yet.
+def _split_labels(table: pa.Table, source: Source, gap_days: float, tell: Tell) -> tuple[pa.Table, pa.Table]:
+    """Part a table with the column ``is_fraud`` into transactions and labels; missing is no label yet.
 
-    Where the time of a verdict is not told, it is taken to come so many days after its transaction. In a
-    table with missing verdicts those that would come after its end are no verdicts yet either: of the
+    Where the time of a label is not told, it is taken to come so many days after its transaction. In a
+    table with missing labels those that would come after its end are no labels yet either: of the
     young ones only frauds are known, and a test on them would be one of frauds alone.
     """
     is_fraud = table["is_fraud"]

@@ -27,7 +27,7 @@ COLUMNS: Final = ("generation", "epoch", "received_at", "source_partition", "sou
 Ints = NDArray[np.int64]
 SEQUENCES: Final = sequence_names(PASSES)
 """Of transactions, features and labels. Missing in rows from before there was a scoring service, where the
-record does not name the entity, and, but for the primary's, in labels that changed no verdict."""
+record does not name the entity, and, but for the primary's, in labels that changed nothing."""
 
 
 class Reach(BaseModel):

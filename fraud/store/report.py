@@ -136,8 +136,8 @@ def inspected_tables(found: Inspected) -> Iterator[Table]:
         shown = told.value if isinstance(told.value, tuple) else f"{told.value:,.6g}"
         table.add_row(f"profile {name}", f"{shown} since {_words(told.since)}")
     for event in reversed(state.kept[-_SHOWN_EVENTS:]):
-        verdict = {None: "no label", True: "fraud", False: "legitimate"}[event.is_fraud]
-        table.add_row("kept event", f"{_words(event.event_time)}  {event.amount:,.2f}  {verdict}")
+        label = {None: "no label", True: "fraud", False: "legitimate"}[event.is_fraud]
+        table.add_row("kept event", f"{_words(event.event_time)}  {event.amount:,.2f}  {label}")
     yield table
     windows = Table("feature", "value", box=SIMPLE_HEAD, title="as of its newest event", title_justify="left")
     windows.columns[1].justify = "right"

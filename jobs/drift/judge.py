@@ -9,7 +9,7 @@ A column is flagged on a day when all of this holds:
    ever fewer merchants that a user has never seen) is part of a model's life and alarms only when it has
    become great (``major``).
 
-A column alarms when it is flagged on enough of the last days. Pure: counts in, verdicts out.
+A column alarms when it is flagged on enough of the last days. Pure: counts in, alarms out.
 """
 
 from collections.abc import Mapping

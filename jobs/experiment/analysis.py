@@ -70,8 +70,8 @@ class Analysis:
                 )
         return None
 
-    def verdict(self) -> str:
-        """Say in words how it stands."""
+    def conclusion(self) -> str:
+        """Say in words what the data show so far."""
         stop = self.must_stop()
         if stop:
             return f"stopped by its {stop[0].replace('_', ' ')}: {stop[1]}"
@@ -114,7 +114,7 @@ def analyse(experiment: Experiment, outcomes: Outcomes) -> Analysis:
             int((seen & (outcomes.user_day <= day) & (outcomes.user_arm == arm)).sum())
             for arm in range(len(experiment.arms))
         ]
-        for day in [*range(last), NEVER]  # at the last look also those whose transactions wait for verdicts
+        for day in [*range(last), NEVER]  # at the last look also those whose transactions wait for labels
     ]
     weights = [arm.weight for arm in experiment.arms]
     start_day = outcomes.first_day.astimezone(UTC)
@@ -151,7 +151,7 @@ def state_of(analysis: Analysis, stopped: str | None) -> dict[str, Any]:
     return {
         "experiment": analysis.experiment.id,
         "written_at": datetime.now(UTC).isoformat(),
-        "verdict": analysis.verdict(),
+        "verdict": analysis.conclusion(),  # the name in the file that earlier releases wrote
         "stopped": stopped,
         "arms": arms,
         "metrics": metrics,

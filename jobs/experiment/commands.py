@@ -139,5 +139,5 @@ def _show(analysis: Any, stop_record: Any) -> None:
         f"{len(analysis.outcomes.user):,} transactions matured, {analysis.outcomes.immature:,} wait; "
         f"sample ratio p-value {min(analysis.ratio_p_values):.3g}"
     )
-    words = f"stopped by {stop_record.by}: {stop_record.reason}" if stop_record else analysis.verdict()
+    words = f"stopped by {stop_record.by}: {stop_record.reason}" if stop_record else analysis.conclusion()
     console.print(f"[bold]{words}[/]")

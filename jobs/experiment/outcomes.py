@@ -1,7 +1,7 @@
-"""What an experiment's transactions brought: its decisions joined with the verdicts that have matured.
+"""What an experiment's transactions brought: its decisions joined with the labels that have matured.
 
 Reads the Delta tables ``decisions`` and ``labels``. A transaction counts once it is older than the
-experiment's maturity, on the clock of the newest event or verdict; without a verdict by then it is honest.
+experiment's maturity, on the clock of the newest event or label; without a label by then it is honest.
 """
 
 from collections.abc import Mapping
@@ -72,26 +72,26 @@ def read_outcomes(delta: str, options: Mapping[str, str], experiment: Experiment
     found = table.rows(_DECISION, pc.field("experiment") == experiment.id)
     if not found.num_rows:
         raise BadInput(f"no decision under {delta} was part of the experiment {experiment.id} yet")
-    labels = find_table(delta, "labels", options)
-    verdicts = (
-        labels.rows(("transaction_id", "is_fraud", *columns_for_order(labels.columns)), pc.scalar(value=True))
-        if labels
+    stored = find_table(delta, "labels", options)
+    labels = (
+        stored.rows(("transaction_id", "is_fraud", *columns_for_order(stored.columns)), pc.scalar(value=True))
+        if stored
         else pa.table({"transaction_id": [], "is_fraud": [], "label_time": []})
     )
-    return match(found, verdicts, experiment)
+    return match(found, labels, experiment)
 
 
-def match(decisions: pa.Table, verdicts: pa.Table, experiment: Experiment) -> Outcomes:
-    """Join decisions with the newest verdicts, and keep what has matured; that may be nothing yet."""
+def match(decisions: pa.Table, labels: pa.Table, experiment: Experiment) -> Outcomes:
+    """Join decisions with the newest labels, and keep what has matured; that may be nothing yet."""
     decisions = decisions.sort_by("event_time")
     times = micros_of(decisions.column("event_time"))
-    label_times = micros_of(verdicts.column("label_time"))
+    label_times = micros_of(labels.column("label_time"))
     # What is dated into the future tells nothing of now.
     newest = min(int(times[-1]), int(datetime.now(UTC).timestamp() * 1e6))
     maturity_us = round(experiment.maturity_days * DAY_US)
     newest = max(newest, int(label_times[label_times <= newest + maturity_us].max(initial=0)))
-    arrived = in_order_of_arrival(verdicts)
-    newest_verdict = dict(
+    arrived = in_order_of_arrival(labels)
+    newest_label = dict(
         zip(arrived["transaction_id"].to_pylist(), arrived["is_fraud"].to_pylist(), strict=True)
     )
     _, first_seen = np.unique(
@@ -114,7 +114,7 @@ def match(decisions: pa.Table, verdicts: pa.Table, experiment: Experiment) -> Ou
         "day": (times - times[0]) // DAY_US,
         "amount": base_amounts(decisions, deployed_schema()),
         "outcome": np.array(decisions.column("outcome").to_pylist(), str),
-        "is_fraud": np.array([newest_verdict.get(one, False) for one in ids], bool),
+        "is_fraud": np.array([newest_label.get(one, False) for one in ids], bool),
         "score": floats_of(decisions.column("score")),
         "shadow_score": floats_of(decisions.column("shadow_score")),
     }

@@ -21,7 +21,9 @@ _BLUE, _GREY = "#0969da", "#6e7781"
 def write_html(analysis: Analysis, stop: Stop | None) -> str:
     """Write the report."""
     experiment = analysis.experiment
-    verdict = f"stopped by its {stop.by.replace('_', ' ')}: {stop.reason}" if stop else analysis.verdict()
+    conclusion = (
+        f"stopped by its {stop.by.replace('_', ' ')}: {stop.reason}" if stop else analysis.conclusion()
+    )
     arms = "".join(
         f"<tr><td>{arm.name}<td>{arm.alias}<td>{arm.shadow or ''}<td>{arm.weight:.0%}<td>{users:,}"
         for arm, users in zip(experiment.arms, analysis.users[-1], strict=True)
@@ -32,7 +34,7 @@ def write_html(analysis: Analysis, stop: Stop | None) -> str:
     )
     parts = [
         f"<h1>Experiment {escape(experiment.id)}</h1>",
-        f"<p class='{'alarm' if stop else 'result'}'>{escape(verdict)}</p>",
+        f"<p class='{'alarm' if stop else 'result'}'>{escape(conclusion)}</p>",
         f"<p>{counts}. One false alarm in all looks at all metrics: {experiment.alpha:.0%} at most.</p>",
         f"<table><tr><th>arm<th>decides<th>shadow<th>share<th>users{arms}</table>",
     ]

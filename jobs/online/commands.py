@@ -39,4 +39,6 @@ def online(
     )
     done = learn(settings, GateSettings(), console.log)
     made = "registered" if done.is_new else "registered before, on the same labels"
-    console.print(f"version {done.version} ({made}), from champion {done.champion}: gate {done.verdict.word}")
+    console.print(
+        f"version {done.version} ({made}), from champion {done.champion}: gate {done.decision.word}"
+    )

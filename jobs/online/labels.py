@@ -1,6 +1,6 @@
-"""Verdicts from the topic ``labels``, kept in a folder with the offsets up to which they were taken.
+"""Labels from the topic ``labels``, kept in a folder with the offsets up to which they were taken.
 
-The offsets are written with the verdicts, in one file and at once (rename), and not to the broker: a run
+The offsets are written with the labels, in one file and at once (rename), and not to the broker: a run
 that is killed takes the same ones again, and none twice.
 """
 
@@ -22,7 +22,8 @@ from jobs.online.settings import OnlineSettings
 
 Arrived = tuple[Label, datetime]
 _LABEL: Final = contracts_of(deployed_schema()).label
-VERDICTS_FILE: Final = "verdicts.parquet"
+LABELS_FILE: Final = "verdicts.parquet"
+"""The name that earlier releases gave to the file; a new one would lose its offsets."""
 SCHEMA: Final = pa.schema(
     [
         ("transaction_id", pa.string()),
@@ -41,7 +42,7 @@ def take_labels(settings: OnlineSettings) -> tuple[pa.Table, int]:
     Returns
     -------
     tuple[pyarrow.Table, int]
-        All verdicts taken so far (``SCHEMA``), in the order of each partition, and how many are new.
+        All labels taken so far (``SCHEMA``), in the order of each partition, and how many are new.
         Records that no contract accepts, or that are dated into the future, are left to the stream, which
         makes them dead letters.
 
@@ -50,7 +51,7 @@ def take_labels(settings: OnlineSettings) -> tuple[pa.Table, int]:
     Unavailable
         When the brokers do not hand over what they have within ``patience_s``.
     """
-    path = settings.work / VERDICTS_FILE
+    path = settings.work / LABELS_FILE
     before = _read(path) if path.exists() else SCHEMA.empty_table()
     offsets = _offsets_of(before)
     try:
@@ -102,15 +103,15 @@ def _label_of(message: Message, most_ahead_s: float) -> list[Arrived]:
 
 
 def _read(path: Path) -> pa.Table:
-    """Read the verdicts; in a file of an older build they arrived when they became known."""
+    """Read the labels; in a file of an older build they arrived when they became known."""
     table = pq.read_table(path)
     if "received_at" not in table.column_names:
         table = table.append_column("received_at", table["label_time"])
     return table
 
 
-def _offsets_of(verdicts: pa.Table) -> dict[str, int]:
-    metadata: dict[bytes, bytes] = verdicts.schema.metadata or {}
+def _offsets_of(labels: pa.Table) -> dict[str, int]:
+    metadata: dict[bytes, bytes] = labels.schema.metadata or {}
     found: Any = json.loads(metadata.get(_OFFSETS, b"{}"))
     return {str(partition): int(offset) for partition, offset in found.items()}
 

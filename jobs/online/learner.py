@@ -24,7 +24,7 @@ def known_at(examples: Examples, now_us: int, settings: OnlineSettings) -> Examp
     Parameters
     ----------
     examples
-        Transactions with vectors and verdicts, also later ones.
+        Transactions with vectors and labels, also later ones.
     now_us
         The moment, microseconds since 1970 UTC.
     settings
@@ -33,7 +33,7 @@ def known_at(examples: Examples, now_us: int, settings: OnlineSettings) -> Examp
     Returns
     -------
     fraud.learn.examples.Examples
-        Of the window: the frauds whose verdict has come, and those ripe of which none has.
+        Of the window: the frauds whose label has come, and those ripe of which none has.
     """
     is_fraud = examples.is_fraud & (examples.label_us <= now_us)
     begin_us = now_us - int(settings.window_days * DAY_US)

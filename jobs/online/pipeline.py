@@ -49,7 +49,8 @@ class Learned:
     is_new: bool
     champion: str
     new_labels: int
-    verdict: GateDecision
+    decision: GateDecision
+    """Of the gate."""
 
 
 def learn(
@@ -64,57 +65,57 @@ def learn(
     Unavailable
         When the brokers or MLflow do not answer.
     """
-    verdicts, new = None, 0
+    labels, new = None, 0
     if settings.kafka_bootstrap:
         tell("taking labels from the topic")
-        verdicts, new = take_labels(settings)
-        tell(f"{new:,} new ones, {verdicts.num_rows:,} in all")
+        labels, new = take_labels(settings)
+        tell(f"{new:,} new ones, {labels.num_rows:,} in all")
     with open_registry(settings.mlflow_uri, settings.experiment, settings.registry_uri):
         versions = ModelVersions(settings.model_name)
         champion = versions.at(CHAMPION)
         if champion is None:
             raise BadInput(f"{settings.model_name} has no champion to start from; run `fraud train` first")
-        examples = read_examples(settings, verdicts)
+        examples = read_examples(settings, labels)
         learnt_us, judged = moments(examples, settings)
         known = known_at(examples, learnt_us, settings)
         identity = _identity(champion, known, settings)
         earlier = versions.find({"online": identity})
         if earlier:
             tags = versions.tags(earlier)
-            verdict = GateDecision(is_accepted=tags[GATE] == "accepted", reasons=(tags[GATE_REASONS],))
-            return Learned(earlier, is_new=False, champion=champion, new_labels=new, verdict=verdict)
+            decision = GateDecision(is_accepted=tags[GATE] == "accepted", reasons=(tags[GATE_REASONS],))
+            return Learned(earlier, is_new=False, champion=champion, new_labels=new, decision=decision)
         tell(f"learning from {len(known):,} transactions, {int(known.is_fraud.sum()):,} of them fraud")
         before = versions.load(champion)
         model = grow(before, known, learnt_us, settings)
         tell(f"judging on {len(judged):,} later transactions")
-        verdict = judge(model, before, judged, gate)
-        tell(f"gate: {verdict.word}: {'; '.join(verdict.reasons)}")
+        decision = judge(model, before, judged, gate)
+        tell(f"gate: {decision.word}: {'; '.join(decision.reasons)}")
         tags = {
             "features_version": FEATURES_VERSION,
             "data_fingerprint": identity,
             "as_of": in_words(learnt_us),
             TRAINED_UNTIL: in_words(learnt_us),
             "online_from": champion,
-            GATE: verdict.word,
-            GATE_REASONS: "; ".join(verdict.reasons),
+            GATE: decision.word,
+            GATE_REASONS: "; ".join(decision.reasons),
             "online": identity,  # the last: whoever has it has them all
         }
         version = _register(model, known, judged, settings, tags)
-    return Learned(version, is_new=True, champion=champion, new_labels=new, verdict=verdict)
+    return Learned(version, is_new=True, champion=champion, new_labels=new, decision=decision)
 
 
-def read_examples(settings: OnlineSettings, verdicts: pa.Table | None = None) -> Examples:
-    """Read vectors and what is known of them, the topic's verdicts beside the tables' own."""
+def read_examples(settings: OnlineSettings, labels: pa.Table | None = None) -> Examples:
+    """Read vectors and their labels: those of the tables, and those of the topic."""
     tables = read_tables(settings)
     return build_examples(
-        tables, vectors=settings.vectors, gap_days=settings.label_gap_days, verdicts=verdicts
+        tables, vectors=settings.vectors, gap_days=settings.label_gap_days, later_labels=labels
     )
 
 
 def moments(examples: Examples, settings: OnlineSettings) -> tuple[int, Examples]:
     """Find the moment up to which is learnt, and the ripe stretch after it that the gate judges on.
 
-    Now is when the newest verdict came; nothing is known of what lies after it. One that is dated into the
+    Now is when the newest label arrived; nothing is known of what lies after it. One that is dated into the
     future tells nothing of now.
     """
     newest_us = int(examples.event_us.max())

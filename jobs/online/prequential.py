@@ -1,6 +1,6 @@
 """First score, then learn: the learner beside the frozen champion, day after day, on the same transactions.
 
-Each day is scored by what was known when it began; only then do its verdicts count. So every score is one
+Each day is scored by what was known when it began; only then do its labels count. So every score is one
 that could have been served.
 """
 

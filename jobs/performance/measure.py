@@ -1,6 +1,6 @@
-"""Quality of decisions against verdicts; and, before verdicts come, what it is expected to be.
+"""Quality of decisions against labels; and, before labels come, what it is expected to be.
 
-The expectation takes each score for what it says it is, the probability of fraud: verdicts are drawn by
+The expectation takes each score for what it says it is, the probability of fraud: labels are drawn by
 it, again and again, and each draw is measured like the truth (confidence-based performance estimation; the
 draws give the spread as well). It is right as far as the scores are calibrated, and sees no new fraud that
 the model takes for honest; so it stands beside the truth of older transactions, never instead of it.
@@ -70,13 +70,13 @@ class Rows:
         )
 
     def measure(self, is_fraud: Floats, weight: Floats | None = None) -> Quality:
-        """Measure against verdicts (1 is fraud); ``weight`` says how often each row counts."""
+        """Measure against labels (1 is fraud); ``weight`` says how often each row counts."""
         return self._measure(is_fraud[self._order], None if weight is None else weight[self._order])
 
     def draw(
         self, chance: Floats, draws: int, rng: np.random.Generator, *, by_user: bool = False
     ) -> Iterator[Quality]:
-        """Measure against drawn verdicts.
+        """Measure against drawn labels.
 
         Parameters
         ----------

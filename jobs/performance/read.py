@@ -1,6 +1,6 @@
 """What was decided and what came out of it.
 
-Reads the Delta tables ``decisions`` and ``labels``, without Spark. A verdict counts from its ``label_time``
+Reads the Delta tables ``decisions`` and ``labels``, without Spark. A label counts from its ``label_time``
 on, the business's own clock, so that a replayed history gives what it gave live; of several in a window
 the last that arrived counts (``fraud.log.labels``), and a transaction without one counts as honest, as in
 training.
@@ -39,7 +39,7 @@ UNKNOWN: Final = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """Decisions in the order of their time, each once, and the verdicts on them."""
+    """Decisions in the order of their time, each once, and the labels on them."""
 
     event_us: Ints
     user: Ints
@@ -52,7 +52,7 @@ class Decided:
     version: NDArray[np.str_]
     """Of the model; ``none`` where the fallback decided."""
     label_row: Ints
-    """Decision that a verdict is on, [labels], in the order in which the verdicts arrived."""
+    """Decision that a label is on, [labels], in the order in which the labels arrived."""
     label_us: Ints
     label_type: Ints
     """Number of the kind of fraud that a label names, in ``type_names``; -1: honest."""
@@ -61,7 +61,7 @@ class Decided:
     as_of_us: int
     """The moment of the summary; nothing later is in here."""
 
-    def verdicts(self, window_days: int) -> Bools:
+    def is_fraud(self, window_days: int) -> Bools:
         """Tell which transactions were known to be fraud so many days after they were made."""
         found: Bools = self.types(window_days) >= 0
         return found
@@ -86,13 +86,13 @@ class Decided:
 def read_decided(
     delta: str, options: Mapping[str, str], *, as_of: datetime | None, days: int, now: datetime | None = None
 ) -> Decided:
-    """Read the newest so many days of decisions, and the verdicts on them.
+    """Read the newest so many days of decisions, and the labels on them.
 
     Parameters
     ----------
     as_of
-        Moment of the summary; None: the newest event or verdict, but not later than ``now``, so that a
-        verdict dated into the future makes nothing old enough, nor one given today on traffic of long ago.
+        Moment of the summary; None: the newest event or label, but not later than ``now``, so that a
+        label dated into the future makes nothing old enough, nor one given today on traffic of long ago.
 
     Raises
     ------
@@ -112,12 +112,12 @@ def read_decided(
     known = inside & (label_time <= pa.scalar(moment, TIME))
     kept = (*_LABEL, *(name for name in (_TYPE,) if labels and name in labels.columns))
     names = [*kept, *columns_for_order(labels.columns)] if labels else []
-    verdicts = labels.rows(names, known) if labels else _NO_LABELS
-    return join(found, verdicts, as_of_us=int(moment.timestamp() * 1e6))
+    rows = labels.rows(names, known) if labels else _NO_LABELS
+    return join(found, rows, as_of_us=int(moment.timestamp() * 1e6))
 
 
 def join(decisions: pa.Table, labels: pa.Table, *, as_of_us: int) -> Decided:
-    """Join decisions with verdicts; of a decision that is there twice the first one counts."""
+    """Join decisions with labels; of a decision that is there twice the first one counts."""
     decisions = decisions.sort_by("event_time").combine_chunks()
     ids = decisions.column("transaction_id").combine_chunks().dictionary_encode()
     _, first = np.unique(ids.indices.to_numpy(), return_index=True)
@@ -163,7 +163,7 @@ _NO_LABELS: Final = pa.table(
 
 
 def _reach(decisions: Any, labels: Any, days: float) -> datetime:
-    """Tell up to when something is known: the newest event, or a verdict within so many days after it."""
+    """Tell up to when something is known: the newest event, or a label within so many days after it."""
     newest = _newest(decisions, "event_time")
     near = pc.field("label_time") <= pa.scalar(newest + timedelta(days=days), TIME)
     return max(newest, _newest(labels, "label_time", near))

@@ -1,7 +1,7 @@
 """Puts the summary together: matured truth by window and version, estimates beside it, and what has fallen.
 
 A stretch ends with the newest transaction that is old enough for its window, so that a window never counts
-what is too young for it, and every transaction of a window had the same time for its verdict.
+what is too young for it, and every transaction of a window had the same time for its label.
 """
 
 from collections import Counter
@@ -143,7 +143,7 @@ def find_falls(decided: Decided, window: int, settings: PerformanceSettings) -> 
     tuple
         One fall a figure and basis, and words on what could not be judged.
     """
-    truth = decided.verdicts(window).astype(np.float64)
+    truth = decided.is_fraud(window).astype(np.float64)
     is_scored = ~np.isnan(decided.score)
     everything = np.ones(len(is_scored), np.bool_)
     falls, notes = [], []
@@ -175,7 +175,7 @@ def _lines(decided: Decided, windows: list[int], settings: PerformanceSettings) 
         inside = decided.between(since, until)
         if not inside.any():
             continue
-        truth = None if window is None else decided.verdicts(window).astype(np.float64)
+        truth = None if window is None else decided.is_fraud(window).astype(np.float64)
         whole = Line(
             ALL,
             window,
@@ -221,7 +221,7 @@ def _fall(metric: str, basis: str, now: Floats, earlier: Floats, settings: Perfo
 
 def _points(decided: Decided, windows: list[int], settings: PerformanceSettings) -> Iterator[Point]:
     """Look back from the end of every day that has a whole stretch before it."""
-    truths = {window: decided.verdicts(window).astype(np.float64) for window in windows}
+    truths = {window: decided.is_fraud(window).astype(np.float64) for window in windows}
     length = SMOOTHED_DAYS * DAY_US
     last = (int(decided.event_us[-1]) + 1) // DAY_US
     shown = settings.period_days + settings.earlier_days

@@ -29,7 +29,7 @@ def retrain(
     Parameters
     ----------
     interval
-        Its end is the moment of retraining: later transactions and verdicts are not seen.
+        Its end is the moment of retraining: later transactions and labels are not seen.
     settings, train, gate, rollout
         Of the retraining, and of the training, the gate and the rollout within it.
     step

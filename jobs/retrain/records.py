@@ -68,7 +68,7 @@ class Records:
         return self.is_there(step) and self.read(step).get("identity") == identity
 
     def write_examples(self, examples: Examples) -> None:
-        """Keep vectors and verdicts for the steps that follow."""
+        """Keep vectors and labels for the steps that follow."""
         partial = self.folder / f".{EXAMPLES_FILE}"
         with partial.open("wb") as file:
             np.savez(

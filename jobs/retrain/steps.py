@@ -53,7 +53,7 @@ class Context:
 
     @property
     def gap(self) -> timedelta:
-        """How long verdicts take."""
+        """How long labels take."""
         return self.train.label_gap_days * DAY
 
     @property
@@ -99,7 +99,7 @@ def validate_data(context: Context) -> dict[str, Any]:
 
 
 def compute_vectors(context: Context) -> dict[str, Any]:
-    """Put vectors and verdicts beside the transactions known at the interval's end."""
+    """Put vectors and labels beside the transactions known at the interval's end."""
     tables = known_at(read_tables(context.train), context.interval.end)
     if tables.fingerprint != context.fingerprint():
         raise BadInput("the tables changed since they were validated; run the step validate again")
@@ -115,7 +115,7 @@ def train_model(context: Context) -> dict[str, Any]:
     folder = context.records.folder / "model"
     folder.mkdir(exist_ok=True)
     write_model(folder, fitted.booster.model_to_string(), fitted.model.card)
-    end_us = to_micros(context.interval.end)  # verdicts of the last weeks are not in yet: none is needed
+    end_us = to_micros(context.interval.end)  # labels of the last weeks are not in yet: none is needed
     raw = known_at(read_tables(context.train), context.interval.end).transactions
     examples = context.records.read_examples()
     write_profile(make_profile(examples, raw, split, fitted.model, None, until_us=end_us), folder)
@@ -166,15 +166,15 @@ def pass_gate(context: Context) -> dict[str, Any]:
     # Who does not say it, as versions of before this tag, may have seen what came before its moment.
     until = tags.get(TRAINED_UNTIL, tags.get("as_of"))
     unseen = period.event_us >= to_micros(parse_time(until)) if model and until else None
-    verdict = judge(challenger, model, period if unseen is None else period.take(unseen), context.gate)
-    if unseen is not None and not unseen.all() and not verdict.is_accepted:
+    decision = judge(challenger, model, period if unseen is None else period.take(unseen), context.gate)
+    if unseen is not None and not unseen.all() and not decision.is_accepted:
         seen = (
             f"{int((~unseen).sum()):,} of {len(period):,} transactions of the gate's period are from before "
         )
         seen += f"{until}, which version {champion} was trained up to, and do not count"
-        verdict = replace(verdict, reasons=(*verdict.reasons, seen))
-    context.tell(f"gate: {verdict.word}: {'; '.join(verdict.reasons)}")
-    return {**asdict(verdict), "reasons": list(verdict.reasons), "champion": champion or ""}
+        decision = replace(decision, reasons=(*decision.reasons, seen))
+    context.tell(f"gate: {decision.word}: {'; '.join(decision.reasons)}")
+    return {**asdict(decision), "reasons": list(decision.reasons), "champion": champion or ""}
 
 
 def register_model(context: Context) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Checks of a day's data before anything is learnt from them: schema, volumes, ranges, verdicts, duplicates.
+"""Checks of a day's data before anything is learnt from them: schema, volumes, ranges, labels, duplicates.
 
 Every check runs; the report lists all that failed, so that one look shows the whole trouble.
 """
@@ -45,9 +45,9 @@ def validate(
     transactions, labels
         With the types of ``fraud.tables``; duplicates still there.
     interval
-        Whose transactions are checked; the newest matured ones, which are older by ``gap``, for verdicts.
+        Whose transactions are checked; the newest matured ones, which are older by ``gap``, for labels.
     gap
-        How long verdicts take.
+        How long labels take.
     settings
         The limits.
     """
@@ -63,7 +63,7 @@ def validate(
         *_schema_failures(day, settings),
         *_volume_failures(day, before, interval, settings, figures),
         *_missing_failures(day, before, settings, figures),
-        *_verdict_failures(transactions, labels, interval, gap, settings=settings, figures=figures),
+        *_label_failures(transactions, labels, interval, gap, settings=settings, figures=figures),
     ]
     return Validated(tuple(failures), figures)
 
@@ -117,7 +117,7 @@ def _missing_failures(
             yield f"missing: column {name}: {now:.1%} missing against {usual:.1%} before"
 
 
-def _verdict_failures(
+def _label_failures(
     transactions: pa.Table,
     labels: pa.Table,
     interval: Interval,

@@ -123,7 +123,7 @@ def simulate(  # noqa: PLR0917  (typer passes by name)
         )
     further: dict[str, pa.Table] = {}
     if replay is not None:
-        transactions, verdicts = read_history(
+        transactions, label_rows = read_history(
             replay,
             labels,
             columns=parse_columns(column),
@@ -132,11 +132,11 @@ def simulate(  # noqa: PLR0917  (typer passes by name)
             tell=console.print,
         )
     elif data is not None:
-        transactions, verdicts = read_table(data, "transactions"), read_table(data, "labels")
+        transactions, label_rows = read_table(data, "transactions"), read_table(data, "labels")
         further = stream.select_told(partial(read_told, data), *window)
-    by = time_column(transactions, "event_time"), time_column(verdicts, "label_time")
+    by = time_column(transactions, "event_time"), time_column(label_rows, "label_time")
     transactions = stream.select(transactions, by[0], *window)
-    told = None if no_labels else stream.select(verdicts, by[1], *window)
+    told = None if no_labels else stream.select(label_rows, by[1], *window)
     total = sum(table.num_rows for table in (transactions, told, *further.values()) if table is not None)
     ahead = sum(without_future(table)[1] for table in (transactions, told) if table is not None)
     columns = (

@@ -5,7 +5,7 @@
 A model is trained on the first 91 days of a generated world, as `fraud train` does, and registered with its
 profile; from then on every day is judged, as `fraud drift` does: first over 209 days without drift, then
 with each of the generator's drifts from day 150 on. Beside it, `fraud performance` looks whether figures of
-decisions fall, by verdicts that have matured for 7 days.
+decisions fall, by labels that have matured for 7 days.
 """
 
 import argparse
@@ -125,7 +125,7 @@ def count(data: DataSet, examples: Examples, trained: Trained, score, settings: 
 
 
 def decisions_of(data: DataSet, trained: Trained, score, settings: GeneratorSettings) -> Decided:
-    """What the platform would have decided since it went live, with all verdicts."""
+    """What the platform would have decided since it went live, with all labels."""
     transactions = data.transactions
     outcomes = decide(score, trained.model.card.thresholds)
     table = transactions.select(["transaction_id", "user_id", "event_time", "amount"])

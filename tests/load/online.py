@@ -110,7 +110,7 @@ class Leaves(Frozen):
 
 
 class River:
-    """A model of river's over the features and the champion's margin; learns each verdict once, as it comes.
+    """A model of river's over the features and the champion's margin; learns each label once, as it comes.
 
     It starts from what the champion was trained on.
     """
@@ -119,7 +119,7 @@ class River:
         self.champion = champion
         self.model = model
         self.seconds: list[float] = []
-        self._verdicts: dict[tuple[int, int], bool] = {}
+        self._labels: dict[tuple[int, int], bool] = {}
         self._rng = np.random.default_rng(SETTINGS.seed)
         self.learn(past)
         self.seconds.clear()
@@ -135,8 +135,8 @@ class River:
         started = time.perf_counter()
         keys = list(zip(known.event_us.tolist(), known.user.tolist(), strict=True))
         truth = known.is_fraud.tolist()
-        fresh = [row for row, key in enumerate(keys) if self._verdicts.get(key) is not truth[row]]
-        self._verdicts.update((keys[row], truth[row]) for row in fresh)
+        fresh = [row for row, key in enumerate(keys) if self._labels.get(key) is not truth[row]]
+        self._labels.update((keys[row], truth[row]) for row in fresh)
         frauds = [row for row in fresh if truth[row]]
         honest = [row for row in fresh if not truth[row]]
         room = min(len(honest), HONEST_PER_FRAUD * len(frauds))

@@ -44,13 +44,13 @@ class Story:
 def write_report(story: Story, path: Path) -> None:
     """Write the report."""
     errors = story.ledger.errors()
-    verdict = (
+    checks = (
         "<p class=good>All counts add up.</p>"
         if not errors
         else "".join(f"<p class=bad>{e}</p>" for e in errors)
     )
     body = (
-        f"<h1>Fraud detection demo</h1><p>{escape(story.machine)}</p>{verdict}"
+        f"<h1>Fraud detection demo</h1><p>{escape(story.machine)}</p>{checks}"
         + _section("Counts", _table(story.ledger.as_dict()))
         + _section(
             "Decisions online, against labels that came later", _table(story.outcomes.quality.as_dict())

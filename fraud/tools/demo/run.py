@@ -133,8 +133,8 @@ def run(settings: LocalSettings, size: Size, console: Console, *, has_experiment
         counts = count_delta(stream_settings.delta_path)
     if has_experiment:
         with _step(console, "analyse the experiment"):
-            verdict = trial.analyse(settings).verdict()
-        console.print(f"  {verdict}")
+            conclusion = trial.analyse(settings).conclusion()
+        console.print(f"  {conclusion}")
     seen = watcher.seen
     ledger = Ledger(
         generated=data.transactions.num_rows,

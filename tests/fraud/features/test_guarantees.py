@@ -206,7 +206,7 @@ def test_a_window_of_ripe_transactions_is_open_at_its_far_end_and_closed_at_its_
             assert found[f"fraud_share_{window}_ripe_{RIPE}_by_merchant"] == inside
 
 
-def test_transactions_that_wait_for_their_verdict_do_not_dilute_the_share_of_the_ripe():
+def test_transactions_that_wait_for_their_label_do_not_dilute_the_share_of_the_ripe():
     bought = [transaction(1, T - 9 * DAY), transaction(2, T - 8 * DAY)]
     waiting = [transaction(number, T - number * timedelta(hours=1)) for number in range(10, 16)]
     found = last([*bought, *map(label, bought), *waiting, transaction(20, T)])

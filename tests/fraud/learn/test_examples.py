@@ -105,7 +105,7 @@ def test_periods_are_set_by_days_or_by_dates_alike():
 
 
 def archive(days=90, at_day=90.0, stray_label_day=None):
-    """Examples of an archive at a moment: a fraud's verdict comes after 3 days, an honest one's after 21."""
+    """Examples of an archive at a moment: a fraud's label comes after 3 days, an honest one's after 21."""
     hours = np.arange(0, days * 24, 2)
     is_fraud = np.arange(len(hours)) % 10 == 0
     delay = np.where(is_fraud, 3 * 24, 21 * 24)
@@ -116,7 +116,7 @@ def archive(days=90, at_day=90.0, stray_label_day=None):
 
 
 @pytest.mark.parametrize("stray", [None, 30_000])
-def test_the_test_ends_where_honest_verdicts_have_not_come_yet(stray):
+def test_the_test_ends_where_honest_labels_have_not_come_yet(stray):
     given = TrainSettings(as_of=START + timedelta(days=50), label_gap_days=21)
     test = divide(archive(stray_label_day=stray), given).test
     assert test.event_us.max() <= START_US + (90 - 21) * 24 * HOUR_US
@@ -125,7 +125,7 @@ def test_the_test_ends_where_honest_verdicts_have_not_come_yet(stray):
     np.testing.assert_array_equal(evaluated.event_us, test.event_us)
 
 
-def test_where_all_verdicts_are_known_the_whole_period_is_tested():
+def test_where_all_labels_are_known_the_whole_period_is_tested():
     examples = archive(at_day=200.0)
     test = divide(examples, TrainSettings(as_of=START + timedelta(days=50), label_gap_days=21)).test
     assert test.event_us.max() == examples.event_us.max()
@@ -265,7 +265,7 @@ def test_labels_of_frauds_alone_make_what_is_old_enough_honest(tmp_path):
     assert not examples.is_fraud[examples.label_us == NEVER].any()
 
 
-def test_of_several_verdicts_the_last_holds_and_since_it_was_first_said(tmp_path):
+def test_of_several_labels_the_last_holds_and_since_it_was_first_said(tmp_path):
     says = [
         ("t0", 2, True),
         ("t0", 5, False),  # a mistake, taken back
@@ -276,10 +276,10 @@ def test_of_several_verdicts_the_last_holds_and_since_it_was_first_said(tmp_path
         ("t300", 15, True),
         ("t301", 15, False),  # of the test
     ]
-    ids, days, verdicts = zip(*says, strict=True)
+    ids, days, truths = zip(*says, strict=True)
     times = pa.array([START + timedelta(days=day) for day in days], pa.timestamp("us", "UTC"))
     table = labels(ids)
-    for name, values in (("label_time", times), ("is_fraud", pa.array(verdicts))):
+    for name, values in (("label_time", times), ("is_fraud", pa.array(truths))):
         table = table.set_column(table.column_names.index(name), name, values)
     examples = build_examples(read_tables(write(tmp_path, transactions(400), table)))
     assert examples.is_fraud[:3].tolist() == [False, True, True]
@@ -328,12 +328,12 @@ def test_the_archive_is_read_in_its_order_of_arrival():
             table = table.append_column(name, pa.array(values))
         return table
 
-    ordered, verdicts = in_order_of_arrival(
+    ordered, ordered_labels = in_order_of_arrival(
         log(transactions(3), [2, 1, 1], [0, 5, 4]), log(labels(("t0", "t1")), [1, 2], [9, 9])
     )
     ranks = [*ordered["arrival_time"].cast(pa.int64()).to_pylist()]
     assert ranks == [4, 2, 1]
-    assert verdicts["arrival"].cast(pa.int64()).to_pylist() == [0, 3]
+    assert ordered_labels["arrival"].cast(pa.int64()).to_pylist() == [0, 3]
 
 
 def test_a_time_without_an_offset_is_utc_and_nonsense_is_refused():

@@ -89,7 +89,7 @@ def test_csv_parquet_and_delta_give_the_same_examples(table, tmp_path, form):
     np.testing.assert_array_equal(one.label_us[order], other.label_us[again])
 
 
-def test_without_label_time_verdicts_come_after_the_gap(table, parquet, tmp_path):
+def test_without_label_time_labels_come_after_the_gap(table, parquet, tmp_path):
     pq.write_table(table.drop_columns(["label_time"]), tmp_path / "t.parquet")
     with_time, without = (build_examples(read_tables(settings(p))) for p in (parquet, tmp_path / "t.parquet"))
     np.testing.assert_array_equal(with_time.label_us, without.label_us)
@@ -134,12 +134,12 @@ def test_a_wrong_required_column_is_named(table, tmp_path, column, values, words
         read_tables(settings(tmp_path / "t.parquet"))
 
 
-def test_zero_amounts_left_out_half_places_and_missing_verdicts_stop_no_training(table, tmp_path):
+def test_zero_amounts_left_out_half_places_and_missing_labels_stop_no_training(table, tmp_path):
     small = table.slice(0, 200)
     zero = pc.if_else(pa.array(np.arange(200) < 5), 0.0, small["amount"])
-    verdict = pc.if_else(pa.array(np.arange(200) < 7), pa.scalar(None, pa.int64()), small["is_fraud"])
+    label = pc.if_else(pa.array(np.arange(200) < 7), pa.scalar(None, pa.int64()), small["is_fraud"])
     small = small.set_column(small.column_names.index("amount"), "amount", zero)
-    small = small.set_column(small.column_names.index("is_fraud"), "is_fraud", verdict)
+    small = small.set_column(small.column_names.index("is_fraud"), "is_fraud", label)
     pq.write_table(small.append_column("lat", pa.array([48.0] * 200)), tmp_path / "t.parquet")
     examples = build_examples(read_tables(settings(tmp_path / "t.parquet", reading=Reading(invalid="skip"))))
     assert len(examples) == 195

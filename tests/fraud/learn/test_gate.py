@@ -81,9 +81,9 @@ def test_a_better_model_is_accepted_and_a_worse_one_refused_with_the_figures(goo
 
 
 def test_a_model_is_not_better_than_itself(good, period):
-    verdict = judge(good, good, period, SETTINGS)
-    assert not verdict.is_accepted
-    assert verdict.figures["pr_auc_gain"] == 0.0
+    decision = judge(good, good, period, SETTINGS)
+    assert not decision.is_accepted
+    assert decision.figures["pr_auc_gain"] == 0.0
 
 
 def test_the_first_model_has_to_beat_the_rules(good, period):
@@ -91,10 +91,10 @@ def test_the_first_model_has_to_beat_the_rules(good, period):
 
 
 def test_probabilities_that_are_far_off_are_refused_whatever_the_ranking(poor, period):
-    verdict = judge(make_model([0, 1, 2], slope=0.05), poor, period, SETTINGS)
-    assert not verdict.is_accepted
-    assert any("calibration error" in reason for reason in verdict.reasons)
-    assert any("times the frauds" in reason for reason in verdict.reasons)
+    decision = judge(make_model([0, 1, 2], slope=0.05), poor, period, SETTINGS)
+    assert not decision.is_accepted
+    assert any("calibration error" in reason for reason in decision.reasons)
+    assert any("times the frauds" in reason for reason in decision.reasons)
 
 
 def test_a_slow_model_is_refused(good, poor, period):

@@ -1,4 +1,4 @@
-"""From what a person points at to the tables of a training: whose verdict it is, and what is told."""
+"""From what a person points at to the tables of a training: whose label it is, and what is told."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,7 +25,7 @@ def told_of(settings: SourceSettings) -> str:
     return "\n".join(told)
 
 
-def test_a_verdict_never_goes_to_another_users_row_of_the_same_id() -> None:
+def test_a_label_never_goes_to_another_users_row_of_the_same_id() -> None:
     settings = TrainSettings(transactions=CASES / "one_id_two_users.csv")
     examples = build_examples(read_tables(settings))
     assert len(examples) == 3
@@ -62,7 +62,7 @@ def test_how_many_labels_match_is_told(tmp_path: Path) -> None:
 
 
 def young(tmp_path: Path) -> TrainSettings:
-    """Write 400 transactions, one each 6 hours; every fifth is fraud, all others have no verdict yet."""
+    """Write 400 transactions, one each 6 hours; every fifth is fraud, all others have no label yet."""
     times = [f"{START + timedelta(hours=6 * i):%Y-%m-%d %H:%M:%S}" for i in range(400)]
     rows = [
         f"t{i},{time},u{i % 7},m{i % 5},{10 + i % 50},{'' if i % 5 else 1}\n" for i, time in enumerate(times)
@@ -72,7 +72,7 @@ def young(tmp_path: Path) -> TrainSettings:
     return TrainSettings(transactions=file)
 
 
-def test_frauds_too_young_for_the_others_verdicts_are_neither_trained_on_nor_tested(tmp_path: Path) -> None:
+def test_frauds_too_young_for_the_others_labels_are_neither_trained_on_nor_tested(tmp_path: Path) -> None:
     settings = young(tmp_path)
     split = divide(build_examples(read_tables(settings), gap_days=settings.label_gap_days), settings)
     days = 86_400_000_000
@@ -100,8 +100,8 @@ def archive(folder: Path, without: str = "") -> None:
     ids, times = ["t0", "t1"], [START, START + timedelta(days=1)]
     keys = {"transaction_id": ids, "event_time": times, "user_id": ids, "merchant_id": ["m", "m"]}
     pq.write_table(pa.table({**keys, "amount": [1.0, 2.0]}), folder / "transactions.parquet")
-    verdicts = {"label_time": times, "is_fraud": [True, False]}
-    pq.write_table(pa.table({**keys, **verdicts}), folder / "labels.parquet")
+    labels = {"label_time": times, "is_fraud": [True, False]}
+    pq.write_table(pa.table({**keys, **labels}), folder / "labels.parquet")
     vectors = {name: np.full(2, 7.0) for name in FEATURE_NAMES if name != without}
     served = pa.table({**keys, "features_version": ["older" if without else FEATURES_VERSION] * 2, **vectors})
     pq.write_table(served, folder / "features.parquet")
@@ -129,7 +129,7 @@ def test_the_currency_reaches_the_profile(tmp_path: Path) -> None:
 
 
 def one_file(folder: Path, days: list[float | None], is_fraud: list[bool | None]) -> Path:
-    """Write a table of transactions with their verdicts; None: a transaction of 2099."""
+    """Write a table of transactions with their labels; None: a transaction of 2099."""
     far = datetime(2099, 6, 1, tzinfo=UTC)
     n = len(days)
     columns = {
@@ -144,14 +144,14 @@ def one_file(folder: Path, days: list[float | None], is_fraud: list[bool | None]
     return folder / "one.parquet"
 
 
-def test_a_row_from_the_future_makes_no_young_verdict_old(tmp_path: Path) -> None:
+def test_a_row_from_the_future_makes_no_young_label_old(tmp_path: Path) -> None:
     path = one_file(tmp_path, [0, 60, 61, None], [False, True, None, True])
     tables = read_tables(TrainSettings(transactions=path, label_gap_days=21))
     assert tables.transactions["transaction_id"].to_pylist() == ["t0", "t1", "t2"]
     assert tables.labels["transaction_id"].to_pylist() == ["t0"]
 
 
-def test_a_verdict_from_the_future_is_left_out_and_its_transaction_stays(tmp_path: Path) -> None:
+def test_a_label_from_the_future_is_left_out_and_its_transaction_stays(tmp_path: Path) -> None:
     path = one_file(tmp_path, [0, 1], [False, True])
     table = pq.read_table(path)
     told = pa.array([START + timedelta(days=3), datetime(2099, 1, 1, tzinfo=UTC)], pa.timestamp("us", "UTC"))

@@ -187,7 +187,7 @@ def test_the_command_tells_the_metrics_and_a_second_version(trained, settings, f
     assert str(client.get_model_version_by_alias("fraud", "champion").version) == trained.version
 
 
-def test_a_moment_before_any_verdict_is_refused_in_words(settings):
+def test_a_moment_before_any_label_is_refused_in_words(settings):
     early = settings.model_copy(update={"as_of": datetime(2026, 1, 10, tzinfo=UTC)})
     with pytest.raises(BadInput, match="as_of"):
         train(early)

@@ -50,7 +50,7 @@ LISTED = [
 ]
 
 
-def test_hits_are_counted_and_judged_by_the_verdicts(played: Played) -> None:
+def test_hits_are_counted_and_judged_by_the_labels(played: Played) -> None:
     found = backtest(compile_rules(RULES), played.settings.delta_path)
     decided = DeltaTable(f"{played.settings.delta_path}/decisions").to_pyarrow_table()
     assert found.transactions == decided.num_rows

@@ -96,13 +96,11 @@ def test_an_amount_is_a_number(amount: str) -> None:
     assert parse_record(Transaction, json.dumps({**GOOD, "amount": 2}).encode()).amount == 2.0
 
 
-@pytest.mark.parametrize("verdict", ['"yes"', "1", '"true"'])
-def test_a_verdict_is_true_or_false(verdict: str) -> None:
+@pytest.mark.parametrize("label", ['"yes"', "1", '"true"'])
+def test_a_label_is_true_or_false(label: str) -> None:
     keys = {name: GOOD[name] for name in ("transaction_id", "user_id", "merchant_id", "event_time")}
     raw = (
-        json.dumps({**keys, "label_time": GOOD["event_time"], "is_fraud": "?"})
-        .replace('"?"', verdict)
-        .encode()
+        json.dumps({**keys, "label_time": GOOD["event_time"], "is_fraud": "?"}).replace('"?"', label).encode()
     )
     with pytest.raises(BadRecord, match="invalid_field: is_fraud"):
         parse_record(Label, raw)

@@ -88,7 +88,7 @@ def test_a_guardrail_sees_what_the_control_never_does(tmp_path: Path) -> None:
     assert stop.by == "guardrail"
 
 
-def test_a_verdict_dated_into_the_future_makes_nothing_mature(tmp_path: Path) -> None:
+def test_a_label_dated_into_the_future_makes_nothing_mature(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.decide({"control": 0.01, "treatment": 0.01})
     before, _ = look_once(world.settings)
@@ -106,12 +106,12 @@ def test_equal_arms_go_on_and_nothing_is_written_by_a_look(tmp_path: Path) -> No
     assert not (tmp_path / "out").exists()
     assert analysis.outcomes.immature > 0
     assert analysis.outcomes.immature + len(analysis.outcomes.user) == 600 * 30
-    assert len(analysis.days) == 29 + 3 + 1 - 14  # the last verdict comes three days after the last decision
+    assert len(analysis.days) == 29 + 3 + 1 - 14  # the last label comes three days after the last decision
     money, _ = parts_of(analysis.outcomes, Metric.MONEY_SAVED)
     assert money.sum() == 100.0 * analysis.outcomes.is_fraud.sum()
 
 
-def test_before_the_first_verdicts_are_due_it_waits(tmp_path: Path) -> None:
+def test_before_the_first_labels_are_due_it_waits(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.decide({"control": 0.01, "treatment": 0.01}, days=5)
     analysis, stop = run(world.settings)

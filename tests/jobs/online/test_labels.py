@@ -1,4 +1,4 @@
-"""Verdicts from the topic are taken once each, whoever is killed in between; what is no verdict is left."""
+"""Labels from the topic are taken once each, whoever is killed in between; what is no label is left."""
 
 from datetime import UTC, datetime
 
@@ -6,7 +6,7 @@ import pytest
 
 from fraud.contracts import LABELS
 from fraud.errors import Unavailable
-from jobs.online.labels import VERDICTS_FILE, take_labels
+from jobs.online.labels import LABELS_FILE, take_labels
 from jobs.online.settings import OnlineSettings
 from tests.fraud.kafka.broker import Broker
 from tests.wire import Label
@@ -48,11 +48,11 @@ def test_each_label_is_taken_once_and_a_killed_run_takes_the_same_again(broker, 
     first, new = take_labels(settings)
     assert new == 20
     assert sorted(first["transaction_id"].to_pylist()) == sorted(f"t{number}" for number in range(20))
-    before = (settings.work / VERDICTS_FILE).read_bytes()
+    before = (settings.work / LABELS_FILE).read_bytes()
     assert take_labels(settings)[1] == 0
     send(broker, label(20))
     assert take_labels(settings)[1] == 1
-    (settings.work / VERDICTS_FILE).write_bytes(before)  # killed before it could write
+    (settings.work / LABELS_FILE).write_bytes(before)  # killed before it could write
     again, new = take_labels(settings)
     assert (again.num_rows, new) == (21, 1)
 

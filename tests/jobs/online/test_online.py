@@ -90,7 +90,7 @@ def test_calibration_comes_from_days_of_which_the_honest_are_known_too(examples,
     assert held[0] < 1.2 * examples.is_fraud[window].mean()
 
 
-def test_a_verdict_dated_into_the_future_moves_no_moment(examples, settings):
+def test_a_label_dated_into_the_future_moves_no_moment(examples, settings):
     learnt_us, _ = pipeline.moments(examples, settings)
     later = examples.label_us.copy()
     later[0] = to_micros(datetime(2099, 1, 1, tzinfo=UTC))
@@ -155,7 +155,7 @@ def test_a_round_registers_one_challenger_and_the_gate_guards_the_champion(setti
     )
     strict = GATE.model_copy(update={"min_gain": 0.9})
     first = learn(settings, strict)
-    assert (first.is_new, first.champion, first.verdict.word) == (True, trained.version, "refused")
+    assert (first.is_new, first.champion, first.decision.word) == (True, trained.version, "refused")
     again = learn(settings, strict)
     assert (again.is_new, again.version) == (False, first.version)
     client = mlflow.MlflowClient(settings.mlflow_uri, settings.mlflow_uri)

@@ -1,4 +1,4 @@
-"""Small worlds of decisions and verdicts."""
+"""Small worlds of decisions and labels."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -26,7 +26,7 @@ def decisions(rows) -> pa.Table:
 
 
 def labels(rows) -> pa.Table:
-    """(id, day of the transaction, day of the verdict, is fraud) each."""
+    """(id, day of the transaction, day of the label, is fraud) each."""
     ids, events, days, frauds = map(list, zip(*rows, strict=True))
     return pa.table(
         {
@@ -39,7 +39,7 @@ def labels(rows) -> pa.Table:
 
 
 def draw(seed: int, days: int, a_day: int = 120, *, blind_from: float = np.inf):
-    """Calibrated scores and verdicts by them; from a day on a half of the fraud has low scores."""
+    """Calibrated scores and labels by them; from a day on a half of the fraud has low scores."""
     rng = np.random.default_rng(seed)
     n = days * a_day
     day = np.sort(rng.uniform(0.0, days, n))

@@ -117,7 +117,7 @@ def test_a_column_that_went_missing_is_named():
     assert found.failures == ("missing: column category: 100.0% missing against 0.0% before",)
 
 
-def test_verdicts_that_stopped_coming_or_call_everything_fraud_are_told():
+def test_labels_that_stopped_coming_or_call_everything_fraud_are_told():
     transactions, labels = make()
     newest = pc.greater(labels["label_time"], pa.scalar(START + timedelta(days=34))).to_numpy()
     is_fraud = labels["is_fraud"].to_numpy(zero_copy_only=False)

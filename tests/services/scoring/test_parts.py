@@ -61,7 +61,7 @@ def test_a_state_that_would_be_misread_is_refused(bad: bytes) -> None:
         FOLDS["user"].fold(event, bad, vector, 0)
 
 
-def test_a_verdict_is_what_the_model_server_would_say() -> None:
+def test_a_prediction_is_what_the_model_server_would_say() -> None:
     model, rows = make_model(1), make_vectors(30)
     judged = [prediction_of(model, "1", row[None]) for row in rows]
     assert [one.probability for one in judged] == model.predict(rows).tolist()

@@ -5,7 +5,7 @@ Poisson number of times a day, around noon, with amounts of their own mean and h
 deviation. Three scenarios of fraud: (1) every amount above 220; (2) each day two terminals are
 compromised, and all their transactions of the next 28 days are fraud; (3) each day three customers'
 credentials leak, and a third of their transactions of the next 14 days have five times the amount and are
-fraud. Verdicts come 7 days later. (Le Borgne et al., Reproducible Machine Learning for Credit Card Fraud
+fraud. Labels come 7 days later. (Le Borgne et al., Reproducible Machine Learning for Credit Card Fraud
 Detection, 2022, chapter 3.)
 """
 
