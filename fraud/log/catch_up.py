@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from fraud.contracts.seal import Seal, seal_of
 from fraud.errors import BadState
 from fraud.features.passes import PASSES, Passes, entity_names
 from fraud.log.already_counted import Diverged, without_gaps
@@ -143,11 +144,15 @@ def _fold_tail(
     waiting = [refolder.primary, *refolder.others]
     passes = tuple(one.of for one in waiting)
     parsed = parse_tail(raws)
-    formers = store.formers()
+    formers, key = store.formers(), store.seal_key()
     if is_new:  # the names of the store that is gone
         formers = tuple(dict.fromkeys(record.store for record, _ in parsed.values()))
         store.add_formers(formers)
-    known = [(record, raw) for record, raw in parsed.values() if record.store in formers]
+    known = [
+        (record, raw)
+        for record, raw in parsed.values()
+        if record.store in formers and (is_new or not key or seal_of(raw, key) is Seal.OURS)
+    ]
     arrivals = arrivals_of([record for record, _ in known], passes, LATEST.number)
     chosen = without_gaps(store, waiting, arrivals.events, arrivals.sequences)
     picked = [known[at] for at in chosen.nonzero()[0].tolist()]

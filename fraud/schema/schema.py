@@ -145,7 +145,7 @@ class Schema:
             self.entities,
             self.keys,
         ]
-        parts += [self.money] if self.money else []
+        parts += [self.money, *self.money.bounds] if self.money else []
         parts += [one.sides for one in self.entities if one.sides]
         parts += ["refunds"] if self.takes_refunds else []
         return _digest(f"{self.features_version}\n{parts!r}")

@@ -126,6 +126,12 @@ class FeatureStore(Protocol):
     def identity(self) -> str:
         """Name this store's content; ``renew`` gives another name. Empty while it is being rebuilt."""
 
+    def seal_key(self) -> str:
+        """Give the key by which the records of the topic ``scored`` are sealed; empty while there is none.
+
+        It is made with the store, stays with it, and stands in no record.
+        """
+
     def renew(self, *, is_whole: bool) -> str:
         """Name the content anew, because it is made anew from the log; returns the name.
 

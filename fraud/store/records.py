@@ -15,6 +15,8 @@ BATCH_BITS: Final = 40
 DEFAULT_ENTITIES: Final = tuple(entity.name for entity in deployed_schema().entities)
 """Of the deployment's schema."""
 MOST_ENTITIES: Final = 64
+SEAL_BYTES: Final = 32
+"""Of the key by which records of the topic ``scored`` are sealed."""
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 

@@ -23,7 +23,7 @@ from fraud.synthetic.payments import lay_currencies, lay_kinds
 from fraud.synthetic.population import Population, draw_population
 from fraud.synthetic.profiles import profiles_table
 from fraud.synthetic.purchases import HONEST, Purchases
-from fraud.synthetic.results import results_table
+from fraud.synthetic.results import results_table, with_refunds
 from fraud.synthetic.settings import GeneratorSettings
 from fraud.synthetic.tables import labels_table, merchants_table, transactions_table, users_table
 
@@ -71,6 +71,8 @@ def generate(settings: GeneratorSettings, schema: Schema | None = None) -> DataS
         data = replace(data, results=results_table(data, settings, schema))
     if schema is not None and schema.money is not None:
         data = lay_currencies(data, settings)
+    if schema is not None and schema.takes_refunds:
+        data = with_refunds(data, settings, schema)
     if schema is None or schema.version == default_schema().version:
         return data
     made = as_schema(data, schema)

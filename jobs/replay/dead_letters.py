@@ -21,7 +21,8 @@ from fraud.schema.deployed import deployed_schema
 from jobs.replay.ledger import SENDING, SENT, Ledger, Origin
 
 _CONTRACTS: Final = contracts_of(deployed_schema())
-DUPLICATE: Final = "duplicate"
+NEVER_MENDED: Final = ("duplicate", "forged_record")
+"""Reasons that no fix removes."""
 BATCH: Final = 5_000
 """Letters written down and sent together."""
 FLUSH_S: Final = 60.0
@@ -33,7 +34,7 @@ class Choice:
     """Which letters to send."""
 
     reasons: frozenset[str] = frozenset()
-    """Of these; empty: of every one but ``duplicate``, which is no fault that a fix could mend."""
+    """Of these; empty: of every one but ``NEVER_MENDED``."""
     since: datetime | None = None
     """Received from then on."""
     until: datetime | None = None
@@ -48,7 +49,7 @@ class Choice:
 
     def takes(self, reason: str, received_at: datetime) -> bool:
         """Whether a letter is among the chosen ones."""
-        is_wanted = reason in self.reasons if self.reasons else reason != DUPLICATE
+        is_wanted = reason in self.reasons if self.reasons else reason not in NEVER_MENDED
         is_late_enough = self.since is None or received_at >= self.since
         return is_wanted and is_late_enough and (self.until is None or received_at < self.until)
 

@@ -15,6 +15,7 @@ from typing import Final
 import orjson
 
 from fraud.contracts import ALERTS, DECISIONS, SCORED, TRANSACTIONS, Outcome
+from fraud.contracts.seal import sealed
 from fraud.errors import Unavailable
 from fraud.kafka.producer import Record, Sender
 from fraud.runtime.threads import Watch
@@ -94,11 +95,12 @@ class Outbox:
             self.is_unavailable = not is_mine and self._stands()
             return 0
         entries = self._answers.waiting(BATCH)
+        seal_key = self._store.seal_key()
         self._store.flush()
         messages: list[Record] = []
         owners: list[int] = []
         for at, (_, record) in enumerate(entries):
-            found = messages_of(record) if record else []
+            found = messages_of(record, seal_key) if record else []
             messages += found
             owners += [at] * len(found)
         with self._traces.batch("publish", _parents(messages)) as batch:
@@ -127,12 +129,18 @@ class Outbox:
         return 0.0 if self.drain() == BATCH else self._settings.drain_poll_s
 
 
-def messages_of(record: bytes) -> list[Record]:
-    """Make the messages of one record of the outbox."""
+def messages_of(record: bytes, seal_key: str) -> list[Record]:
+    """Make the messages of one record of the outbox.
+
+    Parameters
+    ----------
+    seal_key
+        Of the store that it lies in.
+    """
     scored = orjson.loads(record)
     user, decision = scored[deployed_schema().primary_key.name], write_decision(scored)
     trace = headers_of(scored.get(HEADER))
-    found = [Record(SCORED, user, record, trace), Record(DECISIONS, user, decision, trace)]
+    found = [Record(SCORED, user, sealed(record, seal_key), trace), Record(DECISIONS, user, decision, trace)]
     if scored["outcome"] != Outcome.APPROVE:
         found.append(Record(ALERTS, user, decision, trace))
     return found

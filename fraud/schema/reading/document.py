@@ -1,5 +1,6 @@
 """The schema's file as it is written: what may stand where, with words for editors (JSON Schema)."""
 
+from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -125,6 +126,15 @@ class FeaturePart(Part):
     monotone: Literal[-1, 0, 1] = Field(0, description="1: a higher value can only raise the score.")
 
 
+class BoundsPart(Part):
+    """Bounds of the amounts in one currency, in its own units."""
+
+    least: Decimal = Field(
+        Decimal(0), ge=0, description="Smallest amount beside 0, which a verification has."
+    )
+    most: Decimal | None = Field(None, gt=0, description="Greatest amount.")
+
+
 class MoneyPart(Part):
     """Amounts of several currencies, which the features count in one: the base."""
 
@@ -138,6 +148,9 @@ class MoneyPart(Part):
         "in no history.",
     )
     most: int = Field(MOST_BASE, ge=1, description="Greatest amount, units of the base currency.")
+    bounds: dict[str, BoundsPart] = Field(
+        default_factory=dict, description="Further bounds by currency, e.g. `KWD: {least: 0.1, most: 3000}`."
+    )
 
 
 class ProfilePart(Part):

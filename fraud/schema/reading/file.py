@@ -9,8 +9,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from fraud.errors import BadConfig
-from fraud.money import Money, digits_of
-from fraud.money.money import MOST_BASE, MOST_MINOR
+from fraud.money import Money, digits_of, exact_amount, to_minor
+from fraud.money.money import MOST_BASE, MOST_MINOR, Bounds
 from fraud.schema.expressions import BadExpression, parse_expression
 from fraud.schema.features import Feature
 from fraud.schema.fields import AMOUNT_BASE, AMOUNT_MINOR, CORE, NAMED, Field, FieldType
@@ -18,6 +18,7 @@ from fraud.schema.filters import Filter
 from fraud.schema.operations import COMBINED
 from fraud.schema.profiles import bare
 from fraud.schema.reading.document import (
+    BoundsPart,
     Document,
     EntityPart,
     FeaturePart,
@@ -194,7 +195,8 @@ _IN_MINOR: Final = {AMOUNT_MINOR: Field(AMOUNT_MINOR, FieldType.NUMBER)}
 def _money(part: MoneyPart | None) -> Money | None:
     if part is None:
         return None
-    money, where = Money(part.base, part.unknown, part.most), ("money", "base")
+    bounds = tuple(_bounds(currency, one) for currency, one in sorted(part.bounds.items()))
+    money, where = Money(part.base, part.unknown, part.most, bounds), ("money", "base")
     if digits_of(part.base) is None:
         raise Wrong(where, f"{part.base} is no currency of ISO 4217 that has amounts; write e.g. USD")
     if money.most * money.unit > MOST_MINOR:
@@ -203,6 +205,22 @@ def _money(part: MoneyPart | None) -> Money | None:
             return replace(money, most=most)
         raise Wrong(("money", "most"), f"{most:,} {part.base} is the greatest amount whose sums stay exact")
     return money
+
+
+def _bounds(currency: str, part: BoundsPart) -> Bounds:
+    where, digits = ("money", "bounds", currency), digits_of(currency)
+    if digits is None:
+        raise Wrong(where, f"{currency} is no currency of ISO 4217 that has amounts; write e.g. KWD")
+    found: dict[str, int] = {}
+    for name, amount in (("least", part.least), ("most", part.most)):
+        try:
+            if amount is not None:
+                found[name] = to_minor(exact_amount(amount), currency, digits)
+        except ValueError as error:
+            raise Wrong((*where, name), str(error)) from error
+    if found["least"] > found.get("most", found["least"]):
+        raise Wrong((*where, "least"), "is above most; no amount would be accepted")
+    return Bounds(currency, **found)
 
 
 def _rank(feature: Feature, order: Sequence[str]) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """The embedded store: LMDB, one folder, many reading and writing processes on one machine."""
 
 import os
+import secrets
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ import lmdb
 
 from fraud.errors import SetBack, Unavailable
 from fraud.store.lmdb.answers import IDENTITY, TABLES, LmdbAnswers
-from fraud.store.records import DEFAULT_ENTITIES, MOST_ENTITIES, Entry, Epoch
+from fraud.store.records import DEFAULT_ENTITIES, MOST_ENTITIES, SEAL_BYTES, Entry, Epoch
 from fraud.store.value import (
     encode_value,
     newest_event_us,
@@ -37,6 +38,7 @@ _KEY: Final = Struct(">d")
 _TOKEN: Final = b"token"
 _WATERMARK: Final = b"watermark"
 _FORMERS: Final = b"formers"
+_SEAL: Final = b"seal"
 _MOST_DATABASES: Final = MOST_ENTITIES + len(TABLES) + 1
 T = TypeVar("T")
 
@@ -74,6 +76,9 @@ class LmdbStore:
         self._tables = {name: self._env.open_db(name.encode()) for name in TABLES}
         if not self._is_named():
             self.renew(is_whole=True)
+        if not self.seal_key():
+            with self._begin(write=True, db=self._meta) as txn:
+                txn.put(_SEAL, secrets.token_hex(SEAL_BYTES).encode(), overwrite=False)
 
     def __enter__(self) -> Self:
         return self
@@ -175,6 +180,11 @@ class LmdbStore:
         """See :class:`~fraud.store.FeatureStore`."""
         with self._begin(db=self._meta) as txn:
             return str(txn.get(IDENTITY, b"").decode())
+
+    def seal_key(self) -> str:
+        """See :class:`~fraud.store.FeatureStore`."""
+        with self._begin(db=self._meta) as txn:
+            return str(txn.get(_SEAL, b"").decode())
 
     def renew(self, *, is_whole: bool) -> str:
         """See :class:`~fraud.store.FeatureStore`."""

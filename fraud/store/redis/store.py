@@ -6,20 +6,21 @@ Keys, under the prefix that the URL's query names (``?prefix=fraud``, the defaul
 - ``fraud:newest:<entity>``: a sorted set of the entity's keys by the event time of their newest event, so
   that ``expire`` finds the idle ones without looking at the others (the server's own expiry goes by its
   clock, not by event time)
-- ``fraud:meta``: a hash with the fencing token, its owner, the generations, the content's identity, the
-  watermark, and the term
+- ``fraud:meta``: a hash with the fencing token, its owner, the generations, the content's identity, the key
+  of seals, the watermark, and the term
 - ``fraud:term``: the primary's term, to be read with the states (``fraud.store.redis.server``)
 - those of ``fraud.store.redis.answers``
 """
 
 import re
+import secrets
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, Self
 
 from fraud.errors import BadConfig
-from fraud.store.records import DEFAULT_ENTITIES, Entry, Epoch
+from fraud.store.records import DEFAULT_ENTITIES, SEAL_BYTES, Entry, Epoch
 from fraud.store.redis import answer_scripts, scripts
 from fraud.store.redis.answers import RedisAnswers
 from fraud.store.redis.server import connect, failed_over
@@ -81,6 +82,7 @@ class RedisStore:
             if ring := self._client.hget(self._meta, "ring"):
                 raise BadConfig(alone(self._server.where, ring.decode()))
             self._client.hsetnx(self._meta, "identity", uuid.uuid4().hex)
+            self._client.hsetnx(self._meta, "seal", secrets.token_hex(SEAL_BYTES))
 
     def __enter__(self) -> Self:
         return self
@@ -170,6 +172,12 @@ class RedisStore:
         """See :class:`~fraud.store.FeatureStore`."""
         with self._server.answering():
             found: Any = self._client.hget(self._meta, "identity")
+        return str((found or b"").decode())
+
+    def seal_key(self) -> str:
+        """See :class:`~fraud.store.FeatureStore`."""
+        with self._server.answering():
+            found: Any = self._client.hget(self._meta, "seal")
         return str((found or b"").decode())
 
     def renew(self, *, is_whole: bool) -> str:

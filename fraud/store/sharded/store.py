@@ -144,6 +144,10 @@ class ShardedStore:
         first, *others = self._shards.all(lambda shard: shard.identity())
         return first if all(other == first for other in others) else ""
 
+    def seal_key(self) -> str:
+        """See :class:`~fraud.store.FeatureStore`."""
+        return self._shards.call(0, lambda shard: shard.seal_key())
+
     def renew(self, *, is_whole: bool) -> str:
         """See :class:`~fraud.store.FeatureStore`."""
         name = uuid4().hex if is_whole else ""

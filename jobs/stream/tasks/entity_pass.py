@@ -1,8 +1,8 @@
 """One entity's pass: fold the records of a micro-batch into its states, and hand them on by the next entity.
 
-The primary pass reads rows of ``rows.VALIDATED``; duplicates, and results that cannot be taken, become dead
-letters there, and labels and results get what they changed. The others read what it hands on
-(``rows.passed_schema``); what does not name their entity goes through untouched. So does what the scoring
+The primary pass reads rows of ``rows.VALIDATED``; duplicates, forged records, and results that cannot be
+taken become dead letters there, and labels and results get what they changed. The others read what it hands
+on (``rows.passed_schema``); what does not name their entity goes through untouched. So does what the scoring
 service has counted and decided, to the archive. The last pass decides (``jobs.stream.tasks.decide_pass``).
 """
 
@@ -33,7 +33,7 @@ from jobs.stream.tasks.arrow_rows import receive, send
 from jobs.stream.tasks.context import TaskContext, settle, store_of
 from jobs.stream.tasks.decide_pass import run_decide_pass
 from jobs.stream.tasks.letters import untaken_results, with_letters
-from jobs.stream.tasks.scored import kinds_of
+from jobs.stream.tasks.scored import FORGED, kinds_of
 from jobs.stream.tasks.states import fold_through
 from jobs.stream.tasks.stopwatch import Stopwatch
 from jobs.stream.tasks.validate_pass import tasks_of
@@ -84,6 +84,8 @@ def pass_primary(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.
     events = rows.matrix_of(table.column("event"))
     is_scored = (table.column("topic").to_numpy(zero_copy_only=False) == SCORED) & (kinds == rows.TRANSACTION)
     kinds[is_scored] = _kinds_of_scored(context, table, np.flatnonzero(is_scored))
+    forged = np.flatnonzero(kinds == FORGED)
+    kinds[forged] = rows.DEAD_LETTER
     # Counted in another store and not in this one: the guard holds as for any other record.
     future = _future_of(context, table, kinds)
     kinds[future] = rows.DEAD_LETTER
@@ -99,7 +101,7 @@ def pass_primary(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.
     (sequences,) = one.sequences_of(len(events), seen, folded.sequences)
     is_counted = (kinds == rows.TRANSACTION) | (kinds == rows.RECOUNTED)
     is_repeated = is_scored & (kinds == rows.DEAD_LETTER)
-    is_repeated[future] = False
+    is_repeated[np.concatenate([future, forged])] = False
     duplicates = np.flatnonzero((is_counted & (outcomes == kernel.DUPLICATE)) | is_repeated)
     kinds[duplicates] = rows.DEAD_LETTER
     untaken = untaken_results(context.passes, table, np.where(kinds == rows.RESULT, outcomes, 0.0))
@@ -115,7 +117,7 @@ def pass_primary(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.
         pa.array(kinds),
         *(table.column(field.name) for field in rows.ORIGIN[1:]),
         *with_letters(
-            context, table, outcomes, duplicates=duplicates, future=future, untaken=untaken
+            context, table, outcomes, duplicates=duplicates, future=future, forged=forged, untaken=untaken
         ).columns,
         rows.binary_column(events),
         pc.if_else(pa.array(is_scored & ~is_letter), table.column("record"), pa.scalar(None, pa.binary())),
@@ -205,7 +207,7 @@ def in_recorded_order(
 def _kinds_of_scored(context: TaskContext, table: pa.Table, scored: NDArray[np.int64]) -> list[int]:
     raws = table.column("record").take(pa.array(scored)).to_pylist()
     records = [parse_record(context.contracts.scored, raw) for raw in raws]
-    return kinds_of(store_of(context.store_url, entity_names(context.passes)), records, context.epoch)
+    return kinds_of(store_of(context.store_url, entity_names(context.passes)), records, raws, context.epoch)
 
 
 def _future_of(

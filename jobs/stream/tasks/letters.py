@@ -1,4 +1,4 @@
-"""Dead letters of the primary pass: repeated ids, dates in the future, results that cannot be taken."""
+"""Dead letters of the primary pass: repeated ids, future dates, forged records, results without room."""
 
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from fraud.features.kernel.layout import REFUNDS
 from fraud.features.passes import Passes
 from fraud.log import rows
 from jobs.stream.tasks.context import TaskContext
+from jobs.stream.tasks.scored import FORGED_RECORD
 from jobs.stream.tasks.validate_pass import text_of
 
 TOO_MANY_WAIT: Final = "too_many_results_wait"
@@ -55,6 +56,7 @@ def with_letters(
     *,
     duplicates: Rows,
     future: Rows,
+    forged: Rows,
     untaken: Rows,
 ) -> pa.Table:
     """Take the ``rows.RECORD_FIELDS`` of a table, with dead letters in the place of what is refused.
@@ -65,17 +67,19 @@ def with_letters(
         Rows of ``rows.VALIDATED``.
     outcomes
         [rows], of the primary pass.
-    duplicates, future, untaken
-        Rows that are refused: repeated transactions, those dated into the future, and results.
+    duplicates, future, forged, untaken
+        Rows that are refused: repeated transactions, those dated into the future, those that only claim to
+        be the scoring service's, and results.
     """
     taken = table.select([field.name for field in rows.RECORD_FIELDS])
-    refused = np.concatenate([duplicates, future, untaken])
+    refused = np.concatenate([duplicates, future, forged, untaken])
     if not len(refused):
         return taken
     names = ("transaction_id", "event_time", "received_at", "record_key", "record", "amount")
     found = table.select(names).take(pa.array(refused)).to_pylist()
     words = [_of_duplicate(context, row) for row in found[: len(duplicates)]]
     words += [_of_future(context, row) for row in found[len(words) : len(words) + len(future)]]
+    words += [_of_forged(row) for row in found[len(words) : len(words) + len(forged)]]
     of_results = zip(found[len(words) :], outcomes[untaken].tolist(), strict=True)
     words += [_of_result(context, row, outcome) for row, outcome in of_results]
     letters = [
@@ -94,6 +98,13 @@ def _of_duplicate(context: TaskContext, row: dict[str, Any]) -> Words:
 def _of_future(context: TaskContext, row: dict[str, Any]) -> Words:
     words = future_words("event_time", row["event_time"], row["received_at"], context.most_ahead_s)
     return "future_event_time", words
+
+
+def _of_forged(row: dict[str, Any]) -> Words:
+    return FORGED_RECORD, (
+        f"store: the scoring service of this store has not written the record of transaction_id "
+        f"{row['transaction_id']}: its seal is missing or wrong. See who may write to the topic `scored`"
+    )
 
 
 def _of_result(context: TaskContext, row: dict[str, Any], outcome: float) -> Words:

@@ -1,16 +1,18 @@
 """Records of the topic ``scored``: archived as the scoring service decided them, exactly once.
 
-Reads the answers in the feature store, and claims them for the micro-batch.
+Reads the answers in the feature store, and claims them for the micro-batch. A record that names this store
+and that its scoring service has not written is refused by its seal (``fraud.contracts.seal``).
 """
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
 from fraud.contracts import Contracts, ScoredTransaction, parse_record
+from fraud.contracts.seal import Seal, seal_of
 from fraud.errors import SetBack
 from fraud.features.kernel import Floats
 from fraud.features.passes import Passes, feature_names, sequence_names
@@ -19,16 +21,28 @@ from fraud.store import Claim, Epoch, FeatureStore
 from fraud.store.answers import KEEP_S
 from fraud.store.watermark import REBUILD
 
+FORGED: Final = -1
+"""In the place of a row's kind: this store is named by somebody who has not counted in it."""
+FORGED_RECORD: Final = "forged_record"
+"""Reason of their dead letters."""
 
-def kinds_of(store: FeatureStore, records: Sequence[ScoredTransaction], epoch: Epoch) -> list[int]:
+
+def kinds_of(
+    store: FeatureStore, records: Sequence[ScoredTransaction], raws: Sequence[bytes], epoch: Epoch
+) -> list[int]:
     """Decide what each record is to this micro-batch.
+
+    Parameters
+    ----------
+    records, raws
+        As they were read, and as they lie in Kafka.
 
     Returns
     -------
     list
         ``rows.SCORED``: counted already, to be archived; ``rows.RECOUNTED``: counted in another store
         than this one, to be counted unless its primary's state knows it; ``rows.DEAD_LETTER``: archived
-        before, a repeated delivery.
+        before, a repeated delivery; ``FORGED``.
 
     Raises
     ------
@@ -42,12 +56,22 @@ def kinds_of(store: FeatureStore, records: Sequence[ScoredTransaction], epoch: E
         raise SetBack(
             "the feature store was set aside: it lacks what was confirmed; the micro-batch runs again"
         )
-    claims = store.answers().claim([record.transaction_id for record in records], epoch, KEEP_S)
+    key = store.seal_key()
+    seals = [_seal_of(record, raw, identity, key) for record, raw in zip(records, raws, strict=True)]
+    meant = [record.transaction_id for record, seal in zip(records, seals, strict=True) if seal != Seal.WRONG]
+    claims = iter(store.answers().claim(meant, epoch, KEEP_S))
     seen: set[str] = set()
     kinds = []
-    for record, claim in zip(records, claims, strict=True):
+    for record, seal in zip(records, seals, strict=True):
+        if seal is Seal.WRONG:
+            kinds.append(FORGED)
+            continue
+        claim = next(claims)
         is_ours = record.store == identity or (record.store in formers and claim is not Claim.UNKNOWN)
         if is_ours and claim is Claim.UNKNOWN and time.time() - record.scored_at.timestamp() < KEEP_S:
+            if seal is Seal.NONE and key:
+                kinds.append(FORGED)
+                continue
             store.set_aside()  # the scoring service must not count in it either
             raise SetBack(
                 f"the feature store does not know transaction {record.transaction_id!r} any more, which was "
@@ -61,6 +85,11 @@ def kinds_of(store: FeatureStore, records: Sequence[ScoredTransaction], epoch: E
         else:
             kinds.append(rows.SCORED if is_ours else rows.RECOUNTED)
     return kinds
+
+
+def _seal_of(record: ScoredTransaction, raw: bytes, identity: str, key: str) -> Seal:
+    """Read the seal of a record that names this store; of another one's nothing can be said."""
+    return seal_of(raw, key) if record.store == identity and key else Seal.NONE
 
 
 class Decided:

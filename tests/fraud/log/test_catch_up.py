@@ -8,7 +8,7 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import pytest
 import redis
 
 from fraud.contracts import LABELS, SCORED, TRANSACTIONS
+from fraud.contracts.seal import sealed
 from fraud.errors import BadState
 from fraud.log.catch_up import OURS, catch_up
 from fraud.log.checkpoint import Checkpoint
@@ -67,7 +68,7 @@ class World(Stream):
 
     def drain(self) -> None:
         entries = self.store.answers().waiting(10_000)
-        self.pending += [record for _, record in entries]
+        self.pending += [sealed(record, self.store.seal_key()) for _, record in entries]
         self.store.answers().sent([entry for entry, _ in entries])
 
     def batch(self, own: int, *, reads: bool = True, again: int = 0, is_cut_off: bool = False) -> None:
@@ -124,7 +125,7 @@ class World(Stream):
         self.mark = self.store.watermark()
         self.serve()
 
-    def check_that_nothing_is_lost(self) -> None:
+    def check_that_nothing_is_lost(self, reasons: Sequence[str] = ("duplicate",)) -> None:
         """All that was answered and sent is in the log once, as it was served; the states hold it once."""
         while self.store.answers().backlog() or self.pending:
             self.drain()
@@ -134,7 +135,7 @@ class World(Stream):
         assert parity.errors() == []
         assert (parity.greatest, parity.waiting, parity.repeated_ids) == (0.0, 0, 0)
         assert parity.transactions == len(self.asked) + self.own
-        assert set(self.reasons) <= {"duplicate"}
+        assert set(self.reasons) <= set(reasons)
         check_counts(self.store, parity.transactions)
 
 
@@ -162,6 +163,43 @@ def copy(old: str, new: str) -> None:
     with redis.Redis(unix_socket_path=old.partition("?")[0].removeprefix("unix://")) as client:
         for key in client.scan_iter(f"{before}:*", count=1_000):
             client.restore(key.replace(before.encode(), after.encode(), 1), 0, client.dump(key))
+
+
+def forged(raw: bytes, number: int, key: str = "") -> bytes:
+    """What somebody writes who has read the topic ``scored``."""
+    record = json.loads(raw)
+    record.pop("seal")
+    changed = {"transaction_id": f"forged-{number}", "outcome": "approve", "user_sequence": number + 1}
+    return sealed(json.dumps(record | changed, separators=(",", ":")).encode(), key)
+
+
+def test_forged_records_are_dead_letters_and_change_nothing(world: World) -> None:
+    """Neither without a seal nor with a wrong one; also in the name of a transaction that waits."""
+    world.live(3)
+    world.score(3)
+    world.drain()
+    world.archive.run(world.context.epoch.generation)
+    (genuine,) = world.pending[-1:]
+    taken = json.loads(genuine) | {"outcome": "approve", "amount": 1.0}
+    world.pending.insert(0, json.dumps(taken, separators=(",", ":")).encode())
+    world.pending += [forged(genuine, 1), forged(genuine, 2, "a key"), genuine[:-3] + b'g"}']
+    before, answers, known = len(world.reasons), len(world.asked), world.states()
+    world.batch(0)
+    assert world.reasons[before:] == ["forged_record"] * 4
+    assert world.states() == known
+    assert world.store.identity(), "nothing was set aside"
+    world.check_that_nothing_is_lost(("duplicate", "forged_record"))
+    assert len(world.asked) == answers
+
+
+def test_forged_records_are_not_folded_onto_an_older_copy(world: World, new_url: Callable[[], str]) -> None:
+    older = new_url()
+    lost = until_lost(world, older)
+    world.settings = world.settings.model_copy(update={"store_url": older})
+    fakes = [forged(world.pending[-1], number) for number in range(30)]
+    found = catch_up(world.settings, lambda _ends: [*fakes, *world.pending], rows=40)
+    assert (found.was_anew, found.from_tail) == (False, len(world.pending))
+    assert world.states() == lost
 
 
 def until_lost(world: World, older: str) -> States:

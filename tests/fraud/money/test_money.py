@@ -14,13 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraud.contracts import contracts_of, parse_record
-from fraud.contracts.priced import priced, priced_table
+from fraud.contracts.priced import money_faults, priced, priced_table
 from fraud.errors import BadConfig, BadInput, BadRecord
 from fraud.features.events import events_of
 from fraud.kafka.rates import RateFeed
 from fraud.money import Rate, Rates, digits_of, read_rates, to_minor, write_rates
 from fraud.money.rates import ALWAYS
 from fraud.schema.arrow import transaction_columns
+from fraud.schema.diff import Effect, compare
+from fraud.schema.kinds import KINDS
 from fraud.schema.reading import parse_schema
 from fraud.schema.schema import Schema
 from fraud.store import Epoch
@@ -112,6 +114,61 @@ def test_what_is_refused_is_refused_in_words(fields: dict[str, Any], words: str)
     with pytest.raises(BadRecord) as found:
         priced(record(**fields), SCHEMA, RATES, NOON)
     assert str(found.value).startswith(words)
+
+
+BOUNDED = parse_schema(
+    SOURCE.replace(
+        "unknown: refuse",
+        "unknown: decide, bounds: {JPY: {least: 50, most: 500000}, "
+        "KWD: {least: 0.1, most: 3000}, CHF: {most: 9}}",
+    ).encode(),
+    "bounded.yaml",
+)
+BOUNDS: list[tuple[str, str, str, str]] = [
+    ("JPY", "50", "49", "at least 50 JPY are accepted"),
+    ("JPY", "500000", "500001", "at most 500,000 JPY are accepted"),
+    ("KWD", "0.1", "0.099", "at least 0.100 KWD are accepted"),
+    ("KWD", "3000", "3000.001", "at most 3,000.000 KWD are accepted"),
+    ("CHF", "9", "9.01", "at most 9.00 CHF are accepted"),
+]
+
+
+@pytest.mark.parametrize(("currency", "taken", "refused", "words"), BOUNDS)
+def test_the_bounds_of_a_currency_hold_to_the_unit(
+    currency: str, taken: str, refused: str, words: str
+) -> None:
+    """Also without a rate; 0 is a verification's, whatever is least."""
+    for fields in ({"amount": taken}, {"amount": 0, "kind": "verification"}):
+        one = priced(record(BOUNDED, currency=currency, **fields), BOUNDED, RATES, NOON)
+        assert one.amount_minor is not None
+    with pytest.raises(BadRecord) as found:
+        priced(record(BOUNDED, amount=refused, currency=currency), BOUNDED, RATES, NOON)
+    assert str(found.value) == f"invalid_field: amount: {words}; the schema's money.bounds say so"
+
+
+@settings(deadline=None)
+@given(st.sampled_from([*CURRENCIES, "CHF"]), st.integers(1, 2_000_000), st.sampled_from(KINDS[:4]))
+def test_the_bounds_hold_for_a_table_as_for_a_record(currency: str, minor: int, kind: str) -> None:
+    amount = float(Decimal(minor).scaleb(-(digits_of(currency) or 0)))
+    row = {"amount": amount, "currency": currency, "kind": kind}
+    table = pa.table({name: [value] for name, value in row.items()} | {"event_time": [NOON]})
+    refused = ""
+    try:
+        priced(record(BOUNDED, **row), BOUNDED, RATES, NOON)
+    except BadRecord as error:
+        refused = error.detail
+    assert [words for _, words in money_faults(table, BOUNDED, RATES)] == ([refused] if refused else [])
+
+
+def test_bounds_change_the_version_and_nothing_that_was_counted() -> None:
+    plain = parse_schema(SOURCE.replace("unknown: refuse", "unknown: decide").encode(), "plain.yaml")
+    assert plain.version != BOUNDED.version
+    assert plain.features_version == BOUNDED.features_version
+    assert [str(change.effect) for change in compare(plain, BOUNDED)] == [str(Effect.NOTHING)]
+    none = parse_schema(
+        SOURCE.replace("unknown: refuse", "unknown: decide, bounds: {}").encode(), "none.yaml"
+    )
+    assert none.version == plain.version
 
 
 def test_what_a_producer_says_of_the_base_is_not_believed() -> None:
@@ -266,6 +323,11 @@ def test_a_wrong_file_leaves_the_rates_as_they_were(tmp_path: Path) -> None:
             "{base: KWD, most: 2000000}",
             "money.most: 1,000,000 KWD is the greatest amount whose",
         ),
+        ("{base: USD, bounds: {XAU: {most: 5}}}", "money.bounds.XAU: XAU is no currency of ISO 4217"),
+        ("{base: USD, bounds: {JPY: {most: 0.5}}}", "money.bounds.JPY.most: JPY has 0 digits, got 1"),
+        ("{base: USD, bounds: {KWD: {least: 5, most: 4}}}", "money.bounds.KWD.least: is above most"),
+        ("{base: USD, bounds: {KWD: {least: -1}}}", "money.bounds.KWD.least: Input should be greater than"),
+        ("{base: USD, bounds: {KWD: {largest: 4}}}", "money.bounds.KWD.largest: there is no such setting"),
         ("{base: USD, bsae: EUR}", "money.bsae: there is no such setting; did you mean base?"),
     ],
 )

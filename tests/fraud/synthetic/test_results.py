@@ -1,14 +1,18 @@
 """The results of a synthetic world: what the schema takes, after their transactions, and telling of fraud."""
 
+from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from fraud.contracts import contracts_of
-from fraud.schema.reading import default_schema, read_schema
+from fraud.money import digits_of, exact_amount, to_minor
+from fraud.schema.reading import default_schema, parse_schema, read_schema
 from fraud.synthetic.data_set import DataSet
 from fraud.synthetic.files import read, write
 from fraud.synthetic.generate import generate
@@ -53,6 +57,53 @@ def test_thieves_trials_are_declined_far_more_often_than_honest_purchases(made: 
     honest = [one for one in made.transactions["transaction_id"].to_pylist() if one not in patterns]
     share = [len(declined & set(some)) / len(some) for some in (tried, honest)]
     assert share[0] > 10 * share[1] > 0.1
+
+
+EVERYTHING = parse_schema(
+    (Path(__file__).parents[1] / "money" / "everything.yaml").read_bytes(), "everything.yaml"
+)
+
+
+def test_refunds_keep_their_contract_and_pay_back_no_more_than_was_paid() -> None:
+    """In the currency of their transactions; the rest of the world is what it was without them."""
+    data = generate(SETTINGS.model_copy(update={"kinds": True}), EVERYTHING)
+    assert data.results is not None
+    is_refund = pc.equal(data.results["result"], "refunded")
+    refunds = data.results.filter(is_refund).to_pylist()
+    model = contracts_of(EVERYTHING).result
+    assert model is not None
+    paid = {row["transaction_id"]: row for row in data.transactions.to_pylist()}
+    back: Counter[str] = Counter()
+    for row in refunds:
+        record = model.model_validate({name: value for name, value in row.items() if value is not None})
+        of = paid[record.transaction_id]
+        assert (record.currency, of["kind"]) == (of["currency"], "purchase")
+        assert timedelta(hours=1) <= record.result_time - of["event_time"] <= timedelta(days=10)
+        back[record.transaction_id] += to_minor(
+            exact_amount(row["amount"]), row["currency"], digits_of(row["currency"])
+        )
+    whole = {
+        name: to_minor(exact_amount(one["amount"]), one["currency"], digits_of(one["currency"]))
+        for name, one in paid.items()
+        if name in back
+    }
+    left = {name: amount - back[name] for name, amount in whole.items()}
+    assert min(left.values()) == 0
+    assert len(refunds) > len(back) > 100
+    assert sum(one > 0 for one in left.values()) > len(left) / 3
+    assert not set(back) & set(data.patterns["transaction_id"].to_pylist()), "a thief pays nothing back"
+    ended = pc.is_in(data.results["result"], value_set=pa.array(["declined", "reversed"]))
+    assert not set(back) & set(data.results.filter(ended)["transaction_id"].to_pylist())
+
+
+def test_a_schema_that_takes_no_refunds_has_the_world_of_before(made: DataSet) -> None:
+    refunding = replace(SCHEMA, results=(*SCHEMA.results, "refunded"))
+    more = generate(SETTINGS, refunding)
+    assert more.transactions.equals(made.transactions)
+    assert more.results is not None
+    without = more.results.filter(pc.not_equal(more.results["result"], "refunded"))
+    assert without.drop_columns(["amount"]).equals(made.results)
+    assert more.results["amount"].null_count == without.num_rows
 
 
 def test_a_data_set_on_disk_keeps_its_results_and_loses_those_of_an_earlier_one(

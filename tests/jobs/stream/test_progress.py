@@ -15,6 +15,7 @@ import redis
 from deltalake import CommitProperties, write_deltalake
 from pyarrow import table
 
+from fraud.contracts.seal import sealed
 from fraud.errors import BadState, Fenced, Unavailable
 from fraud.log import rows
 from fraud.log.arrival import Reach
@@ -22,7 +23,7 @@ from fraud.log.rebuild import rebuild
 from fraud.store import Epoch, FeatureStore, Watermark, open_store
 from jobs.stream.progress import Progress
 from jobs.stream.settings import StreamSettings
-from jobs.stream.tasks.scored import kinds_of
+from jobs.stream.tasks.scored import FORGED, kinds_of
 from tests.fraud.store.conftest import make_urls, run_redis
 from tests.wire import ScoredTransaction
 
@@ -377,13 +378,35 @@ def test_a_rebuilt_store_of_an_older_copy_is_taken_again(log_copy: StreamSetting
 
 
 def test_an_answer_that_the_log_has_and_the_store_has_lost_stops_the_stream(store: FeatureStore) -> None:
+    raw, key = sealed(b'{"transaction_id":"lost"}', store.seal_key()), store.seal_key()
     lost = ScoredTransaction.model_construct(
         transaction_id="lost", store=store.identity(), scored_at=datetime.now(UTC)
     )
     old = lost.model_copy(update={"scored_at": datetime.now(UTC) - timedelta(days=8)})
     another = lost.model_copy(update={"store": "the one before the rebuild"})
-    assert kinds_of(store, [old], Epoch(1, 0)) == [rows.DEAD_LETTER]
-    assert kinds_of(store, [another], Epoch(1, 0)) == [rows.RECOUNTED]
+    assert kinds_of(store, [old], [raw], Epoch(1, 0)) == [rows.DEAD_LETTER]
+    assert kinds_of(store, [another], [raw], Epoch(1, 0)) == [rows.RECOUNTED]
     with pytest.raises(BadState, match=rf"'lost' any more.*{MENDS}"):
-        kinds_of(store, [lost], Epoch(1, 0))
+        kinds_of(store, [lost], [raw], Epoch(1, 0))
     assert store.identity() == ""
+    assert store.seal_key() == key
+
+
+def test_a_record_of_an_unknown_transaction_without_the_stores_seal_stops_nothing(
+    store: FeatureStore, new_url: Callable[[], str]
+) -> None:
+    known, forged = (
+        ScoredTransaction.model_construct(
+            transaction_id=name, store=store.identity(), scored_at=datetime.now(UTC)
+        )
+        for name in ("known", "forged")
+    )
+    plain, false = b'{"transaction_id":"forged"}', sealed(b'{"transaction_id":"forged"}', "f" * 64)
+    store.answers().keep({"known": b"{}"})
+    records = [forged, forged, known]
+    assert kinds_of(store, records, [plain, false, false], Epoch(1, 0)) == [FORGED, FORGED, FORGED]
+    assert kinds_of(store, [known], [b"{}"], Epoch(1, 0)) == [rows.SCORED], "of the release before"
+    assert store.identity()
+    with open_store(new_url()) as other:
+        assert len(other.seal_key()) == len(store.seal_key()) == 64
+        assert other.seal_key() != store.seal_key()

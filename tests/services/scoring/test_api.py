@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fraud.contracts import LISTS, SCORED, TRANSACTIONS, parse_record
+from fraud.contracts.seal import Seal, seal_of
 from fraud.decide.lists import ListRecord, ListStore
 from fraud.decide.policy import decide
 from fraud.decide.rules import RuleFile
@@ -177,8 +178,10 @@ def test_what_goes_to_the_log_is_what_the_contracts_say(api: Api) -> None:
     ((_, record),) = api.service.store.answers().waiting(9)
     scored = parse_record(ScoredTransaction, record)
     assert scored.store == api.service.store.identity()
-    topics = {message.topic: message.value for message in messages_of(record)}
-    assert topics[SCORED] == record
+    key = api.service.store.seal_key()
+    topics = {message.topic: message.value for message in messages_of(record, key)}
+    assert seal_of(topics[SCORED], key) is Seal.OURS
+    assert parse_record(ScoredTransaction, topics[SCORED]) == scored
     assert parse_record(Decision, topics["decisions"]).transaction_id == scored.transaction_id
 
 

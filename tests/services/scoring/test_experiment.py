@@ -71,7 +71,7 @@ def test_the_arm_decides_which_model_decides_and_the_record_says_so(lab: LabApi)
     raw = orjson.dumps(control)
     assert parse_record(ScoredTransaction, raw).experiment == "challenger-7"
     decision = parse_record(
-        Decision, {message.topic: message.value for message in messages_of(raw)}["decisions"]
+        Decision, {message.topic: message.value for message in messages_of(raw, "")}["decisions"]
     )
     assert (decision.arm, decision.shadow_score) == ("control", control["shadow_score"])
 
