@@ -24,7 +24,7 @@ def dead_letters(
     *,
     reason: Annotated[
         list[str] | None,
-        typer.Option(help="Only of this reason; may be repeated. Default: all that a fix can mend."),
+        typer.Option(help="Only of this reason; may be repeated. Default: all that can be repaired."),
     ] = None,
     since: Annotated[str | None, typer.Option(help="Received from then on, e.g. 2026-03-01T00:00Z.")] = None,
     until: Annotated[str | None, typer.Option(help="Received before.")] = None,
