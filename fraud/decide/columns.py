@@ -14,8 +14,8 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 
-class Truth(NamedTuple):
-    """An answer for each transaction; where it is neither true nor false, it is unknown."""
+class ThreeValued(NamedTuple):
+    """True, false or unknown, for each transaction."""
 
     is_true: Bools
     is_false: Bools
@@ -60,11 +60,11 @@ class Columns:
             found = self._numbers[name] = Numbers(values, ~np.isnan(values))
         return found
 
-    def flag(self, name: str) -> Truth:
+    def flag(self, name: str) -> ThreeValued:
         """Take a flag."""
         column = self._column(name, pa.bool_())
         is_true = column.fill_null(False).to_numpy(zero_copy_only=False)
-        return Truth(is_true, ~column.fill_null(True).to_numpy(zero_copy_only=False))
+        return ThreeValued(is_true, ~column.fill_null(True).to_numpy(zero_copy_only=False))
 
     def text(self, name: str) -> tuple[NDArray[np.int32], list[str]]:
         """Take a text: its number among the distinct ones (-1: missing), and the distinct ones."""

@@ -96,8 +96,8 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """The rules that hold for one transaction, in the file's order."""
+class RuleHits:
+    """The rules that apply to one transaction, in the file's order."""
 
     live: tuple[Rule, ...] = ()
     shadow: tuple[Rule, ...] = ()
@@ -108,8 +108,8 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldColumns:
-    """The rules that hold for many transactions: masks, [rules, transactions]."""
+class RuleHitColumns:
+    """The rules that apply to many transactions: masks, [rules, transactions]."""
 
     rules: tuple[Rule, ...]
     live: Bools
@@ -122,7 +122,7 @@ class HeldColumns:
     failed_segments: Bools
     """Where a segment failed, [segments, transactions]."""
 
-    def held(self, row: int) -> Held:
+    def held(self, row: int) -> RuleHits:
         """Give what holds for one transaction."""
         live, shadow, failed = (
             tuple(rule for rule, holds in zip(self.rules, mask[:, row].tolist(), strict=True) if holds)
@@ -131,10 +131,10 @@ class HeldColumns:
         at = int(self.segment[row])
         lost = zip(self.segments, self.failed_segments[:, row].tolist(), strict=True)
         names = (*(one.name for one in failed), *(one.rule.name for one, is_lost in lost if is_lost))
-        return Held(live, shadow, names, self.segments[at] if at >= 0 else None)
+        return RuleHits(live, shadow, names, self.segments[at] if at >= 0 else None)
 
 
-NOTHING: Final = Held()
+NOTHING: Final = RuleHits()
 NO_LISTS: Final[Lists] = MappingProxyType({})
 
 
@@ -185,7 +185,7 @@ class RuleSet:
         """Name what decides: the file's version, and that of the live lists where it has some."""
         return f"{self.version}@{lists_version}" if self.live_lists else self.version
 
-    def holding(self, values: Mapping[str, Any], key: str, now_s: float, live: Lists = NO_LISTS) -> Held:
+    def holding(self, values: Mapping[str, Any], key: str, now_s: float, live: Lists = NO_LISTS) -> RuleHits:
         """Find the rules that hold for one transaction.
 
         Parameters
@@ -230,7 +230,7 @@ class RuleSet:
 
     def holding_columns(
         self, columns: Columns, keys: Sequence[str], received_s: Instants, live: Lists = NO_LISTS
-    ) -> list[Held]:
+    ) -> list[RuleHits]:
         """Find the rules that hold for many transactions; see :meth:`holding`."""
         found = self.masks(columns, keys, received_s, live)
         held: list[tuple[list[Rule], list[Rule], list[str]]] = [([], [], []) for _ in keys]
@@ -243,7 +243,7 @@ class RuleSet:
                 held[row][2].append(segment.rule.name)
         chosen = [found.segments[at] if at >= 0 else None for at in found.segment.tolist()]
         return [
-            Held(tuple(live), tuple(shadow), tuple(bad), segment)
+            RuleHits(tuple(live), tuple(shadow), tuple(bad), segment)
             if live or shadow or bad or segment
             else NOTHING
             for (live, shadow, bad), segment in zip(held, chosen, strict=True)
@@ -251,12 +251,12 @@ class RuleSet:
 
     def masks(
         self, columns: Columns, keys: Sequence[str], received_s: Instants, live: Lists = NO_LISTS
-    ) -> HeldColumns:
+    ) -> RuleHitColumns:
         """Find the rules that hold for many transactions, a row of each mask a rule."""
         lists, n = {**self._lists, **live}, len(keys)
         live_of, shadow_of, failed_of = (np.zeros((len(self._active), n), np.bool_) for _ in range(3))
         no_segment, failed_segments = np.full(n, -1, np.int64), np.zeros((len(self.segments), n), np.bool_)
-        found = HeldColumns(
+        found = RuleHitColumns(
             self._active, live_of, shadow_of, failed_of, self.segments, no_segment, failed_segments
         )
         for at, rule in enumerate(self._active):
@@ -330,9 +330,9 @@ def _ask(rule: Rule, context: Any, there: Mapping[str, Any]) -> bool | None:
         return None
 
 
-def _held(rules: Sequence[Rule], key: str, failed: Sequence[str], segment: Segment | None) -> Held:
+def _held(rules: Sequence[Rule], key: str, failed: Sequence[str], segment: Segment | None) -> RuleHits:
     live = [rule.is_live(key) for rule in rules]
-    return Held(
+    return RuleHits(
         tuple(rule for rule, is_live in zip(rules, live, strict=True) if is_live),
         tuple(rule for rule, is_live in zip(rules, live, strict=True) if not is_live),
         tuple(failed),

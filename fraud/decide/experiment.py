@@ -148,8 +148,8 @@ class Experiment(_Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """What a decision remembers of the experiment that it was part of."""
+class ExperimentRecord:
+    """The experiment and arm that a decision was part of, as the decision records them."""
 
     experiment: str
     arm: str
@@ -303,4 +303,4 @@ def split_by_arm(experiment: Experiment, users: Sequence[str]) -> list[Arm]:
 
 
 TRIAL_FIELDS: Final = ("experiment", "arm", "shadow_score", "shadow_version")
-"""Of a decision's record, from :class:`Trial`."""
+"""Of a decision's record, from :class:`ExperimentRecord`."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fraud.contracts import Outcome, Reason, Thresholds
-from fraud.decide.engine import NOTHING, Held
+from fraud.decide.engine import NOTHING, RuleHits
 from fraud.decide.policy import by_thresholds
 
 _STRENGTH: Final = (Outcome.DECLINE, Outcome.APPROVE, Outcome.CHALLENGE, Outcome.REVIEW)
@@ -61,7 +61,7 @@ def ruled_fields(ruled: Ruled) -> dict[str, Any]:
 
 
 def overrule(
-    decided: Outcome, held: Held, score: float | None = None, thresholds: Thresholds | None = None
+    decided: Outcome, held: RuleHits, score: float | None = None, thresholds: Thresholds | None = None
 ) -> Ruled:
     """Apply the rules, and the thresholds of the segment, that hold to what was decided without them.
 
@@ -104,7 +104,11 @@ def overrule(
 
 
 def _raise_score(
-    decided: Outcome, reasons: list[Reason], held: Held, score: float | None, thresholds: Thresholds | None
+    decided: Outcome,
+    reasons: list[Reason],
+    held: RuleHits,
+    score: float | None,
+    thresholds: Thresholds | None,
 ) -> tuple[Outcome, list[Reason]]:
     """Decide by the score floors, where they change what was decided by score."""
     floors = [rule for rule in held.live if rule.score_floor is not None]

@@ -14,7 +14,7 @@ from fraud.decide.lists import Change, Definition, ListStore
 NO_VERSION = -1
 
 
-class Moments:
+class DecisionTimes:
     """When transactions were decided.
 
     Parameters
@@ -28,16 +28,21 @@ class Moments:
     def __init__(self, versions: NDArray[np.int64], received_s: NDArray[np.float64]) -> None:
         self.versions, self.received_s = versions, received_s
 
-    def one(self, row: int) -> "Moments":
+    def one(self, row: int) -> "DecisionTimes":
         """Take one."""
-        return Moments(self.versions[row : row + 1], self.received_s[row : row + 1])
+        return DecisionTimes(self.versions[row : row + 1], self.received_s[row : row + 1])
 
 
 class PastList:
     """One list at many moments."""
 
     def __init__(
-        self, store: ListStore, name: str, definition: Definition, lengths: Sequence[int], moments: Moments
+        self,
+        store: ListStore,
+        name: str,
+        definition: Definition,
+        lengths: Sequence[int],
+        moments: DecisionTimes,
     ) -> None:
         self._store, self._name, self._definition, self._lengths = store, name, definition, lengths
         self._moments = moments
@@ -104,7 +109,7 @@ class PastLists:
     ) -> "dict[str, PastList]":
         """Give lists as they were; one that was never created is left out."""
         end = self._store.position  # a version beyond is one of a topic that is gone
-        moments = Moments(np.where(versions > end, NO_VERSION, versions), received_s)
+        moments = DecisionTimes(np.where(versions > end, NO_VERSION, versions), received_s)
         known = self._store.known()
         return {name: PastList(self._store, name, *known[name], moments) for name in names if name in known}
 

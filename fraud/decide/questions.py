@@ -10,12 +10,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.decide.columns import Bools, Columns, Numbers, Truth
+from fraud.decide.columns import Bools, Columns, Numbers, ThreeValued
 from fraud.decide.lists import LiveList
 from fraud.decide.past_lists import PastList
 from fraud.decide.values import Lists
 
-Question = Callable[[Columns, Lists], Truth]
+Question = Callable[[Columns, Lists], ThreeValued]
 _Number = Callable[[Columns], Numbers]
 _Test = Callable[[str], bool]
 
@@ -58,9 +58,9 @@ def truth_of(value: Value) -> Question:
 def either(left: Question, right: Question) -> Question:
     """``||``: true where one of the two is, even if the other is unknown."""
 
-    def ask(columns: Columns, lists: Lists) -> Truth:
+    def ask(columns: Columns, lists: Lists) -> ThreeValued:
         a, b = left(columns, lists), right(columns, lists)
-        return Truth(a.is_true | b.is_true, a.is_false & b.is_false)
+        return ThreeValued(a.is_true | b.is_true, a.is_false & b.is_false)
 
     return ask
 
@@ -68,9 +68,9 @@ def either(left: Question, right: Question) -> Question:
 def both(left: Question, right: Question) -> Question:
     """``&&``: false where one of the two is, even if the other is unknown."""
 
-    def ask(columns: Columns, lists: Lists) -> Truth:
+    def ask(columns: Columns, lists: Lists) -> ThreeValued:
         a, b = left(columns, lists), right(columns, lists)
-        return Truth(a.is_true & b.is_true, a.is_false | b.is_false)
+        return ThreeValued(a.is_true & b.is_true, a.is_false | b.is_false)
 
     return ask
 
@@ -78,9 +78,9 @@ def both(left: Question, right: Question) -> Question:
 def negated(of: Question) -> Question:
     """``!``: unknown stays unknown."""
 
-    def ask(columns: Columns, lists: Lists) -> Truth:
+    def ask(columns: Columns, lists: Lists) -> ThreeValued:
         a = of(columns, lists)
-        return Truth(a.is_false, a.is_true)
+        return ThreeValued(a.is_false, a.is_true)
 
     return ask
 
@@ -88,8 +88,8 @@ def negated(of: Question) -> Question:
 def constantly(*, is_true: bool) -> Question:
     """Answer ``true`` or ``false`` for each."""
 
-    def ask(columns: Columns, _lists: Lists) -> Truth:
-        return Truth(np.full(len(columns), is_true), np.full(len(columns), not is_true))
+    def ask(columns: Columns, _lists: Lists) -> ThreeValued:
+        return ThreeValued(np.full(len(columns), is_true), np.full(len(columns), not is_true))
 
     return ask
 
@@ -118,11 +118,11 @@ def compared(sign: str, left: Value, right: Value) -> Question:
 
 
 def _equal(left: _Number, right: _Number, sign: str) -> Question:
-    def ask(columns: Columns, _lists: Lists) -> Truth:
+    def ask(columns: Columns, _lists: Lists) -> ThreeValued:
         a, b = left(columns), right(columns)
         known, is_equal = a.is_known & b.is_known, a.values == b.values
-        truth = Truth(known & is_equal, known & ~is_equal)
-        return truth if sign == "==" else Truth(truth.is_false, truth.is_true)
+        truth = ThreeValued(known & is_equal, known & ~is_equal)
+        return truth if sign == "==" else ThreeValued(truth.is_false, truth.is_true)
 
     return ask
 
@@ -131,11 +131,11 @@ def _ordered(left: _Number, right: _Number, sign: str) -> Question:
     """Compare by size; what no number is (0.0 / 0.0) has no order, as in CEL."""
     compare = _ORDER[sign]
 
-    def ask(columns: Columns, _lists: Lists) -> Truth:
+    def ask(columns: Columns, _lists: Lists) -> ThreeValued:
         a, b = left(columns), right(columns)
         known = a.is_known & b.is_known & ~np.isnan(a.values) & ~np.isnan(b.values)
         holds = compare(a.values, b.values)
-        return Truth(known & holds, known & ~holds)
+        return ThreeValued(known & holds, known & ~holds)
 
     return ask
 
@@ -180,10 +180,10 @@ def _in_items(left: Value, right: Value) -> Question:
     of = _number(left)
     items = np.array([item for item in right.items if isinstance(item, float)])
 
-    def ask(columns: Columns, _lists: Lists) -> Truth:
+    def ask(columns: Columns, _lists: Lists) -> ThreeValued:
         found = of(columns)
         is_in = np.isin(found.values, items)
-        return Truth(found.is_known & is_in, found.is_known & ~is_in)
+        return ThreeValued(found.is_known & is_in, found.is_known & ~is_in)
 
     return ask
 
@@ -196,15 +196,15 @@ def _equal_text(field: str, text: str, sign: str) -> Question:
 def is_listed(field: str, name: str) -> Question:
     """``in_list``: whether a text stands in a list of the rules' file, or in one that changes meanwhile."""
 
-    def ask(columns: Columns, lists: Lists) -> Truth:
+    def ask(columns: Columns, lists: Lists) -> ThreeValued:
         found = lists.get(name)
         if found is None:
             nowhere = np.zeros(len(columns), np.bool_)
-            return Truth(nowhere, nowhere)
+            return ThreeValued(nowhere, nowhere)
         if isinstance(found, PastList):
             codes, texts = columns.text(field)
             holds = found.hold(codes, texts)
-            return Truth(holds, (codes >= 0) & ~holds)
+            return ThreeValued(holds, (codes >= 0) & ~holds)
         if isinstance(found, LiveList):
             codes, texts = columns.text(field)
             return _spread(codes, np.array(found.hold(texts), np.bool_))
@@ -216,25 +216,25 @@ def is_listed(field: str, name: str) -> Question:
 def tested(field: str, test: _Test) -> Question:
     """Test a text, each distinct one once."""
 
-    def ask(columns: Columns, _lists: Lists) -> Truth:
+    def ask(columns: Columns, _lists: Lists) -> ThreeValued:
         return _test(columns, field, test)
 
     return ask
 
 
-def _test(columns: Columns, field: str, test: _Test) -> Truth:
+def _test(columns: Columns, field: str, test: _Test) -> ThreeValued:
     """Test each distinct text once."""
     codes, texts = columns.text(field)
     return _spread(codes, np.fromiter(map(test, texts), np.bool_, len(texts)))
 
 
-def _spread(codes: NDArray[np.int32], holds: Bools) -> Truth:
+def _spread(codes: NDArray[np.int32], holds: Bools) -> ThreeValued:
     """Give each transaction the answer of its text."""
     if not len(holds):
         nowhere = np.zeros(len(codes), np.bool_)
-        return Truth(nowhere, nowhere)
+        return ThreeValued(nowhere, nowhere)
     known, found = codes >= 0, holds[codes]
-    return Truth(known & found, known & ~found)
+    return ThreeValued(known & found, known & ~found)
 
 
 def bind(test: Callable[[str, str], bool], part: str) -> _Test:

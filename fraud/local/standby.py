@@ -21,8 +21,8 @@ from fraud.runtime.waiting import wait_until
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-class Successors:
-    """Loaded processes that wait for their turn.
+class StandbyProcesses:
+    """Starts a second process of a part; it loads, and takes over when the first has ended.
 
     Parameters
     ----------
@@ -94,9 +94,9 @@ def standing_by(
     tell: Tell = lambda _words: None,
     table: PartTable = TABLE,
     environment: Mapping[str, str] = _NOTHING,
-) -> Iterator[Successors]:
+) -> Iterator[StandbyProcesses]:
     """Load successors of running parts; inside the block each may take over."""
-    successors = Successors(settings, tell, table)
+    successors = StandbyProcesses(settings, tell, table)
     parts = [part for part in table.parts if part.name in names]
     try:
         for part in parts:

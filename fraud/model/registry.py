@@ -28,8 +28,8 @@ MOST_TAG: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
-    """Aliases after a move."""
+class AliasMove:
+    """The versions that the aliases name after a move."""
 
     champion: str
     previous: str | None
@@ -188,7 +188,7 @@ class ModelVersions:
         """Make a version the challenger."""
         self.name_as(CHALLENGER, version)
 
-    def promote(self, version: str, why: str) -> Moved:
+    def promote(self, version: str, why: str) -> AliasMove:
         """Make a version the champion; the present one becomes ``previous``. Doing it again changes nothing.
 
         Raises
@@ -204,16 +204,16 @@ class ModelVersions:
             )
         champion = self.at(CHAMPION)
         if champion == version:
-            return Moved(version, self.at(PREVIOUS))
+            return AliasMove(version, self.at(PREVIOUS))
         self.tag(version, {"promoted_at": _now(), "promoted_because": why})
         if champion is not None:
             self.name_as(PREVIOUS, champion)
         self.name_as(CHAMPION, version)
         if self.at(CHALLENGER) == version:
             self.unname(CHALLENGER)
-        return Moved(version, champion)
+        return AliasMove(version, champion)
 
-    def rollback(self, why: str) -> Moved:
+    def rollback(self, why: str) -> AliasMove:
         """Make ``previous`` the champion again. Once only: what was rolled back is not gone back to.
 
         Raises
@@ -228,7 +228,7 @@ class ModelVersions:
             self.tag(champion, {"rolled_back_at": _now(), "rolled_back_because": why})
         self.name_as(CHAMPION, previous)
         self.unname(PREVIOUS)
-        return Moved(previous, None)
+        return AliasMove(previous, None)
 
 
 def _now() -> str:

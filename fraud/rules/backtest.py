@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from fraud.decide.columns import Columns, Floats
 from fraud.decide.compiling import compile_rules
-from fraud.decide.engine import NO_LISTS, HeldColumns, RuleSet, Segment
+from fraud.decide.engine import NO_LISTS, RuleHitColumns, RuleSet, Segment
 from fraud.decide.overruling import overrule
 from fraud.decide.past_lists import PastLists, versions_of
 from fraud.decide.policy import decide
@@ -106,7 +106,7 @@ def tried(
         return f"no backtest: {error}"
 
 
-def held_in(rules: RuleSet, table: pa.Table, past: PastLists | None = None) -> HeldColumns:
+def held_in(rules: RuleSet, table: pa.Table, past: PastLists | None = None) -> RuleHitColumns:
     """Find the rules that hold for rows of the history, each at the time when it was received."""
     names = [name for name in FEATURE_NAMES if name in table.column_names]
     vectors = np.empty((table.num_rows, len(names)), order="F")
@@ -121,7 +121,7 @@ def held_in(rules: RuleSet, table: pa.Table, past: PastLists | None = None) -> H
     return rules.masks(Columns(table, vectors, names, floats_of(table["score"])), keys, received_s, live)
 
 
-def judged(table: pa.Table, held: HeldColumns, labels: Mapping[str, bool]) -> HistoryPart:
+def judged(table: pa.Table, held: RuleHitColumns, labels: Mapping[str, bool]) -> HistoryPart:
     """Tell what rules that hold would have made of the model's decisions."""
     ids, was = table["transaction_id"].to_pylist(), outcome_codes(table)
     is_labelled, is_fraud = labels_of(ids, labels)
@@ -139,7 +139,7 @@ def judged(table: pa.Table, held: HeldColumns, labels: Mapping[str, bool]) -> Hi
     )
 
 
-def _overruled(was: Ints, held: HeldColumns, scores: Floats) -> Ints:
+def _overruled(was: Ints, held: RuleHitColumns, scores: Floats) -> Ints:
     """Apply what holds, once to each combination of rules, segment, and what was decided by score."""
     segment = np.where(np.isnan(scores), -1, held.segment)
     became, by_segment = was.copy(), _by_segment(held.segments, segment, scores)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fraud.contracts import Outcome
 from fraud.decide.columns import Bools, Floats
-from fraud.decide.engine import Held, Rule
+from fraud.decide.engine import Rule, RuleHits
 from fraud.decide.overruling import overrule
 
 Ints = NDArray[np.int64]
@@ -271,7 +271,7 @@ class RuleEffects:
 
     def _weigh(self, one: RuleEffect, part: HistoryPart, rows: Ints, mature: Ints) -> None:
         """Compare a rule alone with the model alone."""
-        held = Held((self.rules[one.rule],))
+        held = RuleHits((self.rules[one.rule],))
         alone = np.array([CODES[overrule(outcome, held).outcome] for outcome in OUTCOMES])
         became = alone[part.was]
         one.changed += int((became[rows] != part.was[rows]).sum())

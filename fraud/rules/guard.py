@@ -32,7 +32,7 @@ LEAST_FACTOR: Final = 2.0
 """Of a wild day's hits over those expected."""
 
 
-class Trouble(StrEnum):
+class RuleProblem(StrEnum):
     """What is wrong with a rule."""
 
     DEAD = "dead"
@@ -42,15 +42,15 @@ class Trouble(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class RuleFinding:
     """One rule and what is wrong with it."""
 
     rule: str
-    trouble: Trouble
+    trouble: RuleProblem
     words: str
 
 
-def find(rules: RuleSet, effects: RuleEffects) -> list[Finding]:
+def find(rules: RuleSet, effects: RuleEffects) -> list[RuleFinding]:
     """Judge the rules that are evaluated, by what they did."""
     found = []
     for rule in rules.rules:
@@ -58,11 +58,11 @@ def find(rules: RuleSet, effects: RuleEffects) -> list[Finding]:
             continue
         one = effects.of[rule.name]
         words = {
-            Trouble.DEAD: dead(effects, one),
-            Trouble.WILD: wild(effects, one),
-            Trouble.GUARD: broken(rule, effects, one),
+            RuleProblem.DEAD: dead(effects, one),
+            RuleProblem.WILD: wild(effects, one),
+            RuleProblem.GUARD: broken(rule, effects, one),
         }
-        found += [Finding(rule.name, trouble, text) for trouble, text in words.items() if text]
+        found += [RuleFinding(rule.name, trouble, text) for trouble, text in words.items() if text]
     return found
 
 

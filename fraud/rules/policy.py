@@ -72,8 +72,8 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the choice keeps to."""
+class PolicyLimits:
+    """Costs and limits that the chosen thresholds must respect."""
 
     costs: Costs
     capacity: float
@@ -83,7 +83,7 @@ class Wanted:
     with_challenge: bool = True
 
 
-def choose(known: Scored, segments: int, wanted: Wanted) -> list[Thresholds]:
+def choose(known: Scored, segments: int, wanted: PolicyLimits) -> list[Thresholds]:
     """Find the thresholds of each segment that together cost least within the capacity.
 
     Parameters
@@ -175,7 +175,7 @@ def busiest(known: Scored, became: Ints, reviewed: Mapping[int, int]) -> int:
     return max(by_day.values(), default=0)
 
 
-def of_worth(known: Scored, segments: int, wanted: Wanted) -> list[int]:
+def of_worth(known: Scored, segments: int, wanted: PolicyLimits) -> list[int]:
     """Find the segments whose own thresholds are cheaper than common ones, also where they were not chosen.
 
     They are chosen on each half of the time, and judged by the other half: what they save must be twice its

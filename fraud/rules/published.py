@@ -27,8 +27,8 @@ LOAD_S: Final = 60.0
 """How long a start waits for the topic, seconds."""
 
 
-class Following(Protocol):
-    """Settings of a program that may follow the topic."""
+class TopicSettings(Protocol):
+    """Settings of a program that can read its rules from the topic ``audit``."""
 
     @property
     def rules_file(self) -> Path | None:
@@ -47,7 +47,7 @@ class Following(Protocol):
         """Of the client."""
 
 
-def open_published(settings: Following) -> "PublishedRules | None":
+def open_published(settings: TopicSettings) -> "PublishedRules | None":
     """Follow the topic, where the settings say so.
 
     Raises

@@ -78,8 +78,8 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """A field against a list of values."""
+class IsOneOf:
+    """Whether a field has one of the listed values."""
 
     field: str
     values: tuple[Value, ...]
@@ -96,7 +96,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class HasValue:
     """Whether a field has a value."""
 
     field: str
@@ -114,7 +114,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The contrary; unknown stays unknown."""
+    """The negation of a condition; unknown stays unknown."""
 
     term: "Condition"
 
@@ -149,7 +149,7 @@ class Joined:
         return reduce(join, [term.over(table) for term in self.terms])
 
 
-Condition = Comparison | Member | Given | Not | Joined
+Condition = Comparison | IsOneOf | HasValue | Not | Joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +298,7 @@ class _Reader(TokenReader):
         if text == "has" and self._take("("):
             _, name, at = self._next()
             self._expect(")")
-            return Given(self._field(name, at).name)
+            return HasValue(self._field(name, at).name)
         return self._compared(self._field(text, at))
 
     def _compared(self, field: Field) -> Condition:
@@ -309,7 +309,7 @@ class _Reader(TokenReader):
             while self._take(","):
                 values.append(self._value(field))
             self._expect("]")
-            return Member(field.name, tuple(values))
+            return IsOneOf(field.name, tuple(values))
         if sign not in _ORDERS:
             raise BadCondition(f"after {field.name} at character {at + 1}: write ==, !=, <, <=, >, >= or in")
         if sign not in {"==", "!="} and field.type is not FieldType.NUMBER:

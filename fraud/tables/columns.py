@@ -66,7 +66,7 @@ _GUESSES: Final = (
 
 
 @dataclass(frozen=True, eq=False)
-class Ours:
+class SchemaColumns:
     """The columns of one schema's tables.
 
     Parameters
@@ -141,7 +141,7 @@ class Ours:
 
 
 @lru_cache(maxsize=16)
-def ours_of(schema: Schema) -> Ours:
+def ours_of(schema: Schema) -> SchemaColumns:
     """Make the columns of a schema's tables."""
     contracts = contracts_of(schema)
     rules = {"transactions": rules_of(contracts.transaction), "labels": rules_of(contracts.label)}
@@ -153,7 +153,7 @@ def ours_of(schema: Schema) -> Ours:
     )
     money = MONEY if schema.money else {}  # as the platform's own tables record it
     transaction = {**_columns(rules["transactions"]), **money}
-    return Ours(schema, contracts, rules, transaction, label, result, profile)
+    return SchemaColumns(schema, contracts, rules, transaction, label, result, profile)
 
 
 OURS: Final = ours_of(deployed_schema())
@@ -183,7 +183,7 @@ def plan_columns(
     mapping: Mapping[str, str],
     wanted: Iterable[str],
     path: str,
-    ours: Ours,
+    ours: SchemaColumns,
     *,
     tables: TableSource | None = None,
 ) -> Plan:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from fraud.errors import BadInput
 from fraud.schema.arrow import is_own
 from fraud.schema.source import Join, Reading
-from fraud.tables.columns import Ours, Plan, fits, plan_columns
+from fraud.tables.columns import Plan, SchemaColumns, fits, plan_columns
 from fraud.tables.database import database_batches, database_header
 from fraud.tables.files import (
     Dialect,
@@ -60,7 +60,7 @@ class Opened:
         needed: Sequence[str],
         reading: Reading,
         *,
-        ours: Ours,
+        ours: SchemaColumns,
         joins: Sequence[Join],
         tell: Tell,
     ) -> tuple[Plan, Header]:

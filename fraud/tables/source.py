@@ -19,7 +19,7 @@ from fraud.tables import values
 from fraud.tables.columns import (
     ARRIVAL,
     OURS,
-    Ours,
+    SchemaColumns,
     lacks,
     ours_of,
     read_mapping,
@@ -68,7 +68,7 @@ class Source:
     dialects: Mapping[Part, Dialect] = field(default_factory=dict)
     forms: Mapping[str, values.Form | None] = field(default_factory=dict)
     joined: tuple[Joined, ...] = ()
-    ours: Ours = OURS
+    ours: SchemaColumns = OURS
 
     @property
     def files(self) -> list[Part]:

@@ -24,8 +24,8 @@ _RESULTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """One of our columns, and what it is made of."""
+class ColumnGuess:
+    """One column of the schema, and the expression over the table's columns that gives it."""
 
     our: str
     text: str
@@ -59,7 +59,7 @@ class Guess:
 
     look: TableSample
     given: Mapping[str, str]
-    found: dict[str, Found] = field(default_factory=dict)
+    found: dict[str, ColumnGuess] = field(default_factory=dict)
     questions: list[Question] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     """Column, and why it is not read."""
@@ -85,7 +85,7 @@ class Guess:
 
     def take(self, our: str, text: str, why: str, kind: FieldType | None = None) -> None:
         """Give one of our columns what it is made of."""
-        self.found[our] = Found(our, text, why, kind)
+        self.found[our] = ColumnGuess(our, text, why, kind)
 
     def ask(
         self, our: str, words: str, choices: Sequence[tuple[str, str]], about: Sequence[TableColumn] = ()

@@ -24,11 +24,11 @@ from jobs.init.write import schema_text
 
 Tell = Callable[[str], None]
 WITHIN = {"is_fraud": pa.bool_(), "label_time": TIME}
-"""What a table says beside the fields of its transactions."""
+"""Columns of a table that are not fields of a transaction."""
 
 
-class Unsure(BadInput):
-    """Something must be said before a schema can be written; the message names the flags."""
+class UnansweredQuestions(BadInput):
+    """The table leaves questions open. The message names the options that answer them."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,13 @@ def guess_all(found: TableSample, given: Mapping[str, str]) -> Guess:
     return guess
 
 
-def refuse(questions: list[Question], path: str) -> Unsure:
+def refuse(questions: list[Question], path: str) -> UnansweredQuestions:
     """Make the error that names every question and the flags that settle it."""
     lines = [f"{path}: {len(questions)} question(s) must be answered before a schema can be written:"]
     for one in questions:
         lines.append(f"  {one.our}: {one.words}")
         lines += [f"    {flags}    ({meaning})" for flags, meaning in one.choices]
-    return Unsure("\n".join(lines))
+    return UnansweredQuestions("\n".join(lines))
 
 
 def check_whole(guess: Guess, tell: Tell) -> Checked:

@@ -11,7 +11,7 @@ from fraud.schema.fields import CORE_NAMES, FieldType
 from fraud.schema.source import Join, Reading
 from jobs.init import names
 from jobs.init.fields import scale_of
-from jobs.init.guess import Found, Guess
+from jobs.init.guess import ColumnGuess, Guess
 
 _KEYS: Final = {
     "user_id": "user",
@@ -55,7 +55,9 @@ def schema_text(guess: Guess, name: str) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _field_lines(guess: Guess, fields: Mapping[str, Found], entities: Mapping[str, Any]) -> Iterator[str]:
+def _field_lines(
+    guess: Guess, fields: Mapping[str, ColumnGuess], entities: Mapping[str, Any]
+) -> Iterator[str]:
     places = {"latitude": "place", "home_latitude": "home"}
     keys = {part["key"] for part in entities.values()}
     for our, one in fields.items():
@@ -76,7 +78,7 @@ def _field_lines(guess: Guess, fields: Mapping[str, Found], entities: Mapping[st
         yield f"  {our}: {_flow(part)}"
 
 
-def _scale(guess: Guess, one: Found) -> int:
+def _scale(guess: Guess, one: ColumnGuess) -> int:
     expression = parse_expression(one.text)
     read = [guess.look.columns[name] for name in columns_of(expression)]
     inner = expression if isinstance(expression, Column) else getattr(expression, "arguments", [None])[0]
@@ -84,7 +86,7 @@ def _scale(guess: Guess, one: Found) -> int:
     return (scale_of(read[0]) or 0) if is_plain else 2
 
 
-def _entities(guess: Guess, fields: Mapping[str, Found]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _entities(guess: Guess, fields: Mapping[str, ColumnGuess]) -> Iterator[tuple[str, dict[str, Any]]]:
     is_placed = "latitude" in fields
     remembered = [
         our
@@ -102,7 +104,7 @@ def _entities(guess: Guess, fields: Mapping[str, Found]) -> Iterator[tuple[str, 
         yield entity, part
 
 
-def _has_history(guess: Guess, one: Found) -> bool:
+def _has_history(guess: Guess, one: ColumnGuess) -> bool:
     expression = parse_expression(one.text)
     if not isinstance(expression, Column):
         return True
@@ -112,7 +114,7 @@ def _has_history(guess: Guess, one: Found) -> bool:
     return len(seen.present) / max(1, seen.distinct) >= _LEAST_ROWS
 
 
-def _features(guess: Guess, fields: Mapping[str, Found], entities: Mapping[str, Any]) -> Iterator[Any]:
+def _features(guess: Guess, fields: Mapping[str, ColumnGuess], entities: Mapping[str, Any]) -> Iterator[Any]:
     of_type = {kind: [our for our, one in fields.items() if one.type is kind] for kind in FieldType}
     keys = {part["key"] for part in entities.values()}
     categories = [our for our in of_type[FieldType.CATEGORY] if our not in keys and our != "currency"]
@@ -134,7 +136,7 @@ def _features(guess: Guess, fields: Mapping[str, Found], entities: Mapping[str, 
 
 
 def _of_user(
-    fields: Mapping[str, Found], entities: Mapping[str, Any], categories: list[str]
+    fields: Mapping[str, ColumnGuess], entities: Mapping[str, Any], categories: list[str]
 ) -> Iterator[Any]:
     user = {"entity": "user"}
     yield {"statistic": ["count", "sum", "mean", "max"], **user, "window": ["1h", "24h", "7d", "30d"]}
@@ -170,7 +172,7 @@ def _has_hours(guess: Guess) -> bool:
     return "no time of the day" not in guess.found["event_time"].why
 
 
-def _segments(fields: Mapping[str, Found]) -> Iterator[str]:
+def _segments(fields: Mapping[str, ColumnGuess]) -> Iterator[str]:
     found = [our for our in ("category", "channel", "country") if our in fields]
     if found:
         yield f"segments: {_flow(found)}"

@@ -31,8 +31,8 @@ class Learner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
-    """Transactions that were scored before anything was learnt from them."""
+class ReplayedScores:
+    """Scores of transactions, each made before a learner saw its label."""
 
     examples: Examples
     day: Codes
@@ -63,7 +63,7 @@ def play(
     settings: OnlineSettings,
     *,
     on_day: Callable[[int], None] = lambda _: None,
-) -> Played:
+) -> ReplayedScores:
     """Play days, first scoring and then learning.
 
     Parameters
@@ -92,4 +92,4 @@ def play(
         known = known_at(examples, begin_us + (today + 1) * DAY_US, settings)
         for learner in learners.values():
             learner.learn(known)
-    return Played(played, day, scores)
+    return ReplayedScores(played, day, scores)

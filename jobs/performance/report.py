@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from fraud.watch.page import ENVIRONMENT
 from fraud.watch.pictures import figure_source, image_source
 from jobs.performance.measure import METRICS, Quality
-from jobs.performance.summary import Line, Performance
+from jobs.performance.summary import Performance, VersionQuality
 
 JSON_FILE: Final = "performance.json"
 PLOT_FILE: Final = "performance.png"
@@ -87,14 +87,14 @@ def draw_types(summary: Performance) -> Figure:
     return figure
 
 
-def in_words(line: Line) -> str:
+def in_words(line: VersionQuality) -> str:
     """Name a line's stretch.
 
     Examples
     --------
     >>> from datetime import UTC
     >>> day = datetime(2026, 3, 1, tzinfo=UTC)
-    >>> in_words(Line("7", 14, day, day.replace(day=29), None, None))
+    >>> in_words(VersionQuality("7", 14, day, day.replace(day=29), None, None))
     '14 days, to 29 Mar'
     """
     window = "estimate," if line.window_days is None else f"{line.window_days} days,"

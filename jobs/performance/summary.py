@@ -22,16 +22,16 @@ ALL: Final = "all"
 ESTIMATED: Final = "estimated"
 MATURED: Final = "matured"
 MOST_TYPES: Final = 20
-"""Kinds of fraud that are told of by themselves, the most frequent ones."""
+"""Kinds of fraud with a row of their own: the most frequent ones."""
 MOST_VERSIONS: Final = 5
-"""Versions that are told of by themselves, those that decided last."""
+"""Model versions with a row of their own: those that decided last."""
 SMOOTHED_DAYS: Final = 7
 """Days that a point of the plot looks back on: each weekday once, and enough frauds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One version over one stretch; ``window_days`` is None of what has not matured yet."""
+class VersionQuality:
+    """Quality of one model version over a period; ``window_days`` is None where labels have not matured."""
 
     version: str
     window_days: int | None
@@ -43,8 +43,8 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Fall:
-    """Whether one figure is surely lower than it was, by more than is borne."""
+class QualityDrop:
+    """Whether one figure is significantly lower than before, by more than the tolerance."""
 
     metric: str
     basis: str
@@ -56,8 +56,8 @@ class Fall:
 
 
 @dataclass(frozen=True, slots=True)
-class TypeLine:
-    """One kind of fraud in the newest stretch that is old enough for the longest window possible."""
+class TypeQuality:
+    """Quality for one kind of fraud, in the newest period with the longest maturity window."""
 
     fraud_type: str
     window_days: int
@@ -95,17 +95,17 @@ class Performance:
     """What a run found."""
 
     as_of: datetime
-    lines: tuple[Line, ...]
-    falls: tuple[Fall, ...]
+    lines: tuple[VersionQuality, ...]
+    falls: tuple[QualityDrop, ...]
     notes: tuple[str, ...]
     """What could not be judged, and why."""
     points: tuple[Point, ...]
-    types: tuple[TypeLine, ...] = ()
+    types: tuple[TypeQuality, ...] = ()
     """By kind of fraud, the most frequent first."""
     weeks: tuple[Week, ...] = ()
 
     @property
-    def fallen(self) -> list[Fall]:
+    def fallen(self) -> list[QualityDrop]:
         """What has fallen."""
         return [one for one in self.falls if one.has_fallen]
 
@@ -113,7 +113,7 @@ class Performance:
 def summarise(decided: Decided, settings: PerformanceSettings) -> Performance:
     """Measure every window and version, estimate the newest, and look for falls."""
     windows = sorted(set(settings.windows_days))
-    falls, notes = find_falls(decided, windows[0], settings)
+    falls, notes = find_drops(decided, windows[0], settings)
     waiting = [
         f"no transaction is {days} days old yet"
         for days in windows
@@ -130,7 +130,9 @@ def summarise(decided: Decided, settings: PerformanceSettings) -> Performance:
     )
 
 
-def find_falls(decided: Decided, window: int, settings: PerformanceSettings) -> tuple[list[Fall], list[str]]:
+def find_drops(
+    decided: Decided, window: int, settings: PerformanceSettings
+) -> tuple[list[QualityDrop], list[str]]:
     """Compare the newest period with the stretch before it, by truth and by estimate.
 
     Parameters
@@ -164,11 +166,11 @@ def find_falls(decided: Decided, window: int, settings: PerformanceSettings) -> 
             continue
         now = _drawn(decided, recent, chance, settings.draws, settings.seed)
         before = _drawn(decided, earlier, chance, settings.draws, settings.seed + 1)
-        falls += [_fall(metric, basis, now[metric], before[metric], settings) for metric in METRICS]
+        falls += [_drop(metric, basis, now[metric], before[metric], settings) for metric in METRICS]
     return falls, notes
 
 
-def _lines(decided: Decided, windows: list[int], settings: PerformanceSettings) -> Iterator[Line]:
+def _lines(decided: Decided, windows: list[int], settings: PerformanceSettings) -> Iterator[VersionQuality]:
     for window in (*windows, None):
         until = _end(decided, window)
         since = until - settings.period_days * DAY_US
@@ -176,7 +178,7 @@ def _lines(decided: Decided, windows: list[int], settings: PerformanceSettings) 
         if not inside.any():
             continue
         truth = None if window is None else decided.is_fraud(window).astype(np.float64)
-        whole = Line(
+        whole = VersionQuality(
             ALL,
             window,
             _moment(since),
@@ -211,12 +213,14 @@ def _drawn(decided: Decided, chosen: Bools, chance: Floats, draws: int, seed: in
     return {metric: np.array([getattr(one, metric) for one in found]) for metric in METRICS}
 
 
-def _fall(metric: str, basis: str, now: Floats, earlier: Floats, settings: PerformanceSettings) -> Fall:
-    """Whether the difference stays below what is borne in all but ``alpha`` of the draws."""
+def _drop(
+    metric: str, basis: str, now: Floats, earlier: Floats, settings: PerformanceSettings
+) -> QualityDrop:
+    """Whether the difference stays below the tolerance in all but ``alpha`` of the draws."""
     beyond = now - (1.0 - settings.tolerance) * earlier
     beyond = beyond[~np.isnan(beyond)]
     has_fallen = len(beyond) > 0 and bool(np.quantile(beyond, 1.0 - settings.alpha) < 0.0)
-    return Fall(metric, basis, float(np.nanmean(now)), float(np.nanmean(earlier)), has_fallen)
+    return QualityDrop(metric, basis, float(np.nanmean(now)), float(np.nanmean(earlier)), has_fallen)
 
 
 def _points(decided: Decided, windows: list[int], settings: PerformanceSettings) -> Iterator[Point]:
@@ -244,7 +248,7 @@ def _points(decided: Decided, windows: list[int], settings: PerformanceSettings)
         )
 
 
-def _types(decided: Decided, windows: list[int], settings: PerformanceSettings) -> Iterator[TypeLine]:
+def _types(decided: Decided, windows: list[int], settings: PerformanceSettings) -> Iterator[TypeQuality]:
     """Measure each kind of fraud, by the longest window for which a transaction is old enough."""
     mature = [days for days in windows if decided.event_us.min() <= decided.matured_until(days)]
     if not mature:
@@ -255,7 +259,7 @@ def _types(decided: Decided, windows: list[int], settings: PerformanceSettings) 
     for name, count in _counts(decided, types).most_common(MOST_TYPES):
         chosen = types == decided.type_names.index(name)
         found = Rows.of(decided, chosen).measure(np.ones(count))
-        yield TypeLine(
+        yield TypeQuality(
             name,
             mature[-1],
             _moment(since),

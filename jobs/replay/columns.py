@@ -33,8 +33,8 @@ _IDENTITY: Final = tuple(name for name in COLUMNS if name != "received_at")
 
 
 @dataclass(slots=True)
-class Amended:
-    """What was filled."""
+class BackfilledColumns:
+    """Columns and rows that a backfill has filled."""
 
     columns: list[str] = field(default_factory=list)
     """Features that had gaps."""
@@ -72,7 +72,7 @@ def fill_columns(
     scratch: Path | None = None,
     on_progress: Callable[[int], None] = lambda _vectors: None,
     passes: Passes = PASSES,
-) -> Amended:
+) -> BackfilledColumns:
     """Compute from the log what is null in the table of features; a second run finds nothing to do.
 
     Parameters
@@ -104,7 +104,7 @@ def fill_columns(
     log = Log(delta, options, passes)
     table = _features_of(log, delta)
     gaps = _find_gaps(table, names, log.reach)
-    amended = Amended()
+    amended = BackfilledColumns()
     if gaps is None:
         return amended
     amended.columns = gaps.columns

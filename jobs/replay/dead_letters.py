@@ -55,8 +55,8 @@ class Choice:
 
 
 @dataclass(slots=True)
-class Resending:
-    """What became of the letters that were chosen, by reason."""
+class ResendReport:
+    """How many of the chosen dead letters were sent, and how many not, by reason."""
 
     sent: Counter[str] = field(default_factory=Counter)
     """With a dry run: that would be sent."""
@@ -82,7 +82,7 @@ def resend(
     options: Options = NO_OPTIONS,
     *,
     is_dry_run: bool = False,
-) -> Resending:
+) -> ResendReport:
     """Send the chosen letters that were not sent before.
 
     Parameters
@@ -111,7 +111,7 @@ def resend(
     """
     ledger = Ledger(delta, options)
     table = open_table(delta, "dead_letters", options)
-    resending = Resending()
+    resending = ResendReport()
     producer = None if is_dry_run else _open(kafka)
     for letters in _chosen(table, choice, ledger, resending):
         if producer is not None:
@@ -130,7 +130,7 @@ def resend(
     return resending
 
 
-def _chosen(table: Table, choice: Choice, ledger: Ledger, resending: Resending) -> Iterator[list[_Letter]]:
+def _chosen(table: Table, choice: Choice, ledger: Ledger, resending: ResendReport) -> Iterator[list[_Letter]]:
     """Read the letters in the order of their arrival, and leave out what is not to be sent."""
     seen: set[Origin] = set()
     for part in slices_of([table], BATCH):
@@ -153,7 +153,7 @@ def _chosen(table: Table, choice: Choice, ledger: Ledger, resending: Resending) 
             yield letters
 
 
-def _why_not(letter: _Letter, choice: Choice, ledger: Ledger, resending: Resending) -> Counter[str] | None:
+def _why_not(letter: _Letter, choice: Choice, ledger: Ledger, resending: ResendReport) -> Counter[str] | None:
     """Find the count of those that are left out to which a letter belongs, if any."""
     if letter.origin in ledger.sent:
         return resending.already_sent

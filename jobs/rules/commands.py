@@ -153,14 +153,14 @@ def suggest(
 
     from fraud.settings.stream import LakeSettings  # noqa: PLC0415
     from jobs.rules.show import options_of  # noqa: PLC0415
-    from jobs.rules.suggest import Wanted, suggest  # noqa: PLC0415
+    from jobs.rules.suggest import SuggestionLimits, suggest  # noqa: PLC0415
 
     console, stream = Console(), LakeSettings()
     with console.status("reading the log") as status:
         found = suggest(
             delta or stream.delta_path,
             stream.delta_options,
-            wanted=Wanted(most, min_precision),
+            wanted=SuggestionLimits(most, min_precision),
             tell=status.update,
             **options_of(since, until, maturity_days, review_cost, 20.0),
         )

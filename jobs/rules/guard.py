@@ -14,7 +14,7 @@ from fraud.decide.rules import read_rules
 from fraud.errors import BadConfig, Unavailable
 from fraud.rules.audit import Entry
 from fraud.rules.effects import RuleEffects
-from fraud.rules.guard import Finding, Trouble, find, in_shadow, since_last_undo
+from fraud.rules.guard import RuleFinding, RuleProblem, find, in_shadow, since_last_undo
 from fraud.rules.history import Range
 from fraud.rules.publishing import Publishing
 from fraud.rules.report import report
@@ -29,7 +29,7 @@ WHO = "guard"
 
 def run(
     settings: GuardSettings, tell: Callable[[str], None] = lambda _: None, now: datetime | None = None
-) -> tuple[list[Finding], Entry | None]:
+) -> tuple[list[RuleFinding], Entry | None]:
     """Judge the rules; returns what was found, and the record where rules went back to shadow.
 
     Raises
@@ -77,15 +77,15 @@ def run(
 
 
 def as_gauges(
-    rules: RuleSet, effects: RuleEffects, found: list[Finding], troubles: list[str]
+    rules: RuleSet, effects: RuleEffects, found: list[RuleFinding], troubles: list[str]
 ) -> CollectorRegistry:
     """Show what was found to Prometheus; a rule that is in order has zeros."""
     registry = CollectorRegistry()
     broken = {(one.rule, one.trouble) for one in found}
     texts = {
-        Trouble.DEAD: "1 where a rule has no hits for long, where it had some.",
-        Trouble.WILD: "1 where a rule has more hits than belong to its band.",
-        Trouble.GUARD: "1 where a rule breaks the guard that its file states.",
+        RuleProblem.DEAD: "1 where a rule has no hits for long, where it had some.",
+        RuleProblem.WILD: "1 where a rule has more hits than belong to its band.",
+        RuleProblem.GUARD: "1 where a rule breaks the guard that its file states.",
     }
     for trouble, text in texts.items():
         gauge = Gauge(f"fraud_rules_{trouble}", text, ["rule"], registry=registry)
@@ -105,9 +105,9 @@ def as_gauges(
     return registry
 
 
-def _return(publishing: Publishing, found: list[Finding]) -> Entry | None:
+def _return(publishing: Publishing, found: list[RuleFinding]) -> Entry | None:
     """Put the rules that broke their guard into shadow."""
-    broken = [one for one in found if one.trouble is Trouble.GUARD]
+    broken = [one for one in found if one.trouble is RuleProblem.GUARD]
     if not broken:
         return None
     content = in_shadow(publishing.file.read_bytes(), [one.rule for one in broken], file=publishing.file.name)

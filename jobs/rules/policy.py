@@ -30,8 +30,8 @@ from fraud.rules.effects import CODES, MATURITY, Costs, Ints
 from fraud.rules.history import ALWAYS, BASE, Range, labels_of, last_labels, open_history, outcome_codes
 from fraud.rules.policy import (
     LEAST_FRAUDS,
+    PolicyLimits,
     Scored,
-    Wanted,
     busiest,
     choose,
     costs_of,
@@ -138,7 +138,7 @@ def suggest_policy(
     tell("choosing")
     split = round(float(np.quantile(log.received_us, 1.0 - later)))
     early, late = log.known.take(log.received_us < split), log.known.take(log.received_us >= split)
-    want = Wanted(costs, capacity, log.reviewed, with_challenge)
+    want = PolicyLimits(costs, capacity, log.reviewed, with_challenge)
     common = choose(early.together(), 1, want)
     kept = [at for at in of_worth(early, len(wanted), want) if wanted[at][0] != LAST]
     early, late = _merged(early, kept), _merged(late, kept)

@@ -40,8 +40,8 @@ Path = tuple[tuple[int, bool, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is looked for."""
+class SuggestionLimits:
+    """Limits on the rules that are suggested."""
 
     most: int = 5
     """Rules."""
@@ -133,7 +133,7 @@ def suggest(
     delta: str,
     options: Options = NO_OPTIONS,
     *,
-    wanted: Wanted | None = None,
+    wanted: SuggestionLimits | None = None,
     costs: Costs | None = None,
     when: Range = ALWAYS,
     maturity: timedelta = MATURITY,
@@ -149,7 +149,7 @@ def suggest(
     Unavailable
         When the tables cannot be read.
     """
-    wanted, costs, now = wanted or Wanted(), costs or Costs(), now or datetime.now(UTC)
+    wanted, costs, now = wanted or SuggestionLimits(), costs or Costs(), now or datetime.now(UTC)
     labels = last_labels(delta, options)
     split = _split(open_history(delta, (), options, when=when), wanted.later)
     names = (*sorted(NUMBERS - {SCORE}), SCORE)
@@ -305,7 +305,7 @@ def _count_approved(effects: RuleEffects, rules: RuleSet, log: History, labels: 
             effects.count(judged(approved, held_in(rules, approved), labels))
 
 
-def _chosen(found: Sequence[str], later: RuleEffects, wanted: Wanted) -> list[Suggestion]:
+def _chosen(found: Sequence[str], later: RuleEffects, wanted: SuggestionLimits) -> list[Suggestion]:
     """Keep what saves money on later data and is precise enough there, the best first."""
     kept = [
         Suggestion(text, one, one.fraud / max(1, later.fraud))

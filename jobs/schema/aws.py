@@ -9,7 +9,7 @@ from fraud.schema.expressions import column_text, constant_text
 from fraud.schema.fields import RESERVED
 from jobs.schema.detectorpl import Untranslatable, translate
 from jobs.schema.export import Json
-from jobs.schema.imported import Imported, Note, own_name, plain
+from jobs.schema.imported import Imported, ImportNote, own_name, plain
 
 _KEYS: Final = {
     "IP_ADDRESS": "ip",
@@ -79,9 +79,11 @@ def _event(export: Json, name: str) -> Json:
 
 def _entity(event: Json, made: Imported) -> str:
     types = [plain(name) for name in event.get("entityTypes") or ["customer"]]
-    made.notes.append(Note("entity type", types[0], f"entity {types[0]}", "primary; ENTITY_ID is its key"))
+    made.notes.append(
+        ImportNote("entity type", types[0], f"entity {types[0]}", "primary; ENTITY_ID is its key")
+    )
     made.notes += [
-        Note("entity type", name, "", "an event names one entity there; declare a field for its key")
+        ImportNote("entity type", name, "", "an event names one entity there; declare a field for its key")
         for name in types[1:]
     ]
     return types[0]
@@ -105,16 +107,18 @@ def _fields(event: Json, export: Json, entity: str, made: Imported) -> dict[str,
         kind, data = variable.get("variableType", ""), variable.get("dataType", "STRING")
         if kind in core and core[kind] not in {one.our for one in found.values()}:
             found[name] = _Field(core[kind], name, {})
-            made.notes.append(Note("variable", name, core[kind], "of every transaction"))
+            made.notes.append(ImportNote("variable", name, core[kind], "of every transaction"))
             continue
         our = own_name(name, {f"{entity}_id", *(one.our for one in found.values())}, RESERVED)
         found[name] = _Field(our, name, _part(kind, data), _KEYS.get(kind, ""))
         made.notes.append(
-            Note("variable", name, f"{our}: {found[name].part['type']}", _variable_words(variable))
+            ImportNote("variable", name, f"{our}: {found[name].part['type']}", _variable_words(variable))
         )
     if "amount" not in {one.our for one in found.values()}:
         made.notes.append(
-            Note("variable", "of type PRICE", "", "none: put what stands for the amount into source.amount")
+            ImportNote(
+                "variable", "of type PRICE", "", "none: put what stands for the amount into source.amount"
+            )
         )
     return found
 
@@ -161,7 +165,7 @@ def _label_map(event: Json, export: Json, said: Mapping[str, str], made: Importe
         else:
             raise BadInput(f"label {name}: what does it mean? --label {name}=fraud, honest or unknown")
         made.notes.append(
-            Note("label", name, {True: "fraud", False: "honest", None: "not known"}[found[name]])
+            ImportNote("label", name, {True: "fraud", False: "honest", None: "not known"}[found[name]])
         )
     return found
 
@@ -236,13 +240,15 @@ def _rules(export: Json, names: Mapping[str, _Field], said: Mapping[str, str], m
         for name, found in export["lists"].items()
     }
     made.notes += [
-        Note("list", name, f"list {plain(name)}", f"{len(lists[plain(name)])} values")
+        ImportNote("list", name, f"list {plain(name)}", f"{len(lists[plain(name)])} values")
         for name in export["lists"]
     ]
     for name in export["outcomes"]:
         outcome = {**_OUTCOMES, **said}.get(name) or _OUTCOMES.get(name.lower(), "")
         made.notes.append(
-            Note("outcome", name, outcome, "" if outcome else f"--outcome {name}=decline, review or approve")
+            ImportNote(
+                "outcome", name, outcome, "" if outcome else f"--outcome {name}=decline, review or approve"
+            )
         )
     rules = [
         rule for found in export["ruleDetails"].values() if (rule := _rule(found, names, lists, said, made))
@@ -265,13 +271,13 @@ def _rule(
     if len(outcomes) != 1 or not outcomes[0]:
         theirs = ", ".join(found.get("outcomes") or ["none"])
         words = f"outcomes {theirs}: say --outcome NAME=decline, review or approve"
-        made.notes.append(Note("rule", name, "", words))
+        made.notes.append(ImportNote("rule", name, "", words))
         return None
     try:
         when = translate(expression, {their: one.our for their, one in names.items()}, lists)
     except Untranslatable as error:
-        made.notes.append(Note("rule", name, "", f"{error}: {expression}"))
+        made.notes.append(ImportNote("rule", name, "", f"{error}: {expression}"))
         return None
-    made.notes.append(Note("rule", name, f"rule {plain(name)}", f"{outcomes[0]} when {when}"))
+    made.notes.append(ImportNote("rule", name, f"rule {plain(name)}", f"{outcomes[0]} when {when}"))
     reason = (found.get("description") or f"rule {name}")[:300]
     return {"name": plain(name), "when": when, "then": outcomes[0], "reason": reason}

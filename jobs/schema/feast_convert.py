@@ -16,7 +16,7 @@ from fraud.schema.reading.document import MOST_ENTITIES, RESERVED_ENTITIES
 from fraud.schema.windows import MOST_WINDOWS, window_us
 from jobs.schema.export import Json
 from jobs.schema.feast import Aggregation, Column, Repository, View
-from jobs.schema.imported import Imported, Note, own_name
+from jobs.schema.imported import Imported, ImportNote, own_name
 
 _STATISTICS: Final = {
     **dict.fromkeys(("count", "count_rows"), "count"),
@@ -60,7 +60,7 @@ class _Made:
     features: list[Json] = field(default_factory=list)
 
     def tell(self, what: str, theirs: str, ours: str, words: str = "") -> None:
-        self.report.notes.append(Note(what, theirs, ours, words))
+        self.report.notes.append(ImportNote(what, theirs, ours, words))
 
 
 def convert(

@@ -6,8 +6,8 @@ from jobs.schema.export import Json
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """One thing of theirs, and what became of it.
+class ImportNote:
+    """One definition of the other system, and what it was imported as.
 
     Parameters
     ----------
@@ -39,10 +39,10 @@ class Imported:
 
     schema: Json
     rules: Json | None
-    notes: list[Note] = field(default_factory=list)
+    notes: list[ImportNote] = field(default_factory=list)
 
     @property
-    def missing(self) -> list[Note]:
+    def missing(self) -> list[ImportNote]:
         """What has no counterpart."""
         return [note for note in self.notes if not note.ours]
 

@@ -20,10 +20,10 @@ def run_passes(frame: DataFrame, context: TaskContext) -> Sequence[Any]:
     summary = from_arrow_schema(rows.SUMMARY)
     if context.tasks == 1:
         return source.mapInArrow(one_pass.mapped(context), summary).collect()
-    parcels = from_arrow_schema(ARROW_ROWS)
-    passed = source.mapInArrow(validate_pass.mapped(context), parcels)
+    arrow_rows = from_arrow_schema(ARROW_ROWS)
+    passed = source.mapInArrow(validate_pass.mapped(context), arrow_rows)
     for at in range(len(context.passes)):
-        schema = parcels if at + 1 < len(context.passes) else summary
+        schema = arrow_rows if at + 1 < len(context.passes) else summary
         by_key = passed.repartitionById(context.tasks, "to")
         passed = by_key.mapInArrow(entity_pass.mapped(context, at), schema)
     return passed.collect()

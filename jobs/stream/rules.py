@@ -29,8 +29,8 @@ log = logging.getLogger("jobs.stream")
 
 
 @dataclass(frozen=True, slots=True)
-class InForce:
-    """Rules that decide from a micro-batch on."""
+class ActiveRules:
+    """The rules that decide since a micro-batch."""
 
     generation: int
     batch: int
@@ -40,7 +40,7 @@ class InForce:
     """Their content, in the folder of the rules."""
 
 
-NOTHING_YET = InForce(0, -1, "", "")
+NOTHING_YET = ActiveRules(0, -1, "", "")
 
 
 class StreamRules:
@@ -106,7 +106,7 @@ class StreamRules:
         self._folder.mkdir(parents=True, exist_ok=True)
         if name and not (self._folder / name).exists():
             write_durably(self._folder / name, rules.source)
-        self._last = InForce(generation, batch, version, name)
+        self._last = ActiveRules(generation, batch, version, name)
         with self._history.open("a+") as history:
             history.seek(0)
             cut_off = history.read()[-1:] not in {"", "\n"}
@@ -115,14 +115,14 @@ class StreamRules:
             os.fsync(history.fileno())
         log.info("rules %s decide from micro-batch %d on", version or "none", batch)
 
-    def _read_last(self) -> InForce:
+    def _read_last(self) -> ActiveRules:
         try:
             lines = self._history.read_text().splitlines()
         except FileNotFoundError:
             return NOTHING_YET
         for line in reversed(lines):  # the last one may have been cut off, and named nothing that decided
             try:
-                return InForce(**json.loads(line))
+                return ActiveRules(**json.loads(line))
             except (ValueError, TypeError):
                 continue
         return NOTHING_YET
@@ -202,7 +202,7 @@ def rules_of(file: Path) -> RuleSet:
     return read_rules(file)
 
 
-def _kept(folder: Path, last: InForce) -> RuleSet | None:
+def _kept(folder: Path, last: ActiveRules) -> RuleSet | None:
     """Read the rules that decided last."""
     if not last.file:
         return None

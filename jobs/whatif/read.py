@@ -143,14 +143,14 @@ def _texts(column: pa.ChunkedArray, missing: str) -> NDArray[np.object_]:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedHistory:
     """What can be judged of a history, and what was left out of it and why."""
 
     history: History
     left_out: tuple[str, ...]
 
 
-def judge(history: History, settings: WhatIfSettings, trained: Mapping[str, int | None]) -> Judged:
+def judge(history: History, settings: WhatIfSettings, trained: Mapping[str, int | None]) -> JudgedHistory:
     """Keep the decisions that their model had not been trained on, and that are old enough for a label.
 
     Parameters
@@ -182,7 +182,7 @@ def judge(history: History, settings: WhatIfSettings, trained: Mapping[str, int 
             f"{in_words(int(kept.event_us[-1]))} has a label that says fraud: send labels "
             "(fraud simulate --replay FILE sends them), or give another period"
         )
-    return Judged(kept, tuple(notes))
+    return JudgedHistory(kept, tuple(notes))
 
 
 def _unseen(history: History, inside: Bools, trained: Mapping[str, int | None]) -> tuple[Bools, list[str]]:

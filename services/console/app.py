@@ -35,7 +35,7 @@ from fraud.runtime.threads import ended_threads
 from fraud.schema.deployed import deployed_schema
 from services.console import metrics, views
 from services.console.archive import ConsoleArchive
-from services.console.door import Door, form_of
+from services.console.door import AccessControl, form_of
 from services.console.ended import EndedSessions
 from services.console.labels import Labels
 from services.console.list_pages import ListPages
@@ -93,7 +93,7 @@ class Console:
 
     def __init__(self, settings: ConsoleSettings, registry: Registry | None = None) -> None:
         self.settings = settings
-        self.door = Door(settings)
+        self.door = AccessControl(settings)
         self.sessions = self.door.sessions
         self.live = Live(settings.kept)
         self.follower = Follower(settings, self.live)
@@ -139,7 +139,11 @@ class Console:
 
     @asynccontextmanager
     async def _live(self, _app: FastAPI) -> AsyncIterator[None]:
-        parts: list[Door | Follower | ListPages | EndedSessions] = [self.door, self.follower, self.list_pages]
+        parts: list[AccessControl | Follower | ListPages | EndedSessions] = [
+            self.door,
+            self.follower,
+            self.list_pages,
+        ]
         if self.ended is not None:
             parts.append(self.ended)
         for part in parts:

@@ -1,6 +1,6 @@
-"""Lets people in: who has a session, ``/login`` and ``/logout``, and how often somebody may try.
+"""Access to the console: sessions, ``/login`` and ``/logout``, and a limit on attempts.
 
-Every request passes :meth:`Door.admit`; a form counts only with its session's token.
+Every request passes :meth:`AccessControl.admit`; a form counts only with its session's token.
 """
 
 import ipaddress
@@ -24,8 +24,8 @@ _OPEN: Final = ("/login", "/static/", "/health", "/ready", "/metrics")
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
-class Door:
-    """Knows who has a session.
+class AccessControl:
+    """Checks keys and sessions.
 
     Parameters
     ----------

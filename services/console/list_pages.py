@@ -25,7 +25,7 @@ from fraud.http.access import KeyScope
 from fraud.runtime.threads import Watch
 from fraud.schema.deployed import deployed_schema
 from services.console.archive import SHOWN, Event
-from services.console.door import Door, form_of
+from services.console.door import AccessControl, form_of
 from services.console.rule_pages import Page, Route
 
 MOST_ENTRIES: Final = 300
@@ -48,7 +48,7 @@ class ListPages:
         Renders a template.
     """
 
-    def __init__(self, door: Door, lists: LiveLists, page: Page) -> None:
+    def __init__(self, door: AccessControl, lists: LiveLists, page: Page) -> None:
         self._door, self._lists, self._page = door, lists, page
         self._watch = Watch("lists", lists.look, LOOK_S)
 

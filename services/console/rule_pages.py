@@ -32,7 +32,7 @@ from fraud.rules.history import Range
 from fraud.rules.publishing import Publishing, open_proposals
 from fraud.rules.report import report
 from fraud.rules.words import COLUMNS, heading, together
-from services.console.door import Door, form_of
+from services.console.door import AccessControl, form_of
 from services.console.settings import ConsoleSettings
 
 MOST_RULES: Final = 1_000_000
@@ -59,7 +59,7 @@ class RulePages:
         Renders a template.
     """
 
-    def __init__(self, settings: ConsoleSettings, door: Door, lists: LiveLists, page: Page) -> None:
+    def __init__(self, settings: ConsoleSettings, door: AccessControl, lists: LiveLists, page: Page) -> None:
         self._settings, self._door, self._lists, self._page = settings, door, lists, page
         self._lock = threading.Lock()
         self._counted_last: tuple[float, str, RuleEffects] | None = None

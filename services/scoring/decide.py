@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 
 from fraud.contracts import Outcome, Reason, Transaction
-from fraud.decide.engine import NO_LISTS, NOTHING, Held, RuleSet
-from fraud.decide.experiment import Alias, Trial
+from fraud.decide.engine import NO_LISTS, NOTHING, RuleHits, RuleSet
+from fraud.decide.experiment import Alias, ExperimentRecord
 from fraud.decide.live_lists import LiveLists
 from fraud.decide.overruling import overrule
 from fraud.decide.policy import by_thresholds, decide_without_model
@@ -104,7 +104,7 @@ class Decider:
             ruled=ruled,
         )
 
-    def _holding(self, rules: RuleSet, record: Transaction, vector: Floats, score: float | None) -> Held:
+    def _holding(self, rules: RuleSet, record: Transaction, vector: Floats, score: float | None) -> RuleHits:
         if rules.is_empty:
             return NOTHING
         values: dict[str, Any] = dict(zip(self._names, vector[0].tolist(), strict=True))
@@ -116,7 +116,7 @@ class Decider:
         metrics.count_rules(held)
         return held
 
-    def _judge(self, key: str, vector: Floats) -> tuple[Prediction | None, Trial | None]:
+    def _judge(self, key: str, vector: Floats) -> tuple[Prediction | None, ExperimentRecord | None]:
         """Ask the model of the user's arm, where there is an experiment; else the champion."""
         experiment = self._experiment.running() if self._experiment else None
         if self._experiment is None or experiment is None:
@@ -134,8 +134,8 @@ class Decider:
         prediction = prediction or found[Alias.CHAMPION]  # the champion decides while it is away
         shadow = found.get(arm.shadow) if arm.shadow else None
         if shadow is None:
-            return prediction, Trial(experiment.id, arm.name)
-        return prediction, Trial(experiment.id, arm.name, shadow.probability, shadow.version)
+            return prediction, ExperimentRecord(experiment.id, arm.name)
+        return prediction, ExperimentRecord(experiment.id, arm.name, shadow.probability, shadow.version)
 
     def _ask_champion(self, vector: Floats) -> Prediction | None:
         if not self._breaker.allows():

@@ -6,7 +6,7 @@ from typing import Final
 from prometheus_client import Counter, Gauge, Histogram
 
 from fraud.contracts import Outcome
-from fraud.decide.engine import Held, RuleSet
+from fraud.decide.engine import RuleHits, RuleSet
 from fraud.features.kernel import Floats
 from fraud.runtime.telemetry import AGE_BUCKETS_S, STORE_BUCKETS_S
 from fraud.store.answers import Load
@@ -113,7 +113,7 @@ def count_loads(loads: Sequence[Load]) -> None:
         SHARD_LOCKED.labels(shard).set(load.locked)
 
 
-def count_rules(held: Held) -> None:
+def count_rules(held: RuleHits) -> None:
     """Count the rules that held for a transaction, and those that failed."""
     for rule in held.live:
         RULE_HITS.labels(rule.name).inc()

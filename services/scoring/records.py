@@ -10,7 +10,7 @@ from xxhash import xxh3_128_digest
 
 from fraud.contracts import Outcome, Reason, Transaction, contracts_of
 from fraud.contracts.models import sequence_of
-from fraud.decide.experiment import TRIAL_FIELDS, Trial
+from fraud.decide.experiment import TRIAL_FIELDS, ExperimentRecord
 from fraud.decide.overruling import RULED_FIELDS, Ruled, ruled_fields
 from fraud.features import FEATURES_VERSION, kernel
 from fraud.features.kernel import Floats
@@ -40,7 +40,7 @@ class Decided:
     is_fallback: bool
     degraded: tuple[Part, ...] = ()
     """Dependencies that were unavailable."""
-    trial: Trial | None = None
+    trial: ExperimentRecord | None = None
     """The experiment that it was part of."""
 
 

@@ -51,8 +51,8 @@ class Conflict(FraudError):
     """The transaction_id was used before, for something else or too long ago; send another one."""
 
 
-class Busy(FraudError):
-    """One of its entities changes too fast at this moment; send it again."""
+class EntityBusy(FraudError):
+    """Too many concurrent transactions of one entity; send the request again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Scorer:
         ------
         Conflict
             When the id belongs to another transaction, or its answer is not kept any more.
-        Busy
+        EntityBusy
             When others of the same user, merchant, ... came between at every attempt.
         Unavailable
             When the store does not answer, or is being rebuilt.
@@ -133,7 +133,7 @@ class Scorer:
             metrics.CONFLICTS.inc()
             self._look_again(attempt)
         whose = " or ".join(entity_names(self._passes))
-        raise Busy(f"too many concurrent transactions of this {whose}; retry after 1 s")
+        raise EntityBusy(f"too many concurrent transactions of this {whose}; retry after 1 s")
 
     def find(self, transaction_id: str) -> Answer | None:
         """Look up what was answered."""

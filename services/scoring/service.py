@@ -37,7 +37,7 @@ from services.scoring.feedback.profiles import Profiles
 from services.scoring.models import Model, open_model
 from services.scoring.outbox import Outbox, hand_to_stream
 from services.scoring.records import now, write_answer
-from services.scoring.scorer import Busy, Conflict, Scorer
+from services.scoring.scorer import Conflict, EntityBusy, Scorer
 from services.scoring.settings import ScoringSettings
 from services.scoring.states import States
 
@@ -212,7 +212,7 @@ class Service:
         except Conflict as error:
             self._breaker.record(is_success=True)
             raise Problem(409, str(error)) from error
-        except Busy as error:
+        except EntityBusy as error:
             self._breaker.record(is_success=True)
             metrics.SHED.labels("busy").inc()
             raise Problem(429, str(error), (), 1) from error

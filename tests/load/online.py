@@ -34,7 +34,7 @@ from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
 from fraud.tools.bench.machine import describe_machine
 from jobs.online.learner import ResidualTrees, known_at
-from jobs.online.prequential import ROLLING_DAYS, Played, play
+from jobs.online.prequential import ROLLING_DAYS, ReplayedScores, play
 from jobs.online.settings import OnlineSettings
 
 mpl.use("Agg")
@@ -174,7 +174,7 @@ def candidates(champion: lightgbm.Booster, past: Examples, every: int) -> dict[s
 class World:
     """What one world gave."""
 
-    played: Played
+    played: ReplayedScores
     is_new: np.ndarray
     """Rows that the new pattern made."""
     seconds: dict[str, float]

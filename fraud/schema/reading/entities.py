@@ -12,7 +12,7 @@ from fraud.schema.reading.document import EntityPart
 from fraud.schema.reading.features import Use
 from fraud.schema.reading.fields import zone_of
 from fraud.schema.reading.keys import words_of
-from fraud.schema.reading.wrong import Where, Wrong, known_name, of_type
+from fraud.schema.reading.wrong import BadPart, Where, known_name, of_type
 from fraud.schema.results import REFUNDED, RESULT, REVERSED
 from fraud.schema.sides import SIDES
 from fraud.schema.windows import MOST_WINDOWS, window_us
@@ -42,7 +42,7 @@ def with_results(entity: Entity, part: EntityPart, uses: Sequence[Use], filters:
     for use in (use for use in uses if use.entity == entity.name and use.part.where):
         words = values_of(named[use.part.where or ""].condition).get(RESULT, set())
         if gone := sorted(words & set(uncounts), key=str):
-            raise Wrong(
+            raise BadPart(
                 (*use.where, "where"),
                 f"the history of {entity.name} has no transaction that was {gone[0]}; take {gone[0]} out of "
                 "its `uncount`, or give the feature to another entity over the same key",
@@ -107,7 +107,7 @@ def _windows(where: Where, uses: Sequence[Use]) -> tuple[str, ...]:
     if furthest and window_us(furthest) > max(map(window_us, found), default=0):
         found.add(furthest)
     if len(found) > MOST_WINDOWS:
-        raise Wrong(where, f"its features look back over {len(found)} windows; {MOST_WINDOWS} is the most")
+        raise BadPart(where, f"its features look back over {len(found)} windows; {MOST_WINDOWS} is the most")
     return tuple(sorted(found, key=window_us)) or ("24h",)
 
 
@@ -117,11 +117,11 @@ def _check_place(name: str, part: EntityPart, fields: dict[str, Field], uses: Se
         where = ("entities", name, "place")
         of_type(part.place, fields, {FieldType.PLACE}, where)
         if part.place != first:
-            raise Wrong(where, f"only the first place of the file is kept, {first}; move {part.place} up")
+            raise BadPart(where, f"only the first place of the file is kept, {first}; move {part.place} up")
         return
     for use in uses:
         if use.op in OF_PLACES:
-            raise Wrong(use.where, f"{use.statistic} needs places; write place: ... in the entity {name}")
+            raise BadPart(use.where, f"{use.statistic} needs places; write place: ... in the entity {name}")
 
 
 def _capacity(part: EntityPart, field: Field) -> int:

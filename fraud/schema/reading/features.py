@@ -15,7 +15,7 @@ from fraud.schema.operations import COMBINED, FILTERED, MEASURED, OF_PROFILES, P
 from fraud.schema.profiles import PROFILED
 from fraud.schema.reading.document import EntityPart, FeaturePart
 from fraud.schema.reading.keys import check_sides
-from fraud.schema.reading.wrong import Where, Wrong, known_name, of_type
+from fraud.schema.reading.wrong import BadPart, Where, known_name, of_type
 from fraud.schema.statistics import STATISTICS
 from fraud.schema.windows import window_us
 
@@ -75,7 +75,7 @@ def uses_of(
             window_us(name)
         except BadConfig as error:  # the document has checked the name's form
             words = f"{name} is longer than 90d, the longest window that is kept"
-            raise Wrong((*where, "window"), words) from error
+            raise BadPart((*where, "window"), words) from error
     if part.where is not None:
         known_name(part.where, [one.name for one in filters if one.is_declared], (*where, "where"), "filter")
     check_sides(at, part, entities, filters)
@@ -102,10 +102,10 @@ def with_profiles(use: Use, profiles: dict[str, dict[str, Field]], fields: dict[
     own = profiles.get(use.part.entity or "", {})
     if not own:
         words = f"{use.part.entity} has no profile; write its fields into the part `profiles`"
-        raise Wrong((*use.where, "profile"), words)
+        raise BadPart((*use.where, "profile"), words)
     if use.op is Op.PROFILE_DISTANCE and not any(f.type is FieldType.PLACE for f in fields.values()):
         words = f"{use.statistic} needs the place of a transaction; write a field of type place"
-        raise Wrong(use.where, words)
+        raise BadPart(use.where, words)
     where = (*use.where, "profile")
     types = PROFILE_TYPES.get(use.op, PROFILED)
     return [replace(use, profile=of_type(name, own, types, where)) for name in use.part.profile]
@@ -141,7 +141,7 @@ def check_feature_names(uses: Sequence[Use], made: Sequence[Feature]) -> list[st
     names: list[str] = []
     for use, feature in zip(uses, made, strict=True):
         if feature.name in names:
-            raise Wrong(use.where, f"{feature.name} is there already; leave one out")
+            raise BadPart(use.where, f"{feature.name} is there already; leave one out")
         names.append(feature.name)
     plain = [feature.name for feature in made if not feature.of]
     for use, feature in zip(uses, made, strict=True):
@@ -156,7 +156,7 @@ def _check_ripe(part: FeaturePart, where: Where) -> None:
     for window in (part.window or ()) if is_ripe and part.base else ():
         if window_us(window) <= window_us(part.base or window):
             words = f"{window} reaches no further back than the base, {part.base}; write a longer window"
-            raise Wrong((*where, "window"), words)
+            raise BadPart((*where, "window"), words)
 
 
 def _check_words(statistic: str, part: FeaturePart, where: Where) -> None:
@@ -177,6 +177,6 @@ def _check_words(statistic: str, part: FeaturePart, where: Where) -> None:
     for key, is_needed in needed.items():
         is_given = getattr(part, key) is not None
         if is_needed and not is_given:
-            raise Wrong(where, f"{statistic} needs {key}; write {key}: ...")
+            raise BadPart(where, f"{statistic} needs {key}; write {key}: ...")
         if is_given and not (is_needed or allowed.get(key, False)):
-            raise Wrong((*where, key), f"{statistic} takes no {key}; leave it out")
+            raise BadPart((*where, key), f"{statistic} takes no {key}; leave it out")

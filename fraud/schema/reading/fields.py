@@ -8,26 +8,26 @@ from fraud.schema.fields import CORE_NAMES, RESERVED, Field, FieldType
 from fraud.schema.profiles import COLUMNS as COLUMNS_OF_PROFILES
 from fraud.schema.profiles import PROFILED
 from fraud.schema.reading.document import Document, FieldPart
-from fraud.schema.reading.wrong import Where, Wrong, known_name
+from fraud.schema.reading.wrong import BadPart, Where, known_name
 
 
 def read_field(name: str, part: FieldPart, place: Where = ()) -> Field:
     """Read a field; ``place`` is where it stands, if not in the part `fields`."""
     where = tuple(place) or ("fields", name)
     if name in CORE_NAMES and not place:
-        raise Wrong(where, "every schema has this field; leave it out")
+        raise BadPart(where, "every schema has this field; leave it out")
     if part.scale and part.type is not FieldType.NUMBER:
-        raise Wrong((*where, "scale"), f"a {part.type} has no decimals; leave it out")
+        raise BadPart((*where, "scale"), f"a {part.type} has no decimals; leave it out")
     if part.columns and (part.type is not FieldType.PLACE or len(part.columns) != 2):
-        raise Wrong((*where, "columns"), "a place has two columns, its latitude and its longitude")
+        raise BadPart((*where, "columns"), "a place has two columns, its latitude and its longitude")
     if part.default and part.type is not FieldType.ZONE:
-        raise Wrong((*where, "default"), f"a {part.type} has no default; leave it out")
+        raise BadPart((*where, "default"), f"a {part.type} has no default; leave it out")
     if part.default and (wrong := check_zone(part.default)):
-        raise Wrong((*where, "default"), wrong)
+        raise BadPart((*where, "default"), wrong)
     try:
         re.compile(part.pattern)
     except re.error as error:
-        raise Wrong((*where, "pattern"), f"no regular expression: {error}") from error
+        raise BadPart((*where, "pattern"), f"no regular expression: {error}") from error
     return Field(
         name=name,
         type=part.type,
@@ -49,14 +49,16 @@ def check_columns(declared: Iterable[Field]) -> None:
     words: dict[str, str] = {}
     zones = [field.name for field in declared if field.type is FieldType.ZONE]
     if len(zones) > 1:
-        raise Wrong(("fields", zones[1]), f"{zones[0]} is the zone already; there is one of a transaction")
+        raise BadPart(("fields", zones[1]), f"{zones[0]} is the zone already; there is one of a transaction")
     for field in declared:
         for name in field.names:
             if name in taken:
-                raise Wrong(("fields", field.name), f"{name} is a column of {taken[name]}; rename the field")
+                raise BadPart(
+                    ("fields", field.name), f"{name} is a column of {taken[name]}; rename the field"
+                )
             taken[name] = field.name
         if field.word in words:
-            raise Wrong(
+            raise BadPart(
                 ("fields", field.name),
                 f"features would call it {field.word}, as {words[field.word]}; rename one of them",
             )
@@ -67,26 +69,26 @@ def read_profiles(document: Document, fields: dict[str, Field]) -> dict[str, dic
     """Read what is known of the entities, by entity and name."""
     for name in COLUMNS_OF_PROFILES if document.profiles else ():
         if any(name in field.names for field in fields.values()):
-            raise Wrong(("fields", name), f"{name} is a column of the profiles; rename the field")
+            raise BadPart(("fields", name), f"{name} is a column of the profiles; rename the field")
     found: dict[str, dict[str, Field]] = {}
     for entity, parts in document.profiles.items():
         where = ("profiles", entity)
         known_name(entity, document.entities, where, "entity")
         if document.entities[entity].sides:
-            raise Wrong(where, f"{entity} has two sides; write the profile of an entity with a key")
+            raise BadPart(where, f"{entity} has two sides; write the profile of an entity with a key")
         if not parts:
-            raise Wrong(where, "a profile has a field or more; write one, e.g. home: {type: place}")
+            raise BadPart(where, "a profile has a field or more; write one, e.g. home: {type: place}")
         found[entity] = {}
         for name, part in parts.items():
             if part.type not in PROFILED:
                 words = f"a profile has no {part.type}; write {', '.join(sorted(PROFILED))}"
-                raise Wrong((*where, name, "type"), words)
+                raise BadPart((*where, name, "type"), words)
             given = FieldPart.model_validate(part.model_dump())
             found[entity][name] = read_field(name, given, (*where, name))
         names = [column for field in found[entity].values() for column in field.names]
         twice = next((name for name in names if names.count(name) > 1), "")
         if twice:
-            raise Wrong(where, f"the profile has two columns {twice}; rename one of them")
+            raise BadPart(where, f"the profile has two columns {twice}; rename one of them")
     return found
 
 

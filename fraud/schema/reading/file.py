@@ -34,7 +34,7 @@ from fraud.schema.reading.features import check_feature_names, feature_of, uses_
 from fraud.schema.reading.fields import check_columns, clock_of, read_field, read_profiles
 from fraud.schema.reading.filters import OF_RESULTS, check_results, filter_of_result, read_filter
 from fraud.schema.reading.keys import check_names, key_of, primary_first
-from fraud.schema.reading.wrong import Wrong, known_name, of_type, suggest
+from fraud.schema.reading.wrong import BadPart, known_name, of_type, suggest
 from fraud.schema.schema import Fallback, Schema
 from fraud.schema.sides import IN, SIDE, SIDES
 from fraud.schema.source import ARRIVAL_COLUMNS, LABEL_COLUMNS, Join, Reading, TableSource
@@ -84,7 +84,7 @@ def parse_schema(raw: bytes, name: str) -> Schema:
     content, tree = read_yaml(raw, name)
     try:
         return _schema(_document(content), (raw, name))
-    except Wrong as wrong:
+    except BadPart as wrong:
         line, column = place_of(tree, wrong.where)
         where = ".".join(map(str, wrong.where)) or "file"
         raise BadConfig(f"{name}:{line}:{column}: {where}: {wrong.words}") from wrong
@@ -97,7 +97,7 @@ def _document(content: Any) -> Document:
         found = error.errors(include_url=False, include_input=False)
         misspelt = [one for one in found if one["type"] == "extra_forbidden"]  # which may be what is missing
         first = (misspelt or found)[0]
-        raise Wrong(first["loc"], _in_words(first)) from error
+        raise BadPart(first["loc"], _in_words(first)) from error
 
 
 def _in_words(error: Any) -> str:
@@ -198,12 +198,12 @@ def _money(part: MoneyPart | None) -> Money | None:
     bounds = tuple(_bounds(currency, one) for currency, one in sorted(part.bounds.items()))
     money, where = Money(part.base, part.unknown, part.most, bounds), ("money", "base")
     if digits_of(part.base) is None:
-        raise Wrong(where, f"{part.base} is no currency of ISO 4217 that has amounts; write e.g. USD")
+        raise BadPart(where, f"{part.base} is no currency of ISO 4217 that has amounts; write e.g. USD")
     if money.most * money.unit > MOST_MINOR:
         most = MOST_MINOR // money.unit
         if part.most == MOST_BASE:
             return replace(money, most=most)
-        raise Wrong(("money", "most"), f"{most:,} {part.base} is the greatest amount whose sums stay exact")
+        raise BadPart(("money", "most"), f"{most:,} {part.base} is the greatest amount whose sums stay exact")
     return money
 
 
@@ -239,6 +239,6 @@ def _tables(part: SourcePart, fields: dict[str, Field]) -> TableSource:
         try:
             columns[name] = parse_expression(text)
         except BadExpression as error:
-            raise Wrong(where, str(error)) from error
+            raise BadPart(where, str(error)) from error
     joins = tuple(Join(one.table, one.by, one.key or one.by) for one in part.joins)
     return TableSource(columns, part.read, joins)

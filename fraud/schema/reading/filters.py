@@ -7,7 +7,7 @@ from fraud.schema.fields import Field, FieldType
 from fraud.schema.filters import BadCondition, Comparison, Condition, Filter, parse_condition, values_of
 from fraud.schema.reading.document import Document
 from fraud.schema.reading.keys import check_filter
-from fraud.schema.reading.wrong import Where, Wrong, known_name
+from fraud.schema.reading.wrong import BadPart, Where, known_name
 from fraud.schema.results import COLUMNS, REASON, RESULT, group_of
 
 OF_RESULTS: Final = {name: Field(name, FieldType.CATEGORY) for name in (RESULT, REASON)}
@@ -17,11 +17,11 @@ def read_filter(name: str, text: str, fields: dict[str, Field], results: Sequenc
     """Read a filter over the record's fields, or over results."""
     where = ("filters", name)
     if name in results:
-        raise Wrong(where, "the result of this name is a filter already; rename this one")
+        raise BadPart(where, "the result of this name is a filter already; rename this one")
     try:
         condition = parse_condition(text, fields)
     except BadCondition as error:
-        raise Wrong(where, str(error)) from error
+        raise BadPart(where, str(error)) from error
     found = Filter(name, text, condition, _results_of(condition, results, where) if results else ())
     check_filter(found)
     return found
@@ -36,11 +36,11 @@ def check_results(document: Document, fields: dict[str, Field]) -> None:
     """Refuse fields of the names of results' columns, and entities that un-count what is not taken."""
     for name in COLUMNS if document.results else ():
         if any(name in field.names for field in fields.values()):
-            raise Wrong(("fields", name), f"{name} is a column of the results; rename the field")
+            raise BadPart(("fields", name), f"{name} is a column of the results; rename the field")
     for name, part in document.entities.items():
         if part.uncount and not document.results:
             words = "the schema takes no results; name them in its part `results`, e.g. results: [reversed]"
-            raise Wrong(("entities", name, "uncount"), words)
+            raise BadPart(("entities", name, "uncount"), words)
         for at, word in enumerate(part.uncount or ()):
             known_name(word, document.results, ("entities", name, "uncount", at), "result")
 
@@ -54,5 +54,5 @@ def _results_of(condition: Condition, results: Sequence[str], where: Where) -> t
     groups = {group_of(known_name(word, results, where, "result")) for word in words}
     if set(read) - set(OF_RESULTS) or len(groups) != 1:
         words_of = f"`{RESULT}` of one group and, with it, `{REASON}`"
-        raise Wrong(where, f"a filter over results reads {words_of}, and nothing of the record; part it")
+        raise BadPart(where, f"a filter over results reads {words_of}, and nothing of the record; part it")
     return groups.pop()

@@ -7,7 +7,7 @@ from fraud.schema.fields import NAMED, Field, joined_word
 from fraud.schema.filters import Filter, values_of
 from fraud.schema.operations import OF_COLUMN, Op
 from fraud.schema.reading.document import RESERVED_ENTITIES, EntityPart, FeaturePart
-from fraud.schema.reading.wrong import Where, Wrong, known_name, of_type
+from fraud.schema.reading.wrong import BadPart, Where, known_name, of_type
 from fraud.schema.sides import IN, OUT, SIDE, SIDES
 from fraud.schema.statistics import STATISTICS
 
@@ -22,7 +22,7 @@ def primary_first(entities: Mapping[str, EntityPart]) -> dict[str, EntityPart]:
     if len(primary) != 1:
         where = ("entities", primary[1]) if primary else ("entities",)
         found = f"{' and '.join(primary)} are both primary" if primary else "no entity is primary"
-        raise Wrong(where, f"{found}; write primary: true for exactly one")
+        raise BadPart(where, f"{found}; write primary: true for exactly one")
     others = [name for name in entities if name != primary[0]]
     others.sort(key=lambda name: entities[name].sides is None)
     return {name: entities[name] for name in (primary[0], *others)}
@@ -32,17 +32,17 @@ def key_of(name: str, part: EntityPart, fields: Mapping[str, Field]) -> tuple[Fi
     """Find the fields that name an entity; of one with two sides, those of each, one behind the other."""
     where = ("entities", name)
     if name in RESERVED_ENTITIES:
-        raise Wrong(where, "the feature store uses this name itself; choose another one")
+        raise BadPart(where, "the feature store uses this name itself; choose another one")
     if part.sides is not None:
         return _key_of_sides(name, part, fields)
     if part.key is None:
-        raise Wrong(where, "nothing names one; write key: FIELD, or sides: {out: FIELD, in: FIELD}")
+        raise BadPart(where, "nothing names one; write key: FIELD, or sides: {out: FIELD, in: FIELD}")
     found = _fields(part.key, fields, (*where, "key"))
     if part.primary and len(found) > 1:
-        raise Wrong((*where, "key"), "the primary entity has one key field, which keys the topic")
+        raise BadPart((*where, "key"), "the primary entity has one key field, which keys the topic")
     if part.primary and not found[0].required:
         words = f"{found[0].name} may be missing; write required: true in its field"
-        raise Wrong((*where, "key"), words)
+        raise BadPart((*where, "key"), words)
     return found
 
 
@@ -56,12 +56,12 @@ def check_names(entities: Parts, fields: Mapping[str, Field]) -> None:
     """Refuse a field that filters could not tell from the side, and an entity that the log could not."""
     of_sides = [name for name, part in entities.items() if part.sides]
     if SIDE in fields and of_sides:
-        raise Wrong(("fields", SIDE), "filters call the side of an account so; rename the field")
+        raise BadPart(("fields", SIDE), "filters call the side of an account so; rename the field")
     for name in of_sides:
         for side in SIDES:
             if f"{name}_{side}" in entities:
                 words = f"the log calls a side of {name} so; choose another name"
-                raise Wrong(("entities", f"{name}_{side}"), words)
+                raise BadPart(("entities", f"{name}_{side}"), words)
 
 
 def check_filter(text_of: Filter) -> None:
@@ -75,14 +75,14 @@ def check_sides(at: int, part: FeaturePart, entities: Parts, filters: Sequence[F
     where, entity = ("features", at), entities[part.entity] if part.entity else None
     if entity is None or entity.sides is None:
         if part.side:
-            raise Wrong((*where, "side"), f"{part.entity or 'the transaction'} has no sides; leave it out")
+            raise BadPart((*where, "side"), f"{part.entity or 'the transaction'} has no sides; leave it out")
         if part.where and any(one.name == part.where and one.side for one in filters):
             words = f"{part.where} reads the side; {part.entity or 'the transaction'} has none"
-            raise Wrong((*where, "where"), words)
+            raise BadPart((*where, "where"), words)
         return
     if not part.side:
         named = " or ".join(f"{side} (the {'+'.join(of)})" for side, of in sides_of(entity).items())
-        raise Wrong(where, f"{part.entity} has two sides; write side: {named}")
+        raise BadPart(where, f"{part.entity} has two sides; write side: {named}")
     for side in part.side:
         known_name(side, SIDES, (*where, "side"), "side")
         _check_own(where, part, side, entity)
@@ -104,23 +104,23 @@ def _check_own(where: Where, part: FeaturePart, side: str, entity: EntityPart) -
             f"on the side {side}, {min(same)} is the {part.entity} itself; "
             f"write {' or '.join(of[other])}, or side: {other}"
         )
-        raise Wrong((*where, "field"), words)
+        raise BadPart((*where, "field"), words)
 
 
 def _key_of_sides(name: str, part: EntityPart, fields: Mapping[str, Field]) -> tuple[Field, ...]:
     where = ("entities", name, "sides")
     if part.key is not None:
-        raise Wrong(where, "the entity has a key already; write key or sides")
+        raise BadPart(where, "the entity has a key already; write key or sides")
     if part.primary:
         words = "the primary entity has one key, which keys the topic; give sides to another entity"
-        raise Wrong(where, words)
+        raise BadPart(where, words)
     out, in_ = (_fields(of, fields, (*where, side)) for side, of in sides_of(part).items())
     if len(out) != len(in_):
         words = f"{OUT} is {len(out)} fields and {IN} is {len(in_)}; write as many, in the same order"
-        raise Wrong(where, words)
+        raise BadPart(where, words)
     if out == in_:
         words = f"{OUT} is {'+'.join(one.name for one in in_)} too; write the field of the other side"
-        raise Wrong((*where, IN), words)
+        raise BadPart((*where, IN), words)
     return (*out, *in_)
 
 
@@ -128,5 +128,5 @@ def _fields(names: Sequence[str], fields: Mapping[str, Field], where: Where) -> 
     found = tuple(of_type(field, fields, NAMED, where) for field in names)
     for field in found:
         if found.count(field) > 1:
-            raise Wrong(where, f"{field.name} stands there twice; leave one out")
+            raise BadPart(where, f"{field.name} stands there twice; leave one out")
     return found

@@ -9,7 +9,7 @@ Where = Sequence[str | int]
 """The way to a part of the file."""
 
 
-class Wrong(Exception):
+class BadPart(Exception):
     """A part of the file that cannot be used."""
 
     def __init__(self, where: Where, words: str) -> None:
@@ -29,7 +29,7 @@ def known_name(name: str, known: Iterable[str], where: Where, what: str) -> str:
     """Refuse a name that there is not."""
     names = list(known)
     if name not in names:
-        raise Wrong(where, f"no {what} {name!r}; {suggest(name, names)}")
+        raise BadPart(where, f"no {what} {name!r}; {suggest(name, names)}")
     return name
 
 
@@ -38,5 +38,5 @@ def of_type(name: str, fields: Mapping[str, Field], types: Iterable[FieldType], 
     known_name(name, fields, where, "field")
     if fields[name].type not in set(types):
         wanted = " or ".join(sorted(types))
-        raise Wrong(where, f"{name} is a {fields[name].type}; a {wanted} must stand here")
+        raise BadPart(where, f"{name} is a {fields[name].type}; a {wanted} must stand here")
     return fields[name]

@@ -128,11 +128,11 @@ def _start_pass(source: DataFrame, folder: Path, done: list[tuple[float, int]]) 
 
     def process(frame: DataFrame, batch: int) -> None:
         context = TaskContext(Epoch(1, batch), token, url, folder / "spool", (), "", 1.0, PARTITIONS)
-        parcels = from_arrow_schema(ARROW_ROWS)
+        arrow_rows = from_arrow_schema(ARROW_ROWS)
         counted = (
             frame.select(*validate_pass.COLUMNS)
             .coalesce(PARTITIONS)
-            .mapInArrow(validate_pass.mapped(context), parcels)
+            .mapInArrow(validate_pass.mapped(context), arrow_rows)
             .repartitionById(PARTITIONS, "to")
             .mapInArrow(partial(_count_vectors, context), "vectors long")
             .collect()

@@ -3,9 +3,9 @@
 from typing import Final
 
 from fraud.tools.dashboards.model import MODEL
-from fraud.tools.dashboards.panels import Board, Panel, quantiles, rate, share
+from fraud.tools.dashboards.panels import Dashboard, Panel, quantiles, rate, share
 
-OPERATIONS: Final = Board(
+OPERATIONS: Final = Dashboard(
     "fraud-operations",
     "Fraud / Operations",
     (
@@ -122,7 +122,7 @@ OPERATIONS: Final = Board(
     ),
 )
 
-EXPERIMENT: Final = Board(
+EXPERIMENT: Final = Dashboard(
     "fraud-experiment",
     "Fraud / Experiment",
     (

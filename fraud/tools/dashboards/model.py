@@ -2,13 +2,13 @@
 
 from typing import Final
 
-from fraud.tools.dashboards.panels import Board, Panel, quantiles, rate, share
+from fraud.tools.dashboards.panels import Dashboard, Panel, quantiles, rate, share
 
 _ALL: Final = '{version="all"}'
 _FRAUDS: Final = f"fraud_performance_frauds{_ALL}"
 _PR_AUC: Final = '{metric="pr_auc", version!="all"}'
 
-MODEL: Final = Board(
+MODEL: Final = Dashboard(
     "fraud-model",
     "Fraud / Model",
     (

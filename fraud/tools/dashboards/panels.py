@@ -28,7 +28,7 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
+class Dashboard:
     """One dashboard: rows of panels."""
 
     uid: str
@@ -60,7 +60,7 @@ def quantiles(histogram: str, by: str = "", levels: Sequence[float] = (0.5, 0.99
     )
 
 
-def build(board: Board) -> Any:
+def build(board: Dashboard) -> Any:
     """Build a dashboard of Grafana's own model."""
     builder = (
         dashboard.Dashboard(board.title)

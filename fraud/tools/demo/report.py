@@ -23,8 +23,8 @@ from matplotlib import pyplot as plt
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """All that the report tells."""
+class DemoResults:
+    """The results that the report shows."""
 
     machine: str
     ledger: Ledger
@@ -41,7 +41,7 @@ class Story:
     links: dict[str, str]
 
 
-def write_report(story: Story, path: Path) -> None:
+def write_report(story: DemoResults, path: Path) -> None:
     """Write the report."""
     errors = story.ledger.errors()
     checks = (
@@ -102,7 +102,7 @@ def _image(figure: Any) -> str:
     return f'<img alt="" src="{source}">'
 
 
-def _draw_curve(story: Story) -> Any:
+def _draw_curve(story: DemoResults) -> Any:
     figure, axes = plt.subplots(figsize=(6, 4))
     precision, recall, _ = precision_recall_curve(story.outcomes.is_fraud, story.outcomes.score)
     axes.plot(recall, precision, label=f"served scores (PR-AUC {story.outcomes.quality.pr_auc:.3f})")
@@ -125,14 +125,14 @@ def _draw_patterns(patterns: dict[str, tuple[int, int]]) -> Any:
     return figure
 
 
-def _draw_latency(story: Story) -> Any:
+def _draw_latency(story: DemoResults) -> Any:
     figure, axes = plt.subplots(figsize=(7, 3.5))
     axes.plot(story.latencies_ms, linewidth=0.4)
     axes.set(xlabel="decision, in order", ylabel="ms from append to decision", ylim=(0, None))
     return figure
 
 
-def _draw_scores(story: Story) -> Any:
+def _draw_scores(story: DemoResults) -> Any:
     figure, axes = plt.subplots(figsize=(7, 3.5))
     bins = np.linspace(0, 1, 41).tolist()
     truth = story.outcomes.is_fraud

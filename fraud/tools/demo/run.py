@@ -46,7 +46,7 @@ from fraud.synthetic.settings import GeneratorSettings
 from fraud.tools.demo import trial
 from fraud.tools.demo.ledger import Ledger, count_delta
 from fraud.tools.demo.quality import compare
-from fraud.tools.demo.report import Story, latency_table, write_report
+from fraud.tools.demo.report import DemoResults, latency_table, write_report
 from fraud.tools.demo.watch import Watcher
 from jobs.backfill.run import backfill
 from jobs.stream.settings import StreamSettings
@@ -123,7 +123,7 @@ def run(settings: LocalSettings, size: Size, console: Console, *, has_experiment
     streamed = data.transactions.slice(history.num_rows)
     arrived = _before(data.labels, "label_time", pc.max(streamed["event_time"]).as_py())
     labels = arrived.filter(pc.greater_equal(arrived["label_time"], pa.scalar(go_live)))
-    with Watcher(urls.kafka) as watcher, Mender(settings, console):
+    with Watcher(urls.kafka) as watcher, PartRestarter(settings, console):
         _play(urls.kafka, streamed, labels, size.rate, watcher=watcher, console=console)
         expected = streamed.num_rows + len(MALFORMED)
         _wait("the last decisions", lambda: _count(watcher) >= expected, watcher.check)
@@ -149,7 +149,7 @@ def run(settings: LocalSettings, size: Size, console: Console, *, has_experiment
         delta_dead_letters=counts.dead_letters,
         delta_repeated=counts.repeated,
     )
-    story = Story(
+    story = DemoResults(
         machine=f"{os.cpu_count()} cores, {machine.machine()}, Python {machine.python_version()}",
         ledger=ledger,
         outcomes=compare(seen.decisions, data.labels),
@@ -191,14 +191,14 @@ def _begin_with_nothing(settings: LocalSettings) -> None:
     (home / platform.OURS).touch()
 
 
-class Mender:
-    """Starts a part again that has crashed while the demo streams, and says so with the tail of its log."""
+class PartRestarter:
+    """Starts a crashed part again while the demo streams, and prints the end of its log."""
 
     def __init__(self, settings: LocalSettings, console: Console) -> None:
         self._settings = settings
         self._console = console
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="mender", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="part-restarter", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -341,7 +341,7 @@ def _by_pattern(data: DataSet, decisions: Any) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _summarise(console: Console, story: Story, report: Path, seconds: float) -> None:
+def _summarise(console: Console, story: DemoResults, report: Path, seconds: float) -> None:
     ledger, quality = story.ledger, story.outcomes.quality
     table = Table(title=f"fraud demo: {seconds:.0f} s on {story.machine}", show_header=False)
     table.add_row(

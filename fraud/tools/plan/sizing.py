@@ -57,7 +57,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PartNeed:
     """One part's need."""
 
     part: str
@@ -66,12 +66,12 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Ceiling:
-    """How far one resource of which there is one goes."""
+class Bottleneck:
+    """A resource that cannot be added to, and how much of it the load uses."""
 
     name: str
     share: float
-    """Of it that the load needs; above 1 it does not suffice."""
+    """Share of it that the load needs; above 1, it is not enough."""
     ends_at: str
     """The load at which it ends."""
     remedy: str
@@ -83,8 +83,8 @@ class Plan:
 
     path: str
     """``stream``, or ``scoring service`` where the stream is not quick enough."""
-    lines: tuple[Line, ...]
-    ceilings: tuple[Ceiling, ...]
+    lines: tuple[PartNeed, ...]
+    ceilings: tuple[Bottleneck, ...]
     """The first to end first."""
 
 
@@ -128,7 +128,7 @@ def stream_share(latency_ms: float, figures: Figures) -> float:
     return max((one.share for one in figures.stream.latency if one.p99_ms <= latency_ms), default=0.0)
 
 
-def _stream(load: Load, share: float, figures: Figures) -> tuple[Line, ...]:
+def _stream(load: Load, share: float, figures: Figures) -> tuple[PartNeed, ...]:
     stream = figures.stream
     cores = math.ceil(load.per_s / (stream.decided_per_s * share) * stream.cores)
     partitions = 2 ** math.ceil(math.log2(max(cores, 3)))
@@ -136,15 +136,15 @@ def _stream(load: Load, share: float, figures: Figures) -> tuple[Line, ...]:
         f"{stream.decided_per_s:,.0f}/s on {stream.cores} cores from a backlog, at {share:.0%} of it; linear"
     )
     return (
-        Line("stream: cores", f"{cores:,}", why),
-        Line(
+        PartNeed("stream: cores", f"{cores:,}", why),
+        PartNeed(
             "stream: memory", f"{math.ceil(stream.memory_gib * cores / stream.cores):,} GiB", "with the cores"
         ),
-        Line("Kafka: partitions", f"{partitions:,}", "as many as cores, to the next power of two"),
+        PartNeed("Kafka: partitions", f"{partitions:,}", "as many as cores, to the next power of two"),
     )
 
 
-def _scoring(load: Load, figures: Figures) -> tuple[Line, ...]:
+def _scoring(load: Load, figures: Figures) -> tuple[PartNeed, ...]:
     scoring = figures.scoring
     quick = [one.per_s for one in scoring.latency if one.p99_ms <= load.latency_ms]
     if not quick:
@@ -155,21 +155,21 @@ def _scoring(load: Load, figures: Figures) -> tuple[Line, ...]:
     beside = math.ceil(load.per_s / stream.decided_per_s * stream.cores)
     why = f"{max(quick):,.0f}/s each, with {scoring.cores} cores; linear"
     return (
-        Line("scoring service: replicas", f"{replicas:,}", why),
-        Line(
+        PartNeed("scoring service: replicas", f"{replicas:,}", why),
+        PartNeed(
             "scoring service: cores", f"{replicas * scoring.cores:,}", "the load generator's share included"
         ),
-        Line(
+        PartNeed(
             "scoring service: memory",
             f"{math.ceil(replicas * scoring.memory_gib):,} GiB",
             "with the replicas",
         ),
-        Line(
+        PartNeed(
             "stream: cores",
             f"{beside:,}",
             "archives what the scoring service decided; as for its own records",
         ),
-        Line(
+        PartNeed(
             "Kafka: partitions",
             f"{2 ** math.ceil(math.log2(max(beside, 3))):,}",
             "as many as the stream's cores",
@@ -177,36 +177,38 @@ def _scoring(load: Load, figures: Figures) -> tuple[Line, ...]:
     )
 
 
-def _store(stored: float, shards: int) -> tuple[Line, ...]:
+def _store(stored: float, shards: int) -> tuple[PartNeed, ...]:
     each = stored / shards / MEMORY_SHARE / GIB
     why = f"a primary and two replicas a shard; states take {MEMORY_SHARE:.0%} of the limit"
     return (
-        Line(
+        PartNeed(
             "store: states",
             f"{stored / GIB:,.1f} GiB",
             "each state and the one before it, of all entities",
         ),
-        Line(
+        PartNeed(
             "store: shards",
             f"{shards:,}",
             "primaries; the store's URL names each, separated by spaces" if shards > 1 else "one primary",
         ),
-        Line("store: servers", f"{3 * shards:,} of {math.ceil(each):,} GiB, 2 cores", why),
+        PartNeed("store: servers", f"{3 * shards:,} of {math.ceil(each):,} GiB, 2 cores", why),
     )
 
 
-def _disks(load: Load, bytes_per_s: float, figures: Figures) -> tuple[Line, ...]:
+def _disks(load: Load, bytes_per_s: float, figures: Figures) -> tuple[PartNeed, ...]:
     record, row = figures.assumed.kafka_bytes, figures.assumed.delta_bytes
     kafka = 3.0 * record * load.per_day * load.kafka_days / 1e12
     delta = row * load.per_day * load.delta_days / 1e12
     return (
-        Line("store: written", f"{bytes_per_s / 1e6:,.0f} MB/s", "at the peak, to the log of each server"),
-        Line(
+        PartNeed(
+            "store: written", f"{bytes_per_s / 1e6:,.0f} MB/s", "at the peak, to the log of each server"
+        ),
+        PartNeed(
             "Kafka: disk",
             f"{kafka:,.1f} TB",
             f"3 copies, {load.kafka_days:g} days; {record:,.0f} B assumed",
         ),
-        Line(
+        PartNeed(
             "tables: disk",
             f"{delta:,.1f} TB",
             f"{load.delta_days:g} days; {row:,.0f} B a row assumed",
@@ -214,16 +216,16 @@ def _disks(load: Load, bytes_per_s: float, figures: Figures) -> tuple[Line, ...]
     )
 
 
-def _thread(load: Load, states_per_s: float, figures: Figures) -> Ceiling:
+def _thread(load: Load, states_per_s: float, figures: Figures) -> Bottleneck:
     share = states_per_s / (figures.store.states_per_s * HEADROOM)
-    return Ceiling(
+    return Bottleneck(
         "store: one thread", share, _rate(load.per_s / share), "shards, or fewer entities in the schema"
     )
 
 
-def _memory(load: Load, stored: float) -> Ceiling:
+def _memory(load: Load, stored: float) -> Bottleneck:
     share = stored / (load.machine_gib * GIB * MEMORY_SHARE)
-    return Ceiling(
+    return Bottleneck(
         "store: memory of one machine",
         share,
         f"{load.users / share:,.0f} users",
@@ -231,19 +233,19 @@ def _memory(load: Load, stored: float) -> Ceiling:
     )
 
 
-def _network(load: Load, bytes_per_s: float) -> Ceiling:
+def _network(load: Load, bytes_per_s: float) -> Bottleneck:
     # To the primary, and from it to two replicas: the way out carries twice what comes in.
     share = 2.0 * bytes_per_s / (load.network_gbit / 8.0 * 1e9 * HEADROOM)
-    return Ceiling(
+    return Bottleneck(
         "store: network of one machine", share, _rate(load.per_s / share), "shards, or fewer kept events"
     )
 
 
-def _writer(load: Load, figures: Figures) -> Ceiling:
+def _writer(load: Load, figures: Figures) -> Bottleneck:
     rate = figures.stream.archived_per_s
     mean = load.per_s / load.peak
     remedy = "several writers; until then the spool grows by day"
-    return Ceiling("Delta tables: one writer", mean / rate, _rate(rate * load.peak), remedy)
+    return Bottleneck("Delta tables: one writer", mean / rate, _rate(rate * load.peak), remedy)
 
 
 def _rate(per_s: float) -> str:

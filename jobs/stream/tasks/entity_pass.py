@@ -42,7 +42,7 @@ from jobs.stream.tasks.validate_pass import tasks_of
 def run_entity_pass(
     context: TaskContext, at: int, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """Run a pass over the parcels of some keys (a ``mapInArrow`` function).
+    """Run a pass over the rows of some keys (a ``mapInArrow`` function).
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def run_entity_pass(
     Yields
     ------
     RecordBatch
-        Parcels of ``rows.passed_schema`` for the next pass; of the last one ``rows.SUMMARY``.
+        Rows of ``rows.passed_schema`` for the next pass; of the last one ``rows.SUMMARY``.
     """
     schema = rows.passed_schema(context.passes, at - 1) if at else rows.VALIDATED
     table, stages = receive(batches, schema)

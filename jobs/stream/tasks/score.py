@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.contracts import Outcome, Reason, Thresholds
-from fraud.decide.experiment import Alias, Experiment, Trial, split_by_arm
+from fraud.decide.experiment import Alias, Experiment, ExperimentRecord, split_by_arm
 from fraud.decide.overruling import Ruled
 from fraud.decide.policy import decide, decide_without_model
 from fraud.errors import BadModel, Unavailable
@@ -29,7 +29,7 @@ class Decisions:
     probability: list[float | None]
     model_versions: list[str | None]
     """None where no model answered and the fallback decided."""
-    trials: list[Trial] | None = None
+    trials: list[ExperimentRecord] | None = None
     """None while there is no experiment."""
     thresholds: dict[str, Thresholds] = field(default_factory=dict)
     """By model version."""
@@ -122,7 +122,7 @@ def score_in_trial(
             deciding[:] = Alias.CHAMPION
     decisions = Decisions([], [], [], [])
     order: list[int] = []
-    trials = [Trial(experiment.id, arm.name) for arm in arms]
+    trials = [ExperimentRecord(experiment.id, arm.name) for arm in arms]
     for alias, found in scores.items():
         rows = np.flatnonzero(deciding == alias)
         order += rows.tolist()

@@ -25,7 +25,7 @@ from services.scoring import metrics
 from services.scoring.api import bodies
 from services.scoring.api import kserve as kserve_api
 from services.scoring.api.batches import Batches, items_of, read_item
-from services.scoring.api.bodies import MOST_RECORD, Bodies, ClientDisconnected, Receive
+from services.scoring.api.bodies import MOST_RECORD, BodyReader, ClientDisconnected, Receive
 from services.scoring.api.calls import JSON, Act, Answered, Call, Headers
 from services.scoring.api.openapi import document
 from services.scoring.api.request_queue import POOL, RequestQueue
@@ -75,7 +75,7 @@ class App:
         self._keys = Keys(settings.keys_file, settings.host)
         self._keys_watch = Watch("keys", self._keys.look, KEYS_LOOK_S)
         self._limit = RateLimit(settings.rate_per_s, settings.rate_burst, unit="transactions")
-        self._bodies = Bodies(settings.max_body_bytes, settings.max_reading_bytes)
+        self._bodies = BodyReader(settings.max_body_bytes, settings.max_reading_bytes)
         self._queue = RequestQueue(
             settings.max_waiting, settings.threads or (0 if service.is_local else POOL)
         )

@@ -33,8 +33,8 @@ class ClientDisconnected(Exception):
     """The client has left before its body was whole; nobody waits for an answer."""
 
 
-class Bodies:
-    """Reads bodies.
+class BodyReader:
+    """Reads the bodies of requests, within bounds of size and memory.
 
     Parameters
     ----------

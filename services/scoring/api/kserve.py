@@ -15,7 +15,7 @@ from fraud import __version__
 from fraud.contracts import Transaction
 from fraud.http.problems import Problem
 from services.scoring.api.batches import Batches, items_of, read_item
-from services.scoring.api.bodies import Bodies
+from services.scoring.api.bodies import BodyReader
 from services.scoring.api.calls import JSON, Act, Answered, Call
 from services.scoring.api.request_queue import RequestQueue
 from services.scoring.api.tensors import JSON_LENGTH, describe, read_infer, write_infer
@@ -46,7 +46,7 @@ class Endpoints:
         service: Service,
         score: Callable[[Callable[[], Transaction]], Awaitable[bytes]],
         *,
-        bodies: Bodies,
+        bodies: BodyReader,
         batches: Batches,
         queue: RequestQueue,
         side_queue: RequestQueue,

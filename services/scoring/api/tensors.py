@@ -23,15 +23,15 @@ _SIZE: Final = struct.Struct("<I")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the answer to one request holds."""
+class WantedOutputs:
+    """Id and output tensors that a request asks for."""
 
     id: str | None
     outputs: dict[str, bool]
     """Name of each tensor, and whether it is binary."""
 
 
-def read_infer(length: bytes | None, raw: bytes, most: int) -> tuple[list[bytes], Wanted]:
+def read_infer(length: bytes | None, raw: bytes, most: int) -> tuple[list[bytes], WantedOutputs]:
     """Read a request; ``length`` is the header's, None where all is JSON.
 
     Raises
@@ -84,7 +84,7 @@ def split(binary: bytes, most: int) -> list[bytes]:
     return items
 
 
-def write_infer(name: str, wanted: Wanted, answers: list[bytes]) -> tuple[bytes, int | None]:
+def write_infer(name: str, wanted: WantedOutputs, answers: list[bytes]) -> tuple[bytes, int | None]:
     """Write the answer; returns it with the length of its JSON, None where nothing is binary."""
     found = [orjson.loads(answer) for answer in answers]
     values: dict[str, list[Any]] = {
@@ -134,7 +134,7 @@ def _texts(data: Any) -> list[bytes]:
     return [item.encode() for item in data]
 
 
-def _wanted(request: dict[str, Any]) -> Wanted:
+def _wanted(request: dict[str, Any]) -> WantedOutputs:
     """Tell which outputs are asked for; all, where none are named."""
     is_binary = _parameters(request).get("binary_data_output") is True
     asked = request.get("outputs")
@@ -145,7 +145,7 @@ def _wanted(request: dict[str, Any]) -> Wanted:
                 422, f"outputs: a list of {{name: ...}} with names of {', '.join(OUTPUTS)} is needed"
             )
         outputs[one["name"]] = _parameters(one).get("binary_data", is_binary) is True
-    return Wanted(request["id"] if isinstance(request.get("id"), str) else None, outputs)
+    return WantedOutputs(request["id"] if isinstance(request.get("id"), str) else None, outputs)
 
 
 def _parameters(described: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 
 from fraud.contracts import Outcome, Thresholds
 from fraud.decide.compiling import compile_rules
-from fraud.decide.engine import NOTHING, Held, RuleSet
+from fraud.decide.engine import NOTHING, RuleHits, RuleSet
 from fraud.decide.overruling import Ruled, overrule
 from fraud.decide.policy import by_thresholds
 from fraud.errors import BadConfig
@@ -25,7 +25,7 @@ def ruleset(*rules: dict[str, Any]) -> RuleSet:
     return compile_rules(json.dumps({"version": "1", "rules": named}).encode())
 
 
-def held(*rules: dict[str, Any], key: str = "u1") -> Held:
+def held(*rules: dict[str, Any], key: str = "u1") -> RuleHits:
     return ruleset(*rules).holding({"amount": 1.0}, key, 0.0)
 
 

@@ -13,7 +13,7 @@ from deltalake import DeltaTable, write_deltalake
 from fraud.contracts import Outcome
 from fraud.decide.columns import Columns
 from fraud.decide.compiling import compile_rules
-from fraud.decide.engine import Held
+from fraud.decide.engine import RuleHits
 from fraud.decide.lists import Definition, ListEvent, ListKind, ListRecord, ListStore
 from fraud.decide.overruling import overrule
 from fraud.decide.past_lists import PastLists
@@ -135,7 +135,9 @@ def test_of_all_combinations_of_rules_the_engine_decides(played: Played) -> None
     for part in open_history(played.settings.delta_path, rules.reads).parts():
         found = judged(part, held_in(rules, part), {})
         for row in range(0, part.num_rows, 7):
-            held = Held(tuple(rule for rule, on in zip(rules.rules, found.live[:, row], strict=True) if on))
+            held = RuleHits(
+                tuple(rule for rule, on in zip(rules.rules, found.live[:, row], strict=True) if on)
+            )
             assert overrule(OUTCOMES[found.was[row]], held).outcome is OUTCOMES[found.became[row]]
 
 

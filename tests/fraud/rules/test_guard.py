@@ -9,7 +9,7 @@ from fraud.decide.compiling import compile_rules
 from fraud.decide.engine import Guard
 from fraud.errors import BadConfig, BadState
 from fraud.rules.effects import Costs, RuleEffect, RuleEffects
-from fraud.rules.guard import Trouble, find, in_shadow
+from fraud.rules.guard import RuleProblem, find, in_shadow
 
 START = date(2026, 3, 1)
 FILE = b"""\
@@ -37,7 +37,7 @@ def account_of(*hits: int, of: int = 1_000, name: str = "large", **figures: int)
     return made
 
 
-def troubles(account: RuleEffects, name: str = "large") -> set[Trouble]:
+def troubles(account: RuleEffects, name: str = "large") -> set[RuleProblem]:
     return {one.trouble for one in find(compile_rules(FILE), account) if one.rule == name}
 
 
@@ -45,20 +45,20 @@ def troubles(account: RuleEffects, name: str = "large") -> set[Trouble]:
     ("hits", "wanted"),
     [
         ([5] * 10, set()),
-        ([5] * 10 + [0, 0], {Trouble.DEAD}),
+        ([5] * 10 + [0, 0], {RuleProblem.DEAD}),
         ([5] * 10 + [0], set()),  # five would have come: it may be chance
         ([40, 0, 0, 0, 0] * 3, set()),  # it has always come in bursts
-        ([40, 0, 0, 0] * 3 + [0, 0, 0], {Trouble.DEAD}),
+        ([40, 0, 0, 0] * 3 + [0, 0, 0], {RuleProblem.DEAD}),
         ([0] * 12, set()),  # it never had any
-        ([5] * 10 + [30], {Trouble.WILD}),
-        ([5] * 10 + [30, 5], {Trouble.WILD}),  # the day before, which a daily run may not have seen whole
+        ([5] * 10 + [30], {RuleProblem.WILD}),
+        ([5] * 10 + [30, 5], {RuleProblem.WILD}),  # the day before, which a daily run may not have seen whole
         ([5] * 10 + [9], set()),
         ([2, 20, 3, 25, 1, 22, 2, 24, 3, 30], set()),  # its own days spread as far
         ([5] * 3 + [30], set()),  # no band yet
     ],
 )
 def test_a_rule_that_dies_or_runs_wild_is_found_and_chance_is_not(
-    hits: list[int], wanted: set[Trouble]
+    hits: list[int], wanted: set[RuleProblem]
 ) -> None:
     assert troubles(account_of(*hits)) == wanted
 
@@ -75,12 +75,12 @@ def test_a_wild_rate_counts_and_not_a_day_with_more_transactions() -> None:
 )
 def test_precision_breaks_a_guard_only_where_it_is_certain(mature: int, fraud: int, is_broken: bool) -> None:
     found = troubles(account_of(5, 5, mature=mature, fraud=fraud))
-    assert (Trouble.GUARD in found) == is_broken
+    assert (RuleProblem.GUARD in found) == is_broken
 
 
 def test_too_many_hits_break_a_guard() -> None:
     assert troubles(account_of(5, 50)) == set()
-    assert troubles(account_of(5, 51)) == {Trouble.GUARD}
+    assert troubles(account_of(5, 51)) == {RuleProblem.GUARD}
 
 
 def test_a_rule_without_a_guard_breaks_none() -> None:

@@ -11,7 +11,7 @@ from fraud.contracts import Outcome, Thresholds
 from fraud.decide.policy import by_thresholds
 from fraud.errors import BadInput
 from fraud.rules.effects import CODES, Costs
-from fraud.rules.policy import Scored, Wanted, busiest, cheapest, choose, costs_of, of_worth, outcomes
+from fraud.rules.policy import PolicyLimits, Scored, busiest, cheapest, choose, costs_of, of_worth, outcomes
 
 COSTS = Costs(review=5.0, challenge=1.0, wrong_decline=20.0, challenge_left=0.2, challenge_passed=0.1)
 SCORES = [0.0, 0.1, 0.25, 0.5, 0.9, 1.0]
@@ -80,9 +80,9 @@ def test_the_capacity_holds_on_the_busiest_day_over_all_segments(capacity: float
     known, reviewed = drawn(), {3: 10}
     if capacity < 10:
         with pytest.raises(BadInput, match="the rules alone ask for more reviews"):
-            choose(known, 2, Wanted(COSTS, capacity, reviewed))
+            choose(known, 2, PolicyLimits(COSTS, capacity, reviewed))
         reviewed = {}
-    wanted = Wanted(COSTS, capacity, reviewed)
+    wanted = PolicyLimits(COSTS, capacity, reviewed)
     became = outcomes(known, choose(known, 2, wanted))
     assert busiest(known, became, reviewed) <= capacity
     if capacity == 100.0:
@@ -93,7 +93,7 @@ def test_the_capacity_holds_on_the_busiest_day_over_all_segments(capacity: float
 
 def test_less_capacity_costs_more_and_moves_reviews_to_challenges() -> None:
     known = drawn()
-    found = [outcomes(known, choose(known, 2, Wanted(COSTS, most, {}))) for most in (1e9, 60.0)]
+    found = [outcomes(known, choose(known, 2, PolicyLimits(COSTS, most, {}))) for most in (1e9, 60.0)]
     costs = [costs_of(known, one, COSTS).sum() for one in found]
     challenges = [(one == CODES[Outcome.CHALLENGE]).sum() for one in found]
     assert costs[0] < costs[1]
@@ -102,7 +102,7 @@ def test_less_capacity_costs_more_and_moves_reviews_to_challenges() -> None:
 
 def test_a_segment_that_is_none_gets_no_thresholds_of_its_own() -> None:
     known = drawn()
-    assert of_worth(known, 2, Wanted(COSTS, 1e9, {})) == [0, 1]
+    assert of_worth(known, 2, PolicyLimits(COSTS, 1e9, {})) == [0, 1]
     dice = np.random.default_rng(2)
     by_chance = Scored(known.score, known.amount, known.is_fraud, known.day, dice.integers(0, 40, len(known)))
-    assert len(of_worth(by_chance, 40, Wanted(COSTS, 1e9, {}))) < 8
+    assert len(of_worth(by_chance, 40, PolicyLimits(COSTS, 1e9, {}))) < 8

@@ -12,7 +12,7 @@ from fraud.watch.figures import Figures
 from jobs.performance.figures import as_gauges
 from jobs.performance.read import join
 from jobs.performance.settings import PerformanceSettings
-from jobs.performance.summary import MOST_VERSIONS, find_falls, summarise
+from jobs.performance.summary import MOST_VERSIONS, find_drops, summarise
 from tests.jobs.performance.worlds import at, decisions, draw, labels, write
 
 US = 1_000_000
@@ -97,7 +97,7 @@ def test_weeks_hold_every_known_fraud_of_theirs() -> None:
 def test_without_a_change_nothing_falls() -> None:
     for seed in range(10):
         decided = join(*draw(seed, 100), as_of_us=int(at(101.0).timestamp() * US))
-        falls, notes = find_falls(decided, 7, QUICK)
+        falls, notes = find_drops(decided, 7, QUICK)
         assert (len(falls), notes) == (8, [])
         assert [one for one in falls if one.has_fallen] == []
 

@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 from fraud.decide.engine import RuleState
 from fraud.decide.rules import read_rules
 from fraud.errors import BadConfig, BadState
-from fraud.rules.guard import Trouble
+from fraud.rules.guard import RuleProblem
 from fraud.rules.publishing import Publishing
 from jobs.rules.guard import run
 from jobs.rules.settings import GuardSettings
@@ -48,7 +48,7 @@ def test_a_guard_is_in_the_record_and_people_may_take_it_back(
     watch = GuardSettings(file=file, delta=str(settings.delta_path), returns_to_shadow=True)
     now = RECEIVED + timedelta(days=1)
     looked, nothing = run(watch.model_copy(update={"returns_to_shadow": False}), now=now)
-    assert [(one.rule, one.trouble) for one in looked] == [("large", Trouble.GUARD)]
+    assert [(one.rule, one.trouble) for one in looked] == [("large", RuleProblem.GUARD)]
     assert nothing is None
     assert read_rules(file).rules[0].state is RuleState.LIVE, "it is told, not done"
     _, entry = run(watch, now=now)

@@ -14,7 +14,7 @@ from fraud.features.batch import compute_features
 from fraud.schema.deployed import deployed_schema
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
-from jobs.rules.suggest import Wanted, suggest
+from jobs.rules.suggest import SuggestionLimits, suggest
 from tests.fraud.rules.logs import write_log
 
 ROWS = 6_000
@@ -47,7 +47,7 @@ def delta(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_a_planted_fraud_is_found_and_told_by_later_data(delta: str) -> None:
-    found = suggest(delta, wanted=Wanted(most=5, min_precision=0.3), now=NOW)
+    found = suggest(delta, wanted=SuggestionLimits(most=5, min_precision=0.3), now=NOW)
     assert found.rules
     best = found.rules[0]
     assert "amount >" in best.when
@@ -61,7 +61,7 @@ def test_a_planted_fraud_is_found_and_told_by_later_data(delta: str) -> None:
 
 
 def test_what_is_suggested_is_a_file_of_drafts(delta: str) -> None:
-    text = suggest(delta, wanted=Wanted(most=2), now=NOW).as_file()
+    text = suggest(delta, wanted=SuggestionLimits(most=2), now=NOW).as_file()
     rules = compile_rules(text.encode()).rules
     assert 1 <= len(rules) <= 2
     assert {rule.state for rule in rules} == {RuleState.DRAFT}

@@ -378,9 +378,9 @@ def test_a_small_micro_batch_goes_through_all_passes_in_one_task(
     batches: Any = validate_pass.run_validate_pass(context, iter(table.to_batches()))
     for at in range(len(passes) - 1):
         batches = entity_pass.run_entity_pass(context, at, batches)
-    parcels = list(batches)
+    arrow_rows = list(batches)
     schema = rows.passed_schema(passes, len(passes) - 2) if others else rows.VALIDATED
-    last, stages = receive(iter(parcels), schema)
+    last, stages = receive(iter(arrow_rows), schema)
     assert last.num_rows == 8
     assert {name for stage in stages for name in stage} >= {f"{one.name}_pass" for one in passes[:-1]}
     assert set(sequence_names(passes)[:-1]) <= set(last.column_names)

@@ -199,7 +199,7 @@ def test_a_record_goes_to_the_task_of_the_user_that_was_read(context: TaskContex
     first=st.integers(1, 7),
 )
 def test_parcels_bring_every_row_once_and_in_arrival_order(to: list[int], first: int) -> None:
-    """However a table is cut up, and whatever order the parcels come in."""
+    """However a table is cut up, and whatever order the batches come in."""
     table = validate_pass.validate(kafka(values([transaction(i) for i in range(len(to))])))
     batches = list(arrow_rows.send(table, np.array(to, np.int64), [{"validate": 0.5}], most=first))
     found = []
