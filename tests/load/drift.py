@@ -39,7 +39,7 @@ from jobs.drift.settings import Limits
 from jobs.performance.read import Decided, join
 from jobs.performance.report import draw
 from jobs.performance.settings import PerformanceSettings
-from jobs.performance.summary import find_falls, summarise
+from jobs.performance.summary import find_drops, summarise
 
 DAYS, LIVE, DRIFT = 300, 91, 150
 """Length of a world, its first live day, its first day of drift."""
@@ -150,7 +150,7 @@ def known(decided: Decided, as_of_us: int) -> Decided:
 
 def fallen(decided: Decided) -> tuple[str, ...]:
     """Number of figures that have fallen."""
-    falls, _ = find_falls(decided, WINDOW_DAYS, PerformanceSettings(draws=100))
+    falls, _ = find_drops(decided, WINDOW_DAYS, PerformanceSettings(draws=100))
     return tuple(f"{one.metric} ({one.basis})" for one in falls if one.has_fallen)
 
 
