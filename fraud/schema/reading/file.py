@@ -210,16 +210,16 @@ def _money(part: MoneyPart | None) -> Money | None:
 def _bounds(currency: str, part: BoundsPart) -> Bounds:
     where, digits = ("money", "bounds", currency), digits_of(currency)
     if digits is None:
-        raise Wrong(where, f"{currency} is no currency of ISO 4217 that has amounts; write e.g. KWD")
+        raise BadPart(where, f"{currency} is no currency of ISO 4217 that has amounts; write e.g. KWD")
     found: dict[str, int] = {}
     for name, amount in (("least", part.least), ("most", part.most)):
         try:
             if amount is not None:
                 found[name] = to_minor(exact_amount(amount), currency, digits)
         except ValueError as error:
-            raise Wrong((*where, name), str(error)) from error
+            raise BadPart((*where, name), str(error)) from error
     if found["least"] > found.get("most", found["least"]):
-        raise Wrong((*where, "least"), "is above most; no amount would be accepted")
+        raise BadPart((*where, "least"), "is above most; no amount would be accepted")
     return Bounds(currency, **found)
 
 
