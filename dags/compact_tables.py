@@ -1,4 +1,4 @@
-"""Airflow DAG: few large files in the place of many small ones, and none that nothing refers to any more."""
+"""Airflow DAG: merge small files of the Delta tables, and remove replaced ones."""
 
 from datetime import timedelta
 

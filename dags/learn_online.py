@@ -1,4 +1,4 @@
-"""Airflow DAG: train a challenger daily from new labels; tags hold what the gate decided.
+"""Airflow DAG: train a challenger daily from new labels. Its tags have the decision of the gate.
 
 It becomes champion by `fraud rollout`, by hand, or an experiment tries it first.
 """

@@ -1,6 +1,6 @@
 """Airflow DAG: a new champion from the newest matured labels, if the gate and the canary let it.
 
-Every step is a pod of ``jobs/retrain`` over the run's data interval; what it leaves lies in the interval's
+Every step is a pod of ``jobs/retrain`` over the run's data interval; what it leaves is in the interval's
 folder on the shared volume, so a step that runs again does the same work, and the same interval and data
 give one version. The last step, `rollout`, is ``jobs/rollout``, which speaks to Kubernetes; it
 takes the version's number.

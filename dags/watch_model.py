@@ -1,7 +1,7 @@
-"""Airflow DAG: an account of the champion, daily: its decisions, itself, what it is asked, its features.
+"""Airflow DAG: check the champion daily: decisions, drift, experiment, parity of the features.
 
-And of the experiment, where there is one; it is stopped where a guardrail demands it. And of the rules. They
-look at different things and do not wait for each other; one that fails says so by itself.
+It also checks the rules. An experiment is stopped if a guardrail is violated. The tasks do not wait for each
+other, and each reports its own failure.
 """
 
 from datetime import timedelta

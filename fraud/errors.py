@@ -64,7 +64,7 @@ class BadState(FraudError):
 
 
 class SetBack(BadState):
-    """The feature store is an older copy, was emptied or exchanged; the stream's next start mends it."""
+    """The feature store is an older copy, was emptied or exchanged; the stream's next start repairs it."""
 
 
 class Fenced(FraudError):

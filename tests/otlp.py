@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 @dataclass
 class Received:
-    """What has come."""
+    """What has arrived."""
 
     url: str = ""
     spans: list[Any] = field(default_factory=list)

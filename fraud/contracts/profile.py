@@ -1,4 +1,4 @@
-"""Topic ``profiles``: what is known of an entity beside its transactions (home, limit, segment, ...)."""
+"""Topic ``profiles``: facts about an entity that are not in its transactions (home, limit, segment, ...)."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -25,7 +25,7 @@ class ProfileValues(BaseModel):
     def _check_whole(self) -> "ProfileValues":
         told = self.model_fields_set
         if not told:
-            raise ValueError("tells nothing; give a value or more")
+            raise ValueError("has no value; give at least one")
         for one, other in self.places:
             if (one in told) != (other in told) or (getattr(self, one) is None) != (
                 getattr(self, other) is None

@@ -1,4 +1,4 @@
-"""Topic ``results``: what became of a transaction (authorised, declined, reversed, ...), told after it."""
+"""Topic ``results``: later results of a transaction (authorised, declined, reversed, ...)."""
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 

@@ -1,6 +1,6 @@
 """The seal of a record of the topic ``scored``: only who reads the feature store can make one.
 
-The scoring service ends each record with a keyed hash of its bytes; the key lies in the store. So the stream
+The scoring service ends each record with a keyed hash of its bytes; the key is in the store. So the stream
 tells a record that the store has lost from one that somebody else wrote.
 """
 

@@ -1,4 +1,4 @@
-"""What all records share: the schema version, the strictness, and one way to read a record.
+"""What all records share: the schema version, strict types, and one function that reads a record.
 
 A number is a JSON number: ``true`` and texts like ``"12.5"`` are refused. A time is an ISO 8601 text with an
 offset.

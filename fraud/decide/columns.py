@@ -40,7 +40,7 @@ class Columns:
     names
         Of the features, in the vectors' order.
     score
-        Of the model; NaN where it was away.
+        Of the model; NaN where it was unavailable.
     """
 
     def __init__(self, fields: pa.Table, vectors: Floats, names: Sequence[str], score: Floats) -> None:

@@ -89,7 +89,7 @@ class _Guard(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.precision_at_least is None and self.hits_at_most_per_day is None:
-            raise ValueError("it guards nothing; give precision_at_least or hits_at_most_per_day")
+            raise ValueError("the guard has no bound; give precision_at_least or hits_at_most_per_day")
         return self
 
 
@@ -142,7 +142,7 @@ class _Rule(_Part):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.then is None and self.queue is None and self.score_floor is None and not self.tags:
-            raise ValueError("it does nothing; give one of then, tags, queue, score_floor")
+            raise ValueError("the rule has no effect; give one of then, tags, queue, score_floor")
         return self
 
 
@@ -195,7 +195,9 @@ def _check_names(parsed: _File, file: str, tree: Any) -> None:
     for kind, at, part in _parts(parsed):
         if part.name in seen:
             line = line_of(tree, (kind, at))
-            raise BadConfig(f"{file}:{line}: {part.name}: a rule or a segment of this name stands above")
+            raise BadConfig(
+                f"{file}:{line}: {part.name}: a rule or a segment above has this name already; choose another"
+            )
         seen.add(part.name)
 
 

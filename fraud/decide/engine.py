@@ -1,4 +1,4 @@
-"""Deciding by rules: which of them hold, row by row or over columns.
+"""Evaluates rules: which of them apply, row by row or over whole columns.
 
 Every path decides here: the scoring service row by row, the stream and the backtest over columns
 (``fraud.decide.vectorise``), which give the same answers.
@@ -80,7 +80,7 @@ class Rule:
     """The same over columns; None: it has to go row by row."""
 
     def is_live(self, key: str) -> bool:
-        """Whether it has an effect for an entity: always the same one, whoever asks; a larger share adds."""
+        """Whether it has an effect for an entity: the same for every caller; a larger share adds entities."""
         if self.state is not RuleState.LIVE:
             return False
         return self.share >= 1.0 or xxh3_64_intdigest(f"{self.name}:{key}".encode()) / 2.0**64 < self.share

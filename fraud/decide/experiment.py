@@ -3,7 +3,7 @@
 ::
 
     id: challenger-7
-    salt: 9f4e1c2ab7          # mixed into the hash of the user; a new one draws the arms anew
+    salt: 9f4e1c2ab7          # mixed into the hash of the user; a new one draws the arms again
     start: 2026-11-24T00:00:00Z
     stop: 2026-12-22T00:00:00Z
     arms:                     # the first is the control
@@ -118,9 +118,9 @@ class Experiment(_Strict):
         if self.arms[0].alias is not Alias.CHAMPION:
             raise ValueError("the first arm is the control: its alias must be champion")
         if len({arm.alias for arm in self.arms}) < len(self.arms):
-            raise ValueError("two arms that decide by the same model cannot differ")
+            raise ValueError("both arms use the same model; give them different aliases")
         if len(self.arms) == 1 and self.arms[0].shadow is None:
-            raise ValueError("one arm without a shadow compares nothing")
+            raise ValueError("one arm without a shadow compares nothing; add a second arm, or a shadow")
         return self
 
     @property
@@ -133,7 +133,7 @@ class Experiment(_Strict):
         return tuple(accumulate(arm.weight for arm in self.arms[:-1]))
 
     def arm_of(self, key: str) -> Arm:
-        """Tell a user's arm: always the same one, whoever asks.
+        """Tell a user's arm: always the same one, for every caller.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""The topic ``lists``: written by people through the API and the command line, followed by who decides.
+"""The topic ``lists``: the API and the command line write it, programs that decide follow it.
 
 One partition, compacted: of changes older than its compaction lag it keeps the last one of each entry. An
 offset is a version of all lists.
@@ -34,7 +34,7 @@ class Follower(Protocol):
         """Read all that there is."""
 
     def look(self, oldest: int = 0, wait_s: float = 0.0) -> None:
-        """Take in what has come."""
+        """Take in what has arrived."""
 
     def close(self) -> None:
         """End."""
@@ -89,7 +89,7 @@ class ListFollower(StayingReader):
         self.bad_records += self._store.apply(batch)
 
     def look(self, oldest: int = 0, wait_s: float = 0.0) -> None:
-        """Take in what has come; ``oldest`` is the oldest version that may be asked for again."""
+        """Take in what has arrived; ``oldest`` is the oldest version that may be asked for again."""
         try:
             reader = self._open()
             while batch := [_record(one) for one in reader.take(wait_s)]:
@@ -102,7 +102,7 @@ class ListFollower(StayingReader):
     def _begin(self, reader: Reader) -> None:
         bounds = reader.bounds(LISTS)[AT]
         if bounds.end < self._store.position:
-            log.warning("the topic %s is a new one: the lists begin anew", LISTS)
+            log.warning("the topic %s is a new one: the lists start again", LISTS)
             self._store.clear()
         reader.begin({AT: max(self._store.position, bounds.first)})
 

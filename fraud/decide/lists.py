@@ -1,4 +1,4 @@
-"""Lists that change while rules go on: stolen devices, networks, domains; kept on this machine in LMDB.
+"""Lists that change without a new rules file: stolen devices, networks, domains; kept in LMDB.
 
 Written by one process from the topic ``lists`` (``fraud.decide.list_log``), read by any number. Each entry
 keeps its changes with their offsets and times, so that a micro-batch that runs again sees a list as it was,

@@ -1,4 +1,4 @@
-"""What rules that hold do: the outcome of a decision, its reasons, tags and queue.
+"""Effects of the rules that apply: the outcome of a decision, its reasons, tags and queue.
 
 Of the live rules that hold:
 
@@ -72,7 +72,7 @@ def overrule(
     held
         The rules that hold.
     score, thresholds
-        The model's; None where it was away.
+        The model's; None where it was unavailable.
     """
     if held is NOTHING:
         return Ruled(decided, decided)

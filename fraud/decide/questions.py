@@ -1,4 +1,4 @@
-"""Questions to the columns of many transactions: what the parts of a rule's expression become.
+"""The parts of a rule's expression as functions over the columns of many transactions.
 
 The answers are CEL's, with its unknown: a comparison with a value that is missing is neither true nor false.
 """
@@ -194,7 +194,7 @@ def _equal_text(field: str, text: str, sign: str) -> Question:
 
 
 def is_listed(field: str, name: str) -> Question:
-    """``in_list``: whether a text stands in a list of the rules' file, or in one that changes meanwhile."""
+    """``in_list``: whether a text is in a list of the rules' file, or in one that changes meanwhile."""
 
     def ask(columns: Columns, lists: Lists) -> ThreeValued:
         found = lists.get(name)

@@ -48,7 +48,7 @@ class Source(Protocol):
         """Write the file as it is to be now."""
 
     def look(self) -> None:
-        """Write the file anew where it has changed."""
+        """Write the file again where it has changed."""
 
 
 class RuleFile:

@@ -1,4 +1,4 @@
-"""Texts as the numbers that states hold: one hash for all paths, of one value and of a column."""
+"""Hashes of texts, as states hold them: one hash for all paths, of one value and of a column."""
 
 from collections.abc import Iterable, Sequence
 

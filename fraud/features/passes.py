@@ -114,7 +114,7 @@ class EntityPass:
         return see_both(self.sides, self.events, events, by_side)
 
     def see_again(self, seen: Floats, events: Floats) -> Floats:
-        """Make seen events anew, [n], each of the event that has taken its event's place."""
+        """Make seen events again, [n], each of the event that has taken its event's place."""
         return see_again(self.sides, self.events, events, bits_of(seen)) if self.has_sides else events
 
     def bits_of(self, seen: Floats) -> Ints:

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with bounds on what a client may hold before anybody knows who it is.
+"""uvicorn's HTTP protocol with bounds on what a client may use before it has shown its key.
 
 Bounded are the head of a request (bytes, fields), the time for it and for its body, the bytes of a request,
 the requests sent ahead of their answers, the time in which an answer is taken, and connections: in all and by
@@ -113,7 +113,7 @@ class Gate:
             self._timer = loop.call_later(SWEEP_S, self._sweep, loop)
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        """End what is late; goes on while there are connections."""
+        """End what is late; continues while there are connections."""
         self._timer = None
         now = loop.time()
         for own in list(self._by_address.values()):
@@ -132,7 +132,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().__init__(**given)
         self.address = ""
         self.has_asked = False
-        """Whether a whole request has come."""
+        """Whether a whole request has arrived."""
         self._bounds = self.gate.bounds
         self._is_admitted = False
         self._reading = Reading.NOTHING

@@ -1,4 +1,4 @@
-"""A reader for programs that follow a topic for long: it is opened anew after an error."""
+"""A reader for programs that follow a topic for long: it is opened again after an error."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -46,7 +46,7 @@ class KeptReader(ABC):
         return self._reader
 
     def close(self) -> None:
-        """End the connections; the next look opens them anew."""
+        """End the connections; the next look opens them again."""
         reader, self._reader = self._reader, None
         if reader is not None:
             self._leave(reader)

@@ -159,7 +159,7 @@ class Producer:
         Unavailable
             When the brokers do not have all of them in time.
         KafkaException
-            When the client has given up for good: end this process, and begin anew.
+            When the client has given up for good: end this process, and start again.
         """
         lost: list[str] = []
 

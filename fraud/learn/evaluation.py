@@ -90,9 +90,9 @@ def labelled(examples: Examples, start: datetime | None, end: datetime | None, g
     rows = (examples.event_us >= first) & (examples.event_us < last) & (examples.label_us < NEVER)
     if not rows.any():
         raise BadInput(
-            f"no labelled transaction from {in_words(first)} on has had {gap_days:g} days (label_gap_days) "
-            f"for its label, as those before {in_words(ripe)} have: give newer data, or an earlier "
-            "test_from (the model may have seen what came before)"
+            f"no labelled transaction from {in_words(first)} on is {gap_days:g} days old (label_gap_days); "
+            f"only those before {in_words(ripe)} are. Give newer data, or an earlier test_from (the model "
+            "may have been trained on earlier transactions)"
         )
     found = examples.take(rows)
     check_classes(found, f"evaluated (from {in_words(first)} to {in_words(last)})")

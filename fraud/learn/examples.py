@@ -137,7 +137,7 @@ class Labelled(Protocol):
 
 
 def ripe_until(examples: Labelled, gap_days: float) -> int:
-    """Tell up to when transactions have had ``gap_days`` for their labels, microseconds since 1970 UTC.
+    """Find the time until which transactions are ``gap_days`` old, microseconds since 1970 UTC.
 
     Frauds are known days before honest ones: of what is younger, those with a label are nearly all frauds.
     What is known reaches to the newest event, or label; a label dated into the future makes nothing ripe.

@@ -176,7 +176,7 @@ def fraud_weight(is_fraud: Bools, balance: str) -> float:
 
 
 def dataset(examples: Examples, parameters: dict[str, Any], *, keep_raw: bool = False) -> lightgbm.Dataset:
-    """Hand examples to LightGBM, which keeps one byte a value; boosting that goes on also reads them raw."""
+    """Hand examples to LightGBM, which keeps one byte a value; later boosting also reads them raw."""
     return lightgbm.Dataset(
         examples.vectors,
         examples.is_fraud,

@@ -1,4 +1,4 @@
-"""What the commands of training and evaluation take from, and show on, a terminal."""
+"""Options and output of the commands of training and evaluation."""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -1,8 +1,8 @@
-"""From what a person points at to the tables of a training.
+"""Reads the tables of a training from the files, folders or URIs that a person names.
 
 Reads a table with a column ``is_fraud``, or one of transactions and one of labels, or the platform's own
 archive (``transactions``, ``labels`` and the served ``features``). The archive's rows are put into the
-order in which the stream took them, so that vectors computed anew equal the served ones.
+order in which the stream took them, so that vectors computed again equal the served ones.
 """
 
 import logging
@@ -212,7 +212,7 @@ def keys_of(table: pa.Table, other: pa.Table) -> tuple[pa.Array, pa.Array]:
 
 
 def known_at(tables: Tables, end: datetime) -> Tables:
-    """Keep what was known at a moment: earlier transactions, and labels that had come."""
+    """Keep what was known at a moment: earlier transactions, and labels that had arrived."""
     moment = pa.scalar(end)
     transactions = tables.transactions.filter(pc.less(tables.transactions["event_time"], moment))
     labels = tables.labels.filter(pc.less(tables.labels["label_time"], moment))

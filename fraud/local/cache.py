@@ -1,4 +1,4 @@
-"""The user's cache folder, and a lock with which two processes stay out of each other's way."""
+"""The user's cache folder, and a lock against two processes that fill it at once."""
 
 import fcntl
 import os

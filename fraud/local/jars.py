@@ -102,7 +102,7 @@ def _rules() -> str:
 
 
 def _fetch(name: str, packages: Sequence[str], folder: Path, tell: Tell, resolve: Resolve) -> None:
-    """Resolve into a partial folder, which a later try goes on with, then rename it."""
+    """Resolve into a partial folder, which a later try continues with, then rename it."""
     tell(f"fetching the {name} jars into {folder.parent} (once, a minute or more): {', '.join(packages)}")
     ivy = folder.with_suffix(".ivy")
     ivy.mkdir(parents=True, exist_ok=True)
@@ -169,7 +169,7 @@ def _trust_options(file: Path) -> list[str]:
 
 
 def _follow(process: "subprocess.Popen[bytes]", jars: Path, downloads: Path, tell: Tell) -> None:
-    """Wait for the resolver, telling how much has come, every ten seconds."""
+    """Wait for the resolver, telling how much has arrived, every ten seconds."""
     started = time.monotonic()
     told = started
     while process.poll() is None:

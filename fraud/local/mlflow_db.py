@@ -1,4 +1,4 @@
-"""MLflow's database on one machine: what a full disk or a kill left half made at the first start is given up.
+"""MLflow's database on one machine: one that was left incomplete at the first start is created again.
 
 MLflow makes its tables one by one, and refuses to start on some of them. Reads ``mlflow.db``.
 """
@@ -22,7 +22,7 @@ def give_up_half_made(file: Path, tell: Tell) -> None:
         Takes words of progress.
     """
     if file.exists() and not _was_used(file):
-        tell("the registry's database was never finished, and is made anew")
+        tell("the registry's database is incomplete, and is created again")
         for one in file.parent.glob(f"{file.name}*"):
             one.unlink()
 

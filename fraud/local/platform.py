@@ -98,7 +98,7 @@ def up(
         files may be open.
     Unavailable
         When a part ends while starting or is not ready in time (with the tail of its log), jars cannot be
-        fetched, or `down` asks for the end. What was started goes on running.
+        fetched, or `down` asks for the end. What was started continues running.
     KeyboardInterrupt
         After what this call has started has been stopped.
     """
@@ -203,7 +203,7 @@ def _writing(home: Path) -> Iterator[None]:
             raise
         raise Unavailable(
             f"the home folder {home} cannot be written ({error.strerror}): make room, or make it writable, "
-            "then run the command again; what runs already goes on"
+            "then run the command again; parts that already run continue"
         ) from error
 
 

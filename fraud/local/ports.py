@@ -39,7 +39,7 @@ def check_ports(host: str, wanted: Iterable[tuple[str, int, str]]) -> None:
 
 
 def choose_ports(host: str, wanted: Mapping[str, int]) -> dict[str, int]:
-    """Put a free port, each another one, in the place of every 0.
+    """Put a free port, each another one, instead of every 0.
 
     Parameters
     ----------

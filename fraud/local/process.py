@@ -1,6 +1,6 @@
-"""One detached process: start it, know it again, read its last words, end it and nothing else.
+"""One detached process: start it, recognise it later, read the end of its log, end it and nothing else.
 
-A record of the running process lies in a file, so that any later command finds it. The record holds the
+A record of the running process is in a file, so that any later command finds it. The record holds the
 process's time of birth and a mark beside its number, because numbers are given again. All that a start
 brings forth carries the mark in its environment.
 """

@@ -1,6 +1,6 @@
 """Writes ``prometheus.yml`` into the home folder, by which a Prometheus of this machine scrapes the platform.
 
-``prometheus --config.file=.fraud/prometheus.yml`` follows the parts to other ports: they stand in a file of
+``prometheus --config.file=.fraud/prometheus.yml`` follows the parts to other ports: they are in a file of
 their own, which Prometheus reads again when it changes.
 """
 

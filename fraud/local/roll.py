@@ -1,8 +1,8 @@
-"""Takes a changed schema into force on the platform that runs, while it goes on deciding.
+"""Takes a changed schema into force on the platform that runs, while it continues deciding.
 
 A second store is filled from the log while the old stream decides. Then the stream stops, the rest of the log
 is folded, model server and stream start with the new schema, and the scoring service, which has gone on over
-the old store, starts last. What it counted meanwhile lies in the topic ``scored``; the new stream counts it.
+the old store, starts last. What it counted meanwhile is in the topic ``scored``; the new stream counts it.
 """
 
 import os
@@ -29,7 +29,7 @@ from fraud.schema.reading import read_schema
 
 Tell = Callable[[str], None]
 FILLING: Final = "store-filling"
-"""Folder of the new store, beside the stream's; one that an interrupted change left is begun anew."""
+"""Folder of the new store, beside the stream's; one that an interrupted change left is begun again."""
 READ_SCHEMA: Final = ("stream", "predictor", "console")
 """Parts that begin again with the schema, beside the scoring service."""
 _CAUGHT_UP: Final = 2
@@ -69,7 +69,7 @@ def roll(
     Raises
     ------
     BadInput
-        When the tables cannot go on with the schema, or it needs a model and none is named.
+        When the tables do not fit the schema, or it needs a model and none is named.
     Unavailable
         When the platform does not run, or a step fails; then all is as it was before, and decides.
     """
@@ -165,7 +165,7 @@ def _put_back(file: Path, content: bytes | None) -> None:
 
 def _check(settings: LocalSettings, effects: set[Effect], model: str, file: Path, table: PartTable) -> None:
     if Effect.REFUSED in effects:
-        raise BadInput(f"the tables cannot go on with {file}: `fraud schema diff` says why; use another home")
+        raise BadInput(f"the tables do not fit {file}: `fraud schema diff` says why; use another home")
     if Effect.MODEL in effects and not model:
         raise BadInput(
             f"the vectors change: train a model first ({VARIABLE}={file} fraud train ...), then name its "

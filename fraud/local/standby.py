@@ -1,4 +1,4 @@
-"""Replaces running parts by new processes that are loaded already, so that a part is away for seconds.
+"""Replaces running parts by new processes that have loaded already, so a part pauses for seconds only.
 
 A successor starts beside the part, loads, and says so (``fraud.runtime.standby``); only then the part is
 stopped. One that does not get so far is ended, and the part runs on.

@@ -28,7 +28,7 @@ Mask = NDArray[np.bool_]
 
 
 class Diverged(BadState):
-    """The store is no older copy: it has counted what the log does not have; fold the whole log anew."""
+    """The store is no older copy: it has counted what the log does not have; fold the whole log again."""
 
 
 def counted_in(store: FeatureStore, of: EntityPass, events: Floats, sequences: Floats, epochs: Ints) -> Mask:

@@ -224,7 +224,7 @@ class Archive:
             if not DeltaTable.is_deltatable(f"{self._delta}/{table}", self._options):
                 raise Unavailable(
                     f"the Delta table {self._delta}/{table} is gone: restore it from a backup or from the "
-                    "object store's versions. To begin it anew without its old rows, stop the stream and "
+                    "object store's versions. To start it again without its old rows, stop the stream and "
                     f"delete {self._plan_file}"
                 )
 

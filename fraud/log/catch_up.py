@@ -53,7 +53,7 @@ def catch_up(
 ) -> CaughtUp:
     """Fold onto the store what it lacks of the log; an empty one gets the whole log.
 
-    A store that turns out to be no older copy, and one in which this was interrupted, is made anew from the
+    A store that turns out to be no older copy, and one in which this was interrupted, is rebuilt from the
     whole log.
 
     Parameters
@@ -74,7 +74,7 @@ def catch_up(
     Unavailable
         When the store, the tables or Kafka do not answer; try again.
     """
-    # A shard that lost a commit's end may leave the other shards with its beginning: all is folded anew.
+    # A shard that lost a commit's end may leave the other shards with its beginning: all is folded again.
     if is_interrupted(settings) or is_sharded(settings.store):
         return _anew(settings, rows, passes)
     checkpoint = Checkpoint.of(settings.checkpoint_path)
@@ -92,7 +92,7 @@ def catch_up(
         try:
             found = _fold(whole, store, (mark, end, token), raws, rows)
         except Diverged as error:
-            log.warning("%s: the whole log is folded anew", error)
+            log.warning("%s: the whole log is folded again", error)
         else:
             store.advance(Watermark(checkpoint.query_id, end, checkpoint.offsets(end.batch)), mark, token)
             store.renew(is_whole=True)

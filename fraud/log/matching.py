@@ -1,4 +1,4 @@
-"""Joins the rows of two tables of the log that tell of the same record."""
+"""Joins the rows of two tables of the log that describe the same record."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Makes a feature store anew from the log, equal to the stream's to the byte; the stream goes on from it.
+"""Rebuilds a feature store from the log, with the stream's own bytes; the stream continues from it.
 
 Reads the Delta tables ``transactions`` and ``labels``, the stream's checkpoint and spool; writes a
 feature store. The stream must be stopped: one that still runs is fenced off.
@@ -27,7 +27,7 @@ _COPIED_AT_ONCE: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What a rebuild wrote, and where the stream goes on."""
+    """What a rebuild wrote, and where the stream continues."""
 
     transactions: int
     states: dict[str, int]

@@ -1,7 +1,7 @@
 """Puts events into the order in which their entities counted them, however late the log got them.
 
 A transaction that the scoring service counted is archived by a later micro-batch than some that were
-counted after it. So events wait here until those before them have come; per entity, a transaction's
+counted after it. So events wait here until those before them have arrived; per entity, a transaction's
 sequence says how many are before it, and a label's after how many it came.
 """
 
@@ -87,7 +87,7 @@ class Waiting:
         -------
         list
             In the order of folding; an entity's last state is the one of the last that has it. Two
-            where the store had forgotten an idle entity, which then began to count anew.
+            where the store had forgotten an idle entity, which then began to count again.
         """
         found = []
         known = dict(states)

@@ -224,7 +224,7 @@ class ModelClient:
         with self._http.stream("POST", self._path, content=body, headers=headers, timeout=left_s) as answer:
             for chunk in answer.iter_bytes():
                 chunks.append(chunk)
-                if self._clock() > stop_at:  # the library's own timeout starts anew with each chunk
+                if self._clock() > stop_at:  # the library's own timeout starts again with each chunk
                     raise Unavailable(f"the answer was not whole after {left_s:.3g} s")
         content = b"".join(chunks)
         if answer.status_code in RETRIED_STATUS:

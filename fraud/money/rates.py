@@ -72,7 +72,7 @@ class Rate:
 
     @property
     def row(self) -> dict[str, str]:
-        """As it stands in a file."""
+        """As it is in a file."""
         since = "" if self.since == ALWAYS else self.since.astimezone(UTC).isoformat().replace("+00:00", "Z")
         return {"currency": self.currency, "base": self.base, "rate": f"{self.rate:f}", "since": since}
 

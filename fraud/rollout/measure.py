@@ -47,7 +47,7 @@ class Served:
         )
 
     def since(self, before: Self) -> "Served":
-        """Tell what one server has counted since; one that counts less than before has started anew."""
+        """Tell what one server has counted since; one that counts less than before has started again."""
         if (self.rows, self.answers, self.failures) < (before.rows, before.answers, before.failures):
             return self
         return Served(
@@ -66,7 +66,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a look came to."""
+    """Result of one comparison of canary and champion."""
 
     word: Literal["good", "bad", "wait"]
     reasons: tuple[str, ...] = ()
@@ -118,7 +118,8 @@ def canary_port(server: str) -> int:
             if sample.name == f"{_PREFIX}canary_info" and port:
                 return port
     raise BadConfig(
-        f"the model server at {server} asks no canary (FRAUD_PREDICTOR_CANARY_URL); start it with `fraud up`"
+        f"the model server at {server} has no address of a canary (FRAUD_PREDICTOR_CANARY_URL); "
+        "start it with `fraud up`"
     )
 
 
@@ -130,7 +131,7 @@ def _metrics(url: str) -> str:
 
 
 class ServedSums:
-    """What all servers count from its first look on, whichever come, go or start anew meanwhile."""
+    """What all servers count from its first look on, whichever come, go or start again meanwhile."""
 
     def __init__(self) -> None:
         self._last: Scraped = {}

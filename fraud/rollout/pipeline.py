@@ -94,7 +94,7 @@ class _Rollout:
         now = self.versions.at(CHAMPION)
         if now != champion:
             return self._end(
-                version, "refused", f"version {now} has become the champion since; judge it anew"
+                version, "refused", f"version {now} has become the champion since; compare with it again"
             )
         self._tell(f"version {version} becomes the champion")
         self.versions.promote(version, force or "gate and canary")

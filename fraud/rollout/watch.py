@@ -47,4 +47,4 @@ def await_version(
         return bool(versions == [version])
 
     if not wait_until(is_served, patience_s, PAUSE_S):
-        raise Unavailable(f"the model server at {url} did not take version {version} up: {said}")
+        raise Unavailable(f"the model server at {url} did not load version {version}: {said}")

@@ -1,7 +1,8 @@
 """Who published which rules: a file of one JSON record a line, each with the hash of the one before.
 
 Whoever changes, drops or inserts a record breaks the chain from there on; ``fraud audit verify`` says where.
-Keep the last hash elsewhere (a ticket, a mail) to see also that the end was not cut off, or all made anew.
+Keep the last hash elsewhere (a ticket, a mail). It shows that the end was not cut off, and that the file was
+not rewritten.
 """
 
 import fcntl

@@ -1,6 +1,6 @@
 """Copies of the audit, in the topic ``audit`` and the Delta table ``audit``, and whether all say the same.
 
-The file is the master. Its lock gives the records their order, and rules can be undone while Kafka is away.
+The file is the master. Its lock gives the records their order, and rules can be undone without Kafka.
 A copy is brought to where the file is with each record, under that lock. A copy that has another record
 than the file is never written to; ``fraud audit verify --copies`` names what is missing or differs.
 """

@@ -1,6 +1,6 @@
 """Rules that die, run wild, or break the guard that their file states; the latter go back to shadow.
 
-A rule dies when it had hits and has none for so long that ten would have come, and for longer than ever
+A rule dies when it had hits and has none for so long that ten would have arrived, and for longer than ever
 before in the range. It runs wild when a day's hits are beyond the band of the days before. Both alert.
 A live rule with a ``guard`` in its file that breaks it is put into shadow, in the file and in the audit.
 """
@@ -25,7 +25,7 @@ from fraud.settings.definition import read_yaml
 EARLIER_DAYS: Final = 7
 """Days that a rule must have been counted before it has a band."""
 DEAD_AFTER: Final = 10.0
-"""Hits that would have come by the rate before; none of them does by chance once in 20,000 times."""
+"""Hits that would have arrived by the rate before; none of them does by chance once in 20,000 times."""
 BAND: Final = 4.0
 """Standard deviations."""
 LEAST_FACTOR: Final = 2.0

@@ -110,7 +110,7 @@ class PublishedRules(StayingReader):
                 return
 
     def look(self) -> None:
-        """Take in what has come; what was in force stays where the topic cannot be read."""
+        """Take in what has arrived; what was in force stays where the topic cannot be read."""
         try:
             reader = self._open()
             while batch := list(reader.take(0.0)):

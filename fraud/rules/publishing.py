@@ -249,7 +249,7 @@ def _open_proposal(entries: list[Entry], number: int) -> Entry:
     waiting = {entry.number: entry for entry in open_proposals(entries)}
     if number not in waiting:
         known = ", ".join(map(str, waiting)) or "none"
-        raise BadInput(f"no proposal {number} waits for approval; there wait: {known}")
+        raise BadInput(f"no proposal {number} waits for approval; these wait: {known}")
     return waiting[number]
 
 

@@ -31,5 +31,7 @@ def wait_for_turn(turn: Path, patience_s: float = PATIENCE_S) -> None:
     give_up = time.monotonic() + patience_s
     while not turn.exists():
         if time.monotonic() > give_up:
-            raise Unavailable(f"nobody let this process take over within {patience_s:.0f} s ({turn})")
+            raise Unavailable(
+                f"timed out after {patience_s:.0f} s waiting to take over from the old process ({turn})"
+            )
         time.sleep(_POLL_S)

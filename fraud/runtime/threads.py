@@ -27,7 +27,7 @@ _started: "WeakSet[Watch]" = WeakSet()
 
 
 class Watch:
-    """Calls a function again and again in a thread of its own.
+    """Calls a function repeatedly in a thread of its own.
 
     Parameters
     ----------

@@ -100,7 +100,7 @@ def use(
     worst = max((change.effect for change in changes), default=Effect.NOTHING)
     if worst is Effect.REFUSED:
         words = "; ".join(change.what for change in changes if change.effect is worst)
-        raise BadInput(f"{words}: the tables in {folder} cannot go on with it; use another home (--home)")
+        raise BadInput(f"{words}: the tables in {folder} do not fit it; use another home (--home)")
     folder.mkdir(parents=True, exist_ok=True)
     own.write_bytes(file.read_bytes())
     typer.echo(f"{own}: version {new.version}; the next `fraud up` runs with it")

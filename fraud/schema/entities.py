@@ -14,7 +14,7 @@ WINDOWS: Final = ("1h", "24h", "7d", "30d")
 WINDOWS_US: Final = {name: window_us(name) for name in WINDOWS}
 """Window name: its length in microseconds; a window is (t - length, t]."""
 IDLE_US: Final = 180 * 24 * HOUR_US
-"""An entity silent for longer than this starts anew (its known merchants, devices ... are forgotten)."""
+"""An entity silent for longer than this starts again (its known merchants, devices ... are forgotten)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ SINGLED: Final = (Op.LAST, Op.PERCENTILE, Op.SECONDS_SINCE_LAST)
 FILTERED: Final = (*MEASURED, Op.VELOCITY, Op.TREND, *SINGLED)
 """What takes a filter."""
 VALUED: Final = (*MEASURED, Op.VELOCITY, Op.TREND, Op.LAST, Op.PERCENTILE, Op.NUMBER, Op.PROFILE_SHARE)
-"""What takes a number in the place of the amount."""
+"""What takes a number instead of the amount."""
 OF_COLUMN: Final = (Op.SAME, Op.IS_LAST, Op.IS_USUAL)
 """What compares a key or category with those of kept events."""
 OF_STREAKS: Final = (Op.FRAUD_STREAK, Op.SECONDS_SINCE_STREAK, Op.SECONDS_SINCE_HONEST)

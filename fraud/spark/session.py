@@ -26,7 +26,7 @@ KAFKA_SOURCE: Final = {
 _LOGGING: Final = Path(__file__).with_name("log4j2.properties")
 _CONF: Final = {
     "spark.sql.session.timeZone": "UTC",
-    # A micro-batch is small and its passes have a fixed width: planning anew at run time only costs.
+    # A micro-batch is small and its passes have a fixed width: planning again at run time only costs.
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.streaming.noDataMicroBatches.enabled": "false",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "10000",

@@ -133,7 +133,7 @@ class FeatureStore(Protocol):
         """
 
     def renew(self, *, is_whole: bool) -> str:
-        """Name the content anew, because it is made anew from the log; returns the name.
+        """Give the content a new name, because it is rebuilt from the log; returns the name.
 
         Parameters
         ----------
@@ -148,7 +148,7 @@ class FeatureStore(Protocol):
         """Name what this content was called before it was set aside and folded forward.
 
         What was answered under these names and is among the answers is counted in the states. A content that
-        was made anew (``renew`` with False) has none.
+        was rebuilt (``renew`` with False) has none.
         """
 
     def add_formers(self, names: Sequence[str]) -> None:

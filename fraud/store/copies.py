@@ -179,7 +179,7 @@ def _program(kind: str) -> str:
     if found is None:
         raise BadConfig(
             f"neither {names[0]} nor {names[1]} is here: install valkey-tools or redis-tools, and the server "
-            "to put a copy back; without a copy the log alone makes the store again"
+            "to put a copy back; without a copy, only the log can rebuild the store"
         )
     return found
 

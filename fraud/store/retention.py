@@ -8,7 +8,7 @@ from fraud.schema.windows import tile
 
 _DAY_US: Final = 86_400e6
 EXACT_AFTER_DAYS: Final = (IDLE_US + RETENTION_US) / _DAY_US
-"""Days (212), in the default windows. The fold starts an entity anew after ``IDLE_US`` of silence, so that
+"""Days (212), in the default windows. The fold starts an entity again after ``IDLE_US`` of silence, so that
 forgetting it then changes nothing; ``RETENTION_US`` more (32 days) for transactions that come late."""
 
 

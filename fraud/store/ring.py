@@ -1,6 +1,6 @@
 """A store over several servers: which of them holds what, and which of how many each one is.
 
-An entity's state lies on the server that its key names, an answer on the one that its transaction_id names.
+An entity's state is on the server that its key names, an answer on the one that its transaction_id names.
 Each server keeps its place: the ring's name, its number from 1, and how many there are. So servers that were
 exchanged, left out or added are refused: their states would be looked for in the wrong place.
 """

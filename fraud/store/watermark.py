@@ -1,4 +1,4 @@
-"""How far a store has come: the newest micro-batch whose states it holds whole.
+"""How much a store has taken: the newest micro-batch whose states it holds whole.
 
 The stream's driver writes it after all tasks of a micro-batch and before the checkpoint's commit. So a store
 is never behind its checkpoint, and at most one micro-batch, the one that runs again, ahead of it.

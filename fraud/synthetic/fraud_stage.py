@@ -20,7 +20,7 @@ from fraud.synthetic.purchases import (
 from fraud.synthetic.settings import DAY_US
 
 HOT_SLOT_US: Final = 30 * DAY_US
-"""How long fraudsters keep to the same merchants, before these mend their checks."""
+"""How long fraudsters keep to the same merchants, before these repair their checks."""
 FAR_KM: Final = 1_000.0
 HOT_SHARE: Final = 0.006
 """Of the merchants that are hot at a time."""

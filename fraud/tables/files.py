@@ -1,4 +1,4 @@
-"""What lies at a path: its format, its files, its header, and its rows as they are written there."""
+"""What is at a path: its format, its files, its header, and its rows as they are written there."""
 
 import codecs
 import csv

@@ -1,4 +1,4 @@
-"""What lies at a path: a table's columns, those that are joined to it, and its rows as they are written."""
+"""What is at a path: a table's columns, those that are joined to it, and its rows as they are written."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -156,7 +156,7 @@ class Opened:
 
 
 def open_at(path: str, options: Mapping[str, str]) -> Opened:
-    """Find out what lies at a path.
+    """Find out what is at a path.
 
     Raises
     ------

@@ -303,7 +303,7 @@ def _as_iso(column: pa.Array, *, is_day_first: bool) -> pa.Array:
 
 
 def _or(column: pa.Array, value: str) -> pa.Array:
-    """Put a value in the place of a part that was not there (extract_regex gives an empty one)."""
+    """Put a value instead of a part that was not there (extract_regex gives an empty one)."""
     return pc.if_else(pc.equal(column, ""), value, column)
 
 

@@ -135,7 +135,7 @@ def backfill(
         for one in passes:
             _refuse_live(store, one.name, one.named_by(events))
         token = store.acquire("backfill")
-        # Nobody scores from it meanwhile; what the scoring service has counted, the stream counts anew.
+        # Nobody scores from it meanwhile; what the scoring service has counted, the stream counts again.
         store.renew(is_whole=False)
         spool = _Spool(parts, settings.spool_path, passes)
         duplicates = 0

@@ -128,4 +128,4 @@ PARTS: Final = {
     ),
 }
 """``decisive``: versions of rules and lists that have decided, rates, the schema. The checkpoint is put back
-only when it is named: one older than the log is refused, and a rebuilt store goes on without it."""
+only when it is named: one older than the log is refused, and a rebuilt store continues without it."""

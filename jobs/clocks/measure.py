@@ -1,10 +1,10 @@
-"""How far the clocks are off of whoever dates transactions: terminals, merchants, gateways.
+"""How wrong the clocks are that date transactions: those of terminals, merchants, gateways.
 
 Reads the Delta tables ``transactions`` and ``dead_letters`` (those that the guard against the future has
 refused). A record's delay is its append time minus its event time: what its way took, and how far its clock
-is behind. The way varies and the clock does not, so the quickest records tell of the clock: its offset is the
-low quantile of its delays minus that of all others'. A terminal that sends once a day is late at times, not
-always; one whose clock is wrong is off in its quickest records, too.
+is behind. The transport time varies, the error of the clock does not. So the quickest records measure the
+clock: its offset is the low quantile of its delays, minus that of all others. A terminal that sends once a
+day is late at times, not always; one with a wrong clock is wrong in its quickest records, too.
 """
 
 from collections.abc import Mapping

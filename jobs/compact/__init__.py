@@ -1,1 +1,1 @@
-"""Compaction: few large files in the place of the many small ones that a stream leaves."""
+"""Compaction: few large files instead of the many small ones that a stream leaves."""

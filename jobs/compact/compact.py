@@ -66,6 +66,6 @@ def _remove(table: DeltaTable, retention_hours: int, options: Options) -> int:
     named = table.vacuum(retention_hours=retention_hours, dry_run=True, enforce_retention_duration=False)
     files = PyFileSystem(DeltaStorageHandler(table.table_uri, dict(options)))
     there = [found for found in files.get_file_info(named) if found.type is FileType.File]
-    if there:  # the log goes on naming those that went before
+    if there:  # the log continues naming those that went before
         table.vacuum(retention_hours=retention_hours, dry_run=False, enforce_retention_duration=False)
     return len(there)

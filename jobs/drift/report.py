@@ -23,7 +23,7 @@ class DriftReport:
     model: str
     version: str
     days: list[Day]
-    """The judged days; the last one is what the figures tell of."""
+    """The judged days; the last one is what the figures describe."""
     alarms: dict[str, int]
     """Column: on how many of the days it is flagged."""
 

@@ -52,7 +52,7 @@ class Analysis:
         return min(self.ratio_p_values) < RATIO_ALPHA or self.outcomes.strays > 0
 
     def must_stop(self) -> tuple[str, str] | None:
-        """Tell who stops it and why; None: it goes on."""
+        """Tell who stops it and why; None: it continues."""
         if self.is_skewed:
             counts = ", ".join(
                 f"{arm.name} {n}" for arm, n in zip(self.experiment.arms, self.users[-1], strict=True)

@@ -47,7 +47,7 @@ class Built:
     results: int
     profiles: int
     duplicates: int
-    """Transactions whose id had come before; they have no vector."""
+    """Transactions whose id had arrived before; they have no vector."""
     left_out: int
     """Rows of the tables that are dated into the future; see ``fraud.contracts.future``."""
     elapsed_s: float

@@ -74,7 +74,7 @@ def with_lines(schema: Schema, lines: list[Line]) -> str:
 
 
 def line_text(line: Line) -> str:
-    """Write a line as it stands in the file.
+    """Write a line as it is in the file.
 
     Examples
     --------

@@ -126,7 +126,7 @@ def suggest(
     Raises
     ------
     BadInput
-        When the data do not allow a validation; says what to mend.
+        When the data do not allow a validation; says what to repair.
     """
     started = clock()
     new = candidates(schema)

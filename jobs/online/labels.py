@@ -37,7 +37,7 @@ _OFFSETS: Final = b"offsets"
 
 
 def take_labels(settings: OnlineSettings) -> tuple[pa.Table, int]:
-    """Take what has come to the topic since the last time.
+    """Take what has arrived on the topic since the last time.
 
     Returns
     -------

@@ -33,7 +33,7 @@ def known_at(examples: Examples, now_us: int, settings: OnlineSettings) -> Examp
     Returns
     -------
     fraud.learn.examples.Examples
-        Of the window: the frauds whose label has come, and those ripe of which none has.
+        Of the window: the frauds whose label has arrived, and those ripe of which none has.
     """
     is_fraud = examples.is_fraud & (examples.label_us <= now_us)
     begin_us = now_us - int(settings.window_days * DAY_US)

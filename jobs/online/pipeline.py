@@ -56,7 +56,7 @@ class Learned:
 def learn(
     settings: OnlineSettings, gate: GateSettings, tell: Callable[[str], None] = lambda _: None
 ) -> Learned:
-    """Learn from the labels that have come, and register the outcome as the challenger.
+    """Learn from the labels that have arrived, and register the outcome as the challenger.
 
     Raises
     ------

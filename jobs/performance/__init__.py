@@ -1,1 +1,1 @@
-"""Performance: how good decisions were once labels have come, and how good they likely are before."""
+"""Performance: how good decisions were once labels have arrived, and how good they likely are before."""

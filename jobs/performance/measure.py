@@ -1,7 +1,7 @@
 """Quality of decisions against labels; and, before labels come, what it is expected to be.
 
 The expectation takes each score for what it says it is, the probability of fraud: labels are drawn by
-it, again and again, and each draw is measured like the truth (confidence-based performance estimation; the
+it, repeatedly, and each draw is measured like the truth (confidence-based performance estimation; the
 draws give the spread as well). It is right as far as the scores are calibrated, and sees no new fraud that
 the model takes for honest; so it stands beside the truth of older transactions, never instead of it.
 """

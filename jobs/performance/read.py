@@ -163,7 +163,7 @@ _NO_LABELS: Final = pa.table(
 
 
 def _reach(decisions: Any, labels: Any, days: float) -> datetime:
-    """Tell up to when something is known: the newest event, or a label within so many days after it."""
+    """Find the newest event, or a label within so many days after it: what is known ends there."""
     newest = _newest(decisions, "event_time")
     near = pc.field("label_time") <= pa.scalar(newest + timedelta(days=days), TIME)
     return max(newest, _newest(labels, "label_time", near))

@@ -130,7 +130,7 @@ def fill_columns(
 
 
 def _overwrite(table: Table, folder: str, gaps: _Gaps) -> None:
-    """Put the amended rows in the place of the old ones, in one commit."""
+    """Put the amended rows instead of the old ones, in one commit."""
     found = ds.dataset(folder, schema=table.dataset.schema)
     scanner = found.scanner(batch_size=SLICE_ROWS, batch_readahead=1, fragment_readahead=1)
     try:

@@ -47,7 +47,7 @@ def retrain(
     BadInput
         When the data are refused, a step is not known, or one before it has not been done.
     Unavailable
-        When registry or model server do not answer; run it again, and it goes on from there.
+        When registry or model server do not answer; run it again, and it continues from there.
     """
     if step and step not in STEPS:
         raise BadInput(f"there is no step {step!r}; the steps are {', '.join(STEPS)}")

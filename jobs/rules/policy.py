@@ -1,8 +1,8 @@
 """Proposes thresholds by segment, chosen by cost on past decisions: ``fraud policy suggest``.
 
-Reads the log as the backtest does, and a file of rules, whose ``segments`` it writes anew. The earlier part
+Reads the log as the backtest does, and a file of rules, whose ``segments`` it writes again. The earlier part
 of the time chooses, the later part tells what it is worth. What a live rule decides is left out, and so is
-what has no score. A declined transaction without a label is left out too: nobody knows whether it was fraud.
+what has no score. A declined transaction without a label is left out too: it is unknown whether it was fraud.
 """
 
 import json
@@ -173,7 +173,9 @@ def _segments(
     else:
         found = [(one.rule.name, one.rule.when) for one in rules.segments if one.rule.name != LAST]
     if not found:
-        raise BadInput("the rules have no segments yet; say what parts the transactions, e.g. --by category")
+        raise BadInput(
+            "the rules have no segments yet; say what divides the transactions, e.g. --by category"
+        )
     if len(found) >= MOST_SEGMENTS:
         raise BadInput(f"{len(found)} segments; at most {MOST_SEGMENTS - 1}: take fewer values or bounds")
     return [*found, (LAST, "true")]
@@ -330,7 +332,9 @@ def with_segments(source: bytes, segments: Sequence[tuple[str, str, Thresholds]]
     text = source.decode() or 'version: "1"\nrules: []\n'
     _, tree = read_yaml(text.encode(), "rules")
     if tree.flow_style:
-        raise BadInput("the file of rules stands in braces; write it as `version: ...` and `rules:` on lines")
+        raise BadInput(
+            "the file of rules is written in braces; write it as `version: ...` and `rules:` on lines"
+        )
     for key, value in tree.value:
         if key.value == "segments":
             end = text.find("\n", _last(value).end_mark.index)

@@ -59,7 +59,7 @@ def import_(
         made = _of_feast(files, primary, events or [], amount)
     else:
         if of_feast:
-            raise BadInput("--primary, --events and --amount are for Feast; these files are none of its")
+            raise BadInput("--primary, --events and --amount are for files of Feast; these files are not")
         made = _of_aws(files, event_type, label, outcome)
     text = as_yaml(made.schema)
     schema = parse_schema(text.encode(), str(out))

@@ -1,7 +1,7 @@
 """From a Feast repository to a schema, and a report of what has no counterpart.
 
 An entity becomes an entity of ours, an aggregation of a view a feature. Columns that are aggregated, that
-come with a request, or that stand in a view whose rows are the transactions (``events``) become fields. A
+come with a request, or that are in a view whose rows are the transactions (``events``) become fields. A
 column that was computed elsewhere and is only looked up has no counterpart: ours are computed here.
 """
 

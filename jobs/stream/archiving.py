@@ -1,4 +1,4 @@
-"""Archives regularly beside the micro-batches, and outlives the absence of the tables' place.
+"""Archives while micro-batches run, and continues when the tables are available again.
 
 What cannot be archived stays in the spool and is tried again. The spool is bounded: at the bound no new
 micro-batch begins, so that transactions wait in Kafka, where nothing is lost.

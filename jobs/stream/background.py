@@ -1,4 +1,4 @@
-"""Threads beside the query: they outlive any error but a take-over by a newer driver, which ends the job."""
+"""Background threads of the driver. They survive every error except a take-over by a newer driver."""
 
 import logging
 import threading

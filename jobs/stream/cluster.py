@@ -43,6 +43,6 @@ def check_cluster(checkpoint: Path, found: str, bootstrap: str) -> None:
         raise BadState(
             f"the checkpoint in {checkpoint} belongs to Kafka cluster {known}, but {bootstrap} is "
             f"cluster {found}: its offsets mean other records there. Set FRAUD_STREAM_KAFKA_BOOTSTRAP to "
-            "the first one; if that is gone for good, begin anew with an empty FRAUD_STREAM_HOME and "
+            "the first one; if that is gone for good, start again with an empty FRAUD_STREAM_HOME and "
             "feature store (docs/start.md, 30 minutes: kind)"
         )

@@ -1,4 +1,4 @@
-"""Forgets the entities that have been idle so long that no feature can show it.
+"""Deletes the states of entities that are idle for longer than any feature looks back.
 
 Reads and deletes in the feature store, beside the micro-batches and in small steps.
 """
@@ -37,7 +37,7 @@ class Expiry:
         self._newest_us: float | None = None
 
     def see(self, summaries: Iterable[Mapping[str, Any]]) -> None:
-        """Learn from what the tasks of a micro-batch tell how far event time has come."""
+        """Learn from what the tasks of a micro-batch tell how far event time has advanced."""
         times = [summary["newest_event_us"] for summary in summaries]
         known = [time_us for time_us in (*times, self._newest_us) if time_us is not None]
         self._newest_us = max(known, default=None)

@@ -1,4 +1,4 @@
-"""Holds the feature store against the checkpoint and the log, so that none of them is silently an older one.
+"""Compares feature store, checkpoint and log, so that an older copy of one of them is detected.
 
 Reads the store's watermark, Spark's checkpoint and the Delta tables' newest commit; writes the watermark.
 A micro-batch is first whole in the store (the watermark), then in the checkpoint, then in the log. Any other
@@ -55,7 +55,7 @@ class Progress:
         SetBack
             When the store is an older copy of this stream's, or has nothing of it.
         BadState
-            When they do not belong together, with what mends it.
+            When they do not belong together, with what repairs it.
         """
         settings = self._settings
         checkpoint = Checkpoint.of(settings.checkpoint_path)

@@ -1,4 +1,4 @@
-"""Which reference rates a micro-batch prices by: written down before it runs, so that it runs again by them.
+"""The reference rates of a micro-batch: saved before it runs, so that a repetition uses the same ones.
 
 Writes ``<home>/rates/<generation>-<micro-batch>.csv``: the rates from that micro-batch on.
 """

@@ -38,7 +38,7 @@ def make_whole(
     Raises
     ------
     BadState
-        When the store is another one's, or ``catch_up`` is off and it is older; it says what mends it.
+        When the store is another one's, or ``catch_up`` is off and it is older; it says what repairs it.
     Unavailable
         When the store, the tables or Kafka do not answer.
     """

@@ -156,7 +156,7 @@ class StreamLists:
         self._last = self._read()
 
     def version(self, *, is_again: bool) -> int:
-        """Take in what has come; the version of a micro-batch is on the disk before it decides."""
+        """Take in what has arrived; the version of a micro-batch is on the disk before it decides."""
         if is_again and self._last is not None:
             return self._last
         store, log_ = self.store, self._open()

@@ -133,7 +133,7 @@ class StreamJob:
         """Whether no broker answered at the last look: the query then waits, and fails only after minutes."""
 
     def is_ready(self) -> bool:
-        """Whether the query has looked for data, goes on, and may take more."""
+        """Whether the query has looked for data, continues, and may take more."""
         query = self._query
         is_held = self._archiving.is_full or self._is_kafka_unavailable
         if query is None or self._stop.is_set() or is_held or ended_threads():

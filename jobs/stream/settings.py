@@ -74,7 +74,7 @@ class StreamSettings(LogSettings, KafkaSettings, GuardSettings):
         return min(max(RECORDS_OF_A_TASK * self.partitions, 20_000), 60_000)
 
     def tasks_for(self, records: int | None) -> int:
-        """Tasks of each pass of a micro-batch of so many records; None: nobody knows how many.
+        """Tasks of each pass of a micro-batch of so many records; None: it is unknown how many.
 
         Examples
         --------

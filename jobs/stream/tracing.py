@@ -1,4 +1,4 @@
-"""What the span of a micro-batch tells: how much it decided, how long its stages took, whose traces it had.
+"""The trace span of a micro-batch: number of decisions, time of its stages, traces of its records.
 
 Each trace that somebody has sampled, of the first ones, gets a span ``decide`` of its own, as long as the
 micro-batch; the others are in the figures alone: a span a transaction would cost more than its decision.

@@ -1,1 +1,1 @@
-"""Suspended: a command that runs on a cluster while the stream is stopped, and lets it go on afterwards."""
+"""Suspended: a command that runs on a cluster while the stream is stopped, and resumes it afterwards."""

@@ -1,4 +1,4 @@
-"""A stream on Kubernetes: suspends its SparkApplication, lets it go on. Reads pods, writes the object."""
+"""A stream on Kubernetes: suspends its SparkApplication, resumes it. Reads pods, writes the object."""
 
 import logging
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from fraud.runtime.waiting import wait_until
 KIND: Final = ("sparkoperator.k8s.io", "v1beta2")
 PLURAL: Final = "sparkapplications"
 MARK: Final = "fraud/suspended-for"
-"""Annotation of an application that we have suspended: a second try of a Job lets it go on in the end."""
+"""Annotation of an application that we have suspended: a second try of a Job resumes it in the end."""
 STOP_S: Final = 180.0
 """How long the driver may take to end, seconds: it finishes its micro-batch and archives it."""
 _POLL_S: Final = 1.0
@@ -43,7 +43,7 @@ class Application:
     def suspended(self, why: str, stop_s: float = STOP_S, poll_s: float = _POLL_S) -> Iterator[None]:
         """Keep the stream stopped inside the block.
 
-        It goes on after the block also where that failed, unless a person had suspended it before: then the
+        It continues after the block also where that failed, unless a person had suspended it before: then the
         stream's start says what is wrong with what was left.
 
         Raises

@@ -156,7 +156,7 @@ def judge(history: History, settings: WhatIfSettings, trained: Mapping[str, int 
     Parameters
     ----------
     trained
-        Version: the moment of its training, microseconds; None where nobody knows.
+        Version: the moment of its training, microseconds; None where it is unknown.
 
     Raises
     ------

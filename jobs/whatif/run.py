@@ -67,7 +67,7 @@ def make(history: History, settings: WhatIfSettings, trained: Mapping[str, int |
 
 
 def moments_of_training(history: History, settings: WhatIfSettings) -> dict[str, int | None]:
-    """Tell when each version that decided had been trained, microseconds; None where nobody knows.
+    """Tell when each version that decided had been trained, microseconds; None where it is unknown.
 
     Raises
     ------

@@ -250,7 +250,7 @@ class Console:
     async def events(self, request: Request) -> Response:
         """Stream what is new: ``alert`` (a row), ``pulse`` (figures and chart)."""
         session: Session = request.state.session
-        # Where the page that asks, or the browser that connects again, has come to.
+        # Where the page that asks, or the browser that connects again, has got to.
         come = request.headers.get("last-event-id") or request.query_params.get("after", "")
         is_number = come.isascii() and come.isdigit() and len(come) <= MOST_DIGITS
         seen = min(int(come), self.live.number) if is_number else self.live.number

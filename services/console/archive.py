@@ -100,7 +100,7 @@ def money_words(amount: float, currency: str | None) -> str:
 
 
 class ConsoleArchive:
-    """Reads the tables anew for each question.
+    """Reads the tables again for each question.
 
     Parameters
     ----------

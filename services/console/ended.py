@@ -1,4 +1,4 @@
-"""Logouts, told to all replicas of the console: each writes its own to the topic ``sessions`` and reads all.
+"""Logouts, shared by the console's replicas: each writes its own to the topic ``sessions``, and reads all.
 
 A record names a session and until when its cookie would be good. The topic keeps records for as long as a
 session may last; a replica reads it from its beginning when it starts.

@@ -1,4 +1,4 @@
-"""How the console follows Kafka: in a thread of its own, which connects anew after any error."""
+"""How the console follows Kafka: in a thread of its own, which connects again after any error."""
 
 from abc import abstractmethod
 from typing import Final

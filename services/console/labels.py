@@ -1,4 +1,4 @@
-"""What people say of alerts, as labels on the topic ``labels``."""
+"""The analysts' labels, written to the topic ``labels``."""
 
 from typing import Final
 

@@ -160,7 +160,7 @@ class Follower(TopicFollower):
         super().__init__(settings, "follower", RETRY_MAX_S)
         self._settings, self._live = settings, live
         self._next: dict[Position, int] = {}
-        """Offset that comes next, by partition; empty until something has come."""
+        """Offset that comes next, by partition; empty until something has arrived."""
 
     @property
     def is_stopping(self) -> bool:

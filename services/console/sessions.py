@@ -1,4 +1,4 @@
-"""Who looks: a signed cookie after an API key, and a token that forms must carry.
+"""Sessions: a signed cookie for an API key, and a token that forms must carry.
 
 A session ends with its time, with its key, and when somebody logs out: its cookie then opens nothing, at any
 replica (``services.console.ended``).

@@ -87,7 +87,7 @@ def row(decision: Decision, live: Live) -> dict[str, Any]:
 
 
 def pulse(live: Live) -> dict[str, Any]:
-    """Say what goes on now."""
+    """Say what continues now."""
     slots = live.traffic()
     minute = sum(sum(slot.values()) for slot in slots[-7:-1])
     recent = live.recent(300)

@@ -1,4 +1,4 @@
-"""A share of the requests for another version, on a model server of its own, while a rollout is under way.
+"""Sends a share of the requests to another version, on its own model server, during a rollout.
 
 Reads the registry's alias ``canary`` and two tags of the version that it names: which share of the requests
 it gets, and until when. ``jobs/rollout`` writes them. A request that the canary does not answer in time is

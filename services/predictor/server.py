@@ -154,7 +154,7 @@ def serve(settings: PredictorSettings) -> None:
     """Serve until the process is told to end.
 
     One process: more capacity means more replicas. The SDK's own worker processes are killed and
-    started anew for ever where importing takes longer than 5 s, outlive a killed parent, and would
+    started again for ever where importing takes longer than 5 s, outlive a killed parent, and would
     each show their own part of the metrics.
     """
     server = Server(settings)

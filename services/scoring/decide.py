@@ -131,7 +131,7 @@ class Decider:
         prediction = found[Alias.CHALLENGER] if arm.alias is Alias.CHALLENGER else None
         if prediction is None or arm.shadow is Alias.CHAMPION:
             found[Alias.CHAMPION] = self._ask_champion(vector)
-        prediction = prediction or found[Alias.CHAMPION]  # the champion decides while it is away
+        prediction = prediction or found[Alias.CHAMPION]  # the champion decides while it is unavailable
         shadow = found.get(arm.shadow) if arm.shadow else None
         if shadow is None:
             return prediction, ExperimentRecord(experiment.id, arm.name)

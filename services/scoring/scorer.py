@@ -97,7 +97,7 @@ class Scorer:
         Parameters
         ----------
         away
-            Parts that are away and do not matter to the vector (the log).
+            Parts that are unavailable and do not matter to the vector (the log).
 
         Raises
         ------

@@ -45,12 +45,12 @@ class States:
         self._store, self._mask, self._passes = store, mask, passes
         self._known: tuple[str, Watermark | None] = "", None
         self.problem = ""
-        """Why no transaction may be counted in the store, and what mends it; empty while all may."""
+        """Why no transaction may be counted in the store, and what repairs it; empty while all may."""
         self.is_whole = True
         """Whether the store says that it is; one that is not takes no commits."""
 
     def look(self, *, is_thorough: bool = False) -> None:
-        """Judge the whole store anew; one that does not answer stays as it was judged.
+        """Judge the whole store again; one that does not answer stays as it was judged.
 
         Parameters
         ----------
@@ -91,7 +91,7 @@ class States:
         raise Problem(
             503,
             f"the stored state of this {names} is corrupt; nothing was counted; `fraud store check` lists "
-            f"such states; to mend them stop the stream, {REBUILD}, and send this again",
+            f"such states; to repair them, stop the stream, {REBUILD}, and send this again",
         ) from error
 
     def _is_bad(self, of: EntityPass, key: float) -> bool:

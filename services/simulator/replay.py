@@ -1,4 +1,4 @@
-"""An adopter's own history, read by the schema's source part, as what the simulator plays.
+"""Reads past transactions of an own file, by the schema's source part, for the simulator to send.
 
 Reads a table of transactions with the column ``is_fraud``, or one of labels beside it.
 """

@@ -1,6 +1,6 @@
 """What helm makes of the charts: as committed, as the API server takes it, as our own rules want it.
 
-``FRAUD_UPDATE_GOLDEN=1`` writes the golden renderings anew; the diff is then for the reviewer.
+``FRAUD_UPDATE_GOLDEN=1`` writes the golden renderings again; the diff is then for the reviewer.
 """
 
 import json
@@ -431,7 +431,7 @@ def test_the_streams_notes_give_the_order_of_a_new_schema(tmp_path: Path) -> Non
 
 
 def test_the_readme_of_a_chart_is_what_its_values_make() -> None:
-    """`make generated` writes them anew."""
+    """`make generated` writes them again."""
     made = readmes()
     assert {path.parent.name for path in made} == set(charts())
     assert {path: path.read_text() for path in made} == made

@@ -1,4 +1,4 @@
-"""The clouds' identities, secrets kept elsewhere, and charts that other programs render again and again."""
+"""The clouds' identities, secrets kept elsewhere, and charts that other programs render repeatedly."""
 
 import json
 import re
@@ -103,7 +103,7 @@ def test_the_stores_url_of_the_example_is_the_one_of_the_page() -> None:
     "file", sorted(CHARTS.glob("*/values-production.yaml")), ids=lambda file: file.parent.name
 )
 def test_production_renders_the_same_each_time(file: Path) -> None:
-    """Argo CD renders again and again, without the cluster: a random secret would be an endless change."""
+    """Argo CD renders repeatedly, without the cluster: a random secret would be an endless change."""
     command = [helm(), "template", "one", file.parent, "--kube-version", KUBERNETES, "--values", file]
     found = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
     assert found[0] == found[1]

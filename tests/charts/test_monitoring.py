@@ -223,7 +223,7 @@ def test_who_is_to_be_scraped_shows_the_port_that_its_monitor_names() -> None:
 
 
 def test_the_dashboards_are_what_the_code_builds() -> None:
-    """`python -m fraud.tools.dashboards.main` writes them anew."""
+    """`python -m fraud.tools.dashboards.main` writes them again."""
     assert {file.name: file.read_text() for file in FOLDER.glob("*.json")} == render_boards()
 
 

@@ -57,7 +57,7 @@ def wait_until_served() -> None:
 
 
 def until(is_so: Callable[[], Any], otherwise: str, timeout_s: float = PATIENCE_S) -> Any:
-    """Look again and again until something is so; returns it."""
+    """Look repeatedly until something is so; returns it."""
     give_up = time.monotonic() + timeout_s
     while True:
         found = is_so()
@@ -242,7 +242,7 @@ def _start(job: dict[str, Any]) -> Job:
 def platform() -> None:
     """Kafka, store, registry, first model, model server, scoring service, stream: installed and ready.
 
-    It stays: whoever ran the tests may want to look, and the next run goes on from there.
+    It stays: whoever ran the tests may want to look, and the next run continues from there.
     """
     assert os.environ.get("KUBECONFIG"), "KUBECONFIG must name the cluster"
     run("kubectl", "apply", "-f", str(ROOT / "manifests" / "namespaces.yaml"))

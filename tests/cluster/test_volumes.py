@@ -1,4 +1,4 @@
-"""A second installation over kept volumes meets a new Kafka: it says so, and one command begins anew."""
+"""A second installation over kept volumes meets a new Kafka: it says so, and one command starts again."""
 
 import pytest
 

@@ -169,7 +169,7 @@ def check_examples(home: Path, folder: Path) -> None:
 
 
 def last_scored_day(home: Path) -> date:
-    """Find the last day on which the champion scored enough: while it was away, nobody did."""
+    """Find the last day on which the champion scored enough: while it was unavailable, nobody did."""
     decisions = DeltaTable(str(home / "stream" / "delta" / "decisions")).to_pyarrow_table().to_pylist()
     scored = Counter(
         row["event_time"].date() for row in decisions if row["arm"] == "control" and not row["is_fallback"]

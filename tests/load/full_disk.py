@@ -4,7 +4,7 @@ Starts the embedded platform in a home on a small file system of its own (a loop
 need root), and sends transactions through Kafka and through the scoring service. A file then takes all the
 room for a while, and is deleted. What has not come back by itself is started by one ``fraud up``. At the end
 everything is drained and stopped, and one table says what was lost, doubled, or differs
-(``tests.load.ledger``). Exits with 1 where anything was, or where readiness did not tell of the full disk.
+(``tests.load.ledger``). Exits with 1 where anything was, or where readiness did not report the full disk.
 """
 
 import argparse

@@ -264,7 +264,7 @@ def said(name: str, loaded: Loaded) -> str:
 
 
 def failures(port: int) -> int:
-    """Count the server's own 5xx; 503 is one, too: nothing is away that it needs."""
+    """Count the server's own 5xx; 503 is one, too: nothing is unavailable that it needs."""
     text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, timeout=30.0).text
     lines = [line for line in text.splitlines() if line.startswith("fraud_scoring_requests_total{")]
     return round(sum(float(line.rsplit(" ", 1)[1]) for line in lines if 'status="5' in line))

@@ -2,7 +2,7 @@
 
 Holds against each other: what the clients were told (delivered, answered), the records of the topic
 ``transactions``, the topic ``decisions``, the Delta tables, the served vectors (parity), and the states of
-the feature store beside those of a store that is made anew from the log.
+the feature store beside those of a store that is rebuilt from the log.
 """
 
 import json
@@ -25,7 +25,7 @@ from tests.fraud.kafka.broker import read_all
 
 EXAMPLES: Final = 3
 _MOMENTS: Final = ("processed_at", "epoch")
-"""Of a decision: what a micro-batch that runs again may write anew."""
+"""Of a decision: what a micro-batch that runs again may write again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def settle(stream: StreamSettings, sent: Sent, topic: int, published: list[bytes
     published
         Records of the topic ``decisions``.
     scratch
-        Folder for the store that is made anew.
+        Folder for the store that is rebuilt.
     """
     delta = count_delta(stream.delta_path)
     decided = decided_in(stream.delta_path)

@@ -83,7 +83,7 @@ class Frozen:
 
 @dataclass
 class MoreTrees(Frozen):
-    """The product's learner: the champion's boosting goes on."""
+    """The product's learner: the champion's boosting continues."""
 
     changes: dict[str, Any] = field(default_factory=dict)
 
@@ -93,7 +93,7 @@ class MoreTrees(Frozen):
 
 @dataclass
 class NewTrees(Frozen):
-    """As many trees as upon the champion, but upon nothing: the window is all that is known."""
+    """As many trees as on the champion, but on nothing: the window is all that is known."""
 
     def grow(self, known: Examples) -> lightgbm.Booster:
         return fit_trees(known, seed=SETTINGS.seed, rounds=SETTINGS.rounds, threads=1)

@@ -2,7 +2,7 @@
 
 Two measurements, of states of 3,000 bytes, ``appendfsync always`` unless ``--appendfsync`` says otherwise:
 
-- *States*: the stream's writes and reads in groups of 500. Requests are packed once and sent again and again,
+- *States*: the stream's writes and reads in groups of 500. Requests are packed once and sent repeatedly,
   so that the servers, each pinned to a core, are what is busy.
 - *Commits*: two clients count transactions of a user and a merchant as the scoring service does.
 

@@ -10,8 +10,8 @@ What holds of an entity between two of its events:
   or infinity: it is the last of its value up to t where ``nexts > t``.
 - The running window w is ``[firsts[w], end)``: the kept events of ``(now - length, now]``, where ``now`` is
   the time of the last event that was the newest; its sums hold these alone. The kept events are none newer
-  than ``now``. A late event looks at windows summed anew up to its own place, and then enters the running
-  ones. After a state was loaded nothing is running, until an event is the newest.
+  than ``now``. A late event looks at windows summed from scratch up to its own place, and then enters the
+  running ones. After a state was loaded nothing is running, until an event is the newest.
 - An event that leaves the kept ones for want of room is added to the tiles, once to each level; no tile
   holds an event newer than the first kept one.
 - Every sum is of whole numbers below 2**53.

@@ -13,7 +13,7 @@ GROWTH: Final = 4
 
 @inner
 def _position(table: Floats, key: float) -> np.int64:
-    """Where a key stands in the table, or the free place where it belongs; 0 marks a free one."""
+    """Where a key is in the table, or the free place where it belongs; 0 marks a free one."""
     last: int = table.shape[0] - 1
     i: np.int64 = np.int64(key) & last
     while table[i] != 0.0 and table[i] != key:

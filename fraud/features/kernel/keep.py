@@ -187,7 +187,7 @@ def known_values(program: Program) -> int:
 
 @inlined
 def _add_known(program: Program, memory: Memory, k: int, value: float, t: float, sequence: float) -> None:
-    """Remember a value that is not known, in the place of the longest unseen where there is no room."""
+    """Remember a value that is not known, instead of the longest unseen where there is no room."""
     known, counts = memory.known, memory.known_counts
     i = counts[k]
     if i == program.known_capacities[k]:

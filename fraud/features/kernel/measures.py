@@ -2,8 +2,8 @@
 
 A measure is a value (the amount or a number of the record) of the events that fulfil a filter; an event
 without the value, or that does not fulfil the filter, is not in it. The sums of the amount over all events
-are no measure: ``windows`` keeps those up from event to event. These are summed anew for every transaction,
-which costs an entity nothing that declares none.
+are no measure: ``windows`` keeps those up from event to event. These are summed from scratch for every
+transaction; an entity that declares none pays nothing.
 """
 
 import math

@@ -62,7 +62,7 @@ SOURCES: Final = digest_sources(Path(__file__).parent)
 def prefetch(_context: Any, values: Any, _index: Any) -> Any:
     """Ask for the cache line of ``values.flat[index]``, which will be needed soon.
 
-    Events and vectors stand in the order of arrival, the fold goes entity by entity: without this,
+    Events and vectors are in the order of arrival, the fold goes entity by entity: without this,
     nearly every event waits for memory.
     """
 

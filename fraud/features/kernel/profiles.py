@@ -51,7 +51,7 @@ def told_at(program: Program, memory: Memory) -> float:
 
 @inlined
 def is_idle(program: Program, memory: Memory, cursor: Cursor, t: float) -> bool:
-    """Whether an entity was silent for so long that it starts anew: no transaction, and no profile."""
+    """Whether an entity was silent for so long that it starts again: no transaction, and no profile."""
     if program.is_plain or program.profile < 0:
         return t - cursor.newest > program.idle_us
     return t - max(cursor.newest, told_at(program, memory)) > program.idle_us

@@ -267,7 +267,7 @@ class Windows(NamedTuple):
     sums: Floats
     """[``Program.sum_rows``, windows]."""
     firsts: Ints
-    """[windows], position of the first kept event that lies in the window."""
+    """[windows], position of the first kept event that is in the window."""
 
 
 class Slots(NamedTuple):
@@ -303,7 +303,7 @@ class Memory(NamedTuple):
     other: Windows
     """Windows that end elsewhere (a late event), or with tiles."""
     measured: Floats
-    """[measures, MEASURE_COLUMNS, windows], summed anew for every transaction."""
+    """[measures, MEASURE_COLUMNS, windows], summed from scratch for every transaction."""
     own: Floats
     """By measure: the value that an event adds; NaN where it adds none."""
     slots: Slots

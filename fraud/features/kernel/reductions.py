@@ -134,7 +134,7 @@ def count_above(values: Floats, bound: float) -> float:
 
 @inner
 def select(values: Floats, percent: int) -> float:
-    """Least of the values that so many per cent of them do not exceed, NaN of none; orders them anew.
+    """Least of the values that so many per cent of them do not exceed, NaN of none; orders them again.
 
     By Hoare's selection: the part that holds the wanted rank is halved until it is one value.
     """

@@ -164,7 +164,7 @@ def take_refund(program: Program, memory: Memory, i: int, event: Floats) -> None
 
 @inlined
 def take_waiting_refunds(program: Program, memory: Memory, event: Floats) -> None:
-    """Put into a transaction that has come now what the refunds before it take out of its amount."""
+    """Put into a transaction that has arrived now what the refunds before it take out of its amount."""
     if program.refund < 0:
         return
     known, key = memory.known[program.refunds], _key_of(program, event)

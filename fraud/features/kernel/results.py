@@ -68,7 +68,7 @@ from fraud.features.kernel.state import complete
 
 @inlined
 def take_pending(program: Program, memory: Memory, event: Floats) -> None:
-    """Give a transaction that has come now the bits of the results that came before it, and their refunds."""
+    """Give a transaction that arrives now the bits of its earlier results, and their refunds."""
     take_waiting_refunds(program, memory, event)
     k = program.known_columns.shape[0] - 2
     i = last_position(memory.known[k, K_VALUE, : memory.known_counts[k]], event[E_ID])
@@ -90,7 +90,7 @@ def _drop_pending(memory: Memory, k: int, at: int) -> None:
 
 @inlined
 def _is_not_kept(program: Program, memory: Memory, cursor: Cursor, event: Floats) -> bool:
-    """Whether a transaction of a result's time would not be among the kept ones, if it came or had come."""
+    """Whether a transaction of a result's time would not be among the kept ones, if it arrived."""
     if event[E_TIME] <= cursor.newest - program.retention_us:
         return True
     is_full = cursor.end - cursor.start == program.events
@@ -131,7 +131,7 @@ def _wait(program: Program, memory: Memory, cursor: Cursor, event: Floats) -> tu
 
 @inlined
 def _uncount(program: Program, memory: Memory, cursor: Cursor, i: int) -> Cursor:
-    """Take a kept event out, as if it had not come; the running windows are summed anew."""
+    """Take a kept event out, as if it had not come; the running windows are summed again."""
     kept, start, end, n_keys = memory.kept, cursor.start, cursor.end, program.distinct.shape[0]
     for k in range(n_keys):
         values = kept[program.key + k]

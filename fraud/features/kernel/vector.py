@@ -150,7 +150,7 @@ def fill_frauds(program: Program, memory: Memory, start: int, at: int, t: float)
 
 @inlined
 def fill_ripe(program: Program, memory: Memory, start: int, at: int, t: float, frauds: float) -> None:
-    """Share of fraud in the windows that end where labels have come.
+    """Share of fraud in the windows that end where labels have arrived.
 
     A tile counts once it has ended by the near end. ``frauds`` is the number of known ones in the longest
     window, which holds these: mostly none.

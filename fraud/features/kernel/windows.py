@@ -1,4 +1,4 @@
-"""Sums over the windows of kept events: anew, or kept up from event to event."""
+"""Sums over the windows of kept events: from scratch, or updated from event to event."""
 
 import math
 
@@ -52,7 +52,7 @@ def copy_sums(program: Program, to: Windows, of: Windows) -> None:
 
 @inlined
 def sum_windows(program: Program, windows: Windows, kept: Floats, start: int, at: int, t: float) -> None:
-    """Sum the kept events before position ``at`` that lie in each window, anew.
+    """Sum the kept events before position ``at`` that lie in each window, from scratch.
 
     A longer window is a shorter one and what came before it.
     """

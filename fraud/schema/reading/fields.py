@@ -77,7 +77,7 @@ def read_profiles(document: Document, fields: dict[str, Field]) -> dict[str, dic
         if document.entities[entity].sides:
             raise BadPart(where, f"{entity} has two sides; write the profile of an entity with a key")
         if not parts:
-            raise BadPart(where, "a profile has a field or more; write one, e.g. home: {type: place}")
+            raise BadPart(where, "a profile needs at least one field; write one, e.g. home: {type: place}")
         found[entity] = {}
         for name, part in parts.items():
             if part.type not in PROFILED:

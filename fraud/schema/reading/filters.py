@@ -54,5 +54,7 @@ def _results_of(condition: Condition, results: Sequence[str], where: Where) -> t
     groups = {group_of(known_name(word, results, where, "result")) for word in words}
     if set(read) - set(OF_RESULTS) or len(groups) != 1:
         words_of = f"`{RESULT}` of one group and, with it, `{REASON}`"
-        raise BadPart(where, f"a filter over results reads {words_of}, and nothing of the record; part it")
+        raise BadPart(
+            where, f"a filter over results reads {words_of}, and no field of the record; write two filters"
+        )
     return groups.pop()

@@ -36,7 +36,7 @@ def key_of(name: str, part: EntityPart, fields: Mapping[str, Field]) -> tuple[Fi
     if part.sides is not None:
         return _key_of_sides(name, part, fields)
     if part.key is None:
-        raise BadPart(where, "nothing names one; write key: FIELD, or sides: {out: FIELD, in: FIELD}")
+        raise BadPart(where, "the entity has no key; write key: FIELD, or sides: {out: FIELD, in: FIELD}")
     found = _fields(part.key, fields, (*where, "key"))
     if part.primary and len(found) > 1:
         raise BadPart((*where, "key"), "the primary entity has one key field, which keys the topic")
@@ -56,7 +56,7 @@ def check_names(entities: Parts, fields: Mapping[str, Field]) -> None:
     """Refuse a field that filters could not tell from the side, and an entity that the log could not."""
     of_sides = [name for name, part in entities.items() if part.sides]
     if SIDE in fields and of_sides:
-        raise BadPart(("fields", SIDE), "filters call the side of an account so; rename the field")
+        raise BadPart(("fields", SIDE), "filters use this name for the side of an account; rename the field")
     for name in of_sides:
         for side in SIDES:
             if f"{name}_{side}" in entities:

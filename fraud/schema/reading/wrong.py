@@ -19,7 +19,7 @@ class BadPart(Exception):
 
 
 def suggest(wrong: str, known: Iterable[str]) -> str:
-    """Say what may stand in the place of a word."""
+    """Say what may be written instead of a word."""
     names = list(known)
     near = get_close_matches(wrong, names, n=1, cutoff=0.6)
     return f"did you mean {near[0]}?" if near else f"write one of {', '.join(names)}"

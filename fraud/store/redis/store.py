@@ -187,7 +187,7 @@ class RedisStore:
         return name
 
     def _name_content(self, name: str) -> None:
-        """Name the content anew; without a name it is not whole."""
+        """Give the content a new name; without a name it is incomplete."""
         with self._server.answering():
             if not name:
                 self._client.hdel(self._meta, "formers")

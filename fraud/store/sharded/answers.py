@@ -1,6 +1,6 @@
 """Commits of the scoring service over several servers: all or nothing, once, whoever stops in between.
 
-The answer lies on the shard that its transaction_id names, its *home*. A commit whose states all lie there is
+The answer is on the shard that its transaction_id names, its *home*. A commit whose states all lie there is
 one script, as with one server. Any other one takes three steps:
 
 1. Each other shard locks its states, if they are as they were read, and keeps the new ones in the locks.

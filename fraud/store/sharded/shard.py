@@ -85,7 +85,7 @@ class Shard(RedisStore):
         return int(self._run(shard_scripts.GENERATION, [self._meta], arguments)[1])
 
     def name_content(self, name: str) -> None:
-        """Name the content anew; without a name it is not whole."""
+        """Give the content a new name; without a name it is incomplete."""
         self._name_content(name)
 
     def stored_with_locks(self, entity: str, keys: Sequence[float]) -> tuple[list[bytes | None], list[str]]:

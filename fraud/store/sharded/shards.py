@@ -67,7 +67,7 @@ class Shards:
         """Call some shards at the same time; the terms that were read stay this thread's.
 
         All calls end before this raises the error of one: rather one that ends the work than one that a
-        repetition mends.
+        repetition repairs.
         """
         if not acts:
             return {}

@@ -181,7 +181,7 @@ def _measure_plain(entity: Entity, events: Floats) -> tuple[Rate, int]:
     rows = [tuple(row) for row in events.tolist()]
     plain = PlainFold(entity)
     gc.collect()
-    gc.disable()  # else the collector walks all states again and again, at plain Python's cost
+    gc.disable()  # else the collector walks all states repeatedly, at plain Python's cost
     started = time.process_time()
     vectors = [plain.fold(row) for row in rows]
     seconds = time.process_time() - started

@@ -136,7 +136,7 @@ def measure_model(sizes: Sizes, tell: Callable[[str], None]) -> ModelFigures:
 
 
 def _time(work: str, ways: dict[str, Callable[[Floats], Any]], rows: Floats, repeats: int) -> list[Timing]:
-    """Time all ways in turn, again and again, so that others' work on the machine hits all alike."""
+    """Time all ways in turn, repeatedly, so that others' work on the machine hits all alike."""
     calls = max(1, (ROUND_ROWS if work == "score" else EXPLAINED[-1]) // len(rows))
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(repeats):

@@ -178,7 +178,7 @@ class Decisions:
         self._reader.begin_at_end(DECISIONS)
 
     def wait_for(self, count: int) -> int:
-        """Wait until that many decisions have come since the last read; returns how many have.
+        """Wait until that many decisions have arrived since the last read; returns how many have.
 
         Looks at offsets alone.
         """
@@ -195,7 +195,7 @@ class Decisions:
         return have
 
     def read(self) -> Floats:
-        """Read what has come; returns [n, 3]: appended, decided, micro-batch (ms, ms, number)."""
+        """Read what has arrived; returns [n, 3]: appended, decided, micro-batch (ms, ms, number)."""
         found = []
         for message in self._reader.read_to(self._ends(), PATIENCE_S):
             decision = Decision.model_validate_json(message.value() or b"")

@@ -1,6 +1,6 @@
 """What rules cost the whole stream: ``fraud bench stream --rules 0,20,100``.
 
-One platform with one model and one stream that runs on. For each number of rules the file is written anew,
+One platform with one model and one stream that runs on. For each number of rules the file is written again,
 which the stream takes in before its next micro-batch, and a backlog is decided.
 """
 

@@ -18,7 +18,7 @@ from fraud.kafka.reader import Reader
 
 @dataclass(slots=True)
 class Published:
-    """What has come out so far."""
+    """What it has printed so far."""
 
     decisions: dict[str, Decision] = field(default_factory=dict)
     """By transaction_id."""

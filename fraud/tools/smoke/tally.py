@@ -1,4 +1,4 @@
-"""The tally of a smoke test: what was sent, and what has come back for it."""
+"""The tally of a smoke test: what was sent, and what came back for it."""
 
 from dataclasses import dataclass, field
 

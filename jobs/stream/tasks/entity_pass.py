@@ -165,7 +165,7 @@ def _fold(
 def _recorded(
     context: TaskContext, one: EntityPass, kinds: NDArray[np.int8], records: pa.ChunkedArray
 ) -> kernel.Floats:
-    """Read the sequences of another store, [rows, sides]; NaN where nothing is counted anew."""
+    """Read the sequences of another store, [rows, sides]; NaN where nothing is counted again."""
     found = np.full((len(kinds), len(one.sides)), np.nan)
     where = np.flatnonzero(kinds == rows.RECOUNTED)
     for row, raw in zip(where.tolist(), records.take(pa.array(where)).to_pylist(), strict=True):
@@ -178,7 +178,7 @@ def _recorded(
 def in_recorded_order(
     taken: NDArray[np.int64], keys: kernel.Floats, recorded: kernel.Floats
 ) -> NDArray[np.int64]:
-    """Order what is counted anew as another store had counted it, within each entity.
+    """Order what is counted again as another store had counted it, within each entity.
 
     Kafka keeps the order within a partition alone; an entity's records may lie in several.
 

@@ -1,7 +1,7 @@
 """Records that are too large to be taken, on their way past the passes.
 
 Writes them to the spool as they come, so that a task never holds many of them: whole up to ``MOST_RAW``, the
-beginning of longer ones. A stub without the value goes on, and becomes the letter on Kafka.
+beginning of longer ones. A stub without the value continues, and becomes the letter on Kafka.
 """
 
 from datetime import UTC, datetime

@@ -59,7 +59,7 @@ def with_letters(
     forged: Rows,
     untaken: Rows,
 ) -> pa.Table:
-    """Take the ``rows.RECORD_FIELDS`` of a table, with dead letters in the place of what is refused.
+    """Take the ``rows.RECORD_FIELDS`` of a table, with dead letters instead of what is refused.
 
     Parameters
     ----------

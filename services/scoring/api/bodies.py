@@ -165,7 +165,7 @@ def load(raw: bytes | memoryview, most: int) -> dict[str, Any]:
         400 or 422.
     """
     text = bytes(raw)
-    # Python makes an object for each of them, and looks at all of them again and again while it does.
+    # Python makes an object for each of them, and looks at all of them repeatedly while it does.
     if text.count(b"[") + text.count(b"{") > BRACKETS * (most + BRACKETS):
         raise Problem(422, f"the body holds more arrays and objects than {most} transactions can have")
     try:

@@ -4,7 +4,7 @@ One worker takes requests one after another (or hands them to threads where a sc
 When as many wait as may, the next is refused at once: it costs little, and whoever sent it can go to
 another replica or try again. A burst may wait; where somebody has waited at every arrival for a while, the
 queue stands, and no longer one would help anybody: then fewer may (the idea of CoDel; Nichols and Jacobson,
-"Controlling Queue Delay"). Between two requests the worker lets the event loop read what has come.
+"Controlling Queue Delay"). Between two requests the worker lets the event loop read what has arrived.
 
 The transactions of batches wait in a queue of their own, which is bounded where batches are let in: one has
 its turn when no single request waits, or after some of them.

@@ -1,1 +1,1 @@
-"""What clients tell beside transactions: labels, results, profiles; checked, and sent on to the stream."""
+"""Labels, results and profiles from clients: checked, and sent on to the stream."""

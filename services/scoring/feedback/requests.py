@@ -1,4 +1,4 @@
-"""What requests that speak of an earlier transaction have in common: labels and results."""
+"""Common parts of requests about an earlier transaction: labels and results."""
 
 from typing import Annotated, Any, Final
 

@@ -1,4 +1,4 @@
-"""The guard against records from the future: one rule, whoever asks and in whatever form."""
+"""The guard against records from the future: one rule, for every caller and in whatever form."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -108,7 +108,7 @@ def test_two_rules_of_one_share_do_not_take_the_same_users() -> None:
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        ({}, "it does nothing; give one of then, tags, queue, score_floor"),
+        ({}, "the rule has no effect; give one of then, tags, queue, score_floor"),
         ({"then": "decline", "share": "101 %"}, "share"),
         ({"then": "decline", "share": "10"}, "share"),
         ({"then": "decline", "state": "alive"}, "state"),
@@ -191,5 +191,5 @@ def test_a_wrong_segment_is_refused(segment: dict[str, Any], words: str) -> None
 
 
 def test_a_segment_has_a_name_of_its_own() -> None:
-    with pytest.raises(BadConfig, match="a rule or a segment of this name stands above"):
+    with pytest.raises(BadConfig, match="a rule or a segment above has this name already; choose another"):
         segmented({**STEPS, "name": "r0"}, rules=({"then": "review"},))

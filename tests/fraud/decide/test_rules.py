@@ -141,7 +141,7 @@ def test_decline_goes_before_approve_before_review_before_the_model(
         (b"in_list(device_id, 'stolen')", b"__import__('os')", 7, "stolen_device: "),
         (b"in_list(device_id, 'stolen')", b"amount * 2.0", 7, "true or false"),
         (b"then: review", b"then: refuse", 12, "then"),
-        (b"name: many", b"name: stolen_device", 10, "stands above"),
+        (b"name: many", b"name: stolen_device", 10, "has this name already"),
         (b"expires:", b"expire:", 18, "expire"),
         (b"rules:\n", b"rules: [\n", 6, "not YAML"),
         (b"amount > 10.0", b"1 / 0 == 1", 11, "many: division by zero"),

@@ -204,7 +204,7 @@ class History:
         return min(told.refund, of.cents)
 
     def paid_back_before(self, identity: str) -> int:
-        """Sum up the refunds that came before a transaction, which has come now."""
+        """Sum up the refunds that came before a transaction, which has arrived now."""
         mine = [key for key in self.early if key[0] == identity]
         return sum(self.early.pop(key) for key in mine)
 
@@ -248,7 +248,7 @@ class History:
         return [old for old in self.tiles(name, time) if id(old) not in gone] + inside
 
     def tiles(self, name: str, time: int) -> list[Seen]:
-        """What lies in the tiles of a window, also what does not count any more."""
+        """What is in the tiles of a window, also what does not count any more."""
         start, first_kept = time - length(name), min((old.time for old in self.kept), default=math.inf)
         if first_kept <= start:
             return []
@@ -258,7 +258,7 @@ class History:
         return [old for old in self.tiled + self.gone if first <= old.time // wide <= last]
 
     def ripe(self, far: int, near: int, before: list[Seen]) -> list[Seen]:
-        """What is older than the near end; of the tiled, what lies in a tile that ended by then."""
+        """What is older than the near end; of the tiled, what is in a tile that ended by then."""
         inside = [old for old in before if far < old.time <= near]
         if min((old.time for old in self.kept), default=math.inf) <= far:
             return inside

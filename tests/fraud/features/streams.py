@@ -157,7 +157,7 @@ def long_stream(seed: int, length: int, *, late: bool = True) -> list[Transactio
 
 
 def shuffle_between_entities(keys: np.ndarray, seed: int) -> np.ndarray:
-    """Order rows anew at random, but for those of one entity, which stay as they came."""
+    """Order rows again at random, but for those of one entity, which stay as they came."""
     rows = {key: list(np.flatnonzero(keys == key)) for key in set(keys.tolist())}
     dice = random.Random(seed)
     turns = dice.sample(keys.tolist(), len(keys))

@@ -1,4 +1,4 @@
-"""The kernel's machine code: compiled once for all callers, and anew after any change of its text."""
+"""The kernel's machine code: compiled once for all callers, and again after any change of its text."""
 
 import struct
 

@@ -253,7 +253,7 @@ def test_a_table_that_tells_of_no_entity_is_refused_with_words() -> None:
         ({"entity": "user"}, "entity: must be one of those that have a profile: card, shop"),
         ({"profile": {"limits": 5}}, "profile.limits: the profile has no such value; there are limit, gold"),
         ({"profile": {"limit": "5"}}, "profile.limit: Input should be a valid number"),
-        ({"profile": {}}, "profile: tells nothing; give a value or more"),
+        ({"profile": {}}, "profile: has no value; give at least one"),
         ({"profile": {"home_latitude": 1.0}}, "home_latitude and home_longitude must be given together"),
         ({"card": None}, "card is the key of the entity card and must be given"),
         ({"shop": "s"}, "shop is no key of the entity card, which card names"),

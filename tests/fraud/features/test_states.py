@@ -23,7 +23,7 @@ def test_the_layout_does_not_depend_on_the_features(entity, features):
 @both
 @pytest.mark.parametrize("seed", range(5))
 def test_a_feature_that_needs_no_new_state_is_read_from_old_states(entity, features, seed):
-    """An old release knew every third feature; the new one goes on from its states with all of them."""
+    """An old release knew every third feature; the new one continues from its states with all of them."""
     events = events_of(long_stream(seed, 160))
     whole = fold_events(entity, events, {}, features=features)
     old = fold_events(entity, events[:100], {}, features=features[::3])

@@ -1,4 +1,4 @@
-"""Whoever follows a topic goes on behind records that nobody can read, and takes the right one after them."""
+"""A follower skips records that it cannot read, and takes the right one after them."""
 
 import json
 import time

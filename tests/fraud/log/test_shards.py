@@ -51,7 +51,7 @@ def test_two_shards_become_three_while_all_goes_on(world: World, new_url: Callab
     world.batch(1)  # the log has all that was counted before its end
     world.archive.run(world.context.epoch.generation)
     began = time.monotonic()
-    stopped.set()  # the stream; the service goes on over the old store
+    stopped.set()  # the stream; the service continues over the old store
     world.score(3)
     filling.join(30.0)
     world.score(3)

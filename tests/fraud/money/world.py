@@ -209,7 +209,7 @@ def _bits(table: pa.Table, names: list[str]) -> list[Any]:
 
 
 def trained_on(settings: StreamSettings) -> int:
-    """Compute the vectors of the archive anew, as training does; returns how many values differ.
+    """Compute the vectors of the archive again, as training does; returns how many values differ.
 
     Labels aside: training knows when they arrived by other means.
     """

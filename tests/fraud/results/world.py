@@ -210,7 +210,7 @@ class World:
         self.store.answers().sent([entry for entry, _ in entries])
 
     def _at(self, value: bytes, day: float) -> bytes:
-        """Date what the stream tells of itself back: here it arrives days ago."""
+        """Date back what the stream reports of itself: here it arrives days ago."""
         return json.dumps({**json.loads(value), "result_time": self._time(day)}).encode()
 
     def _decided(self, table: pa.Table) -> pa.Table:
@@ -309,7 +309,7 @@ class World:
 
 
 def trained_on(settings: StreamSettings) -> int:
-    """Compute the vectors of the archive anew, as training does; returns how many values differ.
+    """Compute the vectors of the archive again, as training does; returns how many values differ.
 
     Of a stream alone: the tables do not tell in which order the scoring service and the stream counted.
     """

@@ -1,4 +1,4 @@
-"""A small HTTP server in the place of another program."""
+"""A small HTTP server instead of another program."""
 
 import threading
 from collections.abc import Iterator

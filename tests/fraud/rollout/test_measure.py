@@ -66,7 +66,7 @@ def test_a_server_that_comes_goes_or_starts_anew_takes_nothing_from_the_sums():
     account = ServedSums()
     account.take({"a": {"1": seen(1_000)}, "b": {"1": seen(2_000)}})
     account.take({})
-    account.take({"a": {"1": seen(1_500)}, "b": {"1": seen(300)}})  # b has started anew
+    account.take({"a": {"1": seen(1_500)}, "b": {"1": seen(300)}})  # b has started again
     account.take({"a": {"1": seen(1_700)}, "c": {"1": seen(50), "2": seen(600)}})  # c in place of b
     assert account.of("1").rows == 500 + 300 + 200 + 50
     assert account.of("2").rows == 600

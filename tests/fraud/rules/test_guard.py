@@ -46,7 +46,7 @@ def troubles(account: RuleEffects, name: str = "large") -> set[RuleProblem]:
     [
         ([5] * 10, set()),
         ([5] * 10 + [0, 0], {RuleProblem.DEAD}),
-        ([5] * 10 + [0], set()),  # five would have come: it may be chance
+        ([5] * 10 + [0], set()),  # five would have arrived: it may be chance
         ([40, 0, 0, 0, 0] * 3, set()),  # it has always come in bursts
         ([40, 0, 0, 0] * 3 + [0, 0, 0], {RuleProblem.DEAD}),
         ([0] * 12, set()),  # it never had any

@@ -123,7 +123,7 @@ def test_whoever_changes_the_audit_breaks_it(person: Person, folder: Path, chang
         lines[1], lines[2] = lines[2], lines[1]
     elif change == "cut":
         lines[2] = lines[2][:-20]
-    else:  # the record's own hash is made anew, those behind it are not
+    else:  # the record's own hash is rebuilt, those behind it are not
         forged = audit.entries()[1].model_copy(update={"by": "eve"})
         lines[1] = forged.model_copy(update={"hash": forged.hashed()}).model_dump_json()
     audit.file.write_text("\n".join(lines) + "\n")

@@ -92,7 +92,7 @@ def test_another_result_needs_states_from_the_log() -> None:
             "reason",
             "reads `result` of one group and, with it, `reason_code`",
         ),
-        ("&& reason_code in ['51', '61']", "&& items > 3", "nothing of the record; part it"),
+        ("&& reason_code in ['51', '61']", "&& items > 3", "no field of the record; write two filters"),
         ("no_funds: result", "declined: result", "the result of this name is a filter already"),
         ("items: {type: number}", "result: {type: number}", "result is a column of the results"),
         (

@@ -53,7 +53,12 @@ def test_the_parts_of_an_entity_with_two_sides() -> None:
         (SIDES, "{sides: {out: sender, in: purpose}}", "sides.in", "purpose is a text; a category or key"),
         (SIDES, "{sides: {out: sender, in: receivers}}", "sides.in", "did you mean receiver?"),
         (SIDES, "{key: sender, sides: {out: sender, in: receiver}}", "sides", "has a key already"),
-        (SIDES, "{events: 512}", "entities.account", "nothing names one; write key: FIELD, or sides: {out"),
+        (
+            SIDES,
+            "{events: 512}",
+            "entities.account",
+            "the entity has no key; write key: FIELD, or sides: {out",
+        ),
         (
             PRIMARY,
             "{primary: true, sides: {out: sender, in: receiver}}",

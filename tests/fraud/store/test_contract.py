@@ -327,7 +327,7 @@ def _count_up_for_ever(url: str, keys: list[float], token: int, has_begun: Event
 def test_a_writer_killed_at_any_moment_leaves_what_the_epoch_run_again_makes_exact(
     url: str, seed: int
 ) -> None:
-    """It is killed among the groups of its writes, again and again within the same epoch."""
+    """It is killed among the groups of its writes, repeatedly within the same epoch."""
     del seed
     keys = [float(key) for key in range(1, 5_001)]
     spawn = multiprocessing.get_context("spawn")

@@ -1,6 +1,6 @@
 """The primary is killed, paused, or replaced by a copy that lags, under the stream and the scoring service.
 
-The oracle: every transaction that was ever sent stands in the states of its entities exactly once, whoever
+The oracle: every transaction that was ever sent is in the states of its entities exactly once, whoever
 counted it, and has one answer. A state here is the list of the transactions that it has counted.
 """
 
@@ -50,7 +50,7 @@ def key_of(entity: str, number: int) -> float:
 
 
 def patiently(call: Callable[[], T]) -> T:
-    """Call again while the store is away, which a busy machine makes it for a moment."""
+    """Call again while the store is unavailable, which a busy machine makes it for a moment."""
     stop_at = time.monotonic() + 30.0
     while True:
         try:

@@ -446,7 +446,7 @@ def test_a_primary_killed_under_load_and_started_again_loses_and_doubles_nothing
 
         def kill() -> None:
             servers[killed].kill()
-            time.sleep(0.3)  # requests meet a server that is away
+            time.sleep(0.3)  # requests meet a server that is unavailable
             servers[killed].start()
 
         urls = (shards_url(servers, socket_timeout=0.5, retries=1), shards_url(servers, socket_timeout=2))

@@ -1,4 +1,4 @@
-"""A store made anew from the log equals the stream's to the byte, and the stream goes on from it."""
+"""A store rebuilt from the log equals the stream's to the byte, and the stream continues from it."""
 
 from pathlib import Path
 

@@ -129,7 +129,7 @@ def _examples(fields: Iterable[Field]) -> dict[str, Any]:
 
 
 def odd(topic: str, record: dict[str, Any]) -> Iterator[bytes]:
-    """Make records of a topic of which one field has an odd value, one that nobody knows too."""
+    """Make records of a topic of which one field has an odd value, or one that is not in the contract."""
     model = contracts_of(deployed_schema()).by_topic[topic]
     number = 0
     for name in [*model.model_fields, "of_nobody"]:

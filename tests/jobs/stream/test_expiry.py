@@ -112,6 +112,6 @@ def test_a_store_that_does_not_answer_is_left_for_the_next_time() -> None:
         def expire(self, *_: object) -> int:
             raise Unavailable("the feature store does not answer")
 
-    expiry = Expiry(Away(), 1)  # type: ignore[arg-type]  a store that is away answers nothing
+    expiry = Expiry(Away(), 1)  # type: ignore[arg-type]  a store that is unavailable answers nothing
     expiry.see([summary(NOW_US)])
     assert expiry.run() == 0

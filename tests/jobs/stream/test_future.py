@@ -207,7 +207,7 @@ def test_the_bound_is_a_setting(tmp_path: Path) -> None:
 
 
 def test_a_dead_letter_from_the_future_is_sent_again_once_its_time_has_come(tmp_path: Path) -> None:
-    """Sent again it arrives anew: what is still ahead of the present stays where it is."""
+    """Sent again it arrives again: what is still ahead of the present stays where it is."""
     soon = datetime.now(UTC) + timedelta(days=1)
     steps = sent_of([PLAIN, PLAIN, PLAIN])
     past, ahead = steps[1][1], {**steps[2][1], "event_time": soon.isoformat()}

@@ -1,4 +1,4 @@
-"""Hostile records through a real broker and a real query: it goes on, and loses nothing."""
+"""Hostile records through a real broker and a real query: it continues, and loses nothing."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The start judges a store that is not what the checkpoint left; a real job catches up and goes on."""
+"""The start judges a store that is not what the checkpoint left; a real job catches up and continues."""
 
 import shutil
 import time

@@ -1,4 +1,4 @@
-"""A command runs while no driver does, and the stream goes on whatever became of it; the API is played."""
+"""A command runs while no driver does, and the stream continues whatever became of it; the API is played."""
 
 import json
 import threading

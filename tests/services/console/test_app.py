@@ -1,4 +1,4 @@
-"""Who gets in, what forms must carry, and pages while parts are away; the application without a network."""
+"""Who gets in, what forms must carry, and pages while parts are down; the application without a network."""
 
 import asyncio
 import base64

@@ -112,7 +112,7 @@ def test_without_kafka_people_log_in_and_out_and_a_cookie_of_before_the_start_is
 
 
 class Refusing:
-    """Refuses what it is sent first, as Kafka while it is away."""
+    """Refuses what it is sent first, as Kafka while it is unavailable."""
 
     def __init__(self) -> None:
         self.sent: list[list[Record]] = []

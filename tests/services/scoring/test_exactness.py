@@ -325,7 +325,7 @@ def test_a_store_rebuilt_while_the_log_lacks_some_counts_them_when_they_come(
         command = [sys.executable, "-c", "from fraud.cli import app; app()", "replay", "rebuild-store"]
         subprocess.run([*command, "--replace"], env=environment, check=True, timeout=120)
         stream.context = replace(stream.context, token=store.acquire("test"))
-        stream.sent_in_order = True  # as the outbox does: what is counted anew is counted as it was served
+        stream.sent_in_order = True  # as the outbox does: what is counted again is counted as it was served
         while stream.step(own=0):
             pass
         stream.archive.run(stream.context.epoch.generation)

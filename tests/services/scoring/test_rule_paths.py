@@ -166,7 +166,7 @@ def archived(folder: Path, rules: Path) -> StreamSettings:
 
 
 def by_backtest(folder: Path, rules: Path) -> list[dict[str, Any]]:
-    """Tell what holds, by the log alone; what it does there stands in the log."""
+    """Tell what holds, by the log alone; what it does there is in the log."""
     known = read_rules(rules)
     (log,) = open_history(archived(folder, rules).delta_path, known.reads).parts()
     held = held_in(known, log)

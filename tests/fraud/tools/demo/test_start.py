@@ -1,4 +1,4 @@
-"""The demo's world lies in the past whatever the machine's clock says, as the platform refuses the future."""
+"""The demo's world is in the past whatever the machine's clock says, as the platform refuses the future."""
 
 import doctest
 from datetime import UTC, datetime, timedelta
