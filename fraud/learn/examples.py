@@ -50,9 +50,10 @@ class Examples:
         return len(self.event_us)
 
     def take(self, rows: Any) -> "Examples":
-        """Keep rows, by a mask or by numbers."""
+        """Keep rows, by a mask or by numbers; rows that stand together are not copied."""
+        kept = as_slice(rows)
         arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "categories"}
-        return replace(self, **{name: array[rows] for name, array in arrays.items()})
+        return replace(self, **{name: array[kept] for name, array in arrays.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,12 +243,26 @@ def forward_folds(train: Examples, count: int, share: float) -> list[Fold]:
 
 def thin(examples: Examples, rows: int, seed: int) -> Examples:
     """Sample the honest so that at most ``rows`` are left, every fraud among them; in order of time."""
-    if len(examples) <= rows:
-        return examples
-    honest = np.flatnonzero(~examples.is_fraud)
-    room = max(rows - int(examples.is_fraud.sum()), rows // 2)
+    return examples.take(thin_rows(examples.is_fraud, rows, seed)) if len(examples) > rows else examples
+
+
+def thin_rows(is_fraud: Bools, rows: int, seed: int) -> Codes:
+    """Choose at most ``rows`` rows, every fraud among them, but half of the room for the honest; rising."""
+    if len(is_fraud) <= rows:
+        return np.arange(len(is_fraud))
+    honest, frauds = np.flatnonzero(~is_fraud), np.flatnonzero(is_fraud)
+    room = max(rows - len(frauds), rows // 2)
     kept = np.random.default_rng(seed).choice(honest, min(room, len(honest)), replace=False)
-    return examples.take(np.sort(np.concatenate([np.flatnonzero(examples.is_fraud), kept])))
+    return np.sort(np.concatenate([frauds, kept]))
+
+
+def as_slice(rows: Any) -> Any:
+    """Turn a mask, or numbers, of rows that stand together in order into a slice, which copies nothing."""
+    if isinstance(rows, slice) or not len(rows):
+        return rows
+    at = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows)
+    together = len(at) > 0 and at[-1] - at[0] + 1 == len(at) and bool((np.diff(at) == 1).all())
+    return slice(int(at[0]), int(at[-1]) + 1) if together else rows
 
 
 def check_classes(examples: Examples, period: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 
 from fraud.features import FEATURE_NAMES, FEATURES
-from fraud.learn.examples import Bools, Codes, Examples, Fold
+from fraud.learn.examples import Bools, Codes, Examples, Fold, as_slice, thin_rows
 from fraud.model.card import Floats
 
 PARAMETERS: Final[dict[str, Any]] = {
@@ -74,8 +74,14 @@ def validate_trees(
     balance: str = "none",
     rounds: int = ROUNDS,
     monotone: Sequence[int] = MONOTONE,
+    most_rows: int | None = None,
 ) -> Validation:
-    """Fit one model a fold, all stopping at the number of trees that is best for them together."""
+    """Fit one model a fold, all stopping at the number of trees that is best for them together.
+
+    Where ``most_rows`` is given, each model learns from at most so many rows: from every fraud and a sample
+    of the honest, each of which counts for those left out. What is held is held in full.
+    """
+    fits = [thin_rows_of(train.is_fraud, fold.fit, most_rows, seed) for fold in folds]
     full = complete(
         parameters, train.is_fraud, seed=seed, threads=threads, balance=balance, monotone=monotone
     )
@@ -83,14 +89,15 @@ def validate_trees(
         full,
         dataset(train, parameters),
         rounds,
-        folds=[(fold.fit, fold.held) for fold in folds],
+        folds=[(fit, fold.held) for fit, fold in zip(fits, folds, strict=True)],
         callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
         return_cvbooster=True,
+        fpreproc=_weigh(train.is_fraud, folds, fits),
     )
     boosters = found["cvbooster"]
     best = max(int(boosters.best_iteration), 1)
     margin = [
-        margins(booster, train.vectors[fold.held], threads, best)
+        margins(booster, train.vectors[as_slice(fold.held)], threads, best)
         for booster, fold in zip(boosters.boosters, folds, strict=True)
     ]
     truths = [train.is_fraud[fold.held] for fold in folds]
@@ -102,6 +109,26 @@ def validate_trees(
         margin=np.concatenate(margin),
         sizes=tuple(len(fold.held) for fold in folds),
     )
+
+
+def thin_rows_of(is_fraud: Bools, rows: Codes, most: int | None, seed: int) -> Codes:
+    """Choose at most so many of these rows; None: all."""
+    return rows if most is None else rows[thin_rows(is_fraud[rows], most, seed)]
+
+
+def _weigh(is_fraud: Bools, folds: Sequence[Fold], fits: Sequence[Codes]) -> Any:
+    """Make what LightGBM calls with each fold's data: it lets the sampled honest count for the others."""
+    if all(len(fit) == len(fold.fit) for fit, fold in zip(fits, folds, strict=True)):
+        return None
+    turn = iter(zip(folds, fits, strict=True))
+
+    def weigh(fit: lightgbm.Dataset, held: lightgbm.Dataset, parameters: Any) -> Any:
+        fold, rows = next(turn)
+        honest = int((~is_fraud[fold.fit]).sum()) / max(int((~is_fraud[rows]).sum()), 1)
+        fit.construct().set_weight(np.where(is_fraud[rows], 1.0, honest))
+        return fit, held, parameters
+
+    return weigh
 
 
 def fit_trees(

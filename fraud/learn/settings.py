@@ -111,6 +111,9 @@ class TrainSettings(SourceSettings):
     model of all that came before it."""
     validation_share: Share = 0.4
     """Share of the training period's time that these blocks cover together."""
+    validation_rows: Annotated[int, Field(ge=1_000)] = 300_000
+    """Transactions that each model of the validation learns from at most: every fraud, and a sample of the
+    honest, each of which counts for those left out. All of a block is held; the last fit sees everything."""
     trials: Annotated[int, Field(ge=0)] = 8
     """Budget of the search for parameters (Optuna); 0: the defaults."""
     tune_rows: Annotated[int, Field(ge=1_000)] = 100_000

@@ -146,7 +146,7 @@ def fit(split: Split, settings: TrainSettings, on_step: OnStep = lambda _: None)
         "balance": choice.balance,
         "monotone": monotone_of(settings),
     }
-    validation = validate_trees(split.train, folds, **kwargs)
+    validation = validate_trees(split.train, folds, most_rows=settings.validation_rows, **kwargs)
     on_step(f"fitting {validation.rounds} trees to {len(split.train):,} transactions")
     booster = fit_trees(split.train, rounds=validation.rounds, **kwargs)
     on_step("calibrating and choosing thresholds")

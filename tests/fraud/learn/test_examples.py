@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from fraud.errors import BadInput
@@ -149,6 +149,26 @@ def test_thinning_keeps_every_fraud_and_the_order_of_time():
     assert len(few) == 100
     assert few.is_fraud.sum() == 20
     assert (np.diff(few.event_us) > 0).all()
+
+
+@settings(deadline=None)
+@given(st.lists(st.booleans(), min_size=1, max_size=40), st.booleans())
+@example([False, True, True, True, False], False)
+@example([True, True], True)
+def test_rows_that_stand_together_are_taken_without_a_copy(mask, are_numbers):
+    examples = make_examples(range(len(mask)), [0] * len(mask), [False] * len(mask))
+    chosen = np.flatnonzero(mask)
+    taken = examples.take(chosen if are_numbers else np.array(mask))
+    assert taken.vectors[:, 0].tolist() == chosen.tolist()
+    assert taken.user.tolist() == (chosen % 7).tolist()
+    together = len(chosen) > 0 and chosen[-1] - chosen[0] + 1 == len(chosen)
+    assert np.shares_memory(taken.vectors, examples.vectors) == together
+
+
+def test_rows_named_in_another_order_or_twice_stay_as_named():
+    examples = make_examples(range(6), [0] * 6, [False] * 6)
+    for rows in ([3, 2, 1], [2, 2, 3], [1, 3, 2, 4]):
+        assert examples.take(np.array(rows)).vectors[:, 0].tolist() == rows
 
 
 @pytest.mark.parametrize(
