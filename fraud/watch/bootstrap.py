@@ -11,8 +11,6 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.watch.ranking import Ranking
-
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Codes = NDArray[np.int64]
@@ -68,35 +66,41 @@ class Period(Protocol):
 
 
 class Ranked:
-    """Scores in order, ready to be measured under any weights of the rows."""
+    """Scores in order, ready to be measured under any weights of the rows.
+
+    What is between two frauds counts together, so that a measurement sorts nothing: each honest row
+    has the number of its place among the distinct scores of the frauds.
+    """
 
     def __init__(self, scored: Scored, is_fraud: Bools, amount: Floats) -> None:
-        self._ranking = Ranking(scored.score)
-        self.order = self._ranking.order
-        score = scored.score[self.order]
-        self._fraud = is_fraud[self.order].astype(np.float64)
-        self._money = amount[self.order] * self._fraud
-        self._flagged = int((score >= scored.threshold).sum())
+        score = np.where(np.isnan(scored.score), -np.inf, scored.score)  # without a score: the last
+        self._frauds, self._honest = np.flatnonzero(is_fraud), np.flatnonzero(~is_fraud)
+        of_frauds, of_honest = score[self._frauds], score[self._honest]
+        levels = np.unique(of_frauds)
+        self._levels = len(levels)
+        self._level = len(levels) - 1 - np.searchsorted(levels, of_frauds)
+        """Of each fraud, 0 for the highest score."""
+        beside = np.searchsorted(levels, of_honest, "left") + np.searchsorted(levels, of_honest, "right")
+        self._place = 2 * len(levels) - beside
+        """Of each honest row: twice the level that is next below it, and one more on a level."""
+        self._money = amount[self._frauds]
+        self._caught = of_frauds >= scored.threshold
+        self._wrong = self._honest[of_honest >= scored.threshold]
 
     def measure(self, weight: Floats) -> Floats:
         """Compute the figures ``NAMES`` with row weights (in the rows' own order)."""
-        weight = weight[self.order]
-        hits_all = np.cumsum(weight * self._fraud)
-        false_all = np.cumsum(weight * (1.0 - self._fraud))
-        frauds, honest = hits_all[-1], false_all[-1]
-        ends = self._ranking.ends
-        hits, false = hits_all[ends], false_all[ends]
-        pr_auc = self._ranking.average_precision(weight * self._fraud, weight)
-        steps = np.diff(np.r_[0.0, false])
-        roc_auc = float(steps @ (hits + np.r_[0.0, hits[:-1]]) / 2.0) / (frauds * honest)
-        inside = int(
-            np.searchsorted(false, 0.01 * honest, "right")
-        )  # scores whose false positives are within 1%
-        last = ends[inside - 1] + 1 if inside else 0
-        money = np.cumsum(weight * self._money)
-        at = self._flagged
-        flagged_hits = hits_all[at - 1] if at else 0.0
-        flagged = flagged_hits + (false_all[at - 1] if at else 0.0)
+        fraud = weight[self._frauds]
+        hits = np.cumsum(np.bincount(self._level, fraud, self._levels))
+        money = np.cumsum(np.bincount(self._level, fraud * self._money, self._levels))
+        false = np.cumsum(np.bincount(self._place, weight[self._honest], 2 * self._levels + 1))
+        above, until = false[:-1:2], false[1::2]  # honest rows above a level, and down to it
+        frauds, honest = hits[-1], false[-1]
+        rise = np.diff(hits, prepend=0.0)
+        pr_auc = float(rise @ (hits / np.maximum(hits + until, 1e-12))) / frauds
+        roc_auc = float(rise @ (honest - (above + until) / 2.0)) / (frauds * honest)
+        inside = int(np.searchsorted(until, 0.01 * honest, "right"))  # levels within 1% false positives
+        flagged_hits = float(fraud[self._caught].sum())
+        flagged = flagged_hits + float(weight[self._wrong].sum())
         p, r = flagged_hits / max(flagged, 1e-12), flagged_hits / frauds
         return np.array(
             [
@@ -105,8 +109,8 @@ class Ranked:
                 2.0 * p * r / max(p + r, 1e-12),
                 p,
                 r,
-                hits_all[last - 1] / frauds if last else 0.0,
-                money[last - 1] / max(money[-1], 1e-12) if last else 0.0,
+                hits[inside - 1] / frauds if inside else 0.0,
+                money[inside - 1] / max(money[-1], 1e-12) if inside else 0.0,
             ]
         )
 
