@@ -291,7 +291,7 @@ def _guess_all(
             found |= {our: Column(their) for our, their in new.items()}
             notes.append(
                 f"{path}: {', '.join(new)} read from {', '.join(new.values())}, by a guess; "
-                f"--column {next(iter(new))}=THEIRS says otherwise"
+                f"--column {next(iter(new))}=THEIRS changes it"
             )
     return notes
 

@@ -105,7 +105,7 @@ def dialect_of(part: Part, reading: Reading) -> tuple[Dialect, str]:
     notes = []
     encoding = reading.encoding or _encoding_of(part)
     if encoding == "cp1252" and not reading.encoding:
-        notes.append("not UTF-8, read as Windows-1252 (latin-1); --read encoding=NAME says otherwise")
+        notes.append("not UTF-8, read as Windows-1252 (latin-1); --read encoding=NAME changes it")
     try:
         with _text(part, encoding) as lines:
             line = lines.readline().rstrip("\r\n")
@@ -114,7 +114,7 @@ def dialect_of(part: Part, reading: Reading) -> tuple[Dialect, str]:
     counts = {sign: len(next(csv.reader([line], delimiter=sign), [])) for sign in _SEPARATORS}
     separator = reading.separator or max(_SEPARATORS, key=lambda sign: counts[sign])
     if separator != "," and not reading.separator:
-        notes.append(f"columns are parted by {separator!r}, by a guess; --read separator=X says otherwise")
+        notes.append(f"guessed that columns are separated by {separator!r}; --read separator=X changes it")
     return Dialect(encoding, separator), "; ".join(notes)
 
 

@@ -159,7 +159,7 @@ def _pairs(flags: str) -> list[tuple[str, str]]:
 def _table(guess: "Guess") -> "Table":
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table("ours", "is made of", "because", title=f"{guess.look.path}: {guess.look.rows:,} rows")
+    table = Table("field", "made from", "why", title=f"{guess.look.path}: {guess.look.rows:,} rows")
     for one in guess.found.values():
         table.add_row(one.our, one.text, one.why)
     for question in guess.questions:

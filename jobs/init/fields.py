@@ -202,5 +202,5 @@ def _list_of(seen: TableColumn) -> str:
     if seen.number_form is not None and seen.distinct > 12:
         finite = seen.floats[np.isfinite(seen.floats)]
         return f"{finite.min():g} to {finite.max():g}"
-    more = f" and {seen.distinct - 4:,} others" if seen.distinct > 4 else ""
+    more = f", ... ({seen.distinct:,} values)" if seen.distinct > 4 else ""
     return ", ".join(seen.words[:4]) + more

@@ -70,7 +70,7 @@ def zone_words(guess: Guess, seen: TableColumn, form: Form) -> str:
     return (
         f"in {guess.reading.zone}"
         if guess.reading.zone
-        else "no zone in the values: UTC (--read zone=... says otherwise)"
+        else "the values name no time zone: UTC (--read zone=... changes it)"
     )
 
 

@@ -106,7 +106,7 @@ def test_only_an_empty_field_is_missing() -> None:
     [
         ("dollars.csv", [1234.5, 7.5], "amount is read as amounts such as 1,234.50"),
         ("decimal_comma.csv", [1234.5, 7.5], "amount is read as amounts such as 1.234,50"),
-        ("semicolons.csv", [1234.5, 7.5], "parted by ';'"),
+        ("semicolons.csv", [1234.5, 7.5], "separated by ';'"),
     ],
 )
 def test_amounts_are_read_as_meant_and_the_guess_is_told(name: str, amounts: list[float], words: str) -> None:
