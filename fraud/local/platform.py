@@ -324,7 +324,10 @@ def _wait_ready(part: Part, place: Place, found: ProcessRecord) -> None:
     if not process.is_alive(found):
         raise Unavailable(f"{part.name} {_last_words(found)}")
     if not is_over:
-        raise Unavailable(f"{part.name} is not ready after {timeout_s:.0f} s; {_log_words(found)}")
+        raise Unavailable(
+            f"{part.name} is not ready after {timeout_s:.0f} s (on a busy machine, raise "
+            f"FRAUD_LOCAL_READY_TIMEOUT_S); {_log_words(found)}"
+        )
 
 
 def _status_of(part: Part, found: ProcessRecord | None, place: Place) -> PartStatus:

@@ -76,7 +76,7 @@ def test_a_proposal_is_closed_once_and_holds_for_the_rules_that_it_saw(person: P
     person("ben").approve(first)
     with pytest.raises(BadInput, match="have changed since 2 was proposed"):
         person("ben").approve(second)
-    with pytest.raises(BadInput, match="no proposal 1 waits for approval; there wait: 2"):
+    with pytest.raises(BadInput, match="no proposal 1 waits for approval; these wait: 2"):
         person("ben").approve(first)
     person("ana").reject(second)
     assert open_proposals(person("ana").audit.entries()) == []

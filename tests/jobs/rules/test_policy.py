@@ -119,7 +119,7 @@ def test_a_wrong_part_is_refused(delta: str, by: str, words: str) -> None:
 
 
 def test_rules_without_segments_need_parts(delta: str) -> None:
-    with pytest.raises(BadInput, match="say what parts the transactions"):
+    with pytest.raises(BadInput, match="say what divides the transactions"):
         suggested(delta, (), b"version: a\nrules: []\n")
 
 
@@ -141,5 +141,5 @@ def test_too_few_frauds_are_said(tmp_path: Path) -> None:
 
 
 def test_a_file_in_braces_is_left_to_people() -> None:
-    with pytest.raises(BadInput, match="stands in braces"):
+    with pytest.raises(BadInput, match="is written in braces"):
         with_segments(b'{"version": "1", "rules": []}', [])
