@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator
 from fraud.contracts import TOPICS
 from fraud.programs import PROGRAMS
 from tests.charts.test_settings import unknown, wrong
+from tests.load.containers import Engine
 from tests.test_repository import artifacts
 
 ROOT = Path(__file__).parent.parent
@@ -233,3 +234,17 @@ def test_the_file_of_variables_names_all_that_compose_takes() -> None:
 def test_without_the_file_of_variables_compose_says_what_to_do(name: str) -> None:
     assert re.search(rf"\$\{{{name}:\?write \.env with `make env`\}}", FILE.read_text())
     assert os.access(ROOT / ".ci" / "env", os.X_OK)
+
+
+def test_services_start_on_an_engine_without_compose_with_all_that_the_file_says(tmp_path: Path) -> None:
+    engine = Engine(compose(), tmp_path)
+    for name, service in services().items():
+        options, command = engine.options(name)
+        for key, option in (("mem_limit", "--memory"), ("restart", "--restart"), ("user", "--user")):
+            found = options[options.index(option) + 1] if option in options else None
+            assert found == service.get(key)
+        given = {f"{key}={value}" for key, value in service.get("environment", {}).items()}
+        assert given <= set(options)
+        assert command == [*service.get("entrypoint", [])[1:], *service.get("command", [])]
+        assert engine.ends(name) == (name in ENDS)
+    assert (tmp_path / "keys").read_text() == compose()["configs"]["keys"]["content"]
