@@ -1,8 +1,10 @@
 """The rules of this tree."""
 
 import ast
+import os
 import re
 import subprocess
+import sys
 from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -56,8 +58,8 @@ LAYERS = (
     {"fraud.__main__"},
 )
 """The rooms of the library, lowest first."""
-MADE_AT_IMPORT = 51
-"""Names that are still made of the deployed schema while modules are imported."""
+ASKS_FOR_THE_SCHEMA = 99
+"""Calls of functions that ask for the deployed schema, where a caller could hand one down."""
 LAYER = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
 ENGINES = {
     "pyspark": {"fraud.spark", "fraud.tools", "jobs.stream", "jobs.features"},
@@ -281,17 +283,66 @@ def at_import(tree: ast.Module, name: str) -> list[int]:
     return sorted(found)
 
 
-def test_no_further_name_is_made_of_the_deployed_schema_at_import() -> None:
-    """A program reads its schema once and hands it down: two schemas can live in one process.
+def asks(tree: ast.AST, name: str) -> list[int]:
+    """Find the lines in functions that call a function, but for ``given or name()``: a default."""
+    defaults = {
+        id(value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or)
+        for value in node.values[1:]
+    }
+    return sorted(
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).split(".")[-1] == name
+        and id(node) not in defaults
+    )
 
-    These names are still made at import. Lower the number with each that goes.
-    """
+
+def test_no_name_is_made_of_the_deployed_schema_at_import() -> None:
+    """A program reads its schema once and hands it down: two schemas can live in one process."""
     found = [
         f"{path.relative_to(ROOT)}:{line}"
         for path in python_files(*OURS)
         for line in at_import(parsed(path), "deployed_schema")
     ]
-    assert len(found) <= MADE_AT_IMPORT, "\n".join(found)
+    assert found == []
+
+
+def test_modules_are_imported_without_the_deployed_schema(tmp_path: Path) -> None:
+    """Nor through a function: where the schema's file is not there, every module is imported all the same."""
+    names = sorted(name for name in modules() if not name.endswith("__main__"))
+    script = f"import importlib\nfor name in {names}:\n    importlib.import_module(name)"
+    environment = {**os.environ, "FRAUD_SCHEMA_FILE": str(tmp_path / "none.yaml")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3_000:]
+
+
+def test_few_functions_of_the_library_ask_for_the_deployed_schema() -> None:
+    """What is no program is handed the schema. Lower the number with each that no longer asks."""
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in python_files("fraud")
+        if not {"commands", "tools"} & {path.stem, *path.relative_to(ROOT).parts}
+        for line in asks(parsed(path), "deployed_schema")
+    ]
+    assert len(found) <= ASKS_FOR_THE_SCHEMA, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("def f():\n    return deployed_schema().money", [2]),
+        ("def f(schema=None):\n    schema = schema or deployed_schema()", []),
+        ("def f(schema=None):\n    g(schema or schema.deployed_schema())", []),
+        ("def f(schema=None):\n    return deployed_schema() or schema", [2]),
+    ],
+)
+def test_a_question_for_the_schema_is_found(text: str, lines: list[int]) -> None:
+    assert asks(ast.parse(text), "deployed_schema") == lines
 
 
 @pytest.mark.parametrize(

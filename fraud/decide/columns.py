@@ -8,7 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fraud.decide.values import FLAGS, TEXTS, is_there
+from fraud.decide.values import is_there, vocabulary_of
+from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -41,10 +43,21 @@ class Columns:
         Of the features, in the vectors' order.
     score
         Of the model; NaN where it was unavailable.
+    schema
+        Of the transactions; by default the deployment's.
     """
 
-    def __init__(self, fields: pa.Table, vectors: Floats, names: Sequence[str], score: Floats) -> None:
+    def __init__(
+        self,
+        fields: pa.Table,
+        vectors: Floats,
+        names: Sequence[str],
+        score: Floats,
+        schema: Schema | None = None,
+    ) -> None:
         self._fields, self._vectors, self._score = fields, vectors, score
+        known = vocabulary_of(schema or deployed_schema())
+        self._text_names, self._flag_names = known.texts, known.flags
         self._at = {name: at for at, name in enumerate(names)}
         self._numbers: dict[str, Numbers] = {}
         self._texts: dict[str, tuple[NDArray[np.int32], list[str]]] = {}
@@ -79,9 +92,9 @@ class Columns:
         """Tell where none of the values is missing."""
         there = np.ones(len(self), np.bool_)
         for name in names:
-            if name in TEXTS:
+            if name in self._text_names:
                 there &= self.text(name)[0] >= 0
-            elif name in FLAGS:
+            elif name in self._flag_names:
                 there &= np.logical_or(*self.flag(name))
             else:
                 there &= self.number(name).is_known
@@ -89,9 +102,9 @@ class Columns:
 
     def rows(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Give the values that are there, one mapping a transaction."""
+        whole = self._text_names | self._flag_names
         columns = [
-            self._column(name).to_pylist() if name in TEXTS or name in FLAGS else self._values(name).tolist()
-            for name in names
+            self._column(name).to_pylist() if name in whole else self._values(name).tolist() for name in names
         ]
         for row in range(len(self)):
             pairs = zip(names, columns, strict=True)

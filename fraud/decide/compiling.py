@@ -52,9 +52,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 from fraud.contracts import Outcome, Reason, Thresholds
 from fraud.contracts.score import Probability
 from fraud.decide.engine import NO_GUARD, Guard, Rule, RuleSet, RuleState, Segment
-from fraud.decide.values import FLAGS, NAMES, SCORE, TEXTS, Lists, context_of
+from fraud.decide.values import SCORE, Lists, Vocabulary, context_of, vocabulary_of
 from fraud.decide.vectorise import vectorise
 from fraud.errors import BadConfig
+from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from fraud.settings.definition import line_of, parse_definition
 
 MOST_RULES: Final = 500
@@ -155,8 +157,17 @@ class _File(BaseModel):
     segments: list[_Segment] = Field(default=[], max_length=MOST_SEGMENTS)
 
 
-def compile_rules(raw: bytes, name: str = "rules") -> RuleSet:
+def compile_rules(raw: bytes, name: str = "rules", schema: Schema | None = None) -> RuleSet:
     r"""Compile rules; see :func:`read_rules`.
+
+    Parameters
+    ----------
+    raw
+        The file's content.
+    name
+        Of the file, for errors.
+    schema
+        Whose fields and features they read; by default the deployment's.
 
     Examples
     --------
@@ -165,6 +176,7 @@ def compile_rules(raw: bytes, name: str = "rules") -> RuleSet:
     ...
     fraud.errors.BadConfig: rules:3: x: 'amout' does not exist; did you mean amount?
     """
+    schema = schema or deployed_schema()
     parsed, tree = parse_definition(_File, raw, name)
     lists = {key: frozenset(values) for key, values in parsed.lists.items() if values != "live"}
     live = frozenset(parsed.lists) - frozenset(lists)
@@ -174,14 +186,14 @@ def compile_rules(raw: bytes, name: str = "rules") -> RuleSet:
     for kind, at, part in _parts(parsed):
         try:
             if isinstance(part, _Segment):
-                segments.append(_segment(part, known))
+                segments.append(_segment(part, known, schema))
             elif part.state is not RuleState.RETIRED:
-                rules.append(_rule(part, known))
+                rules.append(_rule(part, known, schema))
         except (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError) as error:
             line = line_of(tree, (kind, at, "when"))
             raise BadConfig(f"{name}:{line}: {part.name}: {_first_line(error)}") from error
     version = f"{parsed.version}+{hashlib.sha256(raw).hexdigest()[:8]}"
-    return RuleSet(version, rules, lists, live_lists=live, source=raw, segments=segments)
+    return RuleSet(version, rules, lists, live_lists=live, source=raw, segments=segments, schema=schema)
 
 
 def _parts(parsed: _File) -> Iterator[tuple[str, int, _Rule | _Segment]]:
@@ -201,18 +213,19 @@ def _check_names(parsed: _File, file: str, tree: Any) -> None:
         seen.add(part.name)
 
 
-def _compile(part: _Part, lists: Lists) -> dict[str, Any]:
+def _compile(part: _Part, lists: Lists, schema: Schema) -> dict[str, Any]:
     """Compile an expression, and check it; gives what a rule has of it."""
     import cel  # noqa: PLC0415  (in the images that decide)
 
     logging.getLogger("cel").setLevel(logging.ERROR)  # it tells each failure; the engine tells a rule once
     program = cel.compile(part.when)
     _check_cost(part.when)
-    reads = tuple(sorted(program.variables()))
-    _check_reads(reads)
+    reads, vocabulary = tuple(sorted(program.variables())), vocabulary_of(schema)
+    _check_reads(reads, vocabulary.names)
     # Types show only when it runs: it runs once now, over values like those that will come.
     for number in _SAMPLES:  # several, as `a && b` does not look at b where a is false
-        found = program.execute(context_of(lists, {name: _sample(name, number) for name in reads}))
+        values = {name: _sample(name, number, vocabulary) for name in reads}
+        found = program.execute(context_of(lists, values))
         if not isinstance(found, bool):
             raise TypeError(f"must be true or false, not {found!r}")
     return {
@@ -222,13 +235,13 @@ def _compile(part: _Part, lists: Lists) -> dict[str, Any]:
         "starts_s": part.starts.timestamp() if part.starts else -math.inf,
         "program": program,
         "reads": reads,
-        "question": vectorise(part.when),
+        "question": vectorise(part.when, schema),
     }
 
 
-def _rule(rule: _Rule, lists: Lists) -> Rule:
+def _rule(rule: _Rule, lists: Lists, schema: Schema) -> Rule:
     return Rule(
-        **_compile(rule, lists),
+        **_compile(rule, lists, schema),
         reason=Reason(code=f"rule_{rule.name}", text=rule.reason),
         outcome=Outcome(rule.then) if rule.then else None,
         state=rule.state,
@@ -240,8 +253,8 @@ def _rule(rule: _Rule, lists: Lists) -> Rule:
     )
 
 
-def _segment(segment: _Segment, lists: Lists) -> Segment:
-    compiled = _compile(segment, lists)
+def _segment(segment: _Segment, lists: Lists, schema: Schema) -> Segment:
+    compiled = _compile(segment, lists, schema)
     if SCORE in compiled["reads"]:
         raise ValueError("a segment cannot read the score; its thresholds are compared with it")
     reason = Reason(code=f"segment_{segment.name}", text=f"thresholds of {segment.name}: {segment.words}")
@@ -259,18 +272,18 @@ def _guard(given: _Guard | None) -> Guard:
     return Guard(_share(precision) if precision else None, given.hits_at_most_per_day)
 
 
-def _sample(name: str, number: float) -> str | bool | float:
-    if name in TEXTS:
+def _sample(name: str, number: float, known: Vocabulary) -> str | bool | float:
+    if name in known.texts:
         return "x"
-    return number > 0.0 if name in FLAGS else number
+    return number > 0.0 if name in known.flags else number
 
 
-def _check_reads(names: Sequence[str]) -> None:
+def _check_reads(names: Sequence[str], known: frozenset[str]) -> None:
     for name in names:
-        if name not in NAMES:
+        if name not in known:
             from difflib import get_close_matches  # noqa: PLC0415
 
-            near = get_close_matches(name, NAMES, n=1)
+            near = get_close_matches(name, known, n=1)
             raise ValueError(f"{name!r} does not exist" + (f"; did you mean {near[0]}?" if near else ""))
 
 

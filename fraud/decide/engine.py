@@ -22,6 +22,7 @@ from fraud.decide.columns import Bools, Columns
 from fraud.decide.past_lists import PastList
 from fraud.decide.questions import Question
 from fraud.decide.values import Lists, context_of, is_there
+from fraud.schema.schema import Schema
 
 log = logging.getLogger(__name__)
 
@@ -155,6 +156,8 @@ class RuleSet:
         The file's content.
     segments
         With thresholds of their own, in the file's order.
+    schema
+        Whose fields and features they read; None: of rules that read nothing.
     """
 
     def __init__(
@@ -166,7 +169,9 @@ class RuleSet:
         live_lists: frozenset[str] = frozenset(),
         source: bytes = b"",
         segments: Sequence[Segment] = (),
+        schema: Schema | None = None,
     ) -> None:
+        self.schema = schema
         self.version = version
         self.live_lists = live_lists
         self.rules = tuple(rules)

@@ -2,8 +2,8 @@
 
 With a score: below the review threshold approve, from it review, from the decline threshold decline.
 Thresholds of a segment (``fraud.decide.compiling``) may name a challenge between the two.
-Without (the model did not answer within its deadline): the fallback sends to review whatever one of
-``FALLBACK_RULES`` holds for, and approves the rest; it never declines.
+Without (the model did not answer within its deadline): the fallback sends to review whatever one of the
+schema's fallback rules holds for, and approves the rest; it never declines.
 """
 
 from collections.abc import Sequence
@@ -13,22 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.contracts import Outcome, Reason, Thresholds
-from fraud.features import FEATURE_NAMES, FEATURES
 from fraud.schema.deployed import deployed_schema
-from fraud.schema.schema import Fallback
+from fraud.schema.schema import Fallback, Schema
 
 Floats = NDArray[np.float64]
 
 OUTCOMES: Final = (Outcome.APPROVE, Outcome.REVIEW, Outcome.CHALLENGE, Outcome.DECLINE)
 
 
-FALLBACK_RULES: Final = deployed_schema().fallback
-"""What a person on duty would look at first, when no model answers."""
-
-
-def reason_of(rule: Fallback) -> Reason:
-    """Make what the decision says when a rule of the fallback holds."""
-    words = FEATURES[FEATURE_NAMES.index(rule.feature)]
+def reason_of(rule: Fallback, schema: Schema) -> Reason:
+    """Make what the decision says when a rule of a schema's fallback holds."""
+    words = schema.features[schema.feature_names.index(rule.feature)]
     return Reason(
         code=f"fallback_{rule.feature}", text=f"{words.description}: at least {rule.limit:g} {words.unit}"
     )
@@ -57,21 +52,27 @@ def by_thresholds(probability: float, thresholds: Thresholds) -> Outcome:
 
 
 def decide_without_model(
-    vectors: Floats, names: Sequence[str] = FEATURE_NAMES
+    vectors: Floats, names: Sequence[str] | None = None, schema: Schema | None = None
 ) -> list[tuple[Outcome, list[Reason]]]:
     """Decide by the fallback rules, as far as their features are there.
+
+    They are what a person on duty would look at first.
 
     Parameters
     ----------
     vectors
         [n, features].
     names
-        Of the features, in the vectors' order.
+        Of the features, in the vectors' order; by default the schema's.
+    schema
+        Whose fallback decides; by default the deployment's.
     """
-    rules = [rule for rule in FALLBACK_RULES if rule.feature in names]
+    schema = schema or deployed_schema()
+    names = names or schema.feature_names
+    rules = [rule for rule in schema.fallback if rule.feature in names]
     columns = vectors[:, [names.index(rule.feature) for rule in rules]]
     holds = columns >= np.array([rule.limit for rule in rules])
-    reasons = [reason_of(rule) for rule in rules]
+    reasons = [reason_of(rule, schema) for rule in rules]
     return [
         (Outcome.REVIEW, [reason for reason, held in zip(reasons, row, strict=True) if held])
         if any(row)

@@ -8,6 +8,7 @@ from typing import Protocol
 from fraud.decide.compiling import compile_rules
 from fraud.decide.engine import NO_RULES, RuleSet
 from fraud.errors import BadConfig
+from fraud.schema.schema import Schema
 from fraud.settings.definition import Stamp, stamp_of
 
 
@@ -22,8 +23,15 @@ class RulesAt:
     lists_version: int = 0
 
 
-def read_rules(file: Path) -> RuleSet:
+def read_rules(file: Path, schema: Schema | None = None) -> RuleSet:
     """Read and compile a rules file.
+
+    Parameters
+    ----------
+    file
+        Of the format of ``fraud.decide.compiling``.
+    schema
+        Whose fields and features the rules read; by default the deployment's.
 
     Raises
     ------
@@ -34,7 +42,7 @@ def read_rules(file: Path) -> RuleSet:
         raw = file.read_bytes()
     except OSError as error:
         raise BadConfig(f"rules {file}: {error.strerror}") from error
-    return compile_rules(raw, file.name)
+    return compile_rules(raw, file.name, schema)
 
 
 class Source(Protocol):
@@ -62,6 +70,8 @@ class RuleFile:
         Rules that go on where the file is wrong at the start.
     source
         Writes the file; None: people do.
+    schema
+        Whose fields and features the rules read; by default the deployment's.
 
     Raises
     ------
@@ -69,8 +79,14 @@ class RuleFile:
         When it is wrong at the start, and no rules are known.
     """
 
-    def __init__(self, file: Path | None, known: RuleSet | None = None, source: Source | None = None) -> None:
-        self._file, self._source = file, source
+    def __init__(
+        self,
+        file: Path | None,
+        known: RuleSet | None = None,
+        source: Source | None = None,
+        schema: Schema | None = None,
+    ) -> None:
+        self._file, self._source, self._schema = file, source, schema
         if source is not None:
             source.load()
         self._seen = self._stamp()
@@ -78,7 +94,7 @@ class RuleFile:
         self.rules = NO_RULES
         if file is not None:
             try:
-                self.rules = read_rules(file)
+                self.rules = read_rules(file, schema)
             except BadConfig as error:
                 if known is None:
                     raise
@@ -102,7 +118,7 @@ class RuleFile:
             return False
         self._seen = stamp
         try:
-            self.rules = read_rules(self._file)
+            self.rules = read_rules(self._file, self._schema)
         except BadConfig as error:
             self._refused = str(error)
             return False

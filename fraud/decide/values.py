@@ -1,33 +1,66 @@
 """What an expression of a rule may read: names and their types, and the context in which CEL evaluates it."""
 
 from collections.abc import Container, Mapping
-from functools import partial
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import pyarrow as pa
 
-from fraud.features import FEATURE_NAMES
 from fraud.schema.arrow import TIME, transaction_columns
-from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import AMOUNT_BASE, MONEY_NAMES
+from fraud.schema.schema import Schema
 
 Lists = Mapping[str, Container[str]]
 """Values by list."""
 
-_COLUMNS: Final = [
-    column
-    for column in transaction_columns(deployed_schema())
-    if column.type != TIME and column.name not in MONEY_NAMES
-]
-FIELDS: Final = (
-    *(column.name for column in _COLUMNS),
-    *((AMOUNT_BASE,) if deployed_schema().money else ()),
-)
-TEXTS: Final = frozenset(column.name for column in _COLUMNS if pa.types.is_string(column.type))
-FLAGS: Final = frozenset(column.name for column in _COLUMNS if pa.types.is_boolean(column.type))
 SCORE: Final = "score"
-NAMES: Final = frozenset({*FIELDS, *FEATURE_NAMES, SCORE})
-NUMBERS: Final = NAMES - TEXTS - FLAGS
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The names that expressions over a schema's transactions may read.
+
+    Parameters
+    ----------
+    fields
+        Of a transaction, in the order of its columns.
+    texts, flags, numbers
+        By type; each name is in one of them.
+    """
+
+    fields: tuple[str, ...]
+    texts: frozenset[str]
+    flags: frozenset[str]
+    numbers: frozenset[str]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All of them."""
+        return self.texts | self.flags | self.numbers
+
+
+@lru_cache(maxsize=64)
+def vocabulary_of(schema: Schema) -> Vocabulary:
+    """Name what rules over a schema's transactions may read.
+
+    Examples
+    --------
+    >>> from fraud.schema.reading import default_schema
+    >>> found = vocabulary_of(default_schema())
+    >>> "category" in found.texts, "amount" in found.numbers, "event_time" in found.names
+    (True, True, False)
+    """
+    columns = [
+        column
+        for column in transaction_columns(schema)
+        if column.type != TIME and column.name not in MONEY_NAMES
+    ]
+    fields = (*(column.name for column in columns), *((AMOUNT_BASE,) if schema.money else ()))
+    texts = frozenset(column.name for column in columns if pa.types.is_string(column.type))
+    flags = frozenset(column.name for column in columns if pa.types.is_boolean(column.type))
+    names = frozenset({*fields, *schema.feature_names, SCORE})
+    return Vocabulary(fields, texts, flags, names - texts - flags)
 
 
 def is_there(value: Any) -> bool:

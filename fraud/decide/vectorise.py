@@ -26,7 +26,9 @@ from fraud.decide.questions import (
     tested,
     truth_of,
 )
-from fraud.decide.values import FLAGS, NUMBERS, TEXTS
+from fraud.decide.values import Vocabulary, vocabulary_of
+from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from fraud.schema.tokens import TokenReader
 
 _TOKEN: Final = re.compile(
@@ -44,8 +46,15 @@ _PARTS: Final[Mapping[str, Callable[[str, str], bool]]] = {
 _MOST_INT: Final = 2**53
 
 
-def vectorise(expression: str) -> Question | None:
+def vectorise(expression: str, schema: Schema | None = None) -> Question | None:
     """Make a question to columns of a CEL expression that compiles; None where CEL has to answer.
+
+    Parameters
+    ----------
+    expression
+        In CEL.
+    schema
+        Whose fields and features it reads; by default the deployment's.
 
     Examples
     --------
@@ -55,7 +64,7 @@ def vectorise(expression: str) -> Question | None:
     True
     """
     try:
-        parser = _Parser(expression)
+        parser = _Parser(expression, vocabulary_of(schema or deployed_schema()))
         found = truth_of(parser.any_of())
     except (Unvectorisable, RecursionError):
         return None
@@ -65,7 +74,8 @@ def vectorise(expression: str) -> Question | None:
 class _Parser(TokenReader):
     """Reads an expression by CEL's precedence, lowest first."""
 
-    def __init__(self, expression: str) -> None:
+    def __init__(self, expression: str, known: Vocabulary) -> None:
+        self._known = known
         super().__init__(expression, _TOKEN, Unvectorisable, "expression")
 
     @property
@@ -161,11 +171,11 @@ class _Parser(TokenReader):
             return Value(truth=is_listed(field, wanted))
         if name in {"true", "false"}:
             return Value(truth=constantly(is_true=name == "true"))
-        if name in TEXTS:
+        if name in self._known.texts:
             return Value(field=name)
-        if name in FLAGS:
+        if name in self._known.flags:
             return Value(truth=lambda columns, _lists: columns.flag(name))
-        if name in NUMBERS:
+        if name in self._known.numbers:
             return Value(number=lambda columns: columns.number(name))
         raise Unvectorisable
 

@@ -11,19 +11,22 @@ from numpy.typing import NDArray
 
 from fraud.features import kernel
 from fraud.features.engine import fold_plan
-from fraud.features.events import events_of_labels, events_of_results, events_of_transactions
+from fraud.features.events import events_of
 from fraud.features.kernel import Floats
 from fraud.features.passes import (
-    PASSES,
     EntityPass,
     Passes,
     are_refused,
     as_handed_on,
+    deployed_passes,
     handed_on,
+    passes_of_schema,
     whole,
 )
-from fraud.features.profiles import events_of_profiles
+from fraud.features.profiles import profiles_of
 from fraud.features.table_columns import microseconds_of
+from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 
 States = Mapping[float, bytes | None]
 REFUSED_WORDS: Final = (
@@ -90,7 +93,8 @@ def compute_features(
     profiles: pa.Table | None = None,
     *,
     keep_states: bool = False,
-    passes: Passes = PASSES,
+    passes: Passes | None = None,
+    schema: Schema | None = None,
 ) -> FeatureTable:
     """Compute the vector that each transaction would have been served with, had it arrived in this order.
 
@@ -111,27 +115,31 @@ def compute_features(
     keep_states
         Whether to return the entities' states.
     passes
-        What to compute.
+        What to compute; by default all of the schema.
+    schema
+        Of the records; by default the deployment's.
 
     Raises
     ------
     BadInput
         When a required column is absent or has missing values; names it.
     """
+    schema = schema or deployed_schema()
+    passes, writer = passes or passes_of_schema(schema), events_of(schema)
     arrivals = microseconds_of(
         transactions, "arrival_time" if "arrival_time" in transactions.column_names else "event_time"
     )
-    events = events_of_transactions(transactions)
+    events = writer.of_transactions(transactions)
     if profiles is not None and profiles.num_rows:
-        events = np.concatenate([events_of_profiles(profiles), events])
+        events = np.concatenate([profiles_of(schema).of_profiles(profiles), events])
         name = "arrival" if "arrival" in profiles.column_names else "profile_time"
         arrivals = np.concatenate([microseconds_of(profiles, name), arrivals])
     if results is not None and results.num_rows:
-        events = np.concatenate([events_of_results(results), events])
+        events = np.concatenate([writer.of_results(results), events])
         name = "arrival" if "arrival" in results.column_names else "result_time"
         arrivals = np.concatenate([microseconds_of(results, name), arrivals])
     if labels is not None and labels.num_rows:
-        events = np.concatenate([events_of_labels(labels), events])
+        events = np.concatenate([writer.of_labels(labels), events])
         arrivals = np.concatenate([microseconds_of(labels, "label_time"), arrivals])
     order = np.argsort(arrivals, kind="stable")
     folded = fold_passes(events[order], passes=passes, keep_states=keep_states)
@@ -150,7 +158,7 @@ def fold_passes(
     events: Floats,
     states: Mapping[str, States] = NO_STATES,
     *,
-    passes: Passes = PASSES,
+    passes: Passes | None = None,
     keep_states: bool = True,
 ) -> FoldedPasses:
     """Fold events through the primary pass, then what it hands on through each of the others.
@@ -166,6 +174,7 @@ def fold_passes(
     keep_states
         False leaves states and sequences out (training needs the vectors alone).
     """
+    passes = passes or deployed_passes()
     vectors = np.full((len(events), passes[-1].end), np.nan)
     primary, *others = passes
     before = states.get(primary.name, {})

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fraud.features.describe import Description, as_markdown, as_records, describe, find_feature, of_family
+from fraud.schema.deployed import deployed_schema
 
 __all__ = ["app", "docs", "explain", "list_features"]
 
@@ -27,7 +28,7 @@ def list_features(
     family: Annotated[str | None, typer.Option(help="Only one family, e.g. velocity.")] = None,
 ) -> None:
     """List the features in the order of the vector."""
-    features = of_family(family)
+    features = of_family(family, deployed_schema())
     if as_json:
         typer.echo(json.dumps(as_records(features), indent=2))
         return
@@ -41,7 +42,7 @@ def list_features(
 @app.command()
 def explain(name: Annotated[str, typer.Argument(help="A feature's name.")]) -> None:
     """Say what a feature means: formula, unit, default, what a missing value means, how exact it is."""
-    typer.echo(_in_words(describe(find_feature(name))))
+    typer.echo(_in_words(describe(find_feature(name, deployed_schema()))))
 
 
 @app.command()
@@ -50,9 +51,9 @@ def docs(
 ) -> None:
     """Write the reference of all features in Markdown."""
     if out is None:
-        typer.echo(as_markdown(), nl=False)
+        typer.echo(as_markdown(deployed_schema()), nl=False)
     else:
-        out.write_text(as_markdown())
+        out.write_text(as_markdown(deployed_schema()))
 
 
 def _in_words(of: Description) -> str:

@@ -6,11 +6,11 @@ from difflib import get_close_matches
 from typing import Final
 
 from fraud.errors import BadInput
-from fraud.features import FEATURE_NAMES, FEATURES, FEATURES_VERSION
-from fraud.features.passes import PASSES, EntityPass
+from fraud.features.passes import EntityPass, passes_of_schema
 from fraud.schema.entities import IDLE_US
 from fraud.schema.features import Feature
 from fraud.schema.operations import Op
+from fraud.schema.schema import Schema
 from fraud.schema.statistics import Family
 from fraud.schema.windows import LATENESS_US
 
@@ -42,7 +42,8 @@ def describe(feature: Feature) -> Description:
 
     Examples
     --------
-    >>> describe(find_feature("amount_mean_24h_by_user")).missing
+    >>> from fraud.schema.reading import default_schema
+    >>> describe(find_feature("amount_mean_24h_by_user", default_schema())).missing
     'no transaction of the user in the window'
     """
     return Description(
@@ -58,8 +59,8 @@ def describe(feature: Feature) -> Description:
     )
 
 
-def find_feature(name: str) -> Feature:
-    """Look a feature up.
+def find_feature(name: str, schema: Schema) -> Feature:
+    """Look a feature of a schema up.
 
     Raises
     ------
@@ -68,20 +69,22 @@ def find_feature(name: str) -> Feature:
 
     Examples
     --------
-    >>> find_feature("amount_mean_24h_by_users")
+    >>> from fraud.schema.reading import default_schema
+    >>> find_feature("amount_mean_24h_by_users", default_schema())
     Traceback (most recent call last):
     ...
     fraud.errors.BadInput: no feature 'amount_mean_24h_by_users'; did you mean amount_mean_24h_by_user, ...
     """
-    if name in FEATURE_NAMES:
-        return FEATURES[FEATURE_NAMES.index(name)]
-    near = get_close_matches(name, FEATURE_NAMES, n=3, cutoff=0.5)
+    names = schema.feature_names
+    if name in names:
+        return schema.features[names.index(name)]
+    near = get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(near)}?" if near else "`fraud features list` names them all"
     raise BadInput(f"no feature {name!r}; {hint}")
 
 
-def of_family(family: str | None) -> list[Feature]:
-    """Select the features of one family, or all.
+def of_family(family: str | None, schema: Schema) -> list[Feature]:
+    """Select the features of one family of a schema, or all.
 
     Raises
     ------
@@ -90,14 +93,15 @@ def of_family(family: str | None) -> list[Feature]:
 
     Examples
     --------
-    >>> [feature.name for feature in of_family("velocity")][0]
+    >>> from fraud.schema.reading import default_schema
+    >>> [feature.name for feature in of_family("velocity", default_schema())][0]
     'velocity_1h_7d_by_user'
     """
     if family is None:
-        return list(FEATURES)
+        return list(schema.features)
     if family not in set(Family):
         raise BadInput(f"no family {family!r}; there are {', '.join(Family)}")
-    return [feature for feature in FEATURES if feature.family == family]
+    return [feature for feature in schema.features if feature.family == family]
 
 
 def as_records(features: list[Feature]) -> list[dict[str, str]]:
@@ -105,11 +109,11 @@ def as_records(features: list[Feature]) -> list[dict[str, str]]:
     return [asdict(describe(feature)) for feature in features]
 
 
-def as_markdown() -> str:
-    """Write the reference of all features, by family."""
-    parts = [_HEAD.format(version=FEATURES_VERSION, count=len(FEATURES), **_bounds())]
+def as_markdown(schema: Schema) -> str:
+    """Write the reference of all features of a schema, by family."""
+    parts = [_HEAD.format(version=schema.features_version, count=len(schema.features), **_bounds(schema))]
     for family in Family:
-        members = of_family(family)
+        members = of_family(family, schema)
         if not members:
             continue
         parts.append(f"\n## {family.value}\n\n{_TABLE_HEAD}")
@@ -144,11 +148,11 @@ def _row(of: Description) -> str:
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
-def _bounds() -> dict[str, object]:
+def _bounds(schema: Schema) -> dict[str, object]:
     return {
         "lateness_h": LATENESS_US // HOUR_US,
         "idle_d": IDLE_US // (24 * HOUR_US),
-        "states": "; ".join(map(_state_of, PASSES)),
+        "states": "; ".join(map(_state_of, passes_of_schema(schema))),
     }
 
 

@@ -305,39 +305,41 @@ class EventWriter:
             events[:, self.layout.mask] = np.sum(bits, axis=0)
 
 
-def event_of_transaction(record: Transaction) -> tuple[float, ...]:
-    """Make the row of one transaction of the deployment's schema."""
-    return events_of(deployed_schema()).of_transaction(record)
+def event_of_transaction(record: Transaction, schema: Schema | None = None) -> tuple[float, ...]:
+    """Make the row of one transaction of a schema, by default the deployment's."""
+    return events_of(schema or deployed_schema()).of_transaction(record)
 
 
-def event_of_label(record: Label) -> tuple[float, ...]:
-    """Make the row of one label of the deployment's schema."""
-    return events_of(deployed_schema()).of_label(record)
+def event_of_label(record: Label, schema: Schema | None = None) -> tuple[float, ...]:
+    """Make the row of one label of a schema, by default the deployment's."""
+    return events_of(schema or deployed_schema()).of_label(record)
 
 
-def event_of_result(record: Result) -> tuple[float, ...]:
-    """Make the row of one result of the deployment's schema."""
-    return events_of(deployed_schema()).of_result(record)
+def event_of_result(record: Result, schema: Schema | None = None) -> tuple[float, ...]:
+    """Make the row of one result of a schema, by default the deployment's."""
+    return events_of(schema or deployed_schema()).of_result(record)
 
 
-def events_of_transactions(table: pa.Table) -> Floats:
-    """Make the rows of a table of transactions of the deployment's schema."""
-    return events_of(deployed_schema()).of_transactions(table)
+def events_of_transactions(table: pa.Table, schema: Schema | None = None) -> Floats:
+    """Make the rows of a table of transactions of a schema, by default the deployment's."""
+    return events_of(schema or deployed_schema()).of_transactions(table)
 
 
-def events_of_labels(table: pa.Table) -> Floats:
-    """Make the rows of a table of labels of the deployment's schema."""
-    return events_of(deployed_schema()).of_labels(table)
+def events_of_labels(table: pa.Table, schema: Schema | None = None) -> Floats:
+    """Make the rows of a table of labels of a schema, by default the deployment's."""
+    return events_of(schema or deployed_schema()).of_labels(table)
 
 
-def events_of_results(table: pa.Table) -> Floats:
-    """Make the rows of a table of results of the deployment's schema."""
-    return events_of(deployed_schema()).of_results(table)
+def events_of_results(table: pa.Table, schema: Schema | None = None) -> Floats:
+    """Make the rows of a table of results of a schema, by default the deployment's."""
+    return events_of(schema or deployed_schema()).of_results(table)
 
 
-def stack_events(rows: Sequence[tuple[float, ...]], width: int | None = None) -> Floats:
+def stack_events(
+    rows: Sequence[tuple[float, ...]], width: int | None = None, schema: Schema | None = None
+) -> Floats:
     """Make one array [n, width] of rows, also of none; by default of the deployment's events."""
-    return np.array(rows, np.float64).reshape(-1, width or layout_of(deployed_schema()).width)
+    return np.array(rows, np.float64).reshape(-1, width or layout_of(schema or deployed_schema()).width)
 
 
 def _values_of(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:

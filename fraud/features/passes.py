@@ -8,7 +8,6 @@ pass: its features are missing, and no state changes.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -349,5 +348,6 @@ def whole(passes: Passes, vectors: Floats) -> Floats:
     return vectors
 
 
-PASSES: Final = passes_of_schema(deployed_schema())
-"""Of the deployment's schema."""
+def deployed_passes() -> Passes:
+    """Lay out the passes of the deployment's schema, for whoever is handed none."""
+    return passes_of_schema(deployed_schema())

@@ -140,9 +140,9 @@ class ProfileRows:
             raise BadInput(f"a profile of the entity {entity} cannot be read: {error}") from error
 
 
-def events_of_profiles(table: pa.Table) -> Floats:
-    """Make the rows of a table of profiles of the deployment's schema."""
-    return profiles_of(deployed_schema()).of_profiles(table)
+def events_of_profiles(table: pa.Table, schema: Schema | None = None) -> Floats:
+    """Make the rows of a table of profiles of a schema, by default the deployment's."""
+    return profiles_of(schema or deployed_schema()).of_profiles(table)
 
 
 def number_of(field: Field, value: Any) -> float:

@@ -13,8 +13,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fraud.features import FEATURE_NAMES, FEATURES
+from fraud.schema.deployed import deployed_schema
 from fraud.schema.features import Feature
+from fraud.schema.schema import Schema
 from fraud.schema.windows import window_us
 
 _WHOLE: Final = {
@@ -105,7 +106,9 @@ class _Usual:
     """From the feature's value and the one at ``index``, neither missing."""
 
 
-def reason_text(name: str, value: float, vector: NDArray[np.float64] | None = None) -> str:
+def reason_text(
+    name: str, value: float, vector: NDArray[np.float64] | None = None, schema: Schema | None = None
+) -> str:
     """Say a feature's value in words.
 
     Parameters
@@ -114,24 +117,30 @@ def reason_text(name: str, value: float, vector: NDArray[np.float64] | None = No
         The feature and its value.
     vector
         All features of the transaction, in the order of the table; without it no usual value is named.
+    schema
+        That declares the feature; by default the deployment's.
 
     Examples
     --------
     >>> reason_text("count_1h_by_user", 7.0)
     '7 transactions of this user in the last hour'
-    >>> vector = np.full(len(FEATURE_NAMES), np.nan)
-    >>> vector[FEATURE_NAMES.index("count_30d_by_user")] = 90.0
+    >>> from fraud.schema.reading import default_schema
+    >>> names = default_schema().feature_names
+    >>> vector = np.full(len(names), np.nan)
+    >>> vector[names.index("count_30d_by_user")] = 90.0
     >>> reason_text("count_24h_by_user", 32.0, vector)
     '32 transactions of this user in the last 24 hours; usually 2'
     >>> reason_text("device_is_first_by_user", 1.0)
     'The first transaction of this user with this device'
     """
-    feature = FEATURES[FEATURE_NAMES.index(name)]
+    schema = schema or deployed_schema()
+    feature = schema.features[schema.feature_names.index(name)]
     if math.isnan(value):
         return _missing(feature)
     flags = _FLAGS.get(feature.statistic)
     template = flags[bool(value)] if flags else _SENTENCES.get(feature.statistic, "{description}: {n}")
-    return template.format_map(_Words(feature, value)) + _condition(feature) + _usually(name, value, vector)
+    said = template.format_map(_Words(feature, value))
+    return said + _condition(feature) + _usually(name, value, vector, schema)
 
 
 _WORDS: Final[Mapping[str, Callable[[Feature, float], str]]] = {
@@ -189,31 +198,32 @@ def _condition(feature: Feature) -> str:
     return f", counting only {feature.where.replace('_', ' ')}" if feature.where else ""
 
 
-def _usually(name: str, value: float, vector: NDArray[np.float64] | None) -> str:
-    usual = None if vector is None else _usual_of(name)
+def _usually(name: str, value: float, vector: NDArray[np.float64] | None, schema: Schema) -> str:
+    usual = None if vector is None else _usual_of(name, schema)
     if usual is None or vector is None or math.isnan(vector[usual.index]):
         return ""
     return usual.in_words(value, float(vector[usual.index]))
 
 
-@lru_cache(maxsize=1024)
-def _usual_of(name: str) -> _Usual | None:
+@lru_cache(maxsize=4096)
+def _usual_of(name: str, schema: Schema) -> _Usual | None:
     """Find what a feature is compared with: a longer window of its statistic, or the average amount."""
-    feature = FEATURES[FEATURE_NAMES.index(name)]
+    names = schema.feature_names
+    feature = schema.features[names.index(name)]
     if feature.statistic in {"amount", "zscore"} and not feature.value:
-        average = _longest("mean", feature if feature.entity else None)
+        average = _longest(schema, "mean", feature if feature.entity else None)
         if average is None:
             return None
         return _Usual(
-            FEATURE_NAMES.index(average.name),
+            names.index(average.name),
             lambda _value, usual: f"; usually {quantity(usual)} (average of {in_words(average.window)})",
         )
     if feature.statistic not in _SUMMED | _COMPARED:
         return None
-    longer = _longest(feature.statistic, feature)
+    longer = _longest(schema, feature.statistic, feature)
     if longer is None or window_us(longer.window) <= window_us(feature.window):
         return None
-    index = FEATURE_NAMES.index(longer.name)
+    index = names.index(longer.name)
     if feature.statistic in _COMPARED:
         return _Usual(index, lambda _value, usual: f"; in {in_words(longer.window)}: {quantity(usual)}")
     own, whole = window_us(feature.window), window_us(longer.window)
@@ -225,13 +235,13 @@ def _usual_of(name: str) -> _Usual | None:
     return _Usual(index, rate)
 
 
-def _longest(statistic: str, like: Feature | None) -> Feature | None:
+def _longest(schema: Schema, statistic: str, like: Feature | None) -> Feature | None:
     """Find a statistic's longest window; of the same entity, number and filter, or of the primary entity."""
-    whose = like.whose if like else next((one.whose for one in FEATURES if one.entity), "")
+    whose = like.whose if like else next((one.whose for one in schema.features if one.entity), "")
     value, where, column = (like.value, like.where, like.column) if like else ("", "", "")
     found = [
         one
-        for one in FEATURES
+        for one in schema.features
         if one.statistic == statistic
         and (one.whose, one.value, one.where, one.column) == (whose, value, where, column)
     ]

@@ -15,11 +15,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer
 
-from fraud.decide.policy import FALLBACK_RULES
-from fraud.features import FEATURE_NAMES
 from fraud.learn.examples import Bools, Examples, Fold, thin
 from fraud.learn.settings import TrainSettings
 from fraud.model.card import Floats
+from fraud.schema.schema import Schema
 from fraud.watch.bootstrap import Scored, best_f1_threshold
 
 
@@ -34,7 +33,17 @@ class Classifier(Protocol):
 
 
 class Rules:
-    """How many of the policy's fallback rules hold; nothing is learnt."""
+    """How many of the policy's fallback rules hold; nothing is learnt.
+
+    Parameters
+    ----------
+    schema
+        Whose fallback it is.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._fallback = schema.fallback
+        self._columns = [schema.feature_names.index(rule.feature) for rule in schema.fallback]
 
     def fit(self, vectors: Floats, is_fraud: Bools) -> "Rules":
         """Do nothing."""
@@ -43,12 +52,11 @@ class Rules:
 
     def predict_proba(self, vectors: Floats) -> Floats:
         """Share of the rules that hold."""
-        columns = vectors[:, [FEATURE_NAMES.index(rule.feature) for rule in FALLBACK_RULES]]
-        share = (columns >= np.array([rule.limit for rule in FALLBACK_RULES])).mean(axis=1)
+        share = (vectors[:, self._columns] >= np.array([rule.limit for rule in self._fallback])).mean(axis=1)
         return np.column_stack([1.0 - share, share])
 
 
-def make_baselines(seed: int, threads: int) -> dict[str, Callable[[], Classifier]]:
+def make_baselines(seed: int, threads: int, schema: Schema) -> dict[str, Callable[[], Classifier]]:
     """Name and maker of each."""
     jobs = threads or -1
     return {
@@ -64,11 +72,11 @@ def make_baselines(seed: int, threads: int) -> dict[str, Callable[[], Classifier
             QuantileTransformer(output_distribution="normal", subsample=20_000, random_state=seed),
             LogisticRegression(C=0.1, max_iter=400),
         ),
-        "rules": Rules,
+        "rules": lambda: Rules(schema),
     }
 
 
-NAMES: Final = tuple(make_baselines(0, 1))
+NAMES: Final = ("xgboost", "random_forest", "logistic_regression", "rules")
 
 
 def score_baselines(
@@ -95,7 +103,7 @@ def score_baselines(
     fit = thin(train.take(fold.fit), settings.baseline_rows, settings.seed)
     held = train.take(fold.held)
     whole = thin(train, settings.baseline_rows, settings.seed)
-    for name, make in make_baselines(settings.seed, settings.threads).items():
+    for name, make in make_baselines(settings.seed, settings.threads, train.schema).items():
         on_step(f"baseline: {name.replace('_', ' ')}")
         threshold = best_f1_threshold(_scores(make().fit(fit.vectors, fit.is_fraud), held), held.is_fraud)
         model = make().fit(whole.vectors, whole.is_fraud)

@@ -1,6 +1,6 @@
 """Transactions as a model sees them, and their division by time."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -11,19 +11,21 @@ import pyarrow.compute as pc
 
 from fraud.contracts.priced import base_amounts
 from fraud.errors import BadInput
-from fraud.features import FEATURE_NAMES
 from fraud.features.batch import compute_features
-from fraud.features.passes import PASSES, Passes
+from fraud.features.passes import Passes, passes_of_schema
 from fraud.learn.settings import TrainSettings
-from fraud.learn.tables import PRIMARY, Tables, keys_of
+from fraud.learn.tables import Tables, keys_of
 from fraud.log.labels import order_labels
 from fraud.model.card import Floats
 from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 
 Bools = npt.NDArray[np.bool_]
 Micros = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int64]
 
+_OF_ALL: Final = ("categories", "schema")
+"""What examples have once, not a row."""
 NEVER: Final = np.iinfo(np.int64).max
 DAY: Final = timedelta(days=1)
 
@@ -45,6 +47,8 @@ class Examples:
     category: Codes
     categories: tuple[str, ...] = ()
     """Names of the categories by number."""
+    schema: Schema = field(default_factory=deployed_schema)
+    """Of the transactions."""
 
     def __len__(self) -> int:
         return len(self.event_us)
@@ -52,7 +56,7 @@ class Examples:
     def take(self, rows: Any) -> "Examples":
         """Keep rows, by a mask or by numbers; rows that stand together are not copied."""
         kept = as_slice(rows)
-        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "categories"}
+        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _OF_ALL}
         return replace(self, **{name: array[kept] for name, array in arrays.items()})
 
 
@@ -81,7 +85,7 @@ def build_examples(
     vectors: str = "auto",
     gap_days: float | None = None,
     later_labels: pa.Table | None = None,
-    passes: Passes = PASSES,
+    passes: Passes | None = None,
 ) -> Examples:
     """Join transactions with their vectors and labels.
 
@@ -93,13 +97,14 @@ def build_examples(
 
     Of several labels on a transaction the last that arrived holds (``fraud.log.labels``), as in the
     features; ``later_labels`` are further ones, which change no vector. ``passes`` are computed in
-    the place of the deployment's, over the same fields.
+    the place of the schema's, over the same fields.
     """
-    transactions = tables.transactions
+    schema, transactions = tables.schema, tables.transactions
+    passes, primary = passes or passes_of_schema(schema), schema.primary_key.name
     found, keep = _vectors(tables, vectors, passes)
-    later = None if later_labels is None else _with_users(later_labels, transactions)
-    labels = _standing(tables.labels, later)
-    rows = pc.index_in(*keys_of(transactions, labels))
+    later = None if later_labels is None else _with_users(later_labels, transactions, primary)
+    labels = _standing(tables.labels, later, primary)
+    rows = pc.index_in(*keys_of(transactions, labels, primary))
     has_label = rows.is_valid().to_numpy(zero_copy_only=False)
     label_row = pc.fill_null(rows, 0).to_numpy(zero_copy_only=False)
     is_fraud = labels["is_fraud"].to_numpy()[label_row]
@@ -110,17 +115,17 @@ def build_examples(
         is_honest = ~has_label & (matured_us <= event_us.max())
         has_label, label_us = has_label | is_honest, np.where(is_honest, matured_us, label_us)
         is_fraud = is_fraud & ~is_honest
-    segments = deployed_schema().segments
-    category, names = _codes(transactions, segments[0] if segments else "")
+    category, names = _codes(transactions, schema.segments[0] if schema.segments else "")
     examples = Examples(
         vectors=found,
         event_us=event_us,
         label_us=np.where(has_label, label_us, NEVER),
         is_fraud=np.where(has_label, is_fraud, False).astype(bool),
-        amount=base_amounts(transactions, deployed_schema()),
-        user=_codes(transactions, PRIMARY)[0],
+        amount=base_amounts(transactions, schema),
+        user=_codes(transactions, primary)[0],
         category=category,
         categories=names,
+        schema=schema,
     )
     return examples if keep.all() else examples.take(keep)
 
@@ -287,34 +292,37 @@ def in_words(micros: int) -> str:
 
 def _vectors(tables: Tables, source: str, passes: Passes) -> tuple[Floats, Bools]:
     """Vectors in the order of the transactions, and which rows to keep."""
+    schema, primary = tables.schema, tables.schema.primary_key.name
     if tables.served is not None:
-        keys, served = keys_of(tables.transactions, tables.served)
+        keys, served = keys_of(tables.transactions, tables.served, primary)
         rows = pc.index_in(keys, served)
         there = rows.is_valid().to_numpy(zero_copy_only=False)
         is_first = np.zeros(len(there), bool)
         is_first[np.unique(_codes_of(keys)[0], return_index=True)[1]] = True
         if source == "served" or (there | ~is_first).all():
-            columns = [tables.served[name].take(rows).to_numpy() for name in FEATURE_NAMES]
+            columns = [tables.served[name].take(rows).to_numpy() for name in schema.feature_names]
             return np.column_stack(columns).astype(np.float64, copy=False), there & is_first
-    labels = _that_change_something(tables.labels)
+    labels = _that_change_something(tables.labels, primary)
     if "arrival" in labels.column_names:
         labels = labels.drop_columns(["label_time"])
         labels = labels.append_column("label_time", labels["arrival"])
-    features = compute_features(tables.transactions, labels, tables.results, tables.profiles, passes=passes)
+    features = compute_features(
+        tables.transactions, labels, tables.results, tables.profiles, passes=passes, schema=schema
+    )
     return features.vectors, ~features.is_duplicate
 
 
-def _standing(labels: pa.Table, later: pa.Table | None) -> pa.Table:
+def _standing(labels: pa.Table, later: pa.Table | None, primary: str) -> pa.Table:
     """Keep of several labels on a transaction the last, with the time since when it holds unchanged."""
     found = labels
     if later is not None:
-        names = ["transaction_id", PRIMARY, "label_time", "is_fraud", "received_at"]
+        names = ["transaction_id", primary, "label_time", "is_fraud", "received_at"]
         if "received_at" not in labels.column_names:
             arrival = "arrival_time" if "arrival_time" in labels.column_names else "label_time"
             labels = labels.append_column("received_at", labels[arrival])
         found = labels.select(names)
         found = pa.concat_tables([found, later.select(names).cast(found.schema)])
-    keys = keys_of(found, found)[0]
+    keys = keys_of(found, found, primary)[0]
     if pc.count_distinct(keys).as_py() == found.num_rows:
         return found
     arrived = order_labels(found)
@@ -326,19 +334,19 @@ def _standing(labels: pa.Table, later: pa.Table | None) -> pa.Table:
     return found.take(pa.array(order[begins[is_last]]))
 
 
-def _with_users(labels: pa.Table, transactions: pa.Table) -> pa.Table:
+def _with_users(labels: pa.Table, transactions: pa.Table, primary: str) -> pa.Table:
     """Give the labels that name no user the user of their transaction."""
     rows = pc.index_in(labels["transaction_id"], transactions["transaction_id"].combine_chunks())
-    users = transactions[PRIMARY].take(rows)
-    if PRIMARY in labels.column_names:
-        users = pc.coalesce(labels[PRIMARY], users)
-        labels = labels.drop_columns([PRIMARY])
-    return labels.append_column(PRIMARY, users)
+    users = transactions[primary].take(rows)
+    if primary in labels.column_names:
+        users = pc.coalesce(labels[primary], users)
+        labels = labels.drop_columns([primary])
+    return labels.append_column(primary, users)
 
 
-def _that_change_something(labels: pa.Table) -> pa.Table:
+def _that_change_something(labels: pa.Table, primary: str) -> pa.Table:
     """Leave out the honest labels where no transaction has two: they change no feature."""
-    if pc.count_distinct(keys_of(labels, labels)[0]).as_py() < labels.num_rows:
+    if pc.count_distinct(keys_of(labels, labels, primary)[0]).as_py() < labels.num_rows:
         return labels
     return labels.filter(labels["is_fraud"])
 

@@ -8,9 +8,9 @@ import lightgbm
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from fraud.features import FEATURE_NAMES, FEATURES
 from fraud.learn.examples import Bools, Codes, Examples, Fold, as_slice, thin_rows
 from fraud.model.card import Floats
+from fraud.schema.schema import Schema
 
 PARAMETERS: Final[dict[str, Any]] = {
     "objective": "binary",
@@ -37,7 +37,6 @@ limits in the tail of an amount apart."""
 ROUNDS: Final = 600
 PATIENCE: Final = 60
 """Rounds without a better mean average precision on the held blocks that end the training."""
-MONOTONE: Final = tuple(feature.monotone for feature in FEATURES)
 BALANCES: Final = ("none", "root", "full")
 
 
@@ -73,7 +72,7 @@ def validate_trees(
     parameters: dict[str, Any] = PARAMETERS,
     balance: str = "none",
     rounds: int = ROUNDS,
-    monotone: Sequence[int] = MONOTONE,
+    monotone: Sequence[int] | None = None,
     most_rows: int | None = None,
 ) -> Validation:
     """Fit one model a fold, all stopping at the number of trees that is best for them together.
@@ -83,7 +82,12 @@ def validate_trees(
     """
     fits = [thin_rows_of(train.is_fraud, fold.fit, most_rows, seed) for fold in folds]
     full = complete(
-        parameters, train.is_fraud, seed=seed, threads=threads, balance=balance, monotone=monotone
+        parameters,
+        train.is_fraud,
+        seed=seed,
+        threads=threads,
+        balance=balance,
+        monotone=monotone_of(train.schema) if monotone is None else monotone,
     )
     found: dict[str, Any] = lightgbm.cv(
         full,
@@ -131,6 +135,11 @@ def _weigh(is_fraud: Bools, folds: Sequence[Fold], fits: Sequence[Codes]) -> Any
     return weigh
 
 
+def monotone_of(schema: Schema) -> tuple[int, ...]:
+    """Tell for each feature whether the score may never fall (1) or rise (-1) as it rises; 0: free."""
+    return tuple(feature.monotone for feature in schema.features)
+
+
 def fit_trees(
     train: Examples,
     *,
@@ -139,7 +148,7 @@ def fit_trees(
     threads: int = 0,
     parameters: dict[str, Any] = PARAMETERS,
     balance: str = "none",
-    monotone: Sequence[int] = MONOTONE,
+    monotone: Sequence[int] | None = None,
 ) -> lightgbm.Booster:
     """Fit so many boosted trees to all of the training period.
 
@@ -160,10 +169,16 @@ def fit_trees(
     balance
         One of ``BALANCES``.
     monotone
-        For each feature: 1, the score never falls as it rises; -1, never rises; 0, free.
+        For each feature: 1, the score never falls as it rises; -1, never rises; 0, free. By default as the
+        schema of the examples says.
     """
     full = complete(
-        parameters, train.is_fraud, seed=seed, threads=threads, balance=balance, monotone=monotone
+        parameters,
+        train.is_fraud,
+        seed=seed,
+        threads=threads,
+        balance=balance,
+        monotone=monotone_of(train.schema) if monotone is None else monotone,
     )
     booster = lightgbm.train(full, dataset(train, parameters), rounds)
     return lightgbm.Booster(model_str=booster.model_to_string())
@@ -207,8 +222,10 @@ def dataset(examples: Examples, parameters: dict[str, Any], *, keep_raw: bool = 
     return lightgbm.Dataset(
         examples.vectors,
         examples.is_fraud,
-        feature_name=list(FEATURE_NAMES),
-        categorical_feature=[index for index, feature in enumerate(FEATURES) if feature.is_categorical],
+        feature_name=list(examples.schema.feature_names),
+        categorical_feature=[
+            at for at, feature in enumerate(examples.schema.features) if feature.is_categorical
+        ],
         params={
             "verbosity": -1,
             "max_bin": parameters.get("max_bin", 255),

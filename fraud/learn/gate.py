@@ -58,7 +58,11 @@ def judge(
         reason = f"{frauds} frauds in the period, at least {settings.min_frauds} are needed for a judgement"
         return GateDecision(is_accepted=False, reasons=(reason,))
     new = challenger.predict(period.vectors)
-    old = champion.predict(period.vectors) if champion else Rules().predict_proba(period.vectors)[:, 1]
+    old = (
+        champion.predict(period.vectors)
+        if champion
+        else Rules(period.schema).predict_proba(period.vectors)[:, 1]
+    )
     figures = {**_gain(new, old, period, settings), **_calibration(new, period)}
     figures["latency_p99_ms"] = latency_ms(challenger, period.vectors)
     reasons = _refusals(figures, settings, "the champion" if champion else "the fallback rules")

@@ -1,5 +1,6 @@
 """Pictures of a trained model, as PNG files beside its metrics."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,7 +11,6 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from fraud.contracts import Thresholds
-from fraud.features import FEATURE_NAMES
 from fraud.learn.examples import Examples
 from fraud.model.card import Floats, ScoringModel
 
@@ -47,8 +47,10 @@ def draw_all(folder: Path, model: ScoringModel, test: Examples, probability: Flo
         "roc": lambda axes: _draw_roc(axes, test, probability),
         "calibration": lambda axes: _draw_calibration(axes, test, probability),
         "scores": lambda axes: _draw_scores(axes, test, probability, model.card.thresholds),
-        "importance": lambda axes: _draw_importance(axes, model.importance),
-        "contributions": lambda axes: _draw_contributions(axes, parts, test.vectors[chosen]),
+        "importance": lambda axes: _draw_importance(axes, model),
+        "contributions": lambda axes: _draw_contributions(
+            axes, parts, test.vectors[chosen], model.card.feature_names
+        ),
     }
     files = []
     with mpl.rc_context({"font.size": 9, "axes.grid": True, "grid.alpha": 0.3}):
@@ -105,19 +107,20 @@ def _draw_scores(axes: Any, test: Examples, probability: Floats, thresholds: Thr
     axes.legend()
 
 
-def _draw_importance(axes: Any, importance: Floats) -> None:
+def _draw_importance(axes: Any, model: ScoringModel) -> None:
+    importance, names = model.importance, model.card.feature_names
     order = np.argsort(importance)[-SHOWN:]
-    axes.barh([FEATURE_NAMES[index] for index in order], importance[order] / max(importance.sum(), 1e-12))
+    axes.barh([names[index] for index in order], importance[order] / max(importance.sum(), 1e-12))
     axes.set(xlabel="share of the training's gain", title="Importance of the features")
 
 
-def _draw_contributions(axes: Any, parts: Floats, vectors: Floats) -> None:
+def _draw_contributions(axes: Any, parts: Floats, vectors: Floats, names: Sequence[str]) -> None:
     """Draw SHAP values of a sample: one dot a row, coloured by the rank of the feature's value."""
     order = np.argsort(np.abs(parts).mean(axis=0))[-SHOWN:]
     jitter = np.random.default_rng(0).uniform(-0.3, 0.3, len(parts))
     for height, index in enumerate(order):
         rank = np.argsort(np.argsort(vectors[:, index])) / max(len(vectors) - 1, 1)
         dots = axes.scatter(parts[:, index], height + jitter, c=rank, cmap="coolwarm", s=5, alpha=0.7)
-    axes.set_yticks(range(len(order)), [FEATURE_NAMES[index] for index in order])
+    axes.set_yticks(range(len(order)), [names[index] for index in order])
     axes.set(xlabel="contribution to the log-odds (SHAP value)", title="Contributions, test sample")
     axes.figure.colorbar(dots, ax=axes, label="value of the feature: low to high", ticks=[])

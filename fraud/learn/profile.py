@@ -6,14 +6,14 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from fraud.features import FEATURE_NAMES
-from fraud.features.passes import PASSES
+from fraud.features.passes import passes_of_schema
 from fraud.learn.examples import Bools, Examples, Micros, Split
 from fraud.learn.fit import Validation
 from fraud.model.card import Floats, ScoringModel
+from fraud.schema.fields import FieldType
+from fraud.schema.schema import Schema
 from fraud.watch.profile import (
     DAY_US,
-    FIELDS,
     PROFILE_FILE,
     SCORE,
     SCORE_LEVELS,
@@ -27,8 +27,6 @@ DAYS: Final = 56
 """Days of a profile, at most: eight of each weekday."""
 FEWEST_DAYS: Final = 28
 FEWEST_SCORED_DAYS: Final = 14
-WARM_UP_DAYS: Final = max(one.plan.tiling.lengths_us[-1] for one in PASSES) // DAY_US
-"""The data's first days, in which windows fill; left out where enough days remain."""
 
 
 def make_profile(
@@ -53,17 +51,18 @@ def make_profile(
     until_us
         The moment, microseconds since 1970 UTC: when the model goes live.
     """
-    days = profile_days(examples.event_us, until_us)
+    schema = examples.schema
+    days = profile_days(examples.event_us, until_us, warm_up_days(schema))
     recent = within(examples.event_us, days)
     vectors, event_us = examples.vectors[recent], examples.event_us[recent]
     score = unseen_scores(model, examples, split, validation, until_us)[recent]
     is_scored = ~np.isnan(score)
-    features = {name: vectors[:, at] for at, name in enumerate(FEATURE_NAMES)}
+    features = {name: vectors[:, at] for at, name in enumerate(schema.feature_names)}
     columns = [number_column(name, values) for name, values in features.items()]
     columns.append(number_column(SCORE, score, SCORE_LEVELS))
     times = np.asarray(transactions["event_time"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy())
     chosen = within(times, days)
-    fields = text_fields(transactions.filter(pa.array(chosen)))
+    fields = text_fields(transactions.filter(pa.array(chosen)), schema)
     columns += [text_column(name, values) for name, values in fields.items()]
     tally = Tally(columns, days)
     tally.add(event_us, features)
@@ -73,11 +72,16 @@ def make_profile(
     return tally.profile()
 
 
-def profile_days(event_us: Micros, until_us: int) -> range:
-    """Choose the whole days that end before a moment, since 1970 UTC."""
+def warm_up_days(schema: Schema) -> int:
+    """Count the data's first days, in which windows fill; they are left out where enough days remain."""
+    return max(one.plan.tiling.lengths_us[-1] for one in passes_of_schema(schema)) // DAY_US
+
+
+def profile_days(event_us: Micros, until_us: int, warm_up: int) -> range:
+    """Choose the whole days that end before a moment, since 1970 UTC; ``warm_up`` is in days."""
     last = until_us // DAY_US
     first = -(-int(event_us.min()) // DAY_US)
-    settled = first + WARM_UP_DAYS
+    settled = first + warm_up
     begin = settled if last - settled >= FEWEST_DAYS else first
     return range(min(max(begin, last - DAYS), last), last)
 
@@ -87,9 +91,10 @@ def within(event_us: Micros, days: range) -> Bools:
     return (event_us >= days.start * DAY_US) & (event_us < days.stop * DAY_US)
 
 
-def text_fields(table: pa.Table) -> dict[str, Any]:
-    """Take the text columns that a table has."""
-    return {name: table[name].combine_chunks() for name in FIELDS if name in table.column_names}
+def text_fields(table: pa.Table, schema: Schema) -> dict[str, Any]:
+    """Take the categories of a schema that a table has."""
+    names = (field.name for field in schema.named(FieldType.CATEGORY))
+    return {name: table[name].combine_chunks() for name in names if name in table.column_names}
 
 
 def unseen_scores(

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from fraud.features import FEATURE_NAMES
 from fraud.features.reasons import reason_text
 from fraud.learn.examples import Examples, in_words
 from fraud.learn.measure import Metrics
@@ -24,7 +23,6 @@ from fraud.learn.segments import (
 )
 from fraud.learn.thresholds import Costs, cost_of
 from fraud.model.card import Floats, ScoringModel
-from fraud.schema.deployed import deployed_schema
 from fraud.watch.bootstrap import Interval
 from fraud.watch.page import ENVIRONMENT, cell
 from fraud.watch.pictures import image_source
@@ -122,7 +120,8 @@ def tabulate(evaluation: Evaluation) -> dict[str, list[dict[str, Any]]]:
 def explain(evaluation: Evaluation, count: int = EXPLAINED) -> list[dict[str, Any]]:
     """Give the reasons of the highest scores in words."""
     top = np.argsort(-evaluation.probability, kind="stable")[:count]
-    vectors = evaluation.examples.vectors[top]
+    vectors, schema = evaluation.examples.vectors[top], evaluation.examples.schema
+    names = schema.feature_names
     index, _ = evaluation.model.reasons(vectors, np.ones(len(top), bool))
     return [
         {
@@ -131,7 +130,7 @@ def explain(evaluation: Evaluation, count: int = EXPLAINED) -> list[dict[str, An
             "probability": f"{evaluation.probability[row]:.3f}",
             "truth": "fraud" if evaluation.examples.is_fraud[row] else "honest",
             "reasons": [
-                reason_text(FEATURE_NAMES[feature], float(vectors[n, feature]), vectors[n])
+                reason_text(names[feature], float(vectors[n, feature]), vectors[n], schema)
                 for feature in index[n]
                 if feature >= 0
             ],
@@ -152,7 +151,7 @@ def _costs(evaluation: Evaluation) -> list[dict[str, Any]]:
         "decline nothing": (thresholds.review, np.inf),
         "approve everything": (np.inf, np.inf),
     }
-    rows, money = [], deployed_schema().money
+    rows, money = [], examples.schema.money
     unit = money.base if money else "currency units"
     for name, (review, decline) in ways.items():
         cost = cost_of(*arguments, review=review, decline=decline)

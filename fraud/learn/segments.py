@@ -9,11 +9,9 @@ from typing import Any, Final
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from fraud.features import FEATURE_NAMES
 from fraud.learn.examples import Bools, Examples
 from fraud.learn.measure import score_at_fpr
 from fraud.model.card import Floats
-from fraud.schema.deployed import deployed_schema
 
 DAY_US: Final = 86_400_000_000
 WEEK_US: Final = 7 * DAY_US
@@ -42,14 +40,14 @@ class Segment:
 def by_segment(examples: Examples, probability: Floats, review: float) -> list[Segment]:
     """Measure categories (the twelve largest), amount bands, and users new and known."""
     of: dict[str, Any] = {"examples": examples, "probability": probability, "review": review}
-    schema = deployed_schema()
+    schema = examples.schema
     parts = [(schema.segments[0], *part) for part in _categories(examples)] if schema.segments else []
     bands = pairwise(AMOUNT_BANDS)
     for low, high in bands:
         name = f"{low:g} to {high:g}" if np.isfinite(high) else f"from {low:g}"
         parts.append(("amount", name, (examples.amount >= low) & (examples.amount < high)))
     if schema.new:
-        is_new = examples.vectors[:, FEATURE_NAMES.index(schema.new)] == 0.0
+        is_new = examples.vectors[:, schema.feature_names.index(schema.new)] == 0.0
         entity = schema.primary.name
         parts += [(entity, f"new ({schema.new} is 0)", is_new), (entity, "known", ~is_new)]
     return [_measure(kind, name, rows, **of) for kind, name, rows in parts if rows.any()]

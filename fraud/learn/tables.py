@@ -7,7 +7,7 @@ order in which the stream took them, so that vectors computed again equal the se
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
@@ -19,18 +19,16 @@ import xxhash
 
 from fraud.contracts.future import ARRIVALS, TIMES, ahead_rows, times_of
 from fraud.errors import BadInput
-from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.learn.settings import SourceSettings
 from fraud.schema.deployed import deployed_schema
-from fraud.tables import LABEL, TIME, Source, check_mapping, find_table, open_source
+from fraud.schema.schema import Schema
+from fraud.tables import TIME, Source, check_mapping, find_table, open_source, ours_of
 from fraud.tables.files import format_of, open_dataset
 
 log = logging.getLogger(__name__)
 LOG: Final = ("generation", "epoch", "received_at", "source_partition", "source_offset")
 """Columns of the platform's archive that say in which order its rows arrived."""
-PRIMARY: Final = deployed_schema().primary_key.name
-"""Column of the primary entity's key."""
-_WITHIN: Final = {name: LABEL[name] for name in ("is_fraud", "label_time")}
+_WITHIN: Final = ("is_fraud", "label_time")
 _LABEL: Final = ("transaction_id", "label_time", "is_fraud")
 
 Tell = Callable[[str], None]
@@ -55,23 +53,35 @@ class Tables:
     """With ``arrival`` where the tables tell it; None where the schema takes none, or there is no table."""
     profiles: pa.Table | None = None
     """The same of profiles."""
+    schema: Schema = field(default_factory=deployed_schema)
+    """Of the records."""
 
 
-def read_tables(settings: SourceSettings, tell: Tell = _quiet) -> Tables:
-    """Read the tables that the settings name; ``tell`` is told what was guessed, left out and matched.
+def read_tables(settings: SourceSettings, tell: Tell = _quiet, schema: Schema | None = None) -> Tables:
+    """Read the tables that the settings name.
+
+    Parameters
+    ----------
+    settings
+        Where they are, and how they are read.
+    tell
+        Told what was guessed, left out and matched.
+    schema
+        Of the records; by default the deployment's.
 
     Raises
     ------
     BadInput
         When a table, a column or a value is missing or wrong; names it.
     """
+    schema = schema or deployed_schema()
     path, _, features_path = _locate(settings)
-    transactions, labels = read_raw(settings, tell)
-    labels = with_keys(labels, transactions, tell)
-    told = {what: _read_told(what, settings, tell) for what in _TOLD}
+    transactions, labels = read_raw(settings, tell, schema=schema)
+    labels = with_keys(labels, transactions, tell, schema)
+    told = {what: _read_told(what, settings, schema, tell) for what in _TOLD}
     served = None
     if features_path and settings.vectors != "computed":
-        served = read_served(features_path, settings, tell)
+        served = read_served(features_path, settings, tell, schema)
     elif settings.vectors == "served":
         raise BadInput(f"{path} has no table `features` beside it; set vectors to computed or auto")
     present = {what: table for what, table in told.items() if table is not None}
@@ -84,25 +94,27 @@ def read_tables(settings: SourceSettings, tell: Tell = _quiet) -> Tables:
         notices = [_arriving(table, "arrival", time) for table, time in zip(notices, times, strict=True)]
     labels, *rest = notices
     hashed = fingerprint(transactions, *notices)
-    return Tables(transactions, labels, hashed, served, **dict(zip(present, rest, strict=True)))
+    return Tables(
+        transactions, labels, hashed, served, schema=schema, **dict(zip(present, rest, strict=True))
+    )
 
 
 _TOLD: Final = {"results": "result_time", "profiles": "profile_time"}
 """Tables beside those of transactions and labels, by the column of their times."""
 
 
-def _read_told(what: str, settings: SourceSettings, tell: Tell) -> pa.Table | None:
+def _read_told(what: str, settings: SourceSettings, schema: Schema, tell: Tell) -> pa.Table | None:
     """Read results or profiles; None where the schema takes none, or there is no table of them."""
     home = settings.transactions or settings.data
     path = getattr(settings, what) or (find_table(home, what) if "://" not in home else "")
-    if not getattr(deployed_schema(), what) or not path:
+    if not getattr(schema, what) or not path:
         return None
-    source = open_source(what, path, options=settings.delta_options, tell=tell)
+    source = open_source(what, path, options=settings.delta_options, tell=tell, schema=schema)
     return _of_the_past(source.table(tell), path, settings, times=times_of(what))
 
 
 def read_raw(
-    settings: SourceSettings, tell: Tell = _quiet, *, is_checked: bool = True
+    settings: SourceSettings, tell: Tell = _quiet, *, is_checked: bool = True, schema: Schema | None = None
 ) -> tuple[pa.Table, pa.Table]:
     """Read transactions and labels with our names and types, checked against the contract or not.
 
@@ -111,6 +123,7 @@ def read_raw(
     BadInput
         When a table or a column is missing, or holds what the wire would refuse; names it.
     """
+    schema = schema or deployed_schema()
     path, labels_path, _ = _locate(settings)
     opened = partial(
         open_source,
@@ -118,6 +131,7 @@ def read_raw(
         reading=settings.reading,
         options=settings.delta_options,
         tell=tell,
+        schema=schema,
     )
     if labels_path:
         source, label_source = opened("transactions", path), opened("labels", labels_path, required=_LABEL)
@@ -126,7 +140,7 @@ def read_raw(
             _of_the_past(source.table(tell, is_checked=is_checked), path, settings),
             _of_the_past(label_source.table(tell, is_checked=is_checked), labels_path, settings),
         )
-    source = opened("transactions", path, also=_WITHIN)
+    source = opened("transactions", path, also={name: ours_of(schema).label[name] for name in _WITHIN})
     check_mapping(settings.columns, [source])
     if "is_fraud" not in source.columns:
         raise BadInput(
@@ -134,7 +148,9 @@ def read_raw(
             f"{', '.join(source.header)}. Name it with --column is_fraud=THEIRS, or give --labels"
         )
     table = _of_the_past(source.table(tell, is_checked=is_checked), path, settings, ["label_time"])
-    transactions, labels = _split_labels(table, source, settings.label_gap_days, tell)
+    transactions, labels = _split_labels(
+        table, source, settings.label_gap_days, (tell, schema.primary_key.name)
+    )
     is_told = "label_time" in source.columns  # else made up, and not due yet for what is young
     return transactions, _of_the_past(labels, path, settings) if is_told else labels
 
@@ -174,7 +190,7 @@ def _of_the_past(
     return table.filter(pa.array(~is_ahead))
 
 
-def read_served(path: str, settings: SourceSettings, tell: Tell = _quiet) -> pa.Table | None:
+def read_served(path: str, settings: SourceSettings, tell: Tell, schema: Schema) -> pa.Table | None:
     """Read the vectors that were served with this build's feature table; None where it lacks a feature.
 
     Raises
@@ -184,7 +200,7 @@ def read_served(path: str, settings: SourceSettings, tell: Tell = _quiet) -> pa.
     """
     found = open_dataset(path, format_of(path), settings.delta_options)
     names = set(found.schema.names)
-    missing = [name for name in FEATURE_NAMES if name not in names]
+    missing = [name for name in schema.feature_names if name not in names]
     if missing:
         words = (
             f"the table {path} was written before {', '.join(missing[:3])}"
@@ -195,19 +211,20 @@ def read_served(path: str, settings: SourceSettings, tell: Tell = _quiet) -> pa.
             raise BadInput(f"{words}; or set vectors to computed or auto")
         tell(f"{words}; until then all vectors are computed from the transactions")
         return None
-    keys = [name for name in ("transaction_id", PRIMARY) if name in names]
-    same_version = pc.field("features_version") == FEATURES_VERSION
-    return found.to_table(columns=[*keys, *FEATURE_NAMES], filter=same_version)
+    keys = [name for name in ("transaction_id", schema.primary_key.name) if name in names]
+    same_version = pc.field("features_version") == schema.features_version
+    return found.to_table(columns=[*keys, *schema.feature_names], filter=same_version)
 
 
-def keys_of(table: pa.Table, other: pa.Table) -> tuple[pa.Array, pa.Array]:
+def keys_of(table: pa.Table, other: pa.Table, primary: str) -> tuple[pa.Array, pa.Array]:
     """Make keys by which rows of two tables belong together: user and transaction, where both have the user.
 
     One id may stand with two users; they are two transactions, and nothing of one goes to the other.
+    ``primary`` is the column of the primary entity's key.
     """
     names = ["transaction_id"]
-    if all(PRIMARY in one.column_names for one in (table, other)):
-        names.append(PRIMARY)
+    if all(primary in one.column_names for one in (table, other)):
+        names.append(primary)
     return _keys(table, names), _keys(other, names)
 
 
@@ -224,37 +241,38 @@ def known_at(tables: Tables, end: datetime) -> Tables:
         if table is not None:
             told[what] = table.filter(pc.less(table[time], moment))
     hashed = fingerprint(transactions, labels, *told.values())
-    return Tables(transactions, labels, hashed, tables.served, **told)
+    return Tables(transactions, labels, hashed, tables.served, schema=tables.schema, **told)
 
 
-def with_keys(labels: pa.Table, transactions: pa.Table, tell: Tell = _quiet) -> pa.Table:
+def with_keys(labels: pa.Table, transactions: pa.Table, tell: Tell, schema: Schema) -> pa.Table:
     """Give each label its transaction's merchant, time and user; drop those of unknown transactions.
 
     A label that names no user, on an id that two users have, belongs to nobody and is dropped, too.
     """
-    shared = _shared_ids(transactions)
+    primary = schema.primary_key.name
+    shared = _shared_ids(transactions, primary)
     if len(shared):
         tell(
             f"{len(shared):,} transaction ids stand with more than one user, e.g. {shared[0].as_py()}: each "
             "user's is a transaction of its own, and a label belongs to the user that it names"
         )
-    if len(shared) and PRIMARY not in labels.column_names:
+    if len(shared) and primary not in labels.column_names:
         is_shared = pc.is_in(labels["transaction_id"], value_set=shared)
         tell(f"{pc.sum(is_shared).as_py() or 0:,} labels name such an id and no user; left out")
         labels = labels.filter(pc.invert(is_shared))
-    mine, theirs = keys_of(labels, transactions)
+    mine, theirs = keys_of(labels, transactions, primary)
     rows = pc.index_in(mine, theirs)
     known = rows.is_valid()
     kept, rows = labels.filter(known), rows.filter(known)
     if kept.num_rows < labels.num_rows:
         tell(f"{kept.num_rows:,} of {labels.num_rows:,} labels name a transaction of the table")
-    for name in (*deployed_schema().key_names, "event_time"):
+    for name in (*schema.key_names, "event_time"):
         if name in kept.column_names:
             kept = kept.drop_columns([name])
         if name in transactions.column_names:
             kept = kept.append_column(name, transactions[name].take(rows))
     if kept.num_rows == 0:
-        raise BadInput(f"no label names a transaction of the table (columns transaction_id, {PRIMARY})")
+        raise BadInput(f"no label names a transaction of the table (columns transaction_id, {primary})")
     return kept
 
 
@@ -325,14 +343,16 @@ def _locate(settings: SourceSettings) -> tuple[str, str, str]:
     return settings.transactions, settings.labels, ""
 
 
-def _split_labels(table: pa.Table, source: Source, gap_days: float, tell: Tell) -> tuple[pa.Table, pa.Table]:
+def _split_labels(
+    table: pa.Table, source: Source, gap_days: float, to: tuple[Tell, str]
+) -> tuple[pa.Table, pa.Table]:
     """Part a table with the column ``is_fraud`` into transactions and labels; missing is no label yet.
 
     Where the time of a label is not told, it is taken to come so many days after its transaction. In a
     table with missing labels those that would come after its end are no labels yet either: of the
     young ones only frauds are known, and a test on them would be one of frauds alone.
     """
-    is_fraud = table["is_fraud"]
+    (tell, primary), is_fraud = to, table["is_fraud"]
     gap = pa.scalar(timedelta(days=gap_days), pa.duration("us"))
     is_told = "label_time" in table.column_names
     label_time = table["label_time"] if is_told else pc.add(table["event_time"], gap)
@@ -353,7 +373,7 @@ def _split_labels(table: pa.Table, source: Source, gap_days: float, tell: Tell) 
     labels = pa.table(
         {
             "transaction_id": table["transaction_id"],
-            PRIMARY: table[PRIMARY],
+            primary: table[primary],
             "label_time": label_time,
             "is_fraud": is_fraud,
         }
@@ -362,15 +382,15 @@ def _split_labels(table: pa.Table, source: Source, gap_days: float, tell: Tell) 
     return transactions, labels.filter(is_known)
 
 
-def _shared_ids(transactions: pa.Table) -> pa.Array:
+def _shared_ids(transactions: pa.Table, primary: str) -> pa.Array:
     """Find the ids that stand with more than one user."""
     pairs = (
-        transactions.select(["transaction_id", PRIMARY]).group_by(["transaction_id", PRIMARY]).aggregate([])
+        transactions.select(["transaction_id", primary]).group_by(["transaction_id", primary]).aggregate([])
     )
     if pairs.num_rows == pc.count_distinct(pairs["transaction_id"]).as_py():
         return pa.array([], pa.string())
-    counts = pairs.group_by("transaction_id").aggregate([(PRIMARY, "count")])
-    return counts.filter(pc.greater(counts[f"{PRIMARY}_count"], 1))["transaction_id"].combine_chunks()
+    counts = pairs.group_by("transaction_id").aggregate([(primary, "count")])
+    return counts.filter(pc.greater(counts[f"{primary}_count"], 1))["transaction_id"].combine_chunks()
 
 
 def _keys(table: pa.Table, names: list[str]) -> pa.Array:

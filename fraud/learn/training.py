@@ -11,7 +11,6 @@ import lightgbm
 import numpy as np
 
 from fraud.contracts import Thresholds
-from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.learn.baselines import score_baselines
 from fraud.learn.calibrate import calibrate
 from fraud.learn.examples import Examples, Split, build_examples, divide, forward_folds, to_micros
@@ -22,12 +21,13 @@ from fraud.learn.report import Evaluation, write_report
 from fraud.learn.settings import TrainSettings
 from fraud.learn.tables import Tables, read_tables
 from fraud.learn.thresholds import choose_thresholds, costs_of
-from fraud.learn.tune import Choice, choose, monotone_of
+from fraud.learn.tune import Choice, choose, constraints
 from fraud.model import flavor
 from fraud.model.aliases import TRAINED_UNTIL
 from fraud.model.card import Floats, ModelCard, Reference, ScoringModel
 from fraud.model.publish import Report, publish
 from fraud.model.registry import open_registry
+from fraud.schema.schema import Schema
 from fraud.watch.bootstrap import NAMES, Interval, Scored, best_f1_threshold, interval, resample
 from fraud.watch.profile import Profile
 
@@ -77,7 +77,10 @@ class Fitted:
 
 
 def train(
-    settings: TrainSettings, on_step: OnStep = lambda _: None, tags: Mapping[str, str] | None = None
+    settings: TrainSettings,
+    on_step: OnStep = lambda _: None,
+    tags: Mapping[str, str] | None = None,
+    schema: Schema | None = None,
 ) -> TrainedModel:
     """Train, evaluate and register one model.
 
@@ -89,6 +92,8 @@ def train(
         Told, in words, what begins.
     tags
         Further ones of the run and of the model version.
+    schema
+        Of the data; by default the deployment's.
 
     Raises
     ------
@@ -100,8 +105,9 @@ def train(
     started = perf_counter()
     with open_registry(settings.mlflow_uri, settings.experiment, settings.registry_uri):
         on_step("reading the tables")
-        tables = read_tables(settings, on_step)
-        on_step(f"computing {len(FEATURE_NAMES)} features of {tables.transactions.num_rows:,} transactions")
+        tables = read_tables(settings, on_step, schema)
+        count = len(tables.schema.features)
+        on_step(f"computing {count} features of {tables.transactions.num_rows:,} transactions")
         examples = build_examples(tables, vectors=settings.vectors, gap_days=settings.label_gap_days)
         split = divide(examples, settings)
         fitted = fit(split, settings, on_step)
@@ -144,7 +150,7 @@ def fit(split: Split, settings: TrainSettings, on_step: OnStep = lambda _: None)
         "threads": settings.threads,
         "parameters": choice.parameters,
         "balance": choice.balance,
-        "monotone": monotone_of(settings),
+        "monotone": constraints(settings, split.train.schema),
     }
     validation = validate_trees(split.train, folds, most_rows=settings.validation_rows, **kwargs)
     on_step(f"fitting {validation.rounds} trees to {len(split.train):,} transactions")
@@ -153,13 +159,14 @@ def fit(split: Split, settings: TrainSettings, on_step: OnStep = lambda _: None)
     held = split.train.take(validation.rows)
     calibration = calibrate(validation.margin, held.is_fraud, settings.calibration)
     probability = calibration.apply(validation.margin)
+    schema = split.train.schema
     card = ModelCard(
-        features_version=FEATURES_VERSION,
-        feature_names=FEATURE_NAMES,
+        features_version=schema.features_version,
+        feature_names=schema.feature_names,
         calibration=calibration,
         thresholds=choose_thresholds(probability, held.is_fraud, held.amount, costs_of(settings)),
-        reference=describe_distribution(split.train.vectors, probability),
-        signature=flavor.make_signature().to_dict(),
+        reference=describe_distribution(split.train, probability),
+        signature=flavor.make_signature(schema.feature_names).to_dict(),
     )
     model = ScoringModel(booster, card, settings.threads)
     return Fitted(model, booster, choice, validation, best_f1_threshold(probability, held.is_fraud))
@@ -199,7 +206,7 @@ def register(
     card = fitted.model.card
     metrics = measure(probability, split.test.is_fraud, split.test.amount, card.thresholds)
     own = {
-        "features_version": FEATURES_VERSION,
+        "features_version": card.features_version,
         "data_fingerprint": tables.fingerprint,
         "as_of": split.as_of.isoformat(),
         TRAINED_UNTIL: split.train_end.isoformat(),
@@ -238,7 +245,7 @@ def register(
         as_of=split.as_of.isoformat(),
         metrics=metrics,
         thresholds=card.thresholds,
-        features_version=FEATURES_VERSION,
+        features_version=card.features_version,
         seconds=perf_counter() - started,
         comparison=comparison,
     )
@@ -255,11 +262,11 @@ def flat(comparison: Comparison) -> dict[str, float]:
     }
 
 
-def describe_distribution(vectors: Floats, probability: Floats) -> Reference:
+def describe_distribution(train: Examples, probability: Floats) -> Reference:
     """Take quantiles of the training features, and of the scores of the validation blocks."""
     features: dict[str, tuple[float | None, ...]] = {}
     missing: dict[str, float] = {}
-    for name, column in zip(FEATURE_NAMES, vectors.T, strict=True):
+    for name, column in zip(train.schema.feature_names, train.vectors.T, strict=True):
         there = column[~np.isnan(column)]
         missing[name] = 1.0 - len(there) / len(column)
         features[name] = tuple(np.quantile(there, LEVELS).tolist()) if len(there) else (None,) * len(LEVELS)
@@ -286,7 +293,7 @@ def describe(settings: TrainSettings, split: Split, fitted: Fitted) -> dict[str,
         "calibration": card.calibration.kind,
         "review_threshold": card.thresholds.review,
         "decline_threshold": card.thresholds.decline,
-        "features_version": FEATURES_VERSION,
+        "features_version": card.features_version,
     }
 
 

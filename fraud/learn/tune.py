@@ -13,9 +13,10 @@ import numpy as np
 import optuna
 
 from fraud.learn.examples import Bools, Examples, forward_folds, thin
-from fraud.learn.fit import BALANCES, MONOTONE, PARAMETERS, Validation, validate_trees
+from fraud.learn.fit import BALANCES, PARAMETERS, Validation, monotone_of, validate_trees
 from fraud.learn.settings import TrainSettings
 from fraud.model.card import Floats
+from fraud.schema.schema import Schema
 from fraud.watch.bootstrap import user_weights
 from fraud.watch.ranking import Ranking
 
@@ -64,7 +65,7 @@ def choose(
             parameters=parameters,
             balance=balance,
             rounds=TUNED_ROUNDS,
-            monotone=monotone_of(settings),
+            monotone=constraints(settings, train.schema),
         )
         changed = {name: value for name, value in parameters.items() if PARAMETERS.get(name) != value}
         tried.append(({"balance": balance, **changed}, found.mean))
@@ -149,9 +150,9 @@ def suggest(trial: optuna.Trial) -> dict[str, Any]:
     }
 
 
-def monotone_of(settings: TrainSettings) -> Sequence[int]:
-    """Constraints of the feature table, or none."""
-    return MONOTONE if settings.monotone else (0,) * len(MONOTONE)
+def constraints(settings: TrainSettings, schema: Schema) -> Sequence[int]:
+    """Constraints of the schema's features, or none."""
+    return monotone_of(schema) if settings.monotone else (0,) * len(schema.features)
 
 
 def _study(seed: int) -> optuna.Study:

@@ -23,13 +23,20 @@ from pydantic import BaseModel
 
 from fraud.contracts.topics import PROFILES, RESULTS
 from fraud.errors import Unavailable
-from fraud.features.passes import PASSES, Passes, feature_names, sequence_names, sides_beside_primary
+from fraud.features.passes import (
+    Passes,
+    feature_names,
+    passes_of_schema,
+    sequence_names,
+    sides_beside_primary,
+)
 from fraud.log import rows
 from fraud.log.arrival import COLUMNS, Reach
 from fraud.log.checkpoint import offsets_of
 from fraud.runtime.files import write_durably
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import BASE_MINOR
+from fraud.schema.schema import Schema
 
 if TYPE_CHECKING:
     from pyarrow.dataset import Scanner
@@ -48,25 +55,32 @@ LAST: Final = "dead_letters"
 _LITTLE_AT_A_TIME: Final = {"batch_readahead": 1, "fragment_readahead": 1}
 """Of the spool's files, which may be large."""
 _ORIGIN: Final = COLUMNS
-_IDS: Final = ("transaction_id", *deployed_schema().key_names, "event_time")
-_MONEY: Final = ("currency", BASE_MINOR) if deployed_schema().money else ()
 TableColumns = dict[str, tuple[int, tuple[str, ...]]]
 
 
-def tables_of(passes: Passes) -> TableColumns:
+def tables_of(passes: Passes, schema: Schema) -> TableColumns:
     """Tell by table which rows of the spool it takes, and which columns.
 
     ``fraud.log.arrival`` tells their order. The origin stands within Delta's first 32 columns, over which
     files are skipped.
+
+    Parameters
+    ----------
+    passes
+        Whose sequences and features the tables have.
+    schema
+        Of the records.
     """
+    of, keys = rows.rows_of(schema), ("transaction_id", *schema.key_names, "event_time")
+    money = ("currency", BASE_MINOR) if schema.money else ()
     sequences = sequence_names(passes)
     decided = (field.name for field in rows.DECISION_FIELDS)
     of_notices = (*_ORIGIN, *sequences, *(side.hash_name for side in sides_beside_primary(passes)))
-    ids = dict.fromkeys([*_IDS, *rows.REFUND_NAMES])
-    told = (*ids, *(field.name for field in rows.RESULT_FIELDS), "source", "reason_code", *of_notices)
+    ids = dict.fromkeys([*keys, *of.refund_names])
+    told = (*ids, *(field.name for field in of.result_fields), "source", "reason_code", *of_notices)
     of_profiles = (
-        *_IDS[1:-1],
-        *(field.name for field in rows.PROFILE_FIELDS),
+        *schema.key_names,
+        *(field.name for field in of.profile_fields),
         "source",
         *_ORIGIN,
         *sequences,
@@ -74,16 +88,16 @@ def tables_of(passes: Passes) -> TableColumns:
     return {
         "transactions": (
             rows.TRANSACTION,
-            (*(field.name for field in rows.TRANSACTION_FIELDS), *_ORIGIN, *sequences),
+            (*(field.name for field in of.transaction_fields), *_ORIGIN, *sequences),
         ),
         "features": (
             rows.TRANSACTION,
-            (*_IDS, "features_version", *_ORIGIN, *sequences, *feature_names(passes)),
+            (*keys, "features_version", *_ORIGIN, *sequences, *feature_names(passes)),
         ),
         "decisions": (
             rows.TRANSACTION,
             (
-                *dict.fromkeys([*_IDS, "amount", *_MONEY]),
+                *dict.fromkeys([*keys, "amount", *money]),
                 *decided,
                 "features_version",
                 "processed_at",
@@ -93,22 +107,18 @@ def tables_of(passes: Passes) -> TableColumns:
         "labels": (
             rows.LABEL,
             (
-                *_IDS,
+                *keys,
                 *(field.name for field in rows.LABEL_FIELDS),
                 *of_notices,
             ),
         ),
-        **({RESULTS: (rows.RESULT, told)} if rows.RESULT_FIELDS else {}),
-        **({PROFILES: (rows.PROFILE, of_profiles)} if rows.PROFILE_FIELDS else {}),
+        **({RESULTS: (rows.RESULT, told)} if of.result_fields else {}),
+        **({PROFILES: (rows.PROFILE, of_profiles)} if of.profile_fields else {}),
         "dead_letters": (
             rows.DEAD_LETTER,
             ("topic", *(field.name for field in rows.DEAD_LETTER_FIELDS), "processed_at", *_ORIGIN),
         ),
     }
-
-
-TABLES: Final = tables_of(PASSES)
-"""Of the default passes."""
 
 
 class Plan(BaseModel):
@@ -139,7 +149,9 @@ class Archive:
     write, remove
         Append to a table; remove the folder of a micro-batch.
     passes
-        Whose sequences and features the tables have.
+        Whose sequences and features the tables have; by default the schema's.
+    schema
+        Of the records; by default the deployment's.
     """
 
     def __init__(
@@ -149,11 +161,15 @@ class Archive:
         delta: str,
         options: dict[str, str],
         *,
-        passes: Passes = PASSES,
+        passes: Passes | None = None,
+        schema: Schema | None = None,
         write: Callable[..., None] = write_deltalake,
         remove: Callable[[Path], None] = shutil.rmtree,
     ) -> None:
-        self._schema, self._tables = rows.spooled_schema(passes), tables_of(passes)
+        schema = schema or deployed_schema()
+        passes = passes or passes_of_schema(schema)
+        self._schema = rows.rows_of(schema).spooled_schema(passes)
+        self._tables = tables_of(passes, schema)
         self._spool = spool
         self._checkpoint = checkpoint
         self._delta = delta.rstrip("/")

@@ -6,10 +6,12 @@ the passes sort by is what they record, so that the log reproduces their order w
 did.
 
 The scoring service counts transactions between those of the stream, and the stream archives them later.
-So each row also carries ``SEQUENCES``: how many transactions its user, its merchant, ... had with it (a
-label: before it). Per entity that is the order of arrival, whoever counted. One order of all records
-need not exist: a transaction may come before another one of the same user and after one of the same
-merchant that arrived later.
+So each row also carries sequences (``fraud.features.passes.sequence_names``): how many transactions its
+user, its merchant, ... had with it (a label: before it). They are missing in rows from before there was a
+scoring service, where the record does not name the entity, and, but for the primary's, in labels that changed
+nothing. Per entity that is the order of arrival, whoever counted. One order of all records need not exist:
+a transaction may come before another one of the same user and after one of the same merchant that arrived
+later.
 """
 
 from typing import Any, Final
@@ -19,15 +21,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from fraud.contracts.topics import LABELS, PROFILES, RESULTS
-from fraud.features.passes import PASSES, sequence_names
 
 COLUMNS: Final = ("generation", "epoch", "received_at", "source_partition", "source_offset")
 """Of every table of the log; with the topic they name one record."""
 
 Ints = NDArray[np.int64]
-SEQUENCES: Final = sequence_names(PASSES)
-"""Of transactions, features and labels. Missing in rows from before there was a scoring service, where the
-record does not name the entity, and, but for the primary's, in labels that changed nothing."""
 
 
 class Reach(BaseModel):

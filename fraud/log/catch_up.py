@@ -13,13 +13,15 @@ from typing import Final
 
 from fraud.contracts.seal import Seal, seal_of
 from fraud.errors import BadState
-from fraud.features.passes import PASSES, Passes, entity_names
+from fraud.features.passes import Passes, entity_names, passes_of_schema
 from fraud.log.already_counted import Diverged, without_gaps
 from fraud.log.checkpoint import Checkpoint
 from fraud.log.reader import SLICE_ROWS, Log
 from fraud.log.rebuild import archive_rest, generation_after, is_empty, rebuild, settle_generation
 from fraud.log.refold import Refolder
 from fraud.log.tail import arrivals_of, parse_tail
+from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from fraud.settings.stream import LogSettings
 from fraud.store import LATEST, Epoch, FeatureStore, Watermark, open_store
 from fraud.store.answers import KEEP_S
@@ -49,7 +51,12 @@ class CaughtUp:
 
 
 def catch_up(
-    settings: LogSettings, tail: Tail, *, rows: int = SLICE_ROWS, passes: Passes = PASSES
+    settings: LogSettings,
+    tail: Tail,
+    *,
+    rows: int = SLICE_ROWS,
+    passes: Passes | None = None,
+    schema: Schema | None = None,
 ) -> CaughtUp:
     """Fold onto the store what it lacks of the log; an empty one gets the whole log.
 
@@ -65,7 +72,9 @@ def catch_up(
     rows
         Records held in memory at a time, about.
     passes
-        What is folded; the primary first.
+        What is folded; the primary first; by default the schema's.
+    schema
+        Of the records; by default the deployment's.
 
     Raises
     ------
@@ -74,12 +83,14 @@ def catch_up(
     Unavailable
         When the store, the tables or Kafka do not answer; try again.
     """
+    schema = schema or deployed_schema()
+    passes = passes or passes_of_schema(schema)
     # A shard that lost a commit's end may leave the other shards with its beginning: all is folded again.
     if is_interrupted(settings) or is_sharded(settings.store):
-        return _anew(settings, rows, passes)
+        return _anew(settings, rows, passes, schema)
     checkpoint = Checkpoint.of(settings.checkpoint_path)
-    archive_rest(settings, checkpoint, passes=passes)
-    whole = Log(settings.delta_path, settings.delta_options, passes)
+    archive_rest(settings, checkpoint, passes=passes, schema=schema)
+    whole = Log(settings.delta_path, settings.delta_options, passes, schema)
     with open_store(settings.store, entity_names(passes)) as store:
         mark = _mark_of(store, checkpoint)
         raws = tail(checkpoint.offsets(checkpoint.committed))
@@ -99,7 +110,7 @@ def catch_up(
             store.flush()
             settings.rebuild_mark.unlink()
             return found
-    return _anew(settings, rows, passes)
+    return _anew(settings, rows, passes, schema)
 
 
 def is_interrupted(settings: LogSettings) -> bool:
@@ -132,18 +143,26 @@ def _fold(
         transactions += len(arrivals.transactions)
     lacked = end.batch - (mark.epoch.batch if mark else -1)
     return CaughtUp(
-        transactions, lacked, _fold_tail(refolder, store, (end, token), raws, is_new=mark is None)
+        transactions,
+        lacked,
+        _fold_tail(whole, refolder, store, (end, token), raws, is_new=mark is None),
     )
 
 
 def _fold_tail(
-    refolder: Refolder, store: FeatureStore, to: tuple[Epoch, int], raws: list[bytes], *, is_new: bool
+    whole: Log,
+    refolder: Refolder,
+    store: FeatureStore,
+    to: tuple[Epoch, int],
+    raws: list[bytes],
+    *,
+    is_new: bool,
 ) -> int:
     """Fold what the log lacks and nothing is missing before; the rest is counted when the stream reads it."""
     end, token = to
     waiting = [refolder.primary, *refolder.others]
-    passes = tuple(one.of for one in waiting)
-    parsed = parse_tail(raws)
+    passes, schema = tuple(one.of for one in waiting), whole.schema
+    parsed = parse_tail(raws, schema)
     formers, key = store.formers(), store.seal_key()
     if is_new:  # the names of the store that is gone
         formers = tuple(dict.fromkeys(record.store for record, _ in parsed.values()))
@@ -153,16 +172,20 @@ def _fold_tail(
         for record, raw in parsed.values()
         if record.store in formers and (is_new or not key or seal_of(raw, key) is Seal.OURS)
     ]
-    arrivals = arrivals_of([record for record, _ in known], passes, LATEST.number)
+    arrivals = arrivals_of([record for record, _ in known], passes, LATEST.number, schema)
     chosen = without_gaps(store, waiting, arrivals.events, arrivals.sequences)
     picked = [known[at] for at in chosen.nonzero()[0].tolist()]
     refolder.take(
-        arrivals_of([record for record, _ in picked], passes, LATEST.number), store, token, end, is_last=True
+        arrivals_of([record for record, _ in picked], passes, LATEST.number, schema),
+        store,
+        token,
+        end,
+        is_last=True,
     )
     store.answers().keep({record.transaction_id: raw for record, raw in picked})
     return len(picked)
 
 
-def _anew(settings: LogSettings, rows: int, passes: Passes) -> CaughtUp:
-    found = rebuild(settings, replace=True, rows=rows, passes=passes)
+def _anew(settings: LogSettings, rows: int, passes: Passes, schema: Schema) -> CaughtUp:
+    found = rebuild(settings, replace=True, rows=rows, passes=passes, schema=schema)
     return CaughtUp(found.transactions, found.next_epoch, 0, was_anew=True)

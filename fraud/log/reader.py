@@ -16,29 +16,23 @@ from numpy.typing import NDArray
 
 from fraud.contracts.topics import LABELS, PROFILES, RESULTS
 from fraud.errors import BadInput
-from fraud.features.events import events_of_labels, events_of_results, events_of_transactions
+from fraud.features.events import events_of
 from fraud.features.hashing import hash_text
 from fraud.features.kernel import NO_KEY, Floats
-from fraud.features.passes import PASSES, Passes, sequence_names, sides_beside_primary
-from fraud.features.profiles import events_of_profiles
+from fraud.features.passes import Passes, passes_of_schema, sequence_names, sides_beside_primary
+from fraud.features.profiles import profiles_of
 from fraud.log.arrival import COLUMNS, LAST_RANK, RANKS, Ints, order_between
-from fraud.log.rows import REFUND_NAMES
+from fraud.log.rows import rows_of
 from fraud.log.slices import Slice, slices_of
 from fraud.log.tables import NO_OPTIONS, WRITTEN, Options, Table, find_table, integers_of, log_end, table_uri
 from fraud.schema import profiles
-from fraud.schema.arrow import transaction_columns
 from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from fraud.store import Epoch
 from fraud.store.records import BATCH_BITS
 
 SLICE_ROWS: Final = 100_000
 """Records of a slice, about; one micro-batch is never parted."""
-_TRANSACTION_COLUMNS: Final = tuple(column.name for column in transaction_columns(deployed_schema()))
-_LABEL_COLUMNS: Final = ("transaction_id", *deployed_schema().key_names, "event_time", "is_fraud")
-_RESULT_COLUMNS: Final = (
-    *dict.fromkeys([*_LABEL_COLUMNS[:-1], "result_time", "result", "reason_code", *REFUND_NAMES]),
-)
-_PROFILE_COLUMNS: Final = (*deployed_schema().key_names, *profiles.COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +76,9 @@ class Log:
     options
         Access to the object store, under delta-rs' names.
     passes
-        Whose sequences it tells, and what folds it (``fraud.log.refold``).
+        Whose sequences it tells, and what folds it (``fraud.log.refold``); by default the schema's.
+    schema
+        Of the records; by default the deployment's.
 
     Raises
     ------
@@ -92,8 +88,15 @@ class Log:
         When the tables cannot be read; try again.
     """
 
-    def __init__(self, delta: str, options: Options = NO_OPTIONS, passes: Passes = PASSES) -> None:
-        self.passes = passes
+    def __init__(
+        self,
+        delta: str,
+        options: Options = NO_OPTIONS,
+        passes: Passes | None = None,
+        schema: Schema | None = None,
+    ) -> None:
+        self.schema = schema = schema or deployed_schema()
+        self.passes = passes = passes or passes_of_schema(schema)
         self._sequences = sequence_names(passes)
         self._recorded = (*self._sequences, *(side.hash_name for side in sides_beside_primary(passes)))
         # Opened first, as it is committed last: the others have at least as much.
@@ -102,8 +105,8 @@ class Log:
         self.reach = Epoch(self.end.generation, self.end.epoch) if self.end else None
         """The newest micro-batch that all tables have; None for tables that no archive of ours wrote."""
         self._labels = find_table(delta, LABELS, options)
-        self._results = find_table(delta, RESULTS, options) if deployed_schema().results else None
-        self._profiles = find_table(delta, PROFILES, options) if deployed_schema().profiles else None
+        self._results = find_table(delta, RESULTS, options) if schema.results else None
+        self._profiles = find_table(delta, PROFILES, options) if schema.profiles else None
         self.features = find_table(delta, "features", options)
         """What was served; None when there is no such table."""
         found = find_table(delta, "transactions", options)
@@ -124,14 +127,18 @@ class Log:
 
     def read(self, part: Slice) -> Arrivals:
         """Read the records of a slice."""
-        transactions = _rows_of(self._transactions, _TRANSACTION_COLUMNS, self._recorded, part)
-        events = events_of_transactions(transactions)
+        of, writer = rows_of(self.schema), events_of(self.schema)
+        ids = ("transaction_id", *self.schema.key_names, "event_time")
+        told = tuple(dict.fromkeys([*ids, "result_time", "result", "reason_code", *of.refund_names]))
+        known = (*self.schema.key_names, *profiles.COLUMNS)
+        transactions = _rows_of(self._transactions, of.transaction_names, self._recorded, part)
+        events = writer.of_transactions(transactions)
         origin, sequences = _origin_of(transactions), _sequences_of(transactions, self._sequences)
         rank = np.full(len(events), LAST_RANK)
         for topic, table, columns, make in (
-            (LABELS, self._labels, _LABEL_COLUMNS, events_of_labels),
-            (RESULTS, self._results, _RESULT_COLUMNS, events_of_results),
-            (PROFILES, self._profiles, _PROFILE_COLUMNS, events_of_profiles),
+            (LABELS, self._labels, (*ids, "is_fraud"), writer.of_labels),
+            (RESULTS, self._results, told, writer.of_results),
+            (PROFILES, self._profiles, known, profiles_of(self.schema).of_profiles),
         ):
             notices = _rows_of(table, columns, self._recorded, part) if table else None
             if notices is not None and notices.num_rows:

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Final
 
 from fraud.errors import BadConfig, BadState
-from fraud.features.passes import PASSES, Passes, entity_names
+from fraud.features.passes import Passes, entity_names, passes_of_schema
 from fraud.log.archive import Archive
 from fraud.log.checkpoint import Checkpoint
 from fraud.log.reader import SLICE_ROWS, Log
 from fraud.log.refold import Refolder, scratch_store
 from fraud.log.slices import Slice
+from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from fraud.settings.stream import LogSettings
 from fraud.store import Epoch, FeatureStore, Watermark, open_store
 
@@ -47,7 +49,8 @@ def rebuild(
     replace: bool = False,
     rows: int = SLICE_ROWS,
     scratch: Path | None = None,
-    passes: Passes = PASSES,
+    passes: Passes | None = None,
+    schema: Schema | None = None,
 ) -> Rebuilt:
     """Fold the whole log into a store.
 
@@ -65,7 +68,9 @@ def rebuild(
     scratch
         Folder for the states while it runs; the system's temporary one by default.
     passes
-        What is folded; the primary first.
+        What is folded; the primary first; by default the schema's.
+    schema
+        Of the records; by default the deployment's.
 
     Raises
     ------
@@ -76,12 +81,14 @@ def rebuild(
     Fenced
         When another writer takes the store over meanwhile.
     """
+    schema = schema or deployed_schema()
+    passes = passes or passes_of_schema(schema)
     url, entities = store_url or settings.store, entity_names(passes)
     checkpoint = Checkpoint.of(settings.checkpoint_path)
     with open_store(url, entities) as target:
         known = target.watermark()
-    archive_rest(settings, checkpoint, known, passes)
-    log = Log(settings.delta_path, settings.delta_options, passes)
+    archive_rest(settings, checkpoint, known, passes, schema)
+    log = Log(settings.delta_path, settings.delta_options, passes, schema)
     earlier, last, newest = _parted(log.slices(rows))
     generation = generation_after(log, newest, checkpoint)
     # The newest micro-batch is folded in the store itself, over states that are one older: if it ran
@@ -117,7 +124,8 @@ def follow(
     has_stopped: Callable[[], bool],
     *,
     rows: int = SLICE_ROWS,
-    passes: Passes = PASSES,
+    passes: Passes | None = None,
+    schema: Schema | None = None,
     poll_s: float = 2.0,
     tell: Callable[[str], None] = lambda _words: None,
 ) -> Rebuilt:
@@ -134,7 +142,7 @@ def follow(
         The store to fill; an empty one.
     has_stopped
         Whether the stream has stopped, all of it archived.
-    rows, passes
+    rows, passes, schema
         As of :func:`rebuild`.
     poll_s
         Time between two looks at the log, seconds.
@@ -148,6 +156,8 @@ def follow(
     BadState
         When the log lacks micro-batches that the checkpoint has committed.
     """
+    schema = schema or deployed_schema()
+    passes = passes or passes_of_schema(schema)
     with open_store(store_url, entity_names(passes)) as target:
         if not is_empty(target):
             raise BadConfig(f"the store {store_url} holds states; name one that does not exist yet")
@@ -157,8 +167,8 @@ def follow(
             is_over = has_stopped()
             checkpoint = Checkpoint.of(settings.checkpoint_path)
             if is_over:
-                archive_rest(settings, checkpoint, passes=passes)
-            log = Log(settings.delta_path, settings.delta_options, passes)
+                archive_rest(settings, checkpoint, passes=passes, schema=schema)
+            log = Log(settings.delta_path, settings.delta_options, passes, schema)
             earlier, last, newest = _parted(log.slices(rows, folding.done))
             folding.fold(log, earlier, is_last=is_over and not last)
             if is_over:
@@ -228,7 +238,8 @@ def archive_rest(
     settings: LogSettings,
     checkpoint: Checkpoint,
     known: Watermark | None = None,
-    passes: Passes = PASSES,
+    passes: Passes | None = None,
+    schema: Schema | None = None,
 ) -> int:
     """Carry finished micro-batches that a stopped stream left in its spool into the tables, if any.
 
@@ -238,14 +249,16 @@ def archive_rest(
         Of the stream.
     known
         The store's watermark: where the checkpoint is lost, it alone tells what was finished.
-    passes
-        Of the stream.
+    passes, schema
+        Of the stream; by default the deployment's.
 
     Returns
     -------
     int
         How many micro-batches.
     """
+    schema = schema or deployed_schema()
+    passes = passes or passes_of_schema(schema)
     found = sorted(
         tuple(int(part) for part in folder.name.split("-"))
         for folder in settings.spool_path.glob("[0-9]*-[0-9]*")
@@ -259,6 +272,7 @@ def archive_rest(
         settings.delta_path,
         settings.delta_options,
         passes=passes,
+        schema=schema,
     )
     if checkpoint.committed < 0 and newest:
         archived = _run_all(archive, newest)  # a round that was cut off, or older generations

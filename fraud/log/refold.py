@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from fraud.features import kernel
 from fraud.features.kernel import Floats
 from fraud.features.passes import (
-    PASSES,
     EntityPass,
     Passes,
     are_notices,
     are_profiles,
     as_handed_on,
+    deployed_passes,
     entity_names,
     handed_on,
     sequences_of,
@@ -77,7 +77,8 @@ class Refolder:
         Whether the store may have counted some of it already (``fraud.log.already_counted``).
     """
 
-    def __init__(self, passes: Passes = PASSES, *, is_onto: bool = False) -> None:
+    def __init__(self, passes: Passes | None = None, *, is_onto: bool = False) -> None:
+        passes = passes or deployed_passes()
         self._is_onto, self._passes = is_onto, passes
         self.primary = Waiting(passes[0])
         self.others = [Waiting(one) for one in passes[1:]]
@@ -259,7 +260,7 @@ def refold(log: Log, store: FeatureStore, token: int, rows: int = SLICE_ROWS) ->
 
 
 @contextmanager
-def scratch_store(folder: Path | None = None, passes: Passes = PASSES) -> Iterator[FeatureStore]:
+def scratch_store(folder: Path | None = None, passes: Passes | None = None) -> Iterator[FeatureStore]:
     """Open an empty store on this machine's disk that is gone afterwards.
 
     Parameters
@@ -269,6 +270,7 @@ def scratch_store(folder: Path | None = None, passes: Passes = PASSES) -> Iterat
     passes
         Whose states it keeps.
     """
+    passes = passes or deployed_passes()
     with (
         TemporaryDirectory(prefix="fraud-refold-", dir=folder) as home,
         open_store(f"lmdb://{home}/store", entity_names(passes)) as store,

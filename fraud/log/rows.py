@@ -4,6 +4,8 @@ One row a Kafka record; ``row_kind`` says what became of it. Every record ends i
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -15,10 +17,10 @@ from fraud.contracts.priced import amount_column
 from fraud.features import kernel
 from fraud.features.kernel import Floats
 from fraud.features.layout import layout_of
-from fraud.features.passes import PASSES, Passes, feature_names, sequence_names, sides_beside_primary
+from fraud.features.passes import Passes, feature_names, sequence_names, sides_beside_primary
 from fraud.schema import profiles
 from fraud.schema.arrow import TIME, transaction_columns
-from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 
 TRANSACTION: Final = 0
 LABEL: Final = 1
@@ -40,7 +42,6 @@ ORIGIN: Final = [
     pa.field("received_at", TIME),
 ]
 """Where a record came from; ``received_at`` is the broker's append time, never falling within a partition."""
-TRANSACTION_FIELDS: Final = transaction_columns(deployed_schema())
 LABEL_FIELDS: Final = [
     pa.field("label_time", TIME),
     pa.field("is_fraud", pa.bool_()),
@@ -48,77 +49,21 @@ LABEL_FIELDS: Final = [
     pa.field("fraud_type", pa.string()),
     pa.field("reason_code", pa.string()),
 ]
-RESULT_FIELDS: Final = (
-    [pa.field("result_time", TIME), pa.field("result", pa.string())] if deployed_schema().results else []
-)
-"""Beside those that labels have too; none where the schema takes no results."""
-PROFILE_FIELDS: Final = (
-    [
-        pa.field(profiles.ENTITY, pa.string()),
-        pa.field(profiles.TIME, TIME),
-        pa.field(profiles.PROFILE, pa.string()),
-    ]
-    if deployed_schema().profiles
-    else []
-)
-"""Beside the keys and the source; none where no entity has a profile."""
+_RESULT_FIELDS: Final = [pa.field("result_time", TIME), pa.field("result", pa.string())]
+_PROFILE_FIELDS: Final = [
+    pa.field(profiles.ENTITY, pa.string()),
+    pa.field(profiles.TIME, TIME),
+    pa.field(profiles.PROFILE, pa.string()),
+]
 DEAD_LETTER_FIELDS: Final = [
     pa.field("reason", pa.string()),
     pa.field("detail", pa.string()),
     pa.field("key", pa.string()),
     pa.field("raw", pa.binary()),
 ]
-RECORD_FIELDS: Final = [
-    *TRANSACTION_FIELDS,
-    *LABEL_FIELDS,
-    *RESULT_FIELDS,
-    *PROFILE_FIELDS,
-    *DEAD_LETTER_FIELDS,
-]
-
-_EVENT: Final = pa.field("event", pa.binary(8 * layout_of(deployed_schema()).width))
-"""The kernel's row, float64."""
+DEAD_LETTER_NAMES: Final = tuple(field.name for field in DEAD_LETTER_FIELDS)
 TRACE: Final = pa.field("traceparent", pa.string())
 """The trace that a record's Kafka header names; null where there is none, or traces are off."""
-VALIDATED: Final = pa.schema(
-    [
-        *ORIGIN,
-        *RECORD_FIELDS,
-        _EVENT,
-        pa.field("record_key", pa.binary()),
-        pa.field("record", pa.binary()),  # the Kafka value
-        TRACE,
-    ]
-)
-"""What the validating pass hands to the primary pass."""
-HANDED: Final = [*ORIGIN, *RECORD_FIELDS, _EVENT, pa.field("scored", pa.binary()), TRACE]
-"""What every pass hands to the next one; ``scored`` is the record of the scoring service, whole."""
-HANDED_NAMES: Final = tuple(field.name for field in HANDED)
-
-
-def passed_schema(passes: Passes, at: int) -> pa.Schema:
-    """Lay out what a pass hands on: the vectors as far as they are known, and the sequences.
-
-    Parameters
-    ----------
-    passes
-        The primary first.
-    at
-        Number of the pass.
-    """
-    vector = pa.field("vector", pa.binary(8 * passes[at].end))  # float64
-    sequences = (pa.field(name, pa.int64()) for name in sequence_names(passes[: at + 1]))
-    return pa.schema([*HANDED, vector, *sequences])
-
-
-PRIMARY: Final = deployed_schema().primary_key.name
-"""Column of the primary entity's key."""
-JUDGED: Final = (
-    *("transaction_id", PRIMARY, "event_time"),
-    amount_column(deployed_schema()),
-    *("outcome", "score"),
-)
-"""Columns of the table ``decisions`` by which reports judge what was decided."""
 DECISION_FIELDS: Final = [
     pa.field("outcome", pa.string()),
     pa.field("score", pa.float64()),
@@ -143,75 +88,178 @@ STAMP: Final = [
     pa.field("epoch", pa.int64()),
     pa.field("features_version", pa.string()),
 ]
-
-
-def spooled_schema(passes: Passes) -> pa.Schema:
-    """Lay out what the last pass leaves in the spool; the archive takes the Delta tables' columns from it."""
-    return pa.schema(
-        [
-            *ORIGIN,
-            *RECORD_FIELDS,
-            *DECISION_FIELDS,
-            *STAMP,
-            *(pa.field(name, pa.int64()) for name in sequence_names(passes)),
-            *(pa.field(side.hash_name, pa.int64()) for side in sides_beside_primary(passes)),
-            *(pa.field(name, pa.float64()) for name in feature_names(passes)),
-        ]
-    )
-
-
-SPOOLED: Final = spooled_schema(PASSES)
-"""Of the default passes."""
-
 SUMMARY: Final = pa.schema([pa.field("summary", pa.string())])
 """What a task of the last pass tells the driver: one JSON document."""
 
-TRANSACTION_NAMES: Final = tuple(field.name for field in TRANSACTION_FIELDS)
-LABEL_NAMES: Final = (
-    "transaction_id",
-    "event_time",
-    *deployed_schema().key_names,
-    *(field.name for field in LABEL_FIELDS),
-)
-REFUND_NAMES: Final = ("amount", "currency") if deployed_schema().takes_refunds else ()
-"""Of results, in the columns that transactions have too; none where refunds have no amounts."""
-RESULT_NAMES: Final = (
-    "transaction_id",
-    "event_time",
-    *deployed_schema().key_names,
-    *(name for name in REFUND_NAMES if name not in deployed_schema().key_names),
-    "source",
-    "reason_code",
-    *(field.name for field in RESULT_FIELDS),
-)
-PROFILE_NAMES: Final = (
-    *deployed_schema().key_names,
-    "source",
-    *(field.name for field in PROFILE_FIELDS),
-)
-DEAD_LETTER_NAMES: Final = tuple(field.name for field in DEAD_LETTER_FIELDS)
 
-
-def record_table(names: Sequence[str], values: Sequence[Sequence[Any]]) -> pa.Table:
-    """Make a table of ``RECORD_FIELDS``; fields that are not named are missing.
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows of one schema's records; made by :func:`rows_of`, once a schema.
 
     Parameters
     ----------
-    names
-        Fields that have values.
-    values
-        One row a record, in the order of ``names``.
+    schema
+        Of the records.
     """
-    columns = dict(zip(names, zip(*values, strict=True), strict=True)) if values else {}
-    return pa.table(
-        [
-            pa.array(columns[field.name], field.type)
-            if field.name in columns
-            else pa.nulls(len(values), field.type)
-            for field in RECORD_FIELDS
-        ],
-        schema=pa.schema(RECORD_FIELDS),
-    )
+
+    schema: Schema
+
+    @cached_property
+    def transaction_fields(self) -> list[pa.Field]:
+        """Of a transaction."""
+        return transaction_columns(self.schema)
+
+    @cached_property
+    def result_fields(self) -> list[pa.Field]:
+        """Beside those that labels have too; none where the schema takes no results."""
+        return _RESULT_FIELDS if self.schema.results else []
+
+    @cached_property
+    def profile_fields(self) -> list[pa.Field]:
+        """Beside the keys and the source; none where no entity has a profile."""
+        return _PROFILE_FIELDS if self.schema.profiles else []
+
+    @cached_property
+    def record_fields(self) -> list[pa.Field]:
+        """Of records of all kinds; each has values in those of its kind."""
+        return [
+            *self.transaction_fields,
+            *LABEL_FIELDS,
+            *self.result_fields,
+            *self.profile_fields,
+            *DEAD_LETTER_FIELDS,
+        ]
+
+    @cached_property
+    def _event(self) -> pa.Field:
+        """The kernel's row, float64."""
+        return pa.field("event", pa.binary(8 * layout_of(self.schema).width))
+
+    @cached_property
+    def validated(self) -> pa.Schema:
+        """What the validating pass hands to the primary pass."""
+        return pa.schema(
+            [
+                *ORIGIN,
+                *self.record_fields,
+                self._event,
+                pa.field("record_key", pa.binary()),
+                pa.field("record", pa.binary()),  # the Kafka value
+                TRACE,
+            ]
+        )
+
+    @cached_property
+    def handed(self) -> list[pa.Field]:
+        """What every pass hands to the next one; ``scored`` is the record of the scoring service, whole."""
+        return [*ORIGIN, *self.record_fields, self._event, pa.field("scored", pa.binary()), TRACE]
+
+    @cached_property
+    def handed_names(self) -> tuple[str, ...]:
+        """Names of ``handed``."""
+        return _names(self.handed)
+
+    @cached_property
+    def judged(self) -> tuple[str, ...]:
+        """Columns of the table ``decisions`` by which reports judge what was decided."""
+        return (
+            *("transaction_id", self.schema.primary_key.name, "event_time"),
+            amount_column(self.schema),
+            *("outcome", "score"),
+        )
+
+    @cached_property
+    def transaction_names(self) -> tuple[str, ...]:
+        """What is read of a transaction."""
+        return _names(self.transaction_fields)
+
+    @cached_property
+    def label_names(self) -> tuple[str, ...]:
+        """What is read of a label."""
+        return ("transaction_id", "event_time", *self.schema.key_names, *_names(LABEL_FIELDS))
+
+    @cached_property
+    def refund_names(self) -> tuple[str, ...]:
+        """Of results, in the columns that transactions have too; none where refunds have no amounts."""
+        return ("amount", "currency") if self.schema.takes_refunds else ()
+
+    @cached_property
+    def result_names(self) -> tuple[str, ...]:
+        """What is read of a result."""
+        keys = self.schema.key_names
+        return (
+            "transaction_id",
+            "event_time",
+            *keys,
+            *(name for name in self.refund_names if name not in keys),
+            "source",
+            "reason_code",
+            *_names(self.result_fields),
+        )
+
+    @cached_property
+    def profile_names(self) -> tuple[str, ...]:
+        """What is read of a profile."""
+        return (*self.schema.key_names, "source", *_names(self.profile_fields))
+
+    def passed_schema(self, passes: Passes, at: int) -> pa.Schema:
+        """Lay out what a pass hands on: the vectors as far as they are known, and the sequences.
+
+        Parameters
+        ----------
+        passes
+            The primary first.
+        at
+            Number of the pass.
+        """
+        vector = pa.field("vector", pa.binary(8 * passes[at].end))  # float64
+        sequences = (pa.field(name, pa.int64()) for name in sequence_names(passes[: at + 1]))
+        return pa.schema([*self.handed, vector, *sequences])
+
+    def spooled_schema(self, passes: Passes) -> pa.Schema:
+        """Lay out what the last pass leaves in the spool; the archive takes the tables' columns from it."""
+        return pa.schema(
+            [
+                *ORIGIN,
+                *self.record_fields,
+                *DECISION_FIELDS,
+                *STAMP,
+                *(pa.field(name, pa.int64()) for name in sequence_names(passes)),
+                *(pa.field(side.hash_name, pa.int64()) for side in sides_beside_primary(passes)),
+                *(pa.field(name, pa.float64()) for name in feature_names(passes)),
+            ]
+        )
+
+    def record_table(self, names: Sequence[str], values: Sequence[Sequence[Any]]) -> pa.Table:
+        """Make a table of ``record_fields``; fields that are not named are missing.
+
+        Parameters
+        ----------
+        names
+            Fields that have values.
+        values
+            One row a record, in the order of ``names``.
+        """
+        columns = dict(zip(names, zip(*values, strict=True), strict=True)) if values else {}
+        return pa.table(
+            [
+                pa.array(columns[field.name], field.type)
+                if field.name in columns
+                else pa.nulls(len(values), field.type)
+                for field in self.record_fields
+            ],
+            schema=pa.schema(self.record_fields),
+        )
+
+
+@lru_cache(maxsize=64)
+def rows_of(schema: Schema) -> Rows:
+    """Lay out the rows of a schema's records."""
+    return Rows(schema)
+
+
+def _names(fields: Sequence[pa.Field]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields)
 
 
 def hash_columns(passes: Passes, events: Floats, is_notice: NDArray[np.bool_]) -> list[pa.Array]:

@@ -32,6 +32,7 @@ from deltalake.exceptions import DeltaError
 from fraud.errors import BadInput
 from fraud.log.arrival import COLUMNS
 from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 
 TABLES: Final = (
     "transactions",
@@ -88,7 +89,10 @@ class Tables:
 
 
 def open_tables(
-    delta: str | Path, options: Mapping[str, str] | None = None, as_of: datetime | None = None
+    delta: str | Path,
+    options: Mapping[str, str] | None = None,
+    as_of: datetime | None = None,
+    schema: Schema | None = None,
 ) -> Tables:
     """Open the Delta tables of a folder or a URI.
 
@@ -100,6 +104,8 @@ def open_tables(
         Of the object store, under delta-rs' names.
     as_of
         Read the tables as they were at this moment; None: as they are.
+    schema
+        Of the records; by default the deployment's.
 
     Raises
     ------
@@ -117,7 +123,7 @@ def open_tables(
     if not found:
         when = f" as of {as_of.isoformat()}" if as_of else ""
         raise BadInput(f"there is no Delta table in {delta}{when}; `fraud up` and a stream write them")
-    for name, text in _views(found).items():
+    for name, text in _views(found, (schema or deployed_schema()).primary_key.name).items():
         view = connection.sql(text)
         view.create_view(name)
         found[name] = tuple(view.columns)
@@ -151,42 +157,41 @@ def _first_commit(table: DeltaTable) -> datetime:
     return datetime.fromtimestamp(first / 1000, UTC)
 
 
-def _views(tables: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+def _views(tables: Mapping[str, tuple[str, ...]], primary: str) -> dict[str, str]:
     """Write the views that the tables allow; names of columns are quoted."""
     views: dict[str, str] = {}
     if "labels" in tables:
-        views["last_labels"] = _last_labels(tables["labels"])
+        views["last_labels"] = _last_labels(tables["labels"], primary)
     if {"decisions", "transactions", "labels"} <= set(tables):
-        views["decided"] = _decided(tables)
+        views["decided"] = _decided(tables, primary)
         views["by_week"] = _BY_WEEK
     if "decided" in views and "features" in tables:
         known = {*tables["decisions"], *tables["transactions"], "is_fraud", "label_time", "fraud_type"}
         features = _listed("f", [name for name in tables["features"] if name not in known])
-        keys = _keys(tables["decisions"], tables["transactions"], tables["features"])
+        keys = _keys(primary, tables["decisions"], tables["transactions"], tables["features"])
         views["vectors"] = f"SELECT d.*{features} FROM decided d JOIN features f USING ({keys})"  # noqa: S608
     return views
 
 
-def _last_labels(columns: tuple[str, ...]) -> str:
+def _last_labels(columns: tuple[str, ...], primary: str) -> str:
     order: list[str] = [name for name in COLUMNS if name in columns] or ["label_time"]
     last = ", ".join(f"{_quoted(name)} DESC" for name in order)
-    window = f"PARTITION BY {_keys(columns)} ORDER BY {last}"
+    window = f"PARTITION BY {_keys(primary, columns)} ORDER BY {last}"
     return f"SELECT * FROM labels QUALIFY row_number() OVER ({window}) = 1"  # noqa: S608
 
 
-def _decided(tables: Mapping[str, tuple[str, ...]]) -> str:
+def _decided(tables: Mapping[str, tuple[str, ...]], primary: str) -> str:
     decisions, transactions = tables["decisions"], tables["transactions"]
     fields = _listed("t", [name for name in transactions if name not in decisions])
     label = f"l.is_fraud, l.label_time, {_DAYS} AS label_days"
     label += ", l.fraud_type" if "fraud_type" in tables["labels"] else ""
-    joined = f"decisions d JOIN transactions t USING ({_keys(decisions, transactions)})"
-    keys = _keys(decisions, transactions, tables["labels"])
+    joined = f"decisions d JOIN transactions t USING ({_keys(primary, decisions, transactions)})"
+    keys = _keys(primary, decisions, transactions, tables["labels"])
     return f"SELECT d.*{fields}, {label} FROM {joined} LEFT JOIN last_labels l USING ({keys})"  # noqa: S608
 
 
-def _keys(*tables: tuple[str, ...]) -> str:
+def _keys(primary: str, *tables: tuple[str, ...]) -> str:
     """List the columns that tell a transaction in all of the tables."""
-    primary = deployed_schema().primary_key.name
     keys = ["transaction_id", *([primary] if all(primary in columns for columns in tables) else [])]
     return ", ".join(map(_quoted, keys))
 

@@ -12,16 +12,15 @@ import numpy as np
 
 from fraud.contracts import SCORED, ScoredTransaction, contracts_of, parse_record
 from fraud.errors import BadRecord
-from fraud.features.events import events_of_transactions
+from fraud.features.events import events_of
 from fraud.features.passes import Passes, sequence_names
 from fraud.kafka.reader import Reader
-from fraud.log import rows
 from fraud.log.reader import Arrivals
-from fraud.schema.deployed import deployed_schema
+from fraud.log.rows import rows_of
+from fraud.schema.schema import Schema
 
 PATIENCE_S: Final = 120.0
 """How long reading may take, seconds; it is seconds of traffic."""
-_TRANSACTION: Final = attrgetter(*rows.TRANSACTION_NAMES)
 
 
 def read_tail(bootstrap: str, options: Mapping[str, str], ends: str) -> list[bytes]:
@@ -47,9 +46,9 @@ def read_tail(bootstrap: str, options: Mapping[str, str], ends: str) -> list[byt
         return [message.value() or b"" for message in found]
 
 
-def parse_tail(raws: Sequence[bytes]) -> dict[str, tuple[ScoredTransaction, bytes]]:
+def parse_tail(raws: Sequence[bytes], schema: Schema) -> dict[str, tuple[ScoredTransaction, bytes]]:
     """Read records, each transaction once; one that is no record is left to the stream, which refuses it."""
-    contract = contracts_of(deployed_schema()).scored
+    contract = contracts_of(schema).scored
     found: dict[str, tuple[ScoredTransaction, bytes]] = {}
     for raw in raws:
         try:
@@ -60,14 +59,16 @@ def parse_tail(raws: Sequence[bytes]) -> dict[str, tuple[ScoredTransaction, byte
     return found
 
 
-def arrivals_of(records: Sequence[ScoredTransaction], passes: Passes, epoch: int) -> Arrivals:
+def arrivals_of(records: Sequence[ScoredTransaction], passes: Passes, epoch: int, schema: Schema) -> Arrivals:
     """Make events of records, with the sequences that the scoring service gave them."""
     n = len(records)
-    table = rows.record_table(rows.TRANSACTION_NAMES, list(map(_TRANSACTION, records)))
+    rows = rows_of(schema)
+    read = attrgetter(*rows.transaction_names)
+    table = rows.record_table(rows.transaction_names, list(map(read, records)))
     names = sequence_names(passes)
     sequences = [[getattr(record, name) for name in names] for record in records]
     return Arrivals(
-        events_of_transactions(table),
+        events_of(schema).of_transactions(table),
         np.arange(n),
         np.zeros((n, 4), np.int64),
         np.zeros(n, np.int64),

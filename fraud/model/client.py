@@ -20,9 +20,9 @@ from pydantic_settings import SettingsConfigDict
 
 from fraud.contracts import Thresholds
 from fraud.errors import BadModel, Unavailable
-from fraud.features import FEATURES_VERSION
 from fraud.model.breaker import CircuitBreaker
 from fraud.runtime import traces
+from fraud.schema.deployed import deployed_schema
 from fraud.settings.base import Settings
 
 JSON_LENGTH: Final = "inference-header-content-length"
@@ -108,7 +108,8 @@ class ModelClient:
     settings
         Where and how long.
     features_version
-        Feature table of the vectors; answers of a model trained with another one are refused.
+        Feature table of the vectors; answers of a model trained with another one are refused. By default
+        that of the deployment's schema.
     transport
         Replaces the network.
     clock, sleep, draw
@@ -119,7 +120,7 @@ class ModelClient:
         self,
         settings: ModelClientSettings,
         *,
-        features_version: str = FEATURES_VERSION,
+        features_version: str | None = None,
         transport: httpx.BaseTransport | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -127,6 +128,8 @@ class ModelClient:
     ) -> None:
         self.breaker = CircuitBreaker(settings.breaker_failures, settings.breaker_cooldown_s, clock)
         self._settings = settings
+        if features_version is None:
+            features_version = deployed_schema().features_version
         self._features_version = features_version
         self._clock, self._sleep, self._draw = clock, sleep, draw
         self._path = f"/v2/models/{settings.name}/infer"

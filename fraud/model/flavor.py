@@ -8,22 +8,22 @@ takes about 15 ms.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 
-from fraud.features import FEATURE_NAMES
 from fraud.model.card import CARD_FILE, TREES_FILE, Floats, ModelCard, write_model
 
 FLAVOR: Final = "fraud"
 EXAMPLE_FILE: Final = "input_example.json"
 
 
-def make_signature() -> ModelSignature:
+def make_signature(names: Sequence[str]) -> ModelSignature:
     """Describe the model for the registry: every feature a double that may be missing."""
-    inputs: list[ColSpec | TensorSpec] = [ColSpec("double", name, required=False) for name in FEATURE_NAMES]
+    inputs: list[ColSpec | TensorSpec] = [ColSpec("double", name, required=False) for name in names]
     return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec("double", "probability")]))
 
 
@@ -47,11 +47,11 @@ def save_model(path: str, mlflow_model: Model, *, trees: str, card: ModelCard, e
     folder.mkdir(parents=True)
     write_model(folder, trees, card)
     rows = [[None if value != value else value for value in row] for row in example.tolist()]  # noqa: PLR0124  (NaN)
-    text = json.dumps({"columns": list(FEATURE_NAMES), "data": rows})
+    text = json.dumps({"columns": list(card.feature_names), "data": rows})
     (folder / EXAMPLE_FILE).write_text(text, encoding="utf-8")
     info: dict[str, Any] = {"artifact_path": EXAMPLE_FILE, "type": "dataframe", "pandas_orient": "split"}
     mlflow_model.saved_input_example_info = info
-    mlflow_model.signature = make_signature()
+    mlflow_model.signature = make_signature(card.feature_names)
     mlflow_model.add_flavor(FLAVOR, trees=TREES_FILE, card=CARD_FILE, features_version=card.features_version)
     mlflow_model.model_size_bytes = sum(file.stat().st_size for file in folder.iterdir())
     mlflow_model.save(str(folder / "MLmodel"))

@@ -18,10 +18,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.logging_utils import disable_logging, enable_logging
 
 from fraud.errors import BadInput, BadModel, Unavailable
-from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.model.aliases import ABSENT, CHALLENGER, CHAMPION, PREVIOUS
 from fraud.model.card import ScoringModel, check_fits, read_model
 from fraud.runtime.surroundings import settle_own
+from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 
 MOST_TAG: Final = 2_000
 """Characters that a tag may have, with room to the strictest registry's limit."""
@@ -84,10 +85,12 @@ class ModelVersions:
     ----------
     name
         In the registry; in Unity Catalog ``catalog.schema.model``.
+    schema
+        That its versions must fit; by default the deployment's.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, schema: Schema | None = None) -> None:
+        self.name, self._schema = name, schema or deployed_schema()
         self._client = mlflow.MlflowClient()
 
     def at(self, alias: str) -> str | None:
@@ -156,7 +159,7 @@ class ModelVersions:
         with TemporaryDirectory(prefix="model-") as folder:
             path = mlflow.artifacts.download_artifacts(f"models:/{self.name}/{version}", dst_path=folder)
             model = read_model(Path(path), threads=0)
-        check_fits(model.card, FEATURES_VERSION, FEATURE_NAMES)
+        check_fits(model.card, self._schema.features_version, self._schema.feature_names)
         return model
 
     def artifact(self, version: str, name: str, folder: Path) -> Path:
@@ -196,12 +199,10 @@ class ModelVersions:
         BadModel
             When it was trained with another feature table.
         """
-        own = self.tags(version)
-        trained_with = own.get("features_version", FEATURES_VERSION)
-        if trained_with != FEATURES_VERSION:
-            raise BadModel(
-                f"version {version} was trained with features {trained_with}, not with {FEATURES_VERSION}"
-            )
+        own, ours = self.tags(version), self._schema.features_version
+        trained_with = own.get("features_version", ours)
+        if trained_with != ours:
+            raise BadModel(f"version {version} was trained with features {trained_with}, not with {ours}")
         champion = self.at(CHAMPION)
         if champion == version:
             return AliasMove(version, self.at(PREVIOUS))

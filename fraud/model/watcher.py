@@ -17,7 +17,6 @@ import numpy as np
 from mlflow.exceptions import MlflowException
 
 from fraud.errors import BadModel, Unavailable
-from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.model import metrics
 from fraud.model.aliases import ABSENT, CANARY
 from fraud.model.canary import PERCENT, UNTIL, Share
@@ -25,6 +24,8 @@ from fraud.model.card import ScoringModel, check_fits, read_model
 from fraud.model.settings import RegistrySettings
 from fraud.runtime.surroundings import settle_own
 from fraud.runtime.threads import Watch
+from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 
 FIRST_RETRY_S: Final = 0.5
 _URI: Final = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
@@ -48,10 +49,15 @@ class ModelSource:
         The registry and the model.
     is_required
         Whether an alias that is not there is an error.
+    schema
+        That the model must fit; by default the deployment's.
     """
 
-    def __init__(self, settings: RegistrySettings, *, is_required: bool = True) -> None:
+    def __init__(
+        self, settings: RegistrySettings, *, is_required: bool = True, schema: Schema | None = None
+    ) -> None:
         settle_own()
+        self._schema = schema or deployed_schema()
         # The watcher has its own patience; without these, one call may take minutes to fail.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -99,8 +105,9 @@ class ModelSource:
             except (MlflowException, OSError) as error:
                 raise Unavailable(f"version {version} cannot be downloaded: {error}") from error
             scoring = read_model(Path(path), self._settings.threads)
-        check_fits(scoring.card, FEATURES_VERSION, FEATURE_NAMES)
-        blank = np.full((1, len(FEATURE_NAMES)), np.nan)
+        names = self._schema.feature_names
+        check_fits(scoring.card, self._schema.features_version, names)
+        blank = np.full((1, len(names)), np.nan)
         if not 0.0 <= scoring.predict(blank)[0] <= 1.0 or scoring.contributions(blank).shape != blank.shape:
             raise BadModel(f"version {version} does not answer with probabilities")
         metrics.MODEL_CREATED.labels(self._alias or "fixed").set(registered.creation_timestamp / 1000.0)

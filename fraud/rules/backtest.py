@@ -20,7 +20,6 @@ from fraud.decide.overruling import overrule
 from fraud.decide.past_lists import PastLists, versions_of
 from fraud.decide.policy import decide
 from fraud.errors import BadInput, Unavailable
-from fraud.features import FEATURE_NAMES
 from fraud.log.tables import NO_OPTIONS, Options, floats_of, micros_of
 from fraud.rules.effects import CODES, MATURITY, OUTCOMES, Costs, HistoryPart, Ints, RuleEffects
 from fraud.rules.history import (
@@ -78,7 +77,15 @@ def backtest(
     by_name = {rule.name: rule for rule in rules.rules}
     found = RuleEffects(rules.version, by_name, costs or Costs(), (now or datetime.now(UTC)) - maturity)
     with_versions = bool(rules.live_lists)
-    log = open_history(delta, rules.reads, options, when=when, scratch=scratch, with_versions=with_versions)
+    log = open_history(
+        delta,
+        rules.reads,
+        options,
+        when=when,
+        scratch=scratch,
+        with_versions=with_versions,
+        schema=rules.schema,
+    )
     labels = last_labels(delta, options)
     for table in log.parts():
         found.count(judged(table, held_in(rules, table, past), labels))
@@ -108,17 +115,19 @@ def tried(
 
 def held_in(rules: RuleSet, table: pa.Table, past: PastLists | None = None) -> RuleHitColumns:
     """Find the rules that hold for rows of the history, each at the time when it was received."""
-    names = [name for name in FEATURE_NAMES if name in table.column_names]
+    schema = rules.schema or deployed_schema()
+    names = [name for name in schema.feature_names if name in table.column_names]
     vectors = np.empty((table.num_rows, len(names)), order="F")
     for at, name in enumerate(names):
         vectors[:, at] = floats_of(table[name])
-    keys = table[deployed_schema().primary_key.name].to_pylist()
+    keys = table[schema.primary_key.name].to_pylist()
     received_s: Floats = micros_of(table["received_at"]) / 1e6
     live: Lists = NO_LISTS
     if past is not None and rules.live_lists:
         told = table[VERSION].to_pylist() if VERSION in table.column_names else [None] * table.num_rows
         live = past.view(rules.live_lists, versions_of(told), received_s)
-    return rules.masks(Columns(table, vectors, names, floats_of(table["score"])), keys, received_s, live)
+    columns = Columns(table, vectors, names, floats_of(table["score"]), schema)
+    return rules.masks(columns, keys, received_s, live)
 
 
 def judged(table: pa.Table, held: RuleHitColumns, labels: Mapping[str, bool]) -> HistoryPart:

@@ -17,10 +17,8 @@ import pyarrow.compute as pc
 
 from fraud.contracts.priced import amount_column, base_amounts, with_kinds
 from fraud.decide.columns import Bools
-from fraud.decide.values import FIELDS
+from fraud.decide.values import vocabulary_of
 from fraud.errors import BadInput
-from fraud.features import FEATURE_NAMES
-from fraud.features.passes import PASSES, feature_names
 from fraud.log.arrival import COLUMNS
 from fraud.log.labels import columns_for_order, in_order_of_arrival
 from fraud.log.reader import SLICE_ROWS, Log
@@ -31,6 +29,7 @@ from fraud.rules.effects import CODES, Ints
 from fraud.schema.arrow import TIME
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import AMOUNT_BASE
+from fraud.schema.schema import Schema
 
 BASE: Final = AMOUNT_BASE
 """Column of amounts that can be added up, also a name that rules read where there is money."""
@@ -81,6 +80,8 @@ class History:
     when: Range
     folded: pa.Table | None
     """Features that were not served, by record."""
+    schema: Schema
+    """Of the transactions."""
     with_versions: bool = False
     """Whether to give ``policy_version``, too."""
 
@@ -98,17 +99,18 @@ class History:
 
     def _part(self, part: Slice) -> pa.Table:
         where = part.filter() & self.when.filter()
-        fields = [name for name in FIELDS if name in self.reads or name == deployed_schema().primary_key.name]
-        amounts = [amount_column(deployed_schema()), "transaction_id"]
+        schema, primary = self.schema, self.schema.primary_key.name
+        fields = [name for name in vocabulary_of(schema).fields if name in self.reads or name == primary]
+        amounts = [amount_column(schema), "transaction_id"]
         names = list(dict.fromkeys([*amounts, *fields, *COLUMNS]))
         found = with_kinds(_rows(self.transactions, names, where))
-        served = [name for name in FEATURE_NAMES if name in self.reads]
+        served = [name for name in schema.feature_names if name in self.reads]
         found = beside(found, _rows(self.features, [*served, *_IDENTITY], where))
         decided = ["outcome", WITHOUT, "score", *([VERSION] if self.with_versions else []), *_IDENTITY]
         found = beside(found, _rows(self.decisions, decided, where))
         if self.folded is not None:
             found = _filled(found, self.folded)
-        return found.append_column(BASE, pa.array(base_amounts(found, deployed_schema()))).combine_chunks()
+        return found.append_column(BASE, pa.array(base_amounts(found, schema))).combine_chunks()
 
 
 def open_history(
@@ -119,6 +121,7 @@ def open_history(
     when: Range = ALWAYS,
     scratch: Path | None = None,
     with_versions: bool = False,
+    schema: Schema | None = None,
 ) -> History:
     """Open the log for rules.
 
@@ -130,6 +133,8 @@ def open_history(
         Folder for the states of a fold; the system's temporary one by default.
     with_versions
         Whether to give the version of rules and lists that decided, too.
+    schema
+        Of the transactions; by default the deployment's.
 
     Raises
     ------
@@ -141,10 +146,11 @@ def open_history(
     transactions, features, decisions = (
         open_table(delta, name, options) for name in ("transactions", "features", "decisions")
     )
-    wanted = [name for name in FEATURE_NAMES if name in reads]
+    schema = schema or deployed_schema()
+    wanted = [name for name in schema.feature_names if name in reads]
     absent = [name for name in wanted if _is_absent(features, name, when)]
-    folded = _fold(delta, options, absent, when, scratch) if absent else None
-    return History(transactions, features, decisions, tuple(reads), when, folded, with_versions)
+    folded = _fold(Log(delta, options, schema=schema), absent, when, scratch) if absent else None
+    return History(transactions, features, decisions, tuple(reads), when, folded, schema, with_versions)
 
 
 def last_labels(delta: str, options: Options = NO_OPTIONS) -> dict[str, bool]:
@@ -207,13 +213,13 @@ def _is_absent(features: Table, name: str, when: Range) -> bool:
     return any(batch.column(0).null_count for batch in features.batches([name], when.filter()))
 
 
-def _fold(delta: str, options: Options, names: Sequence[str], when: Range, scratch: Path | None) -> pa.Table:
+def _fold(whole: Log, names: Sequence[str], when: Range, scratch: Path | None) -> pa.Table:
     """Fold the whole log, and keep some features of the transactions that are wanted."""
-    columns = [feature_names(PASSES).index(name) for name in names]
+    columns = [whole.schema.feature_names.index(name) for name in names]
     since, until = (int(at.timestamp() * 1e6) if at else None for at in (when.since, when.until))
     parts = []
-    with scratch_store(scratch) as store:
-        for found in refold(Log(delta, options), store, store.acquire("backtest")):
+    with scratch_store(scratch, whole.passes) as store:
+        for found in refold(whole, store, store.acquire("backtest")):
             received = found.arrivals.received_us
             kept = found.is_settled.copy()
             kept &= received >= (np.iinfo(np.int64).min if since is None else since)
@@ -226,7 +232,7 @@ def _fold(delta: str, options: Options, names: Sequence[str], when: Range, scrat
                 )
             )
     if not parts:
-        raise BadInput(f"there is no transaction under {delta}")
+        raise BadInput("there is no transaction in the log")
     return pa.concat_tables(parts)
 
 

@@ -19,16 +19,9 @@ from fraud.log.tables import NO_OPTIONS, Options, micros_of, open_table
 from fraud.rules.effects import MATURITY, Costs, HistoryPart, RuleEffects
 from fraud.rules.history import ALWAYS, WITHOUT, Range, labels_of, last_labels, outcome_codes
 from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 
 _RULES: Final = ("rules", "shadow_rules")
-_READ: Final = (
-    "transaction_id",
-    amount_column(deployed_schema()),
-    "outcome",
-    WITHOUT,
-    *_RULES,
-    "received_at",
-)
 
 
 def report(
@@ -61,17 +54,19 @@ def report(
     Unavailable
         When the tables cannot be read.
     """
+    schema = rules.schema or deployed_schema()
+    read = ("transaction_id", amount_column(schema), "outcome", WITHOUT, *_RULES, "received_at")
     table = open_table(delta, "decisions", options)
     labels = last_labels(delta, options)
     by_name = {rule.name: rule for rule in rules.rules}
     found = RuleEffects(rules.version, by_name, costs or Costs(), (now or datetime.now(UTC)) - maturity)
     names = list(by_name)
-    for batch in table.batches([name for name in _READ if name in table.columns], when.filter()):
-        found.count(_part(pa.Table.from_batches([batch]), labels, names))
+    for batch in table.batches([name for name in read if name in table.columns], when.filter()):
+        found.count(_part(pa.Table.from_batches([batch]), labels, names, schema))
     return found
 
 
-def _part(table: pa.Table, labels: Mapping[str, bool], names: list[str]) -> HistoryPart:
+def _part(table: pa.Table, labels: Mapping[str, bool], names: list[str], schema: Schema) -> HistoryPart:
     ids = table["transaction_id"].to_pylist()
     is_labelled, is_fraud = labels_of(ids, labels)
     live, shadow = (_mask(table, column, names) for column in _RULES)
@@ -82,7 +77,7 @@ def _part(table: pa.Table, labels: Mapping[str, bool], names: list[str]) -> Hist
         received_us=micros_of(table["received_at"]),
         was=outcome_codes(table),
         became=outcome_codes(table, with_rules=True),
-        amounts=base_amounts(table, deployed_schema()),
+        amounts=base_amounts(table, schema),
         is_fraud=is_fraud,
         is_labelled=is_labelled,
         names=names,

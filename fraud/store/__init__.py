@@ -3,11 +3,10 @@
 from fraud.store.answers import Answer, Answers, Change, Claim, Found
 from fraud.store.base import FeatureStore
 from fraud.store.open import open_store
-from fraud.store.records import DEFAULT_ENTITIES, LATEST, Entry, Epoch
+from fraud.store.records import LATEST, Entry, Epoch, deployed_entities
 from fraud.store.watermark import Watermark
 
 __all__ = [
-    "DEFAULT_ENTITIES",
     "LATEST",
     "Answer",
     "Answers",
@@ -18,5 +17,6 @@ __all__ = [
     "FeatureStore",
     "Found",
     "Watermark",
+    "deployed_entities",
     "open_store",
 ]

@@ -14,7 +14,7 @@ import numpy as np
 
 from fraud.errors import BadState
 from fraud.features.engine import fold_plan
-from fraud.features.passes import PASSES, EntityPass, Passes
+from fraud.features.passes import EntityPass, Passes, deployed_passes
 from fraud.features.plan import Plan, compile_plan
 from fraud.store.base import FeatureStore
 from fraud.store.value import newest_event_us, newest_state
@@ -53,7 +53,7 @@ class Checked:
         return not self.faults and bool(self.identity)
 
 
-def check(store: FeatureStore, now_us: float, passes: Passes = PASSES) -> Checked:
+def check(store: FeatureStore, now_us: float, passes: Passes | None = None) -> Checked:
     """Read every state of a store; the stream and the scoring service may go on meanwhile.
 
     Parameters
@@ -65,6 +65,7 @@ def check(store: FeatureStore, now_us: float, passes: Passes = PASSES) -> Checke
     passes
         Whose states it holds.
     """
+    passes = passes or deployed_passes()
     found = Checked(store.watermark(), store.identity())
     for one in passes:
         name, values = one.name, store.values(one.name)

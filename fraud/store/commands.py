@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from fraud.errors import BadConfig, BadInput
-from fraud.features.passes import PASSES, EntityPass, entity_names
+from fraud.features.passes import EntityPass, deployed_passes, entity_names
 from fraud.settings.stream import StoreSettings
 from fraud.store import report
 from fraud.store.base import FeatureStore
@@ -114,10 +114,11 @@ def check_(store: StoreOption = "", as_json: JsonOption = False) -> None:
 
 def _pass_of(entity: str) -> EntityPass:
     """Find an entity by its name; the primary by default."""
-    for one in PASSES:
-        if one.name == (entity or PASSES[0].name):
+    passes = deployed_passes()
+    for one in passes:
+        if one.name == (entity or passes[0].name):
             return one
-    raise BadInput(f"there is no entity {entity!r}; --entity is one of {', '.join(entity_names(PASSES))}")
+    raise BadInput(f"there is no entity {entity!r}; --entity is one of {', '.join(entity_names(passes))}")
 
 
 def _open(url: str) -> FeatureStore:

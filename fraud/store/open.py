@@ -6,13 +6,13 @@ from urllib.parse import urlsplit
 
 from fraud.errors import BadConfig
 from fraud.store.base import FeatureStore
-from fraud.store.records import DEFAULT_ENTITIES, check_names
+from fraud.store.records import check_names, deployed_entities
 from fraud.store.ring import is_sharded, urls_of
 
 _REDIS: Final = {"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"}
 
 
-def open_store(url: str, entities: Iterable[str] = DEFAULT_ENTITIES) -> FeatureStore:
+def open_store(url: str, entities: Iterable[str] | None = None) -> FeatureStore:
     """Open a store by its URL.
 
     ``lmdb:///folder``: on this machine; ``redis://host:6379/0`` (also Valkey): in a cluster;
@@ -22,7 +22,7 @@ def open_store(url: str, entities: Iterable[str] = DEFAULT_ENTITIES) -> FeatureS
     Parameters
     ----------
     entities
-        Names of those whose states it keeps.
+        Names of those whose states it keeps; by default those of the deployment's schema.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def open_store(url: str, entities: Iterable[str] = DEFAULT_ENTITIES) -> FeatureS
     Unavailable
         When the store cannot be reached.
     """
-    parts, names = urlsplit(url), check_names(entities)
+    parts, names = urlsplit(url), check_names(deployed_entities() if entities is None else entities)
     if is_sharded(url):
         if any(urlsplit(one).scheme not in _REDIS for one in urls_of(url)):
             raise BadConfig("a store over several servers is in Redis or Valkey: write redis://... for each")

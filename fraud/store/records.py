@@ -11,13 +11,15 @@ from fraud.schema.reading.document import RESERVED_ENTITIES
 BATCH_BITS: Final = 40
 """Low bits of an epoch's number, which count the micro-batches of a generation."""
 
-
-DEFAULT_ENTITIES: Final = tuple(entity.name for entity in deployed_schema().entities)
-"""Of the deployment's schema."""
 MOST_ENTITIES: Final = 64
 SEAL_BYTES: Final = 32
 """Of the key by which records of the topic ``scored`` are sealed."""
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
+
+
+def deployed_entities() -> tuple[str, ...]:
+    """Name the entities of the deployment's schema, for whoever is handed none."""
+    return tuple(entity.name for entity in deployed_schema().entities)
 
 
 def check_names(entities: Iterable[str]) -> tuple[str, ...]:

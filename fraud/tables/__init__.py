@@ -2,7 +2,7 @@
 
 from fraud.schema.arrow import TIME
 from fraud.schema.source import Reading
-from fraud.tables.columns import ARRIVAL, LABEL, TRANSACTION
+from fraud.tables.columns import ARRIVAL, ours_of
 from fraud.tables.contract import check, keep_valid
 from fraud.tables.files import Unreadable, find_table
 from fraud.tables.reading import parse_columns, parse_joins, parse_reading
@@ -10,9 +10,7 @@ from fraud.tables.source import Source, check_mapping, open_raw, open_source
 
 __all__ = [
     "ARRIVAL",
-    "LABEL",
     "TIME",
-    "TRANSACTION",
     "Reading",
     "Source",
     "Unreadable",
@@ -22,6 +20,7 @@ __all__ = [
     "keep_valid",
     "open_raw",
     "open_source",
+    "ours_of",
     "parse_columns",
     "parse_joins",
     "parse_reading",

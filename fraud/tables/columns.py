@@ -12,7 +12,6 @@ from fraud.contracts import Contracts, contracts_of
 from fraud.contracts.wire import Record
 from fraud.errors import BadInput
 from fraud.schema.arrow import MONEY, TIME
-from fraud.schema.deployed import deployed_schema
 from fraud.schema.expressions import (
     BadExpression,
     Column,
@@ -32,7 +31,8 @@ def rules_of(model: type[Record]) -> dict[str, dict[str, Any]]:
 
     Examples
     --------
-    >>> rules_of(OURS.contracts.transaction)["amount"]["maximum"]
+    >>> from fraud.schema.reading import default_schema
+    >>> rules_of(contracts_of(default_schema()).transaction)["amount"]["maximum"]
     10000000.0
     """
     found = {}
@@ -154,12 +154,6 @@ def ours_of(schema: Schema) -> SchemaColumns:
     money = MONEY if schema.money else {}  # as the platform's own tables record it
     transaction = {**_columns(rules["transactions"]), **money}
     return SchemaColumns(schema, contracts, rules, transaction, label, result, profile)
-
-
-OURS: Final = ours_of(deployed_schema())
-"""Of the deployment."""
-TRANSACTION: Final = OURS.transaction
-LABEL: Final = OURS.label
 
 
 @dataclass(frozen=True, slots=True)

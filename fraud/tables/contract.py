@@ -21,7 +21,7 @@ from fraud.schema.arrow import TIME
 from fraud.schema.deployed import deployed_rates
 from fraud.schema.kinds import VERIFICATION
 from fraud.schema.schema import Schema
-from fraud.tables.columns import OURS, SchemaColumns
+from fraud.tables.columns import SchemaColumns
 
 Bools = NDArray[np.bool_]
 Check = Callable[..., Any]
@@ -45,7 +45,7 @@ class Violation:
         return f"column {self.column}: {int(self.rows.sum()):,} values are not {self.words}"
 
 
-def violations(table: pa.Table, what: str, ours: SchemaColumns = OURS) -> Iterator[Violation]:
+def violations(table: pa.Table, what: str, ours: SchemaColumns) -> Iterator[Violation]:
     """Find what the contract refuses in a table of our columns and types; missing values aside."""
     if what == "transactions" and {"amount", "event_time"} <= set(table.column_names):
         yield from _of_amounts(table, ours.schema)
@@ -86,7 +86,7 @@ def _of_amounts(table: pa.Table, schema: Schema) -> Iterator[Violation]:
         yield Violation(column, rows, f"taken: {mine[0][1].partition(': ')[2]}")
 
 
-def check(table: pa.Table, what: str, name: str, ours: SchemaColumns = OURS) -> None:
+def check(table: pa.Table, what: str, name: str, ours: SchemaColumns) -> None:
     """Refuse a table that holds what the wire refuses.
 
     Raises
@@ -108,7 +108,7 @@ def check(table: pa.Table, what: str, name: str, ours: SchemaColumns = OURS) -> 
 
 
 def keep_valid(
-    table: pa.Table, what: str, name: str, tell: Callable[[str], None], ours: SchemaColumns = OURS
+    table: pa.Table, what: str, name: str, tell: Callable[[str], None], ours: SchemaColumns
 ) -> pa.Table:
     """Leave out the rows that the wire refuses, and say how many."""
     keep = np.ones(table.num_rows, bool)

@@ -11,14 +11,13 @@ import pyarrow.parquet as pq
 from fraud.contracts.priced import priced_table
 from fraud.errors import BadInput
 from fraud.schema.arrow import TIME
-from fraud.schema.deployed import deployed_rates
+from fraud.schema.deployed import deployed_rates, deployed_schema
 from fraud.schema.expressions import Column, Expression, columns_of
 from fraud.schema.schema import Schema
 from fraud.schema.source import Join, Reading
 from fraud.tables import values
 from fraud.tables.columns import (
     ARRIVAL,
-    OURS,
     SchemaColumns,
     lacks,
     ours_of,
@@ -68,7 +67,8 @@ class Source:
     dialects: Mapping[Part, Dialect] = field(default_factory=dict)
     forms: Mapping[str, values.Form | None] = field(default_factory=dict)
     joined: tuple[Joined, ...] = ()
-    ours: SchemaColumns = OURS
+    ours: SchemaColumns = field(kw_only=True)
+    """Of the schema."""
 
     @property
     def files(self) -> list[Part]:
@@ -227,7 +227,7 @@ def open_source(
         that is known; names the table's own columns and the flag that helps.
     """
     path, columns, options = str(path), columns or {}, options or {}
-    ours = OURS if schema is None else ours_of(schema)
+    ours = ours_of(schema or deployed_schema())
     ours.check(columns)
     kinds = {**ours.of(what), **ARRIVAL, **(also or {})}
     needed = ours.required(what) if required is None else required
@@ -274,7 +274,12 @@ def check_mapping(columns: Mapping[str, str], sources: Sequence[Source]) -> None
 
 
 def open_raw(
-    path: str | Path, *, reading: Reading | None = None, joins: Sequence[Join] = (), tell: Tell = quiet
+    path: str | Path,
+    *,
+    reading: Reading | None = None,
+    joins: Sequence[Join] = (),
+    tell: Tell = quiet,
+    schema: Schema | None = None,
 ) -> Source:
     """Open a table as it is, all of its columns under their own names, with those of joined tables.
 
@@ -298,6 +303,7 @@ def open_raw(
         reading=found.reading,
         dialects=found.dialects,
         joined=found.joined,
+        ours=ours_of(schema or deployed_schema()),
     )
 
 

@@ -16,16 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from fraud.schema.deployed import deployed_schema
-from fraud.schema.fields import FieldType
-
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 PROFILE_FILE: Final = "profile.json"
 SCORE: Final = "score"
 """Name of the column of scores."""
-FIELDS: Final = tuple(field.name for field in deployed_schema().named(FieldType.CATEGORY))
 """Raw text columns of a transaction with few values."""
 DAY_US: Final = 86_400_000_000
 HOURS: Final = 24

@@ -23,20 +23,27 @@ import pyarrow.parquet as pq
 from fraud.contracts import LABELS, MOST_AHEAD_S, PROFILES, RESULTS, TRANSACTIONS, without_future
 from fraud.contracts.future import ARRIVALS, times_of
 from fraud.contracts.priced import priced_table
-from fraud.features import FEATURES_VERSION, kernel
+from fraud.features import kernel
 from fraud.features.batch import fold_passes
-from fraud.features.events import events_of_labels, events_of_results, events_of_transactions
-from fraud.features.passes import PASSES, Passes, entity_names, feature_names, sides_beside_primary
-from fraud.features.profiles import events_of_profiles
+from fraud.features.events import events_of
+from fraud.features.passes import (
+    Passes,
+    entity_names,
+    feature_names,
+    passes_of_schema,
+    sides_beside_primary,
+)
+from fraud.features.profiles import profiles_of
 from fraud.features.table_columns import microseconds_of
 from fraud.log import rows
 from fraud.log.arrival import Ints
 from fraud.schema.arrow import TIME
 from fraud.schema.deployed import deployed_rates, deployed_schema
+from fraud.schema.schema import Schema
 from fraud.settings.stream import LogSettings
 from fraud.store import Epoch, FeatureStore, open_store
 from fraud.store.value import FIRST_SEEN, state_before
-from fraud.tables import Source, Unreadable, check, find_table, open_source
+from fraud.tables import Source, Unreadable, check, find_table, open_source, ours_of
 from jobs.backfill.settings import BackfillSettings
 
 log = logging.getLogger("jobs.backfill")
@@ -72,7 +79,8 @@ def backfill(
     results: pa.Table | None = None,
     profiles: pa.Table | None = None,
     most_ahead_s: float = MOST_AHEAD_S,
-    passes: Passes = PASSES,
+    passes: Passes | None = None,
+    schema: Schema | None = None,
 ) -> Backfilled:
     """Fold history; running it again before the stream's first micro-batch changes nothing.
 
@@ -93,7 +101,9 @@ def backfill(
     most_ahead_s
         How far a row may be dated ahead of its arrival, seconds.
     passes
-        What is folded; the primary first.
+        What is folded; the primary first; by default the schema's.
+    schema
+        Of the records; by default the deployment's.
 
     Raises
     ------
@@ -103,20 +113,24 @@ def backfill(
     BadInput
         When a required column is absent; names it.
     """
+    schema = schema or deployed_schema()
+    passes, writer = passes or passes_of_schema(schema), events_of(schema)
     transactions, ahead = without_future(transactions, most_ahead_s)
     labels, labels_ahead = without_future(labels, most_ahead_s)
-    transactions = priced_table(transactions, deployed_schema(), deployed_rates())
-    parts = [_Part(rows.LABEL, LABELS, "label_time", labels, events_of_labels(labels))]
+    transactions = priced_table(transactions, schema, deployed_rates(schema))
+    parts = [_Part(rows.LABEL, LABELS, "label_time", labels, writer.of_labels(labels))]
     if results is not None:
         results, more_ahead = without_future(results, most_ahead_s, times=times_of(RESULTS))
         labels_ahead += more_ahead
-        parts.append(_Part(rows.RESULT, RESULTS, "result_time", results, events_of_results(results)))
+        parts.append(_Part(rows.RESULT, RESULTS, "result_time", results, writer.of_results(results)))
     if profiles is not None:
         profiles, more_ahead = without_future(profiles, most_ahead_s, times=times_of(PROFILES))
         labels_ahead += more_ahead
         told = profiles.drop_columns([name for name in ARRIVALS if name in profiles.column_names])
-        parts.append(_Part(rows.PROFILE, PROFILES, "profile_time", told, events_of_profiles(told)))
-    events_of_all = events_of_transactions(transactions)
+        parts.append(
+            _Part(rows.PROFILE, PROFILES, "profile_time", told, profiles_of(schema).of_profiles(told))
+        )
+    events_of_all = writer.of_transactions(transactions)
     parts.append(_Part(rows.TRANSACTION, TRANSACTIONS, "event_time", transactions, events_of_all))
     if ahead or labels_ahead:
         log.warning(
@@ -137,7 +151,7 @@ def backfill(
         token = store.acquire("backfill")
         # Nobody scores from it meanwhile; what the scoring service has counted, the stream counts again.
         store.renew(is_whole=False)
-        spool = _Spool(parts, settings.spool_path, passes)
+        spool = _Spool(parts, settings.spool_path, passes, schema)
         duplicates = 0
         for first in range(0, len(order), rows_at_once):
             taken = order[first : first + rows_at_once]
@@ -166,7 +180,10 @@ def backfill(
 
 
 def run(
-    settings: BackfillSettings, stream: LogSettings, most_ahead_s: float = MOST_AHEAD_S
+    settings: BackfillSettings,
+    stream: LogSettings,
+    most_ahead_s: float = MOST_AHEAD_S,
+    schema: Schema | None = None,
 ) -> Backfilled | None:
     """Fold the tables of a folder, unless the streaming job has begun; then returns None.
 
@@ -177,26 +194,28 @@ def run(
     """
     if any(stream.checkpoint_path.glob("*")):
         return None
+    schema = schema or deployed_schema()
     give_up = time.monotonic() + settings.wait_s
-    transactions = _read(settings, stream, "transactions", "event_time", give_up)
-    labels = _read(settings, stream, "labels", "label_time", give_up)
+    transactions = _read((settings, stream, schema), "transactions", "event_time", give_up)
+    labels = _read((settings, stream, schema), "labels", "label_time", give_up)
     told: dict[str, pa.Table] = {}
     for what, time_of in ((RESULTS, "result_time"), (PROFILES, "profile_time")):
         is_there = "://" in settings.data or find_table(settings.data, what)
-        if getattr(deployed_schema(), what) and is_there:
-            told[what] = _read(settings, stream, what, time_of, give_up)
-    return backfill(transactions, labels, stream, most_ahead_s=most_ahead_s, **told)
+        if getattr(schema, what) and is_there:
+            told[what] = _read((settings, stream, schema), what, time_of, give_up)
+    return backfill(transactions, labels, stream, most_ahead_s=most_ahead_s, schema=schema, **told)
 
 
 def _read(
-    settings: BackfillSettings, stream: LogSettings, name: str, column: str, give_up: float
+    of: tuple[BackfillSettings, LogSettings, Schema], name: str, column: str, give_up: float
 ) -> pa.Table:
     """Read what came before ``until``; waits until ``give_up`` for a table that nobody has finished yet."""
+    settings, stream, schema = of
     file = f"{settings.data.rstrip('/')}/{name}.parquet"
     while True:
         path = file if "://" in file else find_table(settings.data, name) or file
         try:
-            source = open_source(name, path, options=stream.delta_options, tell=log.info)
+            source = open_source(name, path, options=stream.delta_options, tell=log.info, schema=schema)
             table = pa.Table.from_batches(_until(source, column, settings.until), source.schema)
         except Unreadable as error:
             if time.monotonic() >= give_up:
@@ -204,7 +223,7 @@ def _read(
             log.info("waiting for %s: %s", path, error)
             time.sleep(POLL_S)
         else:
-            check(table, name, path)
+            check(table, name, path, ours_of(schema))
             return table
 
 
@@ -235,9 +254,9 @@ class _Part:
 class _Spool:
     """Writes the history to where the streaming job's archive finds it, as micro-batch (0, 0)."""
 
-    def __init__(self, parts: Sequence[_Part], spool: Path, passes: Passes) -> None:
-        self._parts = parts
-        self._schema, self._passes = rows.spooled_schema(passes), passes
+    def __init__(self, parts: Sequence[_Part], spool: Path, passes: Passes, schema: Schema) -> None:
+        self._parts, self._version = parts, schema.features_version
+        self._schema, self._passes = rows.rows_of(schema).spooled_schema(passes), passes
         self._index = {name: i for i, name in enumerate(feature_names(passes))}
         self._folder = spool / f"{EPOCH.generation:06d}-{EPOCH.batch:012d}"
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -255,7 +274,7 @@ class _Spool:
             found = vectors[mine] if part.kind == rows.TRANSACTION else None
             name = f"part-{part.kind}-{first:010d}.parquet"
             partial = self._folder / f"{name}.partial"
-            fixed = _fixed(taken, offsets, part)
+            fixed = _fixed(taken, offsets, part, self._version)
             if part.kind in (rows.LABEL, rows.RESULT):
                 fixed |= self._completed(taken, events[mine])
             spooled = self._spooled(taken, fixed, found)
@@ -286,7 +305,7 @@ class _Spool:
         return pa.table(columns, schema=self._schema)
 
 
-def _fixed(table: pa.Table, offsets: Ints, part: _Part) -> dict[str, Any]:
+def _fixed(table: pa.Table, offsets: Ints, part: _Part, features_version: str) -> dict[str, Any]:
     """Make the columns that say where a record came from and when it was folded."""
     n = table.num_rows
     return {
@@ -298,5 +317,5 @@ def _fixed(table: pa.Table, offsets: Ints, part: _Part) -> dict[str, Any]:
         "processed_at": pa.repeat(pa.scalar(datetime.now(UTC), pa.timestamp("us", tz="UTC")), n),
         "generation": pa.repeat(pa.scalar(EPOCH.generation, pa.int64()), n),
         "epoch": pa.repeat(pa.scalar(EPOCH.batch, pa.int64()), n),
-        "features_version": pa.repeat(pa.scalar(FEATURES_VERSION), n),
+        "features_version": pa.repeat(pa.scalar(features_version), n),
     }

@@ -19,14 +19,13 @@ from fraud.contracts.priced import base_amounts
 from fraud.decide.experiment import Experiment, Metric
 from fraud.errors import BadInput
 from fraud.log.labels import columns_for_order, in_order_of_arrival
-from fraud.log.rows import JUDGED, PRIMARY
+from fraud.log.rows import rows_of
 from fraud.log.tables import find_table, floats_of, micros_of
-from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 
 Floats = NDArray[np.float64]
 DAY_US: Final = 86_400_000_000
 NEVER: Final = np.iinfo(np.int64).max
-_DECISION: Final = (*JUDGED, "arm", "shadow_score")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class Outcomes:
     """Day of each user's first transaction, matured or not, [users]; ``NEVER`` where it has strays alone."""
 
 
-def read_outcomes(delta: str, options: Mapping[str, str], experiment: Experiment) -> Outcomes:
+def read_outcomes(delta: str, options: Mapping[str, str], experiment: Experiment, schema: Schema) -> Outcomes:
     """Read the transactions of an experiment.
 
     Raises
@@ -69,7 +68,8 @@ def read_outcomes(delta: str, options: Mapping[str, str], experiment: Experiment
     table = find_table(delta, "decisions", options)
     if table is None or "experiment" not in table.columns:
         raise BadInput(f"no decision under {delta} was part of an experiment yet")
-    found = table.rows(_DECISION, pc.field("experiment") == experiment.id)
+    read = (*rows_of(schema).judged, "arm", "shadow_score")
+    found = table.rows(read, pc.field("experiment") == experiment.id)
     if not found.num_rows:
         raise BadInput(f"no decision under {delta} was part of the experiment {experiment.id} yet")
     stored = find_table(delta, "labels", options)
@@ -78,10 +78,10 @@ def read_outcomes(delta: str, options: Mapping[str, str], experiment: Experiment
         if stored
         else pa.table({"transaction_id": [], "is_fraud": [], "label_time": []})
     )
-    return match(found, labels, experiment)
+    return match(found, labels, experiment, schema)
 
 
-def match(decisions: pa.Table, labels: pa.Table, experiment: Experiment) -> Outcomes:
+def match(decisions: pa.Table, labels: pa.Table, experiment: Experiment, schema: Schema) -> Outcomes:
     """Join decisions with the newest labels, and keep what has matured; that may be nothing yet."""
     decisions = decisions.sort_by("event_time")
     times = micros_of(decisions.column("event_time"))
@@ -100,7 +100,9 @@ def match(decisions: pa.Table, labels: pa.Table, experiment: Experiment) -> Outc
     decisions = decisions.take(pa.array(np.sort(first_seen)))
     times = micros_of(decisions.column("event_time"))
     is_mature = times + maturity_us <= newest
-    users, user = np.unique(np.array(decisions.column(PRIMARY).to_pylist(), str), return_inverse=True)
+    users, user = np.unique(
+        np.array(decisions.column(schema.primary_key.name).to_pylist(), str), return_inverse=True
+    )
     names = [arm.name for arm in experiment.arms]
     recorded = np.array(
         [names.index(arm) if arm in names else -1 for arm in decisions.column("arm").to_pylist()]
@@ -112,7 +114,7 @@ def match(decisions: pa.Table, labels: pa.Table, experiment: Experiment) -> Outc
         "user": user.astype(np.int64),
         "arm": recorded.astype(np.int64),
         "day": (times - times[0]) // DAY_US,
-        "amount": base_amounts(decisions, deployed_schema()),
+        "amount": base_amounts(decisions, schema),
         "outcome": np.array(decisions.column("outcome").to_pylist(), str),
         "is_fraud": np.array([newest_label.get(one, False) for one in ids], bool),
         "score": floats_of(decisions.column("score")),

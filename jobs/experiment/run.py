@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fraud.decide.experiment import Experiment, Stop, read_experiment, read_stop, stop_experiment
 from fraud.errors import Unavailable
+from fraud.schema.deployed import deployed_schema
 from fraud.settings.stream import LakeSettings
 from fraud.watch.figures import publish_figures
 from jobs.experiment.analysis import Analysis, analyse, state_of
@@ -33,7 +34,7 @@ def look_once(settings: ExperimentSettings) -> tuple[Analysis, Stop | None]:
     experiment = read_experiment(settings.file)
     stream = LakeSettings()
     delta = settings.delta or stream.delta_path
-    outcomes = read_outcomes(delta, stream.delta_options, experiment)
+    outcomes = read_outcomes(delta, stream.delta_options, experiment, deployed_schema())
     return analyse(experiment, outcomes), read_stop(settings.file, experiment)
 
 

@@ -1,7 +1,6 @@
 """Columns of a build's result, and of what travels between its passes."""
 
 from collections.abc import Iterator
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -9,21 +8,25 @@ from numpy.typing import NDArray
 
 from fraud.contracts.priced import priced_table
 from fraud.errors import BadInput
-from fraud.features import FEATURES_VERSION, kernel
-from fraud.features.events import events_of_labels, events_of_results, events_of_transactions
+from fraud.features import kernel
+from fraud.features.events import events_of as writer_of
 from fraud.features.passes import EntityPass, Passes, are_notices, feature_names
-from fraud.features.profiles import events_of_profiles
+from fraud.features.profiles import profiles_of
 from fraud.schema.arrow import TIME
-from fraud.schema.deployed import deployed_rates, deployed_schema
-
-_IDS: Final = [
-    pa.field("transaction_id", pa.string()),
-    *(pa.field(name, pa.string()) for name in deployed_schema().key_names),
-    pa.field("event_time", TIME),
-]
+from fraud.schema.deployed import deployed_rates
+from fraud.schema.schema import Schema
 
 
-def result_schema(passes: Passes) -> pa.Schema:
+def id_names(schema: Schema) -> tuple[str, ...]:
+    """Name the columns that tell a transaction: its id, the entities' keys, its time."""
+    return ("transaction_id", *schema.key_names, "event_time")
+
+
+def _ids(schema: Schema) -> list[pa.Field]:
+    return [pa.field(name, TIME if name == "event_time" else pa.string()) for name in id_names(schema)]
+
+
+def result_schema(passes: Passes, schema: Schema) -> pa.Schema:
     """Lay out a build's result: one row a transaction, duplicates left out; NaN is a missing value.
 
     ``arrival_sequence`` is its place, from 0, in the one log of all transactions, labels, results and
@@ -31,7 +34,7 @@ def result_schema(passes: Passes) -> pa.Schema:
     """
     return pa.schema(
         [
-            *_IDS,
+            *_ids(schema),
             pa.field("features_version", pa.string()),
             *(pa.field(name, pa.float64()) for name in feature_names(passes)),
             pa.field("arrival_time", TIME),
@@ -40,11 +43,11 @@ def result_schema(passes: Passes) -> pa.Schema:
     )
 
 
-def arrived_schema(passes: Passes) -> pa.Schema:
+def arrived_schema(passes: Passes, schema: Schema) -> pa.Schema:
     """Lay out the records in the order of arrival, with the keys of all entities."""
     return pa.schema(
         [
-            *_IDS,
+            *_ids(schema),
             pa.field("arrival_us", pa.int64()),
             *(pa.field(name, pa.int64()) for one in passes for name in key_names(one)),
             pa.field("event", pa.binary()),  # the kernel's row, float64
@@ -52,26 +55,19 @@ def arrived_schema(passes: Passes) -> pa.Schema:
     )
 
 
-def numbered_schema(passes: Passes) -> pa.Schema:
+def numbered_schema(passes: Passes, schema: Schema) -> pa.Schema:
     """Lay out what the primary pass takes."""
-    return arrived_schema(passes).append(pa.field("sequence", pa.int64()))
+    return arrived_schema(passes, schema).append(pa.field("sequence", pa.int64()))
 
 
-def passed_schema(passes: Passes) -> pa.Schema:
+def passed_schema(passes: Passes, schema: Schema) -> pa.Schema:
     """Lay out what a pass hands to the next one: the records, and the vectors as far as they are known."""
-    return numbered_schema(passes).append(pa.field("vector", pa.binary()))
+    return numbered_schema(passes, schema).append(pa.field("vector", pa.binary()))
 
 
 def key_name(one: EntityPass) -> str:
     """Name the column of an entity's key."""
     return f"{one.name}_key"
-
-
-_NOTICES: Final = {
-    "labels": events_of_labels,
-    "results": events_of_results,
-    "profiles": events_of_profiles,
-}
 
 
 def sides_name(one: EntityPass) -> str:
@@ -94,7 +90,7 @@ def key_columns(passes: Passes, events: kernel.Floats) -> dict[str, pa.Array]:
     }
 
 
-def events_of(what: str, table: pa.Table, arrival: str) -> kernel.Floats:
+def events_of(what: str, table: pa.Table, arrival: str, schema: Schema) -> kernel.Floats:
     """Make the kernel's rows of a table of transactions, labels, results or profiles.
 
     Raises
@@ -106,44 +102,52 @@ def events_of(what: str, table: pa.Table, arrival: str) -> kernel.Floats:
         raise BadInput(
             f"column {arrival} of the {what} has {table.column(arrival).null_count} missing values"
         )
-    if what != "transactions":
-        return _NOTICES[what](table)
-    return events_of_transactions(priced_table(table, deployed_schema(), deployed_rates()))
+    if what == "profiles":
+        return profiles_of(schema).of_profiles(table)
+    writer = writer_of(schema)
+    if what == "transactions":
+        return writer.of_transactions(priced_table(table, schema, deployed_rates(schema)))
+    return writer.of_labels(table) if what == "labels" else writer.of_results(table)
 
 
-def result_columns(table: pa.Table, vectors: kernel.Floats, passes: Passes) -> pa.Table:
+def result_columns(table: pa.Table, vectors: kernel.Floats, passes: Passes, schema: Schema) -> pa.Table:
     """Lay vectors out beside their transactions (columns of :func:`numbered_schema`)."""
     times = table.column("arrival_us").cast(pa.timestamp("us")).cast(TIME)
     columns = [
-        *(table.column(field.name).cast(field.type) for field in _IDS),
-        pa.repeat(pa.scalar(FEATURES_VERSION), len(vectors)),
+        *(table.column(field.name).cast(field.type) for field in _ids(schema)),
+        pa.repeat(pa.scalar(schema.features_version), len(vectors)),
         *(pa.array(np.ascontiguousarray(vectors[:, i])) for i in range(vectors.shape[1])),
         times,
         table.column("sequence"),
     ]
-    return pa.table(columns, schema=result_schema(passes))
+    return pa.table(columns, schema=result_schema(passes, schema))
 
 
 def passed_batch(
-    records: pa.RecordBatch, events: kernel.Floats, vectors: kernel.Floats, passes: Passes
+    records: pa.RecordBatch, events: kernel.Floats, vectors: kernel.Floats, of: tuple[Passes, Schema]
 ) -> pa.RecordBatch:
     """Make a batch of :func:`passed_schema`; notices have, by now, the keys that they left out."""
-    schema = passed_schema(passes)
+    passes, laid_out = of[0], passed_schema(*of)
     replaced = {**key_columns(passes, events), "event": pack(events), "vector": pack(vectors)}
-    columns = [replaced[name] if name in replaced else records.column(name) for name in schema.names]
-    return pa.record_batch(columns, schema=schema)
+    columns = [replaced[name] if name in replaced else records.column(name) for name in laid_out.names]
+    return pa.record_batch(columns, schema=laid_out)
 
 
 def handed_batches(
-    records: pa.RecordBatch, events: kernel.Floats, vectors: kernel.Floats, passes: Passes, *, is_last: bool
+    records: pa.RecordBatch,
+    events: kernel.Floats,
+    vectors: kernel.Floats,
+    of: tuple[Passes, Schema],
+    *,
+    is_last: bool,
 ) -> Iterator[pa.RecordBatch]:
     """Lay out what a pass hands on: to the next pass, or as the result."""
     if not is_last:
-        yield passed_batch(records, events, vectors, passes)
+        yield passed_batch(records, events, vectors, of)
         return
     rows = np.flatnonzero(~are_notices(events))
     table = pa.Table.from_batches([records.take(pa.array(rows))])
-    yield from result_columns(table, vectors[rows], passes).combine_chunks().to_batches()
+    yield from result_columns(table, vectors[rows], *of).combine_chunks().to_batches()
 
 
 def pack(floats: kernel.Floats) -> pa.Array:

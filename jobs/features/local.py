@@ -9,14 +9,20 @@ from fraud.contracts import without_future
 from fraud.contracts.future import times_of
 from fraud.features import kernel
 from fraud.features.batch import REFUSED_WORDS, fold_passes
-from fraud.features.passes import PASSES, Passes, are_refused
+from fraud.features.passes import Passes, are_refused, passes_of_schema
+from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from fraud.tables import Source
 from jobs.features.arrival import Guard, is_log, order_of, time_column
 from jobs.features.layout import events_of, result_columns
 
 
 def build_local(
-    sources: Sequence[Source], guard: Guard, tell: Callable[[str], None], passes: Passes = PASSES
+    sources: Sequence[Source],
+    guard: Guard,
+    tell: Callable[[str], None],
+    passes: Passes | None = None,
+    schema: Schema | None = None,
 ) -> tuple[pa.Table, list[int], int]:
     """Compute the vectors of a table.
 
@@ -29,7 +35,9 @@ def build_local(
     tell
         Takes words of progress.
     passes
-        What is folded; the primary first.
+        What is folded; the primary first; by default the schema's.
+    schema
+        Of the records; by default the deployment's.
 
     Returns
     -------
@@ -42,6 +50,8 @@ def build_local(
     BadInput
         When a value is missing or outside the contract; names the column.
     """
+    schema = schema or deployed_schema()
+    passes = passes or passes_of_schema(schema)
     tables, left_out = [], 0
     for source in sources:
         tell(f"reading {source.path}")
@@ -49,7 +59,9 @@ def build_local(
         table, ahead = without_future(found, guard.most_ahead_s, guard.now, times)
         tables.append((source, table))
         left_out += ahead
-    events = np.concatenate([events_of(source.what, table, time_column(source)) for source, table in tables])
+    events = np.concatenate(
+        [events_of(source.what, table, time_column(source), schema) for source, table in tables]
+    )
     tell(f"ordering {len(events):,} records by arrival")
     order = order_of(tables, of_log=is_log(sources))
     tell(f"folding {len(events):,} records")
@@ -61,7 +73,7 @@ def build_local(
     kept = (order < transactions.num_rows) & (folded.outcomes != kernel.DUPLICATE)
     sequence = np.flatnonzero(kept)
     found = _columns(sources[0], transactions.take(pa.array(order[kept])), sequence)
-    result = result_columns(found, folded.vectors[kept], passes)
+    result = result_columns(found, folded.vectors[kept], passes, schema)
     return result, [table.num_rows for _, table in tables], left_out
 
 

@@ -7,7 +7,7 @@ from one batch to the next, so that no task holds more than a batch, whatever an
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -24,16 +24,17 @@ from fraud.errors import BadInput
 from fraud.features import kernel
 from fraud.features.engine import Folded, fold_plan
 from fraud.features.passes import (
-    PASSES,
     EntityPass,
     Passes,
     as_handed_on,
     entity_names,
     handed_on,
+    passes_of_schema,
 )
 from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from fraud.tables import Source, check
-from fraud.tables.columns import OURS
+from fraud.tables.columns import ours_of
 from fraud.tables.files import Format
 from jobs.features import layout, two_sides
 from jobs.features.arrival import KEYS, RANKS, Guard, is_log, key_columns, time_column
@@ -52,7 +53,8 @@ def build_parallel(
     guard: Guard,
     tell: Callable[[str], None],
     *,
-    passes: Passes = PASSES,
+    passes: Passes | None = None,
+    schema: Schema | None = None,
 ) -> DataFrame:
     """Plan the computation of the vectors of a table; it runs when the frame is written.
 
@@ -69,7 +71,9 @@ def build_parallel(
     tell
         Takes words of progress.
     passes
-        What is folded; the primary first.
+        What is folded; the primary first; by default the schema's.
+    schema
+        Of the records; by default the deployment's.
 
     Returns
     -------
@@ -81,9 +85,12 @@ def build_parallel(
     BadInput
         When a value is missing or outside the contract; names the column.
     """
+    schema = schema or deployed_schema()
+    passes = passes or passes_of_schema(schema)
+    of_all = passes, schema
     width = max(spark.sparkContext.defaultParallelism, math.ceil(rows / PARTITION_ROWS))
     tell(f"ordering about {rows:,} records by arrival")
-    arrived = _arrived(sources, spark, width, guard, passes).persist(StorageLevel.DISK_ONLY)
+    arrived = _arrived(sources, spark, width, guard, of_all).persist(StorageLevel.DISK_ONLY)
     counts = in_our_words(arrived.mapInArrow(_count, _COUNTED).collect)
     firsts, total = {}, 0
     for row in sorted(counts, key=lambda row: int(row.partition)):
@@ -91,18 +98,18 @@ def build_parallel(
         total += int(row.records)
     tell(f"folding {total:,} records: {', then '.join(f'{name}s' for name in entity_names(passes))}")
     slice_rows = max(1, math.ceil(total / width))
-    numbered = layout.numbered_schema(passes)
+    numbered = layout.numbered_schema(passes, schema)
     frame = arrived.mapInArrow(partial(_number, numbered, firsts), from_arrow_schema(numbered))
-    handed, result = (from_arrow_schema(of(passes)) for of in (layout.passed_schema, layout.result_schema))
+    handed, result = (from_arrow_schema(of(*of_all)) for of in (layout.passed_schema, layout.result_schema))
     for at, one in enumerate(passes):
-        schema = handed if at + 1 < len(passes) else result
+        laid_out = handed if at + 1 < len(passes) else result
         if one.has_sides:
             frame = frame.mapInArrow(partial(two_sides.part, one), handed)
-            frame = _by_key(frame, one, width).mapInArrow(partial(two_sides.run, passes, at), handed)
+            frame = _by_key(frame, one, width).mapInArrow(partial(two_sides.run, of_all, at), handed)
             frame = frame.repartition(width, "sequence").sortWithinPartitions("sequence")
-            frame = frame.mapInArrow(partial(two_sides.merge, passes, at), schema)
+            frame = frame.mapInArrow(partial(two_sides.merge, of_all, at), laid_out)
         else:
-            frame = _by_key(frame, one, width).mapInArrow(partial(_run_pass, passes, at), schema)
+            frame = _by_key(frame, one, width).mapInArrow(partial(_run_pass, of_all, at), laid_out)
     return frame.repartitionById(
         width, F.floor(F.col("arrival_sequence") / slice_rows).cast("int")
     ).sortWithinPartitions("arrival_sequence")
@@ -137,7 +144,7 @@ def _read(source: Source, spark: SparkSession) -> DataFrame:
 
 
 def _arrived(
-    sources: Sequence[Source], spark: SparkSession, width: int, guard: Guard, passes: Passes
+    sources: Sequence[Source], spark: SparkSession, width: int, guard: Guard, of: tuple[Passes, Schema]
 ) -> DataFrame:
     """Read every record, sorted by arrival, as rows of ``layout.arrived_schema``."""
     of_log = is_log(sources)
@@ -154,11 +161,13 @@ def _arrived(
     return (
         whole.repartitionByRange(width, *KEYS)
         .sortWithinPartitions(*KEYS)
-        .mapInArrow(partial(_make_events, passes, reads), from_arrow_schema(layout.arrived_schema(passes)))
+        .mapInArrow(partial(_make_events, of, reads), from_arrow_schema(layout.arrived_schema(*of)))
     )
 
 
-def _make_events(passes: Passes, reads: dict[str, tuple[tuple[str, ...], str]], batches: Batches) -> Batches:
+def _make_events(
+    of: tuple[Passes, Schema], reads: dict[str, tuple[tuple[str, ...], str]], batches: Batches
+) -> Batches:
     for batch in batches:
         rank = batch.column("rank").to_numpy()
         table = pa.Table.from_batches([batch])
@@ -167,33 +176,33 @@ def _make_events(passes: Passes, reads: dict[str, tuple[tuple[str, ...], str]], 
             rows = np.flatnonzero(rank == RANKS[what])
             if len(rows):
                 own = table.take(pa.array(rows)).select([f"{what}_{name}" for name in names])
-                parts.append((rows, _arrived_rows(what, own.rename_columns(list(names)), arrival, passes)))
+                parts.append((rows, _arrived_rows(what, own.rename_columns(list(names)), arrival, of)))
         order = np.argsort(np.concatenate([rows for rows, _ in parts]), kind="stable")
         found = pa.concat_tables([part for _, part in parts]).take(pa.array(order))
         yield from found.combine_chunks().to_batches()
 
 
-def _arrived_rows(what: str, table: pa.Table, arrival: str, passes: Passes) -> pa.Table:
-    schema = layout.arrived_schema(passes)
-    check(_typed(what, table), what, f"the {what}")
-    events = layout.events_of(what, table, arrival)
+def _arrived_rows(what: str, table: pa.Table, arrival: str, of: tuple[Passes, Schema]) -> pa.Table:
+    (passes, schema), ours = of, ours_of(of[1])
+    laid_out = layout.arrived_schema(passes, schema)
+    check(_typed(ours.of(what), table), what, f"the {what}", ours)
+    events = layout.events_of(what, table, arrival, schema)
     zone = table.schema.field(arrival).type.tz
     arrival_us = table.column(arrival).cast(pa.timestamp("us", tz=zone)).cast(pa.int64())
     columns = {
         **{
             name: table.column(name) if name in table.column_names else pa.nulls(table.num_rows, pa.string())
-            for name in ("transaction_id", *deployed_schema().key_names, "event_time")
+            for name in layout.id_names(schema)
         },
         "arrival_us": arrival_us,
         **layout.key_columns(passes, events),
         "event": layout.pack(events),
     }
-    columns = {name: _as(column, schema.field(name).type) for name, column in columns.items()}
-    return pa.table(columns, schema=schema)
+    columns = {name: _as(column, laid_out.field(name).type) for name, column in columns.items()}
+    return pa.table(columns, schema=laid_out)
 
 
-def _typed(what: str, table: pa.Table) -> pa.Table:
-    kinds = OURS.of(what)
+def _typed(kinds: Mapping[str, pa.DataType], table: pa.Table) -> pa.Table:
     return pa.table(
         {name: _as(table[name], kind) for name, kind in kinds.items() if name in table.column_names}
     )
@@ -223,8 +232,9 @@ def _by_key(frame: DataFrame, one: EntityPass, width: int) -> DataFrame:
     return frame.repartition(width, spread).sortWithinPartitions(key, "sequence")
 
 
-def _run_pass(passes: Passes, at: int, batches: Batches) -> Batches:
+def _run_pass(of: tuple[Passes, Schema], at: int, batches: Batches) -> Batches:
     """Fold one pass, and lay out its vectors behind those of the passes before."""
+    passes, _ = of
     one = passes[at]
     for batch, events, folded in _fold(one, batches):
         if at == 0:
@@ -234,7 +244,7 @@ def _run_pass(passes: Passes, at: int, batches: Batches) -> Batches:
         else:
             known = layout.unpack(batch.column("vector"), one.first)
             records, passed, vectors = batch, events, np.hstack([known, folded.vectors])
-        yield from layout.handed_batches(records, passed, vectors, passes, is_last=at + 1 == len(passes))
+        yield from layout.handed_batches(records, passed, vectors, of, is_last=at + 1 == len(passes))
 
 
 def _fold(one: EntityPass, batches: Batches) -> Iterator[tuple[pa.RecordBatch, kernel.Floats, Folded]]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from fraud.features.engine import fold_plan
 from fraud.features.passes import EntityPass, Passes
 from fraud.features.sides import see_again
+from fraud.schema.schema import Schema
 from jobs.features import layout
 
 Batches = Iterator[pa.RecordBatch]
@@ -38,9 +39,9 @@ def part(one: EntityPass, batches: Batches) -> Batches:
         yield pa.record_batch(columns, schema=batch.schema)
 
 
-def run(passes: Passes, at: int, batches: Batches) -> Batches:
+def run(of: tuple[Passes, Schema], at: int, batches: Batches) -> Batches:
     """Fold rows sorted by account; an account may go on in the next batch."""
-    one = passes[at]
+    one = of[0][at]
     carried: dict[float, bytes | None] = {}
     for batch in batches:
         if not batch.num_rows:
@@ -60,9 +61,9 @@ def run(passes: Passes, at: int, batches: Batches) -> Batches:
         yield batch.set_column(place, "vector", layout.pack(vectors))
 
 
-def merge(passes: Passes, at: int, batches: Batches) -> Batches:
+def merge(of: tuple[Passes, Schema], at: int, batches: Batches) -> Batches:
     """Make one row of those of a record, which stand side by side."""
-    one, is_last = passes[at], at + 1 == len(passes)
+    one, is_last = of[0][at], at + 1 == len(of[0])
     for batch in _whole_records(batches):
         sequence = batch.column("sequence").to_numpy()
         is_first = np.r_[True, sequence[1:] != sequence[:-1]]
@@ -75,7 +76,7 @@ def merge(passes: Passes, at: int, batches: Batches) -> Batches:
             vectors[record[mine], of_side] = parts[mine, of_side]
         records = batch.take(pa.array(first))
         events = layout.unpack(records.column("event"), one.event_width)
-        yield from layout.handed_batches(records, events, vectors, passes, is_last=is_last)
+        yield from layout.handed_batches(records, events, vectors, of, is_last=is_last)
 
 
 def _whole_records(batches: Batches) -> Batches:

@@ -17,62 +17,75 @@ from fraud.contracts.wire import parse_record
 from fraud.errors import BadRecord, Unavailable
 from fraud.kafka.reader import Message, Reader, append_time_of
 from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from fraud.tables import TIME
 from jobs.online.settings import OnlineSettings
 
 Arrived = tuple[Label, datetime]
-_LABEL: Final = contracts_of(deployed_schema()).label
 LABELS_FILE: Final = "verdicts.parquet"
 """The name that earlier releases gave to the file; a new one would lose its offsets."""
-SCHEMA: Final = pa.schema(
-    [
-        ("transaction_id", pa.string()),
-        ("label_time", TIME),
-        ("is_fraud", pa.bool_()),
-        ("received_at", TIME),  # when the broker took it, as in the tables
-        (deployed_schema().primary_key.name, pa.string()),  # missing in what was kept by releases before it
-    ]
-)
 _OFFSETS: Final = b"offsets"
 
 
-def take_labels(settings: OnlineSettings) -> tuple[pa.Table, int]:
+def labels_schema(schema: Schema) -> pa.Schema:
+    """Lay out the labels of a schema's transactions."""
+    return pa.schema(
+        [
+            ("transaction_id", pa.string()),
+            ("label_time", TIME),
+            ("is_fraud", pa.bool_()),
+            ("received_at", TIME),  # when the broker took it, as in the tables
+            (schema.primary_key.name, pa.string()),  # missing in what was kept by releases before it
+        ]
+    )
+
+
+def take_labels(settings: OnlineSettings, schema: Schema | None = None) -> tuple[pa.Table, int]:
     """Take what has arrived on the topic since the last time.
+
+    Parameters
+    ----------
+    settings
+        Of the job.
+    schema
+        Of the labels; by default the deployment's.
 
     Returns
     -------
     tuple[pyarrow.Table, int]
-        All labels taken so far (``SCHEMA``), in the order of each partition, and how many are new.
-        Records that no contract accepts, or that are dated into the future, are left to the stream, which
-        makes them dead letters.
+        All labels taken so far (:func:`labels_schema`), in the order of each partition, and how many are
+        new. Records that no contract accepts, or that are dated into the future, are left to the stream,
+        which makes them dead letters.
 
     Raises
     ------
     Unavailable
         When the brokers do not hand over what they have within ``patience_s``.
     """
+    schema = schema or deployed_schema()
+    columns, contract = labels_schema(schema), contracts_of(schema).label
     path = settings.work / LABELS_FILE
-    before = _read(path) if path.exists() else SCHEMA.empty_table()
+    before = _read(path) if path.exists() else columns.empty_table()
     offsets = _offsets_of(before)
     try:
-        found = _read_to_end(offsets, settings)
+        found = _read_to_end(offsets, settings, contract)
     except Unavailable as error:
         raise Unavailable(
             f"{error}; start the brokers (`fraud up`), or give --kafka-bootstrap '' for the tables' labels "
             "alone"
         ) from error
     rows = {
-        name: [getattr(label, name) for label, _ in found] for name in SCHEMA.names if name != "received_at"
+        name: [getattr(label, name) for label, _ in found] for name in columns.names if name != "received_at"
     }
     rows["received_at"] = [arrival for _, arrival in found]
     kept = before.replace_schema_metadata(None)
-    new = pa.table({name: rows[name] for name in SCHEMA.names}, SCHEMA)
+    new = pa.table({name: rows[name] for name in columns.names}, columns)
     after = pa.concat_tables([kept, new], promote_options="default")
     _write(after.replace_schema_metadata({_OFFSETS: json.dumps(offsets).encode()}), path)
     return after, len(found)
 
 
-def _read_to_end(offsets: dict[str, int], settings: OnlineSettings) -> list[Arrived]:
+def _read_to_end(offsets: dict[str, int], settings: OnlineSettings, contract: type[Label]) -> list[Arrived]:
     """Read each partition up to where it ended at the start, and move the offsets along."""
     patience_s = settings.patience_s
     with Reader(
@@ -86,15 +99,15 @@ def _read_to_end(offsets: dict[str, int], settings: OnlineSettings) -> list[Arri
         found = [
             one
             for message in reader.read_to(ends, patience_s)
-            for one in _label_of(message, settings.most_ahead_s)
+            for one in _label_of(message, contract, settings.most_ahead_s)
         ]
         offsets.update({str(at.partition): offset for at, offset in reader.next.items()})
     return found
 
 
-def _label_of(message: Message, most_ahead_s: float) -> list[Arrived]:
+def _label_of(message: Message, contract: type[Label], most_ahead_s: float) -> list[Arrived]:
     try:
-        label = parse_record(_LABEL, message.value())
+        label = parse_record(contract, message.value())
         arrival = append_time_of(message) or datetime.now(UTC)
         check_future(label, arrival, most_ahead_s)
     except BadRecord:

@@ -12,7 +12,7 @@ import lightgbm
 import numpy as np
 
 from fraud.learn.examples import Examples, thin
-from fraud.learn.fit import MONOTONE, PARAMETERS, complete, dataset
+from fraud.learn.fit import PARAMETERS, complete, dataset, monotone_of
 from jobs.online.settings import OnlineSettings
 
 DAY_US: Final = 86_400_000_000
@@ -79,7 +79,7 @@ class ResidualTrees:
             seed=self.settings.seed,
             threads=self.settings.threads,
             balance="none",
-            monotone=MONOTONE,
+            monotone=monotone_of(known.schema),
         )
         data = dataset(sample, parameters, keep_raw=True)
         grown = lightgbm.train(full, data, self.settings.rounds, init_model=self.champion)

@@ -16,7 +16,6 @@ import pyarrow as pa
 import xxhash
 
 from fraud.errors import BadInput
-from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.learn.calibrate import calibrate
 from fraud.learn.examples import Bools, Examples, build_examples, forward_folds, in_words
 from fraud.learn.fit import margins
@@ -91,7 +90,7 @@ def learn(
         decision = judge(model, before, judged, gate)
         tell(f"gate: {decision.word}: {'; '.join(decision.reasons)}")
         tags = {
-            "features_version": FEATURES_VERSION,
+            "features_version": model.card.features_version,
             "data_fingerprint": identity,
             "as_of": in_words(learnt_us),
             TRAINED_UNTIL: in_words(learnt_us),
@@ -158,12 +157,12 @@ def grow(
     calibration = calibrated(unseen, held.is_fraud)
     probability = calibration.apply(unseen)
     card = ModelCard(
-        features_version=FEATURES_VERSION,
-        feature_names=FEATURE_NAMES,
+        features_version=known.schema.features_version,
+        feature_names=known.schema.feature_names,
         calibration=calibration,
         thresholds=choose_thresholds(probability, held.is_fraud, held.amount, costs_of(settings)),
-        reference=describe_distribution(known.vectors, probability),
-        signature=flavor.make_signature().to_dict(),
+        reference=describe_distribution(known, probability),
+        signature=flavor.make_signature(known.schema.feature_names).to_dict(),
     )
     return ScoringModel(learner.learn(known), card, settings.threads)
 
@@ -203,7 +202,7 @@ def _parameters(model: ScoringModel, known: Examples, settings: OnlineSettings) 
         "train_rows": len(known),
         "train_frauds": int(known.is_fraud.sum()),
         "calibration": model.card.calibration.kind,
-        "features_version": FEATURES_VERSION,
+        "features_version": model.card.features_version,
     }
 
 
@@ -217,7 +216,7 @@ _SHAPING: Final = {
 def _identity(champion: str, known: Examples, settings: OnlineSettings) -> str:
     """Of what is learnt, from which start: what makes two rounds the same."""
     digest = xxhash.xxh3_128(
-        f"{champion}{FEATURES_VERSION}{settings.model_dump_json(include=_SHAPING)}".encode()
+        f"{champion}{known.schema.features_version}{settings.model_dump_json(include=_SHAPING)}".encode()
     )
     for array in (known.vectors, known.event_us, known.is_fraud):
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -14,15 +14,15 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.features.events import to_microseconds
 from fraud.features.kernel import Floats
-from fraud.features.passes import PASSES, Passes, feature_names
+from fraud.features.passes import Passes, feature_names
 from fraud.log.arrival import COLUMNS, Ints
 from fraud.log.matching import match
 from fraud.log.reader import SLICE_ROWS, Log
 from fraud.log.refold import Refolded, refold, scratch_store
 from fraud.log.tables import NO_OPTIONS, Options, micros_of
+from fraud.schema.schema import Schema
 
 _IDENTITY: Final = tuple(name for name in COLUMNS if name != "received_at")
 EXAMPLES: Final = 5
@@ -58,9 +58,10 @@ class Difference:
 class Parity:
     """The account of one run."""
 
-    features: dict[str, Difference] = field(
-        default_factory=lambda: {name: Difference() for name in FEATURE_NAMES}
-    )
+    features: dict[str, Difference] = field(default_factory=dict)
+    """By name."""
+    features_version: str = ""
+    """Of the schema that it was compared with."""
     transactions: int = 0
     """Whose vector was found and compared."""
     waiting: int = 0
@@ -90,7 +91,7 @@ class Parity:
     @property
     def older_versions(self) -> dict[str, int]:
         """Vectors served with another feature table than the present one, by its version."""
-        return {version: n for version, n in self.versions.items() if version != FEATURES_VERSION}
+        return {version: n for version, n in self.versions.items() if version != self.features_version}
 
     def errors(self, tolerance: float = 0.0) -> list[str]:
         """Say, in words, what breaks the guarantee; with tolerance 0 every bit counts."""
@@ -121,7 +122,8 @@ def compare(
     rows: int = SLICE_ROWS,
     scratch: Path | None = None,
     on_progress: Callable[[Parity], None] = lambda _parity: None,
-    passes: Passes = PASSES,
+    passes: Passes | None = None,
+    schema: Schema | None = None,
 ) -> Parity:
     """Fold the whole log and compare what was served.
 
@@ -141,7 +143,9 @@ def compare(
     on_progress
         Called after every slice.
     passes
-        What is folded; the primary first.
+        What is folded; the primary first; by default the schema's.
+    schema
+        Of the records; by default the deployment's.
 
     Raises
     ------
@@ -150,9 +154,10 @@ def compare(
     Unavailable
         When the tables cannot be read; try again.
     """
-    log = Log(delta, options, passes)
+    log = Log(delta, options, passes, schema)
+    passes = log.passes
     names = feature_names(passes)
-    parity = Parity({name: Difference() for name in names})
+    parity = Parity({name: Difference() for name in names}, log.schema.features_version)
     served_names = () if log.features is None else log.features.columns
     columns = [*COLUMNS, "features_version", *(name for name in names if name in served_names)]
     ids: list[Floats] = []

@@ -20,10 +20,10 @@ from fraud.contracts import Outcome
 from fraud.contracts.priced import base_amounts
 from fraud.errors import BadInput
 from fraud.log.labels import columns_for_order, in_order_of_arrival
-from fraud.log.rows import JUDGED, PRIMARY
+from fraud.log.rows import rows_of
 from fraud.log.tables import find_table, floats_of, micros_of, open_table
 from fraud.schema.arrow import TIME
-from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from fraud.watch.profile import DAY_US
 
 Floats = NDArray[np.float64]
@@ -31,7 +31,6 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 NO_MODEL: Final = "none"
 """Version of a decision that the fallback took."""
-_DECISION: Final = (*JUDGED, "model_version")
 _LABEL: Final = ("transaction_id", "is_fraud")
 _TYPE: Final = "fraud_type"
 UNKNOWN: Final = "unknown"
@@ -84,12 +83,20 @@ class Decided:
 
 
 def read_decided(
-    delta: str, options: Mapping[str, str], *, as_of: datetime | None, days: int, now: datetime | None = None
+    delta: str,
+    options: Mapping[str, str],
+    schema: Schema,
+    *,
+    as_of: datetime | None,
+    days: int,
+    now: datetime | None = None,
 ) -> Decided:
     """Read the newest so many days of decisions, and the labels on them.
 
     Parameters
     ----------
+    schema
+        Of the transactions.
     as_of
         Moment of the summary; None: the newest event or label, but not later than ``now``, so that a
         label dated into the future makes nothing old enough, nor one given today on traffic of long ago.
@@ -105,7 +112,7 @@ def read_decided(
     time = pc.field("event_time")
     moment = as_of or min(_reach(decisions, labels, days), now or datetime.now(UTC))
     inside = (time <= pa.scalar(moment, TIME)) & (time > pa.scalar(moment - timedelta(days=days), TIME))
-    found = decisions.rows(_DECISION, inside)
+    found = decisions.rows((*rows_of(schema).judged, "model_version"), inside)
     if not found.num_rows:
         raise BadInput(f"no decision under {delta} in the {days} days before {moment:%Y-%m-%d %H:%M} UTC")
     label_time = pc.field("label_time")
@@ -113,10 +120,10 @@ def read_decided(
     kept = (*_LABEL, *(name for name in (_TYPE,) if labels and name in labels.columns))
     names = [*kept, *columns_for_order(labels.columns)] if labels else []
     rows = labels.rows(names, known) if labels else _NO_LABELS
-    return join(found, rows, as_of_us=int(moment.timestamp() * 1e6))
+    return join(found, rows, schema, as_of_us=int(moment.timestamp() * 1e6))
 
 
-def join(decisions: pa.Table, labels: pa.Table, *, as_of_us: int) -> Decided:
+def join(decisions: pa.Table, labels: pa.Table, schema: Schema, *, as_of_us: int) -> Decided:
     """Join decisions with labels; of a decision that is there twice the first one counts."""
     decisions = decisions.sort_by("event_time").combine_chunks()
     ids = decisions.column("transaction_id").combine_chunks().dictionary_encode()
@@ -127,14 +134,14 @@ def join(decisions: pa.Table, labels: pa.Table, *, as_of_us: int) -> Decided:
     row = pc.index_in(labels.column("transaction_id"), value_set=decided)
     is_ours = pc.is_valid(row)
     labels = labels.filter(is_ours)
-    users = kept.column(PRIMARY).combine_chunks().dictionary_encode()
+    users = kept.column(schema.primary_key.name).combine_chunks().dictionary_encode()
     outcome, version = (kept.column(name).to_pylist() for name in ("outcome", "model_version"))
     is_fraud = np.array(labels.column("is_fraud").to_pylist(), np.bool_)
     names, numbers = np.unique([one or UNKNOWN for one in _types_of(labels)], return_inverse=True)
     return Decided(
         event_us=micros_of(kept.column("event_time")),
         user=users.indices.to_numpy().astype(np.int64),
-        amount=base_amounts(kept, deployed_schema()),
+        amount=base_amounts(kept, schema),
         score=floats_of(kept.column("score")),
         is_flagged=np.array([one != Outcome.APPROVE for one in outcome], np.bool_),
         version=np.array([one or NO_MODEL for one in version], np.str_),

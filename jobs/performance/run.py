@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from fraud.errors import Unavailable
+from fraud.schema.deployed import deployed_schema
 from fraud.settings.stream import LakeSettings
 from fraud.watch.figures import publish_figures
 from jobs.performance.figures import as_gauges
@@ -25,7 +26,9 @@ def run(settings: PerformanceSettings, tell: Callable[[str], None] = lambda _: N
     stream = LakeSettings()
     delta, options = settings.delta or stream.delta_path, stream.delta_options
     days = max(settings.windows_days) + settings.period_days + settings.earlier_days
-    summary = summarise(read_decided(delta, options, as_of=settings.as_of, days=days), settings)
+    summary = summarise(
+        read_decided(delta, options, deployed_schema(), as_of=settings.as_of, days=days), settings
+    )
     write_report(summary, settings.out)
     if settings.publishes:
         try:

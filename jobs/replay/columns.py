@@ -20,7 +20,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.schema import PrimitiveType
 
 from fraud.errors import BadInput, BadState, Unavailable
-from fraud.features.passes import PASSES, Passes, feature_names
+from fraud.features.passes import Passes, deployed_passes, feature_names
 from fraud.log.arrival import COLUMNS, Ints
 from fraud.log.matching import match
 from fraud.log.reader import SLICE_ROWS, Log
@@ -71,7 +71,7 @@ def fill_columns(
     rows: int = SLICE_ROWS,
     scratch: Path | None = None,
     on_progress: Callable[[int], None] = lambda _vectors: None,
-    passes: Passes = PASSES,
+    passes: Passes | None = None,
 ) -> BackfilledColumns:
     """Compute from the log what is null in the table of features; a second run finds nothing to do.
 
@@ -99,6 +99,7 @@ def fill_columns(
     Unavailable
         When the table changes or cannot be read meanwhile; nothing is changed, run it again.
     """
+    passes = passes or deployed_passes()
     names = feature_names(passes)
     _add_columns(delta, options, names)
     log = Log(delta, options, passes)

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from fraud.contracts import MOST_AHEAD_S, TOO_LARGE, check_future, contracts_of, parse_input
+from fraud.contracts import MOST_AHEAD_S, TOO_LARGE, Contracts, check_future, contracts_of, parse_input
 from fraud.errors import BadConfig, BadRecord, Unavailable
 from fraud.kafka.producer import Producer, ProducerSettings, Record, open_producer
 from fraud.log.arrival import COLUMNS
 from fraud.log.slices import slices_of
 from fraud.log.tables import NO_OPTIONS, Options, Table, open_table
 from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from jobs.replay.ledger import SENDING, SENT, Ledger, Origin
 
-_CONTRACTS: Final = contracts_of(deployed_schema())
 NEVER_MENDED: Final = ("duplicate", "forged_record")
 """Reasons that no fix removes."""
 BATCH: Final = 5_000
@@ -82,6 +82,7 @@ def resend(
     options: Options = NO_OPTIONS,
     *,
     is_dry_run: bool = False,
+    schema: Schema | None = None,
 ) -> ResendReport:
     """Send the chosen letters that were not sent before.
 
@@ -97,6 +98,8 @@ def resend(
         Access to the object store, under delta-rs' names.
     is_dry_run
         Only count; nothing is sent or written.
+    schema
+        Of the records; by default the deployment's.
 
     Raises
     ------
@@ -111,9 +114,9 @@ def resend(
     """
     ledger = Ledger(delta, options)
     table = open_table(delta, "dead_letters", options)
-    resending = ResendReport()
+    resending, contracts = ResendReport(), contracts_of(schema or deployed_schema())
     producer = None if is_dry_run else _open(kafka)
-    for letters in _chosen(table, choice, ledger, resending):
+    for letters in _chosen(table, choice, ledger, resending, contracts):
         if producer is not None:
             origins = [letter.origin for letter in letters]
             ledger.write(origins, SENDING)
@@ -130,7 +133,9 @@ def resend(
     return resending
 
 
-def _chosen(table: Table, choice: Choice, ledger: Ledger, resending: ResendReport) -> Iterator[list[_Letter]]:
+def _chosen(
+    table: Table, choice: Choice, ledger: Ledger, resending: ResendReport, contracts: Contracts
+) -> Iterator[list[_Letter]]:
     """Read the letters in the order of their arrival, and leave out what is not to be sent."""
     seen: set[Origin] = set()
     for part in slices_of([table], BATCH):
@@ -144,7 +149,7 @@ def _chosen(table: Table, choice: Choice, ledger: Ledger, resending: ResendRepor
                 continue
             seen.add(origin)
             letter = _Letter(origin, row["reason"], row["key"], row["raw"])
-            left_out = _why_not(letter, choice, ledger, resending)
+            left_out = _why_not(letter, choice, ledger, resending, contracts)
             if left_out is None:
                 letters.append(letter)
             else:
@@ -153,7 +158,9 @@ def _chosen(table: Table, choice: Choice, ledger: Ledger, resending: ResendRepor
             yield letters
 
 
-def _why_not(letter: _Letter, choice: Choice, ledger: Ledger, resending: ResendReport) -> Counter[str] | None:
+def _why_not(
+    letter: _Letter, choice: Choice, ledger: Ledger, resending: ResendReport, contracts: Contracts
+) -> Counter[str] | None:
     """Find the count of those that are left out to which a letter belongs, if any."""
     if letter.origin in ledger.sent:
         return resending.already_sent
@@ -161,7 +168,7 @@ def _why_not(letter: _Letter, choice: Choice, ledger: Ledger, resending: ResendR
         return resending.unconfirmed
     key_bytes = len(letter.key.encode()) if letter.key else 0
     try:
-        record = parse_input(_CONTRACTS, letter.origin.topic, letter.raw, key_bytes + len(letter.raw))
+        record = parse_input(contracts, letter.origin.topic, letter.raw, key_bytes + len(letter.raw))
         check_future(record, datetime.now(UTC), choice.most_ahead_s)
     except BadRecord as error:
         is_sent = choice.even_bad and error.reason != TOO_LARGE  # Kafka may refuse them for ever

@@ -1,14 +1,13 @@
 """The steps of a retraining, in their order; each reads what earlier ones left and can be run again."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import xxhash
 
 from fraud.errors import BadInput
-from fraud.features import FEATURES_VERSION
 from fraud.learn.examples import Split, build_examples, split_by_time, to_micros
 from fraud.learn.gate import judge
 from fraud.learn.measure import measure
@@ -25,6 +24,8 @@ from fraud.model.registry import ModelVersions, open_registry
 from fraud.rollout.pipeline import roll_out
 from fraud.rollout.places import open_place
 from fraud.rollout.settings import RolloutSettings
+from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from fraud.settings.base import parse_time
 from fraud.watch.profile import PROFILE_FILE
 from jobs.retrain.records import Records
@@ -50,6 +51,8 @@ class Context:
     rollout: RolloutSettings
     records: Records
     tell: Callable[[str], None]
+    schema: Schema = field(default_factory=deployed_schema)
+    """Of the data."""
 
     @property
     def gap(self) -> timedelta:
@@ -70,7 +73,7 @@ class Context:
         shaping = self.train.model_dump_json(exclude=_WHERE) + self.retrain.model_dump_json(
             include={"gate_days"}
         )
-        words = f"{self.fingerprint()}{FEATURES_VERSION}{shaping}"
+        words = f"{self.fingerprint()}{self.schema.features_version}{shaping}"
         return xxhash.xxh3_128_hexdigest(words.encode())
 
     def split(self) -> Split:
@@ -87,20 +90,22 @@ class Context:
 
 def validate_data(context: Context) -> dict[str, Any]:
     """Check the interval's data; a bad day stops here, with every reason."""
-    transactions, labels = read_raw(context.train, is_checked=False)
-    found = validate(transactions, labels, context.interval, context.gap, context.retrain)
+    transactions, labels = read_raw(context.train, is_checked=False, schema=context.schema)
+    found = validate(
+        transactions, labels, context.interval, context.gap, context.retrain, schema=context.schema
+    )
     record = {"failures": list(found.failures), "figures": found.figures}
     if not found.is_good:
         context.records.write("refused", record)
         listed = "\n  ".join(found.failures)
         raise BadInput(f"the data of {context.interval.name} are refused:\n  {listed}")
-    tables = known_at(read_tables(context.train), context.interval.end)
+    tables = known_at(read_tables(context.train, schema=context.schema), context.interval.end)
     return {**record, "fingerprint": tables.fingerprint}
 
 
 def compute_vectors(context: Context) -> dict[str, Any]:
     """Put vectors and labels beside the transactions known at the interval's end."""
-    tables = known_at(read_tables(context.train), context.interval.end)
+    tables = known_at(read_tables(context.train, schema=context.schema), context.interval.end)
     if tables.fingerprint != context.fingerprint():
         raise BadInput("the tables changed since they were validated; run the step validate again")
     examples = build_examples(tables, vectors=context.train.vectors, gap_days=context.train.label_gap_days)
@@ -116,7 +121,7 @@ def train_model(context: Context) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     write_model(folder, fitted.booster.model_to_string(), fitted.model.card)
     end_us = to_micros(context.interval.end)  # labels of the last weeks are not in yet: none is needed
-    raw = known_at(read_tables(context.train), context.interval.end).transactions
+    raw = known_at(read_tables(context.train, schema=context.schema), context.interval.end).transactions
     examples = context.records.read_examples()
     write_profile(make_profile(examples, raw, split, fitted.model, None, until_us=end_us), folder)
     probability = fitted.model.predict(split.test.vectors)
@@ -160,7 +165,7 @@ def pass_gate(context: Context) -> dict[str, Any]:
         champion = versions.at(CHAMPION)
         tags = versions.tags(champion) if champion else {}
         # A champion for another feature table cannot be asked; the rules stand in for it.
-        fits = tags.get("features_version") == FEATURES_VERSION
+        fits = tags.get("features_version") == context.schema.features_version
         model = versions.load(champion) if champion and fits else None
     period = context.split().test
     # Who does not say it, as versions of before this tag, may have seen what came before its moment.
@@ -235,7 +240,7 @@ STEPS: Final[dict[str, Callable[[Context], dict[str, Any]]]] = {
 
 def _tags(context: Context) -> dict[str, str]:
     return {
-        "features_version": FEATURES_VERSION,
+        "features_version": context.schema.features_version,
         "data_fingerprint": context.fingerprint(),
         "as_of": context.as_of.isoformat(),
         TRAINED_UNTIL: (context.as_of - context.gap).isoformat(),

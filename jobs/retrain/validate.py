@@ -3,7 +3,7 @@
 Every check runs; the report lists all that failed, so that one look shows the whole trouble.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraud.schema.deployed import deployed_schema
-from fraud.tables import TRANSACTION
+from fraud.schema.schema import Schema
+from fraud.tables import ours_of
+from fraud.tables.columns import SchemaColumns
 from fraud.tables.contract import Violation, violations
 from jobs.retrain.settings import Interval, RetrainSettings
 
@@ -36,7 +38,13 @@ class Validated:
 
 
 def validate(
-    transactions: pa.Table, labels: pa.Table, interval: Interval, gap: timedelta, settings: RetrainSettings
+    transactions: pa.Table,
+    labels: pa.Table,
+    interval: Interval,
+    gap: timedelta,
+    settings: RetrainSettings,
+    *,
+    schema: Schema | None = None,
 ) -> Validated:
     """Check an interval's transactions against the contract, and against the four weeks before.
 
@@ -50,7 +58,10 @@ def validate(
         How long labels take.
     settings
         The limits.
+    schema
+        Of the transactions; by default the deployment's.
     """
+    ours = ours_of(schema or deployed_schema())
     day = _between(transactions, interval.start, interval.end)
     before = _between(transactions, interval.start - BEFORE, interval.start)
     figures = {"transactions": float(day.num_rows), "transactions_before": float(before.num_rows)}
@@ -60,19 +71,19 @@ def validate(
         )
         return Validated((words,), figures)
     failures = [
-        *_schema_failures(day, settings),
+        *_schema_failures(day, settings, ours),
         *_volume_failures(day, before, interval, settings, figures),
-        *_missing_failures(day, before, settings, figures),
+        *_missing_failures(day, before, settings, figures, ours.transaction),
         *_label_failures(transactions, labels, interval, gap, settings=settings, figures=figures),
     ]
     return Validated(tuple(failures), figures)
 
 
-def _schema_failures(day: pa.Table, settings: RetrainSettings) -> Iterator[str]:
+def _schema_failures(day: pa.Table, settings: RetrainSettings, ours: SchemaColumns) -> Iterator[str]:
     """Check values by the wire's contract, and amounts by a limit of their own."""
-    broken = list(violations(day, "transactions"))
+    broken = list(violations(day, "transactions", ours))
     too_much = pc.greater(day["amount"], settings.max_amount).to_numpy()
-    if deployed_schema().money is not None:  # which bounds amounts of all currencies by their base
+    if ours.schema.money is not None:  # which bounds amounts of all currencies by their base
         too_much = np.zeros(day.num_rows, np.bool_)
     for one in broken:
         too_much = too_much & ~one.rows
@@ -106,9 +117,13 @@ def _volume_failures(
 
 
 def _missing_failures(
-    day: pa.Table, before: pa.Table, settings: RetrainSettings, figures: dict[str, float]
+    day: pa.Table,
+    before: pa.Table,
+    settings: RetrainSettings,
+    figures: dict[str, float],
+    names: Iterable[str],
 ) -> Iterator[str]:
-    for name in TRANSACTION:
+    for name in names:
         if name not in day.column_names or before.num_rows == 0:
             continue
         now, usual = (table[name].null_count / table.num_rows for table in (day, before))

@@ -22,7 +22,7 @@ from fraud.decide.columns import Floats
 from fraud.decide.compiling import MOST_SEGMENTS, compile_rules
 from fraud.decide.engine import RuleSet
 from fraud.decide.past_lists import PastLists
-from fraud.decide.values import NUMBERS, SCORE, TEXTS
+from fraud.decide.values import SCORE, vocabulary_of
 from fraud.errors import BadInput
 from fraud.log.tables import NO_OPTIONS, Options, floats_of, micros_of
 from fraud.rules.backtest import held_in
@@ -38,6 +38,7 @@ from fraud.rules.policy import (
     of_worth,
     outcomes,
 )
+from fraud.schema.deployed import deployed_schema
 from fraud.settings.definition import read_yaml
 
 MOST_VALUES: Final = 12
@@ -190,12 +191,13 @@ def _part(by: str, delta: str, options: Options, when: Range) -> list[tuple[str,
         When it is neither a text nor a number with rising bounds.
     """
     name, _, given = by.partition(":")
-    if name in TEXTS and not given:
+    known = vocabulary_of(deployed_schema())
+    if name in known.texts and not given:
         return [
             (_word(name, value), f"{name} == {json.dumps(value, ensure_ascii=False)}")
             for value in _values(delta, options, name, when)
         ]
-    if name not in NUMBERS - {SCORE} or not given:
+    if name not in known.numbers - {SCORE} or not given:
         raise BadInput(f"--by {by}: give a field that is a text, or a number with bounds, e.g. amount:50,200")
     try:
         bounds = [float(one) for one in given.split(",")]

@@ -18,13 +18,14 @@ from fraud.contracts import Outcome
 from fraud.decide.columns import Bools, Floats
 from fraud.decide.compiling import compile_rules
 from fraud.decide.engine import RuleSet
-from fraud.decide.values import NUMBERS, SCORE
+from fraud.decide.values import SCORE, vocabulary_of
 from fraud.errors import BadInput
 from fraud.log.tables import NO_OPTIONS, Options, floats_of, micros_of
 from fraud.rules.backtest import held_in, judged
 from fraud.rules.effects import MATURITY, Costs, RuleEffect, RuleEffects
 from fraud.rules.history import ALWAYS, BASE, History, Range, labels_of, last_labels, open_history
 from fraud.rules.words import share
+from fraud.schema.deployed import deployed_schema
 
 DEPTH: Final = 3
 """Conditions of a rule, at most."""
@@ -152,7 +153,7 @@ def suggest(
     wanted, costs, now = wanted or SuggestionLimits(), costs or Costs(), now or datetime.now(UTC)
     labels = last_labels(delta, options)
     split = _split(open_history(delta, (), options, when=when), wanted.later)
-    names = (*sorted(NUMBERS - {SCORE}), SCORE)
+    names = (*sorted(vocabulary_of(deployed_schema()).numbers - {SCORE}), SCORE)
     tell("reading what was approved")
     early = open_history(delta, names, options, when=Range(when.since, split))
     known = _approved(early, names, labels, now - maturity)

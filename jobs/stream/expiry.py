@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fraud.errors import Unavailable
-from fraud.features.passes import PASSES, Passes
+from fraud.features.passes import Passes
 from fraud.store import FeatureStore
 from fraud.store.retention import exact_after_days, expire_before_us
 from jobs.stream import metrics
@@ -30,7 +30,7 @@ class Expiry:
         Whose states it holds.
     """
 
-    def __init__(self, store: FeatureStore, token: int, passes: Passes = PASSES) -> None:
+    def __init__(self, store: FeatureStore, token: int, passes: Passes) -> None:
         self._store = store
         self._token = token
         self._days = {one.name: exact_after_days(one.entity) for one in passes}

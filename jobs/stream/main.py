@@ -18,6 +18,8 @@ from fraud.errors import FraudError, SetBack
 from fraud.runtime.standby import wait_for_turn
 from fraud.runtime.telemetry import configure_logging, serve_metrics
 from fraud.runtime.traces import open_traces
+from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from fraud.spark.session import end_jvm
 from jobs.stream.cluster import check_cluster, cluster_of
 from jobs.stream.outages import cause_of
@@ -33,14 +35,14 @@ def main() -> None:
     """Read the settings and run until told to stop."""
     configure_logging()
     try:
-        settings = StreamSettings()
+        settings, schema = StreamSettings(), deployed_schema()
         traces = open_traces("fraud-stream")
-        _stand_by(settings)
+        _stand_by(settings, schema)
         check_cluster(settings.checkpoint_path, cluster_of(settings), settings.kafka_bootstrap)
         jobs: list[StreamJob] = []
         serve_metrics(settings.host, settings.metrics_port, lambda: any(job.is_ready() for job in jobs))
-        make_whole(settings)
-        job = StreamJob(settings, traces=traces)
+        make_whole(settings, schema)
+        job = StreamJob(settings, schema, traces)
         signal.signal(signal.SIGTERM, job.stop)
         signal.signal(signal.SIGINT, job.stop)
         jobs.append(job)
@@ -52,11 +54,11 @@ def main() -> None:
         _end(str(error))
 
 
-def _stand_by(settings: StreamSettings) -> None:
+def _stand_by(settings: StreamSettings, schema: Schema) -> None:
     """Load Spark, its workers and the compiled fold beside a predecessor; wait until that has ended."""
     if settings.start_after is None:
         return
-    warm_up(open_spark(settings), settings.partitions)
+    warm_up(open_spark(settings), settings.partitions, schema)
     wait_for_turn(settings.start_after)
     os.environ.pop("FRAUD_STREAM_START_AFTER", None)  # a process that starts itself again does not wait
 

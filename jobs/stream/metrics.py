@@ -7,6 +7,7 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
 from fraud.contracts import Outcome
 from fraud.decide.engine import RuleSet
+from fraud.features.passes import Passes, age_columns
 from fraud.runtime.telemetry import EVENT_BUCKETS_S, LATENCY_BUCKETS_S, STORE_BUCKETS_S
 from jobs.stream.tasks.feature_age import age_histogram
 from jobs.stream.tasks.histograms import SummedHistogram
@@ -89,6 +90,11 @@ for _counted in (LATENCY, EVENT_LATENCY, AGES):
 LAG: Final = Gauge(
     "fraud_stream_lag_records", "Records in Kafka that were not read yet, over all partitions."
 )
+
+
+def name_entities(passes: Passes) -> None:
+    """Show the ages of these passes' entities from the start."""
+    AGES.name(tuple(age_columns(passes)))
 
 
 def record(summaries: Sequence[dict[str, Any]], epoch: int, batch_s: float) -> None:

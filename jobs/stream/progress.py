@@ -16,12 +16,12 @@ from fraud.log.arrival import Reach
 from fraud.log.checkpoint import Checkpoint, offsets_of
 from fraud.log.tables import log_end
 from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from fraud.store import Epoch, FeatureStore, Watermark
 from fraud.store.watermark import REBUILD, set_back
 from jobs.stream.settings import StreamSettings
 
 log = logging.getLogger("jobs.stream")
-TOPICS: Final = tuple(contracts_of(deployed_schema()).by_topic)
 LISTING_S: Final = 10.0
 """How long Kafka may take to list partitions, seconds."""
 _EARLIEST: Final = -2
@@ -37,10 +37,13 @@ class Progress:
         The driver's.
     settings
         Of the job.
+    schema
+        Whose topics the job reads; by default the deployment's.
     """
 
-    def __init__(self, store: FeatureStore, settings: StreamSettings) -> None:
+    def __init__(self, store: FeatureStore, settings: StreamSettings, schema: Schema | None = None) -> None:
         self._store, self._settings = store, settings
+        self._topics = topics_of(schema or deployed_schema())
         self._mark: Watermark | None = None
         self._sent: Watermark | None = None
         """The last one that was sent to the store, which may have it although it did not say so."""
@@ -166,7 +169,12 @@ class Progress:
 
     def _partitions(self) -> dict[str, list[str]]:
         topics = describe(self._settings.kafka_bootstrap, self._settings.kafka_options, LISTING_S).topics
-        return {name: [str(number) for number in topics[name]] for name in TOPICS if name in topics}
+        return {name: [str(number) for number in topics[name]] for name in self._topics if name in topics}
+
+
+def topics_of(schema: Schema) -> tuple[str, ...]:
+    """Name the topics that the stream reads."""
+    return tuple(contracts_of(schema).by_topic)
 
 
 def refusal(mark: Watermark | None, checkpoint: Checkpoint, end: Reach | None) -> str:

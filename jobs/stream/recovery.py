@@ -13,11 +13,13 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from fraud.errors import BadState, SetBack, Unavailable
-from fraud.features.passes import PASSES, Passes, entity_names
+from fraud.features.passes import Passes, entity_names, passes_of_schema
 from fraud.log.catch_up import CaughtUp, catch_up, is_interrupted
 from fraud.log.rebuild import is_empty
 from fraud.log.tail import read_tail
 from fraud.runtime.files import write_durably
+from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from fraud.store import FeatureStore, open_store
 from fraud.store.ring import is_sharded, urls_of
 from jobs.stream import metrics
@@ -31,9 +33,24 @@ PATIENCE_S: Final = 120.0
 
 
 def make_whole(
-    settings: StreamSettings, passes: Passes = PASSES, *, read: Callable[..., list[bytes]] = read_tail
+    settings: StreamSettings,
+    schema: Schema | None = None,
+    *,
+    passes: Passes | None = None,
+    read: Callable[..., list[bytes]] = read_tail,
 ) -> None:
     """See that the store belongs to the checkpoint; fold the log onto it where it went back in time.
+
+    Parameters
+    ----------
+    settings
+        Of the job.
+    schema
+        Of the records; by default the deployment's.
+    passes
+        Whose states the store holds; by default the schema's.
+    read
+        Reads the end of the topic ``scored``.
 
     Raises
     ------
@@ -42,10 +59,12 @@ def make_whole(
     Unavailable
         When the store, the tables or Kafka do not answer.
     """
+    schema = schema or deployed_schema()
+    passes = passes or passes_of_schema(schema)
     try:
         if not is_interrupted(settings):
             with open_store(settings.store, entity_names(passes)) as store:
-                _check(store, settings)
+                _check(store, settings, schema)
             return
         problem = "folding the log onto the feature store was interrupted"
     except SetBack as error:
@@ -55,7 +74,7 @@ def make_whole(
     log.warning("the log is folded onto the feature store, because: %s", problem)
     began = time.monotonic()
     with metrics.CATCHING_UP.track_inprogress():
-        found = _patiently(settings, passes, read, began + PATIENCE_S)
+        found = _patiently(settings, (passes, schema), read, began + PATIENCE_S)
     metrics.CATCH_UPS.inc()
     how = "anew from the whole log" if found.was_anew else "forward"
     log.warning(
@@ -92,9 +111,9 @@ def name_of(url: str) -> str:
     return hashlib.sha256(repr((parts.scheme.removeprefix("redis+"), *place)).encode()).hexdigest()
 
 
-def _check(store: FeatureStore, settings: StreamSettings) -> None:
+def _check(store: FeatureStore, settings: StreamSettings, schema: Schema) -> None:
     try:
-        Progress(store, settings).check()
+        Progress(store, settings, schema).check()
     except SetBack as error:
         if store.watermark() is None and not (is_empty(store) and _is_remembered(settings)):
             raise BadState(str(error)) from error
@@ -111,8 +130,12 @@ def _memory(settings: StreamSettings) -> Path:
 
 
 def _patiently(
-    settings: StreamSettings, passes: Passes, read: Callable[..., list[bytes]], give_up: float
+    settings: StreamSettings,
+    of: tuple[Passes, Schema],
+    read: Callable[..., list[bytes]],
+    give_up: float,
 ) -> CaughtUp:
+    passes, schema = of
     failures = 0
     while True:
         try:
@@ -120,6 +143,7 @@ def _patiently(
                 settings,
                 lambda ends: read(settings.kafka_bootstrap, settings.kafka_options, ends),
                 passes=passes,
+                schema=schema,
             )
         except Unavailable as error:
             failures += 1

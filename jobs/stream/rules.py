@@ -21,6 +21,8 @@ from fraud.decide.lists import ListStore
 from fraud.decide.rules import RuleFile, RulesAt, Source, read_rules
 from fraud.errors import BadConfig
 from fraud.runtime.files import write_durably
+from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from jobs.stream import metrics
 
 LOAD_S: Final = 120.0
@@ -58,6 +60,8 @@ class StreamRules:
         The live lists; None: rules that name some fail.
     source
         Writes the file; None: people do.
+    schema
+        Whose fields and features the rules read; by default the deployment's.
 
     Raises
     ------
@@ -72,12 +76,14 @@ class StreamRules:
         unfinished: int | None = None,
         lists: "StreamLists | None" = None,
         source: Source | None = None,
+        *,
+        schema: Schema | None = None,
     ) -> None:
-        self._folder = folder
+        self._folder, self._schema = folder, schema or deployed_schema()
         self._lists = lists
         self._history = folder / "history.jsonl"
         self._last = self._read_last()
-        self._file = RuleFile(file, _kept(folder, self._last), source)
+        self._file = RuleFile(file, _kept(folder, self._last, self._schema), source, self._schema)
         self._begun = unfinished
         self._refused = ""
         self._tell()
@@ -93,7 +99,7 @@ class StreamRules:
         if not self._last.file:
             return None
         file = self._folder / self._last.file
-        if self._lists is None or not rules_of(file).live_lists:
+        if self._lists is None or not rules_of(file, self._schema).live_lists:
             return RulesAt(file)
         return RulesAt(file, self._lists.folder, self._lists.version(is_again=is_again))
 
@@ -196,18 +202,18 @@ class StreamLists:
             return None
 
 
-@lru_cache(maxsize=2)
-def rules_of(file: Path) -> RuleSet:
+@lru_cache(maxsize=4)
+def rules_of(file: Path, schema: Schema) -> RuleSet:
     """Compile the rules of a micro-batch once per process."""
-    return read_rules(file)
+    return read_rules(file, schema)
 
 
-def _kept(folder: Path, last: ActiveRules) -> RuleSet | None:
+def _kept(folder: Path, last: ActiveRules, schema: Schema) -> RuleSet | None:
     """Read the rules that decided last."""
     if not last.file:
         return None
     try:
-        return read_rules(folder / last.file)
+        return read_rules(folder / last.file, schema)
     except BadConfig as error:  # they read a feature that is gone
         log.warning("the rules that decided last cannot go on: %s", error)
         return None

@@ -22,7 +22,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from fraud.decide.experiment import Experiment, open_experiment
 from fraud.errors import BadState, Unavailable
-from fraud.features.passes import PASSES, Passes, entity_names
+from fraud.features.passes import entity_names, passes_of_schema
 from fraud.kafka.cluster import describe
 from fraud.kafka.rates import RateFeed
 from fraud.log.archive import Archive, read_summaries
@@ -33,6 +33,7 @@ from fraud.runtime.threads import ended_threads
 from fraud.runtime.traces import NO_TRACES, Traces
 from fraud.runtime.waiting import wait_until
 from fraud.schema.deployed import deployed_schema, rates_file
+from fraud.schema.schema import Schema
 from fraud.spark.session import KAFKA_SOURCE, open_session
 from fraud.store import Epoch, open_store
 from fraud.watch.figures import Figures
@@ -45,7 +46,7 @@ from jobs.stream.java_client import java_options
 from jobs.stream.offsets import ranges_of, records_of, unfinished_of
 from jobs.stream.outages import cause_of, is_passing, wait_s
 from jobs.stream.passes import run_bounded, run_passes
-from jobs.stream.progress import TOPICS, Progress
+from jobs.stream.progress import Progress, topics_of
 from jobs.stream.rates import BatchRates
 from jobs.stream.recovery import remember
 from jobs.stream.rules import StreamLists, StreamRules
@@ -69,25 +70,29 @@ class StreamJob:
     ----------
     settings
         Of the job.
-    passes
-        That each transaction goes through, the primary first.
+    schema
+        Of the records; by default the deployment's.
     traces
         Of this program.
     """
 
-    def __init__(self, settings: StreamSettings, passes: Passes = PASSES, traces: Traces = NO_TRACES) -> None:
+    def __init__(
+        self, settings: StreamSettings, schema: Schema | None = None, traces: Traces = NO_TRACES
+    ) -> None:
+        self._schema = schema = schema or deployed_schema()
+        passes = passes_of_schema(schema)
         self._traces = traces
         if settings.rebuild_mark.exists():
             raise BadState(
                 "the rebuild of the feature store has not finished: "
                 "run `fraud replay rebuild-store --replace` to its end"
             )
-        see_that_money_is_the_same(settings.delta_path, deployed_schema(), settings.delta_options)
+        see_that_money_is_the_same(settings.delta_path, schema, settings.delta_options)
         self._settings = settings
         self._experiment = open_experiment(settings.experiment_file)
         self._passes = passes
         self._store = open_store(settings.store, entity_names(passes))
-        self._progress = Progress(self._store, settings)
+        self._progress = Progress(self._store, settings, schema)
         query_id = self._progress.check().named()
         self._generation = self._store.generation_of(query_id)
         self._token = self._store.acquire(f"{socket.gethostname()}:{os.getpid()}")
@@ -101,19 +106,22 @@ class StreamJob:
             settings.delta_path,
             settings.delta_options,
             passes=passes,
+            schema=schema,
         )
+        metrics.name_entities(passes)
         self._archiving = Archiving(archive, settings.spool_path, settings.spool_limit_mb << 20)
         self._figures = Figures(settings.delta_path, settings.delta_options)
         REGISTRY.register(self._figures)
         self._unfinished = unfinished_of(settings.checkpoint_path)
         """The micro-batch that the last run began and did not finish, perhaps because it could not."""
-        self._rates = _open_rates(settings, self._unfinished)
+        self._rates = _open_rates(settings, schema, self._unfinished)
         self._rules = StreamRules(
             settings.rules_file,
             settings.rules_path,
             self._unfinished,
             lists=StreamLists(settings.rules_path, settings.kafka_bootstrap, settings.kafka_options),
             source=open_published(settings),
+            schema=schema,
         )
         self._stop = threading.Event()
         self._gate = BatchGate(self._stop, lambda: self._archiving.is_full)
@@ -152,7 +160,7 @@ class StreamJob:
 
     def run(self) -> None:
         """Run until stopped; raises what ended the query."""
-        warm_up(self._spark, self._settings.partitions)
+        warm_up(self._spark, self._settings.partitions, self._schema)
         self._wait_for_model()
         self._background.start()
         try:
@@ -198,7 +206,7 @@ class StreamJob:
         source = (
             self._spark.readStream.format("kafka")
             .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
-            .option("subscribe", ",".join(TOPICS))
+            .option("subscribe", ",".join(topics_of(self._schema)))
             .option("startingOffsets", self._progress.starting_offsets())
             .option("maxOffsetsPerTrigger", settings.most_records)
             .option("includeHeaders", self._traces.is_on)
@@ -259,6 +267,7 @@ class StreamJob:
             rules=self._rules.of(self._generation, batch),
             experiment=self._running_experiment(),
             most_ahead_s=settings.most_ahead_s,
+            schema=self._schema,
             passes=self._passes,
             rates=self._rates.file_for(Epoch(self._generation, batch)) if self._rates else None,
             is_traced=self._traces.is_on,
@@ -298,9 +307,9 @@ def open_spark(settings: StreamSettings) -> SparkSession:
     )
 
 
-def _open_rates(settings: StreamSettings, unfinished: int | None) -> BatchRates | None:
+def _open_rates(settings: StreamSettings, schema: Schema, unfinished: int | None) -> BatchRates | None:
     """Open the reference rates; None where the schema has no money."""
-    money = deployed_schema().money
+    money = schema.money
     if money is None:
         return None
     feed = RateFeed(money.base, rates_file(), settings.kafka_bootstrap, settings.kafka_options)

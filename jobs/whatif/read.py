@@ -20,6 +20,7 @@ from fraud.learn.examples import DAY, NEVER, in_words, ripe_until, to_micros
 from fraud.log.sql import Tables, open_tables
 from fraud.log.tables import floats_of, micros_of
 from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from jobs.whatif.settings import WhatIfSettings
 
 Floats = NDArray[np.float64]
@@ -72,7 +73,9 @@ class History:
         return max(float(self.event_us[-1] - self.event_us[0]) / 86_400e6, 1.0)
 
 
-def read_history(delta: str, options: Mapping[str, str], since: datetime | None = None) -> History:
+def read_history(
+    delta: str, options: Mapping[str, str], since: datetime | None = None, schema: Schema | None = None
+) -> History:
     """Read the decisions of the log, all or those from a moment on.
 
     Raises
@@ -80,24 +83,24 @@ def read_history(delta: str, options: Mapping[str, str], since: datetime | None 
     BadInput
         When there are no tables, decisions or labels; says which.
     """
-    tables = open_tables(delta, options)
+    schema = schema or deployed_schema()
+    tables = open_tables(delta, options, schema=schema)
     if "decided" not in tables.names:
         lacking = sorted({"decisions", "transactions", "labels"} - set(tables.names))
         raise BadInput(
             f"{delta} lacks the table {', '.join(lacking)}: run the stream and send transactions and labels, "
             "e.g. fraud simulate --replay FILE"
         )
-    found = tables.query(_query(tables, since)).to_arrow_table()
+    found = tables.query(_query(tables, since, schema)).to_arrow_table()
     if not found.num_rows:
         when = f" from {since.isoformat()} on" if since else ""
         raise BadInput(
             f"{delta} holds no decision{when}: send transactions, e.g. fraud simulate --replay FILE"
         )
-    return _history(found)
+    return _history(found, schema)
 
 
-def _query(tables: Tables, since: datetime | None) -> str:
-    schema = deployed_schema()
+def _query(tables: Tables, since: datetime | None, schema: Schema) -> str:
     primary, columns = schema.primary_key.name, tables.names["decided"]
     segment = schema.segments[0] if schema.segments else ""
     names = [
@@ -112,19 +115,19 @@ def _query(tables: Tables, since: datetime | None) -> str:
     return f"SELECT {', '.join(quoted)} FROM decided {later} {once} ORDER BY event_time, transaction_id"  # noqa: S608
 
 
-def _history(found: pa.Table) -> History:
-    cards = found[deployed_schema().primary_key.name].combine_chunks().dictionary_encode()
+def _history(found: pa.Table, schema: Schema) -> History:
+    cards = found[schema.primary_key.name].combine_chunks().dictionary_encode()
     is_fraud = pc.fill_null(found["is_fraud"], pa.scalar(False))
     known = found["is_fraud"].is_valid().to_numpy()
     outcome = found["outcome"].to_pylist()
     return History(
         transaction=_texts(found["transaction_id"], ""),
-        card=_texts(found[deployed_schema().primary_key.name], ""),
+        card=_texts(found[schema.primary_key.name], ""),
         user=cards.indices.to_numpy().astype(np.int64),
         event_us=micros_of(found["event_time"]),
         label_us=np.where(known, _label_times(found), NEVER),
         is_fraud=is_fraud.to_numpy().astype(np.bool_),
-        amount=base_amounts(found, deployed_schema()),
+        amount=base_amounts(found, schema),
         score=np.nan_to_num(floats_of(found["score"]), nan=-1.0),
         level=np.array([_LEVELS.get(Outcome(one), HELD) for one in outcome]),
         version=_texts(found["model_version"], NO_MODEL),

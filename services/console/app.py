@@ -33,6 +33,7 @@ from fraud.kafka.producer import Producer, ProducerSettings
 from fraud.model.overview import Registry
 from fraud.runtime.threads import ended_threads
 from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from services.console import metrics, views
 from services.console.archive import ConsoleArchive
 from services.console.door import AccessControl, form_of
@@ -84,6 +85,8 @@ class Console:
         Of the console.
     registry
         Of models; without one, the registry that the settings name.
+    schema
+        Of the transactions; by default the deployment's.
 
     Raises
     ------
@@ -91,13 +94,18 @@ class Console:
         When it could be reached from outside without keys.
     """
 
-    def __init__(self, settings: ConsoleSettings, registry: Registry | None = None) -> None:
-        self.settings = settings
+    def __init__(
+        self,
+        settings: ConsoleSettings,
+        registry: Registry | None = None,
+        schema: Schema | None = None,
+    ) -> None:
+        self.settings, self.schema = settings, schema or deployed_schema()
         self.door = AccessControl(settings)
         self.sessions = self.door.sessions
         self.live = Live(settings.kept)
-        self.follower = Follower(settings, self.live)
-        self.archive = ConsoleArchive(settings.delta, settings.delta_options)
+        self.follower = Follower(settings, self.live, self.schema)
+        self.archive = ConsoleArchive(settings.delta, settings.delta_options, self.schema)
         self.registry = registry or Registry(settings.mlflow_uri, settings.model_name)
         kafka = ProducerSettings(
             bootstrap=settings.kafka_bootstrap,
@@ -105,12 +113,12 @@ class Console:
             delivery_timeout_s=settings.kafka_timeout_s,
         )
         producer = Producer(kafka)
-        self.labels = Labels(producer, self.live)
+        self.labels = Labels(producer, self.live, self.schema)
         lists = LiveLists(producer, settings.kafka_bootstrap, settings.kafka_options)
-        self.list_pages = ListPages(self.door, lists, self._page)
+        self.list_pages = ListPages(self.door, lists, self._page, self.schema)
         self.ended = EndedSessions(settings, self.sessions, producer) if settings.session_secret else None
         """The logouts of all replicas; None: no other process reads this one's sessions."""
-        self.rule_pages = RulePages(settings, self.door, lists, self._page)
+        self.rule_pages = RulePages(settings, self.door, lists, self._page, self.schema)
         self._readers: Counter[str] = Counter()
         """Pages that follow live, by session."""
         self.templates = Jinja2Templates(HERE / "templates")
@@ -175,10 +183,10 @@ class Console:
         found = self.live.alerts() if shows_all else self.live.open_alerts()
         context = {
             "number": number,
-            "rows": [views.row(one, self.live) for one in found[:SHOWN]],
+            "rows": [views.row(one, self.live, self.schema) for one in found[:SHOWN]],
             "total": len(found),
             "shows_all": shows_all,
-            "recent": [views.row(one, self.live) for one in self.live.recent(14)],
+            "recent": [views.row(one, self.live, self.schema) for one in self.live.recent(14)],
             **views.pulse(self.live),
         }
         return self._page(request, "alerts.html", context)
@@ -195,14 +203,14 @@ class Console:
         try:
             history = await run_in_threadpool(
                 self.archive.history,
-                deployed_schema().primary_of(decision),
+                self.schema.primary_of(decision),
                 decision.event_time,
                 self.settings.history_days,
                 transaction_id,
             )
         except Unavailable as error:
             history, trouble = [], str(error)
-        context = views.case(decision, history, self.live, trouble)
+        context = views.case(decision, history, self.live, trouble, self.schema)
         context["offered"] = self.list_pages.offered(request, decision, context["here"])
         return self._page(request, "case.html", context)
 
@@ -270,11 +278,11 @@ class Console:
                     fresh = self.live.alerts(after=seen) if number > seen else []
                     seen = number
                     for decision in reversed(fresh[:SHOWN]):
-                        row = self._render("row.html", row=views.row(decision, self.live))
+                        row = self._render("row.html", row=views.row(decision, self.live, self.schema))
                         yield _event("alert", {"id": decision.transaction_id, "html": row}, seen)
                     if beat % 2 == 0:
                         html = self._render("pulse.html", **views.pulse(self.live))
-                        recent = [views.row(one, self.live) for one in self.live.recent(14)]
+                        recent = [views.row(one, self.live, self.schema) for one in self.live.recent(14)]
                         ticker = self._render("ticker.html", recent=recent)
                         count = len(self.live.open_alerts())
                         yield _event("pulse", {"html": html, "ticker": ticker, "open": count}, seen)

@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import zip_longest
 from typing import Any, Final
 
 import pyarrow as pa
@@ -22,33 +21,9 @@ from fraud.log.arrival import COLUMNS
 from fraud.log.labels import in_order_of_arrival
 from fraud.log.tables import Table, find_table
 from fraud.money import digits_of
-from fraud.schema.deployed import deployed_schema
-from fraud.schema.fields import AMOUNT_BASE, BASE_MINOR, CORE_NAMES, FieldType
+from fraud.schema.fields import AMOUNT_BASE, BASE_MINOR, CORE_NAMES, Field, FieldType
+from fraud.schema.schema import Schema
 
-_SCHEMA: Final = deployed_schema()
-SHOWN: Final = tuple(
-    field
-    for field in _SCHEMA.named(FieldType.KEY, FieldType.CATEGORY)
-    if field.name not in {*CORE_NAMES, _SCHEMA.primary_key.name}
-)
-"""Fields of a transaction that a history shows beside its time and amount."""
-_PLACES: Final = dict(
-    zip_longest(
-        ("latitude", "longitude", "home_latitude", "home_longitude"),
-        [name for field in _SCHEMA.named(FieldType.PLACE)[:2] for name in field.names],
-    )
-)
-"""Columns of the first two places, which are drawn; None where the schema has fewer."""
-_TRANSACTION: Final = (
-    "transaction_id",
-    "event_time",
-    "amount",
-    *(() if "currency" in _SCHEMA.key_names else ("currency",)),
-    *((BASE_MINOR,) if _SCHEMA.money else ()),
-    *(field.name for field in SHOWN),
-    *filter(None, _PLACES.values()),
-)
-_DECISION: Final = tuple(record_names(contracts_of(_SCHEMA).decision))
 _LISTS: Final = ("reasons", "rules", "shadow_rules", "tags")
 """Of a decision, kept as JSON."""
 MOST: Final = 400
@@ -64,7 +39,7 @@ class Event:
     amount: float
     """In the base currency, where the schema has one; 0 where that is not known."""
     words: Mapping[str, str | None]
-    """Of ``SHOWN``, by field."""
+    """By field, those of :func:`shown_of`."""
     latitude: float | None
     longitude: float | None
     home_latitude: float | None
@@ -99,6 +74,21 @@ def money_words(amount: float, currency: str | None) -> str:
     return f"{amount:,.{2 if digits is None else digits}f} {currency}"
 
 
+def shown_of(schema: Schema) -> tuple[Field, ...]:
+    """List the fields of a transaction that a history shows beside its time and amount."""
+    known = {*CORE_NAMES, schema.primary_key.name}
+    return tuple(
+        field for field in schema.named(FieldType.KEY, FieldType.CATEGORY) if field.name not in known
+    )
+
+
+def _places_of(schema: Schema) -> dict[str, str | None]:
+    """Name the columns of the first two places, which are drawn; None where the schema has fewer."""
+    axes = ("latitude", "longitude", "home_latitude", "home_longitude")
+    names = [name for field in schema.named(FieldType.PLACE)[:2] for name in field.names]
+    return {axis: names[at] if at < len(names) else None for at, axis in enumerate(axes)}
+
+
 class ConsoleArchive:
     """Reads the tables again for each question.
 
@@ -108,10 +98,23 @@ class ConsoleArchive:
         Path or URI of the tables; empty: there is no archive.
     options
         Access to the object store.
+    schema
+        Of the transactions.
     """
 
-    def __init__(self, delta: str, options: dict[str, str]) -> None:
-        self._delta, self._options = delta, options
+    def __init__(self, delta: str, options: dict[str, str], schema: Schema) -> None:
+        self._delta, self._options, self._schema = delta, options, schema
+        self._shown, self._places = shown_of(schema), _places_of(schema)
+        self._contract = contracts_of(schema).decision
+        self._read = (
+            "transaction_id",
+            "event_time",
+            "amount",
+            *(() if "currency" in schema.key_names else ("currency",)),
+            *((BASE_MINOR,) if schema.money else ()),
+            *(field.name for field in self._shown),
+            *filter(None, self._places.values()),
+        )
 
     def find(self, transaction_id: str) -> Decision | None:
         """Find a decision.
@@ -122,16 +125,16 @@ class ConsoleArchive:
             When the table holds one that is none.
         """
         is_it = pc.field("transaction_id") == transaction_id
-        found = self._rows("decisions", (*_DECISION, BASE_MINOR), is_it)
+        found = self._rows("decisions", (*record_names(self._contract), BASE_MINOR), is_it)
         if not found:
             return None
         row = {name: value for name, value in found[0].items() if value is not None or name in _NULLABLE}
-        if _SCHEMA.money is not None:
-            row[AMOUNT_BASE] = _in_base(found[0])
+        if self._schema.money is not None:
+            row[AMOUNT_BASE] = self._in_base(found[0])
         try:
             for name in _LISTS:
                 row[name] = json.loads(row.get(name) or "[]")
-            return contracts_of(_SCHEMA).decision.model_validate(row)
+            return self._contract.model_validate(row)
         except ValidationError as error:
             fields = ", ".join(sorted({".".join(map(str, one["loc"])) for one in error.errors()}))
             raise BadRecord("invalid_decision", f"wrong or missing: {fields}") from error
@@ -143,11 +146,11 @@ class ConsoleArchive:
         since, end = until - timedelta(days=days), until + timedelta(days=1)
         time = pc.field("event_time")
         is_near = (
-            (pc.field(_SCHEMA.primary_key.name) == key)
+            (pc.field(self._schema.primary_key.name) == key)
             & (time >= pc.scalar(since))
             & (time <= pc.scalar(end))
         )
-        transactions = self._rows("transactions", _TRANSACTION, is_near)
+        transactions = self._rows("transactions", self._read, is_near)
         decided = {
             row["transaction_id"]: row
             for row in self._rows("decisions", ("transaction_id", "outcome", "score"), is_near)
@@ -162,11 +165,11 @@ class ConsoleArchive:
             events[id_] = Event(
                 transaction_id=id_,
                 event_time=row["event_time"],
-                amount=_in_base(row),
+                amount=self._in_base(row),
                 currency=row.get("currency"),
                 paid=row["amount"],
-                words={field.name: row.get(field.name) for field in SHOWN},
-                **{axis: row.get(name or "") for axis, name in _PLACES.items()},
+                words={field.name: row.get(field.name) for field in self._shown},
+                **{axis: row.get(name or "") for axis, name in self._places.items()},
                 outcome=known.get("outcome"),
                 score=known.get("score"),
                 is_fraud=told.get(id_),
@@ -196,11 +199,10 @@ class ConsoleArchive:
             return None
         return found.rows([name for name in columns if name in found.columns], where)
 
-
-def _in_base(row: Mapping[str, Any]) -> float:
-    if _SCHEMA.money is None:
-        return float(row["amount"])
-    return (row.get(BASE_MINOR) or 0) / _SCHEMA.money.unit
+    def _in_base(self, row: Mapping[str, Any]) -> float:
+        if self._schema.money is None:
+            return float(row["amount"])
+        return (row.get(BASE_MINOR) or 0) / self._schema.money.unit
 
 
 _NULLABLE: Final = frozenset({"score", "model_version"})

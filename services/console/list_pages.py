@@ -23,8 +23,8 @@ from fraud.decide.live_lists import LiveLists
 from fraud.errors import BadInput, Unavailable
 from fraud.http.access import KeyScope
 from fraud.runtime.threads import Watch
-from fraud.schema.deployed import deployed_schema
-from services.console.archive import SHOWN, Event
+from fraud.schema.schema import Schema
+from services.console.archive import Event, shown_of
 from services.console.door import AccessControl, form_of
 from services.console.rule_pages import Page, Route
 
@@ -46,10 +46,12 @@ class ListPages:
         That this page changes.
     page
         Renders a template.
+    schema
+        Of the transactions.
     """
 
-    def __init__(self, door: AccessControl, lists: LiveLists, page: Page) -> None:
-        self._door, self._lists, self._page = door, lists, page
+    def __init__(self, door: AccessControl, lists: LiveLists, page: Page, schema: Schema) -> None:
+        self._door, self._lists, self._page, self._schema = door, lists, page, schema
         self._watch = Watch("lists", lists.look, LOOK_S)
 
     def routes(self) -> Sequence[Route]:
@@ -99,8 +101,8 @@ class ListPages:
         """Tell what of a case can be added to which list; nothing where the person may not."""
         if not self._lists.is_open or not self._door.may(request.state.session, KeyScope.RULES):
             return {"lists": [], "choices": []}
-        known = {name: getattr(decision, name, None) for name in deployed_schema().key_names}
-        known |= {field.name: here.words.get(field.name) for field in SHOWN} if here else {}
+        known = {name: getattr(decision, name, None) for name in self._schema.key_names}
+        known |= {field.name: here.words.get(field.name) for field in shown_of(self._schema)} if here else {}
         values = [(name, value) for name, value in known.items() if value]
         return {"lists": self._lists.names, "choices": values}
 

@@ -12,12 +12,11 @@ from typing import Final
 from fraud.contracts import DECISIONS, LABELS, Decision, Label, Outcome, contracts_of, parse_record
 from fraud.errors import BadRecord, Unavailable
 from fraud.kafka.reader import Message, Position, Reader
-from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from services.console import metrics
 from services.console.following import ANSWER_S, TopicFollower
 from services.console.settings import ConsoleSettings
 
-_CONTRACTS: Final = contracts_of(deployed_schema())
 RETRY_MAX_S: Final = 5.0
 SLOT_S: Final = 10
 """Seconds that the chart of the traffic counts together."""
@@ -156,9 +155,9 @@ class Live:
 class Follower(TopicFollower):
     """Reads Kafka from a little before now."""
 
-    def __init__(self, settings: ConsoleSettings, live: Live) -> None:
+    def __init__(self, settings: ConsoleSettings, live: Live, schema: Schema) -> None:
         super().__init__(settings, "follower", RETRY_MAX_S)
-        self._settings, self._live = settings, live
+        self._settings, self._live, self._contracts = settings, live, contracts_of(schema)
         self._next: dict[Position, int] = {}
         """Offset that comes next, by partition; empty until something has arrived."""
 
@@ -195,9 +194,9 @@ class Follower(TopicFollower):
     def _take(self, message: Message) -> None:
         try:
             if message.topic() == DECISIONS:
-                self._live.take_decision(parse_record(_CONTRACTS.decision, message.value()))
+                self._live.take_decision(parse_record(self._contracts.decision, message.value()))
             else:
-                self._live.take_label(parse_record(_CONTRACTS.label, message.value()))
+                self._live.take_label(parse_record(self._contracts.label, message.value()))
         except BadRecord as error:
             log.warning("a record of %s cannot be shown: %s", message.topic(), error)
 

@@ -7,6 +7,7 @@ import uvicorn
 from fraud.errors import FraudError
 from fraud.http.server import Bounds, bounded
 from fraud.runtime.telemetry import configure_logging
+from fraud.schema.deployed import deployed_schema
 from services.console.app import Console
 from services.console.rule_pages import MOST_RULES
 from services.console.settings import ConsoleSettings
@@ -20,7 +21,7 @@ def main() -> None:
     configure_logging()
     try:
         settings = ConsoleSettings()
-        console = Console(settings)
+        console = Console(settings, schema=deployed_schema())
     except FraudError as error:
         sys.exit(f"error: {error}")
     uvicorn.run(

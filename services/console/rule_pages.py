@@ -32,6 +32,7 @@ from fraud.rules.history import Range
 from fraud.rules.publishing import Publishing, open_proposals
 from fraud.rules.report import report
 from fraud.rules.words import COLUMNS, heading, together
+from fraud.schema.schema import Schema
 from services.console.door import AccessControl, form_of
 from services.console.settings import ConsoleSettings
 
@@ -57,10 +58,15 @@ class RulePages:
         Live lists, for trying rules that read some.
     page
         Renders a template.
+    schema
+        Of the transactions.
     """
 
-    def __init__(self, settings: ConsoleSettings, door: AccessControl, lists: LiveLists, page: Page) -> None:
+    def __init__(
+        self, settings: ConsoleSettings, door: AccessControl, lists: LiveLists, page: Page, schema: Schema
+    ) -> None:
         self._settings, self._door, self._lists, self._page = settings, door, lists, page
+        self._schema = schema
         self._lock = threading.Lock()
         self._counted_last: tuple[float, str, RuleEffects] | None = None
         """When the effects of the rules were counted, of which version, and what they are."""
@@ -152,7 +158,7 @@ class RulePages:
         troubles, entries = [], []
         rules, effects = NO_RULES, None
         try:
-            rules = read_rules(publishing.file)
+            rules = read_rules(publishing.file, self._schema)
             effects = self._effects(rules)
         except FraudError as error:
             troubles.append(str(error))

@@ -14,9 +14,10 @@ from fraud.contracts import Decision, Outcome
 from fraud.decide.experiment import read_experiment, read_stop
 from fraud.errors import BadConfig
 from fraud.model.overview import ModelVersion
-from fraud.schema.deployed import deployed_schema
+from fraud.schema.fields import Field
+from fraud.schema.schema import Schema
 from services.console import draw
-from services.console.archive import SHOWN, Event, money_words
+from services.console.archive import Event, money_words, shown_of
 from services.console.live import SLOTS, Live, now
 
 SHOWN_METRICS: Final = (
@@ -69,10 +70,10 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
 
 
-def row(decision: Decision, live: Live) -> dict[str, Any]:
+def row(decision: Decision, live: Live, schema: Schema) -> dict[str, Any]:
     """Say a decision in one row."""
     label = live.label(decision.transaction_id)
-    keys = [getattr(decision, name) for name in deployed_schema().key_names]
+    keys = [getattr(decision, name) for name in schema.key_names]
     return {
         "id": decision.transaction_id,
         "user": keys[0],
@@ -106,7 +107,9 @@ def pulse(live: Live) -> dict[str, Any]:
     }
 
 
-def case(decision: Decision, history: Sequence[Event], live: Live, trouble: str) -> dict[str, Any]:
+def case(
+    decision: Decision, history: Sequence[Event], live: Live, trouble: str, schema: Schema
+) -> dict[str, Any]:
     """Say a case."""
     here = next((event for event in history if event.is_case), None)
     ids = [one.transaction_id for one in live.open_alerts()]
@@ -119,7 +122,7 @@ def case(decision: Decision, history: Sequence[Event], live: Live, trouble: str)
     amounts = [event.amount for event in before]
     return {
         "decision": decision,
-        "row": row(decision, live),
+        "row": row(decision, live, schema),
         "label": known,
         "label_by": label.source if label else None,
         "here": here,
@@ -132,20 +135,20 @@ def case(decision: Decision, history: Sequence[Event], live: Live, trouble: str)
         "facts": {
             "transactions before": f"{len(before)}",
             "usual amount (median)": f"{statistics.median(amounts):,.2f}" if amounts else "no history",
-            **_others(before),
+            **_others(before, shown_of(schema)),
             "known frauds": f"{sum(event.is_fraud is True for event in before)}",
             "time to decide": _wait(decision),
         },
         "kind_of": draw.kind_of,
-        "shown": SHOWN,
+        "shown": shown_of(schema),
     }
 
 
-def _others(events: Sequence[Event]) -> dict[str, str]:
+def _others(events: Sequence[Event], shown: Sequence[Field]) -> dict[str, str]:
     """Count with how many of the next entity (merchants, receivers ...) there was something."""
-    if not SHOWN:
+    if not shown:
         return {}
-    return {f"{SHOWN[0].word}s": f"{len({event.words[SHOWN[0].name] for event in events})}"}
+    return {f"{shown[0].word}s": f"{len({event.words[shown[0].name] for event in events})}"}
 
 
 def model(

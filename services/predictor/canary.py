@@ -15,7 +15,6 @@ import httpx
 import numpy as np
 
 from fraud.errors import BadModel
-from fraud.features import FEATURES_VERSION
 from fraud.model.breaker import CircuitBreaker
 from fraud.model.canary import Share
 from fraud.model.card import Floats
@@ -37,13 +36,19 @@ class Canary:
     ----------
     settings
         Of this model server; ``model`` names the registered model.
+    features_version
+        That the other model server's answers must have.
     transport
         The way to the other model server; default: a network.
     """
 
     def __init__(
-        self, settings: PredictorSettings, transport: httpx.AsyncBaseTransport | None = None
+        self,
+        settings: PredictorSettings,
+        features_version: str,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        self._version = features_version
         self.share: Share | None = None
         self._registered = settings.model.removeprefix("models:/").partition("@")[0]
         self._settings = settings
@@ -88,7 +93,9 @@ class Canary:
             wait_s = min(self._settings.canary_timeout_s, _seconds(patience) / 2.0)
             answer = await self._http.post(self._path, content=body, headers=headers, timeout=wait_s)
             answer.raise_for_status()
-            scores = _check(decode_response(answer.content, answer.headers, len(vectors)), share)
+            scores = _check(
+                decode_response(answer.content, answer.headers, len(vectors)), share, self._version
+            )
         except (httpx.HTTPError, BadModel) as error:
             self._breaker.record(is_success=False)
             metrics.FAILURES.labels(share.version).inc()
@@ -127,7 +134,7 @@ def count(version: str, probability: Floats, review: float, seconds: float) -> N
         metrics.SCORES.labels(version, str(at)).inc(int(bins[at]))
 
 
-def _check(scores: Scores, share: Share) -> Scores:
-    if (scores.model_version, scores.features_version) != (share.version, FEATURES_VERSION):
+def _check(scores: Scores, share: Share, features_version: str) -> Scores:
+    if (scores.model_version, scores.features_version) != (share.version, features_version):
         raise BadModel(f"the canary serves version {scores.model_version}, not {share.version}")
     return scores

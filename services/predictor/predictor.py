@@ -19,10 +19,10 @@ from fastapi import HTTPException
 from kserve.errors import InvalidInput, ModelNotReady, ServerNotReady
 
 from fraud.contracts import Thresholds
-from fraud.features import FEATURE_NAMES
 from fraud.model.card import REASONS, Floats
 from fraud.model.client import CALL, TIMEOUT, Scores
 from fraud.model.watcher import ModelSource, ModelWatcher, ServedModel
+from fraud.schema.schema import Schema
 from services.predictor import metrics
 from services.predictor.canary import Canary, count
 from services.predictor.settings import PredictorSettings
@@ -44,10 +44,13 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         Of the model server.
     is_required
         Whether the server is ready only with it; otherwise the registry need not have it.
+    schema
+        That the model must fit.
     """
 
-    def __init__(self, settings: PredictorSettings, *, is_required: bool = True) -> None:
+    def __init__(self, settings: PredictorSettings, schema: Schema, *, is_required: bool = True) -> None:
         super().__init__(settings.name)
+        self._width = len(schema.features)
         self.is_required = is_required
         self.ready = True  # the SDK registers only models that say so; `healthy` tells the truth
         self.served: ServedModel | None = None
@@ -55,13 +58,15 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         self._in_flight = 0
         self._threads = ThreadPoolExecutor(settings.parallel, thread_name_prefix="score")
         self._watcher = ModelWatcher(
-            ModelSource(settings, is_required=is_required),
+            ModelSource(settings, is_required=is_required, schema=schema),
             self.publish,
             settings.reload_s,
             settings.backoff_max_s,
             f"model-{settings.name}",
         )
-        self._canary = Canary(settings) if is_required and settings.canary_url else None
+        self._canary = (
+            Canary(settings, schema.features_version) if is_required and settings.canary_url else None
+        )
 
     async def healthy(self) -> bool:
         """Whether a model is loaded; the readiness of ``/v2/health/ready``."""
@@ -100,7 +105,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """Describe the input tensor."""
-        return [{"name": INPUT, "datatype": "FP64", "shape": [-1, len(FEATURE_NAMES)]}]
+        return [{"name": INPUT, "datatype": "FP64", "shape": [-1, self._width]}]
 
     def get_output_types(self) -> list[dict[str, Any]]:
         """Describe the output tensors; the reasons come on request."""
@@ -118,7 +123,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         started_at, served = perf_counter(), self.served
         if served is None:
             raise ModelNotReady(self.name)
-        vectors, reasons_from = read_vectors(payload), read_reasons_from(payload)
+        vectors, reasons_from = read_vectors(payload, self._width), read_reasons_from(payload)
         if self._in_flight >= self._settings.max_in_flight:
             metrics.REFUSED_REQUESTS.labels("busy").inc()
             raise HTTPException(
@@ -150,8 +155,8 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         return write_response(payload, served, tensors)
 
 
-def read_vectors(request: Any) -> Floats:
-    """Take the feature vectors out of a request.
+def read_vectors(request: Any, width: int) -> Floats:
+    """Take the feature vectors, [n, width], out of a request.
 
     Raises
     ------
@@ -160,13 +165,13 @@ def read_vectors(request: Any) -> Floats:
     """
     if not isinstance(request, kserve.InferRequest):
         raise InvalidInput(f"only the v2 inference protocol is served; send the tensor {INPUT!r}")
-    expected = f"one input {INPUT!r}, FP64, of shape [n, {len(FEATURE_NAMES)}]"
+    expected = f"one input {INPUT!r}, FP64, of shape [n, {width}]"
     if len(request.inputs) != 1 or request.inputs[0].name != INPUT:
         raise InvalidInput(f"expected {expected}; got {[tensor.name for tensor in request.inputs]}")
     tensor = request.inputs[0]
     shape = list(tensor.shape) if isinstance(tensor.shape, list | tuple) else []
     is_whole = all(isinstance(size, int) and size >= 0 for size in shape)
-    if tensor.datatype != "FP64" or len(shape) != 2 or not is_whole or shape[1] != len(FEATURE_NAMES):
+    if tensor.datatype != "FP64" or len(shape) != 2 or not is_whole or shape[1] != width:
         raise InvalidInput(f"expected {expected}; got {tensor.datatype} of shape {shape}")
     try:
         return np.ascontiguousarray(tensor.as_numpy(), np.float64)

@@ -18,6 +18,7 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from fraud.http.server import Bounds, bounded
 from fraud.model.client import served_name
 from fraud.runtime.threads import ended_threads
+from fraud.schema.schema import Schema
 from services.predictor import metrics
 from services.predictor.predictor import Predictor
 from services.predictor.settings import PredictorSettings
@@ -150,7 +151,7 @@ class Server(kserve.ModelServer):  # type: ignore[misc]
         await super()._serve()
 
 
-def serve(settings: PredictorSettings) -> None:
+def serve(settings: PredictorSettings, schema: Schema) -> None:
     """Serve until the process is told to end.
 
     One process: more capacity means more replicas. The SDK's own worker processes are killed and
@@ -160,12 +161,14 @@ def serve(settings: PredictorSettings) -> None:
     server = Server(settings)
     server.dataplane = BinaryDataPlane(model_registry=server.registered_models)
     server.model_repository_extension = RegistryDecides(model_registry=server.registered_models)
-    models = [Predictor(settings)]
+    models = [Predictor(settings, schema)]
     if settings.challenger:
         name = served_name("challenger", settings.name)
         models.append(
             Predictor(
-                settings.model_copy(update={"model": settings.challenger, "name": name}), is_required=False
+                settings.model_copy(update={"model": settings.challenger, "name": name}),
+                schema,
+                is_required=False,
             )
         )
     server.start(models)

@@ -14,14 +14,14 @@ from fraud.decide.live_lists import LiveLists
 from fraud.decide.overruling import overrule
 from fraud.decide.policy import by_thresholds, decide_without_model
 from fraud.decide.rules import RuleFile
-from fraud.decide.values import FIELDS, SCORE
+from fraud.decide.values import SCORE, vocabulary_of
 from fraud.errors import Unavailable
-from fraud.features import FEATURE_NAMES
 from fraud.features.kernel import Floats
 from fraud.features.reasons import reason_text
 from fraud.model.breaker import CircuitBreaker
 from fraud.runtime.traces import span
 from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from services.scoring import metrics
 from services.scoring.experiment import RunningExperiment
 from services.scoring.models import Model, Prediction
@@ -47,7 +47,9 @@ class Decider:
     lists
         Of the rules, where they name live ones.
     names
-        Of the features, in the vector's order.
+        Of the features, in the vector's order; by default the schema's.
+    schema
+        Of the transactions; by default the deployment's.
     """
 
     def __init__(
@@ -58,14 +60,17 @@ class Decider:
         with_reasons: bool,
         experiment: RunningExperiment | None = None,
         lists: LiveLists | None = None,
-        names: Sequence[str] = FEATURE_NAMES,
+        names: Sequence[str] | None = None,
+        schema: Schema | None = None,
     ) -> None:
         self._model = model
         self._rules = rules
         self._with_reasons = with_reasons
         self._experiment = experiment
         self._lists = lists
-        self._names = tuple(names)
+        self._schema = schema = schema or deployed_schema()
+        self._names = tuple(names or schema.feature_names)
+        self._fields = vocabulary_of(schema).fields
         self._breaker = CircuitBreaker(failures=3, cooldown_s=1.0)
 
     def decide(self, record: Transaction, vector: Floats, away: tuple[Part, ...] = ()) -> Decided:
@@ -75,10 +80,10 @@ class Decider:
         fallback only those that look at the transaction alone can hold.
         """
         prediction, trial = (
-            (None, None) if "store" in away else self._judge(deployed_schema().primary_of(record), vector)
+            (None, None) if "store" in away else self._judge(self._schema.primary_of(record), vector)
         )
         if prediction is None:
-            outcome, reasons = decide_without_model(vector, self._names)[0]
+            outcome, reasons = decide_without_model(vector, self._names, self._schema)[0]
             if "store" not in away:
                 away = (*away, "model")
                 metrics.DEGRADED.labels("model").inc()
@@ -108,11 +113,11 @@ class Decider:
         if rules.is_empty:
             return NOTHING
         values: dict[str, Any] = dict(zip(self._names, vector[0].tolist(), strict=True))
-        values.update((name, getattr(record, name)) for name in FIELDS)
+        values.update((name, getattr(record, name)) for name in self._fields)
         values[SCORE] = score
         now_s = time.time()
         live = self._lists.view(rules, now_s) if self._lists and rules.live_lists else NO_LISTS
-        held = rules.holding(values, deployed_schema().primary_of(record), now_s, live)
+        held = rules.holding(values, self._schema.primary_of(record), now_s, live)
         metrics.count_rules(held)
         return held
 
@@ -161,10 +166,12 @@ class Decider:
             log.warning("a decision stays without reasons: %s", error)
             return []
         names = [(self._names[i], float(vector[0, i])) for i in found]
-        return [Reason(code=name, text=reason_text(name, value, vector[0])) for name, value in names]
+        return [
+            Reason(code=name, text=reason_text(name, value, vector[0], self._schema)) for name, value in names
+        ]
 
 
-def vector_without_store(record: Transaction, names: Sequence[str] = FEATURE_NAMES) -> Floats:
+def vector_without_store(record: Transaction, names: Sequence[str]) -> Floats:
     """Make the vector of a transaction of which nothing is known but itself."""
     vector = np.full((1, len(names)), np.nan)
     if AMOUNT in names:

@@ -17,11 +17,13 @@ import uvicorn
 
 from fraud.errors import FraudError
 from fraud.features import kernel
-from fraud.features.passes import PASSES, keys_of_event
+from fraud.features.passes import keys_of_event, passes_of_schema
 from fraud.http.server import Bounds, bounded
 from fraud.runtime.standby import wait_for_turn
 from fraud.runtime.telemetry import configure_logging
 from fraud.runtime.traces import open_traces
+from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from services.scoring.api.app import App
 from services.scoring.fold import folds_of
 from services.scoring.models import Model, RegisteredModel, open_model
@@ -35,9 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Read the settings and serve until told to end."""
     configure_logging()
     try:
-        settings = ScoringSettings(**given(arguments))
-        warm_up()
-        app = App(Service(settings, _stand_by(settings), traces=open_traces("fraud-scoring")))
+        settings, schema = ScoringSettings(**given(arguments)), deployed_schema()
+        warm_up(schema)
+        traces = open_traces("fraud-scoring")
+        app = App(Service(settings, _stand_by(settings, schema), schema=schema, traces=traces))
     except FraudError as error:
         sys.exit(f"error: {error}")
     # The outbox and the registry's watcher are threads beside the event loop: one of them must not keep it
@@ -96,24 +99,25 @@ def given(arguments: Sequence[str] | None) -> dict[str, Any]:
     return chosen
 
 
-def _stand_by(settings: ScoringSettings) -> Model | None:
+def _stand_by(settings: ScoringSettings, schema: Schema) -> Model | None:
     """Load the model beside a predecessor, and wait until that has ended."""
     if settings.start_after is None:
         return None
-    model = open_model(settings)
+    model = open_model(settings, schema=schema)
     if isinstance(model, RegisteredModel):
         model.look()
     wait_for_turn(settings.start_after)
     return model
 
 
-def warm_up() -> None:
+def warm_up(schema: Schema) -> None:
     """Load the compiled fold before the first request needs it."""
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    event, vector = np.ones((1, PASSES[0].events.width)), np.empty((1, PASSES[-1].end))
+    passes = passes_of_schema(schema)
+    event, vector = np.ones((1, passes[0].events.width)), np.empty((1, passes[-1].end))
     event[0, kernel.E_KIND] = kernel.KIND_TRANSACTION
-    for fold in folds_of(PASSES):
-        fold.fold(event, dict.fromkeys(keys_of_event(PASSES, event[0])), vector, {})
+    for fold in folds_of(passes):
+        fold.fold(event, dict.fromkeys(keys_of_event(passes, event[0])), vector, {})
 
 
 if __name__ == "__main__":

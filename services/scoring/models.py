@@ -16,6 +16,7 @@ from fraud.model.card import ScoringModel
 from fraud.model.client import ModelClient, ModelClientSettings, Scores, served_name
 from fraud.model.settings import RegistrySettings
 from fraud.model.watcher import ModelSource, ModelWatcher, ServedModel
+from fraud.schema.schema import Schema
 from services.scoring import metrics
 from services.scoring.settings import ScoringSettings
 
@@ -72,7 +73,9 @@ class RegisteredModel:
 
     is_local = True
 
-    def __init__(self, settings: ScoringSettings, alias: Alias = Alias.CHAMPION) -> None:
+    def __init__(
+        self, settings: ScoringSettings, alias: Alias = Alias.CHAMPION, schema: Schema | None = None
+    ) -> None:
         is_champion = alias is Alias.CHAMPION
         model = settings.model if is_champion else settings.challenger
         source = RegistrySettings(mlflow_uri=settings.mlflow_uri, model=model)
@@ -80,7 +83,7 @@ class RegisteredModel:
         self._served: tuple[ScoringModel, str] | None = None
         self._labels: tuple[str, str, str] | None = None
         self._watcher = ModelWatcher(
-            ModelSource(source, is_required=is_champion),
+            ModelSource(source, is_required=is_champion, schema=schema),
             self.publish,
             settings.reload_s,
             30.0,
@@ -134,6 +137,7 @@ class PredictorModel:
         settings: ScoringSettings,
         alias: Alias = Alias.CHAMPION,
         transport: httpx.BaseTransport | None = None,
+        schema: Schema | None = None,
     ) -> None:
         self._client = ModelClient(
             ModelClientSettings(
@@ -145,6 +149,7 @@ class PredictorModel:
                 backoff_s=0.005,
                 breaker_cooldown_s=1.0,
             ),
+            features_version=schema.features_version if schema else None,
             transport=transport,
         )
 
@@ -178,7 +183,10 @@ class PredictorModel:
         self._client.close()
 
 
-def open_model(settings: ScoringSettings, alias: Alias = Alias.CHAMPION) -> Model:
-    """Open a model from where the settings say."""
-    kind = RegisteredModel if settings.model_from == "registry" else PredictorModel
-    return kind(settings, alias)
+def open_model(
+    settings: ScoringSettings, alias: Alias = Alias.CHAMPION, schema: Schema | None = None
+) -> Model:
+    """Open a model from where the settings say; one of the registry must fit the schema."""
+    if settings.model_from == "registry":
+        return RegisteredModel(settings, alias, schema)
+    return PredictorModel(settings, alias, schema=schema)

@@ -21,9 +21,10 @@ from fraud.kafka.producer import Record, Sender
 from fraud.runtime.threads import Watch
 from fraud.runtime.traces import HEADER, NO_TRACES, Traces, headers, headers_of
 from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from fraud.store import FeatureStore
 from services.scoring import metrics
-from services.scoring.records import write_decision
+from services.scoring.records import AnswerWriter
 from services.scoring.settings import ScoringSettings
 
 BATCH: Final = 1_000
@@ -44,11 +45,19 @@ class Outbox:
         Takes the records.
     traces
         Of the service.
+    schema
+        Of the transactions; by default the deployment's.
     """
 
     def __init__(
-        self, settings: ScoringSettings, store: FeatureStore, kafka: Sender, traces: Traces = NO_TRACES
+        self,
+        settings: ScoringSettings,
+        store: FeatureStore,
+        kafka: Sender,
+        traces: Traces = NO_TRACES,
+        schema: Schema | None = None,
     ) -> None:
+        self._writer = AnswerWriter(schema or deployed_schema())
         self._settings = settings
         self._traces = traces
         self._store = store
@@ -100,7 +109,7 @@ class Outbox:
         messages: list[Record] = []
         owners: list[int] = []
         for at, (_, record) in enumerate(entries):
-            found = messages_of(record, seal_key) if record else []
+            found = messages_of(record, seal_key, self._writer) if record else []
             messages += found
             owners += [at] * len(found)
         with self._traces.batch("publish", _parents(messages)) as batch:
@@ -129,16 +138,18 @@ class Outbox:
         return 0.0 if self.drain() == BATCH else self._settings.drain_poll_s
 
 
-def messages_of(record: bytes, seal_key: str) -> list[Record]:
+def messages_of(record: bytes, seal_key: str, writer: AnswerWriter) -> list[Record]:
     """Make the messages of one record of the outbox.
 
     Parameters
     ----------
     seal_key
         Of the store that it lies in.
+    writer
+        Writes its decision.
     """
     scored = orjson.loads(record)
-    user, decision = scored[deployed_schema().primary_key.name], write_decision(scored)
+    user, decision = scored[writer.primary], writer.decision(scored)
     trace = headers_of(scored.get(HEADER))
     found = [Record(SCORED, user, sealed(record, seal_key), trace), Record(DECISIONS, user, decision, trace)]
     if scored["outcome"] != Outcome.APPROVE:

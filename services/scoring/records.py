@@ -12,18 +12,25 @@ from fraud.contracts import Outcome, Reason, Transaction, contracts_of
 from fraud.contracts.models import sequence_of
 from fraud.decide.experiment import TRIAL_FIELDS, ExperimentRecord
 from fraud.decide.overruling import RULED_FIELDS, Ruled, ruled_fields
-from fraud.features import FEATURES_VERSION, kernel
+from fraud.features import kernel
 from fraud.features.kernel import Floats
 from fraud.features.layout import layout_of
 from fraud.runtime import traces
-from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import AMOUNT_BASE, BASE_MINOR
+from fraud.schema.schema import Schema
 
 Part = Literal["store", "model", "log"]
 MOST_REASONS: Final = 16
 """Of a decision; so its record stays below what the stream takes (``fraud.contracts.MOST_RECORD``)."""
-_FIELDS: Final = tuple(contracts_of(deployed_schema()).priced.model_fields)
-_MONEY: Final = deployed_schema().money
+_DECISION_FIELDS: Final = (
+    "outcome",
+    "score",
+    "reasons",
+    "model_version",
+    "policy_version",
+    "features_version",
+    "is_fallback",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,108 +51,109 @@ class Decided:
     """The experiment that it was part of."""
 
 
-def fingerprint_of(event: Floats, record: Transaction) -> bytes:
-    """Name a request's content, 16 bytes: equal for the same transaction however its JSON is written."""
-    text = record.currency or ""
-    if _MONEY is not None:  # the rate may be another one when the request is repeated
-        event = event.copy()
-        event[:, [kernel.E_CENTS, layout_of(deployed_schema()).mask]] = 0.0
-        text += f" {record.amount!r}"
-    return xxh3_128_digest(event.tobytes() + text.encode())
-
-
-def write_answer(record: Transaction, decided: Decided, at: datetime) -> bytes:
-    """Write the answer to a request."""
-    return orjson.dumps(
-        {
-            "transaction_id": record.transaction_id,
-            **_decision(decided),
-            "degraded": decided.degraded,
-            "features_version": FEATURES_VERSION,
-            "scored_at": at,
-        },
-        option=orjson.OPT_UTC_Z,
-    )
-
-
-def write_record(
-    record: Transaction,
-    decided: Decided,
-    at: datetime,
-    *,
-    features: Mapping[str, float],
-    sequences: Mapping[str, int],
-    store: str,
-) -> bytes:
-    """Write the record of the topic ``scored``.
+class AnswerWriter:
+    """Writes what becomes of a schema's transactions.
 
     Parameters
     ----------
-    features
-        The vector by name; NaN becomes null.
-    sequences
-        By entity that the transaction names (of two sides, by side), how many it has counted with this one.
-    store
-        Identity of the store that has counted it.
+    schema
+        Of the transactions.
     """
-    content: dict[str, Any] = {name: getattr(record, name) for name in _FIELDS}
-    content.update(
-        _decision(decided),
-        features_version=FEATURES_VERSION,
-        features=features,
-        scored_at=at,
-        **{sequence_of(name): count for name, count in sequences.items()},
-        store=store,
-    )
-    if decided.trial is not None:
-        content.update((name, getattr(decided.trial, name)) for name in TRIAL_FIELDS)
-    if trace := traces.parent():
-        content[traces.HEADER] = trace
-    return orjson.dumps(content, option=orjson.OPT_UTC_Z)
 
+    def __init__(self, schema: Schema) -> None:
+        self._fields = tuple(contracts_of(schema).priced.model_fields)
+        self.primary = schema.primary_key.name
+        """Field of the primary entity's key, which keys the topics."""
+        self._money, self._version = schema.money, schema.features_version
+        self._priced = [kernel.E_CENTS, layout_of(schema).mask]
+        self._told = ("transaction_id", *schema.key_names, "event_time", "amount", *_DECISION_FIELDS)
 
-def write_decision(scored: dict[str, Any]) -> bytes:
-    """Write the record of the topic ``decisions`` from that of ``scored``."""
-    in_base = {}
-    if _MONEY is not None:
-        minor = scored[BASE_MINOR]
-        in_base = {
-            "currency": scored["currency"],
-            AMOUNT_BASE: None if minor is None else minor / _MONEY.unit,
-        }
-    return orjson.dumps(
-        {
-            "schema_version": 1,
-            **{name: scored[name] for name in _DECISION_FIELDS},
-            **in_base,
-            **{name: scored[name] for name in (*RULED_FIELDS, *TRIAL_FIELDS) if name in scored},
-            "received_at": scored["scored_at"],
-            "processed_at": scored["scored_at"],
-            "epoch": -1,
-            "source_partition": -1,
-            "source_offset": -1,
-        }
-    )
+    def fingerprint(self, event: Floats, record: Transaction) -> bytes:
+        """Name a request's content, 16 bytes: equal for the same transaction however its JSON is written."""
+        text = record.currency or ""
+        if self._money is not None:  # the rate may be another one when the request is repeated
+            event = event.copy()
+            event[:, self._priced] = 0.0
+            text += f" {record.amount!r}"
+        return xxh3_128_digest(event.tobytes() + text.encode())
+
+    def answer(self, record: Transaction, decided: Decided, at: datetime) -> bytes:
+        """Write the answer to a request."""
+        return orjson.dumps(
+            {
+                "transaction_id": record.transaction_id,
+                **_decision(decided),
+                "degraded": decided.degraded,
+                "features_version": self._version,
+                "scored_at": at,
+            },
+            option=orjson.OPT_UTC_Z,
+        )
+
+    def record(
+        self,
+        record: Transaction,
+        decided: Decided,
+        at: datetime,
+        *,
+        features: Mapping[str, float],
+        sequences: Mapping[str, int],
+        store: str,
+    ) -> bytes:
+        """Write the record of the topic ``scored``.
+
+        Parameters
+        ----------
+        features
+            The vector by name; NaN becomes null.
+        sequences
+            By entity that the transaction names (of two sides, by side), how many it has counted with this
+            one.
+        store
+            Identity of the store that has counted it.
+        """
+        content: dict[str, Any] = {name: getattr(record, name) for name in self._fields}
+        content.update(
+            _decision(decided),
+            features_version=self._version,
+            features=features,
+            scored_at=at,
+            **{sequence_of(name): count for name, count in sequences.items()},
+            store=store,
+        )
+        if decided.trial is not None:
+            content.update((name, getattr(decided.trial, name)) for name in TRIAL_FIELDS)
+        if trace := traces.parent():
+            content[traces.HEADER] = trace
+        return orjson.dumps(content, option=orjson.OPT_UTC_Z)
+
+    def decision(self, scored: dict[str, Any]) -> bytes:
+        """Write the record of the topic ``decisions`` from that of ``scored``."""
+        in_base = {}
+        if self._money is not None:
+            minor = scored[BASE_MINOR]
+            in_base = {
+                "currency": scored["currency"],
+                AMOUNT_BASE: None if minor is None else minor / self._money.unit,
+            }
+        return orjson.dumps(
+            {
+                "schema_version": 1,
+                **{name: scored[name] for name in self._told},
+                **in_base,
+                **{name: scored[name] for name in (*RULED_FIELDS, *TRIAL_FIELDS) if name in scored},
+                "received_at": scored["scored_at"],
+                "processed_at": scored["scored_at"],
+                "epoch": -1,
+                "source_partition": -1,
+                "source_offset": -1,
+            }
+        )
 
 
 def now() -> datetime:
     """Tell the time, UTC."""
     return datetime.now(UTC)
-
-
-_DECISION_FIELDS: Final = (
-    "transaction_id",
-    *deployed_schema().key_names,
-    "event_time",
-    "amount",
-    "outcome",
-    "score",
-    "reasons",
-    "model_version",
-    "policy_version",
-    "features_version",
-    "is_fallback",
-)
 
 
 def _decision(decided: Decided) -> dict[str, Any]:

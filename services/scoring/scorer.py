@@ -17,25 +17,27 @@ import numpy as np
 from fraud.contracts import Transaction
 from fraud.errors import FraudError, Unavailable
 from fraud.features.combine import combine
-from fraud.features.events import event_of_transaction
+from fraud.features.events import events_of
 from fraud.features.kernel import Floats
 from fraud.features.passes import (
-    PASSES,
     Passes,
     age_columns,
     entity_names,
     feature_names,
     features_of,
     keys_of_event,
+    passes_of_schema,
 )
 from fraud.runtime.traces import span
+from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from fraud.store import Answer, Change, FeatureStore
 from fraud.store.answers import Key
 from fraud.store.value import version_of
 from services.scoring import metrics
 from services.scoring.decide import Decider
 from services.scoring.fold import PassFold, folds_of
-from services.scoring.records import Decided, Part, fingerprint_of, now, write_answer, write_record
+from services.scoring.records import AnswerWriter, Decided, Part, now
 
 PAUSE_S: Final = 0.002
 """Longest wait before a transaction is folded again."""
@@ -76,10 +78,22 @@ class Scorer:
     attempts
         How often a transaction is folded again because another one came between.
     passes
-        Whose states it folds, and what it computes.
+        Whose states it folds, and what it computes; by default the schema's.
+    schema
+        Of the transactions; by default the deployment's.
     """
 
-    def __init__(self, store: FeatureStore, decider: Decider, attempts: int, passes: Passes = PASSES) -> None:
+    def __init__(
+        self,
+        store: FeatureStore,
+        decider: Decider,
+        attempts: int,
+        passes: Passes | None = None,
+        schema: Schema | None = None,
+    ) -> None:
+        schema = schema or deployed_schema()
+        passes = passes or passes_of_schema(schema)
+        self._event_of, self._writer = events_of(schema).of_transaction, AnswerWriter(schema)
         self._store = store
         self._answers = store.answers()
         self._decider = decider
@@ -108,8 +122,8 @@ class Scorer:
         Unavailable
             When the store does not answer, or is being rebuilt.
         """
-        event = np.array([event_of_transaction(record)])
-        fingerprint = fingerprint_of(event, record)
+        event = np.array([self._event_of(record)])
+        fingerprint = self._writer.fingerprint(event, record)
         keys = keys_of_event(self._passes, event[0])
         for attempt in range(self._attempts):
             # Read once: another thread may set it meanwhile, and the record must name the store it goes to.
@@ -167,7 +181,7 @@ class Scorer:
     ) -> tuple[Decided, Answer]:
         fingerprint, identity = names
         decided, at = self._decider.decide(record, vector, away), now()
-        log_record = write_record(
+        log_record = self._writer.record(
             record,
             decided,
             at,
@@ -175,7 +189,7 @@ class Scorer:
             sequences=sequences,
             store=identity,
         )
-        return decided, Answer(fingerprint, write_answer(record, decided, at), log_record)
+        return decided, Answer(fingerprint, self._writer.answer(record, decided, at), log_record)
 
     def _look_again(self, attempt: int) -> None:
         """Wait a little, and make sure that the store is still the one that was opened."""

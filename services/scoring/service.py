@@ -15,7 +15,12 @@ from fraud.decide.list_log import Follow
 from fraud.decide.live_lists import LiveLists
 from fraud.decide.rules import RuleFile
 from fraud.errors import BadRecord, BadState, Unavailable
-from fraud.features.passes import PASSES, Passes, age_columns, entity_names, feature_names
+from fraud.features.passes import (
+    age_columns,
+    entity_names,
+    feature_names,
+    passes_of_schema,
+)
 from fraud.http.problems import Problem, of_record
 from fraud.kafka.producer import Producer, ProducerSettings, Sender
 from fraud.kafka.rates import RateFeed
@@ -26,6 +31,7 @@ from fraud.runtime.threads import Watch, ended_threads
 from fraud.runtime.traces import NO_TRACES, Traces
 from fraud.schema.deployed import deployed_schema, rates_file
 from fraud.schema.fields import MONEY_NAMES
+from fraud.schema.schema import Schema
 from fraud.store import FeatureStore, open_store
 from fraud.store.ring import is_sharded, urls_of
 from services.scoring import metrics
@@ -36,7 +42,7 @@ from services.scoring.feedback.labels import Labels
 from services.scoring.feedback.profiles import Profiles
 from services.scoring.models import Model, open_model
 from services.scoring.outbox import Outbox, hand_to_stream
-from services.scoring.records import now, write_answer
+from services.scoring.records import AnswerWriter, now
 from services.scoring.scorer import Conflict, EntityBusy, Scorer
 from services.scoring.settings import ScoringSettings
 from services.scoring.states import States
@@ -59,8 +65,8 @@ class Service:
         Of the service.
     model, challenger, kafka, rules, store, rates, follow, traces
         By default those of the settings.
-    passes
-        Whose states it folds, and what it computes.
+    schema
+        Of the transactions; by default the deployment's.
 
     Raises
     ------
@@ -73,8 +79,8 @@ class Service:
         settings: ScoringSettings,
         model: Model | None = None,
         challenger: Model | None = None,
-        passes: Passes = PASSES,
         *,
+        schema: Schema | None = None,
         kafka: Sender | None = None,
         rules: RuleFile | None = None,
         store: FeatureStore | None = None,
@@ -82,11 +88,13 @@ class Service:
         follow: Follow | None = None,
         traces: Traces = NO_TRACES,
     ) -> None:
+        self.schema = schema = schema or deployed_schema()
+        passes = passes_of_schema(schema)
         self.settings = settings
         self.traces = traces
         self._names, self._ages = feature_names(passes), age_columns(passes)
-        self.model = model or open_model(settings)
-        self.rules = rules or RuleFile(settings.rules_file, source=open_published(settings))
+        self.model = model or open_model(settings, schema=schema)
+        self.rules = rules or RuleFile(settings.rules_file, source=open_published(settings), schema=schema)
         self._refused = ""
         self.store: FeatureStore = store or open_store(
             hurried(settings.store_url, settings.store_timeout_s), entity_names(passes)
@@ -98,8 +106,8 @@ class Service:
                 delivery_timeout_s=settings.kafka_timeout_s,
             )
         )
-        self.experiment = open_experiment(settings, challenger)
-        self.rates = rates or open_rates(settings)
+        self.experiment = open_experiment(settings, schema, challenger)
+        self.rates = rates or open_rates(settings, schema)
         self.lists = LiveLists(
             self.kafka, settings.kafka_bootstrap, settings.kafka_options, settings.lists_folder, follow
         )
@@ -110,15 +118,17 @@ class Service:
             experiment=self.experiment,
             lists=self.lists,
             names=self._names,
+            schema=schema,
         )
-        self.scorer = Scorer(self.store, self.decider, settings.attempts, passes)
-        self.outbox = Outbox(settings, self.store, self.kafka, traces)
-        self.labels = Labels(self.scorer, self.kafka, settings)
-        self.profiles = Profiles(self.kafka, settings.most_ahead_s)
+        self.scorer = Scorer(self.store, self.decider, settings.attempts, passes, schema)
+        self.outbox = Outbox(settings, self.store, self.kafka, traces, schema)
+        self.labels = Labels(self.scorer, self.kafka, settings, schema)
+        self.profiles = Profiles(self.kafka, settings.most_ahead_s, schema)
+        self._request, self._answers = contracts_of(schema).request, AnswerWriter(schema)
         self._breaker = CircuitBreaker(failures=3, cooldown_s=1.0)
         self._kafka_breaker = CircuitBreaker(failures=3, cooldown_s=2.0 * settings.kafka_timeout_s)
         self._salt = settings.log_salt or secrets.token_hex()
-        self.states = States(self.store, self._mask, passes)
+        self.states = States(self.store, self._mask, passes, schema)
         self.states.look()
         every_s = settings.rules_look_s
         self._watches = (
@@ -181,12 +191,12 @@ class Service:
         Problem
             400, 413 or 422: it is not what the contract says, or dated into the future.
         """
-        record = parse(contracts_of(deployed_schema()).request, raw, prefix)
+        record = parse(self._request, raw, prefix)
         at = now()
         try:
             check_future(record, at, self.settings.most_ahead_s)
             rates = self.rates.rates if self.rates else NO_RATES
-            record = priced(record, deployed_schema(), rates, at)
+            record = priced(record, self.schema, rates, at)
         except BadRecord as error:
             raise of_record(error, prefix) from error
         return record
@@ -243,7 +253,7 @@ class Service:
             metrics.SHED.labels("unavailable").inc()
             raise Problem(503, "neither the feature store nor Kafka answers", (), 2)
         try:
-            hand_to_stream(self.kafka, deployed_schema().primary_of(record), raw)
+            hand_to_stream(self.kafka, self.schema.primary_of(record), raw)
         except Unavailable as error:
             self._kafka_breaker.record(is_success=False)
             metrics.SHED.labels("unavailable").inc()
@@ -253,7 +263,7 @@ class Service:
         vector = vector_without_store(record, self._names)
         decided = self.decider.decide(record, vector, ("store",))
         metrics.count_decision(decided.outcome, decided.score, vector, self._ages)
-        return write_answer(record, decided, now())
+        return self._answers.answer(record, decided, now())
 
     def find(self, transaction_id: str) -> dict[str, Any]:
         """Look up what was answered, with all that it was made of.
@@ -338,7 +348,9 @@ class Service:
         return hashlib.blake2b(text.encode(), key=self._salt.encode()[:64], digest_size=6).hexdigest()
 
 
-def open_experiment(settings: ScoringSettings, challenger: Model | None = None) -> RunningExperiment | None:
+def open_experiment(
+    settings: ScoringSettings, schema: Schema, challenger: Model | None = None
+) -> RunningExperiment | None:
     """Open the experiment of the settings; without one, no other model is loaded.
 
     Raises
@@ -349,10 +361,10 @@ def open_experiment(settings: ScoringSettings, challenger: Model | None = None) 
     if settings.experiment_file is None:
         return None
     file = ExperimentFile(settings.experiment_file)
-    return RunningExperiment(file, challenger or open_model(settings, Alias.CHALLENGER))
+    return RunningExperiment(file, challenger or open_model(settings, Alias.CHALLENGER, schema))
 
 
-def open_rates(settings: ScoringSettings) -> RateFeed | None:
+def open_rates(settings: ScoringSettings, schema: Schema) -> RateFeed | None:
     """Open the reference rates; None where the schema has no money.
 
     Raises
@@ -360,7 +372,7 @@ def open_rates(settings: ScoringSettings) -> RateFeed | None:
     BadConfig
         When their file is wrong.
     """
-    money = deployed_schema().money
+    money = schema.money
     if money is None:
         return None
     return RateFeed(money.base, rates_file(), settings.kafka_bootstrap, settings.kafka_options)

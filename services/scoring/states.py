@@ -11,9 +11,11 @@ from typing import Final
 
 from fraud.contracts import Transaction
 from fraud.errors import BadState, Unavailable
-from fraud.features.events import event_of_transaction
-from fraud.features.passes import PASSES, EntityPass, Passes, keys_of_event
+from fraud.features.events import events_of
+from fraud.features.passes import EntityPass, Passes, keys_of_event, passes_of_schema
 from fraud.http.problems import Problem
+from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from fraud.store import FeatureStore, Watermark
 from fraud.store.check import Fault, faults_of
 from fraud.store.watermark import REBUILD
@@ -38,11 +40,21 @@ class States:
     mask
         Hides an id in the log.
     passes
-        Whose states it holds.
+        Whose states it holds; by default the schema's.
+    schema
+        Of the transactions; by default the deployment's.
     """
 
-    def __init__(self, store: FeatureStore, mask: Callable[[str], str], passes: Passes = PASSES) -> None:
-        self._store, self._mask, self._passes = store, mask, passes
+    def __init__(
+        self,
+        store: FeatureStore,
+        mask: Callable[[str], str],
+        passes: Passes | None = None,
+        schema: Schema | None = None,
+    ) -> None:
+        schema = schema or deployed_schema()
+        self._store, self._mask = store, mask
+        self._passes, self._event_of = passes or passes_of_schema(schema), events_of(schema).of_transaction
         self._known: tuple[str, Watermark | None] = "", None
         self.problem = ""
         """Why no transaction may be counted in the store, and what repairs it; empty while all may."""
@@ -78,7 +90,7 @@ class States:
         if self.problem:
             return
         try:
-            keys = keys_of_event(self._passes, event_of_transaction(record))
+            keys = keys_of_event(self._passes, self._event_of(record))
             of = {one.name: one for one in self._passes}
             bad = list(dict.fromkeys(name for name, key in keys if self._is_bad(of[name], key)))
         except Unavailable:

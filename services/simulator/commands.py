@@ -78,10 +78,11 @@ def generate(
         drift_strength=drift_strength,
     )
     with console.status(f"Generating {transactions:,} transactions ..."):
-        data_set = generate_data(settings, deployed_schema())
+        schema = deployed_schema()
+        data_set = generate_data(settings, schema)
     with console.status(f"Writing to {out} ..."):
         write(data_set, out)
-        money = deployed_schema().money
+        money = schema.money
         if money is not None:
             write_rates(out / RATES_FILE, rates_of(settings, money.base))
             console.print(f"reference rates: FRAUD_RATES_FILE={out / RATES_FILE}")
@@ -133,7 +134,7 @@ def simulate(  # noqa: PLR0917  (typer passes by name)
         )
     elif data is not None:
         transactions, label_rows = read_table(data, "transactions"), read_table(data, "labels")
-        further = stream.select_told(partial(read_told, data), *window)
+        further = stream.select_told(partial(read_told, data), *window, deployed_schema())
     by = time_column(transactions, "event_time"), time_column(label_rows, "label_time")
     transactions = stream.select(transactions, by[0], *window)
     told = None if no_labels else stream.select(label_rows, by[1], *window)

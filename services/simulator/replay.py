@@ -10,6 +10,7 @@ import pyarrow as pa
 from fraud.contracts.future import ARRIVALS
 from fraud.learn.settings import TrainSettings
 from fraud.learn.tables import Tell, read_raw, with_keys
+from fraud.schema.deployed import deployed_schema
 from fraud.schema.source import Reading
 from fraud.settings.base import given
 
@@ -50,8 +51,9 @@ def read_history(
             label_gap_days=label_gap_days,
         )
     )
-    found, told = read_raw(settings, tell)
-    return found, with_keys(told, found, tell)
+    schema = deployed_schema()
+    found, told = read_raw(settings, tell, schema=schema)
+    return found, with_keys(told, found, tell, schema)
 
 
 def time_column(table: pa.Table, own: str) -> str:

@@ -15,6 +15,7 @@ from prometheus_client import Counter, Gauge
 from fraud.contracts import LABELS, PROFILES, RESULTS, TRANSACTIONS
 from fraud.kafka.producer import ProducerSettings
 from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from fraud.synthetic.files import read_table, read_told
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
@@ -30,7 +31,8 @@ CLOCK = Gauge("fraud_simulator_clock_timestamp_seconds", "Time of the latest rec
 def run(settings: SimulatorSettings, stopped: threading.Event) -> stream.Counts:
     """Load or generate the data set, play it, and, if so told, stay until ``stopped`` is set."""
     pace = choose_pace(settings.rate_per_s, settings.speedup)
-    transactions, labels, further = _load(settings)
+    schema = deployed_schema()
+    transactions, labels, further = _load(settings, schema)
     sent = dict.fromkeys((TRANSACTIONS, LABELS, RESULTS, PROFILES), 0)
 
     def count(now: stream.Progress) -> None:
@@ -48,6 +50,7 @@ def run(settings: SimulatorSettings, stopped: threading.Event) -> stream.Counts:
         on_progress=count,
         is_stopped=stopped.is_set,
         further=further,
+        schema=schema,
     )
     LOG.info(
         "sent %d transactions, %d labels, %d results and %d profiles in %.1f s",
@@ -62,18 +65,18 @@ def run(settings: SimulatorSettings, stopped: threading.Event) -> stream.Counts:
     return counts
 
 
-def _load(settings: SimulatorSettings) -> tuple[pa.Table, pa.Table, dict[str, pa.Table]]:
+def _load(settings: SimulatorSettings, schema: Schema) -> tuple[pa.Table, pa.Table, dict[str, pa.Table]]:
     window = (settings.play_from, settings.play_until)
     if settings.data is not None:
         transactions, labels = read_table(settings.data, "transactions"), read_table(settings.data, "labels")
-        further = stream.select_told(partial(read_told, settings.data), *window)
+        further = stream.select_told(partial(read_told, settings.data), *window, schema)
     else:
         data_set = generate(
             GeneratorSettings(**{name: getattr(settings, name) for name in GeneratorSettings.model_fields}),
-            deployed_schema(),
+            schema,
         )
         transactions, labels = data_set.transactions, data_set.labels
-        further = stream.select_told(partial(getattr, data_set), *window)
+        further = stream.select_told(partial(getattr, data_set), *window, schema)
     return (
         stream.select(transactions, "event_time", *window),
         stream.select(labels, "label_time", *window),

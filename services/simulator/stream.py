@@ -19,6 +19,7 @@ from fraud.errors import BadInput
 from fraud.kafka.producer import ProducerSettings, open_producer
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.profiles import ENTITY
+from fraud.schema.schema import Schema
 from fraud.synthetic.encoding import encode_labels, encode_profiles, encode_results, encode_transactions
 from fraud.synthetic.pace import Pace, Unpaced, due_after_s, merge_by_time
 from fraud.synthetic.population import Floats, Ints
@@ -89,6 +90,7 @@ def play(
     is_stopped: Callable[[], bool] = lambda: False,
     by: tuple[str, str] = ("event_time", "label_time"),
     further: Mapping[str, pa.Table] = NONE_TOLD,
+    schema: Schema | None = None,
 ) -> Counts:
     """Send a data set in the order of its times and return when the broker has all of it.
 
@@ -111,6 +113,8 @@ def play(
         Columns by whose times transactions and labels are sent.
     further
         Tables of results and profiles, by topic.
+    schema
+        Of the records; by default the deployment's.
 
     Raises
     ------
@@ -126,7 +130,7 @@ def play(
         *((topic, table, TOLD[topic]) for topic, table in further.items()),
     )
     tables = [(topic, _by_time(table, column), column) for topic, table, column in found if table is not None]
-    blocks = _blocks(tables, pace or Unpaced())
+    blocks = _blocks(tables, pace or Unpaced(), schema or deployed_schema())
     outbox = open_producer(producer)
     totals = transactions.num_rows, 0 if labels is None else labels.num_rows
     started_s = reported_s = time.monotonic()
@@ -173,7 +177,7 @@ def select(table: pa.Table, column: str, start: datetime | None, end: datetime |
 
 
 def select_told(
-    read: Callable[[str], pa.Table | None], start: datetime | None, end: datetime | None
+    read: Callable[[str], pa.Table | None], start: datetime | None, end: datetime | None, schema: Schema
 ) -> dict[str, pa.Table]:
     """Keep of results and profiles what the schema takes and lies in [start, end), by topic.
 
@@ -184,7 +188,7 @@ def select_told(
     """
     found = {}
     for topic, column in TOLD.items():
-        table = read(topic) if getattr(deployed_schema(), topic) else None
+        table = read(topic) if getattr(schema, topic) else None
         if table is not None:
             found[topic] = select(table, column, start, end)
     return found
@@ -205,7 +209,7 @@ def inject(values: Sequence[bytes], producer: ProducerSettings, key: bytes | Non
     return outbox.delivered[TRANSACTIONS]
 
 
-def _blocks(tables: Sequence[tuple[str, pa.Table, str]], pace: Pace) -> Iterator[_Block]:
+def _blocks(tables: Sequence[tuple[str, pa.Table, str]], pace: Pace, schema: Schema) -> Iterator[_Block]:
     """Encode the merged records, a block at a time, as they are asked for.
 
     Parameters
@@ -221,22 +225,22 @@ def _blocks(tables: Sequence[tuple[str, pa.Table, str]], pace: Pace) -> Iterator
         parts = []
         for at, (topic, table, _) in enumerate(tables):
             count = int((block == at).sum())
-            parts.append(_records(topic, table.slice(before[at], count)))
+            parts.append(_records(topic, table.slice(before[at], count), schema))
             before[at] += count
         records = [next(parts[at]) for at in block.tolist()]
         yield _Block(records, due_s[begin : begin + BLOCK], time_us[begin : begin + BLOCK])
 
 
-def _records(topic: str, table: pa.Table) -> Iterator[tuple[str, bytes, bytes]]:
-    values = _ENCODERS[topic](table)
-    return zip([topic] * len(values), _keys_of(topic, table), values, strict=True)
+def _records(topic: str, table: pa.Table, schema: Schema) -> Iterator[tuple[str, bytes, bytes]]:
+    values = _ENCODERS[topic](table, schema)
+    return zip([topic] * len(values), _keys_of(topic, table, schema), values, strict=True)
 
 
-def _keys_of(topic: str, table: pa.Table) -> list[bytes]:
+def _keys_of(topic: str, table: pa.Table, schema: Schema) -> list[bytes]:
     if topic != PROFILES:
-        found: list[bytes] = table[deployed_schema().primary_key.name].cast(pa.binary()).to_pylist()
+        found: list[bytes] = table[schema.primary_key.name].cast(pa.binary()).to_pylist()
         return found
-    names = [name for name in deployed_schema().key_names if name in table.column_names]
+    names = [name for name in schema.key_names if name in table.column_names]
     rows = zip(*(table[name].to_pylist() for name in (ENTITY, *names)), strict=True)
     return [":".join(part for part in row if part is not None).encode() for row in rows]
 

@@ -19,9 +19,10 @@ from deltalake import DeltaTable
 from fraud.contracts import DEAD_LETTERS, DECISIONS, DeadLetter
 from fraud.kafka.producer import ProducerSettings
 from fraud.kafka.reader import Reader
-from fraud.store import DEFAULT_ENTITIES, open_store
+from fraud.store import open_store
 from jobs.stream.offsets import records_of
 from services.simulator import stream
+from tests.deployed import ENTITIES
 from tests.flow.conftest import Job, Parts, wait_until
 from tests.wire import Decision
 
@@ -91,7 +92,7 @@ def consumed(job: Job) -> int:
 
 def states(job: Job) -> dict[tuple[str, float], bytes]:
     with open_store(job.settings.store) as store:
-        return {(kind, key): state for kind in DEFAULT_ENTITIES for key, state in store.scan(kind)}
+        return {(kind, key): state for kind in ENTITIES for key, state in store.scan(kind)}
 
 
 def table(job: Job, name: str) -> pa.Table:

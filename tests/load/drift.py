@@ -22,13 +22,13 @@ from rich.console import Console
 from rich.table import Table
 
 from fraud.decide.policy import decide
-from fraud.features import FEATURE_NAMES
 from fraud.learn.examples import Examples, build_examples, divide, to_micros
 from fraud.learn.profile import make_profile, text_fields
 from fraud.learn.settings import TrainSettings
 from fraud.learn.tables import Tables
 from fraud.learn.training import fit
 from fraud.model.card import ScoringModel
+from fraud.schema.deployed import deployed_schema
 from fraud.synthetic.data_set import DataSet
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import DAY_US, Drift, GeneratorSettings
@@ -40,6 +40,7 @@ from jobs.performance.read import Decided, join
 from jobs.performance.report import draw
 from jobs.performance.settings import PerformanceSettings
 from jobs.performance.summary import find_drops, summarise
+from tests.deployed import FEATURE_NAMES
 
 DAYS, LIVE, DRIFT = 300, 91, 150
 """Length of a world, its first live day, its first day of drift."""
@@ -119,7 +120,7 @@ def count(data: DataSet, examples: Examples, trained: Trained, score, settings: 
     tally.add(examples.event_us, {name: examples.vectors[:, at] for at, name in enumerate(FEATURE_NAMES)})
     tally.add(examples.event_us, {SCORE: score})
     times = data.transactions["event_time"].cast(pa.int64()).to_numpy()
-    tally.add(times, text_fields(data.transactions))
+    tally.add(times, text_fields(data.transactions, deployed_schema()))
     tally.add_times(times)
     return tally
 
@@ -133,7 +134,12 @@ def decisions_of(data: DataSet, trained: Trained, score, settings: GeneratorSett
     table = table.append_column("score", pa.array(score))
     table = table.append_column("model_version", pa.array(["1"] * table.num_rows))
     live = transactions["event_time"].cast(pa.int64()).to_numpy() >= settings.start_us + LIVE * DAY_US
-    return join(table.filter(pa.array(live)), data.labels, as_of_us=(settings.start_us + DAYS * DAY_US))
+    return join(
+        table.filter(pa.array(live)),
+        data.labels,
+        deployed_schema(),
+        as_of_us=settings.start_us + DAYS * DAY_US,
+    )
 
 
 def known(decided: Decided, as_of_us: int) -> Decided:

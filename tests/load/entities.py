@@ -27,7 +27,7 @@ from rich.table import Table
 
 from fraud.contracts import TRANSACTIONS, Outcome, contracts_of, parse_record
 from fraud.decide.overruling import Ruled
-from fraud.features.passes import PASSES, entity_names
+from fraud.features.passes import entity_names
 from fraud.schema.deployed import VARIABLE, deployed_schema
 from fraud.schema.reading import DEFAULT
 from fraud.store import Epoch, open_store
@@ -38,6 +38,7 @@ from fraud.tools.bench.machine import describe_machine
 from jobs.stream.tasks.context import TaskContext
 from services.scoring.records import Decided
 from services.scoring.scorer import Scorer
+from tests.deployed import PASSES
 from tests.load.parity import KAFKA, run_batch
 
 FURTHER = ("device", "card", "account", "ip", "terminal", "email")

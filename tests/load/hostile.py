@@ -29,8 +29,8 @@ import orjson
 import psutil
 
 from fraud.tools.bench.load import Loaded, Plan
-from services.scoring.api.openapi import TRANSACTION
 from tests.services.predictor.conftest import Registry, make_model
+from tests.services.scoring.samples import TRANSACTION
 
 START_S: Final = 600.0
 """How long the service may take to start, seconds: a kernel may have to be compiled."""

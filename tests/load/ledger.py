@@ -17,10 +17,11 @@ from deltalake import DeltaTable
 
 from fraud.features.codec import counted
 from fraud.log.rebuild import rebuild
-from fraud.store import DEFAULT_ENTITIES, open_store
+from fraud.store import open_store
 from fraud.tools.demo.ledger import count_delta
 from jobs.parity.compare import compare
 from jobs.stream.settings import StreamSettings
+from tests.deployed import ENTITIES
 from tests.fraud.kafka.broker import read_all
 
 EXAMPLES: Final = 3
@@ -163,10 +164,10 @@ def _compare_store(stream: StreamSettings, scratch: Path) -> tuple[int, int]:
     rebuild(stream, url)
     differing = transactions = 0
     with open_store(stream.store) as live, open_store(url) as made:
-        for entity in DEFAULT_ENTITIES:
+        for entity in ENTITIES:
             states, wanted = ({key: bytes(of) for key, of in one.scan(entity)} for one in (live, made))
             differing += sum(states.get(key) != wanted.get(key) for key in states.keys() | wanted.keys())
-            if entity == DEFAULT_ENTITIES[0]:
+            if entity == ENTITIES[0]:
                 transactions = sum(counted(state) for state in states.values())
     return differing, transactions
 

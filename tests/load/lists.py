@@ -23,8 +23,8 @@ import httpx
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
 from fraud.tools.bench.load import Plan
-from services.scoring.api.examples import TRANSACTION
 from tests.load.hostile import free_port, honest, said, start, wait, write_bodies
+from tests.services.scoring.samples import TRANSACTION
 
 if TYPE_CHECKING:
     import subprocess

@@ -22,7 +22,6 @@ import numpy as np
 import pandas as pd
 from river import forest, linear_model, optim, preprocessing
 
-from fraud.features import FEATURE_NAMES
 from fraud.learn.examples import Examples, build_examples, split_by_time, to_micros
 from fraud.learn.fit import average_precision, fit_trees, margins
 from fraud.learn.settings import TrainSettings
@@ -39,6 +38,8 @@ from jobs.online.settings import OnlineSettings
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
+
+from tests.deployed import FEATURE_NAMES
 
 DAYS, DRIFT_DAY, BEFORE_DAYS = 150, 72, 14
 """Of a world; its first day with the new pattern; days that are played before it."""

@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from fraud.contracts import LABELS, RESULTS, TRANSACTIONS, Outcome
 from fraud.features.hashing import hash_text
-from fraud.features.passes import PASSES, EntityPass, entity_names, whole
+from fraud.features.passes import EntityPass, entity_names, whole
 from fraud.log import rows
 from fraud.log.archive import Archive
 from fraud.log.rebuild import rebuild
@@ -47,6 +47,7 @@ from jobs.stream.tasks.context import TaskContext, rates_of
 from jobs.stream.tasks.score import Decisions
 from jobs.stream.tasks.scored import Decided, as_archived
 from jobs.stream.tasks.stopwatch import Stopwatch
+from tests.deployed import PASSES
 
 PARTITIONS = 4
 TASKS = 2

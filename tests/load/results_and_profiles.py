@@ -20,7 +20,6 @@ from typing import Any, Final
 
 import yaml
 
-from fraud.features import FEATURE_NAMES
 from fraud.learn.examples import build_examples, divide
 from fraud.learn.settings import TrainSettings
 from fraud.learn.tables import read_tables
@@ -32,6 +31,7 @@ from fraud.synthetic.settings import GeneratorSettings
 from fraud.tools.bench.machine import describe_machine
 from fraud.tools.bench.quality_world import RESAMPLES, score_plain
 from fraud.watch.bootstrap import NAMES, Scored, interval, resample
+from tests.deployed import FEATURE_NAMES
 
 RESULTS: Final = ["authorised", "declined", "reversed"]
 FILTERS: Final = {"wrong_data": "result == 'declined' && reason_code in ['14', '54', '82']"}

@@ -21,8 +21,8 @@ import numpy as np
 
 from fraud.runtime.traces import Traces
 from fraud.settings.traces import TraceSettings
-from services.scoring.api import openapi
 from tests.otlp import receiver
+from tests.services.scoring import samples
 from tests.services.scoring.test_api import Api, Taking
 
 SAMPLED: Final = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -58,7 +58,7 @@ def block(api: Api, header: str, requests: int) -> float:
     """Send requests one after the other; returns the processor time of one, microseconds."""
     began = time.process_time()
     for _ in range(requests):
-        record = {**openapi.TRANSACTION, "transaction_id": uuid.uuid4().hex, "user_id": uuid.uuid4().hex}
+        record = {**samples.TRANSACTION, "transaction_id": uuid.uuid4().hex, "user_id": uuid.uuid4().hex}
         answer = api.call("POST", "/v1/score", json=record, headers={"traceparent": header})
         assert answer.status_code == 200
     return (time.process_time() - began) / requests * 1e6

@@ -16,13 +16,13 @@ from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fraud.features import FEATURE_NAMES
 from fraud.learn.settings import TrainSettings
 from fraud.learn.training import train
 from fraud.synthetic import files
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
 from fraud.tools.bench.machine import describe_machine
+from tests.deployed import FEATURE_NAMES
 
 GIB = 1 << 30
 

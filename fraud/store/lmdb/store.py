@@ -15,7 +15,7 @@ import lmdb
 
 from fraud.errors import SetBack, Unavailable
 from fraud.store.lmdb.answers import IDENTITY, TABLES, LmdbAnswers
-from fraud.store.records import DEFAULT_ENTITIES, MOST_ENTITIES, SEAL_BYTES, Entry, Epoch
+from fraud.store.records import MOST_ENTITIES, SEAL_BYTES, Entry, Epoch
 from fraud.store.value import (
     encode_value,
     newest_event_us,
@@ -59,7 +59,7 @@ class LmdbStore:
         When the folder cannot be opened.
     """
 
-    def __init__(self, folder: str | Path, entities: Sequence[str] = DEFAULT_ENTITIES) -> None:
+    def __init__(self, folder: str | Path, entities: Sequence[str]) -> None:
         self._folder = folder
         self.entities = tuple(entities)
         try:

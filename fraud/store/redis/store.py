@@ -20,7 +20,7 @@ from itertools import islice
 from typing import Any, Final, Self
 
 from fraud.errors import BadConfig
-from fraud.store.records import DEFAULT_ENTITIES, SEAL_BYTES, Entry, Epoch
+from fraud.store.records import SEAL_BYTES, Entry, Epoch
 from fraud.store.redis import answer_scripts, scripts
 from fraud.store.redis.answers import RedisAnswers
 from fraud.store.redis.server import connect, failed_over
@@ -65,9 +65,7 @@ class RedisStore:
         When the server does not answer.
     """
 
-    def __init__(
-        self, url: str, entities: Sequence[str] = DEFAULT_ENTITIES, flush_ms: int = FLUSH_MS
-    ) -> None:
+    def __init__(self, url: str, entities: Sequence[str], flush_ms: int = FLUSH_MS) -> None:
         self.entities = tuple(entities)
         self._server = connect(url, flush_ms)
         self._client = self._server.client

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Self
 from uuid import uuid4
 
-from fraud.store.records import DEFAULT_ENTITIES, Entry, Epoch
+from fraud.store.records import Entry, Epoch
 from fraud.store.ring import urls_of
 from fraud.store.sharded.answers import GRACE_S, ShardedAnswers
 from fraud.store.sharded.shard import Shard
@@ -45,7 +45,7 @@ class ShardedStore:
     def __init__(
         self,
         url: str,
-        entities: Sequence[str] = DEFAULT_ENTITIES,
+        entities: Sequence[str],
         *,
         grace_s: float = GRACE_S,
         before: Callable[[int], None] = lambda _at: None,

@@ -40,7 +40,6 @@ from jobs.stream.tasks.arrow_rows import ARROW_ROWS, receive
 from jobs.stream.tasks.context import TaskContext
 from jobs.stream.tasks.warm_up import warm_up
 
-_TRANSACTION: Final = contracts_of(deployed_schema()).transaction
 PARTITIONS: Final = 2
 WARM_SHARE: Final = 0.2
 """First part of the records, which is not timed: workers start, code is compiled."""
@@ -76,7 +75,7 @@ def compare_keyed_state(
     shutil.rmtree(folder, ignore_errors=True)
     spark = open_session("fraud-bench", f"local[{PARTITIONS}]", PARTITIONS, delta=False)
     try:
-        warm_up(spark, PARTITIONS)
+        warm_up(spark, PARTITIONS, deployed_schema())
         tell("the user pass over the feature store")
         ours = _measure_stream(spark, bootstrap, micro_batch, folder / "pass", _start_pass)
         tell("transformWithState over RocksDB")
@@ -145,7 +144,7 @@ def _start_pass(source: DataFrame, folder: Path, done: list[tuple[float, int]]) 
 
 def _count_vectors(context: TaskContext, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     passed = entity_pass.run_entity_pass(context, 0, batches)
-    table, _ = receive(passed, rows.passed_schema(context.passes, 0))
+    table, _ = receive(passed, context.rows.passed_schema(context.passes, 0))
     vectors = int((~np.isnan(rows.matrix_of(table.column("vector"))).all(axis=1)).sum())
     yield pa.record_batch({"vectors": [vectors]})
 
@@ -168,7 +167,8 @@ class _FoldRows(StatefulProcessor):
     def _fold(self, user: str, values: list[bytes]) -> Floats:
         hashed = hash_text(user)
         found = self._state.get() if self._state.exists() else None
-        events = stack_events([event_of_transaction(parse_record(_TRANSACTION, value)) for value in values])
+        contract = contracts_of(deployed_schema()).transaction
+        events = stack_events([event_of_transaction(parse_record(contract, value)) for value in values])
         folded = fold_events(USER, events, {hashed: bytes(found[0]) if found else None})
         self._state.update((folded.states[hashed],))
         return folded.vectors
@@ -221,14 +221,14 @@ def _start(frame: DataFrame, process: Callable[[DataFrame, int], None], folder: 
 
 
 def _measure_plain(bootstrap: str, transactions: int) -> tuple[int, float]:
-    fold = PlainFold(USER)
+    fold, contract = PlainFold(USER), contracts_of(deployed_schema()).transaction
     warm = int(transactions * WARM_SHARE)
     seen, started = 0, 0.0
     with Reader(bootstrap, name="fraud-bench-plain") as reader:
         ends = {at: bounds.end for at, bounds in reader.bounds(TRANSACTIONS).items()}
         reader.begin(dict.fromkeys(ends, 0))
         for message in islice(reader.read_to(ends, _PATIENCE_S), transactions):
-            fold.fold(event_of_transaction(parse_record(_TRANSACTION, message.value())))
+            fold.fold(event_of_transaction(parse_record(contract, message.value())))
             seen += 1
             if seen == warm:
                 started = time.perf_counter()

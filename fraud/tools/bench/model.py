@@ -14,7 +14,6 @@ import lightgbm
 import numpy as np
 
 from fraud.errors import FraudError
-from fraud.features import FEATURE_NAMES, FEATURES
 from fraud.features.batch import compute_features
 from fraud.learn.fit import PARAMETERS
 from fraud.model.trees import open_trees
@@ -116,7 +115,7 @@ def measure_model(sizes: Sizes, tell: Callable[[str], None]) -> ModelFigures:
     if apart > TOLERANCE:
         raise FraudError(f"the evaluator's contributions differ from LightGBM's by {apart:g}")
     figures = ModelFigures(machine, sizes, load_ms, apart)
-    single = _single_row(booster, len(FEATURE_NAMES))
+    single = _single_row(booster, len(deployed_schema().features))
     scores: dict[str, Callable[[Floats], Any]] = {
         EVALUATOR: trees.margin,
         BOOSTER: lambda rows: booster.predict(rows, raw_score=True, num_threads=1),
@@ -178,7 +177,9 @@ def _fit(vectors: Floats, is_fraud: np.ndarray, sizes: Sizes) -> lightgbm.Booste
     data = lightgbm.Dataset(
         vectors,
         is_fraud,
-        categorical_feature=[index for index, feature in enumerate(FEATURES) if feature.is_categorical],
+        categorical_feature=[
+            index for index, feature in enumerate(deployed_schema().features) if feature.is_categorical
+        ],
         params={"max_bin": PARAMETERS["max_bin"], "verbosity": -1, "feature_pre_filter": False},
     )
     return lightgbm.Booster(model_str=lightgbm.train(parameters, data, sizes.trees).model_to_string())

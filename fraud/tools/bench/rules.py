@@ -24,7 +24,6 @@ from fraud.decide.compiling import compile_rules
 from fraud.decide.engine import RuleSet
 from fraud.decide.lists import Definition, ListEvent, ListKind, ListRecord, ListStore
 from fraud.decide.overruling import overrule
-from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.features.batch import compute_features
 from fraud.rules.backtest import backtest
 from fraud.schema.arrow import TIME
@@ -96,7 +95,7 @@ def rules_of(count: int, seed: int = 1) -> RuleSet:
 def rules_file(count: int, seed: int = 1) -> bytes:
     """Write so many rules, the same ones for a seed."""
     dice = random.Random(seed)
-    numbers = [name for name in FEATURE_NAMES if "_by_" in name]
+    numbers = [name for name in deployed_schema().feature_names if "_by_" in name]
     made = []
     for at in range(count):
         when = _KINDS[at % len(_KINDS)].format(
@@ -146,7 +145,7 @@ def _columns(rules: RuleSet, table: pa.Table, vectors: Floats, scores: Floats, s
     now = np.full(n, time.time())
 
     def decide() -> None:
-        columns = Columns(table, vectors[:n], FEATURE_NAMES, scores[:n])
+        columns = Columns(table, vectors[:n], deployed_schema().feature_names, scores[:n])
         for held in rules.holding_columns(columns, keys, now):
             overrule(Outcome.APPROVE, held)
 
@@ -155,7 +154,7 @@ def _columns(rules: RuleSet, table: pa.Table, vectors: Floats, scores: Floats, s
 
 def _single(rules: RuleSet, table: pa.Table, vectors: Floats, scores: Floats, sizes: Sizes) -> Cost:
     some = [
-        {**row, **dict(zip(FEATURE_NAMES, vector, strict=True)), "score": score}
+        {**row, **dict(zip(deployed_schema().feature_names, vector, strict=True)), "score": score}
         for row, vector, score in zip(
             table.slice(0, 200).to_pylist(), vectors[:200].tolist(), scores[:200].tolist(), strict=True
         )
@@ -216,8 +215,10 @@ def _append(folder: str, table: pa.Table, vectors: Floats, scores: Floats, first
     transactions = table.set_column(table.column_names.index("transaction_id"), "transaction_id", ids)
     for name, values in origin.items():
         transactions = transactions.append_column(name, values)
-    features: dict[str, Any] = {name: vectors[:, at] for at, name in enumerate(FEATURE_NAMES)}
-    features |= {"features_version": [FEATURES_VERSION] * n}
+    features: dict[str, Any] = {
+        name: vectors[:, at] for at, name in enumerate(deployed_schema().feature_names)
+    }
+    features |= {"features_version": [deployed_schema().features_version] * n}
     decisions = {"transaction_id": ids, "outcome": ["approve"] * n, "score": scores}
     write_deltalake(f"{folder}/transactions", transactions, mode="append")
     write_deltalake(f"{folder}/features", pa.table(features | origin), mode="append")

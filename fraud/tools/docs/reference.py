@@ -22,6 +22,7 @@ from fraud.tools.docs import commands_page as commands
 from fraud.tools.docs import settings_page as settings
 from fraud.tools.docs.markdown import code, table
 from services.scoring.api import openapi
+from services.scoring.api.routes import routes_of
 
 __all__ = ["PAGES"]
 
@@ -77,7 +78,7 @@ def metrics() -> str:
 
 def api() -> str:
     """Write the page of the scoring service's endpoints."""
-    document = openapi.document()
+    document = openapi.document(routes_of(deployed_schema()))
     parts = [f"# Scoring API\n{document['info']['description']} The whole document: `GET /openapi.json`.\n"]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():

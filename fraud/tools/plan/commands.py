@@ -42,7 +42,7 @@ def plan(
 
     From measured figures (fraud/tools/plan/figures.json) and a simulated day of the deployment's schema.
     """
-    from fraud.features.passes import PASSES  # noqa: PLC0415  (`--help` must not wait for the libraries)
+    from fraud.features.passes import deployed_passes  # noqa: PLC0415  (`--help` must not wait for the libraries)
     from fraud.tools.plan.day import simulate_day  # noqa: PLC0415
     from fraud.tools.plan.figures import read_figures  # noqa: PLC0415
     from fraud.tools.plan.sizing import Load, make_plan  # noqa: PLC0415
@@ -53,8 +53,9 @@ def plan(
         users, transactions_per_second, latency, peak, machine_gib, network_gbit, kafka_days, delta_days
     )
     figures = read_figures()
-    counts = [users, *(entities or max(1, round(users * ENTITIES_PER_USER)) for _ in PASSES[1:])]
-    days = simulate_day(PASSES, counts, load.per_day)
+    passes = deployed_passes()
+    counts = [users, *(entities or max(1, round(users * ENTITIES_PER_USER)) for _ in passes[1:])]
+    days = simulate_day(passes, counts, load.per_day)
     made = make_plan(load, days, figures)
     if as_json:
         found: dict[str, Any] = {"load": asdict(load), **asdict(made), "measured_on": figures.machine}

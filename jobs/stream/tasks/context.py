@@ -10,13 +10,14 @@ from typing import Final
 from fraud.contracts import MOST_AHEAD_S, Contracts, contracts_of
 from fraud.decide.experiment import Alias, Experiment
 from fraud.decide.rules import RulesAt
-from fraud.features.passes import PASSES, Passes
+from fraud.features.passes import Passes, passes_of_schema
 from fraud.kafka.producer import Producer, ProducerSettings
+from fraud.log.rows import Rows, rows_of
 from fraud.model.client import ModelClient, ModelClientSettings, served_name
 from fraud.money import NO_RATES, Rates, read_rates
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.schema import Schema
-from fraud.store import DEFAULT_ENTITIES, Epoch, FeatureStore, open_store
+from fraud.store import Epoch, FeatureStore, open_store
 
 PUBLISH_S: Final = 30.0
 """How long the brokers may take to accept a record, seconds."""
@@ -47,16 +48,25 @@ class TaskContext:
     """Under way while this micro-batch is decided."""
     most_ahead_s: float = MOST_AHEAD_S
     """How far a record may be dated ahead of its append time, seconds."""
-    passes: Passes = PASSES
-    """The primary first."""
     schema: Schema = field(default_factory=deployed_schema)
     """Of the records."""
+    passes: Passes = ()
+    """The primary first; by default the schema's."""
     rates: Path | None = None
     """File of the rates that this micro-batch prices by; it never changes."""
     is_traced: bool = False
     """Whether traces are handed on from the records' headers to decisions and alerts."""
     trace: str = ""
     """Header of the micro-batch's own span, for the model server; empty: there is none."""
+
+    def __post_init__(self) -> None:
+        if not self.passes:
+            object.__setattr__(self, "passes", passes_of_schema(self.schema))
+
+    @property
+    def rows(self) -> Rows:
+        """How the records travel."""
+        return rows_of(self.schema)
 
     @property
     def contracts(self) -> Contracts:
@@ -69,7 +79,7 @@ class TaskContext:
         return self.spool / f"{self.epoch.generation:06d}-{self.epoch.batch:012d}"
 
 
-def store_of(url: str, entities: tuple[str, ...] = DEFAULT_ENTITIES) -> FeatureStore:
+def store_of(url: str, entities: tuple[str, ...]) -> FeatureStore:
     """Open the feature store once per process."""
     return _store(url, entities, os.getpid())
 
@@ -88,7 +98,9 @@ def model_of(context: TaskContext, alias: Alias = Alias.CHAMPION) -> ModelClient
     deadline_s = context.predictor_deadline_s
     if alias is Alias.CHALLENGER:
         deadline_s = min(deadline_s, CHALLENGER_S)
-    return _model(context.predictor_url, served_name(alias), deadline_s, os.getpid())
+    return _model(
+        context.predictor_url, served_name(alias), deadline_s, context.schema.features_version, os.getpid()
+    )
 
 
 def producer_of(context: TaskContext) -> Producer:
@@ -119,8 +131,9 @@ def _rates(file: Path, base: str) -> Rates:
 
 
 @cache
-def _model(url: str, name: str, deadline_s: float, _process: int) -> ModelClient:
-    return ModelClient(ModelClientSettings(url=url, name=name, deadline_s=deadline_s, timeout_s=deadline_s))
+def _model(url: str, name: str, deadline_s: float, features_version: str, _process: int) -> ModelClient:
+    settings = ModelClientSettings(url=url, name=name, deadline_s=deadline_s, timeout_s=deadline_s)
+    return ModelClient(settings, features_version=features_version)
 
 
 @cache

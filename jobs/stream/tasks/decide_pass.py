@@ -1,6 +1,6 @@
 """The end of the last entity's pass: score, decide, publish, leave results in the spool.
 
-Reads rows of ``rows.passed_schema``, whose vectors are whole; calls the model server once; writes the
+Reads rows of ``Rows.passed_schema``, whose vectors are whole; calls the model server once; writes the
 topics ``decisions``, ``alerts`` and ``dead-letters``, and one spool file. What the scoring
 service has decided (and published) only goes to the spool.
 """
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from fraud.contracts import Outcome, Reason
 from fraud.decide.experiment import TRIAL_FIELDS, Alias
 from fraud.decide.overruling import RULED_FIELDS, Ruled, ruled_fields
-from fraud.features import FEATURES_VERSION, kernel
-from fraud.features.passes import PASSES, Passes, feature_names, whole
+from fraud.features import kernel
+from fraud.features.passes import Passes, feature_names, whole
 from fraud.log import rows
 from fraud.runtime.telemetry import EVENT_BUCKETS_S, LATENCY_BUCKETS_S
 from fraud.runtime.traces import MOST_LINKS, carrying, is_sampled
@@ -34,7 +34,7 @@ from jobs.stream.tasks.histograms import count
 from jobs.stream.tasks.large_records import without_written
 from jobs.stream.tasks.publish import publish
 from jobs.stream.tasks.rules import apply_rules, unexplained
-from jobs.stream.tasks.score import Decisions, explain_further, score, score_in_trial
+from jobs.stream.tasks.score import Decisions, FeatureWords, explain_further, score, score_in_trial
 from jobs.stream.tasks.scored import Decided, as_archived
 from jobs.stream.tasks.stopwatch import Stopwatch
 
@@ -63,7 +63,8 @@ def run_decide_pass(
     decided.fill_vectors(vectors)
     spooled = spool_table(context, table, vectors=vectors, decisions=decisions, decided=decided)
     with watch.time("publish"):
-        publish(producer_of(context), spooled, table.column(rows.TRACE.name) if context.is_traced else None)
+        traces = table.column(rows.TRACE.name) if context.is_traced else None
+        publish(producer_of(context), spooled, context.schema, traces)
     with watch.time("spool"):
         _write_spool(context, as_archived(without_written(spooled)))
     summary = _summary(spooled, decisions, [*stages, watch.seconds], context.passes)
@@ -75,12 +76,12 @@ def run_decide_pass(
 def _score(
     context: TaskContext, table: pa.Table, vectors: kernel.Floats, is_transaction: NDArray[np.bool_]
 ) -> Decisions:
-    names = feature_names(context.passes)
+    of = FeatureWords(context.schema, feature_names(context.passes))
     if context.experiment is None:
-        return score(model_of(context), vectors[is_transaction], names)
+        return score(model_of(context), vectors[is_transaction], of)
     users = table.column(context.schema.primary_key.name).filter(pa.array(is_transaction)).to_pylist()
     client_of = partial(model_of, context)
-    return score_in_trial(client_of, vectors[is_transaction], users, context.experiment, names)
+    return score_in_trial(client_of, vectors[is_transaction], users, context.experiment, of)
 
 
 def _rule(
@@ -93,11 +94,12 @@ def _rule(
     if context.rules is None:
         return decisions
     fields = table.filter(pa.array(is_transaction))
-    names, vectors = feature_names(context.passes), vectors[is_transaction]
-    decisions = apply_rules(decisions, context.rules, fields, vectors, names)
+    of = FeatureWords(context.schema, feature_names(context.passes))
+    vectors = vectors[is_transaction]
+    decisions = apply_rules(decisions, context.rules, fields, vectors, of)
     aliases = (Alias.CHAMPION, *((Alias.CHALLENGER,) if context.experiment else ()))
     models = [model_of(context, alias) for alias in aliases]
-    return explain_further(decisions, models, vectors, unexplained(decisions), names)
+    return explain_further(decisions, models, vectors, unexplained(decisions), of)
 
 
 def spool_table(
@@ -108,7 +110,7 @@ def spool_table(
     decisions: Decisions,
     decided: Decided,
 ) -> pa.Table:
-    """Make rows of ``rows.spooled_schema``.
+    """Make rows of ``Rows.spooled_schema``.
 
     Parameters
     ----------
@@ -122,7 +124,7 @@ def spool_table(
         By the scoring service.
     """
     n = table.num_rows
-    schema = rows.spooled_schema(context.passes)
+    schema = context.rows.spooled_schema(context.passes)
     kinds = table.column("row_kind").to_numpy()
     where, is_notice = np.flatnonzero(kinds == rows.TRANSACTION), np.isin(kinds, rows.NOTICES)
 
@@ -133,10 +135,10 @@ def spool_table(
         return pa.array(column, kind, from_pandas=False)
 
     now = datetime.now(UTC)
-    shared = [field.name for field in (*rows.ORIGIN, *rows.RECORD_FIELDS)]
+    shared = [field.name for field in (*rows.ORIGIN, *context.rows.record_fields)]
     processed_at = np.full(n, now, object)
     processed_at[decided.where] = decided.values("scored_at")
-    features_version = np.full(n, FEATURES_VERSION, object)
+    features_version = np.full(n, context.schema.features_version, object)
     features_version[decided.where] = decided.values("features_version")
     stamp = {
         "generation": context.epoch.generation,
@@ -218,9 +220,7 @@ def _write_spool(context: TaskContext, table: pa.Table) -> None:
     partial_file.replace(target)
 
 
-def _summary(
-    table: pa.Table, decisions: Decisions, stages: Stages, passes: Passes = PASSES
-) -> dict[str, Any]:
+def _summary(table: pa.Table, decisions: Decisions, stages: Stages, passes: Passes) -> dict[str, Any]:
     kinds = table.column("row_kind").to_numpy()
     is_transaction = kinds == rows.TRANSACTION
     received = table.column("received_at").cast(pa.int64()).to_numpy()[is_transaction]

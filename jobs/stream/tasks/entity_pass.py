@@ -1,8 +1,8 @@
 """One entity's pass: fold the records of a micro-batch into its states, and hand them on by the next entity.
 
-The primary pass reads rows of ``rows.VALIDATED``; duplicates, forged records, and results that cannot be
+The primary pass reads rows of ``Rows.validated``; duplicates, forged records, and results that cannot be
 taken become dead letters there, and labels and results get what they changed. The others read what it hands
-on (``rows.passed_schema``); what does not name their entity goes through untouched. So does what the scoring
+on (``Rows.passed_schema``); what does not name their entity goes through untouched. So does what the scoring
 service has counted and decided, to the archive. The last pass decides (``jobs.stream.tasks.decide_pass``).
 """
 
@@ -56,9 +56,9 @@ def run_entity_pass(
     Yields
     ------
     RecordBatch
-        Rows of ``rows.passed_schema`` for the next pass; of the last one ``rows.SUMMARY``.
+        Rows of ``Rows.passed_schema`` for the next pass; of the last one ``rows.SUMMARY``.
     """
-    schema = rows.passed_schema(context.passes, at - 1) if at else rows.VALIDATED
+    schema = context.rows.passed_schema(context.passes, at - 1) if at else context.rows.validated
     table, stages = receive(batches, schema)
     if not table.num_rows:
         return
@@ -125,7 +125,7 @@ def pass_primary(context: TaskContext, table: pa.Table, watch: Stopwatch) -> pa.
         rows.binary_column(vectors),
         pa.array(sequences, pa.int64(), mask=~is_folded | is_letter),
     ]
-    return pa.table(columns, schema=rows.passed_schema(context.passes, 0))
+    return pa.table(columns, schema=context.rows.passed_schema(context.passes, 0))
 
 
 def pass_further(context: TaskContext, at: int, table: pa.Table, watch: Stopwatch) -> pa.Table:
@@ -143,12 +143,12 @@ def pass_further(context: TaskContext, at: int, table: pa.Table, watch: Stopwatc
     one.write(vectors, seen.rows, seen.events, folded.vectors)
     sequences = one.sequences_of(len(events), seen, folded.sequences)
     columns = [
-        *(table.column(name) for name in rows.HANDED_NAMES),
+        *(table.column(name) for name in context.rows.handed_names),
         rows.binary_column(vectors),
         *(table.column(name) for name in sequence_names(context.passes[:at])),
         *(pa.array(of_side, pa.int64(), mask=np.isnan(of_side)) for of_side in sequences),
     ]
-    return pa.table(columns, schema=rows.passed_schema(context.passes, at))
+    return pa.table(columns, schema=context.rows.passed_schema(context.passes, at))
 
 
 def _fold(

@@ -10,20 +10,20 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fraud.features.passes import PASSES, Passes, age_columns, feature_names
+from fraud.features.passes import Passes, age_columns, feature_names
 from fraud.runtime.telemetry import AGE_BUCKETS_S
 from jobs.stream.tasks.histograms import SummedHistogram, count
 
 
 def count_ages(
-    table: pa.Table, is_transaction: NDArray[np.bool_], passes: Passes = PASSES
+    table: pa.Table, is_transaction: NDArray[np.bool_], passes: Passes
 ) -> dict[str, dict[str, Any]]:
     """Count a task's ages.
 
     Parameters
     ----------
     table
-        Rows of ``rows.spooled_schema``.
+        Rows of ``Rows.spooled_schema``.
     is_transaction
         Which of them carry vectors.
     passes
@@ -41,8 +41,8 @@ def count_ages(
     return found
 
 
-def age_histogram(passes: Passes = PASSES) -> SummedHistogram:
-    """Make the histogram ``fraud_stream_feature_age_seconds``, one an entity."""
+def age_histogram(passes: Passes = ()) -> SummedHistogram:
+    """Make the histogram ``fraud_stream_feature_age_seconds``, one an entity of the passes."""
     text = "Age of the newest known event of a transaction's entity, by event time."
     return SummedHistogram(
         "fraud_stream_feature_age_seconds", text, AGE_BUCKETS_S, "entity", tuple(age_columns(passes))

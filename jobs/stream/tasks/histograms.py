@@ -2,13 +2,16 @@
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from fraud.features.kernel import Floats
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def count(values: Floats, bounds_s: Sequence[float]) -> dict[str, Any]:
@@ -41,7 +44,8 @@ class SummedHistogram(Collector):
     bounds_s
         Upper bounds of its buckets, rising, seconds.
     label, values
-        Its one label and all values that it may have; without a label, the metric is one histogram.
+        Its one label and the values that it shows from the start; without a label, the metric is one
+        histogram.
     """
 
     def __init__(
@@ -55,11 +59,20 @@ class SummedHistogram(Collector):
         self._name, self._text, self._label = name, text, label
         self._bounds = [*map(str, bounds_s), "+Inf"]
         self._lock = threading.Lock()
-        self._counts = {value: np.zeros(len(self._bounds), np.int64) for value in values}
-        self._sums = dict.fromkeys(values, 0.0)
+        self._counts: dict[str, NDArray[np.int64]] = {}
+        self._sums: dict[str, float] = {}
+        self.name(values)
+
+    def name(self, values: Sequence[str]) -> None:
+        """Show values of the label from now on, also where nothing is counted of them yet."""
+        with self._lock:
+            for value in values:
+                self._counts.setdefault(value, np.zeros(len(self._bounds), np.int64))
+                self._sums.setdefault(value, 0.0)
 
     def add(self, found: Mapping[str, Any], value: str = "") -> None:
         """Add what :func:`count` counted, of one value of the label."""
+        self.name((value,))
         with self._lock:
             self._counts[value] += np.array(found["counts"], np.int64)
             self._sums[value] += found["sum_s"]

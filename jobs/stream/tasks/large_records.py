@@ -46,7 +46,7 @@ class LargeRecords:
     def __init__(self, context: TaskContext, part: int) -> None:
         self._context = context
         self._target = context.spool_folder / f"large-{part:05d}.parquet"
-        self._schema = rows.spooled_schema(context.passes)
+        self._schema = context.rows.spooled_schema(context.passes)
         self._writer: pq.ParquetWriter | None = None
 
     def set_aside(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, NDArray[np.int64]]:

@@ -59,19 +59,19 @@ def with_letters(
     forged: Rows,
     untaken: Rows,
 ) -> pa.Table:
-    """Take the ``rows.RECORD_FIELDS`` of a table, with dead letters instead of what is refused.
+    """Take the ``Rows.record_fields`` of a table, with dead letters instead of what is refused.
 
     Parameters
     ----------
     table
-        Rows of ``rows.VALIDATED``.
+        Rows of ``Rows.validated``.
     outcomes
         [rows], of the primary pass.
     duplicates, future, forged, untaken
         Rows that are refused: repeated transactions, those dated into the future, those that only claim to
         be the scoring service's, and results.
     """
-    taken = table.select([field.name for field in rows.RECORD_FIELDS])
+    taken = table.select([field.name for field in context.rows.record_fields])
     refused = np.concatenate([duplicates, future, forged, untaken])
     if not len(refused):
         return taken
@@ -87,7 +87,9 @@ def with_letters(
     ]
     place = np.arange(len(table))
     place[refused] = len(table) + np.arange(len(refused))
-    return pa.concat_tables([taken, rows.record_table(rows.DEAD_LETTER_NAMES, letters)]).take(pa.array(place))
+    return pa.concat_tables([taken, context.rows.record_table(rows.DEAD_LETTER_NAMES, letters)]).take(
+        pa.array(place)
+    )
 
 
 def _of_duplicate(context: TaskContext, row: dict[str, Any]) -> Words:

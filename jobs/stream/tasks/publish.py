@@ -19,9 +19,9 @@ from fraud.decide.overruling import RULED_FIELDS
 from fraud.kafka.producer import Producer, Record
 from fraud.log import rows
 from fraud.runtime.traces import headers_of
-from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import AMOUNT_BASE
 from fraud.schema.results import OURS
+from fraud.schema.schema import Schema
 
 MOST_LETTER: Final = 900_000
 """Bytes of a dead letter as it is sent; brokers and clients refuse messages above about a million bytes."""
@@ -30,18 +30,10 @@ MOST_TEXT: Final = 1_000
 _AS_JSON: Final = ("reasons", "rules", "shadow_rules", "tags")
 _LETTERS: Final = 100
 """Dead letters encoded at a time."""
-_IN_BASE: Final = ("currency", AMOUNT_BASE) if deployed_schema().money else ()
-_OURS: Final = {outcome: word for outcome, word in OURS.items() if word in deployed_schema().results}
-"""By outcome: the result that is told of it."""
 _DECIDED: Final = (rows.TRANSACTION, rows.SCORED, rows.RECOUNTED)
 OUR_SOURCE: Final = "fraud"
 """Of the results that are told of our own decisions."""
 _DECISION_COLUMNS: Final = (
-    "transaction_id",
-    *deployed_schema().key_names,
-    "event_time",
-    "amount",
-    *(name for name in _IN_BASE if name not in deployed_schema().key_names),
     "outcome",
     "score",
     "reasons",
@@ -59,11 +51,15 @@ _DECISION_COLUMNS: Final = (
 )
 
 
-def publish(producer: Producer, table: pa.Table, traces: pa.ChunkedArray | None = None) -> None:
-    """Publish the rows of ``rows.SPOOLED`` and wait until the brokers have them.
+def publish(
+    producer: Producer, table: pa.Table, schema: Schema, traces: pa.ChunkedArray | None = None
+) -> None:
+    """Publish rows of ``Rows.spooled_schema`` and wait until the brokers have them.
 
     Parameters
     ----------
+    schema
+        Of the records.
     traces
         Header of each row's trace, or null; None: no record has any.
 
@@ -72,48 +68,50 @@ def publish(producer: Producer, table: pa.Table, traces: pa.ChunkedArray | None 
     Unavailable
         When they do not take all of them in time; the micro-batch must run again.
     """
-    producer.deliver_all(messages(table, traces))
+    producer.deliver_all(messages(table, schema, traces))
 
 
 def messages(
-    table: pa.Table, traces: pa.ChunkedArray | None = None
+    table: pa.Table, schema: Schema, traces: pa.ChunkedArray | None = None
 ) -> Iterator[tuple[str, str, bytes] | Record]:
     """Make the records of :func:`publish` as (topic, key, value), or with the header of a trace."""
     kinds = table.column("row_kind").to_numpy()
     decided = table.filter(kinds == rows.TRANSACTION)
     is_alert = (decided.column("outcome").to_numpy(zero_copy_only=False) != Outcome.APPROVE).tolist()
-    users = decided.column(deployed_schema().primary_key.name).to_pylist()
+    users = decided.column(schema.primary_key.name).to_pylist()
     known = [None] * len(users)
     if traces is not None:
         known = traces.filter(pa.array(kinds == rows.TRANSACTION)).to_pylist()
-    for user, value, alerts, trace in zip(users, decisions(decided), is_alert, known, strict=True):
+    for user, value, alerts, trace in zip(users, decisions(decided, schema), is_alert, known, strict=True):
         for topic in (DECISIONS, ALERTS) if alerts else (DECISIONS,):
             yield Record(topic, user, value, headers_of(trace)) if trace else (topic, user, value)
-    if _OURS:
-        yield from _own_results(table.filter(np.isin(kinds, _DECIDED)))
+    if any(word in schema.results for word in OURS.values()):
+        yield from _own_results(table.filter(np.isin(kinds, _DECIDED)), schema)
     for letter in _dead_letters(table.filter(kinds == rows.DEAD_LETTER)):
         yield DEAD_LETTERS, f"{letter.topic}-{letter.partition}-{letter.offset}", _encoded(letter)
 
 
-def _own_results(table: pa.Table) -> Iterator[tuple[str, str, bytes]]:
+def _own_results(table: pa.Table, schema: Schema) -> Iterator[tuple[str, str, bytes]]:
     """Tell our own decisions as results, also those of the scoring service, where the schema takes them."""
-    schema = deployed_schema()
+    told_of = {outcome: word for outcome, word in OURS.items() if word in schema.results}
     model, primary = contracts_of(schema).result, schema.primary_key.name
     if model is None:
         return
-    taken = table.filter(pc.is_in(table["outcome"], value_set=pa.array(list(_OURS))))
+    taken = table.filter(pc.is_in(table["outcome"], value_set=pa.array(list(told_of))))
     names = ("transaction_id", primary, "event_time")
     for row in taken.select([*names, "outcome", "processed_at"]).to_pylist():
         whose = {name: row[name] for name in names}
-        told = {"result": _OURS[row["outcome"]], "result_time": row["processed_at"], "source": OUR_SOURCE}
+        told = {"result": told_of[row["outcome"]], "result_time": row["processed_at"], "source": OUR_SOURCE}
         yield RESULTS, row[primary], model(**whose, **told).model_dump_json(exclude_none=True).encode()
 
 
-def decisions(table: pa.Table) -> list[bytes]:
-    """Encode transactions of ``rows.SPOOLED`` as :class:`~fraud.contracts.Decision`."""
-    if deployed_schema().money is not None:
-        table = table.append_column(AMOUNT_BASE, in_base(table, deployed_schema()))
-    return encode_rows(table, _DECISION_COLUMNS, ready=_AS_JSON, writes_nulls=True)
+def decisions(table: pa.Table, schema: Schema) -> list[bytes]:
+    """Encode transactions of ``Rows.spooled_schema`` as :class:`~fraud.contracts.Decision`."""
+    in_money = ("currency", AMOUNT_BASE) if schema.money else ()
+    if schema.money is not None:
+        table = table.append_column(AMOUNT_BASE, in_base(table, schema))
+    said = dict.fromkeys(["transaction_id", *schema.key_names, "event_time", "amount", *in_money])
+    return encode_rows(table, (*said, *_DECISION_COLUMNS), ready=_AS_JSON, writes_nulls=True)
 
 
 def _encoded(letter: DeadLetter) -> bytes:

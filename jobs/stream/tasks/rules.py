@@ -2,7 +2,6 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,16 +13,15 @@ from numpy.typing import NDArray
 from fraud.contracts import Outcome
 from fraud.contracts.priced import in_base
 from fraud.decide.columns import Columns
-from fraud.decide.engine import NO_LISTS
+from fraud.decide.engine import NO_LISTS, RuleSet
 from fraud.decide.lists import ListStore
 from fraud.decide.overruling import Ruled, overrule
 from fraud.decide.rules import RulesAt
 from fraud.decide.values import Lists
 from fraud.features.kernel import Floats
-from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import AMOUNT_BASE
 from jobs.stream.rules import rules_of
-from jobs.stream.tasks.score import Decisions
+from jobs.stream.tasks.score import Decisions, FeatureWords
 
 
 def apply_rules(
@@ -31,7 +29,7 @@ def apply_rules(
     at: RulesAt,
     table: pa.Table,
     vectors: Floats,
-    names: Sequence[str],
+    of: FeatureWords,
 ) -> Decisions:
     """Let rules have the last word.
 
@@ -43,16 +41,18 @@ def apply_rules(
         Rules and lists of the micro-batch.
     table
         Fields of the transactions, and ``received_at``, by which a rule expires.
-    vectors, names
-        [n, features] and the features' names.
+    vectors, of
+        [n, features] and the features.
     """
+    schema = of.schema
     scores = np.array([np.nan if one is None else one for one in decisions.probability], np.float64)
-    if deployed_schema().money is not None:
-        table = table.append_column(AMOUNT_BASE, in_base(table, deployed_schema()))
-    columns = Columns(table, vectors, names, scores)
+    if schema.money is not None:
+        table = table.append_column(AMOUNT_BASE, in_base(table, schema))
+    columns = Columns(table, vectors, of.names, scores, schema)
     received_s = table.column("received_at").cast(pa.int64()).to_numpy() / 1e6
-    keys = table.column(deployed_schema().primary_key.name).to_pylist()
-    rules, live = rules_of(at.file), _live_lists(at, received_s)
+    keys = table.column(schema.primary_key.name).to_pylist()
+    rules = rules_of(at.file, schema)
+    live = _live_lists(at, rules, received_s)
     held = rules.holding_columns(columns, keys, received_s, live)
     ruled = [
         overrule(outcome, one, score, decisions.thresholds.get(version or ""))
@@ -97,9 +97,9 @@ def _needs_reasons(ruled: Ruled) -> bool:
     return Outcome.APPROVE not in {by_score, ruled.outcome}
 
 
-def _live_lists(at: RulesAt, received_s: Floats) -> Lists:
+def _live_lists(at: RulesAt, rules: RuleSet, received_s: Floats) -> Lists:
     """Take the lists at the time of the micro-batch's first record: the same one when it runs again."""
-    names = rules_of(at.file).live_lists
+    names = rules.live_lists
     if at.lists is None or not names or not len(received_s):
         return NO_LISTS
     return _store(at.lists, os.getpid()).view(names, float(received_s.min()), at.lists_version)

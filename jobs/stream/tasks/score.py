@@ -12,10 +12,10 @@ from fraud.decide.experiment import Alias, Experiment, ExperimentRecord, split_b
 from fraud.decide.overruling import Ruled
 from fraud.decide.policy import decide, decide_without_model
 from fraud.errors import BadModel, Unavailable
-from fraud.features import FEATURE_NAMES
 from fraud.features.kernel import Floats
 from fraud.features.reasons import reason_text
 from fraud.model.client import NO_SCORES, ModelClient, Scores
+from fraud.schema.schema import Schema
 
 log = logging.getLogger(__name__)
 
@@ -66,15 +66,31 @@ class Decisions:
         )
 
 
-def score(model: ModelClient, vectors: Floats, names: Sequence[str] = FEATURE_NAMES) -> Decisions:
+@dataclass(frozen=True, slots=True)
+class FeatureWords:
+    """The features of vectors, and the schema that has words for them."""
+
+    schema: Schema
+    names: Sequence[str]
+    """In the vectors' order."""
+
+    def reasons(self, vector: Floats, indices: list[int]) -> list[Reason]:
+        """Say what the model names as reasons; an index below 0 names none."""
+        found = [(self.names[i], float(vector[i])) for i in indices if i >= 0]
+        return [
+            Reason(code=name, text=reason_text(name, value, vector, self.schema)) for name, value in found
+        ]
+
+
+def score(model: ModelClient, vectors: Floats, of: FeatureWords) -> Decisions:
     """Score and decide; never fails for want of a model.
 
     Parameters
     ----------
     vectors
         [n, features].
-    names
-        Of the features, in the vectors' order.
+    of
+        The features, in the vectors' order.
 
     Raises
     ------
@@ -82,7 +98,7 @@ def score(model: ModelClient, vectors: Floats, names: Sequence[str] = FEATURE_NA
         When the model server serves a model for another feature table: the job must not go on.
     """
     scores = _ask(model, vectors)
-    return _fall_back(vectors, names) if scores is None else _judge(model, vectors, scores, names)
+    return _fall_back(vectors, of) if scores is None else _judge(model, vectors, scores, of)
 
 
 def score_in_trial(
@@ -90,7 +106,7 @@ def score_in_trial(
     vectors: Floats,
     users: Sequence[str],
     experiment: Experiment,
-    names: Sequence[str] = FEATURE_NAMES,
+    of: FeatureWords,
 ) -> Decisions:
     """Score and decide under an experiment: each user's arm names the model.
 
@@ -103,8 +119,8 @@ def score_in_trial(
         Gives the client of a model.
     vectors, users
         [n, features] and the users of the rows.
-    names
-        Of the features, in the vectors' order.
+    of
+        As of :func:`score`.
 
     Raises
     ------
@@ -127,10 +143,10 @@ def score_in_trial(
         rows = np.flatnonzero(deciding == alias)
         order += rows.tolist()
         if found is None:
-            decisions += _fall_back(vectors[rows], names)
+            decisions += _fall_back(vectors[rows], of)
             continue
         chosen = found.take(np.searchsorted(asked[alias], rows))
-        decisions += _judge(model_of(alias), vectors[rows], chosen, names)
+        decisions += _judge(model_of(alias), vectors[rows], chosen, of)
         for row, probability in zip(asked[alias].tolist(), found.probability.tolist(), strict=True):
             if shadow[row] == alias:
                 trials[row] = replace(
@@ -144,7 +160,7 @@ def explain_further(
     models: Sequence[ModelClient],
     vectors: Floats,
     rows: NDArray[np.int64],
-    names: Sequence[str] = FEATURE_NAMES,
+    of: FeatureWords,
 ) -> Decisions:
     """Add the model's reasons to some decisions; each is explained by the version that scored it.
 
@@ -154,8 +170,8 @@ def explain_further(
         That may have scored them.
     vectors, rows
         [n, features], and the decisions' rows among them.
-    names
-        Of the features, in the vectors' order.
+    of
+        As of :func:`score`.
     """
     reasons = list(decisions.reasons)
     for model in models:
@@ -172,7 +188,7 @@ def explain_further(
         for row, indices in zip(
             rows[is_theirs].tolist(), explained.reason_index[is_theirs].tolist(), strict=True
         ):
-            reasons[row] = [*reasons[row], *_in_words(vectors[row], indices, names)]
+            reasons[row] = [*reasons[row], *of.reasons(vectors[row], indices)]
         rows = rows[~is_theirs]
     return replace(decisions, reasons=reasons)
 
@@ -192,8 +208,8 @@ def _ask(model: ModelClient, vectors: Floats, *, is_needed: bool = True) -> Scor
     return None
 
 
-def _fall_back(vectors: Floats, names: Sequence[str]) -> Decisions:
-    decided = decide_without_model(vectors, names)
+def _fall_back(vectors: Floats, of: FeatureWords) -> Decisions:
+    decided = decide_without_model(vectors, of.names, of.schema)
     return Decisions(
         [outcome for outcome, _ in decided],
         [reasons for _, reasons in decided],
@@ -202,9 +218,9 @@ def _fall_back(vectors: Floats, names: Sequence[str]) -> Decisions:
     )
 
 
-def _judge(model: ModelClient, vectors: Floats, scores: Scores, names: Sequence[str]) -> Decisions:
+def _judge(model: ModelClient, vectors: Floats, scores: Scores, of: FeatureWords) -> Decisions:
     outcomes = decide(scores.probability, scores.thresholds)
-    reasons = _explain(model, vectors, outcomes, names)
+    reasons = _explain(model, vectors, outcomes, of)
     return Decisions(
         outcomes,
         reasons,
@@ -215,7 +231,7 @@ def _judge(model: ModelClient, vectors: Floats, scores: Scores, names: Sequence[
 
 
 def _explain(
-    model: ModelClient, vectors: Floats, outcomes: list[Outcome], names: Sequence[str]
+    model: ModelClient, vectors: Floats, outcomes: list[Outcome], of: FeatureWords
 ) -> list[list[Reason]]:
     """Ask for the reasons of what is not approved; a decision stands also without them."""
     reasons: list[list[Reason]] = [[] for _ in outcomes]
@@ -227,10 +243,5 @@ def _explain(
             log.warning("%d decisions stay without reasons: %s", len(stopped), error)
             return reasons
         for row, indices in zip(stopped.tolist(), explained.reason_index.tolist(), strict=True):
-            reasons[row] = _in_words(vectors[row], indices, names)
+            reasons[row] = of.reasons(vectors[row], indices)
     return reasons
-
-
-def _in_words(vector: Floats, indices: list[int], names: Sequence[str]) -> list[Reason]:
-    found = [(names[i], float(vector[i])) for i in indices if i >= 0]
-    return [Reason(code=name, text=reason_text(name, value, vector)) for name, value in found]

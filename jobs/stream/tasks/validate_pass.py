@@ -19,7 +19,6 @@ from fraud.contracts import (
     MOST_AHEAD_S,
     SCORED,
     TOO_LARGE,
-    Contracts,
     Label,
     Profile,
     Result,
@@ -32,15 +31,16 @@ from fraud.contracts.future import latest_of
 from fraud.contracts.priced import priced
 from fraud.contracts.wire import EARLIEST
 from fraud.errors import BadRecord
-from fraud.features.events import events_of_labels, events_of_results, events_of_transactions
+from fraud.features.events import events_of
 from fraud.features.layout import layout_of
 from fraud.features.passes import EntityPass
-from fraud.features.profiles import events_of_profiles
+from fraud.features.profiles import profiles_of
 from fraud.log import rows
 from fraud.log.arrival import raise_times
 from fraud.money import NO_RATES, Rates
 from fraud.runtime.traces import HEADER, valid_parent
 from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from jobs.stream.tasks.arrow_rows import in_arrival_order, send
 from jobs.stream.tasks.context import TaskContext, rates_of
 from jobs.stream.tasks.large_records import LargeRecords, refusal_of, sizes_of
@@ -70,13 +70,6 @@ _KIND_OF: Final = (
     (Result, rows.RESULT),
     (Profile, rows.PROFILE),
 )
-_NAMES: Final = {
-    rows.TRANSACTION: rows.TRANSACTION_NAMES,
-    rows.LABEL: rows.LABEL_NAMES,
-    rows.RESULT: rows.RESULT_NAMES,
-    rows.PROFILE: rows.PROFILE_NAMES,
-}
-"""What is read of the records of each kind."""
 
 
 def run_validate_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -92,7 +85,7 @@ def run_validate_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -
     Yields
     ------
     RecordBatch
-        Parcels of ``rows.VALIDATED``, by the primary's key.
+        Parcels of ``Rows.validated``, by the primary's key.
     """
     watch = Stopwatch()
     with watch.time("set_aside"):
@@ -100,7 +93,7 @@ def run_validate_pass(context: TaskContext, batches: Iterator[pa.RecordBatch]) -
     if taken is None:
         return
     with watch.time("validate"):
-        table = validate(taken, context.most_ahead_s, sizes, context.contracts, rates_of(context))
+        table = validate(taken, context.most_ahead_s, sizes, context.schema, rates_of(context))
     yield from send(table, tasks_of(table, context.passes[0], context.tasks), [watch.seconds])
 
 
@@ -113,10 +106,10 @@ def validate(
     table: pa.Table,
     most_ahead_s: float = MOST_AHEAD_S,
     sizes: NDArray[np.int64] | None = None,
-    contracts: Contracts | None = None,
+    schema: Schema | None = None,
     rates: Rates = NO_RATES,
 ) -> pa.Table:
-    """Make rows of ``rows.VALIDATED``, in arrival order, of rows of the Kafka source.
+    """Make rows of ``Rows.validated``, in arrival order, of rows of the Kafka source.
 
     Offset order within a partition always wins: a time that falls behind is raised to the one before it.
 
@@ -128,13 +121,19 @@ def validate(
         How far a record may be dated ahead of its append time, seconds.
     sizes
         Bytes of each record as it lay in Kafka, where large ones were set aside.
-    contracts
-        Of the schema's records; the default schema's by default.
+    schema
+        Of the records; by default the deployment's.
     rates
         By which amounts are priced at their append times.
     """
-    schema = deployed_schema()
-    contracts = contracts or contracts_of(schema)
+    schema = schema or deployed_schema()
+    contracts, of, writer = contracts_of(schema), rows.rows_of(schema), events_of(schema)
+    names_of = {
+        rows.TRANSACTION: of.transaction_names,
+        rows.LABEL: of.label_names,
+        rows.RESULT: of.result_names,
+        rows.PROFILE: of.profile_names,
+    }
     arrivals = _Arrivals(table, most_ahead_s)
     found_sizes = (sizes_of(table) if sizes is None else sizes).tolist()
     raws = table.column("value").to_pylist()
@@ -159,21 +158,22 @@ def validate(
         taken[kind].append(record)
         where[kind].append(i)
     found = {
-        rows.DEAD_LETTER: rows.record_table(rows.DEAD_LETTER_NAMES, taken[rows.DEAD_LETTER]),
+        rows.DEAD_LETTER: of.record_table(rows.DEAD_LETTER_NAMES, taken[rows.DEAD_LETTER]),
         **{
-            kind: rows.record_table(names, list(map(attrgetter(*names), taken[kind])))
-            for kind, names in _NAMES.items()
+            kind: of.record_table(names, list(map(attrgetter(*names), taken[kind])))
+            for kind, names in names_of.items()
         },
     }
     parts = [
-        events_of_transactions(found[rows.TRANSACTION]),
-        events_of_labels(found[rows.LABEL]),
+        writer.of_transactions(found[rows.TRANSACTION]),
+        writer.of_labels(found[rows.LABEL]),
         np.zeros((found[rows.DEAD_LETTER].num_rows, layout_of(schema).width)),
     ]
-    parts += [events_of_results(found[rows.RESULT])] if taken[rows.RESULT] else []
+    parts += [writer.of_results(found[rows.RESULT])] if taken[rows.RESULT] else []
     if taken[rows.PROFILE]:
         arrived = arrivals.column.take(pa.array(where[rows.PROFILE]))
-        parts.append(events_of_profiles(found[rows.PROFILE].append_column("received_at", arrived)))
+        told = found[rows.PROFILE].append_column("received_at", arrived)
+        parts.append(profiles_of(schema).of_profiles(told))
     events = np.concatenate(parts)
     kinds = np.repeat(np.array(_KINDS, np.int8), [found[kind].num_rows for kind in _KINDS])
     order = np.argsort(np.concatenate([np.array(where[kind], np.int64) for kind in _KINDS]))
@@ -188,7 +188,7 @@ def validate(
         table.column("value"),
         _traces_of(table),
     ]
-    return in_arrival_order(pa.table(columns, schema=rows.VALIDATED))
+    return in_arrival_order(pa.table(columns, schema=of.validated))
 
 
 def _kind_of(record: Any) -> int:

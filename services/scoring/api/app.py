@@ -30,10 +30,9 @@ from services.scoring.api.calls import JSON, Act, Answered, Call, Headers
 from services.scoring.api.openapi import document
 from services.scoring.api.request_queue import POOL, RequestQueue
 from services.scoring.api.routes import ID, Route, routes_of
-from services.scoring.feedback.labels import LABEL_REQUEST, LabelRequest
-from services.scoring.feedback.lookup import PRIMARY
-from services.scoring.feedback.profiles import PROFILE_REQUEST
-from services.scoring.feedback.results import RESULT_REQUEST, ResultRequest
+from services.scoring.feedback.labels import LabelRequest, label_request_of
+from services.scoring.feedback.profiles import profile_request_of
+from services.scoring.feedback.results import ResultRequest, result_request_of
 from services.scoring.service import Service
 from services.scoring.states import INCOMPLETE
 
@@ -106,7 +105,7 @@ class App:
             "openapi": self._document,
             **kserve.acts(),
         }
-        routes = routes_of(settings.name, settings.max_batch)
+        routes = routes_of(service.schema, settings.name, settings.max_batch)
         found = [Endpoint(route, acts[route.operation]) for route in routes]
         self._endpoints = {one.route.path: one for one in found if ID not in one.route.path}
         self._prefixes = {one.route.path.removesuffix(ID): one for one in found if ID in one.route.path}
@@ -231,10 +230,10 @@ class App:
         return [JSON], b'{"answers":[' + b",".join(found) + b"]}"
 
     async def _take_label(self, call: Call) -> Answered:
-        return await self._take(call, LABEL_REQUEST)
+        return await self._take(call, label_request_of(self._service.schema))
 
     async def _take_result(self, call: Call) -> Answered:
-        return await self._take(call, RESULT_REQUEST)
+        return await self._take(call, result_request_of(self._service.schema))
 
     async def _take(self, call: Call, model: type[LabelRequest] | type[ResultRequest]) -> Answered:
         """Take what is said of an earlier transaction: a label or a result."""
@@ -249,7 +248,7 @@ class App:
         except Unavailable as error:
             raise Problem(503, str(error), (), 2) from error
         except TimeoutError as error:
-            words = f"send it again, or {PRIMARY} of the transaction with it"
+            words = f"send it again, or {self._service.schema.primary_key.name} of the transaction with it"
             raise Problem(
                 503, f"timed out after {wait_s:g} s looking in the Delta tables: {words}", (), 2
             ) from error
@@ -257,7 +256,7 @@ class App:
 
     async def _take_profile(self, call: Call) -> Answered:
         raw = await self._bodies.read(call.headers, call.receive, MOST_RECORD)
-        request = bodies.parse(PROFILE_REQUEST, raw)
+        request = bodies.parse(profile_request_of(self._service.schema), raw)
         try:
             await self._side_queue.run(partial(self._service.profiles.take, request, call.client))
         except Unavailable as error:

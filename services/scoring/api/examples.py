@@ -1,23 +1,19 @@
 """Requests and answers as examples: the OpenAPI document shows them, and the tests send them."""
 
 import json
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from fraud.contracts.models import sequence_of
-from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import SAMPLES
-from services.scoring.feedback.lookup import PRIMARY
+from fraud.schema.schema import Schema
 
-_SCHEMA: Final = deployed_schema()
-_FEATURE: Final = _SCHEMA.features[-1]
-TRANSACTION: Final[dict[str, Any]] = {
-    name: value for field in _SCHEMA.fields for name, value in zip(field.names, field.sample, strict=False)
-}
-ANSWER: Final = {
+_ANSWER: Final[dict[str, Any]] = {
     "transaction_id": "t-0001",
     "outcome": "review",
     "score": 0.61,
-    "reasons": [{"code": _FEATURE.name, "text": f"{_FEATURE.description}: 7"}],
+    "reasons": [],
     "model_version": "3",
     "policy_version": "2026-11-24+1a2b3c4d",
     "outcome_without_rules": "review",
@@ -39,51 +35,99 @@ LIST_CHANGE: Final = {
 }
 ACCEPTED: Final = {"transaction_id": "t-0001", "status": "accepted"}
 LABEL: Final = {"transaction_id": "t-0001", "is_fraud": True, "source": "chargeback"}
-LABEL_WITH_KEYS: Final = {
-    **LABEL,
-    PRIMARY: TRANSACTION[PRIMARY],
-}
-RESULT: Final = {
-    "transaction_id": "t-0001",
-    "result": next(iter(_SCHEMA.results), "declined"),
-    "reason_code": "51",
-    PRIMARY: TRANSACTION[PRIMARY],
-}
 
 
-def _profile() -> dict[str, Any]:
-    """Make a profile of the first entity that has one."""
-    for entity, fields in _SCHEMA.profiles:
-        of = dict(zip((one.name for one in _SCHEMA.entities), _SCHEMA.keys, strict=True))[entity]
-        told = {
-            name: value
-            for field in fields
-            for name, value in zip(field.names, field.examples or SAMPLES[field.type], strict=False)
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Those that a schema's names and values are part of.
+
+    Parameters
+    ----------
+    schema
+        Of the transactions.
+    """
+
+    schema: Schema
+
+    @cached_property
+    def transaction(self) -> dict[str, Any]:
+        """A transaction to be decided."""
+        fields = self.schema.fields
+        return {
+            name: value for field in fields for name, value in zip(field.names, field.sample, strict=False)
         }
-        return {"entity": entity, **{key.name: key.sample[0] for key in of if key.sample}, "profile": told}
-    return {"entity": "card", "profile": {"limit": 5000.0}}
+
+    @property
+    def _primary(self) -> dict[str, Any]:
+        name = self.schema.primary_key.name
+        return {name: self.transaction[name]}
+
+    @cached_property
+    def answer(self) -> dict[str, Any]:
+        """What is answered."""
+        feature = self.schema.features[-1]
+        return {**_ANSWER, "reasons": [{"code": feature.name, "text": f"{feature.description}: 7"}]}
+
+    @cached_property
+    def label(self) -> dict[str, Any]:
+        """A label that the service can take whether it knows the transaction or not."""
+        return {**LABEL, **self._primary}
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        """A result, with one of the schema's words."""
+        return {
+            "transaction_id": "t-0001",
+            "result": next(iter(self.schema.results), "declined"),
+            "reason_code": "51",
+            **self._primary,
+        }
+
+    @cached_property
+    def profile(self) -> dict[str, Any]:
+        """A profile of the first entity that has one."""
+        schema = self.schema
+        keys_of = dict(zip((one.name for one in schema.entities), schema.keys, strict=True))
+        for entity, fields in schema.profiles:
+            told = {
+                name: value
+                for field in fields
+                for name, value in zip(field.names, field.examples or SAMPLES[field.type], strict=False)
+            }
+            keys = {key.name: key.sample[0] for key in keys_of[entity] if key.sample}
+            return {"entity": entity, **keys, "profile": told}
+        return {"entity": "card", "profile": {"limit": 5000.0}}
+
+    @cached_property
+    def decision(self) -> dict[str, Any]:
+        """What was answered, with all that it was made of."""
+        return {
+            **self.transaction,
+            **{name: value for name, value in self.answer.items() if name != "transaction_id"},
+            "features": {self.schema.feature_names[-1]: 7.0},
+            **{sequence_of(name): 318 for entity in self.schema.entities for name in entity.log_names},
+            "store": "5f0c8a5f2a9b4f6d8f6f8d0f5a7c1e2b",
+        }
+
+    @cached_property
+    def infer(self) -> dict[str, Any]:
+        """A request of KServe's v2 protocol."""
+        data = [json.dumps(self.transaction)]
+        return {"inputs": [{"name": "transactions", "datatype": "BYTES", "shape": [1], "data": data}]}
+
+    def inferred(self, name: str) -> dict[str, Any]:
+        """Make the answer to ``infer`` of a model of this name."""
+        return {
+            "model_name": name,
+            "outputs": [
+                {"name": "outcome", "datatype": "BYTES", "shape": [1], "data": ["review"]},
+                {"name": "probability", "datatype": "FP64", "shape": [1], "data": [0.61]},
+                {"name": "decision", "datatype": "BYTES", "shape": [1], "data": [json.dumps(self.answer)]},
+            ],
+        }
 
 
-PROFILE: Final = _profile()
-DECISION: Final = {
-    **TRANSACTION,
-    **{name: value for name, value in ANSWER.items() if name != "transaction_id"},
-    "features": {_FEATURE.name: 7.0},
-    **{sequence_of(name): 318 for entity in _SCHEMA.entities for name in entity.log_names},
-    "store": "5f0c8a5f2a9b4f6d8f6f8d0f5a7c1e2b",
-}
-INFER: Final = {
-    "inputs": [{"name": "transactions", "datatype": "BYTES", "shape": [1], "data": [json.dumps(TRANSACTION)]}]
-}
-
-
-def inferred(name: str) -> dict[str, Any]:
-    """Make the answer to ``INFER`` of a model of this name."""
-    return {
-        "model_name": name,
-        "outputs": [
-            {"name": "outcome", "datatype": "BYTES", "shape": [1], "data": ["review"]},
-            {"name": "probability", "datatype": "FP64", "shape": [1], "data": [0.61]},
-            {"name": "decision", "datatype": "BYTES", "shape": [1], "data": [json.dumps(ANSWER)]},
-        ],
-    }
+@lru_cache(maxsize=64)
+def examples_of(schema: Schema) -> Examples:
+    """Make the examples of a schema's requests and answers."""
+    return Examples(schema)

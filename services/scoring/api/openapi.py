@@ -8,15 +8,11 @@ from pydantic.json_schema import models_json_schema
 from fraud import __version__
 from fraud.http.problems import MEDIA_TYPE, TITLES
 from services.scoring.api.answers import Problem
-from services.scoring.api.examples import ACCEPTED, ANSWER, DECISION, LABEL, LABEL_WITH_KEYS, TRANSACTION
-from services.scoring.api.routes import ID, Route, Sample, routes_of
-
-__all__ = ["ACCEPTED", "ANSWER", "DECISION", "LABEL", "LABEL_WITH_KEYS", "TRANSACTION", "document"]
+from services.scoring.api.routes import ID, Route, Sample
 
 
-def document(routes: Sequence[Route] = ()) -> dict[str, Any]:
-    """Make the document of these endpoints, by default of those of a model named ``fraud``."""
-    routes = routes or routes_of()
+def document(routes: Sequence[Route]) -> dict[str, Any]:
+    """Make the document of these endpoints."""
     samples = [sample for route in routes for sample in (route.request, route.answer) if sample]
     models: Any = dict.fromkeys([Problem, *(sample.model for sample in samples)])
     _, found = models_json_schema(

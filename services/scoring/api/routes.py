@@ -8,11 +8,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, Field, create_model
 
-from fraud.contracts import Contracts, Transaction, contracts_of
+from fraud.contracts import contracts_of
 from fraud.decide.list_changes import ListChange
 from fraud.http.access import KeyScope
-from fraud.schema.deployed import deployed_schema
-from services.scoring.api import examples
+from fraud.schema.schema import Schema
 from services.scoring.api.answers import (
     Accepted,
     Answer,
@@ -22,10 +21,10 @@ from services.scoring.api.answers import (
     Predictions,
     ProfileTaken,
 )
-from services.scoring.feedback.labels import LABEL_REQUEST
-from services.scoring.feedback.lookup import PRIMARY
-from services.scoring.feedback.profiles import PROFILE_REQUEST
-from services.scoring.feedback.results import RESULT_REQUEST
+from services.scoring.api.examples import ACCEPTED, LIST_CHANGE, examples_of
+from services.scoring.feedback.labels import label_request_of
+from services.scoring.feedback.profiles import profile_request_of
+from services.scoring.feedback.results import result_request_of
 
 ID: Final = "{transaction_id}"
 """In a path: the rest of it is the id of a transaction."""
@@ -64,51 +63,51 @@ class Route:
 
 
 def routes_of(
+    schema: Schema,
     name: str = "fraud",
     most: int = 500,
-    contracts: Contracts | None = None,
 ) -> tuple[Route, ...]:
     """Declare the endpoints.
 
     Parameters
     ----------
+    schema
+        Of the transactions.
     name
         Of the model in KServe's paths.
     most
         Transactions of one batch.
-    contracts
-        Models of the deployment's records; default: of the packaged schema.
     """
-    contracts = contracts or contracts_of(deployed_schema())
-    transaction = contracts.request
-    one = Sample(transaction, examples.TRANSACTION)
-    answers = Sample(Answers, {"answers": [examples.ANSWER]})
+    contracts, of = contracts_of(schema), examples_of(schema)
+    transaction, primary = contracts.request, schema.primary_key.name
+    one = Sample(transaction, of.transaction)
+    answers = Sample(Answers, {"answers": [of.answer]})
     return (
-        _post("score", "/v1/score", "Decide one transaction", one, Sample(Answer, examples.ANSWER)),
+        _post("score", "/v1/score", "Decide one transaction", one, Sample(Answer, of.answer)),
         _post(
             "score_batch",
             "/v1/score/batch",
             "Decide many, one after another",
-            _many("TransactionBatch", "transactions", transaction, most),
+            _many("TransactionBatch", "transactions", schema, most),
             answers,
         ),
         _post(
             "label",
             "/v1/labels",
-            f"Take the label of a transaction; with its {PRIMARY} also where the service does not know it",
-            Sample(LABEL_REQUEST, examples.LABEL_WITH_KEYS),
-            Sample(Accepted, examples.ACCEPTED),
+            f"Take the label of a transaction; with its {primary} also where the service does not know it",
+            Sample(label_request_of(schema), of.label),
+            Sample(Accepted, ACCEPTED),
             scope=KeyScope.LABEL,
         ),
-        *(_results() if contracts.result else ()),
-        *(_profiles() if contracts.profile else ()),
+        *(_results(schema) if contracts.result else ()),
+        *(_profiles(schema) if contracts.profile else ()),
         Route(
             "decision",
             "GET",
             f"/v1/decisions/{ID}",
             "What was answered, with the features that it was made of",
             scope=KeyScope.READ,
-            answer=Sample(contracts.scored, examples.DECISION),
+            answer=Sample(contracts.scored, of.decision),
             problems=(404, 503),
             counted_as="/v1/decisions",
         ),
@@ -116,11 +115,11 @@ def routes_of(
             "list",
             "/v1/lists",
             "Change a list that rules read: create it, add an entry or remove one",
-            Sample(ListChange, examples.LIST_CHANGE),
+            Sample(ListChange, LIST_CHANGE),
             Sample(ListChanged, {"list": "stolen_devices", "status": "accepted"}),
             scope=KeyScope.RULES,
         ),
-        *_kserve(name, most, transaction),
+        *_kserve(schema, name, most),
         _get("health", "/health", "Whether the process lives", is_open=True),
         _get(
             "ready",
@@ -134,51 +133,54 @@ def routes_of(
     )
 
 
-def _results() -> tuple[Route]:
+def _results(schema: Schema) -> tuple[Route]:
     """Declare what only a schema that takes results has."""
+    primary, of = schema.primary_key.name, examples_of(schema)
     return (
         _post(
             "result",
             "/v1/results",
-            f"Take what became of a transaction; with its {PRIMARY} also where the service does not know it",
-            Sample(RESULT_REQUEST, examples.RESULT),
-            Sample(Accepted, examples.ACCEPTED),
+            f"Take what became of a transaction; with its {primary} also where the service does not know it",
+            Sample(result_request_of(schema), of.result),
+            Sample(Accepted, ACCEPTED),
             scope=KeyScope.LABEL,
         ),
     )
 
 
-def _profiles() -> tuple[Route]:
+def _profiles(schema: Schema) -> tuple[Route]:
     """Declare what only a schema has whose entities have profiles."""
+    of = examples_of(schema)
     return (
         _post(
             "profile",
             "/v1/profiles",
             "Take values of an entity's profile: a home, a limit, a segment",
-            Sample(PROFILE_REQUEST, examples.PROFILE),
-            Sample(ProfileTaken, {"entity": examples.PROFILE["entity"], "status": "accepted"}),
+            Sample(profile_request_of(schema), of.profile),
+            Sample(ProfileTaken, {"entity": of.profile["entity"], "status": "accepted"}),
             scope=KeyScope.LABEL,
         ),
     )
 
 
-def _kserve(name: str, most: int, transaction: type[Transaction]) -> tuple[Route, ...]:
+def _kserve(schema: Schema, name: str, most: int) -> tuple[Route, ...]:
     """Declare KServe's protocols, in which raw transactions are the model's inputs."""
+    of = examples_of(schema)
     return (
         _post(
             "predict",
             f"/v1/models/{name}:predict",
             "Decide many, KServe v1",
-            _many("Instances", "instances", transaction, most),
-            Sample(Predictions, {"predictions": [examples.ANSWER]}),
+            _many("Instances", "instances", schema, most),
+            Sample(Predictions, {"predictions": [of.answer]}),
             counted_as="/kserve",
         ),
         _post(
             "infer",
             f"/v2/models/{name}/infer",
             "Decide many, KServe v2; the tensor holds transactions as JSON, and may be binary",
-            Sample(_infer_request(most), examples.INFER),
-            Sample(InferAnswer, examples.inferred(name)),
+            Sample(_infer_request(most), of.infer),
+            Sample(InferAnswer, of.inferred(name)),
             counted_as="/kserve",
         ),
         _look("v1_models", "/v1/models", "The names of the models"),
@@ -233,10 +235,11 @@ def _look(
     return _get(operation, path, summary, problems=problems, is_open=is_open, counted_as="/kserve")
 
 
-def _many(model: str, name: str, transaction: type[Transaction], most: int) -> Sample:
+def _many(model: str, name: str, schema: Schema, most: int) -> Sample:
     """Make the body that holds a list of transactions under a name."""
+    transaction = contracts_of(schema).request
     some: Any = Annotated[list[transaction], Field(min_length=1, max_length=most)]  # type: ignore[valid-type]
-    return Sample(_model(model, {name: some}), {name: [examples.TRANSACTION]})
+    return Sample(_model(model, {name: some}), {name: [examples_of(schema).transaction]})
 
 
 def _infer_request(most: int) -> type[BaseModel]:

@@ -10,10 +10,11 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, Self
+from functools import lru_cache
+from typing import Any, Final
 
 import orjson
-from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError, model_validator
+from pydantic import StrictBool, ValidationError
 
 from fraud.contracts import (
     DEAD_LETTERS,
@@ -31,29 +32,25 @@ from fraud.errors import BadRecord, Unavailable
 from fraud.http.access import ANYONE
 from fraud.http.problems import Problem, of_record
 from fraud.kafka.producer import Record, Sender
-from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 from services.scoring import metrics
-from services.scoring.feedback.lookup import KEYS, PRIMARY, TransactionLookup
+from services.scoring.feedback.lookup import TransactionLookup, keys_of
 from services.scoring.feedback.pending import PendingLabel, PendingLabels
-from services.scoring.feedback.requests import SOURCE, Detail, check_keys
-from services.scoring.feedback.results import NAMED_RESULT, ResultRequest, result_of
+from services.scoring.feedback.requests import SOURCE, Detail, NoticeRequest, with_keys
+from services.scoring.feedback.results import ResultRequest, named_result_of, result_of
 from services.scoring.records import now
 from services.scoring.scorer import Scorer
 from services.scoring.settings import ScoringSettings
 
 MOST_A_LOOK: Final = 500
 """Transactions whose kept labels are looked at together."""
-_SEND_KEYS: Final = f"send its {PRIMARY} with it"
 Keys = Mapping[str, Any]
 log = logging.getLogger(__name__)
 
 
-class LabelRequest(BaseModel):
+class LabelRequest(NoticeRequest):
     """A label of one transaction."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    transaction_id: Identifier
     is_fraud: StrictBool
     label_time: EventTime | None = None
     """When the label became known; default: now."""
@@ -67,17 +64,23 @@ class LabelRequest(BaseModel):
     """Of the transaction, like its keys (the schema's). The primary entity's key suffices, and is needed only
     where the transaction is neither among the answers nor in the tables."""
 
-    @model_validator(mode="after")
-    def _check_keys(self) -> Self:
-        check_keys(self)
-        return self
+
+@lru_cache(maxsize=64)
+def label_request_of(schema: Schema) -> type[LabelRequest]:
+    """Make the model of a schema's labels as they come."""
+    found: type[LabelRequest] = with_keys("LabelRequest", LabelRequest, schema)
+    return found
 
 
-LABEL_REQUEST: Final[type[LabelRequest]] = make_model(
-    "LabelRequest", LabelRequest, dict.fromkeys(deployed_schema().key_names, (Identifier | None, None))
-)
-_NAMED: Final[type[LabelRequest]] = make_model("Named", LABEL_REQUEST, {"source": (Identifier | None, None)})
-"""A request with the whole source."""
+@lru_cache(maxsize=64)
+def _named_label_of(schema: Schema) -> type[LabelRequest]:
+    """Make the model of such a request with the whole source."""
+    found: type[LabelRequest] = make_model(
+        "Named", label_request_of(schema), {"source": (Identifier | None, None)}
+    )
+    return found
+
+
 Notice = LabelRequest | ResultRequest
 """What is said of an earlier transaction."""
 
@@ -93,18 +96,22 @@ class Labels:
         Takes what is sent.
     settings
         Of the service: where it looks transactions up, and which labels it keeps.
+    schema
+        Of the transactions.
     """
 
-    def __init__(self, scorer: Scorer, kafka: Sender, settings: ScoringSettings) -> None:
+    def __init__(self, scorer: Scorer, kafka: Sender, settings: ScoringSettings, schema: Schema) -> None:
+        self._schema, self._keys = schema, keys_of(schema)
+        self._send_keys = f"send its {schema.primary_key.name} with it"
         self._scorer, self._kafka, self._most_ahead_s = scorer, kafka, settings.most_ahead_s
         self._keep_s = settings.pending_days * 86_400.0
         self._tables = (
-            TransactionLookup(settings.delta, settings.delta_options, settings.delta_timeout_s)
+            TransactionLookup(settings.delta, settings.delta_options, settings.delta_timeout_s, self._keys)
             if settings.delta
             else None
         )
         self._pending = (
-            PendingLabels(settings.pending_file, settings.max_pending, time.time())
+            PendingLabels(settings.pending_file, settings.max_pending, time.time(), schema.primary_key.name)
             if settings.labels_pending
             else None
         )
@@ -130,7 +137,7 @@ class Labels:
         keys = self._keys_of(request)
         if keys is None:
             return None
-        self._send_after_kept(_named(request, client), keys)
+        self._send_after_kept(self._named(request, client), keys)
         return "accepted"
 
     def take_unknown(self, request: Notice, client: str = ANYONE.name) -> str:
@@ -146,14 +153,14 @@ class Labels:
         found = self._tables.keys_of([request.transaction_id]) if self._tables else {}
         known = found.get(request.transaction_id, [])
         if len(known) > 1:
-            raise Problem(409, f"{len(known)} transactions have this id: {_SEND_KEYS}")
+            raise Problem(409, f"{len(known)} transactions have this id: {self._send_keys}")
         if known:
-            self._send_after_kept(_named(request, client), known[0])
+            self._send_after_kept(self._named(request, client), known[0])
             return "accepted"
         if self._pending is None:
             where = "it is not in the tables either" if self._tables else "its answer is not kept any more"
-            raise Problem(404, f"no transaction of this id was scored here, or {where}: {_SEND_KEYS}")
-        timed = _named(request, client)
+            raise Problem(404, f"no transaction of this id was scored here, or {where}: {self._send_keys}")
+        timed = self._named(request, client)
         self._pending.keep(request.transaction_id, timed.model_dump_json().encode(), time.time())
         metrics.LABELS_PENDING.set(len(self._pending))
         return "pending"
@@ -205,7 +212,7 @@ class Labels:
         """Send a notice; an older one of its transaction may be kept, and the last one that is sent holds."""
         with self._lock:
             self._send_kept(request.transaction_id, keys)
-            self._send(_record(request, keys))
+            self._send(self._record(request, keys))
 
     def _send_kept(self, transaction_id: str, keys: Keys) -> int:
         if self._pending is None:
@@ -213,7 +220,7 @@ class Labels:
         kept = self._pending.of(transaction_id)
         for one in kept:
             try:
-                record = _record(_kept(one.request), keys)
+                record = self._record(self._kept(one.request), keys)
             except ValidationError as error:  # of an older version
                 what = topic_of(one.request).removesuffix("s")
                 self._bury(one, f"invalid_{what}", f"the {what} does not fit its contract: {error}")
@@ -265,7 +272,7 @@ class Labels:
         Problem
             422, when the request names others than the answer.
         """
-        given = {name: value for name in KEYS if (value := getattr(request, name)) is not None}
+        given = {name: value for name in self._keys if (value := getattr(request, name)) is not None}
         keys = self._keys_of_answer(request.transaction_id)
         if keys is None:
             return given or None
@@ -281,15 +288,41 @@ class Labels:
             return None
         scored = orjson.loads(found.record)
         return {
-            **{name: scored[name] for name in KEYS},
+            **{name: scored[name] for name in self._keys},
             "event_time": datetime.fromisoformat(scored["event_time"]),
         }
 
     def _send(self, notice: Label | Result) -> None:
         topic = RESULTS if isinstance(notice, Result) else LABELS
-        record = Record(topic, deployed_schema().primary_of(notice), notice.model_dump_json().encode())
+        record = Record(topic, self._schema.primary_of(notice), notice.model_dump_json().encode())
         if not self._kafka.deliver([record]).is_whole:
             raise Unavailable(f"Kafka did not accept the {topic.removesuffix('s')}; send it again")
+
+    def _kept(self, request: bytes) -> Notice:
+        named = named_result_of if topic_of(request) == RESULTS else _named_label_of
+        return named(self._schema).model_validate_json(request)
+
+    def _record(self, request: Notice, keys: Keys) -> Label | Result:
+        if isinstance(request, ResultRequest):
+            return result_of(request, keys, self._schema)
+        return contracts_of(self._schema).label(
+            transaction_id=request.transaction_id,
+            **keys,
+            label_time=request.label_time or now(),
+            is_fraud=request.is_fraud,
+            source=request.source,
+            fraud_type=request.fraud_type,
+            reason_code=request.reason_code,
+        )
+
+    def _named(self, request: Notice, client: str) -> Notice:
+        """Give a request its whole source, and the time of now where it has none."""
+        source = source_of(client, request.source)
+        if isinstance(request, ResultRequest):
+            told = {"source": source, "result_time": request.result_time or now()}
+            return named_result_of(self._schema)(**request.model_dump() | told)
+        time_ = request.label_time or now()
+        return _named_label_of(self._schema)(**request.model_dump() | {"source": source, "label_time": time_})
 
 
 def source_of(client: str, detail: str | None = None) -> str:
@@ -312,33 +345,3 @@ def topic_of(kept: bytes) -> str:
     ('labels', 'results')
     """
     return RESULTS if "result" in orjson.loads(kept) else LABELS
-
-
-def _kept(request: bytes) -> Notice:
-    return (NAMED_RESULT if topic_of(request) == RESULTS else _NAMED).model_validate_json(request)
-
-
-def _record(request: Notice, keys: Keys) -> Label | Result:
-    return result_of(request, keys) if isinstance(request, ResultRequest) else _label(request, keys)
-
-
-def _named(request: Notice, client: str) -> Notice:
-    """Give a request its whole source, and the time of now where it has none."""
-    source = source_of(client, request.source)
-    if isinstance(request, ResultRequest):
-        told = {"source": source, "result_time": request.result_time or now()}
-        return NAMED_RESULT(**request.model_dump() | told)
-    time_ = request.label_time or now()
-    return _NAMED(**request.model_dump() | {"source": source, "label_time": time_})
-
-
-def _label(request: LabelRequest, keys: Keys) -> Label:
-    return contracts_of(deployed_schema()).label(
-        transaction_id=request.transaction_id,
-        **keys,
-        label_time=request.label_time or now(),
-        is_fraud=request.is_fraud,
-        source=request.source,
-        fraud_type=request.fraud_type,
-        reason_code=request.reason_code,
-    )

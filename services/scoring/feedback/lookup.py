@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,12 +10,12 @@ from deltalake.exceptions import DeltaError
 
 from fraud.errors import Unavailable
 from fraud.log.tables import find_table
-from fraud.schema.deployed import deployed_schema
+from fraud.schema.schema import Schema
 
-KEYS: Final = (*deployed_schema().key_names, "event_time")
-"""Of a transaction: where a label of it belongs."""
-PRIMARY: Final = deployed_schema().primary_key.name
-"""The one that a label needs beside its transaction's id: the primary entity's state knows the others."""
+
+def keys_of(schema: Schema) -> tuple[str, ...]:
+    """Name the keys of a transaction: where a label of it belongs."""
+    return (*schema.key_names, "event_time")
 
 
 class TransactionLookup:
@@ -29,10 +29,15 @@ class TransactionLookup:
         Access to the object store, under delta-rs' names.
     timeout_s
         How long a scan may take, seconds.
+    keys
+        Of a transaction (:func:`keys_of`).
     """
 
-    def __init__(self, delta: str, options: Mapping[str, str], timeout_s: float) -> None:
+    def __init__(
+        self, delta: str, options: Mapping[str, str], timeout_s: float, keys: tuple[str, ...]
+    ) -> None:
         self._delta, self._options, self._timeout_s = delta, options, timeout_s
+        self._keys = keys
 
     def keys_of(self, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
         """Find the keys of the transactions of some ids; several, where transactions share an id.
@@ -47,7 +52,9 @@ class TransactionLookup:
         found: dict[str, list[dict[str, Any]]] = {}
         if table is None:
             return found
-        names = [name for name in KEYS if name in table.columns]  # a field may be younger than the table
+        names = [
+            name for name in self._keys if name in table.columns
+        ]  # a field may be younger than the table
         try:
             batches = table.dataset.to_batches(
                 columns=["transaction_id", *names],

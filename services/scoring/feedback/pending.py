@@ -15,7 +15,6 @@ from typing import Any, Final
 import orjson
 
 from fraud.errors import BadConfig, Unavailable
-from services.scoring.feedback.lookup import PRIMARY
 
 FIRST_S: Final = 2.0
 LONGEST_S: Final = 3600.0
@@ -64,8 +63,8 @@ class PendingLabels:
         When the file cannot be opened.
     """
 
-    def __init__(self, file: Path, most: int, now_s: float) -> None:
-        self._file, self._most = file, most
+    def __init__(self, file: Path, most: int, now_s: float, primary: str) -> None:
+        self._file, self._most, self._primary = file, most, primary
         self._lock = threading.RLock()
         try:
             aside = _set_aside(file)
@@ -94,7 +93,7 @@ class PendingLabels:
             if len(self) >= self._most:
                 raise Unavailable(
                     f"{self._most} labels already wait for their transactions, which is the limit: send "
-                    f"{PRIMARY} of the transaction with the label, or send it again later"
+                    f"{self._primary} of the transaction with the label, or send it again later"
                 )
             self._insert([(transaction_id, request)], now_s)
 

@@ -1,28 +1,27 @@
 """Results by transaction_id, as they come to ``POST /v1/results``; they go the way of labels."""
 
-from typing import Any, Final, Self
+from functools import lru_cache
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
 from fraud.contracts import Result, contracts_of
 from fraud.contracts.models import REFUND, ReasonCode, make_model, result_type
 from fraud.contracts.result import check_refund
 from fraud.contracts.transaction import refused
 from fraud.contracts.wire import EventTime, Identifier
-from fraud.schema.deployed import deployed_schema
-from services.scoring.feedback.requests import Detail, check_keys
+from fraud.money import Money
+from fraud.schema.schema import Schema
+from services.scoring.feedback.requests import Detail, NoticeRequest, with_keys
 from services.scoring.records import now
 
-_SCHEMA: Final = deployed_schema()
-_MODEL: Final = contracts_of(_SCHEMA).result
 
-
-class ResultRequest(BaseModel):
+class ResultRequest(NoticeRequest):
     """A result of one transaction."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    money: ClassVar[Money | None] = None
+    """Of the schema's amounts."""
 
-    transaction_id: Identifier
     result: str
     """One of those that the schema takes."""
     result_time: EventTime | None = None
@@ -35,46 +34,56 @@ class ResultRequest(BaseModel):
     """Of the transaction, like its keys (the schema's). The primary entity's key suffices."""
 
     @model_validator(mode="after")
-    def _check_keys(self) -> Self:
-        check_keys(self)
-        check_refund(self, _SCHEMA.money)
+    def _check_amount(self) -> Self:
+        check_refund(self, self.money)
         if getattr(self, "amount", None) is not None and self.result_time is None:
             words = "must be given with an amount: it tells a refund from another one of its transaction"
             raise refused("result_time", words)
         return self
 
 
-_KEYS: Final[dict[str, Any]] = dict.fromkeys(_SCHEMA.key_names, (Identifier | None, None))
-_REFUND: Final[dict[str, Any]] = REFUND if _SCHEMA.takes_refunds else {}
-_WORD: Final[dict[str, Any]] = {"result": (result_type(_SCHEMA), ...), **_REFUND}
-RESULT_REQUEST: Final[type[ResultRequest]] = make_model("ResultRequest", ResultRequest, {**_KEYS, **_WORD})
-NAMED_RESULT: Final[type[ResultRequest]] = make_model(
-    "NamedResult", RESULT_REQUEST, {"source": (Identifier | None, None)}
-)
-"""A request with the whole source."""
+@lru_cache(maxsize=64)
+def result_request_of(schema: Schema) -> type[ResultRequest]:
+    """Make the model of a schema's results as they come."""
+    words = {"result": (result_type(schema), ...), **(REFUND if schema.takes_refunds else {})}
+    found: type[ResultRequest] = with_keys("ResultRequest", ResultRequest, schema, words)
+    found.money = schema.money
+    return found
 
 
-def result_of(request: ResultRequest, keys: Any) -> Result:
+@lru_cache(maxsize=64)
+def named_result_of(schema: Schema) -> type[ResultRequest]:
+    """Make the model of such a request with the whole source."""
+    found: type[ResultRequest] = make_model(
+        "NamedResult", result_request_of(schema), {"source": (Identifier | None, None)}
+    )
+    return found
+
+
+def result_of(request: ResultRequest, keys: Any, schema: Schema) -> Result:
     """Make the record of a result.
 
     Parameters
     ----------
     keys
         Of its transaction.
+    schema
+        Of the records.
 
     Raises
     ------
     TypeError
         When the schema takes no results; there is no endpoint then.
     """
-    if _MODEL is None:
+    model = contracts_of(schema).result
+    if model is None:
         raise TypeError("the schema takes no results")
-    return _MODEL(
+    return model(
         transaction_id=request.transaction_id,
         **keys,
         result_time=request.result_time or now(),
         result=request.result,
         source=request.source,
         reason_code=request.reason_code,
-        **{name: getattr(request, name) for name in _REFUND},
+        **{name: getattr(request, name) for name in (REFUND if schema.takes_refunds else ())},
     )

@@ -15,9 +15,9 @@ from fraud.decide.compiling import compile_rules
 from fraud.decide.engine import RuleSet
 from fraud.decide.vectorise import vectorise
 from fraud.errors import BadConfig
-from fraud.features import FEATURE_NAMES
 from fraud.schema.arrow import transaction_columns
 from fraud.schema.deployed import deployed_schema
+from tests.deployed import FEATURE_NAMES
 
 NUMBERS = ("amount", "score", "count_1h_by_user", "latitude")
 TEXTS = ("user_id", "device_id", "category")

@@ -10,8 +10,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from fraud.features import FEATURES
 from fraud.schema.default import MERCHANT, USER
+from tests.deployed import FEATURES
 from tests.fraud.features.streams import SMALL_MERCHANT, SMALL_USER, fold_stream, long_stream
 
 GOLDEN = {

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fraud.features import FEATURE_NAMES, FEATURES, kernel
+from fraud.features import kernel
 from fraud.features.engine import fold_events
 from fraud.schema.default import MERCHANT, USER
 from fraud.schema.entities import IDLE_US, WINDOWS_US
 from fraud.schema.statistics import Family
 from fraud.schema.windows import LATENESS_US, window_us
+from tests.deployed import FEATURE_NAMES, FEATURES
 from tests.fraud.features.streams import events_of, fold_stream, label, long_stream, transaction
 
 T = datetime(2026, 3, 2, 12, 0, 0, 0, UTC)

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fraud.features import FEATURES, kernel
+from fraud.features import kernel
 from fraud.features.engine import fold_events
 from fraud.schema.default import MERCHANT, USER
 from fraud.schema.statistics import Family
+from tests.deployed import FEATURES
 from tests.fraud.features.oracle import assert_equal_to_oracle, replay
 from tests.fraud.features.streams import (
     ENTITIES,

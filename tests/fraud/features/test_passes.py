@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraud.errors import BadConfig
-from fraud.features import FEATURE_NAMES
 from fraud.features.batch import fold_passes
 from fraud.features.engine import fold_events
 from fraud.features.events import stack_events
-from fraud.features.passes import PASSES, Passes, age_columns, feature_names, passes_of, passes_of_schema
+from fraud.features.passes import Passes, age_columns, feature_names, passes_of, passes_of_schema
 from fraud.schema.default import MERCHANT, USER
 from fraud.schema.entities import Entity
 from fraud.schema.features import Feature
 from fraud.schema.reading import default_schema
+from tests.deployed import FEATURE_NAMES, PASSES
 from tests.fraud.features.entities import drawn_passes, drawn_records, features_of
 from tests.fraud.features.streams import events_of
 

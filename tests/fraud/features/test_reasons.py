@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from fraud.features import FEATURE_NAMES, FEATURES
 from fraud.features.reasons import _FLAGS, _SENTENCES, reason_text
 from fraud.schema.operations import COMBINED
 from fraud.schema.statistics import STATISTICS
+from tests.deployed import FEATURE_NAMES, FEATURES
 
 
 def vector_of(**values: float) -> np.ndarray:

@@ -19,6 +19,7 @@ from services.console.ended import EndedSessions
 from services.console.live import Follower, Live
 from services.console.sessions import Session, Sessions
 from services.console.settings import ConsoleSettings
+from tests.deployed import SCHEMA
 from tests.fraud.kafka.broker import Broker
 
 WEEK_S: Final = 604_800.0
@@ -142,7 +143,7 @@ def test_decisions_and_labels(broker: Broker) -> None:
     broker.send(DECISIONS, b"")  # the topics come with their first records
     broker.send(LABELS, b"")
     live = Live(100)
-    follower = Follower(ConsoleSettings(kafka_bootstrap=broker.address), live)
+    follower = Follower(ConsoleSettings(kafka_bootstrap=broker.address), live, SCHEMA)
     follower.start()
     try:
         assert wait_until(lambda: not live.trouble, 20.0)

@@ -10,13 +10,13 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from fraud.errors import BadInput
-from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.learn import tables as train_tables
 from fraud.learn.evaluation import labelled
 from fraud.learn.examples import NEVER, Examples, build_examples, divide, forward_folds, split_by_time, thin
 from fraud.learn.settings import TrainSettings
 from fraud.learn.tables import in_order_of_arrival
 from fraud.settings.base import parse_time
+from tests.deployed import FEATURE_NAMES, FEATURES_VERSION
 
 
 def read_tables(folder, **settings):

@@ -11,12 +11,12 @@ import pytest
 from deltalake import write_deltalake
 
 from fraud.errors import BadConfig, BadInput
-from fraud.features import FEATURE_NAMES
 from fraud.learn.examples import build_examples
 from fraud.learn.settings import TrainSettings
 from fraud.learn.tables import read_tables
 from fraud.tables import Reading
 from fraud.tools.bench.worlds.handbook import START, draw_handbook
+from tests.deployed import FEATURE_NAMES
 from tests.load.handbook import LIBRARY, OURS, SAME_TREES, compare
 
 AS_OF_DAY = 70

@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 from fraud.cli import app
 from fraud.contracts import Thresholds
 from fraud.errors import BadInput, BadModel
-from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.learn.calibrate import fit_sigmoid
 from fraud.learn.examples import Examples
 from fraud.learn.gate import judge
@@ -20,6 +19,7 @@ from fraud.learn.settings import GateSettings
 from fraud.model.card import ModelCard, Reference, ScoringModel, Sigmoid
 from fraud.model.publish import Report, publish
 from fraud.model.registry import ModelVersions, open_registry
+from tests.deployed import FEATURE_NAMES, FEATURES_VERSION
 
 SETTINGS = GateSettings(resamples=100, max_latency_ms=1000.0)
 FEATURES = len(FEATURE_NAMES)

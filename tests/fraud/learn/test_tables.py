@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from fraud.errors import BadInput
-from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.learn.examples import NEVER, build_examples, divide
 from fraud.learn.settings import EvaluateSettings, SourceSettings, TrainSettings
 from fraud.learn.tables import read_tables
 from fraud.tables import Reading
+from tests.deployed import FEATURE_NAMES, FEATURES_VERSION
 
 CASES = Path(__file__).parents[1] / "tables/cases"
 START = datetime(2025, 1, 1, tzinfo=UTC)

@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 from fraud.cli import app
 from fraud.errors import BadInput, Unavailable
-from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.learn import tables
 from fraud.learn.baselines import NAMES as BASELINES
 from fraud.learn.examples import build_examples, divide, forward_folds
@@ -22,6 +21,7 @@ from fraud.learn.training import train
 from fraud.model.card import check_fits, read_model
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
+from tests.deployed import FEATURE_NAMES, FEATURES_VERSION
 
 AS_OF = datetime(2026, 3, 22, tzinfo=UTC)
 

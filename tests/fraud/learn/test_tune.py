@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from fraud.learn.examples import Examples
-from fraud.learn.fit import MONOTONE, PARAMETERS, Validation, average_precision
+from fraud.learn.fit import PARAMETERS, Validation, average_precision
 from fraud.learn.settings import TrainSettings
 from fraud.learn.tune import LEAST_FRAUDS, choose, is_better
+from tests.deployed import FEATURES
 
 BLOCKS = (2_000, 2_000, 2_000)
 DAY_US = 86_400_000_000
@@ -17,7 +18,7 @@ DAY_US = 86_400_000_000
 def examples(rng: np.random.Generator, rows: int, share: float, signal: float = 1.5) -> Examples:
     """Transactions of a tenth as many users, whose first feature tells frauds apart."""
     is_fraud = rng.random(rows) < share
-    vectors = rng.normal(size=(rows, len(MONOTONE)))
+    vectors = rng.normal(size=(rows, len(FEATURES)))
     vectors[:, 0] += signal * is_fraud
     times = np.sort(rng.integers(0, 30 * DAY_US, rows))
     return Examples(

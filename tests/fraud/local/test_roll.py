@@ -13,8 +13,9 @@ from fraud.local.platform import State
 from fraud.local.roll import roll
 from fraud.local.settings import LocalSettings
 from fraud.schema.reading import DEFAULT, read_schema
-from fraud.store import DEFAULT_ENTITIES, open_store
+from fraud.store import open_store
 from jobs.stream.settings import StreamSettings
+from tests.deployed import ENTITIES
 from tests.fraud.local.test_platform import SERVER, _part
 from tests.jobs.conftest import log_copy, played
 
@@ -93,6 +94,8 @@ def test_words_alone_need_neither_states_nor_a_model(settings: LocalSettings, tm
 
 
 ENDS = f"""
+from tests.deployed import ENTITIES
+from tests.deployed import ENTITIES
 import pathlib
 assert "device_id, events" not in pathlib.Path("../schema.yaml").read_text()
 {SERVER}
@@ -175,6 +178,6 @@ def test_a_change_of_states_puts_the_filled_store_in_the_old_one_s_place(
     finally:
         platform.down(settings, table=table)
     assert content_of(home / "stream" / f"store-{old}") == before
-    with open_store(f"lmdb://{home / 'stream' / 'store'}", (*DEFAULT_ENTITIES, "device")) as store:
+    with open_store(f"lmdb://{home / 'stream' / 'store'}", (*ENTITIES, "device")) as store:
         assert next(store.scan("device"))
     assert (home / "schema.yaml").read_bytes() == file.read_bytes()

@@ -19,7 +19,7 @@ from deltalake.exceptions import CommitFailedError
 from fraud.contracts import TRANSACTIONS
 from fraud.decide.experiment import TRIAL_FIELDS
 from fraud.errors import Unavailable
-from fraud.log import archive, rows
+from fraud.log import rows
 from fraud.log.archive import Archive
 from fraud.log.reader import Log
 from fraud.log.tables import find_table
@@ -29,10 +29,11 @@ from jobs.stream.archiving import Archiving
 from jobs.stream.settings import StreamSettings
 from jobs.stream.tasks.context import TaskContext
 from jobs.stream.tasks.publish import messages
+from tests.deployed import SCHEMA, SPOOLED, TABLES
 from tests.jobs.stream.test_passes import kafka, transaction, values
 from tests.load.parity import run_batch, spool
 
-ADDED = rows.SPOOLED.names[-1]
+ADDED = SPOOLED.names[-1]
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def test_a_letter_too_long_for_kafka_goes_without_its_record() -> None:
         json.loads(value)
         for size in (100, 900_000)
         for _, _, value in messages(
-            pa.Table.from_pylist([{**long, "detail": "no", "key": "u", "raw": b"x" * size}], rows.SPOOLED)
+            pa.Table.from_pylist([{**long, "detail": "no", "key": "u", "raw": b"x" * size}], SPOOLED), SCHEMA
         )
     ]
     assert [len(base64.b64decode(one["raw"])) for one in found] == [100, 0]
@@ -206,7 +207,7 @@ def test_a_place_that_is_away_is_tried_again_and_what_waits_is_archived_once(
     assert (found.transactions, found.errors()) == (60, [])
 
 
-@pytest.mark.parametrize("table", archive.TABLES)
+@pytest.mark.parametrize("table", TABLES)
 def test_a_table_that_is_gone_is_not_made_anew_and_goes_on_when_it_is_back(
     settings: StreamSettings, context: TaskContext, tmp_path: Path, table: str
 ) -> None:

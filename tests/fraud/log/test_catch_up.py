@@ -21,12 +21,13 @@ from fraud.contracts.seal import sealed
 from fraud.errors import BadState
 from fraud.log.catch_up import OURS, catch_up
 from fraud.log.checkpoint import Checkpoint
-from fraud.store import DEFAULT_ENTITIES, Epoch, Watermark, open_store
+from fraud.store import Epoch, Watermark, open_store
 from jobs.parity.compare import compare
 from jobs.stream.settings import StreamSettings
 from jobs.stream.tasks import entity_pass, validate_pass
 from jobs.stream.tasks.context import TaskContext, store_of
 from jobs.stream.tasks.stopwatch import Stopwatch
+from tests.deployed import ENTITIES
 from tests.load.parity import run_batch
 from tests.services.scoring.test_api import Api, Taking
 from tests.services.scoring.test_exactness import Stream, check_counts, made
@@ -38,7 +39,7 @@ class World(Stream):
     """The stream and one scoring service over one store."""
 
     def __init__(self, settings: StreamSettings, folder: Path) -> None:
-        super().__init__(settings, store_of(settings.store))
+        super().__init__(settings, store_of(settings.store, ENTITIES))
         self.sent_in_order = True
         self.folder, self.mark = folder, self.store.watermark()
         self.pending: list[bytes] = []
@@ -107,7 +108,7 @@ class World(Stream):
         super()._finish(context, done)
 
     def states(self) -> States:
-        return {kind: dict(self.store.scan(kind)) for kind in DEFAULT_ENTITIES}
+        return {kind: dict(self.store.scan(kind)) for kind in ENTITIES}
 
     def live(self, rounds: int) -> None:
         for _ in range(rounds):
@@ -120,7 +121,7 @@ class World(Stream):
     def go_on_over(self, url: str) -> None:
         """The stream and the service start again over another store."""
         self.settings = self.settings.model_copy(update={"store_url": url})
-        self.store = store_of(url)
+        self.store = store_of(url, ENTITIES)
         self.context = replace(self.context, store_url=url, token=self.store.acquire("test"))
         self.mark = self.store.watermark()
         self.serve()
@@ -226,7 +227,7 @@ def test_an_older_copy_under_a_newer_checkpoint_gets_the_bits_of_the_lost_store(
     lost = until_lost(world, older)
     first = next(iter(world.answers))
     with open_store(older) as store:
-        assert {kind: dict(store.scan(kind)) for kind in DEFAULT_ENTITIES} != lost
+        assert {kind: dict(store.scan(kind)) for kind in ENTITIES} != lost
     world.settings = world.settings.model_copy(update={"store_url": older})
     began = time.monotonic()
     found = catch_up(world.settings, lambda _ends: [*world.pending, *world.taken[-3:]], rows=40)
@@ -272,7 +273,7 @@ def test_a_copy_in_which_something_else_was_counted_is_made_anew(
     world.drain()
     world.batch(0)
     counts = [sum(np.frombuffer(state)[2] for state in kind.values()) for kind in world.states().values()]
-    assert counts == [len(world.asked) + world.own] * len(DEFAULT_ENTITIES)
+    assert counts == [len(world.asked) + world.own] * len(ENTITIES)
     assert not world.settings.rebuild_mark.exists()
 
 
@@ -297,5 +298,5 @@ def test_the_store_of_another_checkpoint_is_left_as_it_is(
     with pytest.raises(BadState, match="another checkpoint"):
         catch_up(world.settings.model_copy(update={"store_url": wrong}), lambda _ends: [])
     with open_store(wrong) as store:
-        assert {kind: dict(store.scan(kind)) for kind in DEFAULT_ENTITIES} == other.states()
+        assert {kind: dict(store.scan(kind)) for kind in ENTITIES} == other.states()
         assert store.identity() == other.store.identity()

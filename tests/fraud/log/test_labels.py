@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fraud.features import FEATURE_NAMES
 from fraud.learn.examples import build_examples
 from fraud.learn.settings import TrainSettings
 from fraud.learn.tables import read_tables
 from fraud.log.arrival import COLUMNS
 from fraud.log.labels import in_order_of_arrival
+from tests.deployed import FEATURE_NAMES
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 TIME = pa.timestamp("us", tz="UTC")

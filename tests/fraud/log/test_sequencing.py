@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 
 from fraud.features import kernel
 from fraud.features.engine import fold_events
-from fraud.features.passes import PASSES, as_handed_on
+from fraud.features.passes import as_handed_on
 from fraud.log.sequencing import Waiting
 from fraud.schema.default import USER
 from fraud.schema.entities import IDLE_US
+from tests.deployed import PASSES
 
 NO = np.zeros(1, np.bool_)
 

@@ -30,7 +30,7 @@ import pyarrow.compute as pc
 from fraud.contracts import DECISIONS, LABELS, PROFILES, RESULTS, TRANSACTIONS
 from fraud.features.batch import fold_passes
 from fraud.features.hashing import hash_text
-from fraud.features.passes import PASSES, entity_names
+from fraud.features.passes import entity_names
 from fraud.kafka.rates import RateFeed
 from fraud.log.archive import Archive
 from fraud.log.tables import open_table
@@ -40,6 +40,7 @@ from jobs.stream.rates import BatchRates
 from jobs.stream.settings import StreamSettings
 from jobs.stream.tasks.context import TaskContext, store_of
 from jobs.stream.tasks.publish import messages
+from tests.deployed import PASSES, SCHEMA
 from tests.load.parity import KAFKA, PARTITIONS, run_batch, spool
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -192,7 +193,7 @@ class Run:
         context = replace(context, rates=rates.file_for(context.epoch))
         found = run_batch(context, self.tables[batch], dice)
         with (self.folder / "published.jsonl").open("ab") as published:
-            for topic, _, value in messages(found):
+            for topic, _, value in messages(found, SCHEMA):
                 if topic == DECISIONS:
                     published.write(value + b"\n")
         spool(context, found)

@@ -21,10 +21,9 @@ import numpy as np
 import pyarrow as pa
 
 from fraud.contracts import LABELS, SCORED, TRANSACTIONS
-from fraud.features import FEATURE_NAMES, FEATURES
 from fraud.features.batch import compute_features
 from fraud.features.hashing import hash_text
-from fraud.features.passes import PASSES, entity_names
+from fraud.features.passes import entity_names
 from fraud.kafka.rates import RateFeed
 from fraud.learn.settings import TrainSettings
 from fraud.learn.tables import read_tables
@@ -39,6 +38,7 @@ from jobs.parity.compare import compare
 from jobs.stream.rates import BatchRates
 from jobs.stream.settings import StreamSettings
 from jobs.stream.tasks.context import TaskContext, store_of
+from tests.deployed import FEATURE_NAMES, FEATURES, PASSES
 from tests.load.parity import KAFKA, PARTITIONS, run_batch, spool
 from tests.services.scoring.test_api import Api
 

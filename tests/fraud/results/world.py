@@ -25,9 +25,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraud.contracts import DEAD_LETTERS, LABELS, PROFILES, RESULTS, SCORED, TRANSACTIONS, DeadLetter
-from fraud.features import FEATURE_NAMES
 from fraud.features.hashing import hash_text
-from fraud.features.passes import PASSES, entity_names
+from fraud.features.passes import entity_names
 from fraud.learn.examples import build_examples
 from fraud.learn.settings import TrainSettings
 from fraud.learn.tables import read_tables
@@ -42,6 +41,7 @@ from jobs.parity.compare import compare
 from jobs.stream.settings import StreamSettings
 from jobs.stream.tasks.context import TaskContext, store_of
 from jobs.stream.tasks.publish import publish
+from tests.deployed import FEATURE_NAMES, PASSES, SCHEMA
 from tests.load.parity import KAFKA, PARTITIONS, run_batch, spool
 from tests.services.scoring.test_api import Api, Taking
 
@@ -203,7 +203,7 @@ class World:
         same = [name for name in last.column_names if name != "processed_at" and name not in FEATURE_NAMES]
         assert last.select(same).equals(again.select(same))
         last = self._decided(last)
-        publish(self.brokers, last)  # type: ignore[arg-type]
+        publish(self.brokers, last, SCHEMA)  # type: ignore[arg-type]
         spool(context, last)
         self.done.append(last)
         (self.commits / str(batch)).touch()

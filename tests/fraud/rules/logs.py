@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from deltalake import write_deltalake
 
-from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.schema.arrow import TIME
+from tests.deployed import FEATURE_NAMES, FEATURES_VERSION
 
 
 def write_log(

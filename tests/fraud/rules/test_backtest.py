@@ -17,7 +17,6 @@ from fraud.decide.engine import RuleHits
 from fraud.decide.lists import Definition, ListEvent, ListKind, ListRecord, ListStore
 from fraud.decide.overruling import overrule
 from fraud.decide.past_lists import PastLists
-from fraud.features import FEATURE_NAMES
 from fraud.rules.backtest import backtest, held_in, judged
 from fraud.rules.effects import EXAMPLES, OUTCOMES, Costs, RuleEffects
 from fraud.rules.history import ALWAYS, Range, beside, open_history
@@ -26,6 +25,7 @@ from fraud.schema.deployed import deployed_schema
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
 from jobs.stream.settings import StreamSettings
+from tests.deployed import FEATURE_NAMES
 from tests.fraud.rules.logs import write_log
 from tests.load.parity import Played
 

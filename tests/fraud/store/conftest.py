@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from fraud.store import DEFAULT_ENTITIES, FeatureStore, open_store
+from fraud.store import FeatureStore, open_store
+from tests.deployed import ENTITIES as DEFAULT_ENTITIES
 
 
 @dataclass

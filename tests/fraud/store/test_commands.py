@@ -19,10 +19,11 @@ from fraud.features.plan import compile_plan
 from fraud.features.snapshot import read_snapshot
 from fraud.schema.default import MERCHANT, USER
 from fraud.settings.stream import StoreSettings
-from fraud.store import DEFAULT_ENTITIES, LATEST, Epoch, Watermark, open_store
+from fraud.store import LATEST, Epoch, Watermark, open_store
 from fraud.store.commands import app
 from fraud.store.lmdb.store import _KEY
 from jobs.stream.settings import StreamSettings
+from tests.deployed import ENTITIES
 from tests.fraud.store.conftest import make_urls
 from tests.wire import Label, Transaction
 
@@ -100,7 +101,7 @@ def test_inspect_shows_a_merchant_in_words(filled: str) -> None:
 def test_inspect_changes_nothing(filled: str) -> None:
     def content() -> list[Any]:
         with open_store(filled) as store:
-            return [sorted(store.scan(kind)) for kind in DEFAULT_ENTITIES]
+            return [sorted(store.scan(kind)) for kind in ENTITIES]
 
     before = content()
     run("inspect", "--key", "anna", "--store", filled)

@@ -12,6 +12,7 @@ from fraud.errors import BadConfig, Unavailable
 from fraud.store import LATEST, Answer, Change, Epoch, open_store
 from fraud.store.redis.store import RedisStore
 from fraud.store.value import version_of
+from tests.deployed import ENTITIES
 
 
 def state(newest_us: float, *rest: float) -> bytes:
@@ -159,7 +160,7 @@ def test_a_wrong_url_is_a_matter_of_configuration(bad: str) -> None:
 
 def test_flush_fails_without_the_replicas_that_were_asked_for(own_server: Any) -> None:
     with (
-        RedisStore(own_server.url(replicas=1), flush_ms=50) as store,
+        RedisStore(own_server.url(replicas=1), ENTITIES, flush_ms=50) as store,
         pytest.raises(Unavailable, match="0 of 1 replicas"),
     ):
         store.flush()

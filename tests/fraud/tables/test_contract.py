@@ -11,8 +11,9 @@ import pytest
 
 from fraud.contracts import parse_record
 from fraud.errors import BadInput, BadRecord
-from fraud.tables import TRANSACTION, open_source, parse_reading
+from fraud.tables import open_source, ours_of, parse_reading
 from fraud.tables.contract import violations
+from tests.deployed import SCHEMA
 from tests.wire import Label, Transaction
 
 GOOD: dict[str, Any] = {
@@ -67,10 +68,12 @@ CHANGES: list[dict[str, Any]] = [
     {"event_time": "2100-01-01T00:00:00Z"},
 ]
 
+OURS = ours_of(SCHEMA)
+
 
 def table_of(record: dict[str, Any]) -> pa.Table:
     row = {**record, "event_time": datetime.fromisoformat(record["event_time"])}
-    return pa.table({name: pa.array([row[name]], kind) for name, kind in TRANSACTION.items()})
+    return pa.table({name: pa.array([row[name]], kind) for name, kind in OURS.transaction.items()})
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)
@@ -81,11 +84,11 @@ def test_a_table_takes_what_the_wire_takes_and_refuses_what_it_refuses(change: d
         is_taken = True
     except BadRecord:
         is_taken = False
-    assert (not list(violations(table_of(record), "transactions"))) is is_taken
+    assert (not list(violations(table_of(record), "transactions", OURS))) is is_taken
 
 
 def test_every_field_of_the_contract_is_a_column() -> None:
-    assert [name for name in Transaction.model_fields if name != "schema_version"] == list(TRANSACTION)
+    assert [name for name in Transaction.model_fields if name != "schema_version"] == list(OURS.transaction)
 
 
 @pytest.mark.parametrize("amount", ["true", '"1_000"', '"10.5"'])

@@ -12,7 +12,7 @@ from pyarrow import dataset
 
 from fraud.errors import BadInput, Fenced
 from fraud.features.hashing import hash_text
-from fraud.store import DEFAULT_ENTITIES, Answer, Change, Epoch, open_store
+from fraud.store import Answer, Change, Epoch, open_store
 from fraud.store.value import version_of
 from fraud.synthetic import files
 from fraud.synthetic.data_set import DataSet
@@ -21,6 +21,7 @@ from fraud.synthetic.settings import GeneratorSettings
 from jobs.backfill.run import backfill, run
 from jobs.backfill.settings import BackfillSettings
 from jobs.stream.settings import StreamSettings
+from tests.deployed import ENTITIES
 
 UNTIL = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -58,7 +59,7 @@ def test_again_before_the_stream_it_changes_nothing(
     for _ in range(2):
         assert run(history[1], stream) is not None
         with open_store(stream.store) as store:
-            states.append({kind: dict(store.scan(kind)) for kind in DEFAULT_ENTITIES})
+            states.append({kind: dict(store.scan(kind)) for kind in ENTITIES})
     assert states[0] == states[1]
     assert all(states[0].values())
 
@@ -74,7 +75,7 @@ def test_a_slice_at_a_time_makes_the_same_states_and_rows(
         done = backfill(twice, data.labels, stream, rows_at_once)
         assert done.duplicates == 9
         with open_store(stream.store) as store:
-            states = {kind: dict(store.scan(kind)) for kind in DEFAULT_ENTITIES}
+            states = {kind: dict(store.scan(kind)) for kind in ENTITIES}
         spooled = dataset.dataset(stream.spool_path).to_table().drop_columns(["processed_at"]).to_pandas()
         found.append((done, states, spooled.sort_values(["row_kind", "source_offset"], ignore_index=True)))
     assert found[0][:2] == found[1][:2]
@@ -99,7 +100,7 @@ def test_what_the_scoring_service_counts_meanwhile_is_left_to_the_stream(
     with open_store(stream.store) as store, open_store(plain.store) as expected:
         assert store.identity() not in {"", before}  # so the stream counts it
         assert store.answers().backlog() == 1
-        for kind in DEFAULT_ENTITIES:
+        for kind in ENTITIES:
             assert dict(store.scan(kind)) == dict(expected.scan(kind))
 
 
@@ -168,5 +169,5 @@ def test_what_is_from_the_future_is_left_out_and_changes_no_state(
         done = backfill(*tables, stream)
         assert done.left_out == (6 if name == "future" else 0)
         with open_store(stream.store) as store:
-            states.append({kind: dict(store.scan(kind)) for kind in DEFAULT_ENTITIES})
+            states.append({kind: dict(store.scan(kind)) for kind in ENTITIES})
     assert states[0] == states[1]

@@ -10,12 +10,13 @@ from typer.testing import CliRunner
 
 from fraud.cli import app
 from fraud.errors import BadConfig, BadInput
-from fraud.store import DEFAULT_ENTITIES, Epoch, Watermark, open_store
+from fraud.store import Epoch, Watermark, open_store
 from fraud.store.copies import copy_store, restore_store
 from jobs.backup.run import Backups
 from jobs.backup.settings import BackupSettings
 from jobs.stream.recovery import make_whole, remember
 from jobs.stream.settings import StreamSettings
+from tests.deployed import ENTITIES
 from tests.fraud.store.conftest import run_redis
 from tests.jobs.replay.test_rebuild import archive_next, states_of
 from tests.jobs.stream.test_progress import set_watermark
@@ -77,7 +78,7 @@ def test_a_lost_volume_comes_back_and_the_log_adds_what_came_after_the_backup(
     caught_up = time.monotonic() - began
     print(f"backup {created:.2f} s, restore {restored:.2f} s, RTO {caught_up:.2f} s")  # noqa: T201
     with open_store(log_copy.store) as store:
-        assert {kind: dict(store.scan(kind)) for kind in DEFAULT_ENTITIES} == lost
+        assert {kind: dict(store.scan(kind)) for kind in ENTITIES} == lost
     assert models_of(backup) == ["fraud"]
     assert (backup.mlflow_artifacts / "1" / "model").read_text() == "trees"
     assert (log_copy.rules_path / "1.yaml").read_text() == "rules: []"

@@ -12,6 +12,7 @@ from fraud.log import archive
 from jobs.compact.compact import compact
 from jobs.compact.run import TABLES
 from jobs.compact.settings import CompactSettings
+from tests import deployed
 
 WRITER = "stream-1"
 
@@ -102,7 +103,7 @@ def test_a_store_that_does_not_answer_is_unavailable(delta):
 
 
 def test_every_table_of_the_archive_is_compacted():
-    assert set(archive.TABLES) <= set(TABLES)
+    assert set(deployed.TABLES) <= set(TABLES)
 
 
 def test_the_log_names_replaced_files_for_longer_than_they_are_kept(delta):

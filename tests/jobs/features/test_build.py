@@ -14,7 +14,6 @@ import pytest
 from pyspark.sql import SparkSession
 
 from fraud.errors import BadInput
-from fraud.features import FEATURE_NAMES
 from fraud.features.batch import compute_features
 from fraud.features.passes import feature_names, passes_of
 from fraud.schema.default import MERCHANT, USER
@@ -27,6 +26,7 @@ from jobs.features.arrival import Guard
 from jobs.features.build import Engine, build
 from jobs.features.local import build_local
 from jobs.features.parallel import build_parallel
+from tests.deployed import FEATURE_NAMES
 from tests.fraud.features.entities import features_of
 from tests.fraud.features.tables import handing_on
 

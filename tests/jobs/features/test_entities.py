@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fraud.features.batch import fold_passes
 from fraud.features.passes import EntityPass, Passes, feature_names
 from jobs.features import layout, parallel, two_sides
+from tests.deployed import SCHEMA
 from tests.fraud.features.entities import START, drawn_passes, drawn_records
 from tests.fraud.features.streams import events_of
 
@@ -28,7 +29,7 @@ def numbered(records: list[Any], passes: Passes) -> pa.Table:
         "event": layout.pack(events),
         "sequence": np.arange(n),
     }
-    schema = layout.numbered_schema(passes)
+    schema = layout.numbered_schema(passes, SCHEMA)
     return pa.table([pa.array(columns[field.name], field.type) for field in schema], schema=schema)
 
 
@@ -47,12 +48,16 @@ def test_the_parallel_passes_give_what_the_fold_in_one_process_gives(
     for at, one in enumerate(passes):
         if one.has_sides:
             parted = pa.Table.from_batches(two_sides.part(one, iter(table.to_batches(max_chunksize=rows))))
-            folded = pa.Table.from_batches(two_sides.run(passes, at, by_key(parted, one, rows)))
+            folded = pa.Table.from_batches(two_sides.run((passes, SCHEMA), at, by_key(parted, one, rows)))
             in_order = folded.sort_by("sequence").combine_chunks().to_batches(max_chunksize=rows)
-            found = list(two_sides.merge(passes, at, iter(in_order)))
+            found = list(two_sides.merge((passes, SCHEMA), at, iter(in_order)))
         else:
-            found = list(parallel._run_pass(passes, at, by_key(table, one, rows)))
-        schema = layout.passed_schema(passes) if at + 1 < len(passes) else layout.result_schema(passes)
+            found = list(parallel._run_pass((passes, SCHEMA), at, by_key(table, one, rows)))
+        schema = (
+            layout.passed_schema(passes, SCHEMA)
+            if at + 1 < len(passes)
+            else layout.result_schema(passes, SCHEMA)
+        )
         table = pa.Table.from_batches(found, schema)
     expected = fold_passes(events_of(records), passes=passes, keep_states=False)
     table = table.sort_by("arrival_sequence")

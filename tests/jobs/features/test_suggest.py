@@ -14,6 +14,7 @@ from fraud.schema.reading import DEFAULT, default_schema, parse_schema
 from fraud.schema.schema import Schema
 from jobs.features.candidates import candidates, extended, line_text, with_lines
 from jobs.features.suggest import suggest
+from tests.deployed import SCHEMA
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 ROWS, USERS = 9_000, 150
@@ -66,7 +67,7 @@ def world(*, planted: bool) -> Tables:
             "is_fraud": is_fraud,
         }
     )
-    labels = with_keys(labels, transactions)
+    labels = with_keys(labels, transactions, print, SCHEMA)
     return Tables(transactions, labels, fingerprint(transactions, labels))
 
 

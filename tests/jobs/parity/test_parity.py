@@ -12,11 +12,11 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from fraud.errors import BadConfig, BadInput
-from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.watch.figures import Figures
 from jobs.parity.compare import compare
 from jobs.parity.settings import ParitySettings
 from jobs.stream.settings import StreamSettings
+from tests.deployed import FEATURE_NAMES, FEATURES_VERSION
 from tests.load.parity import Played
 
 FRAUD = [sys.executable, "-c", "from fraud.cli import app; app()"]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fraud.errors import BadInput
 from jobs.performance.read import join, read_decided
+from tests.deployed import SCHEMA
 from tests.jobs.performance.worlds import at, decisions, labels, write
 
 ROWS = [
@@ -28,7 +29,7 @@ US = 1_000_000
 
 
 def read(told=LABEL_ROWS, days: float = 40.0):
-    return join(decisions(ROWS), labels(told), as_of_us=int(at(days).timestamp() * US))
+    return join(decisions(ROWS), labels(told), SCHEMA, as_of_us=int(at(days).timestamp() * US))
 
 
 def test_a_label_counts_in_the_windows_that_it_came_in() -> None:
@@ -42,7 +43,9 @@ def test_a_label_counts_in_the_windows_that_it_came_in() -> None:
 
 
 def test_a_decision_that_is_there_twice_counts_once() -> None:
-    decided = join(decisions([*ROWS, ROWS[0]]), labels(LABEL_ROWS), as_of_us=int(at(40.0).timestamp() * US))
+    decided = join(
+        decisions([*ROWS, ROWS[0]]), labels(LABEL_ROWS), SCHEMA, as_of_us=int(at(40.0).timestamp() * US)
+    )
     assert len(decided.event_us) == len(ROWS)
     assert decided.is_fraud(7).sum() == 2
 
@@ -55,7 +58,7 @@ def test_what_comes_after_the_window_changes_nothing(late) -> None:
 
 def test_what_was_not_known_yet_is_not_read(tmp_path) -> None:
     delta = write(tmp_path, decisions(ROWS), labels(LABEL_ROWS))
-    early = read_decided(delta, {}, as_of=at(3.5), days=90)
+    early = read_decided(delta, {}, SCHEMA, as_of=at(3.5), days=90)
     assert len(early.event_us) == 3, "the fourth is made later"
     assert early.is_fraud(7).tolist() == [True, False, False]
     assert early.matured_until(7) < early.event_us[0], "and none is old enough"
@@ -63,28 +66,28 @@ def test_what_was_not_known_yet_is_not_read(tmp_path) -> None:
 
 def test_a_label_dated_into_the_future_makes_nothing_old_enough(tmp_path) -> None:
     delta = write(tmp_path, decisions(ROWS), labels([*LABEL_ROWS, ("d", 20.0, 900.0, True)]))
-    decided = read_decided(delta, {}, as_of=None, days=900, now=at(22.0))
+    decided = read_decided(delta, {}, SCHEMA, as_of=None, days=900, now=at(22.0))
     assert decided.as_of_us == int(at(22.0).timestamp() * US)
     assert not decided.is_fraud(900)[3]
-    quiet = read_decided(delta, {}, as_of=None, days=900, now=at(1000.0))
+    quiet = read_decided(delta, {}, SCHEMA, as_of=None, days=900, now=at(1000.0))
     assert quiet.as_of_us == int(at(900.0).timestamp() * US)
 
 
 def test_a_platform_without_labels_has_none(tmp_path) -> None:
-    decided = read_decided(write(tmp_path, decisions(ROWS)), {}, as_of=None, days=90)
+    decided = read_decided(write(tmp_path, decisions(ROWS)), {}, SCHEMA, as_of=None, days=90)
     assert decided.is_fraud(30).sum() == 0
     assert decided.as_of_us == int(at(20.0).timestamp() * US)
 
 
 def test_a_platform_without_decisions_is_told_so(tmp_path) -> None:
     with pytest.raises(BadInput, match="no Delta table decisions"):
-        read_decided(str(tmp_path), {}, as_of=None, days=90)
+        read_decided(str(tmp_path), {}, SCHEMA, as_of=None, days=90)
     delta = write(tmp_path, decisions(ROWS))
     with pytest.raises(BadInput, match="no decision"):
-        read_decided(delta, {}, as_of=at(0.0) - timedelta(days=1), days=5)
+        read_decided(delta, {}, SCHEMA, as_of=at(0.0) - timedelta(days=1), days=5)
 
 
 def test_a_label_given_today_on_traffic_of_long_ago_makes_nothing_old_enough(tmp_path) -> None:
     delta = write(tmp_path, decisions(ROWS), labels([*LABEL_ROWS, ("d", 20.0, 900.0, True)]))
-    decided = read_decided(delta, {}, as_of=None, days=90, now=at(2000.0))
+    decided = read_decided(delta, {}, SCHEMA, as_of=None, days=90, now=at(2000.0))
     assert decided.as_of_us < int(at(111.0).timestamp() * US)

@@ -13,6 +13,7 @@ from jobs.performance.figures import as_gauges
 from jobs.performance.read import join
 from jobs.performance.settings import PerformanceSettings
 from jobs.performance.summary import MOST_VERSIONS, find_drops, summarise
+from tests.deployed import SCHEMA
 from tests.jobs.performance.worlds import at, decisions, draw, labels, write
 
 US = 1_000_000
@@ -20,7 +21,7 @@ QUICK = PerformanceSettings(draws=50)
 
 
 def account_of(decided, told, days: float, settings: PerformanceSettings = QUICK):
-    return summarise(join(decided, told, as_of_us=int(at(days).timestamp() * US)), settings)
+    return summarise(join(decided, told, SCHEMA, as_of_us=int(at(days).timestamp() * US)), settings)
 
 
 def test_a_period_by_hand() -> None:
@@ -96,7 +97,7 @@ def test_weeks_hold_every_known_fraud_of_theirs() -> None:
 
 def test_without_a_change_nothing_falls() -> None:
     for seed in range(10):
-        decided = join(*draw(seed, 100), as_of_us=int(at(101.0).timestamp() * US))
+        decided = join(*draw(seed, 100), SCHEMA, as_of_us=int(at(101.0).timestamp() * US))
         falls, notes = find_drops(decided, 7, QUICK)
         assert (len(falls), notes) == (8, [])
         assert [one for one in falls if one.has_fallen] == []

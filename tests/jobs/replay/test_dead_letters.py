@@ -14,10 +14,9 @@ from fraud.contracts import LABELS, SCORED, TRANSACTIONS
 from fraud.errors import BadInput, Fenced, Unavailable
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
-from fraud.log import rows
-from fraud.log.archive import TABLES
 from jobs.replay.dead_letters import Choice, resend
 from jobs.replay.ledger import SENDING, SENT, Ledger, Origin
+from tests.deployed import SPOOLED, TABLES
 from tests.fraud.kafka.broker import read_all
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -58,7 +57,7 @@ def delta(tmp_path: Path) -> str:
         letter(4, raw(4), "duplicate"),
         letter(5, json.dumps(label).encode(), "missing_field", LABELS),
     ]
-    columns = [field for field in rows.SPOOLED if field.name in TABLES["dead_letters"][1]]
+    columns = [field for field in SPOOLED if field.name in TABLES["dead_letters"][1]]
     again = {**letters[0], "generation": 2}  # read again under a new checkpoint
     table = pa.Table.from_pylist([*letters, again], pa.schema(columns))
     write_deltalake(f"{tmp_path}/delta/dead_letters", table)
@@ -155,7 +154,7 @@ def test_tables_without_dead_letters_are_refused_in_words(tmp_path: Path) -> Non
 
 
 def test_a_scored_record_is_judged_by_its_own_contract(tmp_path: Path) -> None:
-    columns = [field for field in rows.SPOOLED if field.name in TABLES["dead_letters"][1]]
+    columns = [field for field in SPOOLED if field.name in TABLES["dead_letters"][1]]
     table = pa.Table.from_pylist([letter(0, raw(0), "missing_field", SCORED)], pa.schema(columns))
     write_deltalake(f"{tmp_path}/delta/dead_letters", table)
     account = resend(f"{tmp_path}/delta", AWAY, Choice(), is_dry_run=True)

@@ -10,22 +10,22 @@ from deltalake import DeltaTable, write_deltalake
 
 from fraud.contracts import TRANSACTIONS
 from fraud.errors import BadConfig, BadState, Fenced
-from fraud.log import rows
 from fraud.log.archive import MOST_FOLDERS, Archive
 from fraud.log.checkpoint import Checkpoint
 from fraud.log.rebuild import archive_rest, follow, rebuild
-from fraud.store import DEFAULT_ENTITIES, Epoch, open_store
+from fraud.store import Epoch, open_store
 from fraud.synthetic.encoding import encode_transactions
 from jobs.stream.settings import StreamSettings
 from jobs.stream.tasks.context import TaskContext, store_of
+from tests.deployed import ENTITIES, SPOOLED
 from tests.load.parity import KAFKA, Played, run_batch, spool
 
 States = dict[str, dict[float, bytes]]
 
 
 def states_of(url: str) -> States:
-    store = store_of(url)
-    return {kind: dict(store.scan(kind)) for kind in DEFAULT_ENTITIES}
+    store = store_of(url, ENTITIES)
+    return {kind: dict(store.scan(kind)) for kind in ENTITIES}
 
 
 def next_batch(settings: StreamSettings, first: int = 0) -> pa.Table:
@@ -48,7 +48,9 @@ def next_batch(settings: StreamSettings, first: int = 0) -> pa.Table:
 
 
 def run_next(settings: StreamSettings, url: str, epoch: Epoch, table: pa.Table) -> States:
-    context = TaskContext(epoch, store_of(url).acquire("test"), url, settings.spool_path, (), "", 0.1)
+    context = TaskContext(
+        epoch, store_of(url, ENTITIES).acquire("test"), url, settings.spool_path, (), "", 0.1
+    )
     run_batch(context, table, np.random.default_rng(1))
     return states_of(url)
 
@@ -61,7 +63,7 @@ def test_a_store_rebuilt_from_the_log_equals_the_stream_s_to_the_byte(
     found = rebuild(played.settings, url, rows=rows)
     expected = states_of(played.settings.store)
     assert states_of(url) == expected
-    assert found.states == {entity: len(expected[entity]) for entity in DEFAULT_ENTITIES}
+    assert found.states == {entity: len(expected[entity]) for entity in ENTITIES}
     assert (found.generation, found.next_epoch) == (1, played.batches)
 
 
@@ -82,7 +84,9 @@ def test_the_stream_goes_on_from_a_rebuilt_store_as_from_its_own(
     found = rebuild(log_copy, url)
     epoch, table = Epoch(found.generation, found.next_epoch), next_batch(log_copy)
     query = (log_copy.checkpoint_path / "query-id").read_text()
-    assert store_of(url).generation_of(query) == store_of(log_copy.store).generation_of(query)
+    assert store_of(url, ENTITIES).generation_of(query) == store_of(log_copy.store, ENTITIES).generation_of(
+        query
+    )
     own = run_next(log_copy, log_copy.store, epoch, table)
     assert run_next(log_copy, url, epoch, table) == own
     assert run_next(log_copy, url, epoch, table) == own, "run again, it must start from the state before"
@@ -117,7 +121,7 @@ def test_a_store_that_holds_states_is_not_filled(log_copy: StreamSettings) -> No
 def archive_next(settings: StreamSettings, number: int) -> None:
     """Run a micro-batch of new transactions through the stream's passes, finish and archive it."""
     batch = max(int(file.name) for file in (settings.checkpoint_path / "commits").iterdir()) + 1
-    store = store_of(settings.store)
+    store = store_of(settings.store, ENTITIES)
     query = (settings.checkpoint_path / "query-id").read_text()
     epoch = Epoch(store.generation_of(query), batch)
     context = TaskContext(epoch, store.acquire("test"), settings.store, settings.spool_path, (), "", 0.1)
@@ -139,7 +143,7 @@ def test_a_micro_batch_from_before_the_log_s_end_is_fenced_off_a_rebuilt_store(
 def test_a_store_with_states_is_given_up_only_when_asked(log_copy: StreamSettings) -> None:
     with open_store(log_copy.store) as store:
         token, epoch = store.acquire("test"), Epoch(1, 1_000)
-        before = {kind: dict(store.scan(kind)) for kind in DEFAULT_ENTITIES}
+        before = {kind: dict(store.scan(kind)) for kind in ENTITIES}
         store.write("user", {1.0: next(iter(before["user"].values()))}, epoch, token)
         store.expire("merchant", float("inf"), token)
     with pytest.raises(BadConfig, match="--replace"):
@@ -147,7 +151,7 @@ def test_a_store_with_states_is_given_up_only_when_asked(log_copy: StreamSetting
     rebuild(log_copy, replace=True)
     assert not log_copy.rebuild_mark.exists()
     with open_store(log_copy.store) as store:
-        assert {kind: dict(store.scan(kind)) for kind in DEFAULT_ENTITIES} == before
+        assert {kind: dict(store.scan(kind)) for kind in ENTITIES} == before
         with pytest.raises(Fenced):
             store.write("user", {}, Epoch(1, 2_000), token)
 
@@ -173,7 +177,7 @@ def test_a_new_checkpoint_over_a_rebuilt_store_gets_a_newer_generation(
     url = f"lmdb://{tmp_path / 'rebuilt'}"
     found = rebuild(fresh, url)
     assert (found.generation, found.next_epoch) == (2, 0)
-    assert store_of(url).generation_of("the stream's first start") == 2
+    assert store_of(url, ENTITIES).generation_of("the stream's first start") == 2
 
 
 def replace_home(settings: StreamSettings, home: Path) -> StreamSettings:
@@ -197,7 +201,7 @@ def test_more_micro_batches_than_one_round_takes_are_all_archived(log_copy: Stre
     for batch in range(newest + 1, newest + 1 + waiting):
         folder = log_copy.spool_path / f"{1:06d}-{batch:012d}"
         folder.mkdir(parents=True)
-        pq.write_table(rows.SPOOLED.empty_table(), folder / "part-00000.parquet")
+        pq.write_table(SPOOLED.empty_table(), folder / "part-00000.parquet")
         (commits / str(batch)).touch()
     assert archive_rest(log_copy, Checkpoint.of(log_copy.checkpoint_path)) == waiting
     assert not list(log_copy.spool_path.glob("[0-9]*-[0-9]*"))

@@ -9,7 +9,6 @@ import pytest
 
 from fraud.decide.compiling import compile_rules
 from fraud.errors import BadInput
-from fraud.features import FEATURE_NAMES
 from fraud.rules.backtest import backtest
 from fraud.rules.effects import Costs
 from fraud.rules.history import Range
@@ -17,6 +16,7 @@ from fraud.schema.deployed import deployed_schema
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
 from jobs.rules.policy import LAST, SuggestedPolicy, suggest_policy, with_segments
+from tests.deployed import FEATURE_NAMES
 from tests.fraud.rules.logs import write_log
 
 ROWS = 12_000

@@ -9,12 +9,12 @@ import pytest
 from fraud.decide.compiling import compile_rules
 from fraud.decide.engine import RuleState
 from fraud.errors import BadInput
-from fraud.features import FEATURE_NAMES
 from fraud.features.batch import compute_features
 from fraud.schema.deployed import deployed_schema
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
 from jobs.rules.suggest import SuggestionLimits, suggest
+from tests.deployed import FEATURE_NAMES
 from tests.fraud.rules.logs import write_log
 
 ROWS = 6_000

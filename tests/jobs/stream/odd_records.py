@@ -23,7 +23,7 @@ from fraud.contracts import (
     TRANSACTIONS,
     contracts_of,
 )
-from fraud.features.passes import PASSES, entity_names
+from fraud.features.passes import entity_names
 from fraud.log import rows
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import Field
@@ -34,6 +34,7 @@ from jobs.stream.tasks.publish import messages
 from jobs.stream.tasks.score import Decisions
 from jobs.stream.tasks.scored import Decided
 from jobs.stream.tasks.stopwatch import Stopwatch
+from tests.deployed import PASSES, SCHEMA
 from tests.services.scoring.test_api import Api, Taking
 
 NOW: Final = datetime.now(UTC)
@@ -181,7 +182,7 @@ def decided(context: TaskContext, topic: str, records: list[bytes]) -> pa.Table:
         }
     )
     watch = Stopwatch()
-    table = validate_pass.validate(source, contracts=context.contracts, rates=rates_of(context))
+    table = validate_pass.validate(source, schema=context.schema, rates=rates_of(context))
     table = entity_pass.pass_primary(context, table, watch)
     for at in range(1, len(context.passes)):
         table = entity_pass.pass_further(context, at, table, watch)
@@ -224,7 +225,7 @@ def seen(folder: Path, topic: str, sent: list[bytes]) -> dict[str, Any]:
     spooled = decided(context_in(folder), topic, sent)
     offsets = spooled.column("source_offset").to_pylist()
     reasons = dict(zip(offsets, spooled.column("reason").to_pylist(), strict=True))
-    list(messages(spooled))
+    list(messages(spooled, SCHEMA))
     return {
         "is_each_once": sorted(offsets) == list(range(len(sent))),
         "first": reasons.get(0),

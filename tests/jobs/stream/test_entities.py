@@ -43,6 +43,7 @@ from jobs.stream.tasks.scored import as_archived
 from jobs.stream.tasks.stopwatch import Stopwatch
 from services.scoring.records import Decided
 from services.scoring.scorer import Conflict, Scorer
+from tests.deployed import ROWS
 from tests.fraud.features.entities import REQUIRED, START, drawn_passes, drawn_records, features_of, label_of
 from tests.fraud.features.streams import events_of
 from tests.load.parity import KAFKA
@@ -100,7 +101,7 @@ def run_passes(
     context: TaskContext, table: pa.Table, between: Callable[[], object] = lambda: None
 ) -> pa.Table:
     """Run the passes task by task, as Spark's tasks get their rows; ``between`` them others may act."""
-    found = validate_pass.validate(table, contracts=context.contracts)
+    found = validate_pass.validate(table, schema=context.schema)
     for at, one in enumerate(context.passes):
         to = validate_pass.tasks_of(found, one, TASKS)
         parts = []
@@ -379,7 +380,7 @@ def test_a_small_micro_batch_goes_through_all_passes_in_one_task(
     for at in range(len(passes) - 1):
         batches = entity_pass.run_entity_pass(context, at, batches)
     arrow_rows = list(batches)
-    schema = rows.passed_schema(passes, len(passes) - 2) if others else rows.VALIDATED
+    schema = ROWS.passed_schema(passes, len(passes) - 2) if others else ROWS.validated
     last, stages = receive(iter(arrow_rows), schema)
     assert last.num_rows == 8
     assert {name for stage in stages for name in stage} >= {f"{one.name}_pass" for one in passes[:-1]}

@@ -14,8 +14,9 @@ from fraud.errors import Fenced, Unavailable
 from fraud.features.passes import entity_names, passes_of
 from fraud.schema.default import MERCHANT, USER
 from fraud.schema.features import Feature
-from fraud.store import DEFAULT_ENTITIES, Epoch, FeatureStore, open_store
+from fraud.store import Epoch, FeatureStore, open_store
 from jobs.stream.expiry import Expiry
+from tests.deployed import ENTITIES, PASSES
 
 DAY_US = 86_400e6
 NOW_US = 20_000 * DAY_US  # in 2024, behind the clock
@@ -38,14 +39,14 @@ def store(tmp_path: Path) -> Iterator[FeatureStore]:
 @pytest.fixture
 def expiry(store: FeatureStore) -> Expiry:
     token = store.acquire("test")
-    for kind in DEFAULT_ENTITIES:
+    for kind in ENTITIES:
         ages = {float(days): state(NOW_US - days * DAY_US) for days in (1, 211, 212, 213, 400)}
         store.write(kind, ages, Epoch(1, 0), token)
-    return Expiry(store, token)
+    return Expiry(store, token, PASSES)
 
 
 def keys(store: FeatureStore) -> list[list[float]]:
-    return [sorted(entry.key for entry in store.entries(kind)) for kind in DEFAULT_ENTITIES]
+    return [sorted(entry.key for entry in store.entries(kind)) for kind in ENTITIES]
 
 
 def expired(kind: str) -> float:
@@ -61,11 +62,11 @@ def test_nothing_is_forgotten_before_event_time_is_known(store: FeatureStore, ex
 def test_entities_idle_for_more_than_212_days_of_event_time_are_forgotten(
     store: FeatureStore, expiry: Expiry
 ) -> None:
-    before = [expired(kind) for kind in DEFAULT_ENTITIES]
+    before = [expired(kind) for kind in ENTITIES]
     expiry.see([summary(NOW_US - 9 * DAY_US), summary(None), summary(NOW_US)])
     assert expiry.run() == 4
     assert keys(store) == [[1.0, 211.0, 212.0]] * 2
-    assert [expired(kind) for kind in DEFAULT_ENTITIES] == [count + 2 for count in before]
+    assert [expired(kind) for kind in ENTITIES] == [count + 2 for count in before]
 
 
 def test_an_entity_of_longer_windows_is_kept_longer(tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_event_time_never_goes_back(store: FeatureStore, expiry: Expiry) -> None
 def test_an_event_time_ahead_of_the_clock_counts_as_now(store: FeatureStore, expiry: Expiry) -> None:
     token = store.acquire("test")
     store.write("user", {7.0: state(time.time() * 1e6)}, Epoch(1, 1), token)
-    expiry = Expiry(store, token)
+    expiry = Expiry(store, token, PASSES)
     expiry.see([summary(time.time() * 1e6 + 10_000 * DAY_US)])
     expiry.run()
     assert keys(store)[0] == [7.0]
@@ -112,6 +113,6 @@ def test_a_store_that_does_not_answer_is_left_for_the_next_time() -> None:
         def expire(self, *_: object) -> int:
             raise Unavailable("the feature store does not answer")
 
-    expiry = Expiry(Away(), 1)  # type: ignore[arg-type]  a store that is unavailable answers nothing
+    expiry = Expiry(Away(), 1, PASSES)  # type: ignore[arg-type]  a store that is unavailable answers nothing
     expiry.see([summary(NOW_US)])
     assert expiry.run() == 0

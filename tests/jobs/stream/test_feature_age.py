@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from fraud.runtime.telemetry import AGE_BUCKETS_S
 from jobs.stream import metrics
 from jobs.stream.tasks.feature_age import age_histogram, count_ages
+from tests.deployed import PASSES
 
 NAME = "fraud_stream_feature_age_seconds"
 AGES = st.one_of(st.just(math.nan), st.sampled_from(AGE_BUCKETS_S), st.floats(0.0, 1e8))
@@ -35,13 +36,13 @@ def sample(registry: CollectorRegistry, suffix: str, **labels: str) -> float | N
 def test_the_histogram_holds_each_known_age_of_a_transaction_once(
     parts: list[list[tuple[float, float, bool]]],
 ) -> None:
-    histogram = age_histogram()
+    histogram = age_histogram(PASSES)
     registry = CollectorRegistry()
     registry.register(histogram)
     for part in parts:
         is_transaction = np.array([keep for _, _, keep in part], np.bool_)
         table = table_of([u for u, _, _ in part], [m for _, m, _ in part])
-        for entity, found in count_ages(table, is_transaction).items():
+        for entity, found in count_ages(table, is_transaction, PASSES).items():
             histogram.add(found, entity)
     for at, entity in enumerate(("user", "merchant")):
         ages = [row[at] for part in parts for row in part if row[2] and not math.isnan(row[at])]
@@ -57,6 +58,6 @@ def test_the_job_exports_it() -> None:
         return sample(REGISTRY, "count", entity="user") or 0.0
 
     before = count()
-    found = count_ages(table_of([5.0, math.nan], [math.nan, 7.0]), np.ones(2, np.bool_))
+    found = count_ages(table_of([5.0, math.nan], [math.nan, 7.0]), np.ones(2, np.bool_), PASSES)
     metrics.AGES.add(found["user"], "user")
     assert count() - before == 1.0

@@ -19,20 +19,20 @@ import pytest
 from deltalake import DeltaTable
 
 from fraud.contracts import LABELS, SCORED, TRANSACTIONS, without_future
-from fraud.features import FEATURE_NAMES
 from fraud.features.batch import compute_features
 from fraud.features.hashing import hash_text
 from fraud.log import rows
 from fraud.log.archive import Archive
 from fraud.log.rebuild import rebuild
-from fraud.store import DEFAULT_ENTITIES, Answer, Change, Epoch
+from fraud.store import Answer, Change, Epoch
 from fraud.store.value import version_of
 from jobs.parity.compare import compare
 from jobs.replay.dead_letters import Choice, resend
 from jobs.stream.settings import StreamSettings
 from jobs.stream.tasks import validate_pass
 from jobs.stream.tasks.context import TaskContext, store_of
-from services.scoring.api.openapi import DECISION
+from services.scoring.api.examples import examples_of
+from tests.deployed import ENTITIES, FEATURE_NAMES, SCHEMA
 from tests.load.parity import KAFKA, PARTITIONS, run_batch, spool
 from tests.wire import ScoredTransaction
 
@@ -100,7 +100,7 @@ def stream(home: Path, sent: list[Sent], batches: int = 3, **given: Any) -> tupl
     commits = of.checkpoint_path / "commits"
     commits.mkdir(parents=True)
     (of.checkpoint_path / "query-id").write_text(query := uuid.uuid4().hex)
-    store = store_of(of.store)
+    store = store_of(of.store, ENTITIES)
     generation = store.generation_of(query)
     context = TaskContext(
         Epoch(generation, 0), store.acquire("test"), of.store, of.spool_path, (), "", 0.1, **given
@@ -128,7 +128,7 @@ def stream(home: Path, sent: list[Sent], batches: int = 3, **given: Any) -> tupl
 
 
 def states_of(url: str) -> dict[str, dict[float, bytes]]:
-    return {kind: dict(store_of(url).scan(kind)) for kind in DEFAULT_ENTITIES}
+    return {kind: dict(store_of(url, ENTITIES).scan(kind)) for kind in ENTITIES}
 
 
 def read(of: StreamSettings, table: str) -> pa.Table:
@@ -262,9 +262,9 @@ def test_what_the_scoring_service_has_counted_is_archived_whatever_the_clocks_sa
 ) -> None:
     """Counted in this store: archived. Counted in one that was lost: the guard holds as for any record."""
     of = StreamSettings(home=tmp_path)
-    store = store_of(of.store)
+    store = store_of(of.store, ENTITIES)
     record = {
-        **DECISION,
+        **examples_of(SCHEMA).decision,
         "event_time": (START + timedelta(days=40)).isoformat(),
         "store": store.identity() if is_ours else "lost",
     }

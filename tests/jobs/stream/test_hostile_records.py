@@ -20,6 +20,7 @@ from jobs.stream.tasks.publish import MOST_LETTER, messages
 from jobs.stream.tasks.score import Decisions
 from jobs.stream.tasks.scored import Decided
 from jobs.stream.tasks.stopwatch import Stopwatch
+from tests.deployed import SCHEMA, SPOOLED
 from tests.jobs.stream.test_passes import START, transaction
 
 SIZES = (0, 1, 300, MOST_RECORD - 1, MOST_RECORD, MOST_RECORD + 1, 300_000, 400_000, 999_000, MOST_RAW + 5)
@@ -70,7 +71,7 @@ def run(context: TaskContext, batch: pa.RecordBatch) -> tuple[pa.Table, pa.Table
     decided = Decided(passed, context.passes, context.contracts)
     spooled = decide_pass.spool_table(context, passed, vectors=vectors, decisions=decisions, decided=decided)
     file = context.spool_folder / "large-00000.parquet"
-    aside = pq.read_table(file) if file.exists() else rows.SPOOLED.empty_table()
+    aside = pq.read_table(file) if file.exists() else SPOOLED.empty_table()
     file.unlink(missing_ok=True)
     return spooled, aside
 
@@ -83,7 +84,7 @@ def test_every_hostile_record_has_one_letter_that_kafka_takes_and_one_row_for_de
 ) -> None:
     spooled, aside = run(context, source(records))
     found: dict[tuple[str, int, int], DeadLetter] = {}
-    for topic, key, value in messages(spooled):
+    for topic, key, value in messages(spooled, SCHEMA):
         assert topic == DEAD_LETTERS
         assert len(key.encode()) + len(value) <= MOST_LETTER + 1_000
         letter = DeadLetter.model_validate_json(value)
@@ -101,7 +102,7 @@ def test_a_record_larger_than_kafka_takes_as_a_letter_is_cut_there_and_whole_in_
 ) -> None:
     value = b"junk" if key else b"x" * 950_000
     spooled, aside = run(context, source([(TRANSACTIONS, key, value)]))
-    ((_, _, message),) = messages(spooled)
+    ((_, _, message),) = messages(spooled, SCHEMA)
     letter = DeadLetter.model_validate_json(message)
     assert (letter.reason, letter.topic, letter.offset, letter.raw) == ("too_large", TRANSACTIONS, 0, b"")
     assert len(message) < 50_000
@@ -130,5 +131,5 @@ def test_a_duplicate_with_a_long_key_is_a_letter_that_kafka_takes(
     raw = json.dumps(transaction(1)).encode()
     key = b"\x00" * (MOST_RECORD - len(raw))
     spooled, _ = run(context, source([(TRANSACTIONS, key, raw)] * 2))
-    letters = [value for topic, _, value in messages(spooled) if topic == DEAD_LETTERS]
+    letters = [value for topic, _, value in messages(spooled, SCHEMA) if topic == DEAD_LETTERS]
     assert [DeadLetter.model_validate_json(one).reason for one in letters] == ["duplicate"]

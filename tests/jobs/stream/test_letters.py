@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 
 from fraud.contracts import DEAD_LETTERS, TRANSACTIONS, DeadLetter
 from fraud.features import kernel
-from fraud.features.passes import PASSES
-from fraud.log import rows
 from fraud.schema.arrow import TIME
 from jobs.stream.tasks import publish, validate_pass
 from jobs.stream.tasks.letters import untaken_results
 from jobs.stream.tasks.publish import MOST_LETTER
+from tests.deployed import PASSES, SCHEMA, SPOOLED
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SIZES = (0, 1, 300, 150_000, 300_000, 400_000, 700_000, 999_000)
@@ -40,9 +39,9 @@ def letters_of(records: list[tuple[bytes | None, bytes | None]]) -> list[tuple[s
     found = validate_pass.validate(source)
     stamp = {"processed_at": NOW, "generation": 1, "epoch": 0, "features_version": "1"}
     spooled = [
-        {field.name: {**row, **stamp}.get(field.name) for field in rows.SPOOLED} for row in found.to_pylist()
+        {field.name: {**row, **stamp}.get(field.name) for field in SPOOLED} for row in found.to_pylist()
     ]
-    return list(publish.messages(pa.Table.from_pylist(spooled, rows.SPOOLED)))
+    return list(publish.messages(pa.Table.from_pylist(spooled, SPOOLED), SCHEMA))
 
 
 @settings(max_examples=60, deadline=None)

@@ -25,6 +25,7 @@ from jobs.stream.tasks.context import TaskContext
 from jobs.stream.tasks.score import Decisions
 from jobs.stream.tasks.scored import Decided
 from jobs.stream.tasks.stopwatch import Stopwatch
+from tests.deployed import PASSES, ROWS
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -124,7 +125,7 @@ def test_the_summary_tells_event_time_and_the_ages_of_what_was_known(context: Ta
     decisions = Decisions(decided, [[], [], []], [None] * 3, [None] * 3)
     decided = Decided(passed, context.passes, context.contracts)
     spooled = decide_pass.spool_table(context, passed, vectors=vectors, decisions=decisions, decided=decided)
-    summary = json.loads(json.dumps(decide_pass._summary(spooled, decisions, [])))
+    summary = json.loads(json.dumps(decide_pass._summary(spooled, decisions, [], PASSES)))
     assert summary["newest_event_us"] == (START + timedelta(minutes=2)).timestamp() * 1e6
     user, merchant = summary["ages"]["user"], summary["ages"]["merchant"]
     assert (sum(user["counts"]), user["sum_s"]) == (1, 120.0)  # the third is older than all that is known
@@ -184,7 +185,7 @@ def test_a_record_goes_to_the_task_of_the_user_that_was_read(context: TaskContex
     table = kafka([twice, *values([transaction(2, user=1), transaction(3, user=7)]), (LABELS, 0, b"{")])
     at_four = replace(context, tasks=4)
     batches = list(validate_pass.run_validate_pass(at_four, iter(table.to_batches())))
-    sent = {batch.column("to")[0].as_py(): receive(iter([batch]), rows.VALIDATED)[0] for batch in batches}
+    sent = {batch.column("to")[0].as_py(): receive(iter([batch]), ROWS.validated)[0] for batch in batches}
     assert sum(part.num_rows for part in sent.values()) == 4
     for task, part in sent.items():
         users = [user for user in part.column("user_id").to_pylist() if user]
@@ -205,12 +206,12 @@ def test_parcels_bring_every_row_once_and_in_arrival_order(to: list[int], first:
     found = []
     for task in set(to):
         theirs = [batch for batch in reversed(batches) if batch.column("to")[0].as_py() == task]
-        part, _ = receive(iter(theirs), rows.VALIDATED)
+        part, _ = receive(iter(theirs), ROWS.validated)
         offsets = part.column("source_offset").to_pylist()
         assert offsets == sorted(offsets)
         found += offsets
     assert sorted(found) == list(range(len(to)))
-    stages = receive(iter(batches), rows.VALIDATED)[1]
+    stages = receive(iter(batches), ROWS.validated)[1]
     assert stages == ([{"validate": 0.5}] if to else [])
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from fraud.errors import BadState
 from fraud.log.rebuild import rebuild
-from fraud.store import DEFAULT_ENTITIES, Epoch, Watermark, open_store
+from fraud.store import Epoch, Watermark, open_store
 from jobs.stream.recovery import make_whole, remember
 from jobs.stream.settings import StreamSettings
+from tests.deployed import ENTITIES
 from tests.flow.conftest import Job, wait_until
 from tests.jobs.stream.test_live_disk import metric
 from tests.jobs.stream.test_live_input import decided, good, send
@@ -27,7 +28,7 @@ def nothing(*_given: object) -> list[bytes]:
 
 def states_of(settings: StreamSettings) -> States:
     with open_store(settings.store) as store:
-        return {kind: dict(store.scan(kind)) for kind in DEFAULT_ENTITIES}
+        return {kind: dict(store.scan(kind)) for kind in ENTITIES}
 
 
 def folder_of(settings: StreamSettings) -> Path:
@@ -49,7 +50,7 @@ def test_an_empty_store_at_another_place_is_refused(log_copy: StreamSettings, tm
     other = log_copy.model_copy(update={"store_url": f"lmdb://{tmp_path / 'typo'}"})
     with pytest.raises(BadState, match="never seen this checkpoint"):
         make_whole(other, read=nothing)
-    assert states_of(other) == {kind: {} for kind in DEFAULT_ENTITIES}
+    assert states_of(other) == {kind: {} for kind in ENTITIES}
 
 
 def test_an_older_copy_is_folded_forward_by_default_and_refused_where_that_is_off(

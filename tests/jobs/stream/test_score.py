@@ -6,11 +6,13 @@ import pytest
 
 from fraud.contracts import Outcome, Thresholds
 from fraud.decide.overruling import Ruled
-from fraud.decide.policy import FALLBACK_RULES, decide_without_model
-from fraud.features import FEATURE_NAMES
+from fraud.decide.policy import decide_without_model
 from fraud.model.client import ModelClient, ModelClientSettings, Scores
 from jobs.stream.tasks.rules import unexplained
-from jobs.stream.tasks.score import Decisions, explain_further, score
+from jobs.stream.tasks.score import Decisions, FeatureWords, explain_further, score
+from tests.deployed import FEATURE_NAMES, SCHEMA
+
+WORDS = FeatureWords(SCHEMA, FEATURE_NAMES)
 
 
 def away(request: httpx.Request) -> httpx.Response:
@@ -22,14 +24,14 @@ def test_without_a_model_every_transaction_gets_the_documented_fallback() -> Non
     vectors[1, FEATURE_NAMES.index("transaction_amount")] = 500.0
     vectors[2, FEATURE_NAMES.index("transaction_amount")] = 499.99
     with ModelClient(ModelClientSettings(deadline_s=0.2), transport=httpx.MockTransport(away)) as client:
-        decisions = score(client, vectors)
+        decisions = score(client, vectors, WORDS)
     assert decisions.is_fallback
     assert decisions.outcomes == [Outcome.APPROVE, Outcome.REVIEW, Outcome.APPROVE]
     assert [reason.code for reason in decisions.reasons[1]] == ["fallback_transaction_amount"]
     assert decisions.probability == [None, None, None]
 
 
-@pytest.mark.parametrize("rule", FALLBACK_RULES, ids=lambda rule: rule.feature)
+@pytest.mark.parametrize("rule", SCHEMA.fallback, ids=lambda rule: rule.feature)
 def test_each_fallback_rule_holds_from_its_limit_on(rule: object) -> None:
     limit = rule.limit  # type: ignore[attr-defined]
     vectors = np.full((2, len(FEATURE_NAMES)), np.nan)
@@ -39,7 +41,7 @@ def test_each_fallback_rule_holds_from_its_limit_on(rule: object) -> None:
 
 def test_no_transactions_need_no_model() -> None:
     with ModelClient(ModelClientSettings(), transport=httpx.MockTransport(away)) as client:
-        assert score(client, np.empty((0, len(FEATURE_NAMES)))).outcomes == []
+        assert score(client, np.empty((0, len(FEATURE_NAMES))), WORDS).outcomes == []
 
 
 class Explains:
@@ -75,7 +77,7 @@ def test_what_a_segment_stops_is_explained_by_the_version_that_scored_it() -> No
     assert rows.tolist() == [0, 5]
     champion, challenger = Explains("7", 0), Explains("8", 1)
     models: Any = [champion, challenger]
-    found = explain_further(decisions, models, np.ones((6, len(FEATURE_NAMES))), rows)
+    found = explain_further(decisions, models, np.ones((6, len(FEATURE_NAMES))), rows, WORDS)
     codes = [[reason.code for reason in reasons] for reasons in found.reasons]
     assert codes == [[FEATURE_NAMES[0]], [], [], [], [], [FEATURE_NAMES[1]]]
     assert (champion.asked, challenger.asked) == (2, 1)

@@ -11,19 +11,20 @@ import pytest
 from fraud.contracts import Outcome, Thresholds, parse_record
 from fraud.decide.experiment import Alias, Experiment
 from fraud.errors import BadModel, Unavailable
-from fraud.features import FEATURE_NAMES
 from fraud.model.client import Scores
 from fraud.store import Epoch, open_store
 from jobs.stream.tasks import decide_pass, entity_pass, validate_pass
 from jobs.stream.tasks.context import TaskContext
 from jobs.stream.tasks.publish import decisions
-from jobs.stream.tasks.score import Decisions, score, score_in_trial
+from jobs.stream.tasks.score import Decisions, FeatureWords, score, score_in_trial
 from jobs.stream.tasks.scored import Decided
 from jobs.stream.tasks.stopwatch import Stopwatch
+from tests.deployed import FEATURE_NAMES, SCHEMA
 from tests.jobs.stream.test_passes import kafka, transaction, values
 from tests.wire import Decision
 
 USERS = [f"u{i}" for i in range(40)]
+WORDS = FeatureWords(SCHEMA, FEATURE_NAMES)
 
 
 @dataclass
@@ -84,8 +85,8 @@ SPLIT = experiment(
 def test_each_user_is_decided_by_the_model_of_the_arm_and_shadowed_by_the_other(
     models: dict[Alias, Any], vectors: np.ndarray[Any, Any]
 ) -> None:
-    found = score_in_trial(models.__getitem__, vectors, USERS, SPLIT)
-    plain = {alias: score(model, vectors) for alias, model in models.items()}
+    found = score_in_trial(models.__getitem__, vectors, USERS, SPLIT, WORDS)
+    plain = {alias: score(model, vectors, WORDS) for alias, model in models.items()}
     assert found.trials is not None
     for i, (user, trial) in enumerate(zip(USERS, found.trials, strict=True)):
         arm = SPLIT.arm_of(user)
@@ -108,8 +109,8 @@ def test_a_shadow_has_no_effect_on_any_decision(
 ) -> None:
     shadow = experiment({"name": "all", "weight": 1.0, "alias": "champion", "shadow": "challenger"})
     found, plain = (
-        score_in_trial(models.__getitem__, vectors, USERS, shadow),
-        score(models[Alias.CHAMPION], vectors),
+        score_in_trial(models.__getitem__, vectors, USERS, shadow, WORDS),
+        score(models[Alias.CHAMPION], vectors, WORDS),
     )
     assert found.trials is not None
     assert (found.outcomes, found.reasons, found.probability, found.model_versions) == (
@@ -127,8 +128,8 @@ def test_without_the_challenger_the_champion_decides_its_arm_too(
 ) -> None:
     models[Alias.CHALLENGER].failure = failure
     found, plain = (
-        score_in_trial(models.__getitem__, vectors, USERS, SPLIT),
-        score(models[Alias.CHAMPION], vectors),
+        score_in_trial(models.__getitem__, vectors, USERS, SPLIT, WORDS),
+        score(models[Alias.CHAMPION], vectors, WORDS),
     )
     assert found.outcomes == plain.outcomes
     assert found.trials is not None
@@ -140,7 +141,7 @@ def test_without_the_champion_its_arm_falls_back_and_the_other_goes_on(
     models: dict[Alias, Any], vectors: np.ndarray[Any, Any]
 ) -> None:
     models[Alias.CHAMPION].failure = Unavailable("away")
-    found = score_in_trial(models.__getitem__, vectors, USERS, SPLIT)
+    found = score_in_trial(models.__getitem__, vectors, USERS, SPLIT, WORDS)
     assert found.trials is not None
     treated = [trial.arm == "treatment" for trial in found.trials]
     assert found.is_fallback == [not one for one in treated]
@@ -151,12 +152,12 @@ def test_without_the_champion_its_arm_falls_back_and_the_other_goes_on(
 
 
 def test_without_an_experiment_the_challenger_is_never_asked(models: dict[Alias, Any], vectors: Any) -> None:
-    assert score(models[Alias.CHAMPION], vectors).trials is None
+    assert score(models[Alias.CHAMPION], vectors, WORDS).trials is None
     assert models[Alias.CHALLENGER].rows == 0
 
 
 def test_no_transactions_ask_nobody(models: dict[Alias, Any], vectors: Any) -> None:
-    found = score_in_trial(models.__getitem__, vectors[:0], [], SPLIT)
+    found = score_in_trial(models.__getitem__, vectors[:0], [], SPLIT, WORDS)
     assert found == Decisions([], [], [], [], trials=[])
     assert [model.rows for model in models.values()] == [0, 0]
 
@@ -175,7 +176,7 @@ def test_the_arm_goes_into_the_archive_and_onto_the_wire(tmp_path: Path) -> None
     scored = decide_pass._score(context, passed, everything, np.ones(12, bool))
     decided = Decided(passed, context.passes, context.contracts)
     spooled = decide_pass.spool_table(context, passed, vectors=everything, decisions=scored, decided=decided)
-    published = [parse_record(Decision, raw) for raw in decisions(spooled)]
+    published = [parse_record(Decision, raw) for raw in decisions(spooled, SCHEMA)]
     assert [one.arm for one in published] == [SPLIT.arm_of(one.user_id).name for one in published]
     assert {one.experiment for one in published} == {"e"}
     assert all(one.is_fallback for one in published)  # no model answers here
@@ -183,5 +184,5 @@ def test_the_arm_goes_into_the_archive_and_onto_the_wire(tmp_path: Path) -> None
     for one, row, reasons in zip(published, archived, spooled.column("reasons").to_pylist(), strict=True):
         texts = {name: json.loads(row[name]) for name in ("rules", "shadow_rules", "tags")}
         assert one == Decision.model_validate({**row, **texts, "reasons": json.loads(reasons)})
-    known = json.loads(decisions(spooled)[0]).keys()
+    known = json.loads(decisions(spooled, SCHEMA)[0]).keys()
     assert known == set(Decision.model_fields), "every field is written, missing ones as null"

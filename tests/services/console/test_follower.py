@@ -7,6 +7,7 @@ from prometheus_client import REGISTRY
 
 from fraud.contracts import DECISIONS, LABELS
 from services.console.live import Follower, Live
+from tests.deployed import SCHEMA
 from tests.fraud.kafka.broker import Broker
 from tests.services.console.conftest import World, label_of, settings_of
 from tests.services.predictor.conftest import wait_until
@@ -40,7 +41,7 @@ def test_the_follower_outlives_every_error_and_goes_on_behind_the_record(
     broker: Broker, world: World, error: BaseException
 ) -> None:
     live = Failing(error)
-    follower = Follower(settings_of(world, kafka_bootstrap=broker.address), live)
+    follower = Follower(settings_of(world, kafka_bootstrap=broker.address), live, SCHEMA)
     for decision in world.decisions[:20]:
         broker.send(DECISIONS, decision.model_dump_json().encode())
     failed = _failures()
@@ -57,7 +58,7 @@ def test_the_follower_outlives_every_error_and_goes_on_behind_the_record(
 
 def test_what_is_no_record_is_passed_over(broker: Broker, world: World) -> None:
     live = Live(1_000)
-    follower = Follower(settings_of(world, kafka_bootstrap=broker.address), live)
+    follower = Follower(settings_of(world, kafka_bootstrap=broker.address), live, SCHEMA)
     for value in (b"\xff" * 100, b"{" * 5_000, b"[1]", b'{"score": NaN}'):
         broker.send(DECISIONS, value)
     broker.send(DECISIONS, world.decisions[0].model_dump_json().encode())

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 from fraud.contracts import Thresholds
-from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.model.card import ModelCard, Reference, ScoringModel, Sigmoid
 from fraud.model.publish import Report, publish
 from fraud.model.registry import open_registry
+from tests.deployed import FEATURE_NAMES, FEATURES_VERSION
 
 MODEL_NAME = "fraud"
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from fraud.errors import BadModel, Unavailable
-from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.model.client import ModelClient, ModelClientSettings, encode_request
+from tests.deployed import FEATURE_NAMES, FEATURES_VERSION
 
 INFER = "/v2/models/fraud/infer"
 

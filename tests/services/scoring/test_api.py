@@ -27,18 +27,19 @@ from fraud.decide.lists import ListRecord, ListStore
 from fraud.decide.policy import decide
 from fraud.decide.rules import RuleFile
 from fraud.errors import BadConfig, Unavailable
-from fraud.features import FEATURE_NAMES
 from fraud.kafka.producer import Delivery, Record
 from fraud.runtime.traces import NO_TRACES, Traces
-from fraud.store import DEFAULT_ENTITIES
-from services.scoring.api import examples, openapi
+from services.scoring.api import examples
 from services.scoring.api.app import App
 from services.scoring.feedback.pending import PendingLabels
 from services.scoring.models import Prediction, prediction_of
 from services.scoring.outbox import messages_of
+from services.scoring.records import AnswerWriter
 from services.scoring.service import Service
 from services.scoring.settings import ScoringSettings
+from tests.deployed import ENTITIES, FEATURE_NAMES, SCHEMA
 from tests.services.predictor.conftest import make_model, wait_until
+from tests.services.scoring import samples
 from tests.wire import Decision, ScoredTransaction
 
 SCORING = make_model(3)
@@ -136,7 +137,7 @@ class Api:
         return self.run(ask())
 
     def score(self, **fields: Any) -> httpx.Response:
-        return self.call("POST", "/v1/score", json={**openapi.TRANSACTION, **fields})
+        return self.call("POST", "/v1/score", json={**samples.TRANSACTION, **fields})
 
 
 @pytest.fixture
@@ -152,7 +153,7 @@ def new() -> str:
 
 def test_a_transaction_is_decided_and_the_decision_is_kept_with_its_features(api: Api) -> None:
     answer = api.score(transaction_id="a/b ü").json()
-    assert set(openapi.ANSWER) == set(answer)
+    assert set(samples.ANSWER) == set(answer)
     kept = api.call("GET", "/v1/decisions/a%2Fb%20%C3%BC").json()
     assert {kept[name] for name in ("outcome", "score", "model_version")} == {
         answer[name] for name in ("outcome", "score", "model_version")
@@ -179,7 +180,7 @@ def test_what_goes_to_the_log_is_what_the_contracts_say(api: Api) -> None:
     scored = parse_record(ScoredTransaction, record)
     assert scored.store == api.service.store.identity()
     key = api.service.store.seal_key()
-    topics = {message.topic: message.value for message in messages_of(record, key)}
+    topics = {message.topic: message.value for message in messages_of(record, key, AnswerWriter(SCHEMA))}
     assert seal_of(topics[SCORED], key) is Seal.OURS
     assert parse_record(ScoredTransaction, topics[SCORED]) == scored
     assert parse_record(Decision, topics["decisions"]).transaction_id == scored.transaction_id
@@ -211,11 +212,11 @@ def test_requests_that_are_none_are_refused_in_words(api: Api) -> None:
     assert api.call("GET", "/v1/decisions/unheard-of").status_code == 404
     large = api.call("POST", "/v1/score", content=b" " * (api.settings.max_body_bytes + 1))
     assert large.status_code == 413
-    assert api.call("POST", "/v1/labels", json=openapi.LABEL).status_code == 404
+    assert api.call("POST", "/v1/labels", json=samples.LABEL).status_code == 404
 
 
 def test_a_batch_has_an_answer_or_a_problem_each(api: Api) -> None:
-    good, bad = {**openapi.TRANSACTION, "transaction_id": new()}, {"amount": 3}
+    good, bad = {**samples.TRANSACTION, "transaction_id": new()}, {"amount": 3}
     answers = api.call("POST", "/v1/score/batch", json={"transactions": [good, bad, good]}).json()["answers"]
     assert answers[0] == answers[2]
     assert answers[1]["status"] == 422
@@ -262,7 +263,7 @@ def test_while_one_waits_for_kafka_the_others_are_answered(tmp_path: Path) -> No
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(api.app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://api") as http:
-            waits = asyncio.create_task(http.post("/v1/score", json=openapi.TRANSACTION))
+            waits = asyncio.create_task(http.post("/v1/score", json=samples.TRANSACTION))
             assert await asyncio.to_thread(asked.wait, 20.0)
             assert (await http.get("/health")).status_code == 200
             answered.set()
@@ -299,7 +300,7 @@ def test_more_than_may_wait_are_refused_at_once_and_the_others_answered(tmp_path
     async def ask() -> list[int]:
         transport = httpx.ASGITransport(api.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://api") as http:
-            bodies = [{**openapi.TRANSACTION, "transaction_id": new()} for _ in range(12)]
+            bodies = [{**samples.TRANSACTION, "transaction_id": new()} for _ in range(12)]
             answers = await asyncio.gather(*(http.post("/v1/score", json=body) for body in bodies))
         return [answer.status_code for answer in answers]
 
@@ -405,7 +406,7 @@ def test_each_wrong_file_of_rules_is_told_once_with_its_reason(
 
 
 def test_kserve_s_protocols_answer_for_raw_transactions(api: Api) -> None:
-    one = {**openapi.TRANSACTION, "transaction_id": new()}
+    one = {**samples.TRANSACTION, "transaction_id": new()}
     v1 = api.call("POST", "/v1/models/fraud:predict", json={"instances": [one]}).json()["predictions"]
     tensor = {"name": "transactions", "datatype": "BYTES", "shape": [1], "data": [json.dumps(one)]}
     v2 = api.call("POST", "/v2/models/fraud/infer", json={"id": "x", "inputs": [tensor]}).json()
@@ -421,7 +422,7 @@ def test_a_label_finds_its_transaction_by_id(tmp_path: Path) -> None:
     sent: list[Record] = []
     api = Api(tmp_path, Taking(sent))
     api.score()
-    assert api.call("POST", "/v1/labels", json=openapi.LABEL).json()["status"] == "accepted"
+    assert api.call("POST", "/v1/labels", json=samples.LABEL).json()["status"] == "accepted"
     label = orjson.loads(sent[0][2])
     assert (sent[0][0], label["user_id"], label["merchant_id"]) == ("labels", "u-17", "m-4")
 
@@ -434,7 +435,7 @@ def test_a_label_with_the_primary_key_needs_no_answer_that_is_kept(tmp_path: Pat
     keys = {name: KEYS[name] for name in names}
     sent: list[Record] = []
     api = Api(tmp_path, Taking(sent))
-    label = {**openapi.LABEL, "transaction_id": "of-the-stream"}
+    label = {**samples.LABEL, "transaction_id": "of-the-stream"}
     without = api.call("POST", "/v1/labels", json=label)
     assert (without.status_code, "user_id" in without.json()["detail"]) == (404, True)
     assert api.call("POST", "/v1/labels", json={**label, **keys}).json()["status"] == "accepted"
@@ -444,7 +445,7 @@ def test_a_label_with_the_primary_key_needs_no_answer_that_is_kept(tmp_path: Pat
 
 def test_other_keys_of_a_label_do_not_come_without_the_primary_one(api: Api) -> None:
     some = {name: value for name, value in KEYS.items() if name != "user_id"}
-    refused = api.call("POST", "/v1/labels", json={**openapi.LABEL, **some})
+    refused = api.call("POST", "/v1/labels", json={**samples.LABEL, **some})
     assert (refused.status_code, "or none of its keys" in refused.json()["detail"]) == (422, True)
 
 
@@ -452,10 +453,10 @@ def test_the_keys_of_a_label_must_be_those_of_what_was_scored(tmp_path: Path) ->
     sent: list[Record] = []
     api = Api(tmp_path, Taking(sent))
     api.score()
-    right = {name: openapi.TRANSACTION[name] for name in KEYS}
-    refused = api.call("POST", "/v1/labels", json={**openapi.LABEL, **right, "merchant_id": "other"})
+    right = {name: samples.TRANSACTION[name] for name in KEYS}
+    refused = api.call("POST", "/v1/labels", json={**samples.LABEL, **right, "merchant_id": "other"})
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "merchant_id")
-    assert api.call("POST", "/v1/labels", json={**openapi.LABEL, **right}).json()["status"] == "accepted"
+    assert api.call("POST", "/v1/labels", json={**samples.LABEL, **right}).json()["status"] == "accepted"
     assert len(sent) == 1
 
 
@@ -465,7 +466,7 @@ def test_a_label_s_source_begins_with_the_client_whatever_it_says(tmp_path: Path
     keys.write_text(f"gateway: {{sha256: {hashlib.sha256(b'secret').hexdigest()}, scopes: [label]}}\n")
     sent: list[Record] = []
     api = Api(tmp_path, Taking(sent), keys_file=keys, host="0.0.0.0")  # noqa: S104
-    label = {**openapi.LABEL, **KEYS, "source": said}
+    label = {**samples.LABEL, **KEYS, "source": said}
     api.call("POST", "/v1/labels", json=label, headers={"authorization": "Bearer secret"})
     assert orjson.loads(sent[0][2])["source"] == "api:gateway" + (f":{said}" if said else "")
 
@@ -501,9 +502,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=8,
 )
-FIELDS = st.sampled_from([*openapi.TRANSACTION, "schema_version", "home_latitude", "home_longitude", "else"])
+FIELDS = st.sampled_from([*samples.TRANSACTION, "schema_version", "home_latitude", "home_longitude", "else"])
 ALMOST = st.dictionaries(FIELDS, JSON, max_size=4).map(
-    lambda changed: {**openapi.TRANSACTION, "transaction_id": new(), **changed}
+    lambda changed: {**samples.TRANSACTION, "transaction_id": new(), **changed}
 )
 PATHS = ["/v1/score", "/v1/score/batch", "/v1/labels", "/v1/models/fraud:predict", "/v2/models/fraud/infer"]
 
@@ -551,15 +552,15 @@ def at(seconds: float) -> str:
 
 
 def counted_by(api: Api) -> dict[str, dict[float, bytes]]:
-    return {kind: dict(api.service.store.scan(kind)) for kind in DEFAULT_ENTITIES}
+    return {kind: dict(api.service.store.scan(kind)) for kind in ENTITIES}
 
 
 def test_every_path_refuses_a_transaction_from_the_future_and_counts_nothing(api: Api) -> None:
     assert api.score(transaction_id="now", event_time=at(0.0)).status_code == 200
     before = counted_by(api)
-    far = {**openapi.TRANSACTION, "event_time": "2099-06-01T00:00:00Z"}
-    near = {**openapi.TRANSACTION, "event_time": at(400.0)}
-    good = {**openapi.TRANSACTION, "transaction_id": "good"}
+    far = {**samples.TRANSACTION, "event_time": "2099-06-01T00:00:00Z"}
+    near = {**samples.TRANSACTION, "event_time": at(400.0)}
+    good = {**samples.TRANSACTION, "transaction_id": "good"}
     text = json.dumps
     tensor = {"name": "transactions", "datatype": "BYTES", "shape": [2], "data": [text(good), text(near)]}
     answers = [
@@ -591,14 +592,14 @@ def test_how_far_ahead_is_a_setting(tmp_path: Path) -> None:
 
 def test_a_label_from_the_future_is_refused_also_where_it_would_be_kept(tmp_path: Path) -> None:
     kept = Api(tmp_path, labels_pending=True, pending_file=tmp_path / "pending.sqlite")
-    label = {**openapi.LABEL, "label_time": "2099-06-01T00:00:00Z"}
+    label = {**samples.LABEL, "label_time": "2099-06-01T00:00:00Z"}
     answer = kept.call("POST", "/v1/labels", json=label)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "label_time")
     assert "future_label_time" in answer.json()["detail"]
     keys = {"user_id": "u", "merchant_id": "m", "event_time": "2099-06-01T00:00:00Z"}
-    named = kept.call("POST", "/v1/labels", json={**openapi.LABEL, **keys})
+    named = kept.call("POST", "/v1/labels", json={**samples.LABEL, **keys})
     assert (named.status_code, named.json()["errors"][0]["field"]) == (422, "event_time")
     assert kept.service.labels.resolve(time.time() + 100.0) == 0
-    assert len(PendingLabels(tmp_path / "pending.sqlite", 9, 0.0)) == 0
+    assert len(PendingLabels(tmp_path / "pending.sqlite", 9, 0.0, "user_id")) == 0
     assert kept.call("POST", "/v1/labels", json={**label, "label_time": at(200.0)}).status_code == 200
     kept.service.store.close()

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from services.scoring.api import openapi
 from tests.fraud.store.conftest import RedisServer, run_redis
 from tests.services.predictor.conftest import Registry, Server, make_model, run_server, wait_until
+from tests.services.scoring import samples
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Parts:
     predictor: Server
 
     def score(self, name: str = "", **fields: object) -> httpx.Response:
-        body = {**openapi.TRANSACTION, "transaction_id": name or uuid.uuid4().hex, **fields}
+        body = {**samples.TRANSACTION, "transaction_id": name or uuid.uuid4().hex, **fields}
         return httpx.post(f"{self.url}/v1/score", json=body, timeout=30.0)
 
     def is_away(self, part: str) -> bool:
@@ -93,7 +93,7 @@ def test_the_transformer_answers_by_the_model_server_and_by_the_fallback_while_i
     wait_until(parts.is_whole, "the model server scores")
     answer = httpx.post(
         f"{parts.url}/v1/models/fraud:predict",
-        json={"instances": [{**openapi.TRANSACTION, "transaction_id": "v1"}]},
+        json={"instances": [{**samples.TRANSACTION, "transaction_id": "v1"}]},
     ).json()["predictions"][0]
     assert answer["model_version"] == "1"
     assert 0.0 <= answer["score"] <= 1.0

@@ -30,10 +30,11 @@ from fraud.errors import Unavailable
 from fraud.features.hashing import hash_text
 from fraud.log import rows
 from fraud.log.archive import Archive
-from fraud.store import DEFAULT_ENTITIES, Epoch, FeatureStore
+from fraud.store import Epoch, FeatureStore
 from jobs.parity.compare import compare
 from jobs.stream.settings import StreamSettings
 from jobs.stream.tasks.context import TaskContext, store_of
+from tests.deployed import ENTITIES
 from tests.fraud.store.conftest import shards_url
 from tests.load.parity import KAFKA, PARTITIONS, run_batch, spool
 
@@ -261,7 +262,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> StreamSettings:
 def test_what_four_clients_were_served_is_what_the_log_gives(
     settings: StreamSettings, tmp_path: Path
 ) -> None:
-    store = store_of(settings.store)
+    store = store_of(settings.store, ENTITIES)
     with replicas(settings.store, tmp_path) as found:
         stream = Stream(settings, store)
         clients = [Client(number, [one.url for one in found]) for number in range(CLIENTS)]
@@ -297,14 +298,14 @@ def test_what_four_clients_were_served_is_what_the_log_gives(
 
 
 def check_counts(store: FeatureStore, expected: int) -> None:
-    for kind in DEFAULT_ENTITIES:
+    for kind in ENTITIES:
         assert sum(np.frombuffer(state)[2] for _, state in store.scan(kind)) == expected
 
 
 def test_a_store_rebuilt_while_the_log_lacks_some_counts_them_when_they_come(
     settings: StreamSettings, tmp_path: Path
 ) -> None:
-    store = store_of(settings.store)
+    store = store_of(settings.store, ENTITIES)
     with replicas(settings.store, tmp_path, 1) as found:
         stream = Stream(settings, store)
         client = Client(0, [found[0].url])

@@ -13,6 +13,8 @@ from fraud.decide.experiment import read_experiment, stop_experiment
 from fraud.errors import Unavailable
 from services.scoring.models import Prediction, prediction_of
 from services.scoring.outbox import messages_of
+from services.scoring.records import AnswerWriter
+from tests.deployed import SCHEMA
 from tests.fraud.decide.test_experiment import write
 from tests.services.predictor.conftest import make_model
 from tests.services.scoring.test_api import Always, Api, new
@@ -71,7 +73,8 @@ def test_the_arm_decides_which_model_decides_and_the_record_says_so(lab: LabApi)
     raw = orjson.dumps(control)
     assert parse_record(ScoredTransaction, raw).experiment == "challenger-7"
     decision = parse_record(
-        Decision, {message.topic: message.value for message in messages_of(raw, "")}["decisions"]
+        Decision,
+        {message.topic: message.value for message in messages_of(raw, "", AnswerWriter(SCHEMA))}["decisions"],
     )
     assert (decision.arm, decision.shadow_score) == ("control", control["shadow_score"])
 

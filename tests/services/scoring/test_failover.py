@@ -8,6 +8,7 @@ from pathlib import Path
 from jobs.parity.compare import compare
 from jobs.stream.settings import StreamSettings
 from jobs.stream.tasks.context import store_of
+from tests.deployed import ENTITIES
 from tests.fraud.store.conftest import run_redis, shards_url
 from tests.fraud.store.sentinels import run_group
 from tests.services.scoring.test_exactness import (
@@ -59,7 +60,7 @@ def test_a_shard_killed_under_both_paths_and_started_again_is_seen_by_no_state_a
 
 def run_and_kill(settings: StreamSettings, folder: Path, kill: Callable[[], None]) -> None:
     """Run four clients of two services and the stream, kill in the middle, and compare all with the log."""
-    store = store_of(settings.store)
+    store = store_of(settings.store, ENTITIES)
     with replicas(settings.store, folder) as found:
         stream = Stream(settings, store)
         stream.patience_s = 30.0

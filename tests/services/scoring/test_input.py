@@ -20,15 +20,15 @@ from fraud.contracts import contracts_of
 from fraud.http.access import RateLimit
 from fraud.http.problems import Problem
 from fraud.schema.reading import default_schema
-from services.scoring.api import openapi
 from services.scoring.records import Decided
 from services.scoring.scorer import Scorer
+from tests.services.scoring import samples
 from tests.services.scoring.test_api import Api, new
 
 REQUEST: Any = contracts_of(default_schema()).request
 BATCH, PREDICT, INFER = "/v1/score/batch", "/v1/models/fraud:predict", "/v2/models/fraud/infer"
 POSTS = ["/v1/score", BATCH, "/v1/labels", PREDICT, INFER]
-GETS = [path for path, found in openapi.document()["paths"].items() if "get" in found]
+GETS = [path for path, found in samples.document()["paths"].items() if "get" in found]
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 
 def one(**fields: Any) -> dict[str, Any]:
-    return {**openapi.TRANSACTION, "transaction_id": new(), **fields}
+    return {**samples.TRANSACTION, "transaction_id": new(), **fields}
 
 
 def nested(depth: int) -> bytes:
@@ -175,7 +175,7 @@ def test_a_slash_at_the_end_is_another_path_and_the_answer_says_which_one_there_
 
 @pytest.mark.parametrize("path", POSTS)
 def test_a_body_may_be_packed(api: Api, path: str) -> None:
-    operation = openapi.document()["paths"][path]["post"]
+    operation = samples.document()["paths"][path]["post"]
     body = json.dumps(operation["requestBody"]["content"]["application/json"]["example"]).encode()
     plain = api.call("POST", path, content=body)
     packed = api.call("POST", path, content=gzip.compress(body), headers={"content-encoding": "gzip"})
@@ -264,7 +264,7 @@ def test_a_number_is_a_json_number_and_a_time_a_text_on_every_path(api: Api, fie
 
 @pytest.mark.parametrize("value", [1, "yes", "true", None])
 def test_a_label_is_true_or_false(api: Api, value: Any) -> None:
-    label = {**openapi.LABEL, "is_fraud": value}
+    label = {**samples.LABEL, "is_fraud": value}
     assert api.call("POST", "/v1/labels", json=label).status_code == 422
 
 

@@ -17,13 +17,13 @@ from deltalake import write_deltalake
 from fraud.contracts import DEAD_LETTERS, LABELS, DeadLetter
 from fraud.errors import BadConfig
 from fraud.kafka.producer import Delivery, Record
-from services.scoring.api import openapi
 from services.scoring.feedback.pending import LONGEST_S, PendingLabels
+from tests.services.scoring import samples
 from tests.services.scoring.test_api import Api, Taking
 from tests.wire import Label
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
-LABEL = {"transaction_id": openapi.TRANSACTION["transaction_id"], "is_fraud": True}
+LABEL = {"transaction_id": samples.TRANSACTION["transaction_id"], "is_fraud": True}
 DAY_S = 86_400.0
 Sent = list[Record]
 
@@ -166,11 +166,11 @@ def test_an_expired_label_stays_until_kafka_has_its_dead_letter(tmp_path: Path) 
         post(api)
         with pytest.raises(Exception, match="dead letter"):
             api.service.labels.resolve(time.time() + 31.0 * DAY_S)
-    assert len(PendingLabels(tmp_path / "pending.sqlite", 9, 0.0)) == 1
+    assert len(PendingLabels(tmp_path / "pending.sqlite", 9, 0.0, "user_id")) == 1
 
 
 def test_only_what_is_due_is_looked_at_and_ever_more_rarely(tmp_path: Path) -> None:
-    kept = PendingLabels(tmp_path / "kept.sqlite", 9, 0.0)
+    kept = PendingLabels(tmp_path / "kept.sqlite", 9, 0.0, "user_id")
     kept.keep("t-1", b"{}", 0.0)
     looks, at_s = [], 0.0
     while at_s < 30.0 * DAY_S:
@@ -200,14 +200,14 @@ def test_a_take_over_that_a_crash_cut_short_is_done_again_and_doubles_nothing(tm
     line = orjson.dumps({**LABEL, "label_time": "2026-03-02T00:00:00Z", "source": None})
     for name in ("kept.jsonl", "kept.sqlite.old"):
         (tmp_path / name).write_bytes(line)
-        kept = PendingLabels(tmp_path / "kept.sqlite", 9, 0.0)
+        kept = PendingLabels(tmp_path / "kept.sqlite", 9, 0.0, "user_id")
         assert len(kept) == 1
         kept.close()
 
 
 def test_a_file_that_cannot_be_opened_stops_the_start_with_words(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match="FRAUD_SCORING_PENDING_FILE"):
-        PendingLabels(tmp_path / "no folder" / "kept.sqlite", 9, 0.0)
+        PendingLabels(tmp_path / "no folder" / "kept.sqlite", 9, 0.0, "user_id")
 
 
 def test_a_label_of_another_version_becomes_a_dead_letter(tmp_path: Path) -> None:

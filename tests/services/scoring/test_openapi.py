@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from services.scoring.api.openapi import document
+from tests.services.scoring.samples import document
 from tests.services.scoring.test_api import Api, Taking
 
 CHECKS = [

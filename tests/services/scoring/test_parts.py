@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fraud.contracts import ALERTS, DECISIONS, SCORED
 from fraud.errors import BadState, Unavailable
-from fraud.features import FEATURE_NAMES, FEATURES_VERSION, kernel
+from fraud.features import kernel
 from fraud.features.engine import fold_events
 from fraud.kafka.producer import Delivery, Record
 from fraud.schema.default import MERCHANT, USER
@@ -21,6 +21,7 @@ from services.scoring.main import given as given_by
 from services.scoring.models import PredictorModel, prediction_of
 from services.scoring.outbox import Outbox
 from services.scoring.settings import ScoringSettings
+from tests.deployed import FEATURE_NAMES, FEATURES_VERSION
 from tests.fraud.store.conftest import run_redis
 from tests.services.predictor.conftest import make_model, make_vectors, wait_until
 from tests.services.scoring.test_api import Api, new

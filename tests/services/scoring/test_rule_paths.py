@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from fraud.decide.rules import RulesAt, read_rules
-from fraud.features import FEATURE_NAMES
 from fraud.log import rows
 from fraud.log.archive import Archive
 from fraud.model.client import Scores
@@ -26,13 +25,14 @@ from jobs.stream.tasks import decide_pass, entity_pass, validate_pass
 from jobs.stream.tasks.context import TaskContext
 from jobs.stream.tasks.publish import decisions
 from jobs.stream.tasks.rules import apply_rules
-from jobs.stream.tasks.score import score
+from jobs.stream.tasks.score import FeatureWords, score
 from jobs.stream.tasks.scored import Decided
 from jobs.stream.tasks.stopwatch import Stopwatch
-from services.scoring.api.examples import TRANSACTION
+from tests.deployed import FEATURE_NAMES, SCHEMA
 from tests.fraud.decide.test_vectorise import CLAUSES
 from tests.jobs.stream.test_passes import kafka, values
 from tests.load.parity import spool
+from tests.services.scoring.samples import TRANSACTION
 from tests.services.scoring.test_api import SCORING, Api
 
 EFFECTS: list[dict[str, Any]] = [
@@ -141,8 +141,9 @@ def play(folder: Path, rules: Path) -> tuple[Any, TaskContext]:
     passed = entity_pass.pass_further(context, 1, passed, watch)
     vectors = rows.matrix_of(passed.column("vector"))
     server: Any = Server()
-    scored = score(server, vectors)
-    scored = apply_rules(scored, RulesAt(rules), passed, vectors, FEATURE_NAMES)
+    of = FeatureWords(SCHEMA, FEATURE_NAMES)
+    scored = score(server, vectors, of)
+    scored = apply_rules(scored, RulesAt(rules), passed, vectors, of)
     decided = Decided(passed, context.passes, context.contracts)
     spooled = decide_pass.spool_table(context, passed, vectors=vectors, decisions=scored, decided=decided)
     return spooled, context
@@ -150,7 +151,7 @@ def play(folder: Path, rules: Path) -> tuple[Any, TaskContext]:
 
 def by_stream(folder: Path, rules: Path) -> list[dict[str, Any]]:
     spooled, _ = play(folder, rules)
-    return [json.loads(raw) for raw in decisions(spooled)]
+    return [json.loads(raw) for raw in decisions(spooled, SCHEMA)]
 
 
 def archived(folder: Path, rules: Path) -> StreamSettings:

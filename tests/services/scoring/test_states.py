@@ -10,15 +10,16 @@ import redis
 from fraud.features.engine import fold_events
 from fraud.features.events import event_of_transaction, stack_events
 from fraud.features.hashing import hash_text
-from fraud.store import DEFAULT_ENTITIES, LATEST, Epoch, Watermark
-from services.scoring.api import openapi
+from fraud.store import LATEST, Epoch, Watermark
+from tests.deployed import ENTITIES
 from tests.fraud.features.streams import SMALL_MERCHANT, SMALL_USER
 from tests.fraud.store.conftest import RedisServer, run_redis
+from tests.services.scoring import samples
 from tests.services.scoring.test_api import Api, Taking, new
 from tests.wire import Transaction
 
 MENDS = "`fraud replay rebuild-store --replace`"
-USERS = [openapi.TRANSACTION["user_id"], "u-other"]
+USERS = [samples.TRANSACTION["user_id"], "u-other"]
 
 
 @pytest.fixture(params=["lmdb", "redis"])
@@ -58,7 +59,7 @@ def test_a_corrupt_state_is_a_problem_of_its_entity_alone_and_counted(api: Api) 
 
 
 def of_another_release() -> dict[str, dict[float, bytes]]:
-    records = [Transaction(**{**openapi.TRANSACTION, "transaction_id": new(), "user_id": u}) for u in USERS]
+    records = [Transaction(**{**samples.TRANSACTION, "transaction_id": new(), "user_id": u}) for u in USERS]
     events = stack_events([event_of_transaction(record) for record in records])
     return {
         "user": fold_events(SMALL_USER, events, {}).states,
@@ -85,7 +86,7 @@ def test_states_of_another_release_are_no_500_and_readiness_says_what_to_do(
         assert MENDS in found.json()["detail"]
     assert "fraud_scoring_store_refused 1.0" in served.call("GET", "/metrics").text
     store = served.service.store
-    for kind in DEFAULT_ENTITIES:
+    for kind in ENTITIES:
         store.clear(kind, store.acquire("a rebuild"))
     store.renew(is_whole=True)
     served.service.states.look()

@@ -9,14 +9,14 @@ import orjson
 import pytest
 
 from fraud.contracts import DECISIONS, SCORED, TRANSACTIONS
-from fraud.features import FEATURE_NAMES, FEATURES_VERSION
 from fraud.kafka.producer import Record
 from fraud.runtime.traces import Traces, carrying, is_sampled
 from fraud.settings.traces import TraceSettings
-from services.scoring.api import openapi
 from services.scoring.models import PredictorModel
 from services.scoring.settings import ScoringSettings
+from tests.deployed import FEATURE_NAMES, FEATURES_VERSION
 from tests.otlp import Received, receiver
+from tests.services.scoring import samples
 from tests.services.scoring.test_api import Api, Taking
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -45,7 +45,7 @@ def test_a_request_is_a_span_of_the_callers_trace_and_its_parts_are_spans_of_it(
 ) -> None:
     sent: list[Record] = []
     api = Api(tmp_path, Taking(sent), traces=traces_of("otlp"))
-    answer = api.call("POST", "/v1/score", json=openapi.TRANSACTION, headers={"traceparent": GOOD})
+    answer = api.call("POST", "/v1/score", json=samples.TRANSACTION, headers={"traceparent": GOOD})
     assert answer.status_code == 200
     assert api.service.outbox.drain() == 1
     api.service.stop()
@@ -72,7 +72,7 @@ def test_a_header_that_is_wrong_is_ignored_and_a_trace_begins_here(
 ) -> None:
     sent: list[Record] = []
     api = Api(tmp_path, Taking(sent), traces=traces_of("otlp"))
-    answer = api.call("POST", "/v1/score", json=openapi.TRANSACTION, headers={"traceparent": header})
+    answer = api.call("POST", "/v1/score", json=samples.TRANSACTION, headers={"traceparent": header})
     assert answer.status_code == 200
     api.service.outbox.drain()
     api.service.stop()
@@ -87,7 +87,7 @@ def test_what_nobody_samples_is_handed_on_and_not_exported(tmp_path: Path, recei
     sent: list[Record] = []
     api = Api(tmp_path, Taking(sent), traces=traces_of("otlp"))
     unsampled = f"{GOOD[:-2]}00"
-    api.call("POST", "/v1/score", json=openapi.TRANSACTION, headers={"traceparent": unsampled})
+    api.call("POST", "/v1/score", json=samples.TRANSACTION, headers={"traceparent": unsampled})
     api.service.outbox.drain()
     api.service.stop()
     ((_, told),) = of_topics(sent)[DECISIONS]
@@ -100,9 +100,9 @@ def test_the_transactions_of_a_batch_and_of_kserve_belong_to_their_request(tmp_p
     sent: list[Record] = []
     api = Api(tmp_path, Taking(sent), traces=traces_of("headers"))
     other = GOOD.replace(PARENT, "c" * 16)
-    several = [{**openapi.TRANSACTION, "transaction_id": f"b{at}"} for at in range(2)]
+    several = [{**samples.TRANSACTION, "transaction_id": f"b{at}"} for at in range(2)]
     api.call("POST", "/v1/score/batch", json={"transactions": several}, headers={"traceparent": GOOD})
-    one = [{**openapi.TRANSACTION, "transaction_id": "k"}]
+    one = [{**samples.TRANSACTION, "transaction_id": "k"}]
     api.call("POST", "/v1/models/fraud:predict", json={"instances": one}, headers={"traceparent": other})
     api.score(transaction_id="without")
     api.service.outbox.drain()
@@ -122,7 +122,7 @@ def test_the_transactions_of_a_batch_and_of_kserve_belong_to_their_request(tmp_p
 def test_off_a_header_goes_nowhere(tmp_path: Path) -> None:
     sent: list[Record] = []
     api = Api(tmp_path, Taking(sent))
-    api.call("POST", "/v1/score", json=openapi.TRANSACTION, headers={"traceparent": GOOD})
+    api.call("POST", "/v1/score", json=samples.TRANSACTION, headers={"traceparent": GOOD})
     api.service.outbox.drain()
     assert not any(record.headers for record in sent)
     assert not any(b"traceparent" in record.value for record in sent)
@@ -132,7 +132,7 @@ def test_what_the_stream_is_to_count_carries_its_trace(tmp_path: Path) -> None:
     sent: list[Record] = []
     api = Api(tmp_path, Taking(sent), traces=traces_of("headers"))
     api.service.store.renew(is_whole=False)
-    api.call("POST", "/v1/score", json=openapi.TRANSACTION, headers={"traceparent": GOOD})
+    api.call("POST", "/v1/score", json=samples.TRANSACTION, headers={"traceparent": GOOD})
     assert of_topics(sent) == {TRANSACTIONS: [("traceparent", GOOD)]}
 
 

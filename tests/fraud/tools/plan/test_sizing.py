@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 from fraud.cli import app
 from fraud.errors import BadInput
-from fraud.features.passes import PASSES
 from fraud.tools.plan.day import DAYS, RATES, EntityDay, simulate_day, sizes_by_rate
 from fraud.tools.plan.figures import read_figures
 from fraud.tools.plan.sizing import Load, make_plan
+from tests.deployed import PASSES
 
 FIGURES = read_figures()
 
