@@ -58,7 +58,7 @@ LAYERS = (
     {"fraud.__main__"},
 )
 """The rooms of the library, lowest first."""
-ASKS_FOR_THE_SCHEMA = 99
+ASKS_FOR_THE_SCHEMA = 3
 """Calls of functions that ask for the deployed schema, where a caller could hand one down."""
 LAYER = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
 ENGINES = {
