@@ -35,7 +35,7 @@ from tests.jobs.stream.test_entities import KAFKA, Approving
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 ISSUER = read_schema(EXAMPLES / "issuer.yaml")
 BOTH = (default_schema(), ISSUER)
-N = 40
+N = 60
 
 
 def alternately(*parts: Sequence[Any]) -> Iterator[Any]:
@@ -45,7 +45,7 @@ def alternately(*parts: Sequence[Any]) -> Iterator[Any]:
 
 def transactions(schema: Schema) -> pa.Table:
     """Generate some in the order of their times."""
-    made = generate(GeneratorSettings(transactions=N, users=4, merchants=3, seed=7), schema)
+    made = generate(GeneratorSettings(transactions=200, users=20, merchants=30, seed=7), schema)
     return made.transactions.slice(0, N)
 
 
@@ -75,7 +75,9 @@ def test_tables_and_openapi_name_each_schema_s_own_fields() -> None:
             assert others not in names[table][1]
         assert own in rows_of(schema).validated.names
         assert others not in rows_of(schema).validated.names
-        fields = document(routes_of(schema))["components"]["schemas"]["Transaction"]["properties"]
+        found = document(routes_of(schema))
+        body = found["paths"]["/v1/score"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        fields = found["components"]["schemas"][body["$ref"].rpartition("/")[2]]["properties"]
         assert own in fields
         assert others not in fields
 
