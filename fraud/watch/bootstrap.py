@@ -1,4 +1,4 @@
-"""Intervals by resampling users: one user's transactions stand or fall together.
+"""Intervals by resampling users: all transactions of a user are drawn together.
 
 Resampling transactions would take a spree of ten for ten independent frauds, and give intervals that are
 too narrow. Every model is measured on the same resamples, so that differences can be judged too.

@@ -1,4 +1,4 @@
-"""What a job that ends has measured (parity, drift, ...), on its way to Prometheus.
+"""Figures of jobs that end (parity, drift, ...), kept in a table for Prometheus.
 
 Writes and reads the Delta table ``figures`` beside the other tables: one row a job, its newest figures as
 Prometheus text. A job writes as it ends; the streaming job, which is always there and has the tables at

@@ -1,4 +1,4 @@
-"""Compacts one Delta table and removes what nothing refers to any more.
+"""Compacts one Delta table, and removes files that it no longer uses.
 
 Reads and writes the tables under ``FRAUD_STREAM_DELTA`` while the stream appends to them: a compaction says
 that it changes no data, and appends do not conflict with it. Transaction versions, by which the archive knows

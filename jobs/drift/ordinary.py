@@ -1,4 +1,4 @@
-"""How far one ordinary day lies from the others: what a day must exceed to be called different.
+"""The distance of an ordinary day from the others: a day beyond it is called different.
 
 Rows are not independent: a person pays many times, a day has its weather. Tests that count rows (the
 p-values of Kolmogorov-Smirnov, chi-square) call every day different as soon as there are many. So the

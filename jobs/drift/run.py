@@ -1,4 +1,4 @@
-"""Runs the comparison and leaves its report: for an operator and for the DAG alike (``fraud drift``)."""
+"""``fraud drift``: compares, and writes the report; an operator or the DAG runs it."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

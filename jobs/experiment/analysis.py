@@ -1,4 +1,4 @@
-"""The analysis of an experiment: a look a day at every metric, the sample ratio, and what follows."""
+"""The analysis of an experiment: every metric and the sample ratio, day by day, and whether it must stop."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What an experiment's transactions brought: its decisions joined with the labels that have matured.
+"""Outcomes of an experiment's transactions: its decisions joined with their matured labels.
 
 Reads the Delta tables ``decisions`` and ``labels``. A transaction counts once it is older than the
 experiment's maturity, on the clock of the newest event or label; without a label by then it is honest.

@@ -1,4 +1,4 @@
-"""What the analysis is worth: thousands of experiments whose truth is known, each peeked at every day.
+"""Error rates of the analysis: thousands of simulated experiments with a known truth, each analysed daily.
 
 Users differ in how much they spend and how often they are declined, fraud is rare and its amounts have a
 heavy tail; the analysis is :mod:`jobs.experiment.sequential`, as it is used on real decisions.

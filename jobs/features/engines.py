@@ -1,4 +1,4 @@
-"""What can fold a table."""
+"""The engines that can compute the features of a table."""
 
 from enum import StrEnum
 

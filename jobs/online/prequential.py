@@ -1,4 +1,4 @@
-"""First score, then learn: the learner beside the frozen champion, day after day, on the same transactions.
+"""Score first, then learn: compares the learner with the frozen champion, day by day, on the same data.
 
 Each day is scored by what was known when it began; only then do its labels count. So every score is one
 that could have been served.

@@ -1,4 +1,4 @@
-"""The account of a parity run: as JSON, as Prometheus text, and for a reader."""
+"""The report of a parity run: as JSON, as Prometheus text, and as a table."""
 
 import json
 import math

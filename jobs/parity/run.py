@@ -1,4 +1,4 @@
-"""Runs the comparison and leaves its account: for an operator and for the DAG alike (``fraud parity``)."""
+"""``fraud parity``: compares, and writes the report; an operator or the DAG runs it."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Quality of decisions against labels; and, before labels come, what it is expected to be.
+"""Quality of decisions: measured by labels, and estimated before labels arrive.
 
 The expectation takes each score for what it says it is, the probability of fraud: labels are drawn by
 it, repeatedly, and each draw is measured like the truth (confidence-based performance estimation; the

@@ -1,4 +1,4 @@
-"""What was decided and what came out of it.
+"""Decisions and the labels of their transactions.
 
 Reads the Delta tables ``decisions`` and ``labels``, without Spark. A label counts from its ``label_time``
 on, the business's own clock, so that a replayed history gives what it gave live; of several in a window

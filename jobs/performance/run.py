@@ -1,4 +1,4 @@
-"""Measures, estimates and leaves the summary: for an operator and the DAG alike (``fraud performance``)."""
+"""``fraud performance``: measures, estimates and writes the summary; an operator or the DAG runs it."""
 
 from collections.abc import Callable
 

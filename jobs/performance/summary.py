@@ -1,4 +1,4 @@
-"""Puts the summary together: matured truth by window and version, estimates beside it, and what has fallen.
+"""The summary: quality by window and version from matured labels, estimates, and figures that have dropped.
 
 A stretch ends with the newest transaction that is old enough for its window, so that a window never counts
 what is too young for it, and every transaction of a window had the same time for its label.

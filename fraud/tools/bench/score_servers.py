@@ -1,4 +1,4 @@
-"""What the scoring service is measured against: servers of vectors, without features, state or decisions.
+"""Servers to compare the scoring service with: they score vectors, without features, state or decisions.
 
 ``python -m fraud.tools.bench.score_servers fastapi|kserve PORT FOLDER``: a plain FastAPI with the booster,
 and KServe's model server with the booster as its LightGBM runtime (lgbserver, which is published as an image

@@ -1,4 +1,4 @@
-"""The account at the end: what went in, what came out, and whether Delta holds each exactly once."""
+"""The final count: records sent, results received, and whether Delta holds each exactly once."""
 
 from dataclasses import asdict, dataclass, fields
 from typing import Final

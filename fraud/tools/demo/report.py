@@ -1,4 +1,4 @@
-"""The HTML report that the demo leaves: one file, plots inside, nothing to fetch."""
+"""The HTML report of the demo: one file with its plots, which fetches nothing."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""``fraud demo``: the whole platform on this machine, with real parts, and an account of what it did.
+"""``fraud demo``: runs the whole platform on this machine, with real parts, and counts every record.
 
 Generates a data set, trains on its first part, starts broker, registry, model server and stream,
 plays the rest through Kafka with some malformed records, checks that every transaction was counted

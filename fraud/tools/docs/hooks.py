@@ -1,4 +1,4 @@
-"""Hooks of MkDocs: generated pages, what stands outside docs/, links that work on GitHub and on the site.
+"""Hooks of MkDocs: generated pages, files outside docs/, links that work on GitHub and on the site.
 
 Reads the Markdown files and pictures of the repository; adds them to the site that ``mkdocs build`` writes.
 """

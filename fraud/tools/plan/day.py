@@ -1,4 +1,4 @@
-"""A simulated day: how often each entity comes, how many bytes its state has, how hot the hottest is.
+"""A simulated day: events by entity, bytes of a state, and the share of the busiest entity.
 
 The sizes are those of real states: entities of several rates are folded over their whole retention by the
 schema's own plan. The primaries' rates follow an exponential distribution (a few come often, most seldom),

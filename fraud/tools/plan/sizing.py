@@ -1,4 +1,4 @@
-"""What a load needs, from the measured figures and a simulated day: parts, and what ends first.
+"""What a load needs, from measured figures and a simulated day: parts, and the first bottleneck.
 
 What was measured is multiplied, and each line says how. What there is one of (a primary's thread, memory and
 network, the writer of the Delta tables) is held against what the load needs; the store is shared by as many
