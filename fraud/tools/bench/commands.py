@@ -105,7 +105,7 @@ def stream(
     from rich.console import Console  # noqa: PLC0415
 
     from fraud.tools.bench.machine import describe_machine  # noqa: PLC0415
-    from fraud.tools.bench.stream import FULL, QUICK, measure_streams  # noqa: PLC0415
+    from fraud.tools.bench.stream import FULL, QUICK, measure_stream  # noqa: PLC0415
     from fraud.tools.bench.stream_report import tables_of, write_report  # noqa: PLC0415
 
     console = Console()
@@ -118,11 +118,14 @@ def stream(
         with console.status("starting") as status:
             console.print(table_of(machine, measure_with_rules(home, _counts(rules), status.update)))
         return
-    with console.status("starting") as status:
-        figures = measure_streams(home, QUICK if quick else FULL, status.update)
+    figures = []
+    for work in QUICK if quick else FULL:
+        with console.status("starting") as status:
+            figures.append(measure_stream(home, work, status.update))
+        files = write_report(machine, figures, out)  # after each: a later one may fail
     for table in tables_of(machine, figures):
         console.print(table)
-    for file in write_report(machine, figures, out):
+    for file in files:
         console.print(f"wrote {file}", soft_wrap=True)
 
 

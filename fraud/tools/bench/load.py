@@ -2,8 +2,8 @@
 
 A closed loop waits for an answer before it sends again, and so leaves out just the requests that a slow
 server would have made wait (coordinated omission; Tene, "How NOT to Measure Latency"). Here a latency counts
-from when a request was due. Runs as a process of its own:
-``python -m fraud.tools.bench.load PLAN``, result as JSON.
+from when a request was due. A connection that the server ends is replaced by a new one. Runs as a process of
+its own: ``python -m fraud.tools.bench.load PLAN``, result as JSON.
 """
 
 import asyncio
@@ -20,6 +20,8 @@ import numpy as np
 
 GRACE_S: Final = 5.0
 """How long after the last request answers are waited for."""
+REFUSED_S: Final = 0.05
+"""Wait before a refused connection is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +91,14 @@ class _Connection(asyncio.Protocol):
         if len(rest) < length:
             return
         self._buffer, self.is_busy = b"", False
-        self._generator.take(self, int(head[9:12]), time.perf_counter() - self._due)
+        self._generator.take(int(head[9:12]), time.perf_counter() - self._due)
+        if b"\r\nconnection: close" in lowered:
+            self._transport.close()
+        else:
+            self._generator.reuse(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        self._generator.lose(self)
+        self._generator.replace(self)
 
 
 class Generator:
@@ -107,6 +113,8 @@ class Generator:
         self._last = 0.0
         self._left = -1
         self._is_whole = asyncio.Event()
+        self._has_ended = False
+        self._opening = set[asyncio.Task[None]]()
 
     async def run(self) -> Loaded:
         """Send, wait for the answers, and count."""
@@ -115,10 +123,8 @@ class Generator:
         count = int(plan.rate * plan.seconds)
         due = np.cumsum(draw.exponential(1.0 / plan.rate, count))
         requests = self._requests(count)
-        loop = asyncio.get_running_loop()
         for _ in range(plan.connections):
-            _, made = await loop.create_connection(lambda: _Connection(self), plan.host, plan.port)
-            self._free.append(made)
+            self._free.append(await self._connect())
         cpu = time.process_time()
         started = time.perf_counter() + 0.1
         at = 0
@@ -133,6 +139,9 @@ class Generator:
         if self._left > 0:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._is_whole.wait(), GRACE_S)
+        self._has_ended = True
+        for opening in self._opening:
+            opening.cancel()
         self._statuses["lost"] = count - sum(self._statuses.values())
         found = np.array(self._latencies or [np.nan]) * 1e3
         p50, p99, p999 = np.percentile(found, [50, 99, 99.9]).tolist()
@@ -148,7 +157,7 @@ class Generator:
             cpu_s=time.process_time() - cpu,
         )
 
-    def take(self, connection: _Connection, status: int, latency_s: float) -> None:
+    def take(self, status: int, latency_s: float) -> None:
         """Take an answer."""
         self._statuses[str(status)] = self._statuses.get(str(status), 0) + 1
         if status == 200:
@@ -158,15 +167,34 @@ class Generator:
             self._left -= 1
         if self._left == 0:
             self._is_whole.set()
+
+    def reuse(self, connection: _Connection) -> None:
+        """Send what waits over a connection that is free."""
         if self._waiting:
             connection.send(*self._waiting.popleft())
         else:
             self._free.append(connection)
 
-    def lose(self, connection: _Connection) -> None:
-        """Take a connection out that the server has closed."""
-        if connection in self._free:
+    def replace(self, connection: _Connection) -> None:
+        """Open a connection in place of one that has ended; a request without an answer is lost."""
+        with suppress(ValueError):
             self._free.remove(connection)
+        if not self._has_ended:
+            opening = asyncio.get_running_loop().create_task(self._open())
+            self._opening.add(opening)
+            opening.add_done_callback(self._opening.discard)
+
+    async def _open(self) -> None:
+        while not self._has_ended:
+            with suppress(OSError):
+                self.reuse(await self._connect())
+                return
+            await asyncio.sleep(REFUSED_S)
+
+    async def _connect(self) -> _Connection:
+        loop = asyncio.get_running_loop()
+        _, made = await loop.create_connection(lambda: _Connection(self), self._plan.host, self._plan.port)
+        return made
 
     def _send(self, due: float, request: bytes) -> None:
         if self._free:

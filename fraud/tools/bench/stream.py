@@ -6,7 +6,7 @@ latencies are computed afterwards from the timestamps that the broker gave to tr
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -99,13 +99,8 @@ QUICK: Final = (Work(10_000, 100_000, 15.0, (1_000.0,), keyed=60_000),)
 MICRO_BATCH: Final = 20_000
 
 
-def measure_streams(home: Path, works: Sequence[Work], tell: Callable[[str], None]) -> list[StreamFigures]:
-    """Measure one after the other; ``home`` is emptied before each."""
-    return [measure_stream(home, work, tell) for work in works]
-
-
 def measure_stream(home: Path, work: Work, tell: Callable[[str], None], seed: int = 7) -> StreamFigures:
-    """Measure the streaming job of an embedded platform made for it in ``home``."""
+    """Measure the streaming job of an embedded platform made for it in ``home``, which is emptied before."""
     users, backlog, seconds, rates = work.users, work.backlog, work.seconds, work.rates
     tell(f"{users:,} users: generating and training")
     settings = own_platform(home)
