@@ -7,7 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from fraud.cli import app
 from fraud.features.batch import fold_passes
 from fraud.features.events import events_of
 from fraud.features.passes import passes_of_schema
@@ -44,6 +46,15 @@ def test_rows_are_read_with_the_right_values_and_folded(name: str, tmp_path: Pat
     assert np.nanmax(vectors[schema.new]) > 0 or name == "paysim", "the primary has a history"
     own = [one.name for one in schema.features if one.entity is None]
     assert not any(np.isnan(vectors[feature]).all() for feature in own), "a column says nothing"
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_command_checks_the_schema_and_counts_its_features(name: str) -> None:
+    file = FILES / f"{name}.yaml"
+    done = CliRunner().invoke(app, ["schema", "check", str(file)], env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    schema = read_schema(file)
+    assert f"{len(schema.entities)} entities, {len(schema.features)} features" in done.output
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
