@@ -125,7 +125,7 @@ def choose(forms: Forms, wanted: pa.DataType, reading: Reading) -> tuple[Form | 
         return None, f"cannot be read with --read {_flag(wanted)}={said}"
     if len(forms) == 1:
         form = next(iter(forms))
-        return form, f"guessed, read as {_WORDS[form]}; --read {_flag(wanted)}=... changes it"
+        return form, f"read as {_WORDS[form]}, by a guess; --read {_flag(wanted)}=... changes it"
     if len(forms) > 1:
         ways = " or ".join(f"--read {_flag(wanted)}={form}" for form in sorted(forms))
         return None, f"can be read in several ways; say {ways}"
