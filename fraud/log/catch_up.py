@@ -170,7 +170,8 @@ def _fold_tail(
     known = [
         (record, raw)
         for record, raw in parsed.values()
-        if record.store in formers and (is_new or not key or seal_of(raw, key) is Seal.OURS)
+        if record.store in formers
+        and (is_new or seal_of(raw, key, record.scored_at.timestamp()) in {Seal.OURS, Seal.EARLIER})
     ]
     arrivals = arrivals_of([record for record, _ in known], passes, LATEST.number, schema)
     chosen = without_gaps(store, waiting, arrivals.events, arrivals.sequences)

@@ -10,6 +10,7 @@ writes by compare-and-set (``FeatureStore.replace``). A write counts when its ca
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, Self
 
+from fraud.contracts.seal import SealKey
 from fraud.store.answers import Answers
 from fraud.store.records import Entry, Epoch
 from fraud.store.watermark import Watermark
@@ -126,8 +127,10 @@ class FeatureStore(Protocol):
     def identity(self) -> str:
         """Name this store's content; ``renew`` gives another name. Empty while it is being rebuilt."""
 
-    def seal_key(self) -> str:
-        """Give the key by which the records of the topic ``scored`` are sealed; empty while there is none.
+    def seal_key(self) -> SealKey:
+        """Give the key by which the records of the topic ``scored`` are sealed.
+
+        Without a secret, the store has none yet.
 
         It is made with the store, stays with it, and stands in no record.
         """

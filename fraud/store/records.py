@@ -12,8 +12,6 @@ BATCH_BITS: Final = 40
 """Low bits of an epoch's number, which count the micro-batches of a generation."""
 
 MOST_ENTITIES: Final = 64
-SEAL_BYTES: Final = 32
-"""Of the key by which records of the topic ``scored`` are sealed."""
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 

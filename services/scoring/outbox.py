@@ -15,7 +15,7 @@ from typing import Final
 import orjson
 
 from fraud.contracts import ALERTS, DECISIONS, SCORED, TRANSACTIONS, Outcome
-from fraud.contracts.seal import sealed
+from fraud.contracts.seal import SealKey, sealed
 from fraud.errors import Unavailable
 from fraud.kafka.producer import Record, Sender
 from fraud.runtime.threads import Watch
@@ -138,7 +138,7 @@ class Outbox:
         return 0.0 if self.drain() == BATCH else self._settings.drain_poll_s
 
 
-def messages_of(record: bytes, seal_key: str, writer: AnswerWriter) -> list[Record]:
+def messages_of(record: bytes, seal_key: SealKey, writer: AnswerWriter) -> list[Record]:
     """Make the messages of one record of the outbox.
 
     Parameters

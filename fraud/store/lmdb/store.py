@@ -1,7 +1,6 @@
 """The embedded store: LMDB, one folder, many reading and writing processes on one machine."""
 
 import os
-import secrets
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,9 +12,10 @@ from typing import Any, Final, Self, TypeVar
 
 import lmdb
 
+from fraud.contracts.seal import SealKey
 from fraud.errors import SetBack, Unavailable
 from fraud.store.lmdb.answers import IDENTITY, TABLES, LmdbAnswers
-from fraud.store.records import MOST_ENTITIES, SEAL_BYTES, Entry, Epoch
+from fraud.store.records import MOST_ENTITIES, Entry, Epoch
 from fraud.store.value import (
     encode_value,
     newest_event_us,
@@ -76,9 +76,9 @@ class LmdbStore:
         self._tables = {name: self._env.open_db(name.encode()) for name in TABLES}
         if not self._is_named():
             self.renew(is_whole=True)
-        if not self.seal_key():
+        if not self.seal_key().secret:
             with self._begin(write=True, db=self._meta) as txn:
-                txn.put(_SEAL, secrets.token_hex(SEAL_BYTES).encode(), overwrite=False)
+                txn.put(_SEAL, SealKey.new().encode(), overwrite=False)
 
     def __enter__(self) -> Self:
         return self
@@ -181,10 +181,10 @@ class LmdbStore:
         with self._begin(db=self._meta) as txn:
             return str(txn.get(IDENTITY, b"").decode())
 
-    def seal_key(self) -> str:
+    def seal_key(self) -> SealKey:
         """See :class:`~fraud.store.FeatureStore`."""
         with self._begin(db=self._meta) as txn:
-            return str(txn.get(_SEAL, b"").decode())
+            return SealKey.decode(txn.get(_SEAL))
 
     def renew(self, *, is_whole: bool) -> str:
         """See :class:`~fraud.store.FeatureStore`."""

@@ -13,14 +13,14 @@ Keys, under the prefix that the URL's query names (``?prefix=fraud``, the defaul
 """
 
 import re
-import secrets
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, Self
 
+from fraud.contracts.seal import SealKey
 from fraud.errors import BadConfig
-from fraud.store.records import SEAL_BYTES, Entry, Epoch
+from fraud.store.records import Entry, Epoch
 from fraud.store.redis import answer_scripts, scripts
 from fraud.store.redis.answers import RedisAnswers
 from fraud.store.redis.server import connect, failed_over
@@ -80,7 +80,7 @@ class RedisStore:
             if ring := self._client.hget(self._meta, "ring"):
                 raise BadConfig(alone(self._server.where, ring.decode()))
             self._client.hsetnx(self._meta, "identity", uuid.uuid4().hex)
-            self._client.hsetnx(self._meta, "seal", secrets.token_hex(SEAL_BYTES))
+            self._client.hsetnx(self._meta, "seal", SealKey.new().encode())
 
     def __enter__(self) -> Self:
         return self
@@ -172,11 +172,11 @@ class RedisStore:
             found: Any = self._client.hget(self._meta, "identity")
         return str((found or b"").decode())
 
-    def seal_key(self) -> str:
+    def seal_key(self) -> SealKey:
         """See :class:`~fraud.store.FeatureStore`."""
         with self._server.answering():
             found: Any = self._client.hget(self._meta, "seal")
-        return str((found or b"").decode())
+        return SealKey.decode(found)
 
     def renew(self, *, is_whole: bool) -> str:
         """See :class:`~fraud.store.FeatureStore`."""

@@ -1,14 +1,13 @@
 """The servers of one store: which has what, calls to several at once, and how they become one ring."""
 
-import secrets
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Final, TypeVar
 
+from fraud.contracts.seal import SealKey
 from fraud.errors import BadConfig, FraudError, SetBack, Unavailable
-from fraud.store.records import SEAL_BYTES
 from fraud.store.ring import OTHER_SIZE, Place, check_places, place_of_id, place_of_key
 from fraud.store.sharded.shard import Shard
 
@@ -139,7 +138,7 @@ def join(shards: Sequence[Shard]) -> None:
         for number, shard in enumerate(shards[1:], 2):
             shard.name_once("ring", Place(first.ring, number, len(shards)).encode())
         check_places(wheres, [shard.place() for shard in shards])
-    shards[0].name_once("seal", secrets.token_hex(SEAL_BYTES))
+    shards[0].name_once("seal", SealKey.new().encode().decode())
     name = shards[0].name_once("identity", uuid.uuid4().hex if is_new else "")
     for shard in shards[1:]:
         shard.name_once("identity", name if is_new else "")

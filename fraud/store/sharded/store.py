@@ -10,6 +10,7 @@ from functools import partial
 from typing import Self
 from uuid import uuid4
 
+from fraud.contracts.seal import SealKey
 from fraud.store.records import Entry, Epoch
 from fraud.store.ring import urls_of
 from fraud.store.sharded.answers import GRACE_S, ShardedAnswers
@@ -144,7 +145,7 @@ class ShardedStore:
         first, *others = self._shards.all(lambda shard: shard.identity())
         return first if all(other == first for other in others) else ""
 
-    def seal_key(self) -> str:
+    def seal_key(self) -> SealKey:
         """See :class:`~fraud.store.FeatureStore`."""
         return self._shards.call(0, lambda shard: shard.seal_key())
 

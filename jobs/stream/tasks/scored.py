@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from fraud.contracts import Contracts, ScoredTransaction, parse_record
-from fraud.contracts.seal import Seal, seal_of
+from fraud.contracts.seal import Seal, SealKey, seal_of
 from fraud.errors import SetBack
 from fraud.features.kernel import Floats
 from fraud.features.passes import Passes, feature_names, sequence_names
@@ -69,7 +69,7 @@ def kinds_of(
         claim = next(claims)
         is_ours = record.store == identity or (record.store in formers and claim is not Claim.UNKNOWN)
         if is_ours and claim is Claim.UNKNOWN and time.time() - record.scored_at.timestamp() < KEEP_S:
-            if seal is Seal.NONE and key:
+            if seal is Seal.NONE:
                 kinds.append(FORGED)
                 continue
             store.set_aside()  # the scoring service must not count in it either
@@ -87,9 +87,9 @@ def kinds_of(
     return kinds
 
 
-def _seal_of(record: ScoredTransaction, raw: bytes, identity: str, key: str) -> Seal:
-    """Read the seal of a record that names this store; of another one's nothing can be said."""
-    return seal_of(raw, key) if record.store == identity and key else Seal.NONE
+def _seal_of(record: ScoredTransaction, raw: bytes, identity: str, key: SealKey) -> Seal:
+    """Read the seal of a record that names this store; another one's key is not known."""
+    return seal_of(raw, key, record.scored_at.timestamp()) if record.store == identity else Seal.EARLIER
 
 
 class Decided:

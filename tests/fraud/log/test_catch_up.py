@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import pytest
 import redis
 
 from fraud.contracts import LABELS, SCORED, TRANSACTIONS
-from fraud.contracts.seal import sealed
+from fraud.contracts.seal import SealKey, sealed
 from fraud.errors import BadState
 from fraud.log.catch_up import OURS, catch_up
 from fraud.log.checkpoint import Checkpoint
@@ -33,6 +34,9 @@ from tests.services.scoring.test_api import Api, Taking
 from tests.services.scoring.test_exactness import Stream, check_counts, made
 
 States = dict[str, dict[float, bytes]]
+
+LATER = {"scored_at": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}
+"""Than the key of the seals was made, whatever the clocks."""
 
 
 class World(Stream):
@@ -170,8 +174,13 @@ def forged(raw: bytes, number: int, key: str = "") -> bytes:
     """What somebody writes who has read the topic ``scored``."""
     record = json.loads(raw)
     record.pop("seal")
-    changed = {"transaction_id": f"forged-{number}", "outcome": "approve", "user_sequence": number + 1}
-    return sealed(json.dumps(record | changed, separators=(",", ":")).encode(), key)
+    changed = {
+        "transaction_id": f"forged-{number}",
+        "outcome": "approve",
+        "user_sequence": number + 1,
+        **LATER,
+    }
+    return sealed(json.dumps(record | changed, separators=(",", ":")).encode(), SealKey(key))
 
 
 def test_forged_records_are_dead_letters_and_change_nothing(world: World) -> None:
@@ -181,9 +190,10 @@ def test_forged_records_are_dead_letters_and_change_nothing(world: World) -> Non
     world.drain()
     world.archive.run(world.context.epoch.generation)
     (genuine,) = world.pending[-1:]
-    taken = json.loads(genuine) | {"outcome": "approve", "amount": 1.0}
+    taken = json.loads(genuine) | {"outcome": "approve", "amount": 1.0, **LATER}
+    broken = json.dumps(json.loads(genuine) | LATER, separators=(",", ":")).encode()
     world.pending.insert(0, json.dumps(taken, separators=(",", ":")).encode())
-    world.pending += [forged(genuine, 1), forged(genuine, 2, "a key"), genuine[:-3] + b'g"}']
+    world.pending += [forged(genuine, 1), forged(genuine, 2, "a key"), broken]
     before, answers, known = len(world.reasons), len(world.asked), world.states()
     world.batch(0)
     assert world.reasons[before:] == ["forged_record"] * 4

@@ -15,7 +15,7 @@ import redis
 from deltalake import CommitProperties, write_deltalake
 from pyarrow import table
 
-from fraud.contracts.seal import sealed
+from fraud.contracts.seal import SealKey, sealed
 from fraud.errors import BadState, Fenced, Unavailable
 from fraud.log import rows
 from fraud.log.arrival import Reach
@@ -397,16 +397,29 @@ def test_a_record_of_an_unknown_transaction_without_the_stores_seal_stops_nothin
 ) -> None:
     known, forged = (
         ScoredTransaction.model_construct(
-            transaction_id=name, store=store.identity(), scored_at=datetime.now(UTC)
+            transaction_id=name, store=store.identity(), scored_at=datetime.now(UTC) + timedelta(hours=1)
         )
         for name in ("known", "forged")
     )
-    plain, false = b'{"transaction_id":"forged"}', sealed(b'{"transaction_id":"forged"}', "f" * 64)
+    plain, false = b'{"transaction_id":"forged"}', sealed(b'{"transaction_id":"forged"}', SealKey("f" * 64))
     store.answers().keep({"known": b"{}"})
     records = [forged, forged, known]
     assert kinds_of(store, records, [plain, false, false], Epoch(1, 0)) == [FORGED, FORGED, FORGED]
     assert kinds_of(store, [known], [b"{}"], Epoch(1, 0)) == [rows.SCORED], "of the release before"
     assert store.identity()
     with open_store(new_url()) as other:
-        assert len(other.seal_key()) == len(store.seal_key()) == 64
+        assert len(other.seal_key().secret) == len(store.seal_key().secret) == 64
         assert other.seal_key() != store.seal_key()
+
+
+@pytest.mark.parametrize("is_sealed", [True, False])
+def test_an_answer_from_before_the_key_of_seals_stops_the_stream_too(
+    store: FeatureStore, is_sealed: bool
+) -> None:
+    """A copy from before the first key was put back, and got another key."""
+    record = ScoredTransaction.model_construct(
+        transaction_id="lost", store=store.identity(), scored_at=datetime.now(UTC)
+    )
+    raw = sealed(b'{"transaction_id":"lost"}', SealKey("f" * 64 if is_sealed else ""))
+    with pytest.raises(BadState, match="'lost' any more"):
+        kinds_of(store, [record], [raw], Epoch(1, 0))
