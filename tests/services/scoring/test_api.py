@@ -181,7 +181,7 @@ def test_what_goes_to_the_log_is_what_the_contracts_say(api: Api) -> None:
     assert scored.store == api.service.store.identity()
     key = api.service.store.seal_key()
     topics = {message.topic: message.value for message in messages_of(record, key, AnswerWriter(SCHEMA))}
-    assert seal_of(topics[SCORED], key) is Seal.OURS
+    assert seal_of(topics[SCORED], key, time.time()) is Seal.OURS
     assert parse_record(ScoredTransaction, topics[SCORED]) == scored
     assert parse_record(Decision, topics["decisions"]).transaction_id == scored.transaction_id
 

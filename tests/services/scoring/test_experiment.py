@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from fraud.contracts import parse_record
+from fraud.contracts.seal import SealKey
 from fraud.decide.experiment import read_experiment, stop_experiment
 from fraud.errors import Unavailable
 from services.scoring.models import Prediction, prediction_of
@@ -74,7 +75,7 @@ def test_the_arm_decides_which_model_decides_and_the_record_says_so(lab: LabApi)
     assert parse_record(ScoredTransaction, raw).experiment == "challenger-7"
     decision = parse_record(
         Decision,
-        {message.topic: message.value for message in messages_of(raw, "", AnswerWriter(SCHEMA))}["decisions"],
+        {message.topic: message.value for message in messages_of(raw, SealKey(), AnswerWriter(SCHEMA))}["decisions"],
     )
     assert (decision.arm, decision.shadow_score) == ("control", control["shadow_score"])
 
