@@ -73,10 +73,8 @@ def test_the_arm_decides_which_model_decides_and_the_record_says_so(lab: LabApi)
     assert 0.0 <= control["shadow_score"] <= 1.0
     raw = orjson.dumps(control)
     assert parse_record(ScoredTransaction, raw).experiment == "challenger-7"
-    decision = parse_record(
-        Decision,
-        {message.topic: message.value for message in messages_of(raw, SealKey(), AnswerWriter(SCHEMA))}["decisions"],
-    )
+    topics = {message.topic: message.value for message in messages_of(raw, SealKey(), AnswerWriter(SCHEMA))}
+    decision = parse_record(Decision, topics["decisions"])
     assert (decision.arm, decision.shadow_score) == ("control", control["shadow_score"])
 
 
