@@ -23,12 +23,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraud.features.batch import fold_passes
-from fraud.features.passes import PASSES
 from fraud.schema.deployed import deployed_schema
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
 from fraud.tools.bench.machine import describe_machine
 from jobs.parity.compare import compare
+from tests.deployed import PASSES
 from tests.fraud.money.crash import IDENTITY, Run, play_through
 from tests.load.parity import micro_batches
 

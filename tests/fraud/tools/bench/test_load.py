@@ -51,5 +51,8 @@ def test_a_connection_that_the_server_ends_is_replaced(tmp_path: Path, *, is_pol
     loaded = asyncio.run(load(server, bodies))
     assert loaded.sent == 300
     assert server.connections >= 100
-    unanswered = 0 if is_polite else 100
-    assert loaded.statuses == {"200": 300 - unanswered, "lost": unanswered}
+    lost = loaded.statuses["lost"]
+    assert loaded.statuses == {"200": 300 - lost, "lost": lost}
+    assert (
+        lost == 0 if is_polite else 300 - 4 * 2 <= 3 * lost <= 300
+    )  # the last four may be asked twice at most
