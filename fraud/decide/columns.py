@@ -61,9 +61,23 @@ class Columns:
         self._at = {name: at for at, name in enumerate(names)}
         self._numbers: dict[str, Numbers] = {}
         self._texts: dict[str, tuple[NDArray[np.int32], list[str]]] = {}
+        self.tags: dict[str, Bools] = {}
+        """Which transactions have a tag, by tag; the rules fill it in their order."""
 
     def __len__(self) -> int:
         return int(self._fields.num_rows)
+
+    def tagged(self, tag: str) -> ThreeValued:
+        """Tell which transactions have a tag."""
+        mask = self.tags.get(tag)
+        if mask is None:
+            mask = np.zeros(len(self), np.bool_)
+        return ThreeValued(mask, ~mask)
+
+    def give_tags(self, tags: Sequence[str], mask: Bools) -> None:
+        """Tag some transactions."""
+        for tag in tags:
+            self.tags[tag] = mask | self.tags[tag] if tag in self.tags else mask.copy()
 
     def number(self, name: str) -> Numbers:
         """Take a number."""

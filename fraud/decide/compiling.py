@@ -29,11 +29,12 @@
         decline: 0.9
         starts: 2026-12-01T00:00:00Z       # optional, as `expires`
 
-An expression may read the fields of a transaction, every feature by its name, ``score`` (the model's), and
-``in_list(value, 'list')``. A comparison with something that is missing is unknown, and three-valued logic
-decides what that means: ``true || unknown`` is true, ``false && unknown`` is false, on either side;
-everything else that needs the unknown value is unknown, also its negation. A rule holds only where its
-expression is true. What goes before what stands in ``fraud.decide.overruling``.
+An expression may read the fields of a transaction, every feature by its name, ``score`` (the model's),
+``in_list(value, 'list')``, and ``has_tag('tag')``: whether a live rule above applied and gave the tag. A
+comparison with something that is missing is unknown, and three-valued logic decides what that means:
+``true || unknown`` is true, ``false && unknown`` is false, on either side; everything else that needs the
+unknown value is unknown, also its negation. A rule holds only where its expression is true. What goes before
+what stands in ``fraud.decide.overruling``.
 
 What an expression costs is bounded by what it may contain: 2,000 characters, no loop (``all()``, ``map()``
 and so on), patterns as texts that compile quickly.
@@ -43,7 +44,7 @@ import hashlib
 import logging
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from time import thread_time
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -73,6 +74,7 @@ _TEXT: Final = re.compile(
 """Comments and texts of CEL."""
 _LOOP: Final = re.compile(r"\b(all|exists|exists_one|map|filter)\s*\(")
 _PATTERN: Final = re.compile(r"\bmatches\s*\((?:\s*\x00(\d+)\x00\s*\))?")
+_HAS_TAG: Final = re.compile(r"\bhas_tag\s*\((?:\s*\x00(\d+)\x00\s*\))?")
 MOST_PATTERNS: Final = 5
 MOST_PATTERN_S: Final = 0.0005
 """Of one pattern: it is compiled at every evaluation."""
@@ -182,13 +184,15 @@ def compile_rules(raw: bytes, name: str = "rules", schema: Schema | None = None)
     live = frozenset(parsed.lists) - frozenset(lists)
     known = {**lists, **dict.fromkeys(live, frozenset[str]())}
     _check_names(parsed, name, tree)
-    rules, segments = [], []
+    rules, segments, tags = [], [], set[str]()
     for kind, at, part in _parts(parsed):
         try:
             if isinstance(part, _Segment):
-                segments.append(_segment(part, known, schema))
+                segments.append(_segment(part, known, tags, schema))
             elif part.state is not RuleState.RETIRED:
-                rules.append(_rule(part, known, schema))
+                rules.append(_rule(part, known, tags, schema))
+            if isinstance(part, _Rule):
+                tags.update(part.tags)
         except (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError) as error:
             line = line_of(tree, (kind, at, "when"))
             raise BadConfig(f"{name}:{line}: {part.name}: {_first_line(error)}") from error
@@ -213,19 +217,27 @@ def _check_names(parsed: _File, file: str, tree: Any) -> None:
         seen.add(part.name)
 
 
-def _compile(part: _Part, lists: Lists, schema: Schema) -> dict[str, Any]:
-    """Compile an expression, and check it; gives what a rule has of it."""
+def _compile(part: _Part, lists: Lists, tags: Container[str], schema: Schema) -> dict[str, Any]:
+    """Compile an expression, and check it; gives what a rule has of it.
+
+    Parameters
+    ----------
+    tags
+        That rules above give, whatever their state.
+    """
     import cel  # noqa: PLC0415  (in the images that decide)
 
     logging.getLogger("cel").setLevel(logging.ERROR)  # it tells each failure; the engine tells a rule once
     program = cel.compile(part.when)
-    _check_cost(part.when)
+    bare, texts = _without_texts(part.when)
+    _check_cost(bare, texts)
+    _check_tags(bare, texts, tags)
     reads, vocabulary = tuple(sorted(program.variables())), vocabulary_of(schema)
     _check_reads(reads, vocabulary.names)
     # Types show only when it runs: it runs once now, over values like those that will come.
     for number in _SAMPLES:  # several, as `a && b` does not look at b where a is false
         values = {name: _sample(name, number, vocabulary) for name in reads}
-        found = program.execute(context_of(lists, values))
+        found = program.execute(context_of(lists, values, tags if number > 0.0 else ()))
         if not isinstance(found, bool):
             raise TypeError(f"must be true or false, not {found!r}")
     return {
@@ -239,9 +251,9 @@ def _compile(part: _Part, lists: Lists, schema: Schema) -> dict[str, Any]:
     }
 
 
-def _rule(rule: _Rule, lists: Lists, schema: Schema) -> Rule:
+def _rule(rule: _Rule, lists: Lists, tags: Container[str], schema: Schema) -> Rule:
     return Rule(
-        **_compile(rule, lists, schema),
+        **_compile(rule, lists, tags, schema),
         reason=Reason(code=f"rule_{rule.name}", text=rule.reason),
         outcome=Outcome(rule.then) if rule.then else None,
         state=rule.state,
@@ -253,8 +265,8 @@ def _rule(rule: _Rule, lists: Lists, schema: Schema) -> Rule:
     )
 
 
-def _segment(segment: _Segment, lists: Lists, schema: Schema) -> Segment:
-    compiled = _compile(segment, lists, schema)
+def _segment(segment: _Segment, lists: Lists, tags: Container[str], schema: Schema) -> Segment:
+    compiled = _compile(segment, lists, tags, schema)
     if SCORE in compiled["reads"]:
         raise ValueError("a segment cannot read the score; its thresholds are compared with it")
     reason = Reason(code=f"segment_{segment.name}", text=f"thresholds of {segment.name}: {segment.words}")
@@ -287,14 +299,8 @@ def _check_reads(names: Sequence[str], known: frozenset[str]) -> None:
             raise ValueError(f"{name!r} does not exist" + (f"; did you mean {near[0]}?" if near else ""))
 
 
-def _check_cost(when: str) -> None:
-    """Refuse what may take long to evaluate; CEL itself has no limit.
-
-    Raises
-    ------
-    ValueError
-        Naming the part.
-    """
+def _without_texts(when: str) -> tuple[str, list[str]]:
+    """Take the texts out of an expression, and leave their numbers between NULs."""
     texts: list[str] = []
 
     def take(found: re.Match[str]) -> str:
@@ -303,7 +309,33 @@ def _check_cost(when: str) -> None:
         texts.append(found[0])
         return f"\x00{len(texts) - 1}\x00"
 
-    bare = _TEXT.sub(take, when)
+    return _TEXT.sub(take, when), texts
+
+
+def _check_tags(bare: str, texts: Sequence[str], given: Container[str]) -> None:
+    """Refuse a tag that no rule above gives.
+
+    Raises
+    ------
+    ValueError
+        Naming the tag.
+    """
+    for place in _HAS_TAG.findall(bare):
+        if not place:
+            raise ValueError("has_tag() takes the tag as a text, e.g. has_tag('large')")
+        tag = texts[int(place)][1:-1]
+        if tag not in given:
+            raise ValueError(f"no rule above gives the tag {tag!r}; a rule reads the tags of rules above it")
+
+
+def _check_cost(bare: str, texts: Sequence[str]) -> None:
+    """Refuse what may take long to evaluate; CEL itself has no limit.
+
+    Raises
+    ------
+    ValueError
+        Naming the part.
+    """
     loop = _LOOP.search(bare)
     if loop:
         raise ValueError(

@@ -207,7 +207,8 @@ class RuleSet:
         if self.is_empty:
             return NOTHING
         there = {name: values[name] for name in self.reads if is_there(values.get(name))}
-        context = context_of({**self._lists, **live} if live else self._lists, there)
+        tags: set[str] = set()
+        context = context_of({**self._lists, **live} if live else self._lists, there, tags)
         held, failed = [], []
         for rule in self._active:
             if rule.starts_s <= now_s < rule.expires_s:
@@ -216,6 +217,8 @@ class RuleSet:
                     failed.append(rule.name)
                 elif answer:
                     held.append(rule)
+                    if rule.tags and rule.is_live(key):
+                        tags.update(rule.tags)
         segment = self._segment(context, there, now_s, failed) if self.segments else None
         self._tell(failed)
         return _held(held, key, failed, segment) if held or failed or segment else NOTHING
@@ -264,11 +267,13 @@ class RuleSet:
         found = RuleHitColumns(
             self._active, live_of, shadow_of, failed_of, self.segments, no_segment, failed_segments
         )
+        columns.tags.clear()
         for at, rule in enumerate(self._active):
             holds, fails = _ask_columns(rule, columns, lists)
             in_force = (rule.starts_s <= received_s) & (received_s < rule.expires_s)
             holds, found.failed[at] = holds & in_force, fails & in_force
             found.live[at] = _live_of(rule, holds, keys)
+            columns.give_tags(rule.tags, found.live[at])
             found.shadow[at] = holds & ~found.live[at]
             if found.failed[at].any():
                 self._tell([rule.name])
@@ -309,7 +314,11 @@ def _ask_columns(rule: Rule, columns: Columns, lists: Lists) -> tuple[Bools, Boo
         return truth.is_true, ~(truth.is_true | truth.is_false) & columns.all_there(rule.reads)
     past = [name for name, one in lists.items() if isinstance(one, PastList)]
     answers = [
-        _ask(rule, context_of(_lists_at(lists, past, row) if past else lists, there), there)
+        _ask(
+            rule,
+            context_of(_lists_at(lists, past, row) if past else lists, there, _tags_at(columns, row)),
+            there,
+        )
         for row, there in enumerate(columns.rows(rule.reads))
     ]
     return (
@@ -321,6 +330,10 @@ def _ask_columns(rule: Rule, columns: Columns, lists: Lists) -> tuple[Bools, Boo
 def _lists_at(lists: Mapping[str, Any], past: Sequence[str], row: int) -> Lists:
     """Give the lists as one transaction of many saw them."""
     return {**lists, **{name: lists[name].at(row) for name in past}}
+
+
+def _tags_at(columns: Columns, row: int) -> set[str]:
+    return {tag for tag, mask in columns.tags.items() if mask[row]}
 
 
 def _ask(rule: Rule, context: Any, there: Mapping[str, Any]) -> bool | None:

@@ -3,6 +3,7 @@
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from operator import contains
 from typing import Any, Final
 
 import pyarrow as pa
@@ -68,12 +69,19 @@ def is_there(value: Any) -> bool:
     return value is not None and value == value  # noqa: PLR0124  NaN
 
 
-def context_of(lists: Lists, values: dict[str, Any]) -> Any:
-    """Make the context of one evaluation, of the values that are there."""
+def context_of(lists: Lists, values: dict[str, Any], tags: Container[str] = ()) -> Any:
+    """Make the context of one evaluation, of the values that are there.
+
+    Parameters
+    ----------
+    tags
+        That rules above have given the transaction.
+    """
     import cel  # noqa: PLC0415  (in the images that decide)
 
     context = cel.Context()
     context.add_function("in_list", partial(_in_list, lists))
+    context.add_function("has_tag", partial(contains, tags))
     context.update(values)
     return context
 

@@ -1,9 +1,9 @@
 """Expressions of rules over the columns of many transactions, in place of CEL row by row.
 
 ``vectorise`` reads a CEL expression and makes a question to columns (``fraud.decide.questions``). It knows
-comparisons, arithmetic of doubles, ``&& || !``, ``in``, ``in_list`` and the tests of a text's parts; for
-anything else it answers None, and CEL evaluates the rule row by row. A test compares the two on random
-expressions and values.
+comparisons, arithmetic of doubles, ``&& || !``, ``in``, ``in_list``, ``has_tag`` and the tests of a text's
+parts; for anything else it answers None, and CEL evaluates the rule row by row. A test compares the two on
+random expressions and values.
 """
 
 import re
@@ -169,6 +169,13 @@ class _Parser(TokenReader):
             if field is None or wanted is None:
                 raise Unvectorisable
             return Value(truth=is_listed(field, wanted))
+        if name == "has_tag":
+            self._need("(")
+            tag = self._primary().text
+            self._need(")")
+            if tag is None:
+                raise Unvectorisable
+            return Value(truth=lambda columns, _lists: columns.tagged(tag))
         if name in {"true", "false"}:
             return Value(truth=constantly(is_true=name == "true"))
         if name in self._known.texts:

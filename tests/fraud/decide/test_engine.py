@@ -80,6 +80,20 @@ def test_tags_are_gathered_and_the_first_queue_counts() -> None:
     assert (found.tags, found.queue, found.rules) == (("a", "b", "c"), "one", ("r0", "r1", "r2"))
 
 
+def test_a_rule_reads_the_tags_of_the_live_rules_above_it_that_apply() -> None:
+    rules = [
+        {"when": "amount > 5.0", "tags": ["large"]},
+        {"tags": ["ghost"], "state": "shadow"},
+        {"when": "has_tag('large')", "tags": ["read"]},
+        {"when": "has_tag('read') && !has_tag('ghost')", "queue": "second"},
+    ]
+    of = ruleset(*rules)
+    assert [rule.name for rule in of.holding({"amount": 6.0}, "u1", 0.0).live] == ["r0", "r2", "r3"]
+    assert of.holding({"amount": 1.0}, "u1", 0.0).live == ()
+    with pytest.raises(BadConfig, match="no rule above gives the tag 'read'"):
+        ruleset(*reversed(rules))
+
+
 def test_a_rule_in_shadow_is_recorded_and_changes_nothing() -> None:
     rules = [{"then": "decline", "state": "shadow", "tags": ["a"], "queue": "q", "score_floor": 1.0}]
     found = overrule(Outcome.APPROVE, held(*rules), 0.1, AT)

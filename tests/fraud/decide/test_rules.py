@@ -153,6 +153,8 @@ def test_decline_goes_before_approve_before_review_before_the_model(
         (b"amount > 10.0", rb"false && user_id.matches(r'(\w{20}){5}')", 11, "ms to compile"),
         (b"amount > 10.0", b"false && user_id.matches('(')", 11, "not a valid regex"),
         (b"amount > 10.0", b" || ".join([b"user_id.matches('a')"] * 6), 11, "6 calls of matches"),
+        (b"amount > 10.0", b"false && has_tag('lage')", 11, "no rule above gives the tag 'lage'"),
+        (b"amount > 10.0", b"false && has_tag(user_id)", 11, "takes the tag as a text"),
         (
             b"then: review",
             b"then: review\n    then: decline",

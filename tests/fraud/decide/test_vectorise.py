@@ -122,13 +122,39 @@ def test_columns_answer_as_cel_does_row_by_row(expression: str, values: list[dic
     check(rules, values)
 
 
+TAGGED = st.recursive(
+    st.sampled_from(["has_tag('a')", "has_tag('b')", "amount > 1.0", "user_id.matches('a')"]),
+    lambda part: st.one_of(
+        st.tuples(part, st.sampled_from(["&&", "||"]), part).map(lambda t: f"({t[0]}) {t[1]} ({t[2]})"),
+        part.map("!({})".format),
+    ),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(expression=TAGGED, values=rows_of_values)
+def test_columns_read_the_tags_of_rules_above_as_row_by_row(
+    expression: str, values: list[dict[str, Any]]
+) -> None:
+    rules = [
+        {"when": "score >= 0.5", "tags": ["a"], "share": "50 %"},
+        {"when": "has_tag('a') || category == 'a'", "tags": ["b"]},
+        {"when": expression, "then": "review"},
+    ]
+    named = [{"name": f"r{at}", "reason": "r", **rule} for at, rule in enumerate(rules)]
+    check(compile_rules(json.dumps({"version": "1", "rules": named}).encode()), values)
+
+
 @settings(max_examples=60, deadline=None)
 @given(values=rows_of_values)
 def test_every_construct_answers_the_same(values: list[dict[str, Any]]) -> None:
     check(ruleset(*CLAUSES), values)
 
 
-@pytest.mark.parametrize("expression", [*CLAUSES[:8], "amount > 448.8 * 4.0", "amount > -(1.0 / 0.0)"])
+@pytest.mark.parametrize(
+    "expression", [*CLAUSES[:8], "amount > 448.8 * 4.0", "amount > -(1.0 / 0.0)", "!has_tag('a')"]
+)
 def test_the_constructs_of_most_rules_take_columns(expression: str) -> None:
     assert vectorise(expression) is not None
 

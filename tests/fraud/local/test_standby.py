@@ -96,5 +96,5 @@ def test_what_cannot_wait_or_does_not_run_is_refused(settings: LocalSettings) ->
 
 
 def test_a_process_whose_turn_never_comes_ends(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="nobody let this process take over"):
+    with pytest.raises(Unavailable, match="timed out after 0 s waiting to take over"):
         wait_for_turn(tmp_path / "turn", patience_s=0.0)

@@ -43,13 +43,17 @@ EFFECTS: list[dict[str, Any]] = [
     {"name": "marks", "when": "amount > 50.0", "tags": ["large", "marked"], "queue": "second"},
     {"name": "raises", "when": "user_id.endsWith('5')", "score_floor": 1.0},
     {"name": "in_part", "when": "amount > 0.0", "tags": ["part"], "share": "40 %"},
-    {"name": "beside", "when": "amount > 0.0", "then": "decline", "state": "shadow"},
+    {"name": "beside", "when": "amount > 0.0", "then": "decline", "tags": ["ghost"], "state": "shadow"},
     {"name": "planned", "when": "amount > 0.0", "then": "decline", "state": "draft"},
     {"name": "gone", "when": "no_such_feature > 0.0", "then": "decline", "state": "retired"},
     {"name": "over", "when": "amount > 0.0", "then": "decline", "expires": "2020-01-01T00:00:00Z"},
     {"name": "not_yet", "when": "amount > 0.0", "then": "decline", "starts": "2099-01-01T00:00:00Z"},
     {"name": "fails", "when": "10 / int(amount) > 3", "then": "decline"},
     {"name": "always", "when": "true", "tags": ["all"]},
+    {"name": "by_tag", "when": "has_tag('marked') && amount < 300.0", "tags": ["read"]},
+    {"name": "by_tag_and_row", "when": "has_tag('read') && user_id.matches('^u')", "queue": "third"},
+    {"name": "by_part", "when": "has_tag('part')", "tags": ["of_part"]},
+    {"name": "by_ghost", "when": "has_tag('ghost')", "then": "decline"},
 ]
 SEGMENTS: list[dict[str, Any]] = [
     {"name": "to_come", "when": "true", "review": 0.0, "decline": 0.0, "starts": "2099-01-01T00:00:00Z"},
@@ -58,6 +62,7 @@ SEGMENTS: list[dict[str, Any]] = [
     {"name": "strict", "when": "amount in [12.0, 60.0, 150.0]", "review": 0.0, "decline": 0.0},
     {"name": "seen", "when": "in_list(device_id, 'few') && amount == 400.0", "review": 0.0, "decline": 1.0},
     {"name": "row_by_row", "when": "user_id.matches('^u10')", "review": 1.0, "decline": 1.0},
+    {"name": "tagged", "when": "has_tag('step') && amount == 950.0", "review": 0.0, "decline": 0.0},
 ]
 CONSTRUCTS = [{"name": f"c{at}", "when": when, "tags": [f"c{at}"]} for at, when in enumerate(CLAUSES)]
 AMOUNTS = (0.5, 1.0, 5.0, 12.0, 60.0, 250.0, 400.0, 950.0, 1200.0, 2.0, 50.0, 150.0)
@@ -228,6 +233,9 @@ def test_every_construct_and_every_effect_shows_in_these_answers(expected: list[
     assert {one["outcome"] for one in expected} == {"approve", "review", "challenge", "decline"}
     part = ["in_part" in one["rules"] for one in expected]
     assert part == ["in_part" not in one["shadow_rules"] for one in expected]
+    assert part == ["by_part" in one["rules"] for one in expected], "a tag goes as far as its rule's share"
+    assert held >= {"by_tag", "by_tag_and_row"}
+    assert "by_ghost" not in held, "a rule in shadow gives no tag"
 
 
 def test_every_kind_of_segment_shows_in_these_answers(expected: list[dict[str, Any]]) -> None:
