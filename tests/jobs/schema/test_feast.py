@@ -416,7 +416,7 @@ def test_the_command_reads_a_folder_and_a_dump(repository: Path, tmp_path: Path)
     [
         ({"entities": []}, [], "no entity and no feature view"),
         (DUMP, ["--label", "x=fraud"], "for exports of AWS"),
-        ({"eventTypes": [{"name": "e"}]}, ["--primary", "card"], "for Feast"),
+        ({"eventTypes": [{"name": "e"}]}, ["--primary", "card"], "for files of Feast"),
         ([1], [], "holds none of"),
     ],
 )
