@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fraud.learn.examples import Examples, forward_folds
-from fraud.learn.fit import MONOTONE, PARAMETERS, thin_rows_of, validate_trees
+from fraud.learn.fit import PARAMETERS, thin_rows_of, validate_trees
+from tests.deployed import FEATURES
 
 DAY_US = 86_400_000_000
 
@@ -15,7 +16,7 @@ def train() -> Examples:
     rng = np.random.default_rng(1)
     rows = 24_000
     is_fraud = rng.random(rows) < 0.02
-    vectors = rng.normal(size=(rows, len(MONOTONE)))
+    vectors = rng.normal(size=(rows, len(FEATURES)))
     vectors[:, :2] += 1.2 * is_fraud[:, None]
     times = np.sort(rng.integers(0, 30 * DAY_US, rows))
     return Examples(
@@ -32,7 +33,7 @@ def train() -> Examples:
 @pytest.fixture(scope="module")
 def both(train):
     folds = forward_folds(train, 2, 0.4)
-    given = {"seed": 1, "threads": 1, "rounds": 60, "monotone": (0,) * len(MONOTONE)}
+    given = {"seed": 1, "threads": 1, "rounds": 60, "monotone": (0,) * len(FEATURES)}
     given["parameters"] = {**PARAMETERS, "boost_from_average": True}  # few trees come from even odds not far
     return [validate_trees(train, folds, most_rows=most, **given) for most in (None, 4_000)]
 

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from fraud.contracts import LABELS, SCORED, TRANSACTIONS, Outcome
 from fraud.decide.overruling import Ruled
 from fraud.features.batch import FoldedPasses, fold_passes
+from fraud.features.layout import layout_of
 from fraud.features.passes import Passes, entity_names, feature_names, passes_of, sequence_names
 from fraud.log import rows
 from fraud.log.archive import Archive
@@ -43,7 +44,6 @@ from jobs.stream.tasks.scored import as_archived
 from jobs.stream.tasks.stopwatch import Stopwatch
 from services.scoring.records import Decided
 from services.scoring.scorer import Conflict, Scorer
-from tests.deployed import ROWS
 from tests.fraud.features.entities import REQUIRED, START, drawn_passes, drawn_records, features_of, label_of
 from tests.fraud.features.streams import events_of
 from tests.load.parity import KAFKA
@@ -70,6 +70,12 @@ def schema_of(passes: Passes) -> Schema:
             *(tuple(by_word[name] for name in of) for of in columns),
         ),
     )
+
+
+def laid_out(passes: Passes) -> Passes:
+    """Lay passes out over the events of their own schema."""
+    schema = schema_of(passes)
+    return passes_of(schema.entities, schema.features, layout_of(schema))
 
 
 class Approving:
@@ -143,7 +149,7 @@ def new_context(folder: Path, passes: Passes) -> TaskContext:
     url = f"lmdb://{folder / 'store'}"
     with open_store(url, entity_names(passes)) as store:
         token = store.acquire("test")
-    of = {"passes": passes, "schema": schema_of(passes)}
+    of = {"passes": laid_out(passes), "schema": schema_of(passes)}
     return TaskContext(Epoch(1, 0), token, url, folder / "spool", (), "", 0.1, **of)
 
 
@@ -242,12 +248,13 @@ class Deployment:
     letters: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.schema, self.passes = schema_of(self.passes), laid_out(self.passes)
         query, checkpoint = uuid.uuid4().hex, self.settings.checkpoint_path
         (checkpoint / "commits").mkdir(parents=True)
         (checkpoint / "query-id").write_text(query)
         self.store = store_of(self.settings.store, entity_names(self.passes))
         self.generation, self.token = self.store.generation_of(query), self.store.acquire("test")
-        self.scorer = Scorer(self.store, Approving(), 50, self.passes)  # type: ignore[arg-type]
+        self.scorer = Scorer(self.store, Approving(), 50, self.passes, self.schema)  # type: ignore[arg-type]
 
     def score(self, records: list[Transaction]) -> None:
         """Let the scoring service count the next of some records, unless it has been counted."""
@@ -270,7 +277,7 @@ class Deployment:
             "",
             0.1,
             passes=self.passes,
-            schema=schema_of(self.passes),
+            schema=self.schema,
         )
         table, stop = kafka(found, self.offset), crash_after(crash)
 
@@ -299,7 +306,8 @@ class Deployment:
 
     def archive(self) -> None:
         at = self.settings
-        Archive(at.spool_path, at.checkpoint_path, at.delta_path, {}, passes=self.passes).run(self.generation)
+        of = {"passes": self.passes, "schema": self.schema}
+        Archive(at.spool_path, at.checkpoint_path, at.delta_path, {}, **of).run(self.generation)
 
 
 @settings(max_examples=15, deadline=None, phases=QUICK)
@@ -336,17 +344,18 @@ def test_the_log_gives_what_stream_and_scoring_service_served_side_by_side(
     assert of.decided <= len(ids)
     if not of.decided:
         return
-    parity = compare(of.settings.delta_path, rows=7, passes=passes)
+    whose = {"passes": of.passes, "schema": of.schema}
+    parity = compare(of.settings.delta_path, rows=7, **whose)
     assert parity.errors() == []
     assert (parity.transactions, parity.waiting, parity.repeated_ids) == (of.decided, 0, 0)
     assert set(of.letters) <= {"duplicate"}
     expected = states_of(of.store)
-    again = rebuild(of.settings, f"lmdb://{folder / 'again'}", rows=7, scratch=folder, passes=passes)
+    again = rebuild(of.settings, f"lmdb://{folder / 'again'}", rows=7, scratch=folder, **whose)
     assert again.states == {entity: len(found) for entity, found in expected.items()}
     with open_store(f"lmdb://{folder / 'again'}", entity_names(passes)) as rebuilt:
         assert states_of(rebuilt) == expected
     with open_store(copy, entity_names(passes)) as older:
-        log, refolder = Log(of.settings.delta_path, passes=passes), Refolder(passes, is_onto=True)
+        log, refolder = Log(of.settings.delta_path, **whose), Refolder(of.passes, is_onto=True)
         token = older.acquire("test")
         for part in log.slices(7):
             refolder.take(log.read(part), older, token, part.epoch)
@@ -380,7 +389,8 @@ def test_a_small_micro_batch_goes_through_all_passes_in_one_task(
     for at in range(len(passes) - 1):
         batches = entity_pass.run_entity_pass(context, at, batches)
     arrow_rows = list(batches)
-    schema = ROWS.passed_schema(passes, len(passes) - 2) if others else ROWS.validated
+    of = context.rows
+    schema = of.passed_schema(passes, len(passes) - 2) if others else of.validated
     last, stages = receive(iter(arrow_rows), schema)
     assert last.num_rows == 8
     assert {name for stage in stages for name in stage} >= {f"{one.name}_pass" for one in passes[:-1]}
@@ -395,6 +405,7 @@ def test_rows_without_a_key_are_spread_over_the_tasks(tmp_path: Path) -> None:
         Transaction(transaction_id=f"t{i}", event_time=START, user_id="u", merchant_id="m", amount=5.0)
         for i in range(30)
     ]
-    found = run_passes(new_context(tmp_path, passes[:1]), kafka(records, 0))
-    counts = np.bincount(validate_pass.tasks_of(found, passes[1], TASKS))
+    context = new_context(tmp_path, passes)
+    found = run_passes(replace(context, passes=context.passes[:1]), kafka(records, 0))
+    counts = np.bincount(validate_pass.tasks_of(found, context.passes[1], TASKS))
     assert counts.tolist() == [10] * TASKS
