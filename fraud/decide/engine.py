@@ -313,10 +313,11 @@ def _ask_columns(rule: Rule, columns: Columns, lists: Lists) -> tuple[Bools, Boo
         truth = rule.question(columns, lists)
         return truth.is_true, ~(truth.is_true | truth.is_false) & columns.all_there(rule.reads)
     past = [name for name, one in lists.items() if isinstance(one, PastList)]
+    tags = columns.tags if "has_tag" in rule.when else {}
     answers = [
         _ask(
             rule,
-            context_of(_lists_at(lists, past, row) if past else lists, there, _tags_at(columns, row)),
+            context_of(_lists_at(lists, past, row) if past else lists, there, _tags_at(tags, row)),
             there,
         )
         for row, there in enumerate(columns.rows(rule.reads))
@@ -332,8 +333,8 @@ def _lists_at(lists: Mapping[str, Any], past: Sequence[str], row: int) -> Lists:
     return {**lists, **{name: lists[name].at(row) for name in past}}
 
 
-def _tags_at(columns: Columns, row: int) -> set[str]:
-    return {tag for tag, mask in columns.tags.items() if mask[row]}
+def _tags_at(tags: Mapping[str, Bools], row: int) -> set[str]:
+    return {tag for tag, mask in tags.items() if mask[row]}
 
 
 def _ask(rule: Rule, context: Any, there: Mapping[str, Any]) -> bool | None:

@@ -81,14 +81,7 @@ def validate_trees(
     of the honest, each of which counts for those left out. What is held is held in full.
     """
     fits = [thin_rows_of(train.is_fraud, fold.fit, most_rows, seed) for fold in folds]
-    full = complete(
-        parameters,
-        train.is_fraud,
-        seed=seed,
-        threads=threads,
-        balance=balance,
-        monotone=monotone_of(train.schema) if monotone is None else monotone,
-    )
+    full = complete(parameters, train, seed=seed, threads=threads, balance=balance, monotone=monotone)
     found: dict[str, Any] = lightgbm.cv(
         full,
         dataset(train, parameters),
@@ -172,31 +165,26 @@ def fit_trees(
         For each feature: 1, the score never falls as it rises; -1, never rises; 0, free. By default as the
         schema of the examples says.
     """
-    full = complete(
-        parameters,
-        train.is_fraud,
-        seed=seed,
-        threads=threads,
-        balance=balance,
-        monotone=monotone_of(train.schema) if monotone is None else monotone,
-    )
+    full = complete(parameters, train, seed=seed, threads=threads, balance=balance, monotone=monotone)
     booster = lightgbm.train(full, dataset(train, parameters), rounds)
     return lightgbm.Booster(model_str=booster.model_to_string())
 
 
 def complete(
     parameters: dict[str, Any],
-    is_fraud: Bools,
+    train: Examples,
     *,
     seed: int,
     threads: int,
     balance: str,
-    monotone: Sequence[int],
+    monotone: Sequence[int] | None = None,
 ) -> dict[str, Any]:
-    """Add to the parameters what does not depend on taste."""
+    """Add to the parameters what does not depend on taste; by default the constraints of the schema."""
+    if monotone is None:
+        monotone = monotone_of(train.schema)
     return {
         **parameters,
-        "scale_pos_weight": fraud_weight(is_fraud, balance),
+        "scale_pos_weight": fraud_weight(train.is_fraud, balance),
         **({"monotone_constraints": list(monotone)} if any(monotone) else {}),
         "seed": seed,
         "num_threads": threads,

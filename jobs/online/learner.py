@@ -12,7 +12,7 @@ import lightgbm
 import numpy as np
 
 from fraud.learn.examples import Examples, thin
-from fraud.learn.fit import PARAMETERS, complete, dataset, monotone_of
+from fraud.learn.fit import PARAMETERS, complete, dataset
 from jobs.online.settings import OnlineSettings
 
 DAY_US: Final = 86_400_000_000
@@ -75,11 +75,10 @@ class ResidualTrees:
         }
         full = complete(
             parameters,
-            sample.is_fraud,
+            sample,
             seed=self.settings.seed,
             threads=self.settings.threads,
             balance="none",
-            monotone=monotone_of(known.schema),
         )
         data = dataset(sample, parameters, keep_raw=True)
         grown = lightgbm.train(full, data, self.settings.rounds, init_model=self.champion)

@@ -177,7 +177,7 @@ def score_plain(
     """Fit our trees to other columns: the same parameters, and as many trees as validation chooses."""
     folds = forward_folds(train, settings.folds, settings.validation_share)
     parameters = complete(
-        PARAMETERS, train.is_fraud, seed=settings.seed, threads=settings.threads, balance="none", monotone=()
+        PARAMETERS, train, seed=settings.seed, threads=settings.threads, balance="none", monotone=()
     )
 
     def data() -> lightgbm.Dataset:
