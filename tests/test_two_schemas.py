@@ -10,14 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fraud.contracts import contracts_of, parse_record
+from fraud.contracts import Outcome, contracts_of, parse_record
 from fraud.decide.compiling import compile_rules
+from fraud.decide.policy import decide_without_model
 from fraud.errors import BadConfig, BadRecord
 from fraud.features.batch import compute_features
 from fraud.features.passes import entity_names, passes_of_schema, whole
 from fraud.log.archive import tables_of
 from fraud.log.rows import matrix_of, rows_of
-from fraud.schema.reading import default_schema, read_schema
+from fraud.schema.reading import default_schema, parse_schema, read_schema
 from fraud.schema.schema import Schema
 from fraud.store import Epoch, open_store
 from fraud.synthetic.encoding import encode_transactions
@@ -29,6 +30,7 @@ from jobs.stream.tasks.stopwatch import Stopwatch
 from services.scoring.api.examples import examples_of
 from services.scoring.api.openapi import document
 from services.scoring.api.routes import routes_of
+from services.scoring.decide import vector_without_store
 from services.scoring.scorer import Scorer
 from tests.jobs.stream.test_entities import KAFKA, Approving
 
@@ -140,3 +142,19 @@ def streamed(folder: Path, schema: Schema, raws: Sequence[bytes]) -> np.ndarray[
     for at in range(1, len(passes)):
         found = entity_pass.pass_further(context, at, found, Stopwatch())
     return whole(passes, matrix_of(found.sort_by("source_offset").column("vector")))
+
+
+def test_without_the_store_the_amount_decides_whatever_a_schema_calls_it() -> None:
+    text = (EXAMPLES / "issuer.yaml").read_text()
+    named = text.replace("  - amount\n", "  - {statistic: amount, name: paid}\n").replace(
+        "transaction_amount", "paid"
+    )
+    schema = parse_schema(named.encode(), "issuer.yaml")
+    example = examples_of(schema).transaction
+    (limit,) = (rule.limit for rule in schema.fallback if rule.feature == "paid")
+    for amount, outcome in ((limit, Outcome.REVIEW), (limit / 2.0, Outcome.APPROVE)):
+        raw = json.dumps({**example, "amount": amount}).encode()
+        record = parse_record(contracts_of(schema).transaction, raw)
+        vector = vector_without_store(record, schema)
+        assert np.isfinite(vector).sum() == 1
+        assert decide_without_model(vector, schema=schema)[0][0] is outcome

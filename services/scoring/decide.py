@@ -27,7 +27,8 @@ from services.scoring.experiment import RunningExperiment
 from services.scoring.models import Model, Prediction
 from services.scoring.records import Decided, Part
 
-AMOUNT: Final = "transaction_amount"
+_AMOUNT: Final = "amount"
+"""The statistic that a transaction answers alone, without the history of its entities."""
 log = logging.getLogger(__name__)
 
 
@@ -171,10 +172,10 @@ class Decider:
         ]
 
 
-def vector_without_store(record: Transaction, names: Sequence[str]) -> Floats:
-    """Make the vector of a transaction of which nothing is known but itself."""
-    vector = np.full((1, len(names)), np.nan)
-    if AMOUNT in names:
-        known = record.amount_base
-        vector[0, names.index(AMOUNT)] = np.nan if known is None else round(known * 1000.0) / 1000.0
+def vector_without_store(record: Transaction, schema: Schema) -> Floats:
+    """Make the vector of a transaction of which nothing is known but itself, [1, features]."""
+    vector = np.full((1, len(schema.features)), np.nan)
+    if record.amount_base is not None:
+        amounts = [feature.statistic == _AMOUNT for feature in schema.features]
+        vector[0, amounts] = round(record.amount_base * 1000.0) / 1000.0
     return vector

@@ -260,7 +260,7 @@ class Service:
             raise Problem(503, str(error), (), 2) from error
         self._kafka_breaker.record(is_success=True)
         metrics.DEGRADED.labels("store").inc()
-        vector = vector_without_store(record, self._names)
+        vector = vector_without_store(record, self.schema)
         decided = self.decider.decide(record, vector, ("store",))
         metrics.count_decision(decided.outcome, decided.score, vector, self._ages)
         return self._answers.answer(record, decided, now())
