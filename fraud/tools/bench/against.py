@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -84,7 +84,9 @@ def compare(
     benches: Sequence[str],
     rounds: int,
     bench: Bench | None = None,
+    *,
     tell: Callable[[str], None] = lambda _: None,
+    keep: Callable[[Comparison], object] = lambda _: None,
 ) -> Comparison:
     """Run measurements of the other revision and of this one in turn.
 
@@ -100,34 +102,32 @@ def compare(
         Runs one; default: as a process.
     tell
         Takes words of progress.
+    keep
+        Takes what has been found so far, after each round: a later one may fail, or be ended.
 
     Raises
     ------
     BadInput
         When git does not know the revision, or the code is in no clone.
     """
-    run, machine, found, left_out = (
-        bench or run_bench,
-        describe_machine(),
-        list[ComparedFigure](),
-        list[str](),
-    )
+    run = bench or run_bench
+    comparison = Comparison(describe_machine(), revision, rounds, [], [])
     ours_at = Path(fraud.__file__).parents[1]
     with worktree(ours_at, revision) as theirs_at:
         for name in benches:
-            pairs = []
+            before, pairs = comparison.figures, []
             for at in range(rounds):
                 tell(f"{name}: round {at + 1} of {rounds}")
                 order = (theirs_at, ours_at) if at % 2 == 0 else (ours_at, theirs_at)
                 both = {tree: run(name, tree) for tree in order}
                 theirs, ours = both[theirs_at], both[ours_at]
                 if theirs is None or ours is None:
-                    left_out.append(name)
+                    comparison = replace(comparison, left_out=[*comparison.left_out, name])
                     break
                 pairs.append((ours, theirs))
-            else:
-                found += _compared(name, pairs)
-    return Comparison(machine, revision, rounds, found, left_out)
+                comparison = replace(comparison, figures=[*before, *_compared(name, pairs)])
+                keep(comparison)
+    return comparison
 
 
 def run_bench(name: str, tree: Path) -> Figures | None:

@@ -1,5 +1,6 @@
 """The family ``fraud bench``: measurements on this machine."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -245,7 +246,8 @@ def every(
     if not console.is_terminal:
         console = Console(width=130)
     with console.status("starting") as status:
-        comparison = compare(against, chosen, rounds, tell=status.update)
+        tell = status.update if console.is_terminal else console.print
+        comparison = compare(against, chosen, rounds, tell=tell, keep=partial(write_report, folder=out))
     console.print(table_of(comparison))
     console.print(f"wrote {write_report(comparison, out)}", soft_wrap=True)
 

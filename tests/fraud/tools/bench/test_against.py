@@ -7,7 +7,7 @@ import pytest
 
 import fraud
 from fraud.errors import BadInput
-from fraud.tools.bench.against import compare, figures_of, table_of, worktree, write_report
+from fraud.tools.bench.against import Comparison, compare, figures_of, table_of, worktree, write_report
 
 REPOSITORY = Path(fraud.__file__).parents[1]
 
@@ -23,7 +23,10 @@ def test_rounds_alternate_and_ratios_are_of_neighbours(tmp_path: Path) -> None:
         slow = float(len(ran))  # the machine gets slower and slower
         return {"score, 1: least_us": slow * (1.0 if is_ours else 2.0), "events_per_s": 100.0 / slow}
 
-    comparison = compare("HEAD", ["features", "model"], 3, bench)
+    kept: list[Comparison] = []
+    comparison = compare("HEAD", ["features", "model"], 3, bench, keep=kept.append)
+    assert [len(one.figures) for one in kept] == [2, 2, 2]
+    assert kept[0].figures[0].highest_ratio == 1.0, "of the first round alone"
     first, second = ("features", False), ("features", True)
     assert ran[:6] == [first, second, second, first, first, second]
     times = {one.name: (one.lowest_ratio, one.ratio, one.highest_ratio) for one in comparison.figures}
