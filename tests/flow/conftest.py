@@ -33,7 +33,7 @@ def wait_until(is_true: Callable[[], bool], check: Callable[[], None] = lambda: 
     give_up = time.monotonic() + PATIENCE_S
     while not is_true():
         check()
-        assert time.monotonic() < give_up, "the condition did not come to hold"
+        assert time.monotonic() < give_up, f"timed out after {PATIENCE_S:.0f} s"
         time.sleep(0.05)
 
 

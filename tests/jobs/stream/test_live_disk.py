@@ -8,7 +8,9 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
@@ -97,6 +99,43 @@ def test_delta_tables_that_are_away_do_not_end_decisions_and_a_full_spool_holds_
     shutil.move(tmp_path / "away", delta)
     wait_until(lambda: len(decided(job)) == sent and job.is_ready(), job.check)
     job.stop()
+
+
+def test_a_table_that_is_read_only_or_deleted_holds_back_the_archive_alone(
+    kafka: str, make_job: Callable[..., Job], small_disk: Path, tmp_path: Path
+) -> None:
+    job = make_job(FRAUD_STREAM_DELTA=str(small_disk / "delta"), FRAUD_STREAM_TRIGGER_S="1")
+    job.start()
+    send(kafka, [good(1)])
+    tables = small_disk / "delta"
+    wait_until(lambda: ids_in(tables) == ["t1"], job.check)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    goes_on_without_tables(job, kafka, 2)
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    wait_until(lambda: ids_in(tables) == ["t1", "t2"], job.check)
+    shutil.move(tables / "decisions", tmp_path / "backup")
+    goes_on_without_tables(job, kafka, 3)
+    assert "decisions is gone: restore it" in job.log.read_text()
+    shutil.move(tmp_path / "backup", tables / "decisions")
+    wait_until(lambda: ids_in(tables) == ["t1", "t2", "t3"], job.check)
+    job.stop()
+
+
+def goes_on_without_tables(job: Job, kafka: str, number: int) -> None:
+    """Send the transaction of this number: it is decided, and the archive tells that it cannot write."""
+    errors = metric(job, "fraud_stream_archive_errors_total")
+    send(kafka, [good(number)])
+    wait_until(lambda: metric(job, "fraud_stream_transactions_total") == number, job.check)
+    wait_until(lambda: metric(job, "fraud_stream_archive_errors_total") > errors, job.check)
+    assert job.is_ready()
+
+
+def ids_in(tables: Path) -> list[str]:
+    """Name the decided transactions of the table, in order; repeated ones stay."""
+    if not DeltaTable.is_deltatable(str(tables / "decisions")):
+        return []
+    found = pa.table(DeltaTable(tables / "decisions").to_pyarrow_table(columns=["transaction_id"]))
+    return sorted(found["transaction_id"].to_pylist())
 
 
 def test_a_store_that_is_deleted_ends_the_job_whose_last_line_says_what_to_do(
