@@ -24,7 +24,7 @@ from fraud.contracts.scored import ScoredTransaction, Sequence
 from fraud.contracts.topics import LABELS, PROFILES, RESULTS, SCORED, TRANSACTIONS
 from fraud.contracts.transaction import Transaction
 from fraud.contracts.wire import EventTime, Latitude, Longitude, Record
-from fraud.contracts.zones import Zone
+from fraud.contracts.zones import ListedZone, Zone
 from fraud.money import exact_amount
 from fraud.money.amounts import MOST_OWN_MINOR
 from fraud.money.money import MOST_MINOR
@@ -172,6 +172,8 @@ def values_model(entity: str, fields: tuple[SchemaField, ...]) -> type[ProfileVa
     told: Definitions = {}
     for field in fields:
         told |= {name: _made_optional(one) for name, one in _definitions(field).items()}
+        if field.type is FieldType.ZONE:
+            told[field.name] = (ListedZone | None, Field(None, description=field.description or None))
     model: type[ProfileValues] = make_model(f"{entity.title()}Profile", ProfileValues, told)
     model.places = tuple(field.names for field in fields if field.type is FieldType.PLACE)
     return model

@@ -6,9 +6,9 @@ without one has UTC. The offset is worked out once, when the record becomes an e
 
 import re
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Annotated, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import numpy as np
 import pyarrow as pa
@@ -47,10 +47,26 @@ def check_zone(zone: str) -> str:
 
 def is_zone(zone: str) -> bool:
     """Whether a zone is known."""
-    return _fixed(zone) is not None or _is_named(zone)
+    return fixed_offset_us(zone) is not None or _is_named(zone)
 
 
 Zone = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(check_zone)]
+
+
+def _check_listed(zone: str) -> str:
+    """Refuse also a file of the database that is none of its zones, e.g. ``posix/Europe/Berlin``."""
+    if fixed_offset_us(zone) is None and zone not in _listed():
+        raise ValueError(WORDS)
+    return zone
+
+
+ListedZone = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_check_listed)]
+"""Of a profile: an offset, or one of the database's own list (``fraud.features.clocks``)."""
+
+
+@cache
+def _listed() -> frozenset[str]:
+    return frozenset(available_timezones())
 
 
 def offset_us(zone: str | None, time: datetime) -> int:
@@ -66,13 +82,15 @@ def offset_us(zone: str | None, time: datetime) -> int:
     """
     if zone is None:
         return 0
-    fixed = _fixed(zone)
+    fixed = fixed_offset_us(zone)
     if fixed is not None:
         return fixed
     return _at(zone, (time - _EPOCH) // timedelta(minutes=1))
 
 
-def offsets_us(table: pa.Table, name: str, default: str = "") -> NDArray[np.float64]:
+def offsets_us(
+    table: pa.Table, name: str, default: str = "", *, is_told: bool = False
+) -> NDArray[np.float64]:
     """Do the same for a table's rows.
 
     Parameters
@@ -83,21 +101,23 @@ def offsets_us(table: pa.Table, name: str, default: str = "") -> NDArray[np.floa
         Column of the zones; it may be absent.
     default
         Zone of the rows that name none; empty: UTC.
+    is_told
+        Whether a profile may tell the zone of those; their offset is NaN then.
 
     Raises
     ------
     BadInput
         When a zone is not known.
     """
-    found = np.zeros(table.num_rows)
-    if name not in table.column_names and not default:
+    found = np.full(table.num_rows, np.nan if is_told else 0.0)
+    if name not in table.column_names and (is_told or not default):
         return found
     moments = table["event_time"].cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64())
     at = np.asarray(moments.to_numpy(), np.int64) // _MINUTE_US
-    zones = _zones_of(table, name, default)
+    zones = _zones_of(table, name, "" if is_told else default)
     for zone in sorted({one for one in zones.tolist() if one is not None}):
         mine = np.flatnonzero(zones == zone)
-        fixed = _fixed(zone)
+        fixed = fixed_offset_us(zone)
         if not is_zone(zone):
             raise BadInput(f"column {name}: {zone!r} {WORDS}")
         if fixed is not None:
@@ -118,8 +138,8 @@ def _zones_of(table: pa.Table, name: str, default: str) -> NDArray[np.object_]:
 
 
 @lru_cache(maxsize=4096)
-def _fixed(zone: str) -> int | None:
-    """Read an offset; None: it is none."""
+def fixed_offset_us(zone: str) -> int | None:
+    """Read a zone that is an offset, microseconds; None: it is none."""
     if zone in {"Z", "UTC"}:
         return 0
     found = _OFFSET.fullmatch(zone)

@@ -81,7 +81,7 @@ class EventWriter:
         self._degrees = _values_of([name for field in self._places for name in field.names])
         self.layout: Final = layout_of(schema)
         self._missing_places = (_NOTHING,) * (2 * len(_PLACES) - 2 * len(self._places))
-        self._zone, self._clock = schema.zone, schema.clock
+        self._zone, self._clock, self._told_zone = schema.zone, schema.clock, schema.told_zone
         self._reads_kinds = bool(self._filters) or any(field.name == "kind" for field in self._named)
         self._of_profile = (_NOTHING,) * (self.layout.width - self.layout.profile)
         self._takes_refunds, self._in_several = self.layout.refunds, self.layout.in_several
@@ -163,7 +163,9 @@ class EventWriter:
             time = getattr(record, field.name)
             yield _NOTHING if time is None else float(to_microseconds(time))
         if self._zone:
-            yield float(offset_us(getattr(record, self._zone) or self._clock or None, record.event_time))
+            zone = getattr(record, self._zone)
+            is_told = zone is None and self._told_zone
+            yield _NOTHING if is_told else float(offset_us(zone or self._clock or None, record.event_time))
         if self._takes_refunds:
             yield _NOTHING
         if self._in_several:
@@ -297,7 +299,9 @@ class EventWriter:
             if field.name in table.column_names:
                 events[:, self.layout.column(field.name)] = moments_of(table, field.name)
         if self._zone:
-            events[:, self.layout.column(self._zone)] = offsets_us(table, self._zone, self._clock)
+            events[:, self.layout.column(self._zone)] = offsets_us(
+                table, self._zone, self._clock, is_told=bool(self._told_zone)
+            )
         if self._in_several:
             events[:, self.layout.column(REFUND_MINOR)] = numbers_of(table, AMOUNT_MINOR)
         if self._filters:

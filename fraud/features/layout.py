@@ -70,6 +70,8 @@ class EventLayout:
         Whether these may be in several currencies.
     clock
         Zone of a record that names none; empty: UTC.
+    told_zone
+        Field of the primary's profile that comes before it; empty: none does.
 
     Raises
     ------
@@ -96,6 +98,7 @@ class EventLayout:
     refunds: bool = False
     in_several: bool = False
     clock: str = ""
+    told_zone: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what a row cannot hold."""
@@ -197,6 +200,7 @@ def layout_of(schema: Schema) -> EventLayout:
         minor_units=float(schema.money.unit) if schema.money else 100.0,
         zone=schema.zone,
         clock=schema.clock,
+        told_zone=schema.told_zone,
         of_results=tuple(one.name for one in schema.filters if one.results),
         profiles=tuple((name, sum(len(f.names) for f in fields)) for name, fields in schema.profiles),
         by_side=tuple(one.name for one in schema.filters if one.side and one.is_declared),

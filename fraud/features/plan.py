@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from fraud.errors import BadConfig
+from fraud.features.clocks import NO_CLOCKS, clocks, zone_number
 from fraud.features.kernel import layout as kernel
 from fraud.features.kernel.layout import Floats, Ints
 from fraud.features.kernel.records import (
@@ -85,6 +86,8 @@ class Plan:
         if not self.entity.deduplicates:
             return False
         if self.entity.results:
+            return True
+        if self.events.told_zone and np.isnan(events[:, self.events.column(self.events.zone)]).any():
             return True
         labels = events[events[:, kernel.E_KIND] == kernel.KIND_LABEL]
         keys = labels[:, [self.events.column(name) for name in self.entity.hands_on]]
@@ -195,6 +198,8 @@ def _program_of(
     known_columns = [events.column(name) for name, _ in entity.known]
     known_capacities = [capacity for _, capacity in entity.known]
     profile_sizes = _sizes_of(entity)
+    zone = _entry_of_zone(entity, events)
+    zones = clocks() if zone >= 0 else NO_CLOCKS
     if entity.profile:
         known_columns.append(kernel.E_ID)  # of no meaning: its values come otherwise
         known_capacities.append(len(profile_sizes))
@@ -244,6 +249,8 @@ def _program_of(
         kept_currency=copied + n_copies,
         kept_minor=copied + n_copies + 1,
         kept_paid=copied + n_copies + 2,
+        zone=zone,
+        clock=zone_number(events.clock) if events.clock else np.nan,
         is_plain=is_plain,
         n_windows=n_windows,
         n_levels=len(tiling.widths_us),
@@ -285,6 +292,10 @@ def _program_of(
             ]
         ).reshape(-1, 2),
         profile_sizes=_whole(profile_sizes),
+        zone_names=zones.names,
+        zone_spans=zones.spans,
+        zone_times=zones.times,
+        zone_offsets=zones.offsets,
     )
 
 
@@ -301,6 +312,14 @@ def _sizes_of(entity: Entity) -> list[int]:
     """By entry of its profile: how many its field has, from here on; the first entry is of no field."""
     sizes = [size for field in entity.profile for size in range(len(field.names), 0, -1)]
     return [0, *sizes] if sizes else []
+
+
+def _entry_of_zone(entity: Entity, events: EventLayout) -> int:
+    """Find the entry of the primary's profile that tells the zone; -1: none does."""
+    if not (entity.deduplicates and events.told_zone):
+        return -1
+    names = [name for field in entity.profile for name in field.names]
+    return 1 + names.index(events.told_zone)
 
 
 def _is_plain(entity: Entity, features: tuple[Feature, ...], tiling: Tiling) -> bool:
@@ -359,6 +378,7 @@ def _identity_of(entity: Entity, events: EventLayout, tiling: Tiling) -> float:
         words += (("kind", entity.keeps_kind),)
     if entity.zone:
         words += (("zone", entity.zone, *([events.clock] if events.clock else [])),)
+        words += (("zone of the profile", events.told_zone),) if events.told_zone else ()
     if entity.kinds != COUNTED_KINDS:
         words += (("kinds", entity.kinds),)
     if entity.results:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from fraud.contracts import Profile
 from fraud.contracts.future import ARRIVALS
 from fraud.errors import BadInput
+from fraud.features.clocks import zone_number
 from fraud.features.events import MICRODEGREES, to_microseconds
 from fraud.features.hashing import hash_joined, hash_text
 from fraud.features.kernel import Floats
@@ -161,4 +162,4 @@ def number_of(field: Field, value: Any) -> float:
         return float(to_microseconds(datetime.fromisoformat(value)))
     if field.type in {FieldType.NUMBER, FieldType.FLAG}:
         return float(round(value * 10.0**field.scale))
-    return hash_text(value)
+    return zone_number(value) if field.type is FieldType.ZONE else hash_text(value)

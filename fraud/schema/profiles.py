@@ -16,6 +16,7 @@ PROFILED: Final = frozenset(
         FieldType.FLAG,
         FieldType.TIME,
         FieldType.PLACE,
+        FieldType.ZONE,
     }
 )
 """Types of a profile's fields."""

@@ -208,6 +208,11 @@ class Schema:
         """Zone of a transaction that names none; empty: UTC."""
         return self.by_name[self.zone].default if self.zone else ""
 
+    @property
+    def told_zone(self) -> str:
+        """Field of the primary's profile that tells the zone of a transaction without one; empty: none."""
+        return next((field.name for field in self.primary.profile if field.type is FieldType.ZONE), "")
+
     @cached_property
     def hashed(self) -> tuple[Field, ...]:
         """Keys and categories that an event holds: the declared ones, and of the core those in use."""

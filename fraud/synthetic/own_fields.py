@@ -18,7 +18,7 @@ from fraud.schema.arrow import columns_of
 from fraud.schema.fields import CORE_NAMES, Field, FieldType
 from fraud.schema.schema import Schema
 from fraud.synthetic.data_set import DataSet
-from fraud.synthetic.places import CITIES
+from fraud.synthetic.places import ZONES
 from fraud.synthetic.settings import DAY_US
 
 Words = NDArray[Any]
@@ -196,12 +196,7 @@ def _country_of_user(world: _World) -> Words:
 
 def _zone(world: _World) -> Words:
     """Tell the clocks of the place; where it is not known there are none."""
-    hours = {city.country: city.utc_offset_h for city in CITIES}
-    offsets = [hours.get(country) for country in world.text("country").tolist()]
-    found = [
-        None if hour is None else f"{int(hour):+03d}:{round(60 * abs(hour)) % 60:02d}" for hour in offsets
-    ]
-    return np.array(found, object)
+    return np.array([ZONES.get(country) for country in world.text("country").tolist()], object)
 
 
 def _items(world: _World) -> Words:

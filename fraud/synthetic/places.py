@@ -70,6 +70,11 @@ CITIES: Final = (
     City("Seattle", "US", 47.61, -122.33, -8, 3),
 )
 
+ZONES: Final = {
+    one.country: f"{int(one.utc_offset_h):+03d}:{round(60 * abs(one.utc_offset_h)) % 60:02d}"
+    for one in CITIES
+}
+"""Country: how far its clocks are ahead of UTC."""
 CURRENCIES: Final = {"GB": "GBP", "US": "USD", "AU": "AUD", "CA": "CAD", "CH": "CHF"}
 """Country: the currency its cardholders are billed in; all others pay in euros."""
 

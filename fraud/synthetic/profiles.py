@@ -25,7 +25,7 @@ from fraud.schema.profiles import COLUMNS
 from fraud.schema.schema import Schema
 from fraud.synthetic.data_set import DataSet
 from fraud.synthetic.payments import of_patterns
-from fraud.synthetic.places import CATEGORIES
+from fraud.synthetic.places import CATEGORIES, ZONES
 from fraud.synthetic.settings import DAY_US, GeneratorSettings
 
 HOUR_US: Final = 3_600_000_000
@@ -201,4 +201,5 @@ _BY_TYPE: Final[dict[FieldType, Maker]] = {
     FieldType.NUMBER: _limit,
     FieldType.FLAG: lambda rng, _world, _rows, _user: bool(rng.random() < 0.5),
     FieldType.TIME: _since,
+    FieldType.ZONE: lambda _rng, _world, _rows, user: ZONES.get(user["country"], "UTC"),
 }

@@ -134,7 +134,8 @@ class Scorer:
                 return _replay(found.answer, fingerprint)
             states: dict[Key, bytes] = {}
             with span("fold"):
-                vector, sequences = self._fold(event, found.stored, states)
+                # A copy: the fold fills in what the states know, which another attempt must look up again.
+                vector, sequences = self._fold(event.copy(), found.stored, states)
             if sequences is None:
                 raise Conflict(_NOT_KEPT)
             decided, answer = self._decide(record, vector, sequences, (fingerprint, identity), away)

@@ -22,6 +22,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from fraud.features.kernel.clocks import show_clock
 from fraud.features.kernel.keep import (
     forget_known,
     is_recognised,
@@ -184,6 +185,8 @@ def _fold_entity(
             batch.outcomes[row] = NEW
             if not program.is_plain and program.deduplicates and program.told >= 0:
                 take_pending(program, memory, event)
+            if not program.is_plain and program.deduplicates:
+                show_clock(program, memory, cursor, event)
             cursor = _fold_transaction(program, memory, cursor, event, vector)
     return cursor
 

@@ -83,6 +83,10 @@ class Program(NamedTuple):
     """Columns of a kept event that hold the same, and what refunds have taken out of its amount."""
     kept_minor: int
     kept_paid: int
+    zone: int
+    """Entry of the profile that tells the zone of transactions without one; -1: none does."""
+    clock: float
+    """Number of the zone of a transaction where neither it nor the profile names one; NaN: UTC."""
     is_plain: bool
     """Whether the kernel runs it whose loops are of the default table's shape; see ``PLAIN_WINDOWS``."""
     n_windows: int
@@ -133,6 +137,11 @@ class Program(NamedTuple):
     """[t, 2]: the same, of the numbers that other entities measure, for results."""
     profile_sizes: Ints
     """By entry of the profile: how many its field has, from here on; see ``kernel.profiles``."""
+    zone_names: Floats
+    """Of the zones, where the profile tells one: see ``fraud.features.clocks.Clocks``."""
+    zone_spans: Ints
+    zone_times: Floats
+    zone_offsets: Floats
 
 
 PLAIN_WINDOWS: Final = 4
@@ -217,6 +226,8 @@ def unpack(packed: Floats, is_plain: bool) -> Program:
         int(packed[28]),
         int(packed[29]),
         int(packed[30]),
+        int(packed[31]),
+        packed[32],
         is_plain,
         n_windows,
         n_levels,
@@ -243,6 +254,10 @@ def unpack(packed: Floats, is_plain: bool) -> Program:
         _table(_whole(packed, 18), 2),
         _table(_whole(packed, 19), 2),
         _whole(packed, 20),
+        _floats(packed, 21),
+        _table(_whole(packed, 22), 2),
+        _floats(packed, 23),
+        _floats(packed, 24),
     )
 
 

@@ -157,7 +157,7 @@ class ProfilePart(Part):
     """A field of an entity's profile."""
 
     type: FieldType = Field(
-        description="key, category, number, flag, time or place, as of a transaction's fields"
+        description="key, category, number, flag, time, place or zone, as of a transaction's fields"
     )
     description: str = Field("", max_length=500, description="What it is, in words.")
     scale: int = Field(0, ge=0, le=6, description="Decimals of a number; further ones are rounded.")

@@ -85,6 +85,7 @@ def read_profiles(document: Document, fields: dict[str, Field]) -> dict[str, dic
                 raise BadPart((*where, name, "type"), words)
             given = FieldPart.model_validate(part.model_dump())
             found[entity][name] = read_field(name, given, (*where, name))
+        _check_zone(document, entity, found[entity], fields)
         names = [column for field in found[entity].values() for column in field.names]
         twice = next((name for name in names if names.count(name) > 1), "")
         if twice:
@@ -92,13 +93,27 @@ def read_profiles(document: Document, fields: dict[str, Field]) -> dict[str, dic
     return found
 
 
+def _check_zone(document: Document, entity: str, profile: dict[str, Field], fields: dict[str, Field]) -> None:
+    """Refuse a zone of a profile that no transaction could get."""
+    zones = [name for name, field in profile.items() if field.type is FieldType.ZONE]
+    where = ("profiles", entity, *zones[-1:])
+    if zones and not document.entities[entity].primary:
+        raise Wrong(where, f"{entity} is not the primary entity, whose profile alone may have a zone")
+    if len(zones) > 1:
+        raise Wrong(where, f"{zones[0]} is the zone already; a profile has one")
+    if zones and not zone_of(fields):
+        words = "the transactions have no zone; write a field of type zone, which records may leave out"
+        raise Wrong(where, words)
+
+
 def zone_of(fields: dict[str, Field]) -> str:
     """Name the field that says which clocks a transaction's place has; empty where none does."""
     return next((field.name for field in fields.values() if field.type is FieldType.ZONE), "")
 
 
-def clock_of(fields: dict[str, Field]) -> str:
+def clock_of(fields: dict[str, Field], profiles: dict[str, dict[str, Field]]) -> str:
     """Say whose clocks local time is of; empty: UTC."""
     name = zone_of(fields)
-    default = fields[name].default if name else ""
-    return f"{name}, else {default}" if default else name
+    told = [f"the profile's {one}" for of in profiles.values() if (one := zone_of(of))]
+    default = [fields[name].default] if name and fields[name].default else []
+    return ", else ".join([name, *told, *default])

@@ -145,7 +145,7 @@ def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
         entities = {name: with_results(one, parts[name], uses, filters) for name, one in entities.items()}
     for name, own in profiles.items():
         entities[name] = replace(entities[name], profile=bare(tuple(own.values())))
-    made = [feature_of(use, entities, clock_of(fields), money) for use in uses]
+    made = [feature_of(use, entities, clock_of(fields, profiles), money) for use in uses]
     names, order = check_feature_names(uses, made), list(parts)
     return Schema(
         name=document.name,

@@ -4,17 +4,19 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
+from fraud.contracts.zones import offset_us
 from fraud.features.events import to_microseconds
 from fraud.features.hashing import hash_text
 from fraud.schema.default import FEATURES
 from fraud.schema.entities import Entity
 from fraud.schema.features import Feature
-from fraud.schema.fields import Field
+from fraud.schema.fields import Field, FieldType
 from tests.wire import Label, Transaction
 
 NONE = math.nan
@@ -46,7 +48,7 @@ class Seen:
     filters: set[str] = field(default_factory=set)
     label: bool | None = None  # of a label: what it says
     kind: str = "purchase"
-    offset: int = 0  # of the clocks at its place
+    offset: int | None = 0  # of the clocks at its place; None: the profile's, else UTC
     is_fraud: bool = False
     told: tuple[set[str], set[str]] | None = None  # of a result: filters that hold now, and that do no more
     told_at: int = 0
@@ -148,6 +150,16 @@ class History:
             ),
             "profile_distance": lambda: distance(value, now.place),
         }[f.statistic]()
+
+    def offset_of(self, now: Seen) -> int:
+        """Of its own zone, else of the profile's, else UTC."""
+        if now.offset is not None:
+            return now.offset
+        self.forget_if_idle(now.time)
+        zone = next((one.name for one in self.entity.profile if one.type is FieldType.ZONE), "")
+        told = self.profile[zone].value if zone in self.profile else None
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=now.time)
+        return 0 if told is None else offset_us(str(told), moment)
 
     def see(self, now: Seen, sides: set[str]) -> dict[str, float]:
         self.forget_if_idle(now.time)
@@ -400,6 +412,7 @@ def replay_seen(
             now = copy_of(record)
             now.filters = (now.filters - set(of_results)) | primary.waiting.pop(now.identity, set())
             now.paid_back = primary.paid_back_before(now.identity)
+            now.offset = primary.offset_of(now)
             for history, sides in ((primary, {""}), *others):
                 vectors[i] |= history.see(seen_as(now, history.entity, sides), sides)
         if record.told is not None and same:

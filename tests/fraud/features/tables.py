@@ -8,6 +8,7 @@ from itertools import product
 
 import numpy as np
 
+from fraud.features.clocks import zone_number
 from fraud.features.hashing import hash_joined, hash_text
 from fraud.features.layout import CODES, REFUND, EventLayout
 from fraud.features.passes import Passes, passes_of
@@ -87,6 +88,7 @@ PROFILE = (
     Field("since", FieldType.TIME),
     Field("home", FieldType.PLACE),
 )
+CLOCK = Field("clock", FieldType.ZONE)
 OF_TRANSACTION = ("amount", "hour", "weekday", "bucket", "distance_home", "number", "age")
 BY_VALUE = ("sum", "mean", "std", "max", "min", "zscore")
 
@@ -127,7 +129,11 @@ def draw_table(dice: random.Random) -> Drawn:
     names = [dice.choice(keys), *dice.sample([*keys, JOINED], dice.randint(0, 2))]
     told = {f"by_{name}": _draw_profile(dice) for name in dict.fromkeys(names)}
     profiles = tuple((name, sum(len(one.names) for one in of)) for name, of in told.items() if of)
-    layout = replace(layout, profiles=profiles)
+    told_zone = CLOCK.name if zone and told[f"by_{names[0]}"] and dice.random() < 0.5 else ""
+    if told_zone:
+        told[f"by_{names[0]}"] = _with_clock(dice, told[f"by_{names[0]}"])
+        profiles = tuple((name, sum(len(one.names) for one in of)) for name, of in told.items() if of)
+    layout = replace(layout, profiles=profiles, told_zone=told_zone)
     entities = [
         replace(
             _draw_entity(dice, name, layout, is_primary=not i),
@@ -152,6 +158,12 @@ def draw_table(dice: random.Random) -> Drawn:
 def _draw_profile(dice: random.Random) -> tuple[Field, ...]:
     """Draw the fields of an entity's profile; half of the entities have none."""
     return tuple(dice.sample(PROFILE, dice.choice([0, 0, 0, 1, 3, len(PROFILE)])))
+
+
+def _with_clock(dice: random.Random, fields: tuple[Field, ...]) -> tuple[Field, ...]:
+    """Let a profile tell a zone, too, in any place."""
+    at = dice.randint(0, len(fields))
+    return (*fields[:at], CLOCK, *fields[at:])
 
 
 def draw_sides(dice: random.Random) -> tuple[tuple[str, str], ...]:
@@ -320,6 +332,8 @@ def draw_stream(dice: random.Random, drawn: Drawn, n: int) -> list[Seen]:
             made.append(_draw_record(dice, f"t{number}", clock - late, primary))
             made[-1].kind = dice.choice([*["purchase"] * 6, *KINDS])
             made[-1].offset = dice.choice(OFFSETS) if drawn.layout.zone else 0
+            if drawn.layout.told_zone and dice.random() < 0.7:
+                made[-1].offset = None
             if dice.random() < 0.05:
                 made[-1].cents = None
             early = dice.choice([1, 1, 2, 3]) if kind == "early" else 0
@@ -348,6 +362,7 @@ def _draw_told(dice: random.Random, entity: Entity, clock: int) -> Seen:
         "segment": [None, "a", "b", "c"],
         "since": [None, START - 400 * DAY, clock],
         "home": [None, *map(_microdegrees, PLACES)],
+        "clock": [None, "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu", "+05:45", "-03:30", "Z"],
     }
     fields = dice.sample(entity.profile, dice.randint(1, len(entity.profile)))
     told = {one.name: dice.choice(values[one.name]) for one in fields}
@@ -428,7 +443,7 @@ def rows_of(records: list[Seen], layout: EventLayout) -> np.ndarray:
         for name, number in record.numbers.items():
             row[layout.column(name)] = math.nan if number is None else number
         if layout.zone:
-            row[layout.column(layout.zone)] = record.offset
+            row[layout.column(layout.zone)] = math.nan if record.offset is None else record.offset
         row[layout.mask] = sum(2.0 ** layout.bit(name) for name in holding(record, layout))
     return rows
 
@@ -460,4 +475,6 @@ def _as_told(field: Field, value: object, part: int) -> float:
         return math.inf
     if field.type is FieldType.PLACE:
         return float(value[part])
+    if field.type is FieldType.ZONE:
+        return zone_number(str(value))
     return hash_text(value) if field.type is FieldType.CATEGORY else float(value)

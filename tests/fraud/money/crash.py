@@ -130,10 +130,15 @@ class Input:
 
     def _profile(self, batch: int) -> dict[str, Any]:
         dice = self.dice
-        values = [{"address": f"a{dice.integers(3)}"}, {"limit": float(dice.integers(1, 9_000))}]
+        zone = str(dice.choice(["Europe/Berlin", "America/New_York", "+05:45"]))
+        values = [
+            {"address": f"a{dice.integers(3)}"},
+            {"limit": float(dice.integers(1, 9_000))},
+            {"lives_in": zone},
+        ]
         whose = {"entity": "user", "user_id": f"u{dice.integers(USERS)}"}
         at = self._at(batch) - timedelta(hours=int(dice.integers(60)))
-        return {**whose, "profile_time": at.isoformat(), "profile": values[dice.integers(2)]}
+        return {**whose, "profile_time": at.isoformat(), "profile": values[dice.integers(3)]}
 
     def _table(self, records: Records, batch: int) -> pa.Table:
         rows = []

@@ -14,6 +14,7 @@ FEW = (
     ("{key: card, uncount", "{key: card, events: 16, uncount"),
     ("{key: merchant_id}", "{key: merchant_id, events: 16}"),
     ("events: 128", "events: 16"),
+    ("fields:\n", "fields:\n  zone: {type: zone}\n"),
 )
 """Few kept events, so that results also speak of what lies in tiles, and of what a card has forgotten."""
 
@@ -24,8 +25,11 @@ OF_PROFILES = """\
   - {statistic: profile_since, entity: card, profile: address}
   - {statistic: profile_changed, entity: card, profile: address, window: 7d}
   - {statistic: profile_bucket, entity: merchant, profile: risk}
+  - hour
+  - {statistic: hour_deviation, entity: card, window: 7d}
+  - {statistic: hour_deviation, entity: merchant, window: 7d}
 profiles:
-  card: {credit_limit: {type: number, scale: 2}, address: {type: category}}
+  card: {credit_limit: {type: number, scale: 2}, address: {type: category}, lives_in: {type: zone}}
   merchant: {risk: {type: category}}
 """
 
@@ -74,7 +78,7 @@ def test_every_record_ends_in_one_place(asked: dict[str, Any], alone: dict[str, 
 def test_a_wrong_result_becomes_a_dead_letter_with_words(alone: dict[str, Any]) -> None:
     once = {"duplicate", "future_result_time", "future_profile_time"}
     assert {name for name, n in alone["reasons"].items() if n == 14} == once
-    assert (alone["reasons"]["invalid_field"], alone["reasons"]["missing_field"]) == (98, 28)
+    assert (alone["reasons"]["invalid_field"], alone["reasons"]["missing_field"]) == (112, 28)
     for words in (
         "those that the schema takes: authorised, declined, reversed, refunded, declined_by_us",
         "amount: only a result refunded has an amount, not declined",
@@ -82,7 +86,8 @@ def test_a_wrong_result_becomes_a_dead_letter_with_words(alone: dict[str, Any]) 
         "card: Field required",
         "result_time: Field required",
         "entity: must be one of those that have a profile: card, merchant",
-        "profile.street: the profile has no such value; there are credit_limit, address",
+        "profile.street: the profile has no such value; there are credit_limit, address, lives_in",
+        "profile.lives_in: must be a zone such as Europe/Berlin, or an offset such as +02:00",
         "record: card is the key of the entity card and must be given",
     ):
         assert any(detail.endswith(words) for detail in alone["details"])

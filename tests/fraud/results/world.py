@@ -54,6 +54,7 @@ OLDER = 6
 """Micro-batch after which a copy of the store is taken."""
 CROWDED = 3
 """Micro-batch in which a card gets more results of transactions that never come than it waits for."""
+ZONES = [None, "America/New_York", "Europe/Berlin", "+05:45"]
 TOLD = [("authorised", None)] * 2 + [
     ("declined", "51"),
     ("declined", "14"),
@@ -256,7 +257,7 @@ class World:
             profile = {"risk": f"class-{self.dice.integers(3)}"}
             whose = {"entity": "merchant", "merchant_id": f"m{self.dice.integers(5)}"}
             return json.dumps({**whose, **at, "profile": profile}).encode()
-        values = {"credit_limit": [None, 500, 1_000.5], "address": ["a", "b"]}
+        values = {"credit_limit": [None, 500, 1_000.5], "address": ["a", "b"], "lives_in": ZONES}
         name = self.dice.choice(list(values))
         value = values[name][self.dice.integers(len(values[name]))]
         whose = {"entity": "card", "card": f"c{self.dice.integers(CARDS + 2)}"}
@@ -283,6 +284,7 @@ class World:
             {"entity": "user", "card": "c1", **at, "profile": {"address": "a"}},
             {**of_card, **at, "profile": {"street": "a"}},
             {"entity": "card", **at, "profile": {"address": "a"}},
+            {**of_card, **at, "profile": {"lives_in": "Europe/Munich"}},
             {**of_card, **ahead, "profile": {"address": "a"}},
         ]
         return [
