@@ -78,10 +78,10 @@ def clocks() -> Clocks:
             spans[raw] = begin, len(times)
         rows.append((number, *spans[raw]))
     return Clocks(
-        np.array([number for number, _, _ in rows]),
+        np.array([number for number, _, _ in rows], np.float64),
         np.array([(begin, end) for _, begin, end in rows], np.int64),
-        np.array(times),
-        np.array(offsets),
+        np.array(times, np.float64),
+        np.array(offsets, np.float64),
     )
 
 

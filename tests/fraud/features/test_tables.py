@@ -96,6 +96,7 @@ def test_where_a_field_stands_in_an_event_changes_neither_states_nor_vectors(see
         refunds=of.refunds,
         profiles=told,
         by_side=of.by_side,
+        told_zone=of.told_zone,
     )
     vectors, _, states = fold_all(drawn.passes, rows_of(records, of))
     same, _, others = fold_all(Drawn(other, drawn.tables).passes, rows_of(records, other))
