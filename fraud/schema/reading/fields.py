@@ -98,12 +98,12 @@ def _check_zone(document: Document, entity: str, profile: dict[str, Field], fiel
     zones = [name for name, field in profile.items() if field.type is FieldType.ZONE]
     where = ("profiles", entity, *zones[-1:])
     if zones and not document.entities[entity].primary:
-        raise Wrong(where, f"{entity} is not the primary entity, whose profile alone may have a zone")
+        raise BadPart(where, f"{entity} is not the primary entity, whose profile alone may have a zone")
     if len(zones) > 1:
-        raise Wrong(where, f"{zones[0]} is the zone already; a profile has one")
+        raise BadPart(where, f"{zones[0]} is the zone already; a profile has one")
     if zones and not zone_of(fields):
         words = "the transactions have no zone; write a field of type zone, which records may leave out"
-        raise Wrong(where, words)
+        raise BadPart(where, words)
 
 
 def zone_of(fields: dict[str, Field]) -> str:
