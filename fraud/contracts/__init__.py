@@ -2,7 +2,7 @@
 
 from fraud.contracts.dead_letter import DeadLetter
 from fraud.contracts.decision import Decision, Outcome, Reason
-from fraud.contracts.future import MOST_AHEAD_S, check_future, without_future
+from fraud.contracts.future import MOST_AHEAD_S, AheadBounds, bounds_of, check_future, without_future
 from fraud.contracts.inputs import MOST_RECORD, TOO_LARGE, check_size, parse_input
 from fraud.contracts.label import Label
 from fraud.contracts.models import Contracts, contracts_of
@@ -46,6 +46,7 @@ __all__ = [
     "TOO_LARGE",
     "TOPICS",
     "TRANSACTIONS",
+    "AheadBounds",
     "Contracts",
     "DeadLetter",
     "Decision",
@@ -59,6 +60,7 @@ __all__ = [
     "ScoredTransaction",
     "Thresholds",
     "Transaction",
+    "bounds_of",
     "check_future",
     "check_size",
     "contracts_of",

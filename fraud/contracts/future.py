@@ -1,7 +1,7 @@
 """The guard against records from the future: one rule, which every path uses.
 
-A record may be dated at most a bound ahead of its arrival (:data:`MOST_AHEAD_S`, or the setting
-``most_ahead_s``). One from further ahead would move the newest time of its user and its merchant for
+A record may be dated at most a bound ahead of its arrival: the schema's bound of its source, else the setting
+``most_ahead_s``. One from further ahead would move the newest time of its user and its merchant for
 everybody: their windows would be empty, and duplicates no longer recognised. Arrival is
 
 - in the stream: the broker's append time, as it is recorded in ``received_at``;
@@ -11,6 +11,7 @@ everybody: their windows would be empty, and duplicates no longer recognised. Ar
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -25,6 +26,8 @@ from fraud.contracts.profile import Profile
 from fraud.contracts.result import Result
 from fraud.contracts.transaction import Transaction
 from fraud.errors import BadRecord
+from fraud.schema.future import SourceBounds
+from fraud.schema.schema import Schema
 
 MOST_AHEAD_S: Final = 300.0
 """Default bound, seconds."""
@@ -40,6 +43,107 @@ PROFILE_TIMES: Final = ("profile_time",)
 """That of a profile."""
 
 _TIME: Final = pa.timestamp("us", tz="UTC")
+_NOTICES: Final = frozenset({"label_time", "result_time"})
+"""A record with one of them speaks of a transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class AheadBounds:
+    """How far ahead of its arrival a record may be dated.
+
+    A source has a bound for its transactions' ``event_time``. A label or result repeats the time of its
+    transaction and does not tell its source: the greatest bound holds. Any other time has the setting's.
+
+    Parameters
+    ----------
+    others_s
+        Bound of what the schema does not bound by its source, seconds.
+    sources
+        The schema's bounds.
+    """
+
+    others_s: float = MOST_AHEAD_S
+    sources: SourceBounds | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The field that names the source, if any."""
+        return (self.sources.by,) if self.sources else ()
+
+    @property
+    def _all_s(self) -> list[float]:
+        return [self.others_s, *(self.sources.of.values() if self.sources else ())]
+
+    @property
+    def least_s(self) -> float:
+        """The smallest of all, seconds."""
+        return min(self._all_s)
+
+    @property
+    def greatest_s(self) -> float:
+        """The greatest of all, seconds."""
+        return max(self._all_s)
+
+    def of_record(self, record: Any, name: str) -> float:
+        """Find the bound of one time of a record, seconds."""
+        if self.sources is None or name != "event_time":
+            return self.others_s
+        if any(hasattr(record, one) for one in _NOTICES):
+            return self.greatest_s
+        return self.of_source(getattr(record, self.sources.by, None))
+
+    def of_source(self, source: str | None = None) -> float:
+        """Find the bound of the transactions of a source, seconds."""
+        return self.others_s if self.sources is None else self.sources.of.get(source or "", self.others_s)
+
+    def words_of(self, most_s: float) -> str:
+        """Say a bound; if it is not the setting's, that the schema has it.
+
+        Examples
+        --------
+        >>> AheadBounds(300.0, SourceBounds("channel", (("pos", 30.0),))).words_of(30.0)
+        '30 s are accepted (part `future` of the schema, by channel)'
+        """
+        told = self.sources is not None and most_s != self.others_s
+        by = f" (part `future` of the schema, by {self.columns[0]})" if told else ""
+        return f"{most_s:g} s are accepted{by}"
+
+    def of_table(self, table: pa.Table, name: str) -> NDArray[np.int64]:
+        """Find the bound of one time of each row of a table, [rows], microseconds."""
+        bounds = np.full(table.num_rows, whole_us(self.others_s))
+        if self.sources is None or name != "event_time":
+            return bounds
+        if _NOTICES & set(table.column_names):
+            return np.full(table.num_rows, whole_us(self.greatest_s))
+        if self.sources.by in table.column_names:
+            told = table[self.sources.by].cast(pa.string())
+            at = pc.fill_null(pc.index_in(told, pa.array(list(self.sources.of), pa.string())), -1)
+            own = np.array([*map(whole_us, self.sources.of.values()), whole_us(self.others_s)])
+            bounds = own[np.asarray(at.to_numpy())]
+        return bounds
+
+    @property
+    def words(self) -> str:
+        """Say the bounds for people."""
+        own = f", or the bound of their {self.sources.by} in the schema," if self.sources else ""
+        return f"{self.others_s:g} s{own}"
+
+
+def bounds_of(schema: Schema, most_ahead_s: float = MOST_AHEAD_S) -> AheadBounds:
+    """Join a schema's bounds by source with the setting, which holds for all others.
+
+    Examples
+    --------
+    >>> from fraud.schema.reading import default_schema
+    >>> bounds_of(default_schema(), 60.0).greatest_s
+    60.0
+    """
+    return AheadBounds(most_ahead_s, schema.future)
+
+
+def whole_us(seconds: float) -> int:
+    """Turn seconds into whole microseconds."""
+    return round(seconds * 1e6)
 
 
 def times_of(what: str) -> tuple[str, ...]:
@@ -69,7 +173,7 @@ def latest_of(record: Transaction | Label | Result | Profile) -> datetime:
     return record.event_time
 
 
-def check_future(record: BaseModel, arrival: datetime, most_ahead_s: float = MOST_AHEAD_S) -> None:
+def check_future(record: BaseModel, arrival: datetime, bounds: AheadBounds) -> None:
     """Refuse a record, or a request, whose ``TIMES`` lie too far ahead of its arrival.
 
     Raises
@@ -80,8 +184,11 @@ def check_future(record: BaseModel, arrival: datetime, most_ahead_s: float = MOS
     """
     for name in _own_times(record):
         time = getattr(record, name, None)
-        if time is not None and is_ahead(time, arrival, timedelta(seconds=most_ahead_s)):
-            raise BadRecord(f"future_{name}", future_words(name, time, arrival, most_ahead_s))
+        if time is None:
+            continue
+        most_s = bounds.of_record(record, name)
+        if is_ahead(time, arrival, timedelta(seconds=most_s)):
+            raise BadRecord(f"future_{name}", future_words(name, time, arrival, bounds.words_of(most_s)))
 
 
 def _own_times(record: BaseModel) -> tuple[str, ...]:
@@ -90,19 +197,22 @@ def _own_times(record: BaseModel) -> tuple[str, ...]:
     return RESULT_TIMES if hasattr(record, "result_time") and hasattr(record, "result") else TIMES
 
 
-def future_words(name: str, time: datetime, arrival: datetime, most_ahead_s: float) -> str:
+def future_words(name: str, time: datetime, arrival: datetime, most: str) -> str:
     """Say of a time that it lies too far ahead, without the record's own values."""
     ahead = time.astimezone(UTC) - arrival.astimezone(UTC)
     return (
         f"{name}: lies {ahead} ahead of the record's arrival at "
-        f"{arrival.astimezone(UTC).isoformat(timespec='seconds')}; at most {most_ahead_s:g} s are accepted"
+        f"{arrival.astimezone(UTC).isoformat(timespec='seconds')}; at most {most}"
     )
 
 
 def ahead_rows(
-    table: pa.Table, most_ahead_s: float, now: datetime, times: Sequence[str] = TIMES
+    table: pa.Table, bounds: AheadBounds, now: datetime, times: Sequence[str] = TIMES
 ) -> NDArray[np.bool_]:
-    """Find the rows of a table that the guard refuses, [rows]; a missing time is not refused."""
+    """Find the rows of a table that the guard refuses, [rows]; a missing time is not refused.
+
+    A table with a column ``label_time`` or ``result_time`` is one of labels or results.
+    """
     read_us = _micros(pa.array([now], _TIME))[0]
     arrival_us = np.full(table.num_rows, read_us)
     for name in ARRIVALS:
@@ -114,13 +224,13 @@ def ahead_rows(
     for name in times:
         if name in table.column_names:
             known = pc.fill_null(table[name].cast(_TIME, safe=False), pa.scalar(0, _TIME))
-            found |= is_ahead(_micros(known), arrival_us, round(most_ahead_s * 1e6))
+            found |= is_ahead(_micros(known), arrival_us, bounds.of_table(table, name))
     return found
 
 
 def without_future(
     table: pa.Table,
-    most_ahead_s: float = MOST_AHEAD_S,
+    bounds: AheadBounds,
     now: datetime | None = None,
     times: Sequence[str] = TIMES,
 ) -> tuple[pa.Table, int]:
@@ -129,15 +239,15 @@ def without_future(
     Parameters
     ----------
     table
-        Columns of ``TIMES`` and of ``ARRIVALS``, where there are any.
-    most_ahead_s
-        Bound, seconds.
+        Columns of ``TIMES`` and of ``ARRIVALS``, where there are any, and the one that names the source.
+    bounds
+        How far ahead each row may be dated.
     now
         The arrival of rows that do not tell theirs, and the latest one of all; by default this moment.
     times
         Columns that must not lie in the future.
     """
-    found = ahead_rows(table, most_ahead_s, now or datetime.now(UTC), times)
+    found = ahead_rows(table, bounds, now or datetime.now(UTC), times)
     left_out = int(found.sum())
     return (table.filter(pa.array(~found)), left_out) if left_out else (table, 0)
 

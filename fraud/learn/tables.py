@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from fraud.contracts.future import ARRIVALS, TIMES, ahead_rows, times_of
+from fraud.contracts.future import ARRIVALS, TIMES, ahead_rows, bounds_of, times_of
 from fraud.errors import BadInput
 from fraud.learn.settings import SourceSettings
 from fraud.schema.deployed import deployed_schema
@@ -110,7 +110,7 @@ def _read_told(what: str, settings: SourceSettings, schema: Schema, tell: Tell) 
     if not getattr(schema, what) or not path:
         return None
     source = open_source(what, path, options=settings.delta_options, tell=tell, schema=schema)
-    return _of_the_past(source.table(tell), path, settings, times=times_of(what))
+    return _of_the_past(source.table(tell), path, (settings, schema), times=times_of(what))
 
 
 def read_raw(
@@ -137,8 +137,8 @@ def read_raw(
         source, label_source = opened("transactions", path), opened("labels", labels_path, required=_LABEL)
         check_mapping(settings.columns, [source, label_source])
         return (
-            _of_the_past(source.table(tell, is_checked=is_checked), path, settings),
-            _of_the_past(label_source.table(tell, is_checked=is_checked), labels_path, settings),
+            _of_the_past(source.table(tell, is_checked=is_checked), path, (settings, schema)),
+            _of_the_past(label_source.table(tell, is_checked=is_checked), labels_path, (settings, schema)),
         )
     source = opened("transactions", path, also={name: ours_of(schema).label[name] for name in _WITHIN})
     check_mapping(settings.columns, [source])
@@ -147,18 +147,18 @@ def read_raw(
             f"{path} lacks the column is_fraud, and no table of labels is given; it has "
             f"{', '.join(source.header)}. Name it with --column is_fraud=THEIRS, or give --labels"
         )
-    table = _of_the_past(source.table(tell, is_checked=is_checked), path, settings, ["label_time"])
+    table = _of_the_past(source.table(tell, is_checked=is_checked), path, (settings, schema), ["label_time"])
     transactions, labels = _split_labels(
         table, source, settings.label_gap_days, (tell, schema.primary_key.name)
     )
     is_told = "label_time" in source.columns  # else made up, and not due yet for what is young
-    return transactions, _of_the_past(labels, path, settings) if is_told else labels
+    return transactions, _of_the_past(labels, path, (settings, schema)) if is_told else labels
 
 
 def _of_the_past(
     table: pa.Table,
     name: str,
-    settings: SourceSettings,
+    of: tuple[SourceSettings, Schema],
     ignored: Sequence[str] = (),
     times: Sequence[str] = TIMES,
 ) -> pa.Table:
@@ -171,21 +171,23 @@ def _of_the_past(
     BadInput
         When nothing is left.
     """
+    settings, schema = of
+    bounds = bounds_of(schema, settings.most_ahead_s)
     looked_at = table.drop_columns([column for column in ignored if column in table.column_names])
-    is_ahead = ahead_rows(looked_at, settings.most_ahead_s, datetime.now(UTC), times)
+    is_ahead = ahead_rows(looked_at, bounds, datetime.now(UTC), times)
     left_out = int(is_ahead.sum())
     if not left_out:
         return table
     if left_out == table.num_rows:
         raise BadInput(
-            f"{name}: all {left_out:,} rows are dated more than {settings.most_ahead_s:g} s ahead of their "
+            f"{name}: all {left_out:,} rows are dated more than {bounds.words} ahead of their "
             "arrival; correct the times, or raise the bound (most_ahead_s)"
         )
     log.warning(
-        "%s: %s rows are dated more than %g s ahead of their arrival and left out (most_ahead_s)",
+        "%s: %s rows are dated more than %s ahead of their arrival and left out (most_ahead_s)",
         name,
         f"{left_out:,}",
-        settings.most_ahead_s,
+        bounds.words,
     )
     return table.filter(pa.array(~is_ahead))
 

@@ -164,7 +164,7 @@ def _money(old: Schema, new: Schema) -> Iterator[Change]:
 
 
 def _rest(old: Schema, new: Schema) -> Iterator[Change]:
-    for name in ("results", "profiles", "fallback", "new", "segments"):
+    for name in ("results", "profiles", "future", "fallback", "new", "segments"):
         if getattr(old, name) != getattr(new, name):
             yield Change(f"{name} is different", Effect.NOTHING, "from the next start")
 

@@ -12,6 +12,7 @@ from fraud.schema.entities import Entity
 from fraud.schema.features import Feature
 from fraud.schema.fields import CORE, CORE_NAMES, NAMED, Field, FieldType
 from fraud.schema.filters import Filter
+from fraud.schema.future import SourceBounds
 from fraud.schema.kinds import COUNTED_KINDS
 from fraud.schema.operations import COMBINED
 from fraud.schema.profiles import Profiles
@@ -77,6 +78,8 @@ class Schema:
     """By entity: what is known of it beside its transactions."""
     money: Money | None = None
     """Of amounts in several currencies; None: all are in one."""
+    future: SourceBounds | None = None
+    """How far ahead transactions may be dated, by their source; None: all as the setting says."""
 
     def __reduce__(self) -> tuple[Callable[[bytes, str], "Schema"], tuple[bytes, str]]:
         """Travel as the file: a process that has read it already gives the object that it has."""
@@ -148,6 +151,7 @@ class Schema:
         parts += [self.money, *self.money.bounds] if self.money else []
         parts += [one.sides for one in self.entities if one.sides]
         parts += ["refunds"] if self.takes_refunds else []
+        parts += [self.future] if self.future else []
         return _digest(f"{self.features_version}\n{parts!r}")
 
     def bits_of_result(self, result: str, reason_code: str | None) -> tuple[int, int]:

@@ -20,8 +20,6 @@ from fraud.store.base import FeatureStore
 from fraud.store.value import newest_event_us, newest_state
 from fraud.store.watermark import Watermark
 
-AHEAD_US: Final = 5 * 60e6
-"""How far an event may lie ahead of the clock, microseconds."""
 AT_ONCE: Final = 500
 MOST_NAMED: Final = 20
 """Entities that are named of each kind of finding."""
@@ -53,15 +51,15 @@ class Checked:
         return not self.faults and bool(self.identity)
 
 
-def check(store: FeatureStore, now_us: float, passes: Passes | None = None) -> Checked:
+def check(store: FeatureStore, latest_us: float, passes: Passes | None = None) -> Checked:
     """Read every state of a store; the stream and the scoring service may go on meanwhile.
 
     Parameters
     ----------
     store
         Of any backend.
-    now_us
-        The clock, microseconds.
+    latest_us
+        How late an event may lie, microseconds: the clock, and the greatest bound of ``AheadBounds``.
     passes
         Whose states it holds.
     """
@@ -72,7 +70,7 @@ def check(store: FeatureStore, now_us: float, passes: Passes | None = None) -> C
         found.entities[name] = 0
         while group := dict(islice(values, AT_ONCE)):
             found.entities[name] += len(group)
-            for key, fault, detail in faults_of(one, group, now_us):
+            for key, fault, detail in faults_of(one, group, latest_us):
                 found.faults[name, fault] += 1
                 if found.faults[name, fault] <= MOST_NAMED:
                     found.named.append((name, fault, int(key), detail))
@@ -80,7 +78,7 @@ def check(store: FeatureStore, now_us: float, passes: Passes | None = None) -> C
 
 
 def faults_of(
-    of: EntityPass, stored: Mapping[float, bytes], now_us: float = math.inf
+    of: EntityPass, stored: Mapping[float, bytes], latest_us: float = math.inf
 ) -> Iterator[tuple[float, Fault, str]]:
     """Find what is wrong among stored values: key, fault and detail."""
     states, plan = {}, compile_plan(of.entity, (), of.events)
@@ -97,7 +95,7 @@ def faults_of(
         newest = newest_event_us(state)
         if math.isnan(newest):
             yield key, Fault.CORRUPT, "its newest event has no time"
-        elif newest > now_us + AHEAD_US:
+        elif newest > latest_us:
             yield key, Fault.FUTURE, f"its newest event is of {_words(newest)}"
 
 

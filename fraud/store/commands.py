@@ -10,9 +10,11 @@ from urllib.parse import urlsplit
 import typer
 from rich.console import Console
 
+from fraud.contracts import bounds_of
 from fraud.errors import BadConfig, BadInput
 from fraud.features.passes import EntityPass, deployed_passes, entity_names
-from fraud.settings.stream import StoreSettings
+from fraud.schema.deployed import deployed_schema
+from fraud.settings.stream import GuardSettings, StoreSettings
 from fraud.store import report
 from fraud.store.base import FeatureStore
 from fraud.store.check import check
@@ -99,8 +101,9 @@ def expire(
 @app.command("check")
 def check_(store: StoreOption = "", as_json: JsonOption = False) -> None:
     """Read every state; exit with 1 where some are corrupt, of another layout or in the future."""
+    bounds = bounds_of(deployed_schema(), GuardSettings().most_ahead_s)
     with _open(store) as opened:
-        found = check(opened, time.time() * 1e6)
+        found = check(opened, (time.time() + bounds.greatest_s) * 1e6)
     if as_json:
         typer.echo(json.dumps(report.checked_json(found), indent=2))
     else:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fraud.contracts import LABELS, MOST_AHEAD_S, PROFILES, RESULTS, TRANSACTIONS, without_future
+from fraud.contracts import LABELS, MOST_AHEAD_S, PROFILES, RESULTS, TRANSACTIONS, bounds_of, without_future
 from fraud.contracts.future import ARRIVALS, times_of
 from fraud.contracts.priced import priced_table
 from fraud.features import kernel
@@ -115,16 +115,17 @@ def backfill(
     """
     schema = schema or deployed_schema()
     passes, writer = passes or passes_of_schema(schema), events_of(schema)
-    transactions, ahead = without_future(transactions, most_ahead_s)
-    labels, labels_ahead = without_future(labels, most_ahead_s)
+    bounds = bounds_of(schema, most_ahead_s)
+    transactions, ahead = without_future(transactions, bounds)
+    labels, labels_ahead = without_future(labels, bounds)
     transactions = priced_table(transactions, schema, deployed_rates(schema))
     parts = [_Part(rows.LABEL, LABELS, "label_time", labels, writer.of_labels(labels))]
     if results is not None:
-        results, more_ahead = without_future(results, most_ahead_s, times=times_of(RESULTS))
+        results, more_ahead = without_future(results, bounds, times=times_of(RESULTS))
         labels_ahead += more_ahead
         parts.append(_Part(rows.RESULT, RESULTS, "result_time", results, writer.of_results(results)))
     if profiles is not None:
-        profiles, more_ahead = without_future(profiles, most_ahead_s, times=times_of(PROFILES))
+        profiles, more_ahead = without_future(profiles, bounds, times=times_of(PROFILES))
         labels_ahead += more_ahead
         told = profiles.drop_columns([name for name in ARRIVALS if name in profiles.column_names])
         parts.append(
@@ -134,9 +135,9 @@ def backfill(
     parts.append(_Part(rows.TRANSACTION, TRANSACTIONS, "event_time", transactions, events_of_all))
     if ahead or labels_ahead:
         log.warning(
-            "left out, as dated more than %g s into the future (FRAUD_STREAM_MOST_AHEAD_S): %d transactions, "
+            "left out, as dated more than %s into the future (FRAUD_STREAM_MOST_AHEAD_S): %d transactions, "
             "%d labels, results and profiles",
-            most_ahead_s,
+            bounds.words,
             ahead,
             labels_ahead,
         )

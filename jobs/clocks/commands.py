@@ -19,7 +19,10 @@ _SHOWN = 20
 def clocks(  # noqa: PLR0917  (typer passes by name)
     by: Annotated[
         str,
-        typer.Argument(help="Field that names who dates the record, e.g. terminal; default: the merchant's."),
+        typer.Argument(
+            help="Field that names who dates the record, e.g. terminal; default: that of the schema's "
+            "part `future`, else the merchant's."
+        ),
     ] = "",
     delta: DeltaOption = None,
     days: Annotated[float, typer.Option(min=0.01, help="Of records that are looked at, by arrival.")] = 7.0,
@@ -33,16 +36,18 @@ def clocks(  # noqa: PLR0917  (typer passes by name)
     ] = False,
 ) -> None:
     """Measure whose clock is ahead or behind, by the append times of what it has sent."""
+    from fraud.contracts import bounds_of  # noqa: PLC0415
     from fraud.schema.deployed import deployed_schema  # noqa: PLC0415
-    from fraud.settings.stream import LakeSettings  # noqa: PLC0415
+    from fraud.settings.stream import GuardSettings, LakeSettings  # noqa: PLC0415
     from jobs.clocks.measure import clocks_of, read_delays  # noqa: PLC0415
 
     lake, schema = LakeSettings(), deployed_schema()
-    by = by or schema.keys[-1 if len(schema.keys) == 1 else 1][0].name
+    bounds = bounds_of(schema, GuardSettings().most_ahead_s)
+    by = by or next(iter(bounds.columns), schema.keys[-1 if len(schema.keys) == 1 else 1][0].name)
     since = datetime.now(UTC) - timedelta(days=days)
-    found = clocks_of(
-        read_delays(str(delta or lake.delta_path), by, since, lake.delta_options), least=least, most_s=most_s
-    )
+    delays = read_delays(str(delta or lake.delta_path), by, since, lake.delta_options)
+    is_bounded = by in bounds.columns
+    found = clocks_of(delays, least=least, most_s=most_s, bounds=bounds if is_bounded else None)
     wrong = [one for one in found if one.is_wrong]
     _show(wrong or found, by)
     words = f"of {len(found):,} with {least} records or more in {days:g} days"
@@ -58,12 +63,15 @@ def _show(found: "list[Clock]", by: str) -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(by, "records", "refused", "offset, s", "delay 5 %", "median", "95 %", box=SIMPLE_HEAD)
+    is_bounded = any(one.most_ahead_s is not None for one in found)
+    names = (by, "records", "refused", "offset, s", "delay 5 %", "median", "95 %")
+    table = Table(*names, *(["most ahead, s"] if is_bounded else []), box=SIMPLE_HEAD)
     for column in table.columns[1:]:
         column.justify = "right"
     for one in found[:_SHOWN]:
         delays = (f"{value:,.1f}" for value in (one.offset_s, one.low_s, one.median_s, one.high_s))
-        table.add_row(one.name, f"{one.records:,}", f"{one.refused:,}", *delays)
+        bound = [] if one.most_ahead_s is None else [f"{one.most_ahead_s:,g}"]
+        table.add_row(one.name, f"{one.records:,}", f"{one.refused:,}", *delays, *bound)
     console = Console(highlight=False)
     console.print(table)
     if len(found) > _SHOWN:

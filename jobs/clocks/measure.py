@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from fraud.contracts.future import AheadBounds
 from fraud.contracts.topics import TRANSACTIONS
 from fraud.errors import BadInput
 from fraud.log.tables import find_table, floats_of, open_table
@@ -44,6 +45,8 @@ class Clock:
     offset_s: float
     """How far it is behind the others; negative: ahead."""
     is_wrong: bool
+    most_ahead_s: float | None = None
+    """How far ahead it may be, where the schema bounds these clocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def read_delays(delta: str, by: str, since: datetime, options: Mapping[str, str]
     )
 
 
-def clocks_of(found: Delays, *, least: int, most_s: float) -> list[Clock]:
+def clocks_of(found: Delays, *, least: int, most_s: float, bounds: AheadBounds | None = None) -> list[Clock]:
     """Measure each clock of enough records, the most wrong one first.
 
     Parameters
@@ -100,6 +103,8 @@ def clocks_of(found: Delays, *, least: int, most_s: float) -> list[Clock]:
         Records without which nothing is said of a clock.
     most_s
         Offset from which a clock is wrong, seconds.
+    bounds
+        How far ahead each may be; None: they are not bounded one by one.
     """
     if not len(found.delay_s):
         return []
@@ -124,6 +129,7 @@ def clocks_of(found: Delays, *, least: int, most_s: float) -> list[Clock]:
             high_s=float(high[at]),
             offset_s=float(low[at] - usual),
             is_wrong=bool(abs(low[at] - usual) > most_s),
+            most_ahead_s=bounds.of_source(encoded.dictionary[at].as_py()) if bounds else None,
         )
         for at in np.flatnonzero(enough).tolist()
     ]

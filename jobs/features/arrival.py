@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pyspark.sql import Column
 from pyspark.sql import functions as F  # noqa: N812  (the name that everybody knows it by)
 
-from fraud.contracts.future import ARRIVALS, is_ahead, times_of
+from fraud.contracts.future import ARRIVALS, AheadBounds, is_ahead, times_of, whole_us
 from fraud.features.events import to_microseconds
 from fraud.features.table_columns import microseconds_of
 from fraud.log.arrival import COLUMNS
@@ -45,13 +45,13 @@ class Guard:
 
     Parameters
     ----------
-    most_ahead_s
-        How far a row may be dated ahead of its arrival, seconds.
+    bounds
+        How far a row may be dated ahead of its arrival.
     now
         The arrival of rows that do not tell theirs.
     """
 
-    most_ahead_s: float
+    bounds: AheadBounds
     now: datetime
 
     def ahead(self, source: Source) -> Column:
@@ -61,9 +61,22 @@ class Guard:
         arrival_us = F.least(*(_micros(name) for name in known), now_us) if known else now_us
         found = F.expr("false")
         for name in (name for name in times_of(source.what) if name in source.columns):
-            is_late = is_ahead(_micros(name), arrival_us, round(self.most_ahead_s * 1e6))
+            is_late = is_ahead(_micros(name), arrival_us, self._bound_us(source, name))
             found |= F.coalesce(is_late, F.expr("false"))
         return found
+
+    def _bound_us(self, source: Source, name: str) -> Column:
+        """Find the bound of one time of each row, as ``AheadBounds.of_table`` does."""
+        bounds, sources = self.bounds, self.bounds.sources
+        of_table = bounds.others_s
+        if sources is not None and name == "event_time":
+            if source.what != "transactions":
+                of_table = bounds.greatest_s
+            elif sources.by in source.columns:
+                own = [F.lit(part) for one in sources.bounds for part in (one[0], whole_us(one[1]))]
+                told = F.element_at(F.create_map(*own), F.col(sources.by).cast("string"))
+                return F.coalesce(told, F.lit(whole_us(of_table)))
+        return F.lit(whole_us(of_table))
 
 
 def _micros(name: str) -> Column:

@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
-from fraud.contracts import MOST_AHEAD_S
+from fraud.contracts import MOST_AHEAD_S, bounds_of
 from fraud.errors import BadInput
 from fraud.schema.arrow import OWN
+from fraud.schema.deployed import deployed_schema
 from fraud.tables import Reading, Source, check_mapping, open_source
 from fraud.tables.files import Format, parquet_of
 from jobs.features.arrival import Guard
@@ -116,7 +117,7 @@ def build(
     shutil.rmtree(staging, ignore_errors=True)
     try:
         fold = _fold_locally if chosen is Engine.LOCAL else _fold_in_parallel
-        guard = Guard(most_ahead_s, datetime.now(UTC))
+        guard = Guard(bounds_of(deployed_schema(), most_ahead_s), datetime.now(UTC))
         frame, counts, left_out = fold(sources, spark, staging, guard, tell)
         tell(f"writing {out}")
         writer = frame.write.format("delta").mode("overwrite").option("overwriteSchema", "true")

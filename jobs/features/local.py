@@ -56,7 +56,7 @@ def build_local(
     for source in sources:
         tell(f"reading {source.path}")
         found, times = source.table(tell), times_of(source.what)
-        table, ahead = without_future(found, guard.most_ahead_s, guard.now, times)
+        table, ahead = without_future(found, guard.bounds, guard.now, times)
         tables.append((source, table))
         left_out += ahead
     events = np.concatenate(

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fraud.contracts import LABELS, Label, check_future, contracts_of
+from fraud.contracts import LABELS, AheadBounds, Label, bounds_of, check_future, contracts_of
 from fraud.contracts.wire import parse_record
 from fraud.errors import BadRecord, Unavailable
 from fraud.kafka.reader import Message, Reader, append_time_of
@@ -68,7 +68,7 @@ def take_labels(settings: OnlineSettings, schema: Schema | None = None) -> tuple
     before = _read(path) if path.exists() else columns.empty_table()
     offsets = _offsets_of(before)
     try:
-        found = _read_to_end(offsets, settings, contract)
+        found = _read_to_end(offsets, settings, contract, bounds_of(schema, settings.most_ahead_s))
     except Unavailable as error:
         raise Unavailable(
             f"{error}; start the brokers (`fraud up`), or give --kafka-bootstrap '' for the tables' labels "
@@ -85,7 +85,9 @@ def take_labels(settings: OnlineSettings, schema: Schema | None = None) -> tuple
     return after, len(found)
 
 
-def _read_to_end(offsets: dict[str, int], settings: OnlineSettings, contract: type[Label]) -> list[Arrived]:
+def _read_to_end(
+    offsets: dict[str, int], settings: OnlineSettings, contract: type[Label], bounds: AheadBounds
+) -> list[Arrived]:
     """Read each partition up to where it ended at the start, and move the offsets along."""
     patience_s = settings.patience_s
     with Reader(
@@ -99,17 +101,17 @@ def _read_to_end(offsets: dict[str, int], settings: OnlineSettings, contract: ty
         found = [
             one
             for message in reader.read_to(ends, patience_s)
-            for one in _label_of(message, contract, settings.most_ahead_s)
+            for one in _label_of(message, contract, bounds)
         ]
         offsets.update({str(at.partition): offset for at, offset in reader.next.items()})
     return found
 
 
-def _label_of(message: Message, contract: type[Label], most_ahead_s: float) -> list[Arrived]:
+def _label_of(message: Message, contract: type[Label], bounds: AheadBounds) -> list[Arrived]:
     try:
         label = parse_record(contract, message.value())
         arrival = append_time_of(message) or datetime.now(UTC)
-        check_future(label, arrival, most_ahead_s)
+        check_future(label, arrival, bounds)
     except BadRecord:
         return []
     return [(label, arrival)]

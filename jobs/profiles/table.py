@@ -10,7 +10,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from fraud.contracts import Profile, contracts_of
-from fraud.contracts.future import MOST_AHEAD_S, check_future
+from fraud.contracts.future import bounds_of, check_future
 from fraud.errors import BadInput, BadRecord
 from fraud.schema.arrow import TIME, columns_of
 from fraud.schema.profiles import COLUMNS, ENTITY, PROFILE
@@ -49,13 +49,14 @@ def read_profiles(
         words = "write which in its part `profiles`, e.g. profiles: {card: {home: {type: place}}}"
         raise BadInput(f"the schema {schema.name!r} takes no profiles; {words}")
     now = now or datetime.now(UTC)
+    bounds = bounds_of(schema)
     rows = _flat(path, entity, schema) if entity else _whole(path, schema)
     found = []
     for number, row in enumerate(rows, 1):
         given = {PROFILE_TIME: now, **({_SOURCE: source} if source else {}), **row}
         try:
             found.append(model.model_validate(given))
-            check_future(found[-1], now, MOST_AHEAD_S)
+            check_future(found[-1], now, bounds)
         except (ValidationError, BadRecord) as error:
             raise BadInput(f"{path}, row {number:,}: {_words(error)}") from error
     return found

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from fraud.contracts import MOST_AHEAD_S, TOO_LARGE, Contracts, check_future, contracts_of, parse_input
+from fraud.contracts import MOST_AHEAD_S, TOO_LARGE, bounds_of, check_future, contracts_of, parse_input
 from fraud.errors import BadConfig, BadRecord, Unavailable
 from fraud.kafka.producer import Producer, ProducerSettings, Record, open_producer
 from fraud.log.arrival import COLUMNS
@@ -45,7 +45,8 @@ class Choice:
     unconfirmed: bool = False
     """Also those that an interrupted run may have sent."""
     most_ahead_s: float = MOST_AHEAD_S
-    """How far a record may be dated ahead of the present, which is when it arrives again, seconds."""
+    """How far a record may be dated ahead of the present, which is when it arrives again, seconds; where the
+    schema bounds no source."""
 
     def takes(self, reason: str, received_at: datetime) -> bool:
         """Whether a letter is among the chosen ones."""
@@ -114,9 +115,9 @@ def resend(
     """
     ledger = Ledger(delta, options)
     table = open_table(delta, "dead_letters", options)
-    resending, contracts = ResendReport(), contracts_of(schema or deployed_schema())
+    resending, schema = ResendReport(), schema or deployed_schema()
     producer = None if is_dry_run else _open(kafka)
-    for letters in _chosen(table, choice, ledger, resending, contracts):
+    for letters in _chosen(table, choice, ledger, resending, schema):
         if producer is not None:
             origins = [letter.origin for letter in letters]
             ledger.write(origins, SENDING)
@@ -134,7 +135,7 @@ def resend(
 
 
 def _chosen(
-    table: Table, choice: Choice, ledger: Ledger, resending: ResendReport, contracts: Contracts
+    table: Table, choice: Choice, ledger: Ledger, resending: ResendReport, schema: Schema
 ) -> Iterator[list[_Letter]]:
     """Read the letters in the order of their arrival, and leave out what is not to be sent."""
     seen: set[Origin] = set()
@@ -149,7 +150,7 @@ def _chosen(
                 continue
             seen.add(origin)
             letter = _Letter(origin, row["reason"], row["key"], row["raw"])
-            left_out = _why_not(letter, choice, ledger, resending, contracts)
+            left_out = _why_not(letter, choice, ledger, resending, schema)
             if left_out is None:
                 letters.append(letter)
             else:
@@ -159,7 +160,7 @@ def _chosen(
 
 
 def _why_not(
-    letter: _Letter, choice: Choice, ledger: Ledger, resending: ResendReport, contracts: Contracts
+    letter: _Letter, choice: Choice, ledger: Ledger, resending: ResendReport, schema: Schema
 ) -> Counter[str] | None:
     """Find the count of those that are left out to which a letter belongs, if any."""
     if letter.origin in ledger.sent:
@@ -168,8 +169,10 @@ def _why_not(
         return resending.unconfirmed
     key_bytes = len(letter.key.encode()) if letter.key else 0
     try:
-        record = parse_input(contracts, letter.origin.topic, letter.raw, key_bytes + len(letter.raw))
-        check_future(record, datetime.now(UTC), choice.most_ahead_s)
+        record = parse_input(
+            contracts_of(schema), letter.origin.topic, letter.raw, key_bytes + len(letter.raw)
+        )
+        check_future(record, datetime.now(UTC), bounds_of(schema, choice.most_ahead_s))
     except BadRecord as error:
         is_sent = choice.even_bad and error.reason != TOO_LARGE  # Kafka may refuse them for ever
         return None if is_sent else resending.still_bad

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from fraud.contracts import Transaction, check_future, contracts_of
+from fraud.contracts import Transaction, bounds_of, check_future, contracts_of
 from fraud.contracts.priced import priced
 from fraud.decide.experiment import Alias, ExperimentFile
 from fraud.decide.list_log import Follow
@@ -122,8 +122,9 @@ class Service:
         )
         self.scorer = Scorer(self.store, self.decider, settings.attempts, passes, schema)
         self.outbox = Outbox(settings, self.store, self.kafka, traces, schema)
+        self._ahead = bounds_of(schema, settings.most_ahead_s)
         self.labels = Labels(self.scorer, self.kafka, settings, schema)
-        self.profiles = Profiles(self.kafka, settings.most_ahead_s, schema)
+        self.profiles = Profiles(self.kafka, self._ahead, schema)
         self._request, self._answers = contracts_of(schema).request, AnswerWriter(schema)
         self._breaker = CircuitBreaker(failures=3, cooldown_s=1.0)
         self._kafka_breaker = CircuitBreaker(failures=3, cooldown_s=2.0 * settings.kafka_timeout_s)
@@ -194,7 +195,7 @@ class Service:
         record = parse(self._request, raw, prefix)
         at = now()
         try:
-            check_future(record, at, self.settings.most_ahead_s)
+            check_future(record, at, self._ahead)
             rates = self.rates.rates if self.rates else NO_RATES
             record = priced(record, self.schema, rates, at)
         except BadRecord as error:

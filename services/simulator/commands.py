@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from fraud.contracts import without_future
+from fraud.contracts import bounds_of, without_future
 from fraud.errors import BadConfig, BadInput
 from fraud.kafka.producer import ProducerSettings
 from fraud.money import write_rates
@@ -139,7 +139,8 @@ def simulate(  # noqa: PLR0917  (typer passes by name)
     transactions = stream.select(transactions, by[0], *window)
     told = None if no_labels else stream.select(label_rows, by[1], *window)
     total = sum(table.num_rows for table in (transactions, told, *further.values()) if table is not None)
-    ahead = sum(without_future(table)[1] for table in (transactions, told) if table is not None)
+    bounds = bounds_of(deployed_schema())
+    ahead = sum(without_future(table, bounds)[1] for table in (transactions, told) if table is not None)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -18,6 +18,10 @@ MOST_FIELDS: Final = 100
 MOST_ENTITIES: Final = 8
 MOST_FEATURES: Final = 400
 MOST_FILTERS: Final = 16
+MOST_SOURCES: Final = 1_000
+"""That have a bound of their own."""
+MOST_AHEAD_S: Final = 3_200_000_000.0
+"""Of a bound, seconds: a century."""
 
 RESERVED_ENTITIES: Final = frozenset({"answer", "answers", "drainer", "ending", "meta", "newest", "outbox"})
 """Names under which the feature store keeps other things than states."""
@@ -170,6 +174,20 @@ class ProfilePart(Part):
     examples: list[str | bool | float] = Field(default_factory=list, max_length=20)
 
 
+class FuturePart(Part):
+    """How far ahead of its arrival a transaction may be dated, by its source."""
+
+    by: str = Field(description="Key or category that names the source, e.g. channel or terminal_id.")
+    most_ahead_s: dict[
+        str, Annotated[float, Field(ge=0.0, le=MOST_AHEAD_S, strict=True, allow_inf_nan=False)]
+    ] = Field(
+        min_length=1,
+        max_length=MOST_SOURCES,
+        description="Its values, each with the bound in seconds, e.g. `pos: 30`. All others have that of the "
+        "setting `most_ahead_s`.",
+    )
+
+
 class FallbackPart(Part):
     """What is sent to review while no model answers."""
 
@@ -231,6 +249,9 @@ class Document(Part):
     )
     money: MoneyPart | None = Field(
         None, description="Where amounts have several currencies; none: all are in one, whatever they name."
+    )
+    future: FuturePart | None = Field(
+        None, description="Bounds of the guard against dates in the future, by the transactions' source."
     )
     fallback: list[FallbackPart] = Field(default_factory=list, max_length=20)
     new: str | None = Field(

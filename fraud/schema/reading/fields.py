@@ -1,14 +1,15 @@
-"""The part `fields` of a schema's file, and the part `profiles`, whose fields are alike."""
+"""The part `fields` of a schema's file, the part `profiles`, whose fields are alike, and `future`."""
 
 import re
 from collections.abc import Iterable
 
 from fraud.schema.expressions import check_zone
-from fraud.schema.fields import CORE_NAMES, RESERVED, Field, FieldType
+from fraud.schema.fields import CORE_NAMES, NAMED, RESERVED, Field, FieldType
+from fraud.schema.future import SourceBounds
 from fraud.schema.profiles import COLUMNS as COLUMNS_OF_PROFILES
 from fraud.schema.profiles import PROFILED
-from fraud.schema.reading.document import Document, FieldPart
-from fraud.schema.reading.wrong import BadPart, Where, known_name
+from fraud.schema.reading.document import Document, FieldPart, FuturePart
+from fraud.schema.reading.wrong import BadPart, Where, known_name, of_type
 
 
 def read_field(name: str, part: FieldPart, place: Where = ()) -> Field:
@@ -104,6 +105,22 @@ def _check_zone(document: Document, entity: str, profile: dict[str, Field], fiel
     if zones and not zone_of(fields):
         words = "the transactions have no zone; write a field of type zone, which records may leave out"
         raise BadPart(where, words)
+
+
+def read_future(part: FuturePart | None, declared: dict[str, Field]) -> SourceBounds | None:
+    """Read the bounds by source; refuses a source that the field cannot name."""
+    if part is None:
+        return None
+    if part.by in CORE_NAMES:
+        raise BadPart(("future", "by"), f"{part.by} names no source; write a key or category of your own")
+    field = of_type(part.by, declared, NAMED, ("future", "by"))
+    for value in part.most_ahead_s:
+        where = ("future", "most_ahead_s", value)
+        if not 1 <= len(value) <= field.longest:
+            raise BadPart(where, f"no {field.name} is so: it has 1 to {field.longest} characters")
+        if field.pattern and not re.fullmatch(field.pattern, value):
+            raise BadPart(where, f"no {field.name} is so: the pattern of the field is {field.pattern}")
+    return SourceBounds(field.name, tuple(sorted(part.most_ahead_s.items())))
 
 
 def zone_of(fields: dict[str, Field]) -> str:

@@ -23,6 +23,7 @@ from fraud.schema.reading.document import (
     EntityPart,
     FeaturePart,
     FieldPart,
+    FuturePart,
     JoinPart,
     MoneyPart,
     Part,
@@ -31,7 +32,7 @@ from fraud.schema.reading.document import (
 )
 from fraud.schema.reading.entities import read_entities, with_results
 from fraud.schema.reading.features import check_feature_names, feature_of, uses_of, with_profiles
-from fraud.schema.reading.fields import check_columns, clock_of, read_field, read_profiles
+from fraud.schema.reading.fields import check_columns, clock_of, read_field, read_future, read_profiles
 from fraud.schema.reading.filters import OF_RESULTS, check_results, filter_of_result, read_filter
 from fraud.schema.reading.keys import check_names, key_of, primary_first
 from fraud.schema.reading.wrong import BadPart, known_name, of_type, suggest
@@ -111,6 +112,7 @@ def _in_words(error: Any) -> str:
         "source": SourcePart,
         "money": MoneyPart,
         "profiles": ProfilePart,
+        "future": FuturePart,
     }
     model = parts.get(str(error["loc"][0]), Document) if len(error["loc"]) > 1 else Document
     if error["loc"][0] == "entities" and "sides" in error["loc"]:
@@ -165,6 +167,7 @@ def _schema(document: Document, source: tuple[bytes, str]) -> Schema:
         money=money,
         results=results,
         profiles=tuple((name, tuple(profiles[name].values())) for name in parts if name in profiles),
+        future=read_future(document.future, {field.name: field for field in declared}),
     )
 
 

@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
 
-from fraud.contracts import MOST_AHEAD_S, Contracts, contracts_of
+from fraud.contracts import MOST_AHEAD_S, AheadBounds, Contracts, bounds_of, contracts_of
 from fraud.decide.experiment import Alias, Experiment
 from fraud.decide.rules import RulesAt
 from fraud.features.passes import Passes, passes_of_schema
@@ -47,7 +47,7 @@ class TaskContext:
     experiment: Experiment | None = None
     """Under way while this micro-batch is decided."""
     most_ahead_s: float = MOST_AHEAD_S
-    """How far a record may be dated ahead of its append time, seconds."""
+    """How far a record may be dated ahead of its append time, seconds, where the schema bounds no source."""
     schema: Schema = field(default_factory=deployed_schema)
     """Of the records."""
     passes: Passes = ()
@@ -67,6 +67,11 @@ class TaskContext:
     def rows(self) -> Rows:
         """How the records travel."""
         return rows_of(self.schema)
+
+    @property
+    def bounds(self) -> AheadBounds:
+        """How far a record may be dated ahead of its append time."""
+        return bounds_of(self.schema, self.most_ahead_s)
 
     @property
     def contracts(self) -> Contracts:

@@ -216,5 +216,5 @@ def _future_of(
     recounted = np.flatnonzero(kinds == rows.RECOUNTED)
     if not len(recounted):
         return recounted
-    times = table.select(["event_time", "received_at"]).take(pa.array(recounted))
-    return recounted[ahead_rows(times, context.most_ahead_s, LATEST)]
+    times = table.select(["event_time", "received_at", *context.bounds.columns]).take(pa.array(recounted))
+    return recounted[ahead_rows(times, context.bounds, LATEST)]

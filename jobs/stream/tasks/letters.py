@@ -76,7 +76,7 @@ def with_letters(
     if not len(refused):
         return taken
     names = ("transaction_id", "event_time", "received_at", "record_key", "record", "amount")
-    found = table.select(names).take(pa.array(refused)).to_pylist()
+    found = table.select([*names, *context.bounds.columns]).take(pa.array(refused)).to_pylist()
     words = [_of_duplicate(context, row) for row in found[: len(duplicates)]]
     words += [_of_future(context, row) for row in found[len(words) : len(words) + len(future)]]
     words += [_of_forged(row) for row in found[len(words) : len(words) + len(forged)]]
@@ -98,7 +98,8 @@ def _of_duplicate(context: TaskContext, row: dict[str, Any]) -> Words:
 
 
 def _of_future(context: TaskContext, row: dict[str, Any]) -> Words:
-    words = future_words("event_time", row["event_time"], row["received_at"], context.most_ahead_s)
+    most_s = context.bounds.of_source(*(row[name] for name in context.bounds.columns))
+    words = future_words("event_time", row["event_time"], row["received_at"], context.bounds.words_of(most_s))
     return "future_event_time", words
 
 

@@ -19,10 +19,12 @@ from fraud.contracts import (
     MOST_AHEAD_S,
     SCORED,
     TOO_LARGE,
+    AheadBounds,
     Label,
     Profile,
     Result,
     Transaction,
+    bounds_of,
     check_future,
     contracts_of,
     parse_input,
@@ -118,7 +120,7 @@ def validate(
     table
         ``COLUMNS``; the timestamp is null where the broker has not given it.
     most_ahead_s
-        How far a record may be dated ahead of its append time, seconds.
+        How far a record may be dated ahead of its append time, seconds, where the schema bounds no source.
     sizes
         Bytes of each record as it lay in Kafka, where large ones were set aside.
     schema
@@ -134,7 +136,7 @@ def validate(
         rows.RESULT: of.result_names,
         rows.PROFILE: of.profile_names,
     }
-    arrivals = _Arrivals(table, most_ahead_s)
+    arrivals = _Arrivals(table, bounds_of(schema, most_ahead_s))
     found_sizes = (sizes_of(table) if sizes is None else sizes).tolist()
     raws = table.column("value").to_pylist()
     taken: dict[int, list[Any]] = {kind: [] for kind in _KINDS}
@@ -255,11 +257,11 @@ class _Arrivals:
     ----------
     table
         ``COLUMNS``.
-    most_ahead_s
-        How far a record may be dated ahead, seconds.
+    bounds
+        How far a record may be dated ahead.
     """
 
-    def __init__(self, table: pa.Table, most_ahead_s: float) -> None:
+    def __init__(self, table: pa.Table, bounds: AheadBounds) -> None:
         topic = np.asarray(table.column("topic").to_numpy(zero_copy_only=False), "U")
         partition, offset = (table.column(name).to_numpy() for name in ("partition", "offset"))
         given = table.column("timestamp")
@@ -267,9 +269,9 @@ class _Arrivals:
         known = pc.fill_null(given.cast(pa.timestamp("us", tz="UTC")), pa.scalar(EARLIEST))
         raised = raise_times(known.cast(pa.int64()).to_numpy(), topic, partition, offset)
         self.column = pa.array(raised).cast(pa.timestamp("us", tz="UTC"))
-        self._most_ahead_s = most_ahead_s
+        self._bounds = bounds
         first = pc.min(self.column).as_py() or EARLIEST
-        self._soonest = first + timedelta(seconds=most_ahead_s)  # a record before it is ahead of no arrival
+        self._soonest = first + timedelta(seconds=bounds.least_s)  # a record before it is ahead of no arrival
 
     def check(self, row: int, record: Label | Result | Profile | Transaction) -> None:
         """Refuse a record without an append time, or dated too far ahead of it.
@@ -282,7 +284,7 @@ class _Arrivals:
         if self._is_missing[row]:
             raise BadRecord(NO_APPEND_TIME, _NO_APPEND_TIME_WORDS)
         if latest_of(record) > self._soonest:
-            check_future(record, self.column[row].as_py(), self._most_ahead_s)
+            check_future(record, self.column[row].as_py(), self._bounds)
 
 
 _NO_APPEND_TIME_WORDS: Final = (

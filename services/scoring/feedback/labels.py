@@ -23,6 +23,7 @@ from fraud.contracts import (
     DeadLetter,
     Label,
     Result,
+    bounds_of,
     check_future,
     contracts_of,
 )
@@ -103,7 +104,8 @@ class Labels:
     def __init__(self, scorer: Scorer, kafka: Sender, settings: ScoringSettings, schema: Schema) -> None:
         self._schema, self._keys = schema, keys_of(schema)
         self._send_keys = f"send its {schema.primary_key.name} with it"
-        self._scorer, self._kafka, self._most_ahead_s = scorer, kafka, settings.most_ahead_s
+        self._scorer, self._kafka = scorer, kafka
+        self._bounds = bounds_of(schema, settings.most_ahead_s)
         self._keep_s = settings.pending_days * 86_400.0
         self._tables = (
             TransactionLookup(settings.delta, settings.delta_options, settings.delta_timeout_s, self._keys)
@@ -260,7 +262,7 @@ class Labels:
     def _refuse_future(self, request: Notice) -> None:
         """Refuse, also where it would be kept, what carries a time of the future."""
         try:
-            check_future(request, now(), self._most_ahead_s)
+            check_future(request, now(), self._bounds)
         except BadRecord as error:
             raise of_record(error) from error
 

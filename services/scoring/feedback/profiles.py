@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
-from fraud.contracts import PROFILES, Profile, check_future, contracts_of
+from fraud.contracts import PROFILES, AheadBounds, Profile, check_future, contracts_of
 from fraud.contracts.models import make_model
 from fraud.contracts.wire import EventTime
 from fraud.errors import BadRecord, Unavailable
@@ -51,14 +51,14 @@ class Profiles:
     ----------
     kafka
         Takes what is sent.
-    most_ahead_s
-        How far a profile may be dated ahead, seconds.
+    bounds
+        How far a profile may be dated ahead.
     schema
         Of the profiles.
     """
 
-    def __init__(self, kafka: Sender, most_ahead_s: float, schema: Schema) -> None:
-        self._kafka, self._most_ahead_s = kafka, most_ahead_s
+    def __init__(self, kafka: Sender, bounds: AheadBounds, schema: Schema) -> None:
+        self._kafka, self._bounds = kafka, bounds
         self._model = contracts_of(schema).profile
 
     def take(self, request: Profile, client: str = ANYONE.name) -> None:
@@ -76,7 +76,7 @@ class Profiles:
         if self._model is None:
             raise TypeError("the schema takes no profiles")
         try:
-            check_future(request, now(), self._most_ahead_s)
+            check_future(request, now(), self._bounds)
         except BadRecord as error:
             raise of_record(error) from error
         told = {"source": source_of(client, request.source), "profile_time": request.profile_time or now()}

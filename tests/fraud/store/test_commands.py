@@ -247,6 +247,17 @@ def test_check_finds_corrupt_foreign_and_future_states_among_good_ones(filled: s
     assert "user 11 (hash): corrupt" in result.stdout
 
 
+def test_check_takes_no_time_for_the_future_that_the_guard_would_accept(
+    filled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_store(filled) as store:
+        soon = fold_one(USER, datetime.now(UTC) + timedelta(hours=1))
+        store.write("user", {10.0: soon}, Epoch(2, 18), store.acquire("test"))
+    assert check(filled, 1)["faults"]["newest event in the future"]["user"] == 1
+    monkeypatch.setenv("FRAUD_STREAM_MOST_AHEAD_S", "7200")
+    check(filled, 0)
+
+
 @pytest.mark.parametrize("damage", [b"", b"\1\2\3", bytes(8) + b"\xff\xff\xff\x7f" + bytes(100)])
 def test_check_finds_values_that_are_not_even_whole(filled: str, damage: bytes) -> None:
     with open_store(filled) as store:

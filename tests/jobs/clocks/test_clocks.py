@@ -1,6 +1,9 @@
 """Clocks: a wrong one is told from a slow way, also where the guard refuses what it dates."""
 
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from typer.testing import CliRunner
 from fraud.cli import app
 from fraud.errors import BadInput
 from fraud.schema.arrow import TIME
+from fraud.schema.reading.file import DEFAULT
 from jobs.clocks.measure import Clock, Delays, clocks_of, read_delays
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -113,6 +117,28 @@ def test_the_log_and_its_dead_letters_tell_whose_clock_is_wrong(delta: str) -> N
     assert {name for name, one in found.items() if one.is_wrong} == {"ahead", "far ahead"}
     assert (found["far ahead"].refused, found["ahead"].refused) == (60, 0)
     assert found["far ahead"].offset_s < -86_000.0
+
+
+def test_clocks_that_the_schema_bounds_are_shown_with_their_bounds(delta: str, tmp_path: Path) -> None:
+    """By default those: the schema says whose clocks matter."""
+    schema, out = tmp_path / "schema.yaml", tmp_path / "clocks.json"
+    part = "future: {by: merchant_id, most_ahead_s: {far ahead: 90000, right: 5.5}}\n"
+    schema.write_bytes(DEFAULT.read_bytes() + part.encode())
+    done = subprocess.run(
+        [sys.executable, "-m", "fraud", "clocks", "--delta", delta, "--json-file", str(out)],
+        env={**os.environ, "FRAUD_SCHEMA_FILE": str(schema), "COLUMNS": "120"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert "most ahead, s" in done.stdout
+    assert "90,000" in done.stdout
+    found = {one["name"]: one["most_ahead_s"] for one in json.loads(out.read_text())}
+    others = dict.fromkeys(["right too", "right as well", "ahead"], 300.0)
+    assert found == {"far ahead": 90_000.0, "right": 5.5, **others}
+    plain = clocks_of(read_delays(delta, "merchant_id", SINCE, {}), least=20, most_s=60.0)
+    assert {one.most_ahead_s for one in plain} == {None}
 
 
 def test_a_field_that_is_not_there_is_named_with_those_that_are(delta: str) -> None:

@@ -13,19 +13,21 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+from fraud.contracts import AheadBounds, without_future
 from fraud.errors import BadInput
 from fraud.features.batch import compute_features
 from fraud.features.passes import feature_names, passes_of
 from fraud.schema.default import MERCHANT, USER
 from fraud.schema.entities import Entity
+from fraud.schema.future import SourceBounds
 from fraud.spark.session import open_session
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
-from fraud.tables import open_source
+from fraud.tables import TIME, open_source
 from jobs.features.arrival import Guard
 from jobs.features.build import Engine, build
 from jobs.features.local import build_local
-from jobs.features.parallel import build_parallel
+from jobs.features.parallel import build_parallel, count_left_out
 from tests.deployed import FEATURE_NAMES
 from tests.fraud.features.entities import features_of
 from tests.fraud.features.tables import handing_on
@@ -129,6 +131,37 @@ def test_a_build_gives_the_vectors_of_the_batch(
     assert found["transaction_id"].to_pylist() == tables[0]["transaction_id"].take(rows[order]).to_pylist()
 
 
+def test_both_engines_leave_out_the_same_rows_where_sources_have_bounds(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    bounds = AheadBounds(300.0, SourceBounds("channel", (("batch", 7_200.0), ("pos", 30.0))))
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    cases = [
+        (channel, ahead_s)
+        for channel in ("pos", "batch", "online", None)
+        for ahead_s in (0, 30, 31, 300, 301, 7_200, 7_201)
+    ]
+    times = pa.array([now + timedelta(seconds=ahead_s) for _, ahead_s in cases], TIME)
+    rows = {
+        "transaction_id": [f"t{at}" for at in range(len(cases))],
+        "event_time": times,
+        "user_id": ["u"] * len(cases),
+        "merchant_id": ["m"] * len(cases),
+        "amount": [1.0] * len(cases),
+        "channel": pa.array([channel for channel, _ in cases], pa.string()),
+    }
+    told = {name: rows[name] for name in ("transaction_id", "user_id", "event_time")}
+    label = {**told, "label_time": pa.array([now] * len(cases), TIME), "is_fraud": [True] * len(cases)}
+    guard, expected = Guard(bounds, now), {"transactions": 12, "labels": 4}
+    for what, columns in (("transactions", rows), ("labels", label)):
+        pq.write_table(pa.table(columns), tmp_path / f"{what}.parquet")
+        source = open_source(what, tmp_path / f"{what}.parquet")
+        late = spark.read.parquet(str(tmp_path / f"{what}.parquet")).where(guard.ahead(source)).toArrow()
+        kept, left_out = without_future(source.table(print), bounds, now)
+        assert left_out == expected[what] == count_left_out(source, spark, guard)
+        assert not set(late["transaction_id"].to_pylist()) & set(kept["transaction_id"].to_pylist())
+
+
 @pytest.mark.parametrize("others", [(), (MERCHANT,)], ids=["last", "before another"])
 def test_an_entity_with_two_sides_gives_the_same_by_both_engines(
     others: tuple[Entity, ...], spark: SparkSession, tables: tuple[pa.Table, pa.Table], tmp_path: Path
@@ -142,7 +175,7 @@ def test_an_entity_with_two_sides_gives_the_same_by_both_engines(
     entities = (handing_on(USER, ("merchant",)), account, *others)
     passes = passes_of(entities, [feature for one in entities for feature in features_of(one)])
     sources = [open_source(name, tmp_path / f"{name}.parquet") for name in ("transactions", "labels")]
-    guard = Guard(1e12, datetime.now(UTC))
+    guard = Guard(AheadBounds(1e12), datetime.now(UTC))
     local, _, _ = build_local(sources, guard, lambda _: None, passes)
     parallel = build_parallel(sources, spark, 6_000, guard, lambda _: None, passes=passes).toArrow()
     parallel = parallel.sort_by("arrival_sequence")

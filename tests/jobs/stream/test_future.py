@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
 
-from fraud.contracts import LABELS, SCORED, TRANSACTIONS, without_future
+from fraud.contracts import LABELS, SCORED, TRANSACTIONS, AheadBounds, without_future
 from fraud.features.batch import compute_features
 from fraud.features.hashing import hash_text
 from fraud.log import rows
@@ -167,8 +167,8 @@ def table_of(sent: list[Sent], topic: str) -> pa.Table:
 
 def assert_batch_equals(sent: list[Sent], features: pa.Table) -> None:
     """Tables with all that was sent, by their arrival column, give the served vectors."""
-    kept, _ = without_future(table_of(sent, TRANSACTIONS))
-    labels, _ = without_future(table_of(sent, LABELS))
+    kept, _ = without_future(table_of(sent, TRANSACTIONS), AheadBounds())
+    labels, _ = without_future(table_of(sent, LABELS), AheadBounds())
     labels = labels.drop_columns(["label_time"]).rename_columns({"arrival_time": "label_time"})
     found = compute_features(kept, labels)
     ids = np.array(kept["transaction_id"].to_pylist())[~found.is_duplicate]

@@ -110,6 +110,7 @@ class Api:
         *,
         store: Any = None,
         rates: Any = None,
+        schema: Any = None,
         traces: Traces = NO_TRACES,
         **given: Any,
     ) -> None:
@@ -118,7 +119,7 @@ class Api:
         self.model = Always()
         follow = (lambda store: Looped(store, kafka.sent)) if isinstance(kafka, Taking) else None
         parts = {"kafka": kafka, "rules": rules, "store": store, "rates": rates, "follow": follow}
-        parts["traces"] = traces
+        parts |= {"traces": traces, "schema": schema}
         self.service = Service(self.settings, self.model, challenger, **parts)
         self.app = App(self.service)
         self._loop = asyncio.Runner()
