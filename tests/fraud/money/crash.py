@@ -1,4 +1,4 @@
-"""Kills the stream's work at random moments, with currencies, kinds, refunds, profiles and new rates.
+"""Kills the stream's work at random moments, with currencies, kinds, refunds, profiles, wrong clocks and new rates.
 
     export FRAUD_SCHEMA_FILE=tests/fraud/money/everything.yaml FRAUD_RATES_FILE=/tmp/rates.csv
     uv run python -m tests.fraud.money.crash DIR --kills 25    # prints what differs, as JSON
@@ -47,6 +47,9 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 BATCHES, RECORDS, USERS = 16, 40, 6
 DIGITS = {"USD": 2, "EUR": 2, "JPY": 0, "KWD": 3, "CHF": 2}
 KINDS = ["purchase"] * 8 + ["verification", "withdrawal", "transfer", "refund", "refund", "reversal"]
+CHANNELS = (None, "pos", "batch_file")
+AHEAD_S = (20, 200, 4_000, 90_000)
+"""By which clocks are wrong."""
 IDENTITY = {
     "transactions": ["transaction_id"],
     "features": ["transaction_id"],
@@ -101,10 +104,12 @@ class Input:
         dice, currency = self.dice, str(self.dice.choice(list(DIGITS)))
         kind = str(dice.choice(KINDS))
         minor = 0 if kind == "verification" else int(dice.lognormal(8.0, 1.5)) + 1
-        late = timedelta(hours=float(dice.exponential(6)))
+        late, number = timedelta(hours=float(dice.exponential(6))), len(self.sent)
+        if number % 7 == 0:
+            late = timedelta(seconds=-AHEAD_S[number // 7 % len(AHEAD_S)])
         self.sent.append(
             {
-                "transaction_id": f"t{len(self.sent)}",
+                "transaction_id": f"t{number}",
                 "event_time": (self._at(batch) - late).isoformat(),
                 "user_id": f"u{dice.integers(USERS)}",
                 "merchant_id": f"m{dice.integers(4)}",
@@ -112,6 +117,7 @@ class Input:
                 "currency": currency,
                 "kind": kind,
                 "zone": [None, "Asia/Tokyo", "-03:30"][dice.integers(3)],
+                "channel": CHANNELS[number % len(CHANNELS)],
             }
         )
         return self.sent[-1]
@@ -243,6 +249,14 @@ def bits_of(table: pa.Table) -> list[Any]:
     ]
 
 
+def _far_ahead(transactions: pa.Table) -> list[str | None]:
+    """Name the channels of those that are dated further ahead than the setting allows."""
+    ahead = pc.subtract(transactions["event_time"], transactions["received_at"])
+    is_far = pc.greater(ahead.cast(pa.int64()), 300_000_000)
+    channels: list[str | None] = transactions["channel"].filter(is_far).to_pylist()
+    return channels
+
+
 def play_through(run: Run, kills: int, longest_s: float) -> int:
     """Play to the end in processes, of which at most so many are killed; returns how many.
 
@@ -295,6 +309,7 @@ def main() -> None:
     found["in"] = sum(table.num_rows for table in tables)
     found["reasons"] = Counter(calm.table("dead_letters")["reason"].to_pylist())
     found["rates"] = len(set(calm.table("transactions")["currency_rate"].to_pylist()))
+    found["far_ahead"] = Counter(_far_ahead(calm.table("transactions")))
     found["refunds"] = calm.table("results")["amount"].drop_null().length()
     decided = [list(one.decided()) for one in (calm, rough)]
     found["published"], found["published_again"] = len(decided[0]), len(decided[1]) - len(decided[0])

@@ -43,4 +43,9 @@ def test_every_record_ends_in_one_table_and_every_decision_is_published(found: d
 def test_the_world_has_rates_that_change_refunds_and_what_is_refused(found: dict[str, Any]) -> None:
     assert found["rates"] > 20
     assert found["refunds"] > 30
-    assert {"duplicate", "unknown_currency", "invalid_field"} <= set(found["reasons"])
+    assert {"duplicate", "unknown_currency", "invalid_field", "future_event_time"} <= set(found["reasons"])
+
+
+def test_the_world_has_clocks_that_are_wrong_within_the_bound_of_their_source(found: dict[str, Any]) -> None:
+    assert set(found["far_ahead"]) == {"batch_file"}
+    assert found["far_ahead"]["batch_file"] > 5
