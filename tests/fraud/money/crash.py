@@ -1,4 +1,4 @@
-"""Kills the stream's work at random moments, with currencies, kinds, refunds, profiles, wrong clocks and new rates.
+"""Kills the stream's work at random moments: currencies, kinds, refunds, profiles, wrong clocks and new rates.
 
     export FRAUD_SCHEMA_FILE=tests/fraud/money/everything.yaml FRAUD_RATES_FILE=/tmp/rates.csv
     uv run python -m tests.fraud.money.crash DIR --kills 25    # prints what differs, as JSON
@@ -105,8 +105,8 @@ class Input:
         kind = str(dice.choice(KINDS))
         minor = 0 if kind == "verification" else int(dice.lognormal(8.0, 1.5)) + 1
         late, number = timedelta(hours=float(dice.exponential(6))), len(self.sent)
-        if number % 7 == 0:
-            late = timedelta(seconds=-AHEAD_S[number // 7 % len(AHEAD_S)])
+        if number % 5 == 0:
+            late = timedelta(seconds=-AHEAD_S[number // 5 % len(AHEAD_S)])
         self.sent.append(
             {
                 "transaction_id": f"t{number}",
