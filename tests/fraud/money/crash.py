@@ -1,4 +1,4 @@
-"""Kills the stream's work at random moments: currencies, kinds, refunds, profiles, wrong clocks and new rates.
+"""Kills the stream's work at random moments: currencies, kinds, refunds, profiles, wrong clocks, new rates.
 
     export FRAUD_SCHEMA_FILE=tests/fraud/money/everything.yaml FRAUD_RATES_FILE=/tmp/rates.csv
     uv run python -m tests.fraud.money.crash DIR --kills 25    # prints what differs, as JSON
