@@ -86,7 +86,8 @@ class GuardSettings(Settings):
 
     most_ahead_s: float = Field(default=300.0, ge=0.0, le=3_200_000_000.0)
     """How far a record may be dated ahead of its append time, seconds; one further ahead is a dead letter.
-    A backfill and a replay of dead letters leave it out."""
+    A backfill and a replay of dead letters leave it out. A source has its own bound, if the schema has one
+    (part ``future``)."""
 
 
 class LogSettings(LakeSettings, StoreSettings):

@@ -89,7 +89,8 @@ class ScoringSettings(Settings):
     body_s: float = Field(default=30.0, gt=0.0)
     """How long its body may take to arrive, and a client to take its answer, seconds."""
     most_ahead_s: MostAhead = MOST_AHEAD_S
-    """How far a transaction or a label may be dated ahead of this service's clock, seconds; further: 422."""
+    """How far a transaction or a label may be dated ahead of this service's clock, seconds; further: 422.
+    A source has its own bound, if the schema has one (part ``future``)."""
     attempts: int = Field(default=64, ge=1)
     """How often a transaction is folded again because another one of its user or merchant came between."""
 
