@@ -49,7 +49,8 @@ class SourceSettings(Settings):
     taken to come so many days after their transaction."""
     most_ahead_s: MostAhead = MOST_AHEAD_S
     """How far a row may be dated ahead of its arrival (its ``received_at``, else the moment of reading),
-    seconds; one further ahead is left out, with a warning. The schema may bound sources otherwise (``future``)."""
+    seconds; one further ahead is left out, with a warning. A source has its own bound, if the schema has one
+    (part ``future``)."""
 
     review_cost: Cost = 5.0
     """An analyst's review, currency units."""
