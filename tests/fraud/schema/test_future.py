@@ -36,7 +36,7 @@ WRONG = {
     "{by: channel}": "9: future.most_ahead_s: Field required",
     "{by: channel, most_ahead_s: {}}": "37: future.most_ahead_s: Dictionary should have at least 1 item",
     "{by: channel, most_ahead_s: {pos: -1}}": "43: future.most_ahead_s.pos: Input should be greater than",
-    "{by: channel, most_ahead_s: {pos: 1e99}}": "43: future.most_ahead_s.pos: Input should be less than",
+    "{by: channel, most_ahead_s: {pos: 4000000000}}": "43: future.most_ahead_s.pos: Input should be less",
     "{by: channel, most_ahead_s: {pos: .nan}}": "43: future.most_ahead_s.pos: Input should be a finite",
     "{by: channel, most_ahead_s: {pos: 5m}}": "43: future.most_ahead_s.pos: Input should be a valid number",
     "{by: channel, most_ahead_s: {pos: yes}}": "43: future.most_ahead_s.pos: Input should be a valid number",
@@ -58,9 +58,10 @@ def test_the_command_refuses_them_too(tmp_path: Path) -> None:
     file = tmp_path / "schema.yaml"
     file.write_bytes(with_future("{by: channel, most_ahead_s: {pos: -1}}"))
     done = CliRunner().invoke(app, ["schema", "check", str(file)])
-    assert done.exit_code != 0
-    assert isinstance(done.exception, BadConfig)
-    assert f"schema.yaml:{LINE}:43: future.most_ahead_s.pos" in str(done.exception)
+    assert done.exit_code == 1
+    assert f"schema.yaml:{LINE}:43: future.most_ahead_s.pos: Input should be greater" in " ".join(
+        done.output.split()
+    )
     file.write_bytes(with_future("{by: channel, most_ahead_s: {pos: 30}}"))
     assert CliRunner().invoke(app, ["schema", "check", str(file)]).exit_code == 0
 
