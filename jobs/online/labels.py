@@ -86,7 +86,7 @@ def take_labels(settings: OnlineSettings, schema: Schema | None = None) -> tuple
 
 
 def _read_to_end(
-    offsets: dict[str, int], settings: OnlineSettings, contract: type[Label], bounds: AheadBounds
+    offsets: dict[str, int], settings: OnlineSettings, contract: type[Label], ahead: AheadBounds
 ) -> list[Arrived]:
     """Read each partition up to where it ended at the start, and move the offsets along."""
     patience_s = settings.patience_s
@@ -101,17 +101,17 @@ def _read_to_end(
         found = [
             one
             for message in reader.read_to(ends, patience_s)
-            for one in _label_of(message, contract, bounds)
+            for one in _label_of(message, contract, ahead)
         ]
         offsets.update({str(at.partition): offset for at, offset in reader.next.items()})
     return found
 
 
-def _label_of(message: Message, contract: type[Label], bounds: AheadBounds) -> list[Arrived]:
+def _label_of(message: Message, contract: type[Label], ahead: AheadBounds) -> list[Arrived]:
     try:
         label = parse_record(contract, message.value())
         arrival = append_time_of(message) or datetime.now(UTC)
-        check_future(label, arrival, bounds)
+        check_future(label, arrival, ahead)
     except BadRecord:
         return []
     return [(label, arrival)]
