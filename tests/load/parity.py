@@ -198,7 +198,9 @@ def without_keys(labels: pa.Table, rows: np.ndarray) -> pa.Table:
 
 def run_batch(context: TaskContext, table: pa.Table, dice: np.random.Generator) -> pa.Table:
     """Run the passes as tasks get them: by each entity's key, tasks' rows in no certain order."""
-    valid = validate_pass.validate(table, context.most_ahead_s, rates=rates_of(context))
+    valid = validate_pass.validate(
+        table, context.most_ahead_s, schema=context.schema, rates=rates_of(context)
+    )
     watch = Stopwatch()
     passed = pa.concat_tables(
         entity_pass.pass_primary(context, in_arrival_order(part), watch)
