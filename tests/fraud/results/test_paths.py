@@ -25,7 +25,6 @@ OF_PROFILES = """\
   - {statistic: profile_since, entity: card, profile: address}
   - {statistic: profile_changed, entity: card, profile: address, window: 7d}
   - {statistic: profile_bucket, entity: merchant, profile: risk}
-  - hour
   - {statistic: hour_deviation, entity: card, window: 7d}
   - {statistic: hour_deviation, entity: merchant, window: 7d}
 profiles:
