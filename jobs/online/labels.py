@@ -99,9 +99,7 @@ def _read_to_end(
         ends = {at: bounds[at].end for at, start in starts.items() if start < bounds[at].end}
         reader.begin({at: starts[at] for at in ends})
         found = [
-            one
-            for message in reader.read_to(ends, patience_s)
-            for one in _label_of(message, contract, ahead)
+            one for message in reader.read_to(ends, patience_s) for one in _label_of(message, contract, ahead)
         ]
         offsets.update({str(at.partition): offset for at, offset in reader.next.items()})
     return found
