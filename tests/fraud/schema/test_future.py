@@ -30,7 +30,7 @@ def test_the_bounds_are_read_by_source() -> None:
 
 
 WRONG = {
-    "{by: chanel, most_ahead_s: {pos: 30}}": "14: future.by: no field 'chanel'; did you mean channel?",
+    "{by: channelx, most_ahead_s: {pos: 30}}": "14: future.by: no field 'channelx'; did you mean channel?",
     "{by: place, most_ahead_s: {pos: 30}}": "14: future.by: place is a place; a category or key must",
     "{by: kind, most_ahead_s: {transfer: 30}}": "14: future.by: kind names no source; write a key or cat",
     "{by: channel}": "9: future.most_ahead_s: Field required",
