@@ -83,6 +83,14 @@ def pod_specs(obj: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, spec
 
 
+def anew() -> list[str]:
+    """What docs/start.md deletes to start from scratch over kept volumes, as kubectl names it."""
+    (command,) = re.findall(
+        r"`kubectl -n fraud delete ([^`]*pvc/[^`]*)`", (ROOT / "docs" / "start.md").read_text()
+    )
+    return str(command).split()
+
+
 def _mask(document: str) -> str:
     if not re.search(r"^kind: Secret$", document, re.MULTILINE):
         return document

@@ -2,18 +2,17 @@
 
 import pytest
 
-from tests.cluster.conftest import image, kubectl, smoke, uninstall, until, upgrade, wait_for
+from tests.charts.conftest import anew
+from tests.cluster.conftest import PATIENCE_S, image, kubectl, smoke, uninstall, until, upgrade, wait_for
 from tests.cluster.test_platform import DRIVER
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("platform"), pytest.mark.timeout(3600)]
 
 KEPT = ("streaming", "feature-store")
-ANEW = "sparkapplication/streaming pvc/streaming statefulset/feature-store pvc/data-feature-store-0"
-"""What docs/start.md deletes to start from scratch."""
 
 
 def test_kept_volumes_beside_a_new_kafka_stop_the_stream_until_it_begins_anew() -> None:
-    images = {"streaming": image("streaming"), "feature-store": [], "kafka": []}
+    images = {"streaming": image("streaming"), "feature-store": [], "kafka": [], "console": image("console")}
     for release in KEPT:
         upgrade(release, *images[release], "--set=persistence.keep=true")
     uninstall(*KEPT, "kafka")
@@ -21,11 +20,12 @@ def test_kept_volumes_beside_a_new_kafka_stop_the_stream_until_it_begins_anew() 
     for release in ("kafka", *KEPT):
         upgrade(release, *images[release])
     until(lambda: "belongs to Kafka cluster" in _log(), "the stream does not say what is wrong")
-    kubectl("delete", *ANEW.split(), "--wait")
-    for release in KEPT:
+    kubectl("delete", *anew(), "--wait", f"--timeout={PATIENCE_S:.0f}s")
+    for release in (*KEPT, "console"):
         upgrade(release, *images[release])
     wait_for("condition=Ready", "kafka/fraud")
     wait_for("condition=Ready", f"pod/{DRIVER}")
+    wait_for("condition=Available", "deployment/console")
     assert smoke("smoke-again", TRANSACTIONS="300", WAIT_S="600").end()["decided"] == 300
 
 
