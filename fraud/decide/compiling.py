@@ -184,6 +184,7 @@ def compile_rules(raw: bytes, name: str = "rules", schema: Schema | None = None)
     live = frozenset(parsed.lists) - frozenset(lists)
     known = {**lists, **dict.fromkeys(live, frozenset[str]())}
     _check_names(parsed, name, tree)
+    _check_lists(parsed, name, tree)
     rules, segments, tags = [], [], set[str]()
     for kind, at, part in _parts(parsed):
         try:
@@ -215,6 +216,20 @@ def _check_names(parsed: _File, file: str, tree: Any) -> None:
                 f"{file}:{line}: {part.name}: a rule or a segment above has this name already; choose another"
             )
         seen.add(part.name)
+
+
+def _check_lists(parsed: _File, file: str, tree: Any) -> None:
+    for key, values in parsed.lists.items():
+        if values == "live" or len(values) == len(set(values)):
+            continue
+        first = dict[str, int]()
+        for at, value in enumerate(values):
+            if value in first:
+                line, before = (line_of(tree, ("lists", key, place)) for place in (at, first[value]))
+                raise BadConfig(
+                    f"{file}:{line}: lists.{key}: {value!r:.60} stands twice, first in line {before}"
+                )
+            first[value] = at
 
 
 def _compile(part: _Part, lists: Lists, tags: Container[str], schema: Schema) -> dict[str, Any]:

@@ -85,7 +85,20 @@ def event_of(change: ListChange, by: str, known: Definition | None) -> ListEvent
         raise BadInput(f"there is no list {change.list}; create it first")
     if change.value is None or change.kind is not None or change.is_hashed:
         raise BadInput("an entry is added or removed with a value, and without kind and is_hashed")
+    _check_until(change.until)
     return known.event(change.list, change.action, change.value, by=by, why=change.why, until=change.until)
+
+
+def _check_until(until: datetime | None) -> None:
+    """Refuse an entry that has ended already: it would never count.
+
+    Raises
+    ------
+    BadInput
+        With the time.
+    """
+    if until is not None and until <= datetime.now(UTC):
+        raise BadInput(f"until {until.isoformat()} is in the past; give a later time, or none")
 
 
 @contextmanager
@@ -168,19 +181,29 @@ def change(
     Raises
     ------
     BadInput
-        When there is no such list, or a value is not of its kind; then nothing is changed.
+        When there is no such list, a value is not of its kind, its end is past, or what is to be removed is
+        not there; then nothing is changed.
     """
+    events = {}
     with opened(settings) as store:
         definition = definition_of(store, name)
-    events = {}
-    for line, (value, until, why) in enumerate(entries, 1):
-        try:
-            event = definition.event(name, action, value, by=who.by, why=why or who.why, until=until)
-        except BadInput as error:
-            raise BadInput(f"entry {line}: {error}; nothing was changed") from error
-        events[event.key] = event
+        for line, (value, until, why) in enumerate(entries, 1):
+            try:
+                _check_until(until)
+                event = definition.event(name, action, value, by=who.by, why=why or who.why, until=until)
+                if action == "remove":
+                    _check_there(store, event, value)
+            except BadInput as error:
+                raise BadInput(f"entry {line}: {error}; nothing was changed") from error
+            events[event.key] = event
     _send(settings, list(events.values()))
     return len(events)
+
+
+def _check_there(store: ListStore, event: ListEvent, value: str) -> None:
+    (changes,) = store.changes([event.key])
+    if not (changes and changes[-1].is_in):
+        raise BadInput(f"{value!r} is not in {event.list}")
 
 
 def definition_of(store: ListStore, name: str) -> Definition:

@@ -29,6 +29,7 @@ _MOST_BYTES: Final = MOST_KEY - 65
 """Of a value beside the longest name."""
 ListName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")]
 _DOMAIN: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
+_EMAIL: Final = re.compile(rf"[^@\s]+@{_DOMAIN.pattern}")
 
 
 class ListKind(StrEnum):
@@ -38,6 +39,8 @@ class ListKind(StrEnum):
     """The same text: keys (users, devices, merchants, cards), or anything else."""
     IP = "ip"
     """An address, or a network that holds it, e.g. 10.0.0.0/8."""
+    EMAIL = "email"
+    """The same address; upper and lower case do not differ."""
     EMAIL_DOMAIN = "email_domain"
     """The domain of an address, or one above it."""
     BIN = "bin"
@@ -135,7 +138,7 @@ def normalised(value: str, kind: ListKind) -> str:
     >>> normalised("10.1.2.3/8", ListKind.IP), normalised("Ann@Example.com", ListKind.EMAIL_DOMAIN)
     ('10.0.0.0/8', 'example.com')
     """
-    value = value.strip()
+    value = value.strip().lower() if kind is ListKind.EMAIL else value.strip()
     if not 1 <= len(value) <= MOST_VALUE or not value.isprintable():
         raise BadInput(f"{value!r:.60}: a value has 1 to {MOST_VALUE} printable characters")
     if len(value.encode()) > _MOST_BYTES:
@@ -145,6 +148,10 @@ def normalised(value: str, kind: ListKind) -> str:
             return str(ipaddress.ip_network(value, strict=False))
         except ValueError as error:
             raise BadInput(f"{value!r} is neither an address nor a network like 10.0.0.0/8") from error
+    if kind is ListKind.EMAIL:
+        if not _EMAIL.fullmatch(value):
+            raise BadInput(f"{value!r} is no e-mail address like ann@example.com")
+        return value
     if kind is ListKind.EMAIL_DOMAIN:
         domain = value.rpartition("@")[2].lower()
         if not _DOMAIN.fullmatch(domain):
@@ -158,6 +165,8 @@ def normalised(value: str, kind: ListKind) -> str:
 def _candidates(value: str, kind: ListKind, lengths: Iterable[int]) -> Iterator[str]:
     if kind is ListKind.TEXT:
         yield value
+    elif kind is ListKind.EMAIL:
+        yield value.strip().lower()
     elif kind is ListKind.BIN:
         yield from (value[:length] for length in lengths if length <= len(value))
     elif kind is ListKind.EMAIL_DOMAIN:

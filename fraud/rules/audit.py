@@ -21,8 +21,9 @@ from fraud.errors import BadState
 
 FIRST: Final = "0" * 64
 """In the place of a hash before the first record."""
-Action = Literal["proposed", "approved", "rejected", "undone", "guarded"]
-"""``guarded``: a rule went back to shadow by itself, by the guard that its file states."""
+Action = Literal["proposed", "approved", "rejected", "undone", "guarded", "recorded"]
+"""``guarded``: a rule went back to shadow by itself, by the guard that its file states. ``recorded``: the
+rules that were in force before the first publication, so that it can be undone too."""
 
 
 class Entry(BaseModel):

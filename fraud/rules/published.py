@@ -18,11 +18,10 @@ from fraud.kafka.kept_reader import StayingReader
 from fraud.kafka.reader import NO_OPTIONS, Reader
 from fraud.rules.audit import FIRST, Entry
 from fraud.rules.audit_topic import AT
-from fraud.rules.publishing import in_force
+from fraud.rules.publishing import NONE_YET, in_force
 from fraud.runtime.files import write_durably
 
 log = logging.getLogger(__name__)
-NONE_YET: Final = b'version: "none-published"\nrules: []\n'
 LOAD_S: Final = 60.0
 """How long a start waits for the topic, seconds."""
 

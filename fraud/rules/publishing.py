@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import unified_diff
 from pathlib import Path
+from typing import Final
 
 from fraud.decide.compiling import compile_rules
 from fraud.errors import BadConfig, BadInput, BadState, Unavailable
@@ -20,6 +21,8 @@ from fraud.rules.audit_copies import Copy, bring, differences
 from fraud.runtime.files import write_durably
 
 log = logging.getLogger(__name__)
+NONE_YET: Final = b'version: "none-published"\nrules: []\n'
+"""Rules before any were published."""
 
 
 class Publishing:
@@ -110,9 +113,21 @@ class Publishing:
             if proposal.base != _hash(self._live()):
                 raise BadInput(f"the rules have changed since {number} was proposed; propose them again")
             version = compile_rules(proposal.content.encode(), f"proposal {number}").version
+            self._record_what_was(writer)
             entry = writer.append(self.who, "approved", version, proposal=number, note=note)
             self._write(proposal.content)
         return entry
+
+    def _record_what_was(self, writer: Writer) -> None:
+        """Keep the rules that the first publication replaces; none, where there is no file or a wrong one."""
+        if in_force(writer.entries):
+            return
+        content, note = self._live(), "in force before the first publication"
+        try:
+            version, text = compile_rules(content, self.file.name).version, content.decode()
+        except (BadConfig, UnicodeDecodeError):
+            version, text = compile_rules(NONE_YET).version, NONE_YET.decode()
+        writer.append(self.who, "recorded", version, content=text, note=note)
 
     def reject(self, number: int, note: str = "") -> Entry:
         """Close a proposal; whoever proposed may do so too."""
@@ -151,6 +166,7 @@ class Publishing:
             verify(self.audit, self.file)
             version = compile_rules(content, self.file.name).version
             text = content.decode()
+            self._record_what_was(writer)
             entry = writer.append(
                 self.who, "guarded", version, base=_hash(self._live()), content=text, note=note
             )
@@ -232,7 +248,7 @@ def in_force(entries: list[Entry]) -> list[Entry]:
     for entry in entries:
         if entry.action == "approved":
             found.append(by_number[entry.proposal])
-        elif entry.action == "guarded":
+        elif entry.action in {"guarded", "recorded"}:
             found.append(entry)
         elif entry.action == "undone":
             found.pop()

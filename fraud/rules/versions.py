@@ -68,7 +68,7 @@ def unpublished(
     Unavailable
         When the tables cannot be read.
     """
-    known = {one.version for one in entries if one.action in {"approved", "undone", "guarded"}}
+    known = {one.version for one in entries if one.action in {"approved", "undone", "guarded", "recorded"}}
     table = open_table(delta, "decisions", options)
     found = Counter[str]()
     if "policy_version" not in table.columns:

@@ -1,6 +1,7 @@
 """The family ``fraud lists``; where Kafka is, FRAUD_STREAM_KAFKA_* says."""
 
 import getpass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -111,7 +112,14 @@ def show(
             return
         definition_of(store, name)
         for entry in islice(store.entries(name), 1_000):
-            typer.echo("  ".join(str(part) for part in entry.values() if part))
+            until = (
+                f"until {datetime.fromtimestamp(entry['until'], UTC):%Y-%m-%d %H:%M}"
+                if entry["until"]
+                else ""
+            )
+            added = datetime.fromisoformat(entry["at"]).astimezone(UTC)
+            parts = (f"{added:%Y-%m-%d %H:%M:%S}", entry["by"], entry["value"], until, entry["why"])
+            typer.echo("  ".join(filter(None, parts)))
 
 
 @app.command()

@@ -101,18 +101,24 @@ def verify(
     ] = False,
 ) -> None:
     """Check that no record was changed, and that the rules are those that were published."""
-    from fraud.rules.audit import FIRST, Audit  # noqa: PLC0415
+    from fraud.errors import BadState  # noqa: PLC0415
+    from fraud.rules.audit import Audit  # noqa: PLC0415
     from fraud.rules.publishing import audit_of, in_force, verify  # noqa: PLC0415
 
-    entries = verify(Audit(records or audit_of(file)), file)
+    kept = Audit(records or audit_of(file))
+    entries = verify(kept, file)
     published = in_force(entries)
-    version = published[-1].version if published else "none"
-    typer.echo(f"{len(entries)} records, all unchanged; published: {version}")
+    if not published:
+        raise BadState(
+            f"{file} was never published: {kept.file} has no approved proposal; "
+            "propose the rules by `fraud publish propose` and have them approved"
+        )
+    typer.echo(f"{len(entries)} records, all unchanged; published: {published[-1].version}")
     if copies:
         _check_copies(entries)
     if decisions:
         _check_decisions(entries, since)
-    typer.echo(f"last hash: {entries[-1].hash if entries else FIRST}")
+    typer.echo(f"last hash: {entries[-1].hash}")
 
 
 @audit.command(name="copy")

@@ -56,8 +56,12 @@ def copies_of_audit() -> tuple[Copy, Copy]:
 
 def _client(settings: PublishSettings) -> Client:
     keys = Keys(settings.keys_file, "127.0.0.1", "FRAUD_RULES")
+    client = keys.find(settings.key.get_secret_value().encode())
+    if client is None:
+        raise BadConfig(
+            f"FRAUD_RULES_KEY: nobody in {settings.keys_file} has this key; give your own, not its hash"
+        )
     try:
-        client = keys.client_of(f"Bearer {settings.key.get_secret_value()}".encode())
         client.need(KeyScope.RULES)
     except Problem as problem:
         raise BadConfig(f"FRAUD_RULES_KEY: {problem.detail}") from problem

@@ -181,7 +181,12 @@ class Console:
         number = self.live.number  # before the rows are read: none may fall between them and what follows
         shows_all = request.query_params.get("show") == "all"
         found = self.live.alerts() if shows_all else self.live.open_alerts()
+        queue = request.query_params.get("queue", "")
+        queues = Counter(one.queue for one in found if one.queue)
+        found = _of_queue(found, queue)
         context = {
+            "queue": queue,
+            "queues": sorted({**queues, **({queue: len(found)} if queue else {})}.items()),
             "number": number,
             "rows": [views.row(one, self.live, self.schema) for one in found[:SHOWN]],
             "total": len(found),
@@ -258,6 +263,7 @@ class Console:
     async def events(self, request: Request) -> Response:
         """Stream what is new: ``alert`` (a row), ``pulse`` (figures and chart)."""
         session: Session = request.state.session
+        queue = request.query_params.get("queue", "")
         # Where the page that asks, or the browser that connects again, has got to.
         come = request.headers.get("last-event-id") or request.query_params.get("after", "")
         is_number = come.isascii() and come.isdigit() and len(come) <= MOST_DIGITS
@@ -277,7 +283,7 @@ class Console:
                     number = self.live.number
                     fresh = self.live.alerts(after=seen) if number > seen else []
                     seen = number
-                    for decision in reversed(fresh[:SHOWN]):
+                    for decision in reversed(_of_queue(fresh, queue)[:SHOWN]):
                         row = self._render("row.html", row=views.row(decision, self.live, self.schema))
                         yield _event("alert", {"id": decision.transaction_id, "html": row}, seen)
                     if beat % 2 == 0:
@@ -390,3 +396,8 @@ class Console:
 
 def _event(kind: str, content: dict[str, Any], number: int) -> str:
     return f"id: {number}\nevent: {kind}\ndata: {json.dumps(content)}\n\n"
+
+
+def _of_queue(alerts: list[Decision], queue: str) -> list[Decision]:
+    """Take the alerts that rules sent to a queue; all, where none is chosen."""
+    return [one for one in alerts if one.queue == queue] if queue else alerts

@@ -34,6 +34,7 @@ from fraud.rules.report import report
 from fraud.rules.words import COLUMNS, heading, together
 from fraud.schema.schema import Schema
 from services.console.door import AccessControl, form_of
+from services.console.rule_trial import range_of, try_rules
 from services.console.settings import ConsoleSettings
 
 MOST_RULES: Final = 1_000_000
@@ -92,11 +93,19 @@ class RulePages:
         if refused := self._refuse(request, form):
             return refused
         content = _content_of(form)
+        chosen: dict[str, Any] = {
+            "draft": content,
+            "since": form.get("since", ""),
+            "until": form.get("until", ""),
+        }
         try:
-            words = await run_in_threadpool(self._try, content)
+            when = range_of(form, self._settings.rules_days)
+            trial = await run_in_threadpool(
+                try_rules, content, when, self._settings, self._past(), self._schema
+            )
         except FraudError as error:
-            return await self._show(request, 422, draft=content, words=str(error))
-        return await self._show(request, draft=content, tried=words)
+            return await self._show(request, 422, **chosen, words=str(error))
+        return await self._show(request, **chosen, trial=trial)
 
     async def propose(self, request: Request) -> Response:
         """Propose rules, with what they would have done on history."""
@@ -197,15 +206,17 @@ class RulePages:
 
     def _try(self, content: str) -> str:
         settings = self._settings
-        past = PastLists(self._lists.store) if self._lists.is_open else None
         return tried(
             content.encode(),
             "rules",
             settings.delta,
             settings.delta_options,
             days=settings.rules_days,
-            past=past,
+            past=self._past(),
         )
+
+    def _past(self) -> PastLists | None:
+        return PastLists(self._lists.store) if self._lists.is_open else None
 
     def _publishing(self, request: Request) -> Publishing:
         if self._settings.rules_file is None:

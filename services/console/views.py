@@ -80,6 +80,7 @@ def row(decision: Decision, live: Live, schema: Schema) -> dict[str, Any]:
         "merchant": keys[1] if len(keys) > 1 else None,
         "amount": money_words(decision.amount, getattr(decision, "currency", None)),
         "outcome": str(decision.outcome),
+        "queue": decision.queue,
         "score": decision.score,
         "reason": decision.reasons[0].text if decision.reasons else _without_reason(decision),
         "at": decision.processed_at,
@@ -138,10 +139,24 @@ def case(
             **_others(before, shown_of(schema)),
             "known frauds": f"{sum(event.is_fraud is True for event in before)}",
             "time to decide": _wait(decision),
+            **_by_rules(decision),
         },
         "kind_of": draw.kind_of,
         "shown": shown_of(schema),
     }
+
+
+def _by_rules(decision: Decision) -> dict[str, str]:
+    """Say what rules had to do with a decision; nothing where they had nothing."""
+    found = {
+        "rules": ", ".join(decision.rules),
+        "rules in shadow": ", ".join(decision.shadow_rules),
+        "tags": ", ".join(decision.tags),
+        "queue": decision.queue,
+        "segment": decision.segment,
+        "version of the rules": decision.policy_version,
+    }
+    return {name: words for name, words in found.items() if words}
 
 
 def _others(events: Sequence[Event], shown: Sequence[Field]) -> dict[str, str]:

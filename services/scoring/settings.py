@@ -59,7 +59,7 @@ class ScoringSettings(Settings):
     lists_folder: Path | None = None
     """Folder of one replica's copy of the live lists; none: a new temporary folder, filled from Kafka at the
     start."""
-    rules_look_s: float = Field(default=2.0, gt=0.0)
+    rules_look_s: float = Field(default=1.0, gt=0.0)
     """How often the rules file is checked for changes, seconds."""
 
     start_after: Path | None = None

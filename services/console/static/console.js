@@ -3,7 +3,7 @@
 const $ = (selector, root = document) => root.querySelector(selector);
 const table = $("[data-alerts] tbody"), caseView = $("[data-case]"), help = $("#help");
 const MOST_ROWS = 60;
-const isOpenList = !new URLSearchParams(location.search).has("show");
+const chosen = new URLSearchParams(location.search), isOpenList = !chosen.has("show");
 
 function toast(text, isBad) {
   const box = $(".toast");
@@ -90,7 +90,7 @@ const whenShown = (show) => held ? held.push(show) : show();
 if (document.body.dataset.token) {
   pauseButton.hidden = false;
   pauseButton.addEventListener("click", pause);
-  const source = new EventSource(`/events?after=${document.body.dataset.number}`);
+  const source = new EventSource(`/events?after=${document.body.dataset.number}&queue=${encodeURIComponent(chosen.get("queue") ?? "")}`);
   source.onopen = () => setState(!$("[data-stale]"));
   source.onerror = () => setState(false);
   source.addEventListener("alert", (event) => whenShown(() => {

@@ -67,6 +67,14 @@ def topic(tmp_path: Path) -> Topic:
         (ListKind.IP, "10.0.0.7", (["10.0.0.7"], ["10.0.0.8"])),
         (ListKind.IP, "2001:db8::/32", (["2001:db8:1::9"], ["2001:db9::1", "32.1.13.184"])),
         (
+            ListKind.EMAIL,
+            "Ann@Bad.example",
+            (
+                ["ann@bad.example", " ANN@BAD.EXAMPLE"],
+                ["ben@bad.example", "bad.example", "ann@bad.example.org"],
+            ),
+        ),
+        (
             ListKind.EMAIL_DOMAIN,
             "Ann@Bad.example",
             (
@@ -100,6 +108,8 @@ def test_a_hashed_list_keeps_no_value(topic: Topic, tmp_path: Path) -> None:
     ("kind", "value", "words"),
     [
         (ListKind.IP, "10.0.0.300", "neither an address nor a network"),
+        (ListKind.EMAIL, "bad.example", "no e-mail address like ann@example.com"),
+        (ListKind.EMAIL, "İ" * 60 + "@bad.example", "1 to 128"),
         (ListKind.EMAIL_DOMAIN, "ann@localhost", "neither an e-mail address nor a domain"),
         (ListKind.BIN, "41 11", "4 to 11 digits"),
         (ListKind.TEXT, "a\nb", "printable"),

@@ -14,6 +14,7 @@ from fraud.decide.compiling import compile_rules
 from fraud.decide.overruling import overrule
 from fraud.decide.rules import RuleFile, read_rules
 from fraud.errors import BadConfig
+from fraud.schema.reading import read_schema
 
 GOOD = b"""\
 version: "1"
@@ -56,6 +57,19 @@ def test_rules_hold_by_fields_features_score_and_lists() -> None:
     assert names({"count_1h_by_user": 5.0, "amount": 10.5}) == ["many"]
     assert names({"user_id": "u9", "score": 0.5}) == ["good_customer"]
     assert names({"user_id": "u9", "score": 0.95}) == []
+
+
+def test_rules_read_profiles_and_the_time_of_day_by_their_features() -> None:
+    schema = read_schema(Path(__file__).parents[3] / "docs" / "examples" / "account-takeover.yaml")
+    when = (
+        "address_changed_24h_of_account == 1.0 && amount_over_credit_limit_of_card > 0.5 && hour_of_day < 6.0"
+    )
+    rule = {"name": "moved", "when": when, "then": "review", "reason": "r"}
+    rules = compile_rules(json.dumps({"version": "1", "rules": [rule]}).encode(), schema=schema)
+    known = {"address_changed_24h_of_account": 1.0, "amount_over_credit_limit_of_card": 0.8}
+    assert [one.name for one in rules.holding({**known, "hour_of_day": 3.0}, "a", BEFORE).live] == ["moved"]
+    assert rules.holding({**known, "hour_of_day": 12.0}, "a", BEFORE).live == ()
+    assert rules.holding({"hour_of_day": 3.0}, "a", BEFORE).live == (), "without a profile it is unknown"
 
 
 _TRUTH = {"true": True, "false": False, "unknown": None}
@@ -163,6 +177,12 @@ def test_decline_goes_before_approve_before_review_before_the_model(
         ),
         (b"  good: [u9]", b"  good: [u9]\n  stolen: [u9]", 5, "the key stolen stands twice, first in line 3"),
         (b"  stolen: [d1, d2]\n  good: [u9]", b"  stolen: &a [d1, d2]\n  good: *a", 3, "an alias repeats"),
+        (
+            b"[d1, d2]",
+            b"\n    - d1\n    - d2\n    - d1",
+            6,
+            "lists.stolen: 'd1' stands twice, first in line 4",
+        ),
         (b"lists:", b"lists: !!set", 2, "the tag .*set is not allowed"),
         (b"[d1, d2]", b"[" * 100_000, 3, "nested deeper than 50"),
     ],

@@ -68,7 +68,7 @@ def test_every_record_is_in_file_topic_and_table(
     ben.approve(ana.propose(rules("one"), "n").number)
     ben.reject(ana.propose(rules("two"), "n").number)
     lines = ana.audit.file.read_text().splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert place.kept == lines
     assert TableCopy(str(tmp_path / "delta"), {}).records() == lines
     assert told == []
@@ -83,7 +83,7 @@ def test_what_is_published_while_a_copy_is_away_stands_and_is_brought_later(
     assert ana.verify()[-1].action == "approved", "it is in force"
     assert told == ["warning: the copies of the audit lack its newest records: no Kafka broker answers"]
     place.is_away = False
-    assert words(place, ana) == ["topic audit: record 2 not there yet; run `fraud audit copy`"]
+    assert words(place, ana) == ["topic audit: record 2 to 3 not there yet; run `fraud audit copy`"]
     ana.propose(rules("two"), "n")
     assert words(place, ana) == []
     assert len(told) == 1
@@ -103,24 +103,24 @@ def test_a_gap_a_changed_record_and_a_file_that_was_cut_off_are_named(
     whole = list(place.kept)
     place.kept = whole[:2] + whole[3:]
     assert words(place, ana) == ["topic audit: record 3 is missing"]
-    place.kept = [*whole[:3], whole[3].replace("ben", "eve"), *whole[4:]]
-    assert words(place, ana) == ["topic audit: record 4 was changed after it was written"]
-    place.kept = [*whole[:3], changed(whole[3], by="eve"), *whole[4:]]
-    assert words(place, ana) == ["topic audit: record 4 is another one than in the file"]
-    place.kept = [*whole, whole[5], changed(whole[5], by="eve")]
-    assert words(place, ana) == ["topic audit: record 6 is there twice, in two forms"]
+    place.kept = [*whole[:4], whole[4].replace("ben", "eve"), *whole[5:]]
+    assert words(place, ana) == ["topic audit: record 5 was changed after it was written"]
+    place.kept = [*whole[:4], changed(whole[4], by="eve"), *whole[5:]]
+    assert words(place, ana) == ["topic audit: record 5 is another one than in the file"]
+    place.kept = [*whole, whole[6], changed(whole[6], by="eve")]
+    assert words(place, ana) == ["topic audit: record 7 is there twice, in two forms"]
     place.kept = [*whole, "{}"]
-    assert words(place, ana) == ["topic audit: its 7. record cannot be read: Field required"]
+    assert words(place, ana) == ["topic audit: its 8. record cannot be read: Field required"]
     place.kept = whole
     lines = ana.audit.file.read_text().splitlines(keepends=True)
     ana.audit.file.write_text("".join(lines[:-1]))
     assert len(words(place, ana)) == 1
-    assert words(place, ana)[0].startswith("the file lacks record 6 of topic audit (ben approved three+")
+    assert words(place, ana)[0].startswith("the file lacks record 7 of topic audit (ben approved three+")
     with pytest.raises(BadState, match="its end was cut off"):
         bring((place,), ana.audit.entries())
     ana.propose(rules("four"), "n")
     assert place.kept == whole, "what differs is never written to"
-    assert "record 6 is another one than in the file" in told[-1]
+    assert "record 7 is another one than in the file" in told[-1]
 
 
 def test_a_record_that_came_twice_counts_once(ana: Publishing, place: Place) -> None:

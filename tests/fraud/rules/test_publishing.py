@@ -55,13 +55,17 @@ def test_rules_are_in_force_once_another_person_has_approved_them(person: Person
     person("ben").approve(proposal.number, "fine")
     assert RuleFile(folder / "rules.yaml").rules.version == proposal.version
     told = [(one.by, one.action, one.proposal, one.note) for one in person("ana").verify()]
-    assert told == [("ana", "proposed", 1, "for case 7"), ("ben", "approved", 1, "fine")]
+    assert told == [
+        ("ana", "proposed", 1, "for case 7"),
+        ("ben", "recorded", 2, "in force before the first publication"),
+        ("ben", "approved", 1, "fine"),
+    ]
 
 
 def test_who_has_no_right_does_nothing(person: Person) -> None:
     with pytest.raises(BadConfig, match=r"FRAUD_RULES_KEY: .* lacks the scope `rules`"):
         person("eve")
-    with pytest.raises(BadConfig, match="FRAUD_RULES_KEY"):
+    with pytest.raises(BadConfig, match=r"FRAUD_RULES_KEY: nobody in .*keys\.yaml has this key"):
         person("nobody")
 
 
@@ -87,15 +91,32 @@ def test_undo_goes_back_one_step_each_time(person: Person, folder: Path) -> None
     for version in ("one", "two", "three"):
         publish(person, version)
     found = []
-    for _ in range(2):
+    for _ in range(3):
         person("ana").undo("it runs wild")
-        found.append(RuleFile(folder / "rules.yaml").rules.version[:3])
+        found.append(RuleFile(folder / "rules.yaml").rules.version.partition("+")[0])
         person("ana").verify()
-    assert found == ["two", "one"]
+    assert found == ["two", "one", "none-published"]
     with pytest.raises(BadInput, match="no published rules before these"):
         person("ana").undo()
     publish(person, "four")
-    assert [one.version.split("+")[0] for one in in_force(person("ana").verify())] == ["one", "four"]
+    in_turn = [one.version.split("+")[0] for one in in_force(person("ana").verify())]
+    assert in_turn == ["none-published", "four"]
+
+
+def test_the_first_publication_can_be_undone_to_the_rules_before_it(person: Person, folder: Path) -> None:
+    (folder / "rules.yaml").write_bytes(rules("by hand"))
+    publish(person, "one")
+    assert RuleFile(folder / "rules.yaml").rules.version.startswith("one+")
+    assert person("ana").undo("it runs wild").version.startswith("by hand+")
+    assert (folder / "rules.yaml").read_bytes() == rules("by hand")
+    person("ana").verify()
+
+
+def test_a_wrong_file_before_the_first_publication_does_not_come_back(person: Person, folder: Path) -> None:
+    (folder / "rules.yaml").write_bytes(b"rules: [")
+    publish(person, "one")
+    person("ana").undo()
+    assert RuleFile(folder / "rules.yaml").rules.rules == ()
 
 
 def test_a_file_that_was_changed_in_another_way_is_told_and_can_be_restored(
@@ -168,7 +189,7 @@ def test_records_of_the_release_before_stay_whole_and_are_gone_on_with(person: P
     audit.file.write_text(json.dumps(OLD) + "\n")
     person("ben").approve(1)
     entry = person("ana").propose(rules("two"), "new", tried="large: 4 hits")
-    assert [one.number for one in person("ana").verify()] == [1, 2, 3]
+    assert [one.number for one in person("ana").verify()] == [1, 2, 3, 4]
     assert entry.tried == "large: 4 hits"
     text = audit.file.read_text()
     audit.file.write_text(text.replace("large: 4 hits", "large: 5 hits"))

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from fraud.cli import app
 from fraud.decide.list_changes import ChangeAuthor, change, changes_of, create, opened, read_file, write_file
 from fraud.decide.lists import ListKind
 from fraud.decide.rules import RuleFile, RulesAt
@@ -59,6 +61,11 @@ def test_lists_are_created_filled_emptied_and_carried_over(settings: KafkaSettin
         change(settings, "stolen", "add", entries("d1"), ANA)
     with pytest.raises(BadInput, match=r"entry 2: 'x' is neither an address .* nothing was changed"):
         change(settings, "networks", "add", entries("10.0.0.0/8", "x"), ANA)
+    past = [("10.0.0.0/8", datetime(2020, 1, 1, tzinfo=UTC), "")]
+    with pytest.raises(
+        BadInput, match=r"entry 1: until 2020-01-01T.* is in the past; .* nothing was changed"
+    ):
+        change(settings, "networks", "add", past, ANA)
     assert values_of(settings, "networks") == set()
     source = tmp_path / "networks.csv"
     source.write_text(
@@ -66,6 +73,10 @@ def test_lists_are_created_filled_emptied_and_carried_over(settings: KafkaSettin
     )
     assert change(settings, "networks", "add", read_file(source), ANA) == 2, "one stood twice"
     change(settings, "networks", "remove", entries("192.0.2.1"), ChangeAuthor("ben", "a mistake"))
+    assert values_of(settings, "networks") == {"10.0.0.0/8"}
+    for gone in ("192.0.2.1", "198.51.100.7"):
+        with pytest.raises(BadInput, match=rf"entry 2: '{gone}' is not in networks; nothing was changed"):
+            change(settings, "networks", "remove", entries("10.0.0.0/8", gone), ANA)
     assert values_of(settings, "networks") == {"10.0.0.0/8"}
     told = [
         (one.by, one.action, one.value, one.why) for _, one in changes_of(settings, "networks", "192.0.2.1")
@@ -77,6 +88,15 @@ def test_lists_are_created_filled_emptied_and_carried_over(settings: KafkaSettin
     times = [at for at, _ in changes_of(settings, "networks")]
     assert len(times) == 4, "created, two added, one removed"
     assert times == sorted(times)
+    until = [("203.0.113.0/24", datetime(2099, 1, 1, tzinfo=UTC), "bots")]
+    change(settings, "networks", "add", until, ANA)
+    given = {"FRAUD_STREAM_KAFKA_BOOTSTRAP": settings.kafka_bootstrap}
+    shown = CliRunner().invoke(app, ["lists", "show", "networks"], env=given).output.splitlines()
+    assert [line.split(maxsplit=2)[2] for line in shown] == [
+        "ana  10.0.0.0/8  reported",
+        "ana  203.0.113.0/24  until 2099-01-01 00:00  bots",
+    ]
+    change(settings, "networks", "remove", entries("203.0.113.0/24"), ANA)
     with opened(settings) as store:
         assert write_file(tmp_path / "out.csv", store.entries("networks")) == 1
     assert read_file(tmp_path / "out.csv") == [("10.0.0.0/8", None, "reported")]
@@ -125,6 +145,7 @@ def test_the_scoring_service_changes_and_sees_a_list(kafka: str, file: Path, tmp
         assert ask(action="create", kind="text") == (200, {"list": "stolen", "status": "accepted"})
         wait_for(lambda: "stolen" in definitions_of(api))
         assert ask(action="create", kind="text")[0] == 422, "there is one"
+        assert ask(action="add", value="d-9", until="2020-01-01T00:00:00Z")[0] == 422, "it has ended"
         assert ask(action="add", value="d-9", why="reported")[0] == 200
         assert wait_for(lambda: outcome() == "decline") < SEEN_S
         assert "@" in api.score(transaction_id="t-last").json()["policy_version"]
@@ -189,14 +210,17 @@ def test_published_rules_reach_programs_by_the_topic_of_the_audit(
     assert ana.undo("it runs wild").version == first.version
     wait_until(rules.look, "they were undone")
     assert rules.rules.version == first.version
+    assert ana.undo("all of it").version.startswith("none-published+")
+    wait_until(rules.look, "the first publication was undone")
+    assert rules.rules.rules == ()
     assert told == []
     assert topic.records() == ana.audit.file.read_text().splitlines()
     assert differences(topic.name, topic.records(), ana.audit.entries()) == []
-    forged = ana.audit.entries()[-1].model_copy(update={"number": 6, "content": "version: x\nrules: []\n"})
+    forged = ana.audit.entries()[-1].model_copy(update={"number": 8, "content": "version: x\nrules: []\n"})
     topic.append([forged])
     wait_until(lambda: rules.look() or rules.refused, "a record was refused")
-    assert "record 6 does not follow record 5" in rules.refused
-    assert rules.rules.version == first.version
+    assert "record 8 does not follow record 7" in rules.refused
+    assert rules.rules.rules == ()
     again = PublishedRules(source.file, "127.0.0.1:9")
     again.load(1.0)
     assert again.trouble, "it goes on with the file that an earlier run left"

@@ -184,17 +184,54 @@ def test_alerts_between_the_page_and_its_stream_are_sent(console: Console, world
     number = int(re.search(r'data-number="(\d+)"', page)[1])  # type: ignore[index]
     console.live.take_decision(world.alerts[0].model_copy(update={"transaction_id": "gap-1"}))
 
-    async def listen() -> str:
+    said = listen(console, f"after={number}")
+    assert "gap-1" in said
+    assert f"id: {console.live.number}\n" in said, "ends with its session"
+
+
+def listen(console: Console, query: str) -> str:
+    """Follow live for three seconds."""
+
+    async def ask() -> str:
         session = replace(console.sessions.begin(ANYONE), until_s=time.time() + 3.0)
-        query = {"type": "http", "query_string": f"after={number}".encode(), "headers": [], "method": "GET"}
-        request = Request(query, receive=asyncio.Event().wait)
+        scope = {"type": "http", "query_string": query.encode(), "headers": [], "method": "GET"}
+        request = Request(scope, receive=asyncio.Event().wait)
         request.state.session = session
         answer = await console.events(request)
         return "".join([str(part) async for part in answer.body_iterator])  # type: ignore[attr-defined]
 
-    said = asyncio.run(listen())
-    assert "gap-1" in said
-    assert f"id: {console.live.number}\n" in said, "ends with its session"
+    return asyncio.run(ask())
+
+
+def test_the_alerts_of_a_queue_can_be_seen_alone(world: World) -> None:
+    console = Console(settings_of(world))
+    sent = {
+        "queue": "lost & found",
+        "rules": ["stolen", "large"],
+        "tags": ["device"],
+        "policy_version": "7+ab",
+    }
+    alerts = world.alerts[:6]
+    theirs = [one.model_copy(update=sent) for one in alerts[:2]]
+    for decision in (*theirs, *alerts[2:]):
+        console.live.take_decision(decision)
+    text = get(console, "/").text
+    assert 'data-queue="lost &amp; found"' in text
+    assert "lost &amp; found (2)" in text
+    assert len(re.findall("<tr data-id", text)) == len(alerts)
+    alone = get(console, "/?queue=lost+%26+found").text
+    assert set(re.findall('<tr data-id="([^"]+)"', alone)) == {one.transaction_id for one in theirs}
+    empty = get(console, "/?queue=nobody").text
+    assert "<tr data-id" not in empty
+    case = get(console, f"/cases/{theirs[0].transaction_id}").text
+    for words in ("stolen, large", "device", "lost &amp; found", "7+ab"):
+        assert f"<dd>{words}</dd>" in case
+    number = console.live.number
+    for name, queue in (("new-1", "lost & found"), ("new-2", None)):
+        console.live.take_decision(alerts[5].model_copy(update={"transaction_id": name, "queue": queue}))
+    said = listen(console, f"after={number}&queue=lost%20%26%20found")
+    assert 'data-id=\\"new-1' in said
+    assert 'data-id=\\"new-2' not in said
 
 
 @pytest.mark.parametrize("number", ["9" * 5_000, "-1", "1e9", "²", "x", ""])

@@ -22,7 +22,7 @@ BYTES = st.binary(max_size=60)
 NAMES = st.sampled_from(
     [
         *("label", "token", "key", "next", "after", "show"),
-        *("list", "action", "value", "until", "find", "content", "number"),
+        *("list", "action", "value", "since", "until", "find", "content", "number"),
     ]
 ) | st.text(max_size=8)
 FIELDS = st.dictionaries(NAMES, st.sampled_from(["fraud", "honest", "all"]) | TEXT, max_size=4)
@@ -35,7 +35,7 @@ HEADERS = st.dictionaries(
 )
 PLACES = [
     *("/", "/cases/", "/model", "/experiment", "/login", "/logout", "/static/", "/health", "/ready", "/"),
-    *("/rules", "/rules/propose", "/rules/approve", "/lists"),
+    *("/rules", "/rules/try", "/rules/propose", "/rules/approve", "/lists"),
 ]
 
 

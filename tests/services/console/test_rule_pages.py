@@ -1,8 +1,10 @@
 """The pages of rules and lists: who may do what, and words for all that is wrong; without a broker."""
 
+import html
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,10 @@ import httpx
 import pytest
 
 from fraud.rules.audit import Audit
+from fraud.rules.history import Range
 from fraud.rules.publishing import Publishing, audit_of
 from services.console.app import Console
+from services.console.rule_trial import range_of
 from services.console.settings import ConsoleSettings
 from tests.services.console.test_app import call, entry
 
@@ -117,13 +121,41 @@ def test_a_proposal_needs_another_person_and_carries_why_it_was_not_tried(
     assert proposal.tried.startswith("no backtest: there is no Delta table")
     own = act(console, "ana", "/rules/approve", number=str(proposal.number))
     assert own.status_code == 422
-    assert "ana has proposed 3 and cannot approve it" in own.text
+    assert "ana has proposed 4 and cannot approve it" in own.text
     assert act(console, "ben", "/rules/approve", number=str(proposal.number)).status_code == 303
     assert file.read_text() == rules("two")
     assert act(console, "ben", "/rules/undo").status_code == 303
     assert file.read_text() == rules("one")
     assert names(file)[-3:] == ["proposed", "approved", "undone"]
     Publishing(file, "x").verify()
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "words"),
+    [
+        ("yesterday", "", "'yesterday' is not a day; write it like 2026-11-01"),
+        ("", "2026-13-01", "'2026-13-01' is not a day"),
+        ("", "0001-01-02", "0001-01-02 is too far away"),
+        ("", "9999-12-31", "9999-12-31 is too far away"),
+        ("2026-11-02", "2026-11-01", "2026-11-02 comes after 2026-11-01"),
+        ("2026-11-01", "2026-11-01", "there is no Delta table"),
+    ],
+)
+def test_a_wrong_range_of_a_backtest_is_said_and_stays_in_the_form(
+    console: Console, since: str, until: str, words: str
+) -> None:
+    answer = act(console, "ana", "/rules/try", content=rules("two"), since=since, until=until)
+    assert answer.status_code == 422
+    text = html.unescape(answer.text)
+    assert words in text
+    assert f'name="since" value="{since}"' in text
+    assert json.loads(rules("two"))["version"] in text
+
+
+def test_a_range_of_days_includes_both_ends() -> None:
+    one_day = range_of({"since": "2026-11-01", "until": "2026-11-01"}, 30)
+    assert one_day == Range(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UTC))
+    assert range_of({"until": "2026-11-30"}, 30).since == datetime(2026, 11, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("number", ["", "x", "99", "-1", "٣", "1" * 40])

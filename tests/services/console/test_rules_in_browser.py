@@ -73,6 +73,11 @@ class Desk:
         box = self.one("textarea[name=content]")
         self.browser.execute_script("arguments[0].value = arguments[1]", box, content)
 
+    def choose_day(self, name: str, day: str) -> None:
+        """Choose a day, as the browser's calendar does."""
+        box = self.one(f"input[name={name}]")
+        self.browser.execute_script("arguments[0].value = arguments[1]", box, day)
+
     @property
     def names(self) -> list[str]:
         """Rules that the programs have."""
@@ -124,8 +129,17 @@ def test_two_people_publish_a_rule_and_undo_it(desk: Desk) -> None:
     assert "4" in desk.text("[data-rule=large] td:nth-child(5)"), "hits by the report"
     desk.write(rules("two", STEP))
     desk.click("[data-try]")
-    assert "step: 2 hits" in desk.text("[data-propose] [data-tried]")
+    assert desk.text("[data-trial] [data-tried=step] td:nth-child(2)") == "2", "hits by the backtest"
+    assert {one.text for one in desk.all("[data-tried=step] a")} == {"t7", "t8"}
+    (day,) = desk.all("[data-trial] [data-day]")
+    assert [one.text for one in day.find_elements(By.TAG_NAME, "td")] == ["2026-04-10", "12", "4", "2"]
+    assert violations(desk.browser) == []
     assert desk.all("[data-proposal]") == [], "trying proposes nothing"
+    day_before = "2026-04-09"
+    desk.choose_day("until", day_before)
+    desk.click("[data-try]")
+    desk.wait(lambda: "no transactions in this range" in desk.text("[data-trial]"))
+    assert desk.one("input[name=until]").get_attribute("value") == day_before
     desk.click("[data-propose] button.primary")
     assert '+   "name": "step"' in desk.text("[data-proposal] .diff")
     assert "step: 2 hits" in desk.text("[data-proposal] [data-tried]")
@@ -139,13 +153,13 @@ def test_two_people_publish_a_rule_and_undo_it(desk: Desk) -> None:
     desk.wait(lambda: desk.all("[data-rule=step]"))
     assert desk.names == ["large", "step"]
     newest = [one.text for one in desk.all("[data-entry]")][:2]
-    assert "ben approved 3" in newest[0]
+    assert "ben approved 4" in newest[0]
     assert "ana proposed" in newest[1]
     desk.click("[data-undo]")
     desk.wait(lambda: not desk.all("[data-rule=step]") and desk.all("[data-rule=large]"))
     assert desk.names == ["large"]
     told = [(one.by, one.action) for one in Publishing(desk.file, "x").verify()]
-    assert told[2:] == [("ana", "proposed"), ("ben", "approved"), ("ben", "undone")]
+    assert told[3:] == [("ana", "proposed"), ("ben", "approved"), ("ben", "undone")]
     assert desk.troubles() == []
 
 

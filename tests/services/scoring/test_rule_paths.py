@@ -28,6 +28,7 @@ from jobs.stream.tasks.rules import apply_rules
 from jobs.stream.tasks.score import FeatureWords, score
 from jobs.stream.tasks.scored import Decided
 from jobs.stream.tasks.stopwatch import Stopwatch
+from services.scoring.metrics import RULE_ERRORS
 from tests.deployed import FEATURE_NAMES, SCHEMA
 from tests.fraud.decide.test_vectorise import CLAUSES
 from tests.jobs.stream.test_passes import kafka, values
@@ -236,6 +237,17 @@ def test_every_construct_and_every_effect_shows_in_these_answers(expected: list[
     assert part == ["by_part" in one["rules"] for one in expected], "a tag goes as far as its rule's share"
     assert held >= {"by_tag", "by_tag_and_row"}
     assert "by_ghost" not in held, "a rule in shadow gives no tag"
+
+
+def test_a_rule_that_fails_is_counted_by_its_name_and_stops_no_decision(file: Path, tmp_path: Path) -> None:
+    def counted() -> list[float]:
+        return [RULE_ERRORS.labels(name)._value.get() for name in ("fails", "breaks", "declines")]
+
+    before = counted()
+    answers = by_score(tmp_path / "own", file)
+    assert [one["transaction_id"] for one in answers] == [one["transaction_id"] for one in transactions()]
+    grown = [now - then for now, then in zip(counted(), before, strict=True)]
+    assert grown == [1.0, 1.0, 0.0], "one amount is below 1, where rule and segment divide by zero"
 
 
 def test_every_kind_of_segment_shows_in_these_answers(expected: list[dict[str, Any]]) -> None:
