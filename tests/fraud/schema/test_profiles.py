@@ -56,7 +56,12 @@ def test_features_of_a_profile_have_their_names_and_add_no_window() -> None:
     ("old", "new", "words"),
     [
         ("  card:\n    limit", "  crad:\n    limit", "no entity 'crad'; did you mean card"),
-        ("limit: {type: number, scale: 2}", "limit: {type: zone}", "a profile has no zone; write category,"),
+        ("limit: {type: number, scale: 2}", "limit: {type: text}", "a profile has no text; write category,"),
+        (
+            "limit: {type: number, scale: 2}",
+            "limit: {type: zone}",
+            "the transactions have no zone; write a field",
+        ),
         ("limit: {type: number, scale: 2}", "limit: {type: flag, scale: 2}", "a flag has no decimals"),
         ("limit: {type: number, scale: 2}", "limit: {kind: number}", "profiles.card.limit"),
         ("    word: {type", "    home_latitude: {type", "the profile has two columns home_latitude"),
