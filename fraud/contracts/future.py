@@ -26,12 +26,12 @@ from fraud.contracts.profile import Profile
 from fraud.contracts.result import Result
 from fraud.contracts.transaction import Transaction
 from fraud.errors import BadRecord
-from fraud.schema.future import SourceBounds
+from fraud.schema.future import LONGEST_AHEAD_S, SourceBounds
 from fraud.schema.schema import Schema
 
 MOST_AHEAD_S: Final = 300.0
 """Default bound, seconds."""
-MostAhead = Annotated[float, Field(ge=0.0, le=3_200_000_000.0)]
+MostAhead = Annotated[float, Field(ge=0.0, le=LONGEST_AHEAD_S)]
 """Type of the setting, seconds."""
 ARRIVALS: Final = ("received_at", "arrival_time")
 """Columns of a table that say when a row arrived; the first that is there counts."""

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
+
+LONGEST_AHEAD_S: Final = 3_200_000_000.0
+"""Greatest bound that can be set, seconds: a century."""
 
 
 @dataclass(frozen=True)

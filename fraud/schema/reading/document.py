@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from fraud.money.money import MOST_BASE
 from fraud.schema.fields import FieldType
+from fraud.schema.future import LONGEST_AHEAD_S
 from fraud.schema.kinds import COUNTED_KINDS, Kind
 from fraud.schema.results import Result
 from fraud.schema.sides import SIDES
@@ -20,8 +21,6 @@ MOST_FEATURES: Final = 400
 MOST_FILTERS: Final = 16
 MOST_SOURCES: Final = 1_000
 """That have a bound of their own."""
-MOST_AHEAD_S: Final = 3_200_000_000.0
-"""Of a bound, seconds: a century."""
 
 RESERVED_ENTITIES: Final = frozenset({"answer", "answers", "drainer", "ending", "meta", "newest", "outbox"})
 """Names under which the feature store keeps other things than states."""
@@ -179,7 +178,7 @@ class FuturePart(Part):
 
     by: str = Field(description="Key or category that names the source, e.g. channel or terminal_id.")
     most_ahead_s: dict[
-        str, Annotated[float, Field(ge=0.0, le=MOST_AHEAD_S, strict=True, allow_inf_nan=False)]
+        str, Annotated[float, Field(ge=0.0, le=LONGEST_AHEAD_S, strict=True, allow_inf_nan=False)]
     ] = Field(
         min_length=1,
         max_length=MOST_SOURCES,
