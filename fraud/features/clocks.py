@@ -44,6 +44,13 @@ class Clocks(NamedTuple):
     offsets: Floats
     """[changes]: how far ahead of UTC the clocks are from then on, microseconds."""
 
+    @property
+    def flat(self) -> Floats:
+        """All as one array: the number of zones, names, spans, times, offsets."""
+        return np.concatenate(
+            [[len(self.names)], self.names, self.spans.ravel(), self.times, self.offsets]
+        ).astype(np.float64)
+
 
 NO_CLOCKS: Final = Clocks(np.zeros(0), np.zeros((0, 2), np.int64), np.zeros(0), np.zeros(0))
 

@@ -292,10 +292,7 @@ def _program_of(
             ]
         ).reshape(-1, 2),
         profile_sizes=_whole(profile_sizes),
-        zone_names=zones.names,
-        zone_spans=zones.spans,
-        zone_times=zones.times,
-        zone_offsets=zones.offsets,
+        zones=zones.flat,
     )
 
 

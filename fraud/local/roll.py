@@ -1,8 +1,9 @@
 """Takes a changed schema into force on the platform that runs, while it continues deciding.
 
 A second store is filled from the log while the old stream decides. Then the stream stops, the rest of the log
-is folded, model server and stream start with the new schema, and the scoring service, which has gone on over
-the old store, starts last. What it counted meanwhile is in the topic ``scored``; the new stream counts it.
+is folded, and the model server starts with the new schema. The scoring service goes on over the old store
+until then. It stops, what it has counted since is folded from the topic ``scored``, and the new service and
+the new stream start over the new store. So at no time do two programs count in two stores.
 """
 
 import os
@@ -32,8 +33,14 @@ FILLING: Final = "store-filling"
 """Folder of the new store, beside the stream's; one that an interrupted change left is begun again."""
 READ_SCHEMA: Final = ("stream", "predictor", "console")
 """Parts that begin again with the schema, beside the scoring service."""
+BEFORE: Final = ("predictor",)
+"""Of these, what begins again while the scoring service still runs over the old store."""
+STREAM_STOPPED: Final = "stream-stopped"
+SCORING_STOPPED: Final = "scoring-stopped"
 _CAUGHT_UP: Final = 2
 """Lines that the filling says before the switch: it has looked at the log once, and once more."""
+_WHOLE: Final = "the whole log"
+"""Ends the line that the filling says once the stream has stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,12 @@ def roll(
     effects = {change.effect for change in compare(old, new)}
     _check(settings, effects, model, file, table)
     settings, stream = platform.keeping_ports(settings, table), home / "stream"
-    environment = {**os.environ, VARIABLE: str(file.absolute()), "FRAUD_STREAM_HOME": str(stream)}
+    environment = {
+        **os.environ,
+        VARIABLE: str(file.absolute()),
+        "FRAUD_STREAM_HOME": str(stream),
+        "FRAUD_STREAM_KAFKA_BOOTSTRAP": str(_url_of(settings, "broker", table)),
+    }
     is_rebuilt = Effect.REBUILD in effects
     began = time.monotonic()
     loaded = home / f"schema-{new.version}.yaml"  # what the next processes read while the old ones run
@@ -89,30 +101,34 @@ def roll(
         write_durably(loaded, file.read_bytes())
         undo.callback(shutil.rmtree, stream / FILLING, ignore_errors=True)
         with (
-            _filling(environment, stream / FILLING, tell, is_needed=is_rebuilt) as finish,
+            _filling(environment, stream / FILLING, tell, is_needed=is_rebuilt) as filling,
             standing_by(settings, waiting, tell, table, {VARIABLE: str(loaded)}) as successors,
         ):
             switched = time.monotonic()
             undo.callback(platform.up, settings, table.names, tell, table)
             platform.stop(settings, ("stream",), tell, table)
-            finish()
+            filling.fold_whole_log()
             if model:
                 _promote(
                     settings, (model, f"for the schema of version {new.version}"), environment, undo, table
                 )
-            if is_rebuilt:
-                _exchange(stream, stream / f"store-{old.version}", undo)
             undo.callback(_put_back, own, own.read_bytes() if own.exists() else None)
             write_durably(own, file.read_bytes())
             undo.callback(platform.stop, settings, READ_SCHEMA, tell, table)
             platform.stop(settings, READ_SCHEMA, tell, table)
-            successors.take_over("stream")
-            streaming = time.monotonic()
-            undo.callback(platform.stop, settings, ("scoring",), tell, table)
-            successors.take_over("scoring")
+            platform.up(settings, [name for name in BEFORE if name in table.names], tell, table)
+            stopped = time.monotonic()
+            platform.stop(settings, ("scoring",), tell, table)
+            filling.finish()
+            if is_rebuilt:
+                _exchange(stream, stream / f"store-{old.version}", undo)
+            undo.callback(platform.stop, settings, (*READ_SCHEMA, "scoring"), tell, table)
+            successors.hand_over("scoring")
             scoring = time.monotonic()
+            successors.hand_over("stream")
         platform.up(settings, table.names, tell, table)
-    return Rolled(switched - began, streaming - switched, scoring - streaming)
+    streaming = time.monotonic()
+    return Rolled(switched - began, streaming - switched, scoring - stopped)
 
 
 @contextmanager
@@ -139,8 +155,7 @@ def _promote(
     table: PartTable,
 ) -> None:
     """Make a version the champion, for a reason in words."""
-    parts = platform.status(settings, table)
-    registry = ["--mlflow-uri", str(next(part.url for part in parts if part.name == "mlflow"))]
+    registry = ["--mlflow-uri", _url_of(settings, "mlflow", table)]
     version, words = model
     _run(["promote", version, "--force", words, *registry], environment)
     undo.callback(_run, ["rollback", *registry], environment)
@@ -178,53 +193,92 @@ def _check(settings: LocalSettings, effects: set[Effect], model: str, file: Path
         raise Unavailable(f"not ready: {', '.join(stopped)}. Run `fraud up` first, or `fraud schema use`")
 
 
+class _Filling:
+    """A process that fills a store from the log beside the stream.
+
+    Parameters
+    ----------
+    process
+        Says a line each time that it has folded the log as far as it goes.
+    folder
+        Where the process looks for files that say what has stopped.
+    tell
+        Takes words of progress.
+    """
+
+    def __init__(self, process: "subprocess.Popen[str]", folder: Path, tell: Tell) -> None:
+        self._process, self._folder, self._tell = process, folder, tell
+        self._said: list[str] = []
+
+    def catch_up(self) -> None:
+        """Wait until it has folded the log as it grew meanwhile."""
+        for _ in range(_CAUGHT_UP):
+            self._read_until("folded")
+        self._tell(self._said[-1])
+
+    def fold_whole_log(self) -> None:
+        """Fold the rest of the log; the stream has stopped."""
+        (self._folder / STREAM_STOPPED).touch()
+        self._read_until(_WHOLE)
+
+    def finish(self) -> None:
+        """Fold what the scoring service, which has stopped, has counted since."""
+        (self._folder / SCORING_STOPPED).touch()
+        rest, _ = self._process.communicate()
+        self._said += rest.strip().splitlines()
+        if self._process.returncode:
+            raise self._failed()
+        self._tell(self._said[-1])
+
+    def _read_until(self, word: str) -> None:
+        for line in self._process.stdout or ():
+            self._said.append(line.strip())
+            if word in self._said[-1]:
+                return
+        raise self._failed()
+
+    def _failed(self) -> Unavailable:
+        return Unavailable(f"the new store was not filled: {' '.join(self._said)[-2_000:]}")
+
+
+class _NothingToFill:
+    """Of a change that leaves the states as they are."""
+
+    def fold_whole_log(self) -> None:
+        """There is no new store."""
+
+    def finish(self) -> None:
+        """There is no new store."""
+
+
 @contextmanager
 def _filling(
     environment: dict[str, str], store: Path, tell: Tell, *, is_needed: bool
-) -> Iterator[Callable[[], None]]:
-    """Fill a store from the log beside the stream; inside the block it has caught up.
-
-    Yields
-    ------
-    Callable
-        Folds the rest, once the stream has stopped.
-    """
+) -> Iterator[_Filling | _NothingToFill]:
+    """Fill a store from the log beside the stream; inside the block it has caught up."""
     if not is_needed:
-        yield lambda: None
+        yield _NothingToFill()
         return
     shutil.rmtree(store, ignore_errors=True)
     with TemporaryDirectory() as folder:
-        mark = Path(folder) / "stopped"
-        command = ["replay", "rebuild-store", "--store", f"lmdb://{store}", "--follow-until", str(mark)]
+        files = {"--follow-until": STREAM_STOPPED, "--settle-until": SCORING_STOPPED}
+        marks = [word for option, file in files.items() for word in (option, f"{folder}/{file}")]
+        command = ["replay", "rebuild-store", "--store", f"lmdb://{store}", *marks]
         tell("filling the new store while the stream decides")
         with subprocess.Popen(
             _fraud(command), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:
             try:
-                said = _read_until_caught_up(process)
-                tell(said[-1])
-
-                def finish() -> None:
-                    mark.touch()
-                    rest, _ = process.communicate()
-                    if process.returncode:
-                        raise Unavailable(f"the new store was not filled: {''.join([*said, rest])[-2_000:]}")
-                    tell(rest.strip().splitlines()[-1])
-
-                yield finish
+                filling = _Filling(process, Path(folder), tell)
+                filling.catch_up()
+                yield filling
             finally:
                 if process.poll() is None:
                     process.terminate()
 
 
-def _read_until_caught_up(process: "subprocess.Popen[str]") -> list[str]:
-    said: list[str] = []
-    if process.stdout is not None:
-        for line in process.stdout:
-            said.append(line.strip())
-            if sum(one.startswith("folded") for one in said) == _CAUGHT_UP:
-                return said
-    raise Unavailable(f"the new store was not filled: {' '.join(said)[-2_000:]}")
+def _url_of(settings: LocalSettings, part: str, table: PartTable) -> str:
+    return next(str(one.url) for one in platform.status(settings, table) if one.name == part)
 
 
 def _fraud(words: Sequence[str]) -> list[str]:

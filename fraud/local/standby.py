@@ -71,10 +71,22 @@ class StandbyProcesses:
         for part in (one for one in self._table.parts if one.name == name):
             platform.up(self._settings, part.needs, self._tell, self._table)
             platform.stop(self._settings, (name,), self._tell, self._table)
-            if self._record(part).exists():
-                self._record(part).rename(self._run / f"{name}.json")
-                self._turn(part).touch()
+            self.hand_over(name)
             platform.up(self._settings, (name,), self._tell, self._table)
+
+    def hand_over(self, name: str) -> None:
+        """Let a stopped part's successor go on; returns when it is ready, or has ended."""
+        for part in (one for one in self._table.parts if one.name == name and self._record(one).exists()):
+            record = self._run / f"{name}.json"
+            self._record(part).rename(record)
+            self._turn(part).touch()
+            found = process.load(record)
+            assert found is not None  # noqa: S101  start() wrote it
+            place = Place(self._settings, self._ports())
+            wait_until(
+                lambda: part.is_ready(place) or not process.is_alive(found),  # noqa: B023  called here
+                self._settings.ready_timeout_s,
+            )
 
     def _ports(self) -> dict[str, int]:
         parts = (process.load(self._run / f"{name}.json") for name in self._table.names)

@@ -109,7 +109,10 @@ def without_gaps(store: FeatureStore, waiting: Sequence[Waiting], events: Floats
 
 
 def _behind_gap(store: FeatureStore, one: Waiting, events: Floats, sequences: Floats) -> Mask:
-    """Tell which events come after a number that nothing has, beside what waits already."""
+    """Tell which events come after a number that nothing has, beside what waits already.
+
+    An event without a number comes next: its record is older than the entity.
+    """
     others = ~are_notices(one.events) & ~np.isnan(one.sequences)
     keys = np.concatenate([one.of.keys_of(one.events[others]), one.of.keys_of(events)])
     numbers = np.concatenate([one.sequences[others], sequences])
@@ -120,7 +123,7 @@ def _behind_gap(store: FeatureStore, one: Waiting, events: Floats, sequences: Fl
     first = np.flatnonzero(starts)[np.cumsum(starts) - 1] if len(order) else order
     expected = counted_of(_newest(store, one.of, np.unique(keys).tolist()), sorted_keys)
     expected = expected + 1.0 + np.arange(len(order)) - first
-    breaks = np.cumsum(numbers[order] != expected)
+    breaks = np.cumsum(~np.isnan(numbers[order]) & (numbers[order] != expected))
     before = np.concatenate([[0], breaks])[first] if len(order) else breaks
     is_behind = np.zeros(len(order), np.bool_)
     is_behind[order] = breaks > before

@@ -7,30 +7,26 @@ is folded in the order in which it was counted. The stream must be stopped.
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from fraud.contracts.seal import Seal, seal_of
 from fraud.errors import BadState
 from fraud.features.passes import Passes, entity_names, passes_of_schema
-from fraud.log.already_counted import Diverged, without_gaps
+from fraud.log.already_counted import Diverged
 from fraud.log.checkpoint import Checkpoint
 from fraud.log.reader import SLICE_ROWS, Log
 from fraud.log.rebuild import archive_rest, generation_after, is_empty, rebuild, settle_generation
 from fraud.log.refold import Refolder
-from fraud.log.tail import arrivals_of, parse_tail
+from fraud.log.tail import Tail, counted_under, fold_tail, parse_tail
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.schema import Schema
 from fraud.settings.stream import LogSettings
-from fraud.store import LATEST, Epoch, FeatureStore, Watermark, open_store
+from fraud.store import Epoch, FeatureStore, Watermark, open_store
 from fraud.store.answers import KEEP_S
 from fraud.store.ring import is_sharded
 from fraud.store.watermark import REBUILD
 
 log = logging.getLogger(__name__)
-Tail = Callable[[str], list[bytes]]
-"""Reads the records of the topic ``scored`` behind the offsets at which a micro-batch ends."""
 OURS: Final = "catch-up"
 """In the mark of a store that is not whole: what was interrupted, and may begin again by itself."""
 _LAST_MOMENT: Final = 1 << 62
@@ -142,49 +138,13 @@ def _fold(
         answers.claim(whole.scored_of(part), part.epoch, KEEP_S)
         transactions += len(arrivals.transactions)
     lacked = end.batch - (mark.epoch.batch if mark else -1)
-    return CaughtUp(
-        transactions,
-        lacked,
-        _fold_tail(whole, refolder, store, (end, token), raws, is_new=mark is None),
-    )
-
-
-def _fold_tail(
-    whole: Log,
-    refolder: Refolder,
-    store: FeatureStore,
-    to: tuple[Epoch, int],
-    raws: list[bytes],
-    *,
-    is_new: bool,
-) -> int:
-    """Fold what the log lacks and nothing is missing before; the rest is counted when the stream reads it."""
-    end, token = to
-    waiting = [refolder.primary, *refolder.others]
-    passes, schema = tuple(one.of for one in waiting), whole.schema
-    parsed = parse_tail(raws, schema)
-    formers, key = store.formers(), store.seal_key()
-    if is_new:  # the names of the store that is gone
-        formers = tuple(dict.fromkeys(record.store for record, _ in parsed.values()))
-        store.add_formers(formers)
-    known = [
-        (record, raw)
-        for record, raw in parsed.values()
-        if record.store in formers
-        and (is_new or seal_of(raw, key, record.scored_at.timestamp()) in {Seal.OURS, Seal.EARLIER})
-    ]
-    arrivals = arrivals_of([record for record, _ in known], passes, LATEST.number, schema)
-    chosen = without_gaps(store, waiting, arrivals.events, arrivals.sequences)
-    picked = [known[at] for at in chosen.nonzero()[0].tolist()]
-    refolder.take(
-        arrivals_of([record for record, _ in picked], passes, LATEST.number, schema),
-        store,
-        token,
-        end,
-        is_last=True,
-    )
-    store.answers().keep({record.transaction_id: raw for record, raw in picked})
-    return len(picked)
+    counted = parse_tail(raws, whole.schema)
+    if mark is None:  # the names of the store that is gone
+        store.add_formers(list(dict.fromkeys(record.store for record, _ in counted)))
+    else:
+        counted = counted_under(counted, store.formers(), store.seal_key())
+    from_tail = fold_tail(counted, refolder, store, (end, token), whole.schema)
+    return CaughtUp(transactions, lacked, from_tail)
 
 
 def _anew(settings: LogSettings, rows: int, passes: Passes, schema: Schema) -> CaughtUp:

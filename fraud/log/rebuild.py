@@ -5,26 +5,30 @@ feature store. The stream must be stopped: one that still runs is fenced off.
 """
 
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from fraud.errors import BadConfig, BadState
+from fraud.errors import BadConfig, BadState, Unavailable
 from fraud.features.passes import Passes, entity_names, passes_of_schema
 from fraud.log.archive import Archive
 from fraud.log.checkpoint import Checkpoint
 from fraud.log.reader import SLICE_ROWS, Log
 from fraud.log.refold import Refolder, scratch_store
 from fraud.log.slices import Slice
+from fraud.log.tail import Tail, counted_under, fold_tail, parse_tail
+from fraud.runtime.waiting import wait_until
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.schema import Schema
 from fraud.settings.stream import LogSettings
 from fraud.store import Epoch, FeatureStore, Watermark, open_store
 
 _COPIED_AT_ONCE: Final = 2_000
+SETTLED_S: Final = 900.0
+"""How long a new store waits for the scoring service to stop, seconds."""
+_LOOK_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,9 @@ def follow(
     store_url: str,
     has_stopped: Callable[[], bool],
     *,
+    old: FeatureStore,
+    tail: Tail,
+    is_settled: Callable[[], bool] | None = None,
     rows: int = SLICE_ROWS,
     passes: Passes | None = None,
     schema: Schema | None = None,
@@ -132,7 +139,7 @@ def follow(
     """Fold the log into a new store while the stream writes on, and the rest once the stream has stopped.
 
     So a changed schema's states are there when the stream starts with it: only what the log has got since the
-    last look is folded while nobody decides.
+    last look is folded while nobody decides. The scoring service may go on over the old store until the end.
 
     Parameters
     ----------
@@ -142,6 +149,13 @@ def follow(
         The store to fill; an empty one.
     has_stopped
         Whether the stream has stopped, all of it archived.
+    old
+        The store that is in use.
+    tail
+        Reads what the scoring service has counted and the log does not have.
+    is_settled
+        Whether the scoring service has stopped too; None: it may run on over the old store, and what it
+        counts later, the stream counts when it reads it.
     rows, passes, schema
         As of :func:`rebuild`.
     poll_s
@@ -155,6 +169,8 @@ def follow(
         When the store is not empty.
     BadState
         When the log lacks micro-batches that the checkpoint has committed.
+    Unavailable
+        When Kafka does not answer, or the stopped service has left decisions that Kafka does not have.
     """
     schema = schema or deployed_schema()
     passes = passes or passes_of_schema(schema)
@@ -163,22 +179,36 @@ def follow(
             raise BadConfig(f"the store {store_url} holds states; name one that does not exist yet")
         folding = _Folding(target, target.acquire("rebuild"), Refolder(passes))
         target.renew(is_whole=False)
-        while True:
-            is_over = has_stopped()
-            checkpoint = Checkpoint.of(settings.checkpoint_path)
-            if is_over:
-                archive_rest(settings, checkpoint, passes=passes, schema=schema)
+        is_over = has_stopped()
+        while not is_over:
             log = Log(settings.delta_path, settings.delta_options, passes, schema)
-            earlier, last, newest = _parted(log.slices(rows, folding.done))
-            folding.fold(log, earlier, is_last=is_over and not last)
-            if is_over:
-                folding.fold(log, last, newest, is_last=True)
-                generation = generation_after(log, newest, checkpoint)
-                generation = settle_generation(target, checkpoint, generation, is_empty=True)
-                watermark = _watermark_of(log, newest, checkpoint, generation, None)
-                return _finish(folding, watermark, checkpoint, generation)
+            earlier, _, _ = _parted(log.slices(rows, folding.done))
+            folding.fold(log, earlier, is_last=False)
             tell(f"folded {folding.transactions:,} transactions, all but the newest micro-batch")
-            time.sleep(poll_s)
+            is_over = wait_until(has_stopped, poll_s, _LOOK_S)
+        checkpoint = Checkpoint.of(settings.checkpoint_path)
+        archive_rest(settings, checkpoint, passes=passes, schema=schema)
+        log = Log(settings.delta_path, settings.delta_options, passes, schema)
+        earlier, last, newest = _parted(log.slices(rows, folding.done))
+        folding.fold(log, earlier, is_last=False)
+        folding.fold(log, last, newest, is_last=False)
+        generation = generation_after(log, newest, checkpoint)
+        generation = settle_generation(target, checkpoint, generation, is_empty=True)
+        tell(f"folded {folding.transactions:,} transactions, the whole log")
+        if is_settled and not wait_until(is_settled, SETTLED_S, _LOOK_S):
+            raise Unavailable(f"timed out after {SETTLED_S:.0f} s waiting for the scoring service to stop")
+        raws = tail(checkpoint.offsets(checkpoint.committed))
+        if is_settled and (left := old.answers().backlog()):
+            raise Unavailable(
+                f"{left:,} decisions of the scoring service are not in Kafka; start it again over the old "
+                "store until it has sent them"
+            )
+        names = (old.identity(), *old.formers())
+        target.add_formers(names)
+        found = counted_under(parse_tail(raws, schema), names, old.seal_key())
+        folding.transactions += fold_tail(found, folding.refolder, target, (newest, folding.token), schema)
+        watermark = _watermark_of(log, newest, checkpoint, generation, None)
+        return _finish(folding, watermark, checkpoint, generation)
 
 
 @dataclass(slots=True)

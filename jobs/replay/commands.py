@@ -1,6 +1,7 @@
 """The commands ``fraud replay ...``; where the tables, the store and Kafka are, FRAUD_STREAM_* says."""
 
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -91,6 +92,12 @@ def rebuild_store(
             help="Fill --store while the stream runs; make this file once the stream has stopped, to finish."
         ),
     ] = None,
+    settle_until: Annotated[
+        Path | None,
+        typer.Option(
+            help="Make this file once the scoring service has stopped too: what it counted since is added."
+        ),
+    ] = None,
 ) -> None:
     """Rebuild the feature store from the log, byte for byte; the stream continues from it."""
     from rich.console import Console  # noqa: PLC0415
@@ -98,16 +105,33 @@ def rebuild_store(
     from fraud.errors import BadInput  # noqa: PLC0415
     from fraud.log.reader import SLICE_ROWS  # noqa: PLC0415
     from fraud.log.rebuild import follow, rebuild  # noqa: PLC0415
-    from fraud.settings.stream import LogSettings  # noqa: PLC0415
+    from fraud.log.tail import read_tail  # noqa: PLC0415
+    from fraud.schema.deployed import deployed_schema  # noqa: PLC0415
+    from fraud.settings.stream import KafkaSettings, LogSettings  # noqa: PLC0415
+    from fraud.store import open_store  # noqa: PLC0415
 
     console, settings, rows = Console(), LogSettings(), slice_rows or SLICE_ROWS
-    if follow_until is not None and not store:
+    if follow_until is not None and store in {None, "", settings.store}:
         raise BadInput("--follow-until fills another store than the stream's: name it with --store")
+    if settle_until is not None and follow_until is None:
+        raise BadInput("--settle-until needs --follow-until: the stream stops before the scoring service")
     with console.status("folding the log"):
         if follow_until is None:
             found = rebuild(settings, store or "", replace=replace, rows=rows, scratch=scratch)
         else:
-            found = follow(settings, store or "", follow_until.exists, rows=rows, tell=console.print)
+            kafka = KafkaSettings()
+            primary = deployed_schema().primary.name  # the store in use may lack the schema's other entities
+            with open_store(settings.store, (primary,)) as old:
+                found = follow(
+                    settings,
+                    store or "",
+                    follow_until.exists,
+                    old=old,
+                    tail=partial(read_tail, kafka.kafka_bootstrap, kafka.kafka_options),
+                    is_settled=settle_until.exists if settle_until else None,
+                    rows=rows,
+                    tell=console.print,
+                )
     counts = " and ".join(f"{count:,} {entity}s" for entity, count in found.states.items())
     console.print(
         f"Folded {found.transactions:,} transactions into {counts}; "

@@ -37,11 +37,15 @@ def _offset_at(program: Program, zone: float, t: float) -> float:
         return math.nan
     if zone < 0.0:
         return (-zone - FIXED) * FIXED_UNIT_US
-    at = _last_not_above(program.zone_names, 0, program.zone_names.shape[0], zone)
-    if at < 0 or program.zone_names[at] != zone:
+    zones = program.zones
+    names = 1 + int(zones[0])
+    times = names + 2 * int(zones[0])
+    at = _last_not_above(zones, 1, names, zone)
+    if at < 1 or zones[at] != zone:
         return math.nan
-    change = _last_not_above(program.zone_times, program.zone_spans[at, 0], program.zone_spans[at, 1], t)
-    found: float = program.zone_offsets[change]
+    span = names + 2 * (at - 1)
+    change = _last_not_above(zones, times + int(zones[span]), times + int(zones[span + 1]), t)
+    found: float = zones[change + (zones.shape[0] - times) // 2]
     return found
 
 

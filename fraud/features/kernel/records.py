@@ -137,11 +137,9 @@ class Program(NamedTuple):
     """[t, 2]: the same, of the numbers that other entities measure, for results."""
     profile_sizes: Ints
     """By entry of the profile: how many its field has, from here on; see ``kernel.profiles``."""
-    zone_names: Floats
-    """Of the zones, where the profile tells one: see ``fraud.features.clocks.Clocks``."""
-    zone_spans: Ints
-    zone_times: Floats
-    zone_offsets: Floats
+    zones: Floats
+    """Where the profile tells a zone: see ``fraud.features.clocks.Clocks.flat``. One array, because each is
+    handed through every call of the kernel."""
 
 
 PLAIN_WINDOWS: Final = 4
@@ -255,9 +253,6 @@ def unpack(packed: Floats, is_plain: bool) -> Program:
         _table(_whole(packed, 19), 2),
         _whole(packed, 20),
         _floats(packed, 21),
-        _table(_whole(packed, 22), 2),
-        _floats(packed, 23),
-        _floats(packed, 24),
     )
 
 

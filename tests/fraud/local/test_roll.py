@@ -1,11 +1,13 @@
 """A changed schema is taken into force only where the platform can go on with it."""
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fraud.contracts import SCORED
 from fraud.errors import BadInput, Unavailable
 from fraud.local import platform
 from fraud.local.parts import PartTable
@@ -16,6 +18,7 @@ from fraud.schema.reading import DEFAULT, read_schema
 from fraud.store import open_store
 from jobs.stream.settings import StreamSettings
 from tests.deployed import ENTITIES
+from tests.fraud.kafka.broker import Broker
 from tests.fraud.local.test_platform import SERVER, _part
 from tests.jobs.conftest import log_copy, played
 
@@ -108,12 +111,22 @@ def with_device(folder: Path) -> Path:
 
 
 def content_of(folder: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*.mdb"))}
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("data.mdb"))}
 
 
-def table_with(code: str) -> PartTable:
+@pytest.fixture
+def kafka() -> Iterator[Broker]:
+    """Brokers whose topic ``scored`` holds nothing that can be read."""
+    found = Broker()
+    found.send(SCORED, b"no record")
+    yield found
+    found.stop()
+
+
+def table_with(code: str, kafka: Broker) -> PartTable:
     stream = replace(_part("predictor", code), name="stream")
-    return PartTable((_part("broker"), _part("mlflow"), stream), lambda _place: True)
+    broker = replace(_part("broker"), url=lambda _place: kafka.address)
+    return PartTable((broker, _part("mlflow"), stream), lambda _place: True)
 
 
 @pytest.fixture
@@ -126,10 +139,10 @@ def home(settings: LocalSettings, log_copy: StreamSettings) -> Path:
 
 
 def test_a_change_that_fails_leaves_all_as_it_was(
-    settings: LocalSettings, home: Path, tmp_path: Path
+    settings: LocalSettings, home: Path, kafka: Broker, tmp_path: Path
 ) -> None:
     """The new stream ends at once, after the stores and the schema have changed places."""
-    table, before = table_with(ENDS), content_of(home / "stream" / "store")
+    table, before = table_with(ENDS, kafka), content_of(home / "stream" / "store")
     file, said = with_device(tmp_path), list[str]()
     (home / "stream" / "store-filling").mkdir()  # of a change that was interrupted
     try:
@@ -150,10 +163,10 @@ def test_a_change_that_fails_leaves_all_as_it_was(
 
 
 def test_a_log_that_cannot_be_folded_stops_nothing_for_long(
-    settings: LocalSettings, home: Path, tmp_path: Path
+    settings: LocalSettings, home: Path, kafka: Broker, tmp_path: Path
 ) -> None:
     """The checkpoint has a micro-batch that the log lacks: the filling fails after the stream stopped."""
-    table, before = table_with(SERVER), content_of(home / "stream" / "store")
+    table, before = table_with(SERVER, kafka), content_of(home / "stream" / "store")
     newest = max(int(commit.name) for commit in (home / "stream/checkpoint/commits").iterdir())
     (home / "stream/checkpoint/commits" / str(newest + 1)).touch()
     try:
@@ -168,9 +181,9 @@ def test_a_log_that_cannot_be_folded_stops_nothing_for_long(
 
 
 def test_a_change_of_states_puts_the_filled_store_in_the_old_one_s_place(
-    settings: LocalSettings, home: Path, tmp_path: Path
+    settings: LocalSettings, home: Path, kafka: Broker, tmp_path: Path
 ) -> None:
-    table, file = table_with(SERVER), with_device(tmp_path)
+    table, file = table_with(SERVER, kafka), with_device(tmp_path)
     before, old = content_of(home / "stream" / "store"), read_schema(home / "schema.yaml").version
     try:
         platform.up(settings, table.names, table=table)

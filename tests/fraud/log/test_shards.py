@@ -38,7 +38,18 @@ def test_two_shards_become_three_while_all_goes_on(world: World, new_url: Callab
     world.archive.run(world.context.epoch.generation)
 
     def fill() -> None:
-        filled.append(follow(world.settings, larger, stopped.is_set, rows=40, poll_s=0.05, tell=said.append))
+        filled.append(
+            follow(
+                world.settings,
+                larger,
+                stopped.is_set,
+                old=world.store,
+                tail=lambda _ends: world.pending,
+                rows=40,
+                poll_s=0.05,
+                tell=said.append,
+            )
+        )
 
     filling = threading.Thread(target=fill)
     filling.start()

@@ -103,7 +103,15 @@ def test_a_store_is_filled_while_the_stream_writes_on(log_copy: StreamSettings, 
         looks.append(states_of(log_copy.store))
         return len(looks) == 4
 
-    found = follow(log_copy, url, has_stopped, rows=300, poll_s=0.0)
+    found = follow(
+        log_copy,
+        url,
+        has_stopped,
+        tail=lambda _ends: [],
+        old=store_of(log_copy.store, ENTITIES),
+        rows=300,
+        poll_s=0.0,
+    )
     expected = states_of(log_copy.store)
     assert expected != own
     assert states_of(url) == expected
@@ -113,9 +121,10 @@ def test_a_store_is_filled_while_the_stream_writes_on(log_copy: StreamSettings, 
     assert run_next(log_copy, url, epoch, table) == after, "run again, it must start from the state before"
 
 
-def test_a_store_that_holds_states_is_not_filled(log_copy: StreamSettings) -> None:
+def test_a_store_that_holds_states_is_not_filled(log_copy: StreamSettings, tmp_path: Path) -> None:
+    other = store_of(f"lmdb://{tmp_path / 'other'}", ENTITIES)
     with pytest.raises(BadConfig, match="holds states"):
-        follow(log_copy, log_copy.store, lambda: True)
+        follow(log_copy, log_copy.store, lambda: True, old=other, tail=lambda _ends: [])
 
 
 def archive_next(settings: StreamSettings, number: int) -> None:
