@@ -4,8 +4,8 @@ Starts the embedded platform with the packaged schema, and sends transactions of
 Kafka and through the scoring service. Meanwhile ``fraud roll`` changes to a schema with another entity (the
 device, with 20 features), which needs a store that is filled from the log and a new model. At the end all is
 drained and stopped, older vectors get the new columns, and one table says what was lost, doubled, or differs
-(see ``tests.load.ledger``), with the pauses and the latencies before, during and after the change. Exits with 1
-where anything was, or where the scoring service paused for more than 5 s.
+(see ``tests.load.ledger``), with the pauses and the latencies before, during and after the change. Exits with
+1 where anything was, or where the scoring service paused for more than 5 s.
 """
 
 import argparse
