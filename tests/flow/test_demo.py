@@ -18,6 +18,7 @@ import pytest
 from deltalake import DeltaTable
 
 from fraud.decide.experiment import read_experiment
+from fraud.local.process import is_alive, load
 from tests.commands import ON_THE_DEMO, ROOT, marked, run
 from tests.flow.watching import Panels, Prometheus, prometheus
 
@@ -110,6 +111,30 @@ def test_killing_the_model_server_loses_and_repeats_nothing(
     check_console(part(home, "console")["url"])
     check_dashboards(home, watching)
     check_examples(home, tmp_path / "examples")
+
+
+@pytest.mark.parametrize("when", ["starting", "training"])
+def test_ctrl_c_stops_all_that_the_demo_has_started(home: Path, tmp_path: Path, when: str) -> None:
+    log = tmp_path / "demo.log"
+    with log.open("w") as output:
+        command = [*FRAUD, "demo", "--small", "--home", str(home)]
+        demo = subprocess.Popen(command, env=ENVIRONMENT, stdout=output, stderr=subprocess.STDOUT, text=True)
+        try:
+            records = [home / "run" / f"{name}.json" for name in ("broker", "mlflow")]
+            wait_until(lambda: all(record.exists() for record in records), demo)
+            if when == "training":
+                wait_until(lambda: "generate, and start broker and registry" in log.read_text(), demo)
+            started = [load(record) for record in records]
+            demo.send_signal(signal.SIGINT)
+            assert demo.wait(timeout=240) != 0
+        finally:
+            if demo.poll() is None:
+                demo.kill()
+                demo.wait()
+    assert "interrupted; stopping the platform" in log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert {one["state"] for one in parts(home)} == {"stopped"}
+    assert not [one for one in started if one is None or is_alive(one)]
 
 
 def check_experiment(home: Path) -> None:
