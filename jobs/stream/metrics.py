@@ -130,10 +130,10 @@ def record(summaries: Sequence[dict[str, Any]], epoch: int, batch_s: float) -> N
 
 
 def name_rules(rules: RuleSet) -> None:
-    """Name the rules in force; their errors are counted from 0."""
+    """Name the rules in force; errors of rules and segments are counted from 0: an alert sees the first."""
     RULES_INFO.clear()
     RULES_INFO.labels(rules.version).set(1.0)
-    for rule in rules.rules:
+    for rule in (*rules.rules, *(segment.rule for segment in rules.segments)):
         RULE_ERRORS.labels(rule.name)
 
 

@@ -98,10 +98,10 @@ _OF_TENTH: Final = [SCORES.labels(f"{tenth / 10:.1f}") for tenth in range(10)]
 
 
 def name_rules(rules: RuleSet) -> None:
-    """Name the rules in force; their errors are counted from 0."""
+    """Name the rules in force; errors of rules and segments are counted from 0: an alert sees the first."""
     RULES_INFO.clear()
     RULES_INFO.labels(rules.version).set(1.0)
-    for rule in rules.rules:
+    for rule in (*rules.rules, *(segment.rule for segment in rules.segments)):
         RULE_ERRORS.labels(rule.name)
 
 

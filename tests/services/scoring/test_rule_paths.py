@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from fraud.decide.rules import RulesAt, read_rules
 from fraud.log import rows
@@ -248,6 +249,20 @@ def test_a_rule_that_fails_is_counted_by_its_name_and_stops_no_decision(file: Pa
     assert [one["transaction_id"] for one in answers] == [one["transaction_id"] for one in transactions()]
     grown = [now - then for now, then in zip(counted(), before, strict=True)]
     assert grown == [1.0, 1.0, 0.0], "one amount is below 1, where rule and segment divide by zero"
+
+
+def test_errors_of_rules_and_segments_are_counted_from_zero_so_that_an_alert_sees_the_first(
+    file: Path, tmp_path: Path
+) -> None:
+    names = ("rule_of_this_test", "segment_of_this_test")
+    errors = [("fraud_scoring_rule_errors_total", {"rule": name}) for name in names]
+    assert [REGISTRY.get_sample_value(*one) for one in errors] == [None, None]
+    rules = json.loads(file.read_text())
+    rules["rules"][0]["name"], rules["segments"][0]["name"] = names
+    own = tmp_path / "own.yaml"
+    own.write_text(json.dumps(rules))
+    Api(tmp_path / "own", rules_file=own)
+    assert [REGISTRY.get_sample_value(*one) for one in errors] == [0.0, 0.0]
 
 
 def test_every_kind_of_segment_shows_in_these_answers(expected: list[dict[str, Any]]) -> None:
