@@ -48,7 +48,7 @@ from collections.abc import Container, Iterator, Sequence
 from time import thread_time
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from fraud.contracts import Outcome, Reason, Thresholds
 from fraud.contracts.score import Probability
@@ -75,19 +75,35 @@ _TEXT: Final = re.compile(
 _LOOP: Final = re.compile(r"\b(all|exists|exists_one|map|filter)\s*\(")
 _PATTERN: Final = re.compile(r"\bmatches\s*\((?:\s*\x00(\d+)\x00\s*\))?")
 _HAS_TAG: Final = re.compile(r"\bhas_tag\s*\((?:\s*\x00(\d+)\x00\s*\))?")
+_OF_OURS: Final = re.compile(
+    r"Function '\w+' error: Python function call failed: \w+: (.*)\. Check function arguments .*"
+)
+"""What the library makes of an error of our own functions."""
 MOST_PATTERNS: Final = 5
 MOST_PATTERN_S: Final = 0.0005
 """Of one pattern: it is compiled at every evaluation."""
-_Word = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")]
 
 
-_SHARE: Final = r"^(\d{1,2}(\.\d{1,6})?|100) ?%$"
+def _check_word(text: str) -> str:
+    if not re.fullmatch("[a-z][a-z0-9_]{0,63}", text):
+        raise ValueError("a name has 1 to 64 of a-z, 0-9 and _, and begins with a letter")
+    return text
+
+
+def _check_share(text: str) -> str:
+    if not re.fullmatch(r"(\d{1,2}(\.\d{1,6})?|100) ?%", text):
+        raise ValueError("a share is written like 10 % or 0.5 %, and is at most 100 %")
+    return text
+
+
+_Word = Annotated[str, AfterValidator(_check_word)]
+_Share = Annotated[str, AfterValidator(_check_share)]
 
 
 class _Guard(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    precision_at_least: str | None = Field(default=None, pattern=_SHARE)
+    precision_at_least: _Share | None = None
     hits_at_most_per_day: int | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
@@ -137,7 +153,7 @@ class _Rule(_Part):
     then: Literal["decline", "approve", "challenge", "review"] | None = None
     reason: str = Field(min_length=1, max_length=300)
     state: RuleState = RuleState.LIVE
-    share: str = Field(default="100 %", pattern=_SHARE)
+    share: _Share = "100 %"
     tags: tuple[_Word, ...] = Field(default=(), max_length=8)
     queue: _Word | None = None
     score_floor: float | None = Field(default=None, ge=0.0, le=1.0)
@@ -381,4 +397,6 @@ def _check_pattern(literal: str) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:300]
+    line = str(error).splitlines()[0]
+    own = _OF_OURS.fullmatch(line)
+    return own[1] if own else line[:300]

@@ -8,7 +8,7 @@ What those that hold do stands in ``fraud.decide.overruling``.
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
@@ -34,7 +34,7 @@ class RuleState(StrEnum):
     """Where a rule is in its life."""
 
     DRAFT = "draft"
-    """Checked, never evaluated."""
+    """Checked; evaluated by backtests alone."""
     SHADOW = "shadow"
     """Evaluated and recorded, without effect."""
     LIVE = "live"
@@ -185,6 +185,22 @@ class RuleSet:
         """Whether nothing can hold."""
         self.reads = tuple(sorted({name for rule in asked for name in rule.reads}))
         """Names that a decision must give."""
+
+    def with_drafts(self) -> "RuleSet":
+        """Give the same rules with drafts in shadow: what a backtest tries."""
+        rules = [
+            replace(rule, state=RuleState.SHADOW) if rule.state is RuleState.DRAFT else rule
+            for rule in self.rules
+        ]
+        return RuleSet(
+            self.version,
+            rules,
+            self._lists,
+            live_lists=self.live_lists,
+            source=self.source,
+            segments=self.segments,
+            schema=self.schema,
+        )
 
     def version_with(self, lists_version: int) -> str:
         """Name what decides: the file's version, and that of the live lists where it has some."""

@@ -24,6 +24,11 @@ from fraud.settings.stream import KafkaSettings
 PATIENCE_S: Final = 300.0
 """How long the topic may take to be read, seconds; a million entries take half a minute."""
 AT_ONCE: Final = 50_000
+_LIMITS: Final = {
+    "list": "the name of a list has 1 to 64 of a-z, 0-9 and _, and begins with a letter",
+    "by": "the name of whoever changes a list has 1 to 64 characters",
+    "why": "a reason has 300 characters at most",
+}
 COLUMNS: Final = ("value", "until", "by", "at", "why")
 
 
@@ -33,6 +38,18 @@ class ChangeAuthor:
 
     by: str
     why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListResult:
+    """What a change of entries did."""
+
+    changed: int
+    """Entries that were added or removed."""
+    already: int
+    """Of those that were added: how many were there, and have a new reason and end."""
+    repeated: int
+    """Values that stood in the change more than once; the last one counts."""
 
 
 class ListChange(BaseModel):
@@ -157,15 +174,16 @@ def create(settings: KafkaSettings, name: str, kind: ListKind, who: ChangeAuthor
     Raises
     ------
     BadInput
-        When there is one of this name.
+        When there is one of this name, or the name is none.
     """
     with opened(settings) as store:
         if name in store.definitions():
             raise BadInput(f"there is a list {name} already")
     salt = secrets.token_hex(16) if is_hashed else ""
-    event = ListEvent(
-        list=name, action="create", by=who.by, at=datetime.now(UTC), why=who.why, kind=kind, salt=salt
-    )
+    with _as_bad_input():
+        event = ListEvent(
+            list=name, action="create", by=who.by, at=datetime.now(UTC), why=who.why, kind=kind, salt=salt
+        )
     _send(settings, [event])
 
 
@@ -175,34 +193,53 @@ def change(
     action: Literal["add", "remove"],
     entries: Sequence[tuple[str, datetime | None, str]],
     who: ChangeAuthor,
-) -> int:
-    """Add or remove entries: (value, until, why); returns how many differ.
+) -> ListResult:
+    """Add or remove entries: (value, until, why).
 
     Raises
     ------
     BadInput
-        When there is no such list, a value is not of its kind, its end is past, or what is to be removed is
-        not there; then nothing is changed.
+        When there are no entries or no such list, a value is not of its kind, its end is past, or what is
+        to be removed is not there; then nothing is changed.
     """
+    if not entries:
+        raise BadInput("there are no entries; give at least one value")
     events = {}
     with opened(settings) as store:
         definition = definition_of(store, name)
         for line, (value, until, why) in enumerate(entries, 1):
             try:
                 _check_until(until)
-                event = definition.event(name, action, value, by=who.by, why=why or who.why, until=until)
+                with _as_bad_input():
+                    event = definition.event(name, action, value, by=who.by, why=why or who.why, until=until)
                 if action == "remove":
                     _check_there(store, event, value)
             except BadInput as error:
                 raise BadInput(f"entry {line}: {error}; nothing was changed") from error
             events[event.key] = event
+        already = sum(_is_there(store, key) for key in events) if action == "add" else 0
     _send(settings, list(events.values()))
-    return len(events)
+    return ListResult(len(events), already, len(entries) - len(events))
+
+
+@contextmanager
+def _as_bad_input() -> Iterator[None]:
+    """Say in plain words what the record of a change does not take."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = str(first["loc"][0]) if first["loc"] else ""
+        raise BadInput(_LIMITS.get(field, f"{field}: {first['msg']}")) from error
+
+
+def _is_there(store: ListStore, key: str) -> bool:
+    (changes,) = store.changes([key])
+    return bool(changes) and changes[-1].is_in
 
 
 def _check_there(store: ListStore, event: ListEvent, value: str) -> None:
-    (changes,) = store.changes([event.key])
-    if not (changes and changes[-1].is_in):
+    if not _is_there(store, event.key):
         raise BadInput(f"{value!r} is not in {event.list}")
 
 
@@ -233,7 +270,10 @@ def read_file(file: Path) -> list[tuple[str, datetime | None, str]]:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{file}: {error}") from error
-    if not lines or "value" not in next(csv.reader(lines[:1])):
+    header = next(csv.reader(lines[:1]), [])
+    if "value" not in header:
+        if known := [name for name in header if name in COLUMNS]:
+            raise BadInput(f"{file}:1: the header has the column {known[0]}, but no column value")
         return [(line.strip(), None, "") for line in lines if line.strip()]
     found = []
     for number, row in enumerate(csv.DictReader(lines), 2):

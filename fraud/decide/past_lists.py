@@ -100,6 +100,11 @@ class PastLists:
         self._store = store
 
     @property
+    def names(self) -> frozenset[str]:
+        """Names of the lists that there are."""
+        return frozenset(self._store.definitions())
+
+    @property
     def known_since_s(self) -> float:
         """Unix time from which on all changes are known."""
         return self._store.known_since_s

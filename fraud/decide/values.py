@@ -86,7 +86,9 @@ def context_of(lists: Lists, values: dict[str, Any], tags: Container[str] = ()) 
     return context
 
 
-def _in_list(lists: Lists, value: str, name: str) -> bool:
+def _in_list(lists: Lists, value: Any, name: str) -> bool:
     if name not in lists:
         raise ValueError(f"there is no list {name!r}")
+    if not isinstance(value, str):
+        raise ValueError(f"in_list() looks up a text, not {value!r:.40}; give a field that is a text")  # noqa: TRY004
     return value in lists[name]

@@ -1,8 +1,9 @@
 """Tries rules on what was served, and counts what they would have done: ``fraud rules backtest``.
 
 Each rule is judged at the time of each transaction (an expiry counts), by the vector and the score that were
-served, by the engine of every other path. A rule in shadow is judged too. A score floor changes nothing
-outside of segments, as the log has no thresholds of models. Live lists are those that each decision saw.
+served, by the engine of every other path. Rules in shadow and drafts are judged too. A score floor changes
+nothing outside of segments, as the log has no thresholds of models. Live lists are those that each decision
+saw.
 """
 
 from collections.abc import Callable, Mapping
@@ -74,6 +75,7 @@ def backtest(
     Unavailable
         When the tables cannot be read.
     """
+    rules = rules.with_drafts()
     by_name = {rule.name: rule for rule in rules.rules}
     found = RuleEffects(rules.version, by_name, costs or Costs(), (now or datetime.now(UTC)) - maturity)
     with_versions = bool(rules.live_lists)

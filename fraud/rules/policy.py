@@ -205,7 +205,10 @@ def _priced(
     while not fits(found := chosen(high)):
         low, high, over = high, 4.0 * high, found
         if high > _DEAREST:
-            raise BadInput("the rules alone ask for more reviews on a day than the capacity")
+            raise BadInput(
+                "the rules alone ask for more reviews on a day than the capacity; raise the capacity, or let "
+                "these rules decline or challenge"
+            )
     for _ in range(_STEPS):
         middle = (low + high) / 2.0
         if fits(nearer := chosen(middle)):

@@ -92,9 +92,10 @@ def lines_of(effects: RuleEffects) -> Iterator[str]:
         if not one.all_hits:
             yield f"{one.rule}: no hits"
             continue
+        without = f", {one.shadow_hits:,} of them without effect" if one.shadow_hits else ""
         yield (
-            f"{one.rule}: {one.all_hits:,} hits ({one.all_hits / effects.transactions:.2%}), "
-            f"{one.changed:,} change the decision, precision {_precision(effects, one) or 'unknown'}, "
+            f"{one.rule}: {one.all_hits:,} hits ({one.all_hits / effects.transactions:.2%}){without}, "
+            f"{one.changed:,} would change the decision, precision {_precision(effects, one) or 'unknown'}, "
             f"recall {_recall(effects, one) or 'unknown'}, saved {one.saved:,.0f}, lost {one.lost:,.0f}"
         )
     yield together(effects)

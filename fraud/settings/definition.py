@@ -5,12 +5,15 @@ A key that stands twice, an alias (few of them can mean a huge file), a tag and 
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from fraud.errors import BadConfig
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 M = TypeVar("M", bound=BaseModel)
 Stamp = tuple[int, int, int]
@@ -56,7 +59,7 @@ def parse_definition(model: type[M], raw: bytes, name: str) -> tuple[M, Any]:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "file"
-        raise BadConfig(f"{name}:{line_of(tree, first['loc'])}: {where}: {first['msg']}") from error
+        raise BadConfig(f"{name}:{line_of(tree, first['loc'])}: {where}: {_plain(first)}") from error
 
 
 def read_yaml(raw: bytes, name: str) -> tuple[Any, Any]:
@@ -118,6 +121,13 @@ def stamp_of(file: Path) -> Stamp | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _plain(error: "ErrorDetails") -> str:
+    """Say what is wrong with a value, and what to write, where pydantic does not."""
+    if error["type"] == "timezone_aware":
+        return "a time needs its offset; write it like 2026-12-01T00:00:00Z"
+    return error["msg"].removeprefix("Value error, ")
 
 
 class _Refused(yaml.MarkedYAMLError):

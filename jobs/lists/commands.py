@@ -3,11 +3,14 @@
 import getpass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fraud.decide.lists import ListKind
+
+if TYPE_CHECKING:
+    from fraud.decide.list_changes import ListResult
 
 __all__ = ["add", "app", "create", "export", "import_", "log", "remove", "show"]
 
@@ -49,8 +52,8 @@ def add(name: Name, values: list[str], *, why: Why = "", until: Until = "", by: 
 
     end = read_time(until) if until else None
     who = ChangeAuthor(by or getpass.getuser(), why)
-    n = change(KafkaSettings(), name, "add", [(value, end, why) for value in values], who)
-    typer.echo(f"{n} in {name}")
+    done = change(KafkaSettings(), name, "add", [(value, end, why) for value in values], who)
+    typer.echo(_words(name, done))
 
 
 @app.command()
@@ -60,8 +63,8 @@ def remove(name: Name, values: list[str], *, why: Why = "", by: By = "") -> None
     from fraud.settings.stream import KafkaSettings  # noqa: PLC0415
 
     who = ChangeAuthor(by or getpass.getuser(), why)
-    n = change(KafkaSettings(), name, "remove", [(value, None, why) for value in values], who)
-    typer.echo(f"{n} out of {name}")
+    done = change(KafkaSettings(), name, "remove", [(value, None, why) for value in values], who)
+    typer.echo(f"{name}: {done.changed:,} removed")
 
 
 @app.command("import")
@@ -76,9 +79,8 @@ def import_(
     from fraud.decide.list_changes import ChangeAuthor, change, read_file  # noqa: PLC0415
     from fraud.settings.stream import KafkaSettings  # noqa: PLC0415
 
-    entries = read_file(file)
-    n = change(KafkaSettings(), name, "add", entries, ChangeAuthor(by or getpass.getuser(), why))
-    typer.echo(f"{n:,} in {name}; {len(entries) - n:,} stood twice")
+    who = ChangeAuthor(by or getpass.getuser(), why)
+    typer.echo(_words(name, change(KafkaSettings(), name, "add", read_file(file), who)))
 
 
 @app.command()
@@ -134,3 +136,11 @@ def log(
         until = f"until {event.until:%Y-%m-%d %H:%M}" if event.until else ""
         parts = (f"{at:%Y-%m-%d %H:%M:%S}", event.by, event.action, event.value, until, event.why)
         typer.echo("  ".join(filter(None, parts)))
+
+
+def _words(name: str, done: "ListResult") -> str:
+    """Say what was added, what that replaced, and what was given more than once."""
+    words = f"{name}: {done.changed - done.already:,} added"
+    if done.already:
+        words += f"; {done.already:,} there already, with the new reason and end"
+    return words + (f"; {done.repeated:,} given more than once" if done.repeated else "")

@@ -64,7 +64,7 @@ def backtest(
     from fraud.rules.backtest import backtest  # noqa: PLC0415
     from fraud.rules.versions import rules_named  # noqa: PLC0415
     from fraud.settings.stream import LakeSettings  # noqa: PLC0415
-    from jobs.rules.show import known_since, lists_of, options_of, show  # noqa: PLC0415
+    from jobs.rules.show import lists_of, notes_on_lists, options_of, show  # noqa: PLC0415
 
     console, stream = Console(), LakeSettings()
     known = rules_named(rules, stream.rules_path)
@@ -77,10 +77,10 @@ def backtest(
             on_progress=lambda n: status.update(f"{n:,} transactions"),
             **options_of(since, until, maturity_days, review_cost, wrong_decline_cost),
         )
-        note = known_since(past)
+        notes = notes_on_lists(known, past)
     show(console, found, daily=daily, examples=examples)
-    if note:
-        console.print(note)
+    for note in notes:
+        console.print(note, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -85,39 +85,43 @@ def suggest(
 
 def show(console: "Console", found: "SuggestedPolicy") -> None:
     """Print what was found."""
-    from rich.table import Table  # noqa: PLC0415
+    from jobs.rules.show import print_rows  # noqa: PLC0415
 
-    console.print(
+    title = (
         f"on what came after {found.split:%Y-%m-%d %H:%M} UTC; {len(found.segments) - 1} of {found.tried} "
         f"segments are worth thresholds of their own; {found.left_out:,} transactions are left out"
     )
-    table = Table()
-    for name in ("choice", "cost", "reviews a day", "busiest day", "challenges", "declines", "missed frauds"):
-        table.add_column(name, justify="left" if name == "choice" else "right")
-    for one in found.choices:
-        counts = (one.busiest, one.challenged, one.declined, one.missed)
-        table.add_row(
-            one.words, f"{one.cost:,.0f}", f"{one.reviews_a_day:,.1f}", *(f"{count:,}" for count in counts)
+    choices = (
+        [
+            one.words,
+            f"{one.cost:,.0f}",
+            f"{one.reviews_a_day:,.1f}",
+            *(f"{count:,}" for count in (one.busiest, one.challenged, one.declined, one.missed)),
+        ]
+        for one in found.choices
+    )
+    names = ["choice", "cost", "reviews a day", "busiest day", "challenges", "declines", "missed frauds"]
+    print_rows(console, title, names, choices)
+    own, chosen = found.choices[0], found.choices[-1]
+    if chosen.cost >= own.cost:
+        console.print(
+            f"note: on this later data the model's own thresholds cost no more: {own.cost:,.0f}, with "
+            f"{own.busiest:,} reviews on the busiest day",
+            highlight=False,
+            soft_wrap=True,
         )
-    console.print(table)
-    table = Table()
-    for name in (
-        "segment",
-        "transactions",
-        "frauds",
-        "review",
-        "challenge",
-        "decline",
-        "cost",
-        "cost in common",
-    ):
-        table.add_column(name, justify="left" if name == "segment" else "right")
-    for two in found.segments:
-        bounds = (two.thresholds.review, two.thresholds.challenge, two.thresholds.decline)
-        table.add_row(
+    bounds = ("review", "challenge", "decline")
+    segments = (
+        [
             two.name,
             *(f"{count:,}" for count in (two.transactions, two.frauds)),
-            *("" if bound is None else f"{bound:.4f}" for bound in bounds),
+            *(
+                "" if bound is None else f"{bound:.4f}"
+                for bound in (getattr(two.thresholds, b) for b in bounds)
+            ),
             *(f"{cost:,.0f}" for cost in (two.cost, two.common_cost)),
-        )
-    console.print(table)
+        ]
+        for two in found.segments
+    )
+    names = ["segment", "transactions", "frauds", *bounds, "cost", "cost in common"]
+    print_rows(console, "thresholds of each segment", names, segments)

@@ -1,9 +1,9 @@
 """What ``fraud rules`` reads from its options, and how it shows what rules do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +18,9 @@ from fraud.rules.effects import Costs, RuleEffects
 from fraud.rules.history import Range
 from fraud.rules.words import COLUMNS, heading, reviews, together
 from fraud.settings.stream import KafkaSettings, LakeSettings
+
+_WIDEST: Final = 10_000
+"""Width by which a table is measured, characters: it is not cut off."""
 
 
 def options_of(
@@ -50,52 +53,73 @@ def lists_of(rules: RuleSet) -> Iterator[PastLists | None]:
         yield PastLists(store)
 
 
-def known_since(past: PastLists | None) -> str:
-    """Say from when on all changes of the lists are known; empty where that is always."""
-    if past is None or not past.known_since_s:
-        return ""
-    since = datetime.fromtimestamp(past.known_since_s, UTC)
-    return f"note: of changes of lists before {since:%Y-%m-%d %H:%M} UTC only the last of each entry is known"
+def notes_on_lists(rules: RuleSet, past: PastLists | None) -> list[str]:
+    """Say which lists are not there, and from when on all changes of the others are known."""
+    if past is None:
+        return []
+    notes = [
+        f"note: there is no list {name}, so rules that read it do not hold; `fraud lists create` makes one"
+        for name in sorted(rules.live_lists - past.names)
+    ]
+    if past.known_since_s:
+        since = f"{datetime.fromtimestamp(past.known_since_s, UTC):%Y-%m-%d %H:%M} UTC"
+        notes.append(f"note: of changes of lists before {since} only the last of each entry is known")
+    return notes
 
 
 def tried_lines(content: bytes, name: str, days: int) -> str:
     """Try proposed rules on the newest days."""
     stream = LakeSettings()
+    rules = compile_rules(content, name)
     try:
-        with lists_of(compile_rules(content, name)) as past:
+        with lists_of(rules) as past:
             words = tried(content, name, stream.delta_path, stream.delta_options, days=days, past=past)
-            return "\n".join(filter(None, (words, known_since(past))))
+            return "\n".join([words, *notes_on_lists(rules, past)])
     except Unavailable as error:
         return f"no backtest: {error}"
 
 
 def show(console: Console, effects: RuleEffects, *, daily: bool, examples: bool) -> None:
     """Print what the rules did."""
-    table = Table(title=heading(effects), title_justify="left")
-    table.add_column("rule")
-    for name, _, _ in COLUMNS:
-        table.add_column(name, justify="left" if name == "most beside" else "right")
-    for one in effects.all_rules:
-        table.add_row(one.rule, *(write(effects, one) for _, _, write in COLUMNS))
-    console.print(table)
+    rules = ([one.rule, *(write(effects, one) for _, _, write in COLUMNS)] for one in effects.all_rules)
+    print_rows(console, heading(effects), ["rule", *(name for name, _, _ in COLUMNS)], rules)
     console.print(together(effects))
     console.print(reviews(effects))
     if daily:
-        console.print(_days(effects))
+        days = (
+            [f"{day:%Y-%m-%d}", f"{n:,}", *(f"{one.days[day]:,}" for one in effects.all_rules)]
+            for day, n in sorted(effects.days.items())
+        )
+        print_rows(console, "hits by day (UTC)", ["day", "transactions", *effects.of], days)
     if examples:
         for one in effects.all_rules:
             found = (f"{two.transaction_id} ({_label(two.is_fraud)})" for two in one.examples)
             console.print(f"{one.rule}: {', '.join(found) or 'no hits'}", highlight=False)
 
 
-def _days(effects: RuleEffects) -> Table:
-    table = Table(title="hits by day (UTC)", title_justify="left")
-    for name in ("day", "transactions", *effects.of):
-        table.add_column(name, justify="right")
-    for day in sorted(effects.days):
-        hits = (f"{one.days[day]:,}" for one in effects.all_rules)
-        table.add_row(f"{day:%Y-%m-%d}", f"{effects.days[day]:,}", *hits)
-    return table
+def print_rows(console: Console, title: str, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table where it fits, else a line a row, so that no name and no number is cut off.
+
+    Parameters
+    ----------
+    names
+        Of the columns; the first one names the row.
+    rows
+        Their cells; empty ones are left out of lines.
+    """
+    console.print(title, highlight=False, soft_wrap=True)
+    kept, table = list(rows), Table()
+    for at, name in enumerate(names):
+        table.add_column(name, justify="right" if at else "left")
+    for row in kept:
+        table.add_row(*row)
+    anything = console.options.update(max_width=_WIDEST)
+    if console.measure(table, options=anything).maximum <= console.width:
+        console.print(table)
+        return
+    for first, *cells in kept:
+        words = (f"{name} {cell}" for name, cell in zip(names[1:], cells, strict=True) if cell)
+        console.print(f"{first}: {', '.join(words)}", highlight=False, soft_wrap=True)
 
 
 def _label(is_fraud: bool | None) -> str:

@@ -5,7 +5,7 @@ import math
 import os
 import re
 from pathlib import Path
-from time import process_time
+from time import thread_time
 
 import pytest
 
@@ -117,9 +117,9 @@ def test_words_of_loops_in_texts_and_quick_patterns_are_no_loops() -> None:
 
 def test_a_list_of_300_000_entries_is_read_in_seconds() -> None:
     entries = b"".join(b"  - device-%d\n" % i for i in range(300_000))
-    started = process_time()
+    started = thread_time()
     rules = compile_rules(GOOD.replace(b"  stolen: [d1, d2]\n", b"  stolen:\n" + entries))
-    assert process_time() - started < 10.0  # 25 s before; about 2 s
+    assert thread_time() - started < 10.0  # 25 s before; about 2 s
     assert [rule.name for rule in rules.holding({"device_id": "device-299999"}, "u1", BEFORE).live] == [
         "stolen_device"
     ]
@@ -158,6 +158,26 @@ def test_decline_goes_before_approve_before_review_before_the_model(
         (b"name: many", b"name: stolen_device", 10, "has this name already"),
         (b"expires:", b"expire:", 18, "expire"),
         (b"rules:\n", b"rules: [\n", 6, "not YAML"),
+        (
+            b"in_list(device_id, 'stolen')",
+            b"in_list(device_id, 'stollen')",
+            7,
+            "stolen_device: there is no list 'stollen'$",
+        ),
+        (
+            b"in_list(device_id, 'stolen')",
+            b"in_list(amount, 'stolen')",
+            7,
+            r"in_list\(\) looks up a text, not 1\.5",
+        ),
+        (b"then: review", b"then: review\n    share: 120 %", 13, "share: a share is written like 10 %"),
+        (b"name: many", b"name: Many", 10, "rules.1.name: a name has 1 to 64 of a-z"),
+        (
+            b"then: review",
+            b"then: review\n    starts: 2026-12-01T00:00:00",
+            13,
+            "starts: a time needs its offset; write it like 2026-12-01T00:00:00Z",
+        ),
         (b"amount > 10.0", b"1 / 0 == 1", 11, "many: division by zero"),
         (b"amount > 10.0", b"[1][9] == 1", 11, "many: .*bounds"),
         (b"amount > 10.0", b"[1, 2].all(score, [1, 2].all(score, score > 0))", 11, r"all\(\) is a loop"),

@@ -20,6 +20,7 @@ from fraud.decide.past_lists import PastLists
 from fraud.rules.backtest import backtest, held_in, judged
 from fraud.rules.effects import EXAMPLES, OUTCOMES, Costs, RuleEffects
 from fraud.rules.history import ALWAYS, Range, beside, open_history
+from fraud.rules.words import lines_of
 from fraud.schema.arrow import TIME
 from fraud.schema.deployed import deployed_schema
 from fraud.synthetic.generate import generate
@@ -68,6 +69,21 @@ def test_hits_are_counted_and_judged_by_the_labels(played: Played) -> None:
     assert alone.cost == pytest.approx(large.cost)
     assert alone.of["large"].cost == large.cost
     assert found.cost != large.cost
+
+
+def test_a_draft_is_tried_like_a_rule_in_shadow(played: Played) -> None:
+    live = compile_rules(RULES)
+    rule = b"name: large, when: 'amount >= 100.0'"
+    draft = compile_rules(RULES.replace(rule, rule + b", state: draft"))
+    found = backtest(draft, played.settings.delta_path)
+    large, expected = found.of["large"], backtest(live, played.settings.delta_path).of["large"]
+    assert (large.hits, large.shadow_hits) == (0, expected.hits)
+    assert (large.changed, large.precision) == (expected.changed, expected.precision)
+    without = compile_rules(RULES.replace(rule, rule + b", state: retired"))
+    assert found.cost == backtest(without, played.settings.delta_path).cost, "it has no effect"
+    told = [line for line in lines_of(found) if line.startswith("large:")]
+    assert f"{large.shadow_hits:,} of them without effect" in told[0]
+    assert {rule.name: rule.state for rule in draft.rules}["large"] == "draft", "outside it is none"
 
 
 def test_what_an_outcome_costs() -> None:

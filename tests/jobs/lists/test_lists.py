@@ -12,7 +12,16 @@ import pytest
 from typer.testing import CliRunner
 
 from fraud.cli import app
-from fraud.decide.list_changes import ChangeAuthor, change, changes_of, create, opened, read_file, write_file
+from fraud.decide.list_changes import (
+    ChangeAuthor,
+    ListResult,
+    change,
+    changes_of,
+    create,
+    opened,
+    read_file,
+    write_file,
+)
 from fraud.decide.lists import ListKind
 from fraud.decide.rules import RuleFile, RulesAt
 from fraud.errors import BadInput, Unavailable
@@ -71,7 +80,9 @@ def test_lists_are_created_filled_emptied_and_carried_over(settings: KafkaSettin
     source.write_text(
         "value,until,why\n10.1.2.3/8,2099-01-01T00:00:00+00:00,bots\n10.0.0.0/8,,\n192.0.2.1,,\n"
     )
-    assert change(settings, "networks", "add", read_file(source), ANA) == 2, "one stood twice"
+    assert change(settings, "networks", "add", read_file(source), ANA) == ListResult(2, already=0, repeated=1)
+    again = change(settings, "networks", "add", entries("10.0.0.0/8"), ANA)
+    assert again == ListResult(1, already=1, repeated=0)
     change(settings, "networks", "remove", entries("192.0.2.1"), ChangeAuthor("ben", "a mistake"))
     assert values_of(settings, "networks") == {"10.0.0.0/8"}
     for gone in ("192.0.2.1", "198.51.100.7"):
@@ -86,7 +97,7 @@ def test_lists_are_created_filled_emptied_and_carried_over(settings: KafkaSettin
         ("ben", "remove", "192.0.2.1/32", "a mistake"),
     ]
     times = [at for at, _ in changes_of(settings, "networks")]
-    assert len(times) == 4, "created, two added, one removed"
+    assert len(times) == 5, "created, two added, one of them again, one removed"
     assert times == sorted(times)
     until = [("203.0.113.0/24", datetime(2099, 1, 1, tzinfo=UTC), "bots")]
     change(settings, "networks", "add", until, ANA)
@@ -109,6 +120,45 @@ def test_a_wrong_file_is_refused_with_its_line(tmp_path: Path) -> None:
         read_file(source)
     source.write_text("d1\n\n d2 \n")
     assert [value for value, _, _ in read_file(source)] == ["d1", "d2"]
+    source.write_text("valeu,until\nd1,\n")
+    with pytest.raises(BadInput, match=r"some\.csv:1: the header has the column until, but no column value"):
+        read_file(source)
+    source.write_text("")
+    assert read_file(source) == []
+
+
+def lists(settings: KafkaSettings, *words: str) -> str:
+    """Run ``fraud lists``; what it prints, or its error."""
+    given = {"FRAUD_STREAM_KAFKA_BOOTSTRAP": settings.kafka_bootstrap}
+    done = CliRunner().invoke(app, ["lists", *words], env=given)
+    return (
+        done.output.strip() if done.exit_code == 0 else f"{type(done.exception).__name__}: {done.exception}"
+    )
+
+
+def test_the_commands_tell_what_was_there_already_and_refuse_what_is_none(
+    settings: KafkaSettings, tmp_path: Path
+) -> None:
+    assert lists(settings, "create", "Bad Name") == (
+        "BadInput: the name of a list has 1 to 64 of a-z, 0-9 and _, and begins with a letter"
+    )
+    assert lists(settings, "create", "cards").startswith("created cards")
+    assert lists(settings, "add", "cards", "c1", "c2", "c1") == "cards: 2 added; 1 given more than once"
+    assert lists(settings, "add", "cards", "c2", "c3") == (
+        "cards: 1 added; 1 there already, with the new reason and end"
+    )
+    too_long = "entry 1: a reason has 300 characters at most; nothing was changed"
+    assert lists(settings, "add", "cards", "c4", "--why", "x" * 301) == f"BadInput: {too_long}"
+    nobody = "entry 1: the name of whoever changes a list has 1 to 64 characters; nothing was changed"
+    assert lists(settings, "add", "cards", "c4", "--by", "x" * 65) == f"BadInput: {nobody}"
+    empty = tmp_path / "empty.csv"
+    empty.write_text("")
+    assert lists(settings, "import", "cards", str(empty)) == (
+        "BadInput: there are no entries; give at least one value"
+    )
+    assert lists(settings, "remove", "cards", "c1", "c3") == "cards: 2 removed"
+    assert values_of(settings, "cards") == {"c2"}
+    assert lists(settings, "add", "cards", "c1") == "cards: 1 added", "one that was removed is new"
 
 
 def definitions_of(api: Api) -> set[str]:

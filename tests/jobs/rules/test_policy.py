@@ -1,11 +1,14 @@
 """`fraud policy suggest` on a generated log: what it writes, and what that is worth later."""
 
+import io
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
 import pytest
+from rich.console import Console
 
 from fraud.decide.compiling import compile_rules
 from fraud.errors import BadInput
@@ -16,6 +19,7 @@ from fraud.schema.deployed import deployed_schema
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
 from jobs.rules.policy import LAST, SuggestedPolicy, suggest_policy, with_segments
+from jobs.rules.policy_commands import show
 from tests.deployed import FEATURE_NAMES
 from tests.fraud.rules.logs import write_log
 
@@ -100,6 +104,25 @@ def test_a_backtest_of_the_file_tells_the_same_reviews(delta: str) -> None:
     )
     assert max(account.reviews.values()) >= found.choices[-1].busiest > 0
     assert account.cost < 0.0
+
+
+def test_whoever_would_be_better_off_with_the_models_thresholds_is_told(delta: str) -> None:
+    def printed(policy: SuggestedPolicy) -> str:
+        console = Console(file=io.StringIO(), width=60)
+        show(console, policy)
+        assert isinstance(console.file, io.StringIO)
+        return console.file.getvalue()
+
+    found = suggested(delta)
+    model, common, own = found.choices
+    text = printed(found)
+    assert "note" not in text
+    for one in (model, common, own):
+        assert f"{one.words}: cost {one.cost:,.0f}, reviews a day {one.reviews_a_day:,.1f}," in text
+    assert f"{LAST}: transactions" in text
+    dear = replace(own, cost=model.cost + 1.0)
+    text = printed(replace(found, choices=[model, common, dear]))
+    assert f"own thresholds cost no more: {model.cost:,.0f}, with {model.busiest:,} reviews" in text
 
 
 @pytest.mark.parametrize(
