@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from fraud.decide.engine import NO_RULES, RuleSet
@@ -38,11 +39,19 @@ def rules_named(name: str, kept: Path) -> RuleSet:
 
 
 def _versions(kept: Path) -> dict[str, str]:
+    """Name the file of each version; the one that began to decide last, perhaps again, stands last."""
     try:
-        lines = [json.loads(line) for line in (kept / "history.jsonl").read_text().splitlines()]
-    except (FileNotFoundError, ValueError):
+        lines = (kept / "history.jsonl").read_text().splitlines()
+    except FileNotFoundError:
         return {}
-    return {line["version"]: line["file"] for line in lines if line["version"]}
+    found = dict[str, str]()
+    for line in lines:
+        with suppress(ValueError):  # one that was cut off named nothing that decided
+            one = json.loads(line)
+            found.pop(one["version"], None)
+            found[one["version"]] = one["file"]
+    found.pop("", None)
+    return found
 
 
 def newest_rules(kept: Path) -> RuleSet:

@@ -41,7 +41,7 @@ def check(file: RulesFile) -> None:
     for rule in (*rules.rules, *(segment.rule for segment in rules.segments)):
         if rule.question is None:
             typer.echo(
-                f"{rule.name}: cannot run over columns; takes about 2 us per transaction in the stream"
+                f"{rule.name}: cannot run over columns; takes 1 to 2 us per transaction in the stream"
             )
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from fraud.decide.engine import NO_RULES
 from fraud.decide.rules import RulesAt, read_rules
 from fraud.errors import BadConfig
-from fraud.rules.versions import rules_named
+from fraud.rules.versions import newest_rules, rules_named
 from jobs.stream import metrics
 from jobs.stream.rules import StreamRules
 
@@ -81,6 +82,19 @@ def test_a_line_that_was_cut_off_names_nothing_that_decided(file: Path, tmp_path
     assert version_of(rules.of(1, 0)) == "one"
     assert version_of(rules.of(1, 1)) == "two"
     assert version_of(StreamRules(file, tmp_path / "kept", unfinished=1).of(1, 1)) == "two"
+
+
+def test_the_newest_rules_are_those_that_an_undo_brought_back(file: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    assert newest_rules(kept) is NO_RULES
+    rules = StreamRules(file, kept)
+    for batch, version in enumerate(("one", "two", "one")):
+        write(file, version)
+        rules.of(1, batch)
+    assert newest_rules(kept).version.startswith("one+")
+    with (kept / "history.jsonl").open("a") as history:
+        history.write('{"generation": 1, "bat')
+    assert newest_rules(kept).version.startswith("one+"), "a line that was cut off hides nothing"
 
 
 def test_a_version_that_decided_is_found_by_its_name(file: Path, tmp_path: Path) -> None:
