@@ -40,9 +40,7 @@ def check(file: RulesFile) -> None:
         typer.echo(f"segment {segment.rule.name}: {segment.rule.reason.text}")
     for rule in (*rules.rules, *(segment.rule for segment in rules.segments)):
         if rule.question is None:
-            typer.echo(
-                f"{rule.name}: cannot run over columns; takes 1 to 2 us per transaction in the stream"
-            )
+            typer.echo(f"{rule.name}: cannot run over columns; takes 1 to 2 us per transaction in the stream")
 
 
 @app.command()
