@@ -1,4 +1,4 @@
-"""The commands ``fraud features list``, ``explain`` and ``docs``."""
+"""The commands ``fraud features list``, ``explain``, ``statistics`` and ``docs``."""
 
 import json
 from pathlib import Path
@@ -10,8 +10,10 @@ from rich.table import Table
 
 from fraud.features.describe import Description, as_markdown, as_records, describe, find_feature, of_family
 from fraud.schema.deployed import deployed_schema
+from fraud.schema.reading.features import settings_of
+from fraud.schema.statistics import STATISTICS
 
-__all__ = ["app", "docs", "explain", "list_features"]
+__all__ = ["app", "docs", "explain", "list_features", "statistics"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -43,6 +45,21 @@ def list_features(
 def explain(name: Annotated[str, typer.Argument(help="A feature's name.")]) -> None:
     """Say what a feature means: formula, unit, default, what a missing value means, how exact it is."""
     typer.echo(_in_words(describe(find_feature(name, deployed_schema()))))
+
+
+@app.command()
+def statistics() -> None:
+    """List the statistics that a schema's features may be, and the settings that each needs or may have."""
+    table = Table("statistic", "needs", "may have", "meaning")
+    for name, one in STATISTICS.items():
+        needs, takes = settings_of(name)
+        table.add_row(name, ", ".join(needs), ", ".join(takes), one.meaning)
+    table.columns[0].no_wrap = True
+    console = Console()
+    console.print(table)
+    console.print(
+        "Without value, the amount is meant. `where` names a filter: only events for which it holds count."
+    )
 
 
 @app.command()

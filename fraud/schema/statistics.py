@@ -76,6 +76,31 @@ class Statistic:
     exactness: Exactness = Exactness.EXACT
     default: float = float("nan")
 
+    @property
+    def meaning(self) -> str:
+        """What it is, with the names of the settings, in capitals, where a feature has their values.
+
+        Examples
+        --------
+        >>> STATISTICS["count"].meaning
+        'transactions of the ENTITY in the last WINDOW before this one'
+        """
+        return self.text.format(
+            column="FIELD",
+            window="WINDOW",
+            base="BASE",
+            entity="ENTITY",
+            value="VALUE",
+            values="VALUEs",
+            least="0.01",
+            profile="PROFILE",
+            percent="PERCENT",
+            first="the first of OF",
+            second="the second",
+            operands="OF",
+            clock="local time or UTC",
+        )
+
 
 _NOT_TOLD: Final = "the {entity}'s {profile} is not known"
 _NO_HISTORY: Final = "no transaction of the {entity} in the window"

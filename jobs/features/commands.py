@@ -23,6 +23,7 @@ def _family() -> None:
 
 app.command("list")(commands.list_features)
 app.command()(commands.explain)
+app.command()(commands.statistics)
 app.command()(commands.docs)
 
 

@@ -111,6 +111,7 @@ def with_profiles(use: Use, profiles: dict[str, dict[str, Field]], fields: dict[
     return [replace(use, profile=of_type(name, own, types, where)) for name in use.part.profile]
 
 
+_SETTINGS: Final = ("entity", "window", "base", "field", "of", "value", "profile", "where")
 _OF_CLOCKS: Final = (Op.HOUR_OF_DAY, Op.DAY_OF_WEEK, Op.HOUR_DEVIATION)
 
 
@@ -159,8 +160,8 @@ def _check_ripe(part: FeaturePart, where: Where) -> None:
             raise BadPart((*where, "window"), words)
 
 
-def _check_words(statistic: str, part: FeaturePart, where: Where) -> None:
-    """Refuse what a statistic needs and is not there, or is there and not needed."""
+def settings_of(statistic: str) -> tuple[list[str], list[str]]:
+    """List the settings that a line with this statistic needs, and those that it may have besides."""
     op = STATISTICS[statistic].op
     template = STATISTICS[statistic].name + STATISTICS[statistic].text
     needed = {
@@ -174,9 +175,16 @@ def _check_words(statistic: str, part: FeaturePart, where: Where) -> None:
         "where": op is Op.SHARE,
     }
     allowed = {"value": op in VALUED, "where": op in FILTERED}
-    for key, is_needed in needed.items():
+    needs = [key for key, is_needed in needed.items() if is_needed]
+    return needs, [key for key, is_allowed in allowed.items() if is_allowed and key not in needs]
+
+
+def _check_words(statistic: str, part: FeaturePart, where: Where) -> None:
+    """Refuse what a statistic needs and is not there, or is there and not needed."""
+    needs, takes = settings_of(statistic)
+    for key in _SETTINGS:
         is_given = getattr(part, key) is not None
-        if is_needed and not is_given:
+        if key in needs and not is_given:
             raise BadPart(where, f"{statistic} needs {key}; write {key}: ...")
-        if is_given and not (is_needed or allowed.get(key, False)):
+        if is_given and key not in (*needs, *takes):
             raise BadPart((*where, key), f"{statistic} takes no {key}; leave it out")

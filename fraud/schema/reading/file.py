@@ -95,7 +95,7 @@ def _document(content: Any) -> Document:
     try:
         return Document.model_validate(content)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
+        found = error.errors(include_url=False)
         misspelt = [one for one in found if one["type"] == "extra_forbidden"]  # which may be what is missing
         first = (misspelt or found)[0]
         raise BadPart(first["loc"], _in_words(first)) from error
@@ -103,6 +103,9 @@ def _document(content: Any) -> Document:
 
 def _in_words(error: Any) -> str:
     """Say pydantic's error with what may stand there."""
+    if error["type"] == "string_type" and isinstance(error["input"], list):
+        listed = ", ".join(map(str, error["input"]))
+        return f"one name must stand here, not the list {listed}; write a line of its own for each"
     if error["type"] != "extra_forbidden":
         return str(error["msg"])
     parts: dict[str, type[Part]] = {

@@ -7,14 +7,38 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from fraud.errors import BadInput
+from fraud.errors import BadConfig, BadInput
 from fraud.features.commands import app
 from fraud.features.describe import as_markdown, as_records, describe, find_feature, of_family
-from fraud.schema.statistics import Family
+from fraud.schema.reading import parse_schema
+from fraud.schema.reading.features import settings_of
+from fraud.schema.schema import Schema
+from fraud.schema.statistics import STATISTICS, Family
 from tests.deployed import FEATURE_NAMES, FEATURES, SCHEMA
 
 REFERENCE = Path(__file__).parents[3] / "fraud" / "features" / "FEATURES.md"
 ENTITIES = ("user", "merchant")
+WIDE = """format: 1
+name: wide
+fields:
+  card: {type: key, required: true}
+  merchant_id: {type: key}
+  mail: {type: key}
+  opened: {type: time}
+  items: {type: number, scale: 0}
+  place: {type: place, columns: [latitude, longitude]}
+  home: {type: place, columns: [home_latitude, home_longitude]}
+filters: {many: items >= 3}
+entities: {card: {key: card, primary: true, place: place}}
+profiles:
+  card:
+    home: {type: place}
+    since: {type: time}
+    limit: {type: number}
+    town: {type: key}
+features:
+  - {statistic: count, entity: card, window: [1h, 24h]}
+"""
 WANTED = {
     "volume": [
         f"{name}_{window}_by_{entity}"
@@ -103,3 +127,35 @@ def test_an_unknown_feature_names_its_neighbours():
         find_feature("zzz", SCHEMA)
     with pytest.raises(BadInput, match="volume"):
         of_family("sizes", SCHEMA)
+
+
+def test_every_statistic_is_listed_with_what_a_line_needs_and_a_line_of_just_that_is_read() -> None:
+    printed = CliRunner().invoke(app, ["statistics"], env={"COLUMNS": "240"}).output
+    for name, one in STATISTICS.items():
+        assert f"│ {name} " in printed, name
+        assert "{" not in one.meaning
+    assert "entity, window, field" in " ".join(printed.split())
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_a_line_with_what_its_statistic_needs_is_read_and_without_one_of_them_refused(statistic: str) -> None:
+    needs, takes = settings_of(statistic)
+    of = {"of": "[count_1h_by_card, count_24h_by_card]", "field": "opened" if statistic == "age" else "mail"}
+    given = {"entity": "card", "window": "7d", "base": "1h", "value": "items", "where": "many"} | of
+    given["profile"] = {"profile_distance": "home", "profile_age": "since", "profile_share": "limit"}.get(
+        statistic, "limit" if statistic == "profile_value" else "town"
+    )
+    if statistic in {"velocity", "trend", "deviations"}:
+        given["base"] = "30d"
+    if statistic == "profile_same":
+        given["field"] = "mail"
+
+    def line(names: list[str]) -> Schema:
+        words = "".join(f", {name}: {given[name]}" for name in names)
+        return parse_schema(f"{WIDE}  - {{statistic: {statistic}{words}}}\n".encode(), "s.yaml")
+
+    assert line(needs).feature_names
+    assert line([*needs, *takes]).feature_names
+    for name in needs:
+        with pytest.raises(BadConfig, match=f"{statistic} needs {name}"):
+            line([one for one in needs if one != name])

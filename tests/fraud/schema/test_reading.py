@@ -149,6 +149,11 @@ def test_the_version_changes_with_the_features_and_not_with_words_for_people() -
             "key: email, evnts: 16}",
             "entities.email.evnts: there is no such setting; did you mean events?",
         ),
+        (
+            "entity: email, field",
+            "entity: [email, card], field",
+            "features.2.entity: one name must stand here, not the list email, card; write",
+        ),
         ("scale: 1", "scale: 9", "fields.items.scale: "),
         ("type: time", "type: time, scale: 2", "fields.opened.scale: a time has no decimals; leave it out"),
     ],
