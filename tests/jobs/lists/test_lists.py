@@ -120,7 +120,7 @@ def test_a_wrong_file_is_refused_with_its_line(tmp_path: Path) -> None:
         read_file(source)
     source.write_text("d1\n\n d2 \n")
     assert [value for value, _, _ in read_file(source)] == ["d1", "d2"]
-    source.write_text("valeu,until\nd1,\n")
+    source.write_text("item,until\nd1,\n")
     with pytest.raises(BadInput, match=r"some\.csv:1: the header has the column until, but no column value"):
         read_file(source)
     source.write_text("")

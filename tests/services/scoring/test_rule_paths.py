@@ -4,6 +4,7 @@ Real are the endpoints, the stores, the stream's passes, the archive and its Del
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +22,13 @@ from fraud.rules.backtest import held_in, judged
 from fraud.rules.effects import OUTCOMES
 from fraud.rules.history import open_history
 from fraud.store import Epoch, open_store
+from jobs.stream import metrics as stream_metrics
 from jobs.stream.settings import StreamSettings
 from jobs.stream.tasks import decide_pass, entity_pass, validate_pass
 from jobs.stream.tasks.context import TaskContext
 from jobs.stream.tasks.publish import decisions
 from jobs.stream.tasks.rules import apply_rules
-from jobs.stream.tasks.score import FeatureWords, score
+from jobs.stream.tasks.score import Decisions, FeatureWords, score
 from jobs.stream.tasks.scored import Decided
 from jobs.stream.tasks.stopwatch import Stopwatch
 from services.scoring.metrics import RULE_ERRORS
@@ -135,8 +137,8 @@ def by_kserve_v2(folder: Path, rules: Path) -> list[dict[str, Any]]:
     return [json.loads(text) for text in outputs["decision"]]
 
 
-def play(folder: Path, rules: Path) -> tuple[Any, TaskContext]:
-    """Run the stream's passes."""
+def play(folder: Path, rules: Path) -> tuple[Any, Decisions, TaskContext]:
+    """Run the stream's passes; gives what they spool, and what was decided."""
     url = f"lmdb://{folder / 'store'}"
     with open_store(url) as store:
         token, generation = store.acquire("test"), store.generation_of("test")
@@ -153,17 +155,17 @@ def play(folder: Path, rules: Path) -> tuple[Any, TaskContext]:
     scored = apply_rules(scored, RulesAt(rules), passed, vectors, of)
     decided = Decided(passed, context.passes, context.contracts)
     spooled = decide_pass.spool_table(context, passed, vectors=vectors, decisions=scored, decided=decided)
-    return spooled, context
+    return spooled, scored, context
 
 
 def by_stream(folder: Path, rules: Path) -> list[dict[str, Any]]:
-    spooled, _ = play(folder, rules)
+    spooled, *_ = play(folder, rules)
     return [json.loads(raw) for raw in decisions(spooled, SCHEMA)]
 
 
 def archived(folder: Path, rules: Path) -> StreamSettings:
     """Run the stream's passes, and archive what they leave."""
-    spooled, context = play(folder, rules)
+    spooled, _, context = play(folder, rules)
     settings = StreamSettings(home=folder / "home")
     spool(context, spooled)
     commits = settings.checkpoint_path / "commits"
@@ -249,6 +251,35 @@ def test_a_rule_that_fails_is_counted_by_its_name_and_stops_no_decision(file: Pa
     assert [one["transaction_id"] for one in answers] == [one["transaction_id"] for one in transactions()]
     grown = [now - then for now, then in zip(counted(), before, strict=True)]
     assert grown == [1.0, 1.0, 0.0], "one amount is below 1, where rule and segment divide by zero"
+
+
+def test_the_stream_counts_hits_and_failures_of_each_rule(
+    file: Path, expected: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    counters = {"live": "hits", "shadow": "shadow_hits", "failed": "errors"}
+
+    def counted() -> dict[str, Counter[str]]:
+        metrics = [metric for metric in REGISTRY.collect() if metric.name.startswith("fraud_stream_rule_")]
+        samples = [sample for metric in metrics for sample in metric.samples]
+        return {
+            kind: Counter(
+                {
+                    sample.labels["rule"]: int(sample.value)
+                    for sample in samples
+                    if sample.name == f"fraud_stream_rule_{name}_total"
+                }
+            )
+            for kind, name in counters.items()
+        }
+
+    spooled, decided, context = play(tmp_path / "own", file)
+    summary = json.loads(json.dumps(decide_pass._summary(spooled, decided, [], context.passes)))
+    before = counted()
+    stream_metrics.record([summary], 0, 0.1)
+    grown = {kind: found - before[kind] for kind, found in counted().items()}
+    assert grown["live"] == Counter(name for one in expected for name in one["rules"])
+    assert grown["shadow"] == Counter(name for one in expected for name in one["shadow_rules"])
+    assert grown["failed"] == {"fails": 1, "breaks": 1}, "one amount is below 1"
 
 
 def test_errors_of_rules_and_segments_are_counted_from_zero_so_that_an_alert_sees_the_first(
