@@ -182,8 +182,10 @@ def _ask_steps(guess: Guess, ranked: list[TableColumn]) -> None:
     """Ask from when on, and in what, a column of numbers counts."""
     counting = [one for one in ranked if one.number_form is not None and one.distinct > 1]
     if not counting:
-        others = [one for one in guess.free.values() if one.time_forms and one.distinct > 1]
-        guess.ask("event_time", "no column is called time or date", list(options("event_time", others[:6])))
+        others = [one for one in guess.free.values() if one.time_forms and one.distinct > 1][:6]
+        guess.ask(
+            "event_time", "no column is called time or date", list(options("event_time", others)), others
+        )
         return
     seen = counting[0]
     low, high = (

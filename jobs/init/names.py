@@ -89,7 +89,7 @@ LABEL_TIME: Final = Role(_all(2, "label chargeback reported report dispute dispu
 TIME: Final = Role(
     {
         **_all(3, "timestamp datetime time event occurred zeitpunkt"),
-        **_all(2, "date day datum fecha ts when uhrzeit zeit hora created purchase"),
+        **_all(2, "date day datum fecha ts when uhrzeit zeit hora created purchase placed ordered"),
         **_all(2, "step hour seconds unix dt"),
     },
     _words(

@@ -213,6 +213,7 @@ def test_a_parquet_table_of_our_own_names_needs_no_answers(tmp_path: Path) -> No
             "event_time",
             "read in several ways",
         ),
+        ("id,moved,card,amount,label", "t{i},{at},c{j},1{i},{k}", "event_time", "no column is called time"),
         ("id,time,card,amount,label", 't{i},{at},c{j},"1,{i}0",{k}', "amount", "decimal point or comma"),
         (
             "id,time,card,amount,label",
@@ -259,6 +260,30 @@ def test_what_is_not_sure_is_asked_about_with_flags(
     assert words in question.words
     assert all(flags.startswith("--") for flags, _ in question.choices)
     assert question.choices
+
+
+def test_when_an_order_was_placed_is_its_time(tmp_path: Path) -> None:
+    guess = found(
+        table_of(
+            tmp_path / "t.csv",
+            "order_no,placed_at,card,amount,label",
+            lambda i, at: f"O-{i},{at:%Y-%m-%dT%H:%M:%SZ},c{i % 5},1{i},{int(i == 3)}",
+        )
+    )
+    assert not guess.questions
+    assert guess.found["event_time"].text == "time(placed_at)"
+
+
+def test_a_column_that_may_be_the_time_is_asked_about_and_not_called_left_out(tmp_path: Path) -> None:
+    guess = found(
+        table_of(
+            tmp_path / "t.csv",
+            "id,moved,card,amount,label",
+            lambda i, at: f"t{i},{at:%Y-%m-%dT%H:%M:%SZ},c{i % 5},1{i},{int(i == 3)}",
+        )
+    )
+    assert [flags for flags, _ in guess.questions[0].choices] == ["--column event_time=moved"]
+    assert "moved" not in guess.left_out
 
 
 def test_the_whole_table_is_checked_and_not_its_sample_alone(tmp_path: Path) -> None:
