@@ -130,9 +130,12 @@ class Server:
         return answer
 
     def _name_term(self, connection: Any) -> None:
-        """See, at each new connection, that the primary's term is named."""
-        connection.on_connect()
-        connection.send_command("EVAL", scripts.TERM, 2, self.meta, self.term_key)
+        """See, at each new connection, that the primary's term is named.
+
+        Without the client's health checks: one that fails connects again, which would begin another one.
+        """
+        connection.on_connect_check_health(check_health=False)
+        connection.send_command("EVAL", scripts.TERM, 2, self.meta, self.term_key, check_health=False)
         connection.read_response()
 
 

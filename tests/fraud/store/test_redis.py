@@ -1,7 +1,9 @@
 """What only the Redis backend can do wrong: servers that go away, forget, refuse or spread."""
 
+import signal
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,8 @@ from typing import Any
 import pytest
 
 from fraud.errors import BadConfig, Unavailable
-from fraud.store import LATEST, Answer, Change, Epoch, open_store
+from fraud.runtime.waiting import wait_until
+from fraud.store import LATEST, Answer, Change, Epoch, FeatureStore, open_store
 from fraud.store.redis.store import RedisStore
 from fraud.store.value import version_of
 from tests.deployed import ENTITIES
@@ -62,6 +65,29 @@ def test_a_server_killed_under_a_writer_is_unavailable_and_has_kept_all_when_it_
         assert store.read("user", [1.0], Epoch(1, 1)) == [state(1)]
         store.write("user", {1.0: state(2)}, Epoch(1, 1), token)
         assert store.read("user", [1.0], LATEST) == [state(2)]
+
+
+def test_a_server_that_hangs_is_unavailable_after_a_few_attempts(own_server: Any) -> None:
+    """A connection that was idle is checked first; a check that fails must not begin another one for ever."""
+    url = own_server.url(prefix="hangs", socket_timeout=0.01, retries=1, health_check_interval=1)
+    with open_store(url, ENTITIES) as store:
+        name, due = store.identity(), time.monotonic() + 1.1
+        own_server.process.send_signal(signal.SIGSTOP)
+        try:
+            assert wait_until(lambda: time.monotonic() > due, 30.0)
+            with pytest.raises(Unavailable, match="does not answer"):
+                store.identity()
+        finally:
+            own_server.process.send_signal(signal.SIGCONT)
+        assert wait_until(lambda: answers(store), 30.0)
+        assert store.identity() == name
+
+
+def answers(store: FeatureStore) -> bool:
+    try:
+        return bool(store.identity())
+    except Unavailable:
+        return False
 
 
 def test_a_server_that_has_forgotten_the_scripts_is_told_them_again(own_server: Any) -> None:
