@@ -47,6 +47,8 @@ class Entry(BaseModel):
     note: str = ""
     tried: str = ""
     """What the proposed rules would have done on history, in words."""
+    starts: AwareDatetime | None = None
+    """Of an approval: from when on the rules are in force; None: at once."""
     previous: str
     hash: str = ""
 
@@ -55,7 +57,13 @@ class Entry(BaseModel):
         content = self.model_dump(mode="json", exclude={"hash"})
         if not self.tried:  # records of earlier releases have no such field
             del content["tried"]
+        if self.starts is None:
+            del content["starts"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def as_json(self) -> str:
+        """Write the record; programs of earlier releases read one without a start."""
+        return self.model_dump_json(exclude={"starts"} if self.starts is None else None)
 
 
 class Audit:
@@ -130,7 +138,7 @@ class Writer:
             **{"proposal": number, **more},
         )
         entry = entry.model_copy(update={"hash": entry.hashed()})
-        self._target.write(entry.model_dump_json() + "\n")
+        self._target.write(entry.as_json() + "\n")
         self._target.flush()
         os.fsync(self._target.fileno())
         self.entries.append(entry)

@@ -56,10 +56,7 @@ class TableCopy:
     def append(self, entries: Sequence[Entry]) -> None:
         """See :class:`~fraud.rules.audit_copies.Copy`."""
         names = [name for name in _SCHEMA.names if name != "record"]
-        rows = [
-            {**{name: getattr(one, name) for name in names}, "record": one.model_dump_json()}
-            for one in entries
-        ]
+        rows = [{**{name: getattr(one, name) for name in names}, "record": one.as_json()} for one in entries]
         table = pa.Table.from_pylist(rows, _SCHEMA)
         try:
             write_deltalake(self._uri, table, mode="append", storage_options=self._options)

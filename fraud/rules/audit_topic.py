@@ -45,8 +45,6 @@ class TopicCopy:
         """See :class:`~fraud.rules.audit_copies.Copy`."""
         options = {**self._options, "message.max.bytes": str(MOST_BYTES[AUDIT])}
         producer = Producer(ProducerSettings(bootstrap=self._bootstrap, options=options))
-        delivery = producer.deliver(
-            Record(AUDIT, str(one.number), one.model_dump_json().encode()) for one in entries
-        )
+        delivery = producer.deliver(Record(AUDIT, str(one.number), one.as_json().encode()) for one in entries)
         if not delivery.is_whole:
             raise Unavailable(f"{delivery.missing} records did not reach {self.name}: {delivery.reason}")

@@ -10,7 +10,9 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from difflib import unified_diff
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +25,11 @@ from fraud.runtime.files import write_durably
 log = logging.getLogger(__name__)
 NONE_YET: Final = b'version: "none-published"\nrules: []\n'
 """Rules before any were published."""
+
+
+def now_utc() -> datetime:
+    """Tell the time."""
+    return datetime.now(UTC)
 
 
 class Publishing:
@@ -40,6 +47,8 @@ class Publishing:
         Of the audit, which get every record.
     tell
         Takes what a person should know: that a copy does not have the newest records yet.
+    now
+        Tells the time.
     """
 
     def __init__(
@@ -50,8 +59,9 @@ class Publishing:
         *,
         copies: Sequence[Copy] = (),
         tell: Callable[[str], None] = log.warning,
+        now: Callable[[], datetime] = now_utc,
     ) -> None:
-        self.file, self.who = file, who
+        self.file, self.who, self._now = file, who, now
         self.audit = Audit(audit or audit_of(file))
         self._copies, self._tell = copies, tell
 
@@ -98,15 +108,24 @@ class Publishing:
                 tried=tried,
             )
 
-    def approve(self, number: int, note: str = "") -> Entry:
+    def approve(self, number: int, note: str = "", starts: datetime | None = None) -> Entry:
         """Put a proposal in force; by another person than who proposed.
+
+        Parameters
+        ----------
+        starts
+            From when on the rules are in force; None: at once. Until then :meth:`undo` takes it back.
 
         Raises
         ------
         BadInput
-            When it may not be: unknown, closed, one's own, or made for a file that has changed since.
+            When it may not be: unknown, closed, one's own, made for a file that has changed since, or while
+            another one waits for its time; when the time is past.
         """
         with self._writing() as writer:
+            self._see_that_none_waits(writer.entries)
+            if starts is not None and starts <= self._now():
+                raise BadInput(f"{_moment(starts)} is past; leave the time out to begin at once")
             proposal = _open_proposal(writer.entries, number)
             if proposal.by == self.who:
                 raise BadInput(f"{self.who} has proposed {number} and cannot approve it; another person must")
@@ -114,13 +133,22 @@ class Publishing:
                 raise BadInput(f"the rules have changed since {number} was proposed; propose them again")
             version = compile_rules(proposal.content.encode(), f"proposal {number}").version
             self._record_what_was(writer)
-            entry = writer.append(self.who, "approved", version, proposal=number, note=note)
-            self._write(proposal.content)
+            entry = writer.append(self.who, "approved", version, proposal=number, note=note, starts=starts)
+            if starts is None:
+                self._write(proposal.content)
         return entry
+
+    def _see_that_none_waits(self, entries: list[Entry]) -> None:
+        if later := waiting(entries, self._now()):
+            starts, entry = later
+            raise BadInput(
+                f"proposal {entry.number} is approved and begins at {_moment(starts)}; wait, or take it back "
+                "by `fraud publish undo`"
+            )
 
     def _record_what_was(self, writer: Writer) -> None:
         """Keep the rules that the first publication replaces; none, where there is no file or a wrong one."""
-        if in_force(writer.entries):
+        if in_force(writer.entries, self._now()):
             return
         content, note = self._live(), "in force before the first publication"
         try:
@@ -138,16 +166,21 @@ class Publishing:
     def undo(self, note: str = "") -> Entry:
         """Put the rules in force that were so before the last ones; one person is enough, as it is urgent.
 
+        Where an approval waits for its time, it is taken back, and the rules stay.
+
         Raises
         ------
         BadInput
             When there are none.
         """
         with self._writing() as writer:
-            published = in_force(writer.entries)
-            if len(published) < 2:
+            published = in_force(writer.entries, self._now())
+            if waiting(writer.entries, self._now()):
+                before = published[-1]
+            elif len(published) < 2:
                 raise BadInput("there are no published rules before these")
-            before = published[-2]
+            else:
+                before = published[-2]
             entry = writer.append(
                 self.who, "undone", before.version, proposal=before.number, content=before.content, note=note
             )
@@ -163,7 +196,7 @@ class Publishing:
             When the file is not what was published last.
         """
         with self._writing() as writer:
-            verify(self.audit, self.file)
+            verify(self.audit, self.file, self._now())
             version = compile_rules(content, self.file.name).version
             text = content.decode()
             self._record_what_was(writer)
@@ -176,11 +209,35 @@ class Publishing:
     def restore(self) -> str:
         """Write the published rules where the file holds other ones; returns their version."""
         with self._writing() as writer:
-            published = in_force(writer.entries)
+            published = in_force(writer.entries, self._now())
             if not published:
                 raise BadInput("no rules are published")
             self._write(published[-1].content)
             return published[-1].version
+
+    def begin_due(self) -> bool:
+        """Write the rules whose time has come since the file was written; True when it did so.
+
+        A file that was changed in another way is left to :meth:`verify`.
+        """
+        if not self._is_due(self.audit.entries()):
+            return False
+        with self._writing() as writer:
+            if not self._is_due(writer.entries):  # another program has done so
+                return False
+            self._write(in_force(writer.entries, self._now())[-1].content)
+        return True
+
+    def _is_due(self, entries: list[Entry]) -> bool:
+        if not any(entry.starts for entry in entries):
+            return False
+        now, wanted = self._now(), _hash(self._live())
+        published = in_force(entries, now)
+        began = [entry.starts for entry in entries if entry.starts and entry.starts <= now]
+        if not began or wanted == _hash(published[-1].content.encode()):
+            return False
+        before = in_force(entries, max(began) - timedelta(microseconds=1))
+        return bool(before) and wanted == _hash(before[-1].content.encode())
 
     def verify(self) -> list[Entry]:
         """Check the chain, and that the file is what was published last.
@@ -190,7 +247,7 @@ class Publishing:
         BadState
             When it is not.
         """
-        return verify(self.audit, self.file)
+        return verify(self.audit, self.file, self._now())
 
     def troubles(self) -> list[str]:
         """Say what is wrong with the audit: a broken chain, another file, copies that differ."""
@@ -226,10 +283,10 @@ def audit_of(file: Path) -> Path:
     return file.with_name(f"{file.name}.audit.jsonl")
 
 
-def verify(audit: Audit, file: Path) -> list[Entry]:
+def verify(audit: Audit, file: Path, at: datetime | None = None) -> list[Entry]:
     """See :meth:`Publishing.verify`; needs no key."""
     entries = audit.entries()
-    published = in_force(entries)
+    published = in_force(entries, at)
     if not published:
         return entries
     content = file.read_bytes() if file.exists() else b""
@@ -241,17 +298,30 @@ def verify(audit: Audit, file: Path) -> list[Entry]:
     return entries
 
 
-def in_force(entries: list[Entry]) -> list[Entry]:
-    """Give the proposals that are published and not undone, the one in force last."""
+def in_force(entries: Sequence[Entry], at: datetime | None = None) -> list[Entry]:
+    """Give the proposals that are published and not undone at a time (default: now), the newest last."""
+    at = at or now_utc()
+    return [entry for begins, entry in _approved(entries) if begins <= at]
+
+
+def waiting(entries: Sequence[Entry], at: datetime) -> tuple[datetime, Entry] | None:
+    """Give the approved proposal that is not in force yet, and its time; None where there is none."""
+    later = [(begins, entry) for begins, entry in _approved(entries) if begins > at]
+    return later[-1] if later else None
+
+
+def _approved(entries: Sequence[Entry]) -> list[tuple[datetime, Entry]]:
+    """Give what is published and not undone, in the order in which it is in force, each with its time."""
     by_number = {entry.number: entry for entry in entries}
-    found: list[Entry] = []
+    found: list[tuple[datetime, Entry]] = []
     for entry in entries:
         if entry.action == "approved":
-            found.append(by_number[entry.proposal])
+            found.append((entry.starts or entry.at, by_number[entry.proposal]))
         elif entry.action in {"guarded", "recorded"}:
-            found.append(entry)
+            found.append((entry.at, entry))
         elif entry.action == "undone":
             found.pop()
+        found.sort(key=itemgetter(0))
     return found
 
 
@@ -262,11 +332,15 @@ def open_proposals(entries: list[Entry]) -> list[Entry]:
 
 
 def _open_proposal(entries: list[Entry], number: int) -> Entry:
-    waiting = {entry.number: entry for entry in open_proposals(entries)}
-    if number not in waiting:
-        known = ", ".join(map(str, waiting)) or "none"
+    found = {entry.number: entry for entry in open_proposals(entries)}
+    if number not in found:
+        known = ", ".join(map(str, found)) or "none"
         raise BadInput(f"no proposal {number} waits for approval; these wait: {known}")
-    return waiting[number]
+    return found[number]
+
+
+def _moment(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _hash(content: bytes) -> str:

@@ -1,5 +1,6 @@
 """The families ``fraud publish`` and ``fraud audit``; FRAUD_RULES_* says which file, and who acts."""
 
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,9 +63,23 @@ def proposals() -> None:
 
 
 @publish.command()
-def approve(number: Number, note: Note = "") -> None:
-    """Approve a proposal of another person: its rules are in force at once."""
-    typer.echo(_line(_open().approve(number, note)))
+def approve(
+    number: Number,
+    note: Note = "",
+    from_: Annotated[
+        str, typer.Option("--from", help="Time from which the rules are in force; default: at once.")
+    ] = "",
+) -> None:
+    """Approve a proposal of another person: its rules are in force at once, or from a time on."""
+    from jobs.rules.show import read_moment  # noqa: PLC0415
+
+    entry = _open().approve(number, note, read_moment("--from", from_))
+    typer.echo(_line(entry))
+    if entry.starts:
+        typer.echo(
+            "the console writes the rules into the file at that time; without a console, run "
+            "`fraud publish restore` then"
+        )
 
 
 @publish.command()
@@ -186,6 +201,8 @@ def _open() -> "Publishing":
 def _line(entry: "Entry") -> str:
     of = "" if entry.proposal == entry.number else f" {entry.proposal}"
     note = f": {entry.note}" if entry.note else ""
+    starts = f", in force from {entry.starts.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if entry.starts else ""
     return (
-        f"{entry.number}  {entry.at:%Y-%m-%d %H:%M:%S}  {entry.by} {entry.action}{of}  {entry.version}{note}"
+        f"{entry.number}  {entry.at:%Y-%m-%d %H:%M:%S}  {entry.by} {entry.action}{of}  {entry.version}"
+        f"{starts}{note}"
     )

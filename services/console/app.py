@@ -147,10 +147,11 @@ class Console:
 
     @asynccontextmanager
     async def _live(self, _app: FastAPI) -> AsyncIterator[None]:
-        parts: list[AccessControl | Follower | ListPages | EndedSessions] = [
+        parts: list[AccessControl | Follower | ListPages | RulePages | EndedSessions] = [
             self.door,
             self.follower,
             self.list_pages,
+            self.rule_pages,
         ]
         if self.ended is not None:
             parts.append(self.ended)

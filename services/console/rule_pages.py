@@ -5,6 +5,7 @@
 the file and the audit as ``fraud publish`` does.
 """
 
+import logging
 import math
 import threading
 import time
@@ -29,14 +30,18 @@ from fraud.rules.audit_topic import TopicCopy
 from fraud.rules.backtest import tried
 from fraud.rules.effects import RuleEffects
 from fraud.rules.history import Range
-from fraud.rules.publishing import Publishing, open_proposals
+from fraud.rules.publishing import Publishing, now_utc, open_proposals, waiting
 from fraud.rules.report import report
 from fraud.rules.words import COLUMNS, heading, together
+from fraud.runtime.threads import Watch
 from fraud.schema.schema import Schema
 from services.console.door import AccessControl, form_of
 from services.console.rule_trial import range_of, try_rules
 from services.console.settings import ConsoleSettings
 
+log = logging.getLogger(__name__)
+LOOK_S: Final = 1.0
+"""Time between two looks for approved rules whose time has come."""
 MOST_RULES: Final = 1_000_000
 """Bytes of a form with a rules file."""
 SHOWN: Final = 50
@@ -68,6 +73,7 @@ class RulePages:
     ) -> None:
         self._settings, self._door, self._lists, self._page = settings, door, lists, page
         self._schema = schema
+        self._watch = Watch("approved rules", self.begin_due, LOOK_S)
         self._lock = threading.Lock()
         self._counted_last: tuple[float, str, RuleEffects] | None = None
         """When the effects of the rules were counted, of which version, and what they are."""
@@ -82,6 +88,25 @@ class RulePages:
             ("/rules/reject", self.reject, "POST"),
             ("/rules/undo", self.undo, "POST"),
         )
+
+    def start(self) -> None:
+        """Begin to write approved rules into the file when their time has come."""
+        self._watch.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._watch.stop()
+
+    def begin_due(self) -> None:
+        """Write approved rules whose time has come into the file."""
+        file = self._settings.rules_file
+        if file is None:
+            return
+        try:
+            if Publishing(file, "", self._settings.rules_audit).begin_due():
+                log.info("approved rules are in force from now on")
+        except BadState as error:  # the page shows it
+            log.warning("approved rules cannot begin: %s", error)
 
     async def rules(self, request: Request) -> Response:
         """Show the rules."""
@@ -121,10 +146,11 @@ class RulePages:
         return await self._act(request, act, draft=content)
 
     async def approve(self, request: Request) -> Response:
-        """Put the proposal of another person in force."""
+        """Put the proposal of another person in force, at once or from a time on."""
         form = await form_of(request)
         return self._refuse(request, form) or await self._act(
-            request, lambda publishing: publishing.approve(_number(form), form.get("note", ""))
+            request,
+            lambda publishing: publishing.approve(_number(form), form.get("note", ""), _starts_of(form)),
         )
 
     async def reject(self, request: Request) -> Response:
@@ -187,6 +213,7 @@ class RulePages:
             "together": together(effects) if effects else "",
             "content": content,
             "proposals": [(one, publishing.diff(one).splitlines()) for one in open_proposals(entries)],
+            "later": waiting(entries, now_utc()),
             "entries": list(reversed(entries))[:SHOWN],
             "days": self._settings.rules_days,
         }
@@ -256,6 +283,15 @@ def _row(rule: Rule, effects: RuleEffects | None) -> dict[str, Any]:
 
 def _content_of(form: dict[str, str]) -> str:
     return form.get("content", "").replace("\r\n", "\n")
+
+
+def _starts_of(form: dict[str, str]) -> datetime | None:
+    """Read the time that a form names, UTC; None where it names none."""
+    text = form.get("starts", "")
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
+    except ValueError as error:
+        raise BadInput(f"{text!r:.40} is not a time; write it like 2026-11-01T12:00") from error
 
 
 def _number(form: dict[str, str]) -> int:

@@ -3,6 +3,8 @@
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from fraud.decide.rules import RuleFile
 from fraud.errors import BadConfig, BadInput, BadState
+from fraud.rules.audit import Entry
 from fraud.rules.publishing import Publishing, in_force, open_proposals, verify
 from jobs.rules.settings import PublishSettings
 
@@ -195,3 +198,86 @@ def test_records_of_the_release_before_stay_whole_and_are_gone_on_with(person: P
     audit.file.write_text(text.replace("large: 4 hits", "large: 5 hits"))
     with pytest.raises(BadState, match="this record was changed after it was written"):
         audit.entries()
+
+
+def test_an_approval_with_a_time_is_in_force_from_then_on(folder: Path) -> None:
+    """Also for who shares no file; the one who writes the file may have slept meanwhile."""
+    clock = Clock()
+    ana, ben = (Publishing(folder / "rules.yaml", name, now=clock) for name in ("ana", "ben"))
+    ben.approve(ana.propose(rules("one"), "n").number)
+    clock.moment += timedelta(seconds=10)  # past the record's own time
+    number, begins = ana.propose(rules("two"), "n").number, clock.moment + timedelta(hours=2)
+    ben.approve(number, "from noon on", begins)
+    assert not ben.begin_due()
+    assert versions(ana.verify(), clock.moment) == ["none-published", "one"]
+    assert versions(ana.verify(), begins) == ["none-published", "one", "two"]
+    assert RuleFile(ana.file).rules.version.startswith("one+")
+    other = ana.propose(rules("three"), "n").number
+    with pytest.raises(BadInput, match=rf"proposal {number} is approved and begins at .* take it back"):
+        ben.approve(other)
+    clock.moment = begins
+    with pytest.raises(BadState, match="not what was published last"):
+        ana.verify()
+    assert ben.begin_due()
+    assert not ben.begin_due()
+    assert RuleFile(ana.file).rules.version.startswith("two+")
+    ana.verify()
+    ben.undo()
+    assert RuleFile(ana.file).rules.version.startswith("one+")
+    assert versions(ana.verify(), clock.moment) == ["none-published", "one"]
+
+
+def test_an_approval_that_waits_is_taken_back_by_undo(folder: Path) -> None:
+    clock = Clock()
+    ana, ben = (Publishing(folder / "rules.yaml", name, now=clock) for name in ("ana", "ben"))
+    ben.approve(ana.propose(rules("one"), "n").number)
+    clock.moment += timedelta(seconds=10)
+    begins = clock.moment + timedelta(days=1)
+    ben.approve(ana.propose(rules("two"), "n").number, starts=begins)
+    assert ana.undo("not yet").version.startswith("one+")
+    clock.moment = begins + timedelta(days=1)
+    assert not ben.begin_due()
+    assert versions(ana.verify(), clock.moment) == ["none-published", "one"]
+
+
+def test_a_file_that_was_changed_by_hand_is_not_written_over_when_a_time_comes(folder: Path) -> None:
+    clock = Clock()
+    ana, ben = (Publishing(folder / "rules.yaml", name, now=clock) for name in ("ana", "ben"))
+    ben.approve(ana.propose(rules("one"), "n").number)
+    clock.moment += timedelta(seconds=10)
+    begins = clock.moment + timedelta(days=1)
+    ben.approve(ana.propose(rules("two"), "n").number, starts=begins)
+    ana.file.write_bytes(rules("by hand"))
+    clock.moment = begins
+    assert not ben.begin_due()
+    assert ana.file.read_bytes() == rules("by hand")
+    with pytest.raises(BadState, match="changed in another way"):
+        ana.verify()
+
+
+def test_a_time_that_is_past_is_refused(folder: Path) -> None:
+    clock = Clock()
+    ana, ben = (Publishing(folder / "rules.yaml", name, now=clock) for name in ("ana", "ben"))
+    number = ana.propose(rules("one"), "n").number
+    with pytest.raises(BadInput, match="is past; leave the time out to begin at once"):
+        ben.approve(number, starts=clock.moment)
+    assert [one.number for one in open_proposals(ana.audit.entries())] == [number]
+
+
+def test_a_record_without_a_time_is_written_as_releases_before_read_it(person: Person) -> None:
+    publish(person, "one")
+    assert '"starts"' not in person("ana").audit.file.read_text()
+
+
+@dataclass
+class Clock:
+    """Shows what a test says."""
+
+    moment: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+
+def versions(entries: list[Entry], at: datetime) -> list[str]:
+    return [one.version.split("+")[0] for one in in_force(entries, at)]

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -257,16 +257,24 @@ def test_published_rules_reach_programs_by_the_topic_of_the_audit(
     assert ana.undo("it runs wild").version == first.version
     wait_until(rules.look, "they were undone")
     assert rules.rules.version == first.version
+    begins = datetime.now(UTC) + timedelta(seconds=1)
+    third = ben.approve(ana.propose(file.read_bytes(), "rules").number, starts=begins)
+    wait_until(rules.look, "the time of other rules had come")
+    assert datetime.now(UTC) >= begins
+    assert rules.rules.version == third.version
+    assert ana.begin_due(), "who publishes writes the file, too"
+    ana.undo()
+    wait_until(rules.look, "they were undone")
     assert ana.undo("all of it").version.startswith("none-published+")
     wait_until(rules.look, "the first publication was undone")
     assert rules.rules.rules == ()
     assert told == []
     assert topic.records() == ana.audit.file.read_text().splitlines()
     assert differences(topic.name, topic.records(), ana.audit.entries()) == []
-    forged = ana.audit.entries()[-1].model_copy(update={"number": 8, "content": "version: x\nrules: []\n"})
+    forged = ana.audit.entries()[-1].model_copy(update={"number": 11, "content": "version: x\nrules: []\n"})
     topic.append([forged])
     wait_until(lambda: rules.look() or rules.refused, "a record was refused")
-    assert "record 8 does not follow record 7" in rules.refused
+    assert "record 11 does not follow record 10" in rules.refused
     assert rules.rules.rules == ()
     again = PublishedRules(source.file, "127.0.0.1:9")
     again.load(1.0)

@@ -4,7 +4,7 @@ import html
 import json
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from fraud.rules.audit import Audit
 from fraud.rules.history import Range
 from fraud.rules.publishing import Publishing, audit_of
+from fraud.runtime.waiting import wait_until
 from services.console.app import Console
 from services.console.rule_trial import range_of
 from services.console.settings import ConsoleSettings
@@ -128,6 +129,30 @@ def test_a_proposal_needs_another_person_and_carries_why_it_was_not_tried(
     assert file.read_text() == rules("one")
     assert names(file)[-3:] == ["proposed", "approved", "undone"]
     Publishing(file, "x").verify()
+
+
+def test_an_approval_may_name_a_time_and_the_console_writes_the_rules_then(
+    console: Console, file: Path
+) -> None:
+    act(console, "ana", "/rules/propose", content=rules("two"))
+    for wrong, words in (("noon", "is not a time"), ("2026-01-01T00:00", "is past")):
+        refused = act(console, "ben", "/rules/approve", number="4", starts=wrong)
+        assert refused.status_code == 422
+        assert words in refused.text
+    begins = datetime.now(UTC) + timedelta(seconds=2)
+    answer = act(console, "ben", "/rules/approve", number="4", starts=f"{begins:%Y-%m-%dT%H:%M:%S.%f}")
+    assert answer.status_code == 303
+    assert "Proposal 4 (two+" in page(console, "eve", "/rules")
+    assert file.read_text() == rules("one")
+
+    def is_written() -> bool:
+        console.rule_pages.begin_due()
+        return file.read_text() == rules("two")
+
+    assert wait_until(is_written, 20.0)
+    assert datetime.now(UTC) >= begins
+    Publishing(file, "x").verify()
+    assert "data-later" not in page(console, "eve", "/rules")
 
 
 @pytest.mark.parametrize(
