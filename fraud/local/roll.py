@@ -92,6 +92,9 @@ def roll(
         "FRAUD_STREAM_HOME": str(stream),
         "FRAUD_STREAM_KAFKA_BOOTSTRAP": str(_url_of(settings, "broker", table)),
     }
+    reason = f"for the schema of version {new.version}"
+    if model:  # before anything starts or stops
+        _promote(settings, (model, reason), environment, table, is_dry=True)
     is_rebuilt = Effect.REBUILD in effects
     began = time.monotonic()
     loaded = home / f"schema-{new.version}.yaml"  # what the next processes read while the old ones run
@@ -109,9 +112,8 @@ def roll(
             platform.stop(settings, ("stream",), tell, table)
             filling.fold_whole_log()
             if model:
-                _promote(
-                    settings, (model, f"for the schema of version {new.version}"), environment, undo, table
-                )
+                _promote(settings, (model, reason), environment, table)
+                undo.callback(_run, ["rollback", *_registry(settings, table)], environment)
             undo.callback(_put_back, own, own.read_bytes() if own.exists() else None)
             write_durably(own, file.read_bytes())
             undo.callback(platform.stop, settings, READ_SCHEMA, tell, table)
@@ -151,14 +153,18 @@ def _promote(
     settings: LocalSettings,
     model: tuple[str, str],
     environment: dict[str, str],
-    undo: ExitStack,
     table: PartTable,
+    *,
+    is_dry: bool = False,
 ) -> None:
-    """Make a version the champion, for a reason in words."""
-    registry = ["--mlflow-uri", _url_of(settings, "mlflow", table)]
+    """Make a version the champion, for a reason in words; or only check that it could become it."""
     version, words = model
-    _run(["promote", version, "--force", words, *registry], environment)
-    undo.callback(_run, ["rollback", *registry], environment)
+    dry = ["--dry-run"] if is_dry else []
+    _run(["promote", version, "--force", words, *dry, *_registry(settings, table)], environment)
+
+
+def _registry(settings: LocalSettings, table: PartTable) -> list[str]:
+    return ["--mlflow-uri", _url_of(settings, "mlflow", table)]
 
 
 def _exchange(stream: Path, former: Path, undo: ExitStack) -> None:

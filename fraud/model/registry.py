@@ -191,6 +191,19 @@ class ModelVersions:
         """Make a version the challenger."""
         self.name_as(CHALLENGER, version)
 
+    def check_features(self, version: str) -> None:
+        """Refuse a version that was trained with another feature table.
+
+        Raises
+        ------
+        BadModel
+            When it was; names both tables.
+        """
+        ours = self._schema.features_version
+        trained_with = self.tags(version).get("features_version", ours)
+        if trained_with != ours:
+            raise BadModel(f"version {version} was trained with features {trained_with}, not with {ours}")
+
     def promote(self, version: str, why: str) -> AliasMove:
         """Make a version the champion; the present one becomes ``previous``. Doing it again changes nothing.
 
@@ -199,10 +212,7 @@ class ModelVersions:
         BadModel
             When it was trained with another feature table.
         """
-        own, ours = self.tags(version), self._schema.features_version
-        trained_with = own.get("features_version", ours)
-        if trained_with != ours:
-            raise BadModel(f"version {version} was trained with features {trained_with}, not with {ours}")
+        self.check_features(version)
         champion = self.at(CHAMPION)
         if champion == version:
             return AliasMove(version, self.at(PREVIOUS))

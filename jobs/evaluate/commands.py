@@ -59,6 +59,7 @@ def promote(
     force: Annotated[
         str, typer.Option(help="Reason to promote it although the gate did not accept it.")
     ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check that it could be promoted.")] = False,
     mlflow_uri: MlflowOption = None,
     model_name: ModelNameOption = None,
 ) -> None:
@@ -72,6 +73,10 @@ def promote(
         if tags.get(GATE) != "accepted" and not force:
             found = f"{tags[GATE]} it: {tags.get(GATE_REASONS, '')}" if GATE in tags else "has not judged it"
             raise BadInput(f'version {number}: the gate {found}; promote it all the same with --force "WHY"')
+        if dry_run:
+            versions.check_features(number)
+            typer.echo(f"version {number} can be promoted")
+            return
         moved = versions.promote(number, force or "by hand, accepted by the gate")
     typer.echo(f"champion is version {moved.champion}; previous: {moved.previous or 'none'}")
 

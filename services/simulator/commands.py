@@ -150,8 +150,7 @@ def simulate(  # noqa: PLR0917  (typer passes by name)
     if ahead:
         console.print(
             f"warning: {ahead:,} records are dated ahead of this machine's clock. A platform refuses them "
-            "unless FRAUD_STREAM_MOST_AHEAD_S gives it a greater bound; `fraud generate --start` begins a "
-            "world earlier.",
+            f"unless FRAUD_STREAM_MOST_AHEAD_S gives it a greater bound; {_AHEAD[replay is not None]}",
             style="yellow",
         )
     with Progress(*columns, console=console) as bar:
@@ -171,6 +170,14 @@ def simulate(  # noqa: PLR0917  (typer passes by name)
         f"{f' and {counts.profiles:,} profiles' if counts.profiles else ''} to {bootstrap} "
         f"in {counts.elapsed_s:.1f} s ({per_s:,.0f} transactions/s)."
     )
+
+
+_AHEAD = {
+    False: "`fraud generate --start` begins a world earlier.",
+    True: "`fraud replay dead-letters` sends them again when their time has come. Labels without a "
+    "label_time are dated --label-gap-days after their transactions: give fewer days, or --no-labels.",
+}
+"""What to do about records that are dated ahead, by whether they are own history."""
 
 
 def _is_whole(folder: Path) -> bool:

@@ -165,6 +165,10 @@ def test_a_version_of_another_feature_table_cannot_become_champion(uri, good):
         versions = ModelVersions("fraud")
         with pytest.raises(BadModel, match="features other"):
             versions.promote(version, "by mistake")
+        refused = CliRunner().invoke(
+            app, ["promote", version, "--force", "by mistake", "--dry-run", "--mlflow-uri", uri]
+        )
+        assert refused.exit_code == 1
         with pytest.raises(BadModel, match="features other"):
             versions.load(version)
         assert versions.at("champion") == "1"
@@ -178,6 +182,9 @@ def test_the_commands_promote_what_the_gate_accepted_and_ask_for_a_reason_else(u
     def call(*arguments):
         return CliRunner().invoke(app, [*arguments, "--mlflow-uri", uri])
 
+    assert "version 2 can be promoted" in call("promote", "2", "--force", "agreed", "--dry-run").output
+    with open_registry(uri, "test"):
+        assert ModelVersions("fraud").at("champion") == "1"
     refused = call("promote", "2")
     assert isinstance(refused.exception, BadInput | SystemExit)
     assert refused.exit_code == 1

@@ -21,6 +21,7 @@ from tests.deployed import ENTITIES
 from tests.fraud.kafka.broker import Broker
 from tests.fraud.local.test_platform import SERVER, _part
 from tests.jobs.conftest import log_copy, played
+from tests.services.predictor.conftest import Registry, make_model
 
 __all__ = ["log_copy", "played"]
 
@@ -51,6 +52,31 @@ def test_new_vectors_need_a_model(settings: LocalSettings, tmp_path: Path) -> No
     file = changed(tmp_path, "  - weekday\n", "")
     with pytest.raises(BadInput, match=r"train a model first .*--model"):
         roll(settings, file, table=TABLE)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [("1", "version 1 was trained with features .*, not with "), ("9", "fraud has no version 9")],
+)
+def test_a_model_that_does_not_fit_stops_nothing(
+    settings: LocalSettings, tmp_path: Path, model: str, words: str
+) -> None:
+    """It is refused before the stream stops and before anything is put back."""
+    registry = Registry(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    registry.register(make_model(1))
+    mlflow = replace(_part("mlflow"), url=lambda _place: registry.uri)
+    table = PartTable((_part("broker"), mlflow, replace(_part("predictor"), name="stream")))
+    file, said = changed(tmp_path, "  - weekday\n", ""), list[str]()
+    try:
+        before = platform.up(settings, table.names, table=table)
+        with pytest.raises(Unavailable, match=words):
+            roll(settings, file, model, said.append, table)
+        after = platform.status(settings, table)
+    finally:
+        platform.down(settings, table=table)
+    assert [(part.state, part.pid) for part in after] == [(State.READY, part.pid) for part in before]
+    assert said == []
+    assert not (settings.home_path / "schema.yaml").exists()
 
 
 def test_a_platform_that_does_not_run_is_told_to_start(settings: LocalSettings, tmp_path: Path) -> None:

@@ -112,10 +112,10 @@ Tag;Zeit;Kunde;Laden;Betrag;Betrug?
 """
 
 
-def replay(folder, broker, *words) -> str:
+def replay(folder, broker, *words, rows: str = ROWS) -> str:
     """Replay in a process of its own, as the schema is; return what it said."""
     (folder / "schema.yaml").write_bytes(DEFAULT.read_bytes() + SOURCE.encode())
-    (folder / "rows.csv").write_text(ROWS)
+    (folder / "rows.csv").write_text(rows)
     command = [sys.executable, "-m", "fraud", "simulate", "--replay", folder / "rows.csv"]
     done = subprocess.run(
         [*map(str, command), "--bootstrap", broker.address, *words],
@@ -154,6 +154,17 @@ def test_own_history_can_be_cut_and_sent_without_labels(tmp_path, broker):
     assert "Sent 2 transactions and 0 labels" in replay(
         tmp_path, broker, "--from", "2025-01-01", "--no-labels", "--label-gap-days", "5"
     )
+
+
+def test_labels_that_the_gap_dates_ahead_are_warned_of_with_what_to_do(tmp_path, broker):
+    """Of a table that is labelled to its end no label is left out."""
+    rows, far = ROWS.replace("8;?", "8;Nein"), ("--label-gap-days", "36500")
+    said = replay(tmp_path, broker, *far, rows=rows)
+    assert "Sent 3 transactions and 3 labels" in said
+    assert "warning: 3 records are dated ahead of this machine's clock." in said
+    assert "`fraud replay dead-letters` sends them again when their time has come." in said
+    assert "give fewer days, or --no-labels" in said
+    assert "ahead" not in replay(tmp_path, broker, *far, "--no-labels", rows=rows)
 
 
 @pytest.mark.parametrize("words", [(), ("--data", "a", "--replay", "b")])
