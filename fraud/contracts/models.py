@@ -115,6 +115,7 @@ def contracts_of(schema: Schema) -> Contracts:
             ReasonCode | None,
             Field(None, description="Reason code of the card network, e.g. 10.4."),
         ),
+        **CHARGEBACK,
     }
     results: Definitions = {
         **{name: one for name, one in labels.items() if name in {"transaction_id", "event_time", *keys}},
@@ -131,13 +132,19 @@ def contracts_of(schema: Schema) -> Contracts:
     return Contracts(
         transaction=transaction,
         request=_strict("TransactionRequest", transaction),
-        label=make_model("Label", Label, labels),
+        label=_label(schema, labels),
         scored=scored,
         decision=make_model("Decision", Decision, {**keys, **decided}),
         priced=make_model("PricedTransaction", transaction, own) if own else transaction,
         result=_result(schema, results) if schema.results else None,
         profile=_profile(schema, keys) if schema.profiles else None,
     )
+
+
+def _label(schema: Schema, told: Definitions) -> type[Label]:
+    model: type[Label] = make_model("Label", Label, told)
+    model.money = schema.money
+    return model
 
 
 def _result(schema: Schema, told: Definitions) -> type[Result]:
@@ -222,14 +229,22 @@ _PRICED: Final[Definitions] = {
 
 MOST_REFUND: Final = 1e13
 """In units of any currency; a refund never takes out more than its transaction's amount."""
-RefundAmount = Annotated[float, Field(strict=True, ge=0.0, le=MOST_REFUND, allow_inf_nan=False)]
+PaidBack = Annotated[float, Field(strict=True, ge=0.0, le=MOST_REFUND, allow_inf_nan=False)]
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
 REFUND: Final[Definitions] = {
     "amount": (
-        RefundAmount | None,
+        PaidBack | None,
         Field(None, description="Of a refund: what is paid back, in the currency of its transaction."),
     ),
     "currency": (Currency | None, Field(None, description="Of the amount; absent: the base currency.")),
+}
+_OF_DISPUTED: Final = "Of the disputed amount; absent: the base currency."
+CHARGEBACK: Final[Definitions] = {
+    "disputed_amount": (
+        PaidBack | None,
+        Field(None, description="What is charged back; it may be a part of the transaction's amount."),
+    ),
+    "disputed_currency": (Currency | None, Field(None, description=_OF_DISPUTED)),
 }
 
 

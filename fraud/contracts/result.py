@@ -1,20 +1,17 @@
 """Topic ``results``: later results of a transaction (authorised, declined, reversed, ...)."""
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import model_validator
 
+from fraud.contracts.paid_back import check_paid_back
 from fraud.contracts.transaction import refused
 from fraud.contracts.wire import Record
-from fraud.money import Money, digits_of, exact_amount, to_minor
+from fraud.money import Money
 from fraud.schema.results import REFUNDED
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-HUNDREDTHS: Final = 2
-"""Digits of the one currency of a schema without money."""
-
 
 class Result(Record):
     """One result of a transaction, which it names by its id and its primary entity's key.
@@ -65,20 +62,6 @@ def check_refund(told: Any, money: Money | None) -> None:
     ValidationError
         Naming the field, and what may stand there.
     """
-    amount, currency = getattr(told, "amount", None), getattr(told, "currency", None)
-    if amount is None:
-        return
-    if told.result != REFUNDED:
+    if getattr(told, "amount", None) is not None and told.result != REFUNDED:
         raise refused("amount", f"only a result {REFUNDED} has an amount, not {told.result}")
-    if amount == 0:
-        raise refused("amount", "must be above 0: leave it out where no amount is known")
-    if money is None and currency is not None:
-        raise refused("currency", "all amounts are in one currency: the schema has no part `money`")
-    name = currency or (money.base if money else "")
-    digits = digits_of(name) if money else HUNDREDTHS
-    if digits is None:
-        raise refused("currency", f"{name} is no currency of ISO 4217 that has amounts")
-    try:
-        to_minor(exact_amount(amount), name or "an amount", digits)
-    except ValueError as error:
-        raise refused("amount", str(error)) from error
+    check_paid_back(told, ("amount", "currency"), money)

@@ -48,6 +48,8 @@ LABEL_FIELDS: Final = [
     pa.field("source", pa.string()),
     pa.field("fraud_type", pa.string()),
     pa.field("reason_code", pa.string()),
+    pa.field("disputed_amount", pa.float64()),
+    pa.field("disputed_currency", pa.string()),
 ]
 _RESULT_FIELDS: Final = [pa.field("result_time", TIME), pa.field("result", pa.string())]
 _PROFILE_FIELDS: Final = [

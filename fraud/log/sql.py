@@ -9,7 +9,7 @@ last_labels
     Of each transaction, the label that counts: the last that arrived.
 decided
     Decisions with the transaction's own fields and its label (``is_fraud``, ``label_time``, ``label_days``,
-    and ``fraud_type`` where labels name one).
+    and ``fraud_type``, ``reason_code``, ``disputed_amount``, ``disputed_currency`` where labels have them).
 vectors
     The same with the served features, each under its name.
 by_week
@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from fraud.contracts.label import DISPUTED
 from fraud.errors import BadInput
 from fraud.log.arrival import COLUMNS
 from fraud.schema.deployed import deployed_schema
@@ -47,6 +48,8 @@ TABLES: Final = (
 """Those that are looked for under a URI, whose folders cannot be listed."""
 _SETTINGS: Final = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 _BATCH_ROWS: Final = 50_000
+_TOLD: Final = ("fraud_type", "reason_code", *DISPUTED)
+"""What labels tell beside whether it was fraud."""
 _READS: Final = frozenset({"SELECT", "EXPLAIN"})
 
 
@@ -166,7 +169,7 @@ def _views(tables: Mapping[str, tuple[str, ...]], primary: str) -> dict[str, str
         views["decided"] = _decided(tables, primary)
         views["by_week"] = _BY_WEEK
     if "decided" in views and "features" in tables:
-        known = {*tables["decisions"], *tables["transactions"], "is_fraud", "label_time", "fraud_type"}
+        known = {*tables["decisions"], *tables["transactions"], "is_fraud", "label_time", *_TOLD}
         features = _listed("f", [name for name in tables["features"] if name not in known])
         keys = _keys(primary, tables["decisions"], tables["transactions"], tables["features"])
         views["vectors"] = f"SELECT d.*{features} FROM decided d JOIN features f USING ({keys})"  # noqa: S608
@@ -184,7 +187,7 @@ def _decided(tables: Mapping[str, tuple[str, ...]], primary: str) -> str:
     decisions, transactions = tables["decisions"], tables["transactions"]
     fields = _listed("t", [name for name in transactions if name not in decisions])
     label = f"l.is_fraud, l.label_time, {_DAYS} AS label_days"
-    label += ", l.fraud_type" if "fraud_type" in tables["labels"] else ""
+    label += _listed("l", [name for name in _TOLD if name in tables["labels"]])
     joined = f"decisions d JOIN transactions t USING ({_keys(primary, decisions, transactions)})"
     keys = _keys(primary, decisions, transactions, tables["labels"])
     return f"SELECT d.*{fields}, {label} FROM {joined} LEFT JOIN last_labels l USING ({keys})"  # noqa: S608

@@ -184,6 +184,8 @@ RESERVED: Final = frozenset(
         "source",
         "fraud_type",
         "reason_code",
+        "disputed_amount",
+        "disputed_currency",
         "reason",
         "detail",
         "key",

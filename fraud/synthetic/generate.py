@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from fraud.contracts.label import DISPUTED
 from fraud.schema.reading import default_schema
 from fraud.schema.schema import Schema
 from fraud.synthetic.data_set import DataSet
@@ -69,10 +70,12 @@ def generate(settings: GeneratorSettings, schema: Schema | None = None) -> DataS
         data = lay_kinds(data, settings)
     if schema is not None and schema.results:
         data = replace(data, results=results_table(data, settings, schema))
-    if schema is not None and schema.money is not None:
+    has_money = schema is not None and schema.money is not None
+    if has_money:
         data = lay_currencies(data, settings)
     if schema is not None and schema.takes_refunds:
         data = with_refunds(data, settings, schema)
+    data = replace(data, labels=_with_disputed(data, has_currencies=has_money))
     if schema is None or schema.version == default_schema().version:
         return data
     made = as_schema(data, schema)
@@ -93,6 +96,19 @@ def _with_types(
     return labels.append_column(
         "fraud_type", pa.array(patterns.tolist(), pa.string()).take(fraud)
     ).append_column("reason_code", pc.if_else(is_chargeback, code, pa.scalar(None, pa.string())))
+
+
+def _with_disputed(data: DataSet, *, has_currencies: bool) -> pa.Table:
+    """Add to chargebacks what is charged back: the whole amount, in the currency of the transaction."""
+    labels, transactions = data.labels, data.transactions
+    row = pc.index_in(labels["transaction_id"], value_set=transactions["transaction_id"].combine_chunks())
+    is_paid = pc.greater(transactions["amount"].take(row), 0.0)
+    is_chargeback = pc.and_(pc.equal(labels["source"], "chargeback"), is_paid)
+    for name, of in zip(DISPUTED, ("amount", "currency"), strict=True):
+        if of == "amount" or has_currencies:
+            told = transactions[of].take(row)
+            labels = labels.append_column(name, pc.if_else(is_chargeback, told, pa.scalar(None, told.type)))
+    return labels
 
 
 def _draw_purchases(

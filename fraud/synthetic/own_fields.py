@@ -58,7 +58,7 @@ def as_schema(data: DataSet, schema: Schema) -> DataSet:
     transactions = transactions.select([name for name in order if name in transactions.column_names])
     rows = pc.index_in(data.labels["transaction_id"], transactions["transaction_id"].combine_chunks())
     labels = data.labels.select(
-        ["transaction_id", "event_time", "label_time", "is_fraud", "source", "fraud_type", "reason_code"]
+        [name for name in data.labels.column_names if name not in {"user_id", "merchant_id"}]
     )
     for name in schema.key_names:
         labels = labels.append_column(name, transactions[name].take(rows))

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fraud.contracts.result import HUNDREDTHS
+from fraud.contracts.paid_back import HUNDREDTHS
 from fraud.money import digits_of
 from fraud.schema.arrow import TIME
 from fraud.schema.kinds import PURCHASE

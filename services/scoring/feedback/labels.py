@@ -11,10 +11,10 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Self
 
 import orjson
-from pydantic import StrictBool, ValidationError
+from pydantic import StrictBool, ValidationError, model_validator
 
 from fraud.contracts import (
     DEAD_LETTERS,
@@ -27,12 +27,15 @@ from fraud.contracts import (
     check_future,
     contracts_of,
 )
-from fraud.contracts.models import FraudType, ReasonCode, make_model
+from fraud.contracts.label import DISPUTED
+from fraud.contracts.models import Currency, FraudType, PaidBack, ReasonCode, make_model
+from fraud.contracts.paid_back import check_paid_back
 from fraud.contracts.wire import EventTime, Identifier
 from fraud.errors import BadRecord, Unavailable
 from fraud.http.access import ANYONE
 from fraud.http.problems import Problem, of_record
 from fraud.kafka.producer import Record, Sender
+from fraud.money import Money
 from fraud.schema.schema import Schema
 from services.scoring import metrics
 from services.scoring.feedback.lookup import TransactionLookup, keys_of
@@ -52,6 +55,9 @@ log = logging.getLogger(__name__)
 class LabelRequest(NoticeRequest):
     """A label of one transaction."""
 
+    money: ClassVar[Money | None] = None
+    """Of the schema's amounts."""
+
     is_fraud: StrictBool
     label_time: EventTime | None = None
     """When the label became known; default: now."""
@@ -61,15 +67,25 @@ class LabelRequest(NoticeRequest):
     """Kind of fraud, e.g. ``account_takeover``."""
     reason_code: ReasonCode | None = None
     """Of the card network, e.g. ``10.4``."""
+    disputed_amount: PaidBack | None = None
+    """What is charged back; it may be a part of the transaction's amount."""
+    disputed_currency: Currency | None = None
+    """Of that; default: the base currency."""
     event_time: EventTime | None = None
     """Of the transaction, like its keys (the schema's). The primary entity's key suffices, and is needed only
     where the transaction is neither among the answers nor in the tables."""
+
+    @model_validator(mode="after")
+    def _check_disputed(self) -> Self:
+        check_paid_back(self, DISPUTED, self.money)
+        return self
 
 
 @lru_cache(maxsize=64)
 def label_request_of(schema: Schema) -> type[LabelRequest]:
     """Make the model of a schema's labels as they come."""
     found: type[LabelRequest] = with_keys("LabelRequest", LabelRequest, schema)
+    found.money = schema.money
     return found
 
 
@@ -315,6 +331,7 @@ class Labels:
             source=request.source,
             fraud_type=request.fraud_type,
             reason_code=request.reason_code,
+            **{name: getattr(request, name) for name in DISPUTED},
         )
 
     def _named(self, request: Notice, client: str) -> Notice:

@@ -16,7 +16,7 @@ import pytest
 from deltalake import write_deltalake
 from deltalake.exceptions import CommitFailedError
 
-from fraud.contracts import TRANSACTIONS
+from fraud.contracts import LABELS, TRANSACTIONS
 from fraud.decide.experiment import TRIAL_FIELDS
 from fraud.errors import Unavailable
 from fraud.log import rows
@@ -79,6 +79,18 @@ def test_the_log_reaches_as_far_as_the_checkpoint_whatever_the_micro_batches_hol
         assert Log(settings.delta_path).reach == Epoch(1, batch)
     found = compare(settings.delta_path)
     assert (found.transactions, found.errors()) == (60, [])
+
+
+def test_the_amount_of_a_chargeback_is_in_the_log(settings: StreamSettings, context: TaskContext) -> None:
+    label = {"transaction_id": "t0", "user_id": "u0", "label_time": "2026-02-01T00:00:00Z", "is_fraud": True}
+    told = {"reason_code": "10.4", "fraud_type": "account_takeover", "disputed_amount": 4.5}
+    records = [*values([transaction(0)]), (LABELS, 0, json.dumps({**label, **told}).encode())]
+    spool(context, run_batch(context, kafka(records), np.random.default_rng(0)))
+    archive_up_to(settings, 0)
+    labels = find_table(settings.delta_path, "labels")
+    assert labels is not None
+    (row,) = labels.dataset.to_table(columns=[*told, "disputed_currency"]).to_pylist()
+    assert row == {**told, "disputed_currency": None}
 
 
 def test_a_micro_batch_that_cannot_be_removed_is_archived_once(

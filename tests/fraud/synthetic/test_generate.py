@@ -76,7 +76,7 @@ def test_another_seed_gives_other_data():
 
 def test_columns_are_the_contracts_fields(data_set):
     assert set(data_set.transactions.column_names) == without_version(Transaction) - {"kind"}  # purchases
-    assert set(data_set.labels.column_names) == without_version(Label)
+    assert set(data_set.labels.column_names) == without_version(Label) - {"disputed_currency"}  # one currency
     for table, name in ((data_set.transactions, "event_time"), (data_set.labels, "label_time")):
         assert table.schema.field(name).type == pa.timestamp("us", tz="UTC")
 
@@ -105,6 +105,19 @@ def test_labels_name_their_source_and_fraud_takes_days(data_set):
     assert set(honest["source"].to_pylist()) == {"maturity"}
     delays = microseconds(fraud["label_time"]) - microseconds(fraud["event_time"])
     assert timedelta(days=2) < timedelta(microseconds=float(np.median(delays))) < timedelta(days=4)
+
+
+def test_a_chargeback_takes_back_the_whole_amount_and_nothing_else_does(data_set):
+    amounts = dict(
+        zip(
+            data_set.transactions["transaction_id"].to_pylist(),
+            data_set.transactions["amount"].to_pylist(),
+            strict=True,
+        )
+    )
+    for label in data_set.labels.select(["transaction_id", "source", "disputed_amount"]).to_pylist():
+        is_chargeback = label["source"] == "chargeback"
+        assert label["disputed_amount"] == (amounts[label["transaction_id"]] if is_chargeback else None)
 
 
 def test_identifiers_give_nothing_away(data_set):

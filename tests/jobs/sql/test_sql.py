@@ -81,6 +81,22 @@ def test_decisions_stand_with_amount_and_label_each_once(delta: Path) -> None:
     ]
 
 
+def test_what_a_chargeback_tells_stands_beside_its_decision(tmp_path: Path) -> None:
+    keys = {"transaction_id": ["a"], "user_id": ["u1"], "event_time": times(0)}
+    write_deltalake(tmp_path / "transactions", pa.table({**keys, "amount": [10.0]}))
+    write_deltalake(
+        tmp_path / "decisions", pa.table({**keys, "outcome": ["approve"], "model_version": ["1"]})
+    )
+    write_deltalake(tmp_path / "features", pa.table({**keys, "count_1h_by_user": [1.0]}))
+    told = {"reason_code": ["10.4"], "disputed_amount": [4.5], "disputed_currency": ["EUR"]}
+    write_deltalake(
+        tmp_path / "labels", pa.table({**keys, "label_time": times(40), "is_fraud": [True], **told})
+    )
+    for view in ("decided", "vectors"):
+        text = f"SELECT amount, reason_code, disputed_amount, disputed_currency FROM {view}"
+        assert rows(tmp_path, text) == [(10.0, "10.4", 4.5, "EUR")]
+
+
 def test_an_id_of_two_users_is_two_transactions(tmp_path: Path) -> None:
     keys = {"transaction_id": ["a", "a"], "user_id": ["u1", "u2"], "event_time": times(0, 1)}
     write_deltalake(tmp_path / "transactions", pa.table({**keys, "amount": [1.0, 2.0]}))

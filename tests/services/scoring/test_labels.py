@@ -73,6 +73,21 @@ def test_a_label_of_a_transaction_that_only_the_tables_know_needs_no_keys(tmp_pa
     assert (refused.status_code, "send its user_id" in refused.json()["detail"]) == (404, True)
 
 
+def test_a_chargeback_of_what_the_stream_decided_months_ago_goes_on_with_its_amount(tmp_path: Path) -> None:
+    """The service has never seen it: its keys come from the log, and need not be sent."""
+    sent: Sent = []
+    api = Api(tmp_path, Taking(sent), delta=write(tmp_path, ("old", "u-9")))
+    told = {"reason_code": "10.4", "fraud_type": "account_takeover", "disputed_amount": 40.25}
+    answer = post(api, transaction_id="old", source="chargeback", **told)
+    assert (answer.status_code, answer.json()["status"]) == (200, "accepted")
+    (label,) = labels_of(sent)
+    assert (label.user_id, label.merchant_id, label.event_time) == ("u-9", "m-1", AT)
+    assert {name: getattr(label, name) for name in told} == told
+    refused = post(api, transaction_id="old", disputed_amount=40.255)
+    assert refused.status_code == 422
+    assert "disputed_amount: an amount has 2 digits, got 3" in refused.text
+
+
 def test_an_id_of_two_transactions_of_the_tables_needs_keys(tmp_path: Path) -> None:
     sent: Sent = []
     api = Api(tmp_path, Taking(sent), delta=write(tmp_path, ("one", "u-1"), ("one", "u-2")))
