@@ -13,6 +13,7 @@ from fraud.schema.results import REFUNDED
 if TYPE_CHECKING:
     from datetime import datetime
 
+
 class Result(Record):
     """One result of a transaction, which it names by its id and its primary entity's key.
 

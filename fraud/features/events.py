@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from fraud.contracts import Label, Result, Transaction
 from fraud.contracts.models import MOST_AMOUNT
-from fraud.contracts.priced import is_priced, with_kinds
 from fraud.contracts.paid_back import HUNDREDTHS
+from fraud.contracts.priced import is_priced, with_kinds
 from fraud.contracts.wire import EARLIEST, LATEST
 from fraud.contracts.zones import offset_us, offsets_us
 from fraud.errors import BadInput

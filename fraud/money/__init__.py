@@ -1,6 +1,6 @@
 """Money: the digits of currencies, whole minor units, reference rates, and one rounding for all paths."""
 
-from fraud.money.amounts import exact_amount, most_digits, to_minor
+from fraud.money.amounts import exact_amount, most_digits, round_words, to_minor
 from fraud.money.currencies import digits_of
 from fraud.money.money import Money
 from fraud.money.rates import NO_RATES, Rate, Rates, read_rates, write_rates
@@ -14,6 +14,7 @@ __all__ = [
     "exact_amount",
     "most_digits",
     "read_rates",
+    "round_words",
     "to_minor",
     "write_rates",
 ]

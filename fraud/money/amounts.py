@@ -96,3 +96,14 @@ def _exact(amount: Decimal) -> Decimal:
     if not text or not isinstance(exponent, int):
         return Decimal(0)
     return Decimal((sign, tuple(map(int, text)), exponent + len(digits) - len(text)))
+
+
+def round_words(amount: float, currency: str) -> str:
+    """Write a sum or a cost in whole units, with its currency where that has a name.
+
+    Examples
+    --------
+    >>> round_words(1234.4, "USD"), round_words(1234.4, "")
+    ('1,234 USD', '1,234')
+    """
+    return f"{amount:,.0f} {currency}".rstrip()

@@ -78,6 +78,7 @@ def backtest(
     rules = rules.with_drafts()
     by_name = {rule.name: rule for rule in rules.rules}
     found = RuleEffects(rules.version, by_name, costs or Costs(), (now or datetime.now(UTC)) - maturity)
+    found.currency = (rules.schema or deployed_schema()).base_currency
     with_versions = bool(rules.live_lists)
     log = open_history(
         delta,

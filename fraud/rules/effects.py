@@ -192,6 +192,8 @@ class RuleEffects:
     first_us: int = 0
     last_us: int = 0
     of: dict[str, RuleEffect] = field(default_factory=dict)
+    currency: str = ""
+    """Of all money here: the base currency; empty where all amounts are in one."""
     _terms: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:

@@ -60,6 +60,7 @@ def report(
     labels = last_labels(delta, options)
     by_name = {rule.name: rule for rule in rules.rules}
     found = RuleEffects(rules.version, by_name, costs or Costs(), (now or datetime.now(UTC)) - maturity)
+    found.currency = schema.base_currency
     names = list(by_name)
     for batch in table.batches([name for name in read if name in table.columns], when.filter()):
         found.count(_part(pa.Table.from_batches([batch]), labels, names, schema))

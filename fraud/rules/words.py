@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
+from fraud.money import round_words
 from fraud.rules.effects import RuleEffect, RuleEffects
 
 Column = tuple[str, str, Callable[[RuleEffects, RuleEffect], str]]
@@ -39,8 +40,8 @@ COLUMNS: Final[tuple[Column, ...]] = (
     ("recall", "share of all known frauds that it holds for, with bounds of 95 %", _recall),
     ("wrong", "honest transactions that it declines", lambda _, one: f"{one.false_declines:,}"),
     ("model too", "hits that the model alone would have stopped", lambda _, one: f"{one.overlap:.0%}"),
-    ("saved", "money saved against the model alone", lambda _, one: f"{one.saved:,.0f}"),
-    ("lost", "money lost against the model alone", lambda _, one: f"{one.lost:,.0f}"),
+    ("saved", "money saved against the model alone", lambda of, one: round_words(one.saved, of.currency)),
+    ("lost", "money lost against the model alone", lambda of, one: round_words(one.lost, of.currency)),
     ("most beside", "the rule that most often holds too", _beside),
 )
 
@@ -59,7 +60,8 @@ def share(value: float | None, low: float, high: float) -> str:
 def together(effects: RuleEffects) -> str:
     """Say what all rules did to the money."""
     words = "save" if effects.cost <= 0 else "cost"
-    return f"together they {words} {abs(effects.cost):,.0f} against the model without rules"
+    money = round_words(abs(effects.cost), effects.currency)
+    return f"together they {words} {money} against the model without rules"
 
 
 def reviews(effects: RuleEffects) -> str:
@@ -96,7 +98,9 @@ def lines_of(effects: RuleEffects) -> Iterator[str]:
         yield (
             f"{one.rule}: {one.all_hits:,} hits ({one.all_hits / effects.transactions:.2%}){without}, "
             f"{one.changed:,} would change the decision, precision {_precision(effects, one) or 'unknown'}, "
-            f"recall {_recall(effects, one) or 'unknown'}, saved {one.saved:,.0f}, lost {one.lost:,.0f}"
+            f"recall {_recall(effects, one) or 'unknown'}, "
+            f"saved {round_words(one.saved, effects.currency)}, "
+            f"lost {round_words(one.lost, effects.currency)}"
         )
     yield together(effects)
     yield reviews(effects)

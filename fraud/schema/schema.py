@@ -124,6 +124,11 @@ class Schema:
         """Names of the fields that name the entities, each once, the primary's first."""
         return tuple(dict.fromkeys(field.name for fields in self.keys for field in fields))
 
+    @property
+    def base_currency(self) -> str:
+        """Name the currency in which amounts are added up; empty where all amounts are in one currency."""
+        return self.money.base if self.money else ""
+
     @cached_property
     def feature_names(self) -> tuple[str, ...]:
         """In the order of the vector."""

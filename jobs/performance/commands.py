@@ -26,6 +26,8 @@ def performance(  # noqa: PLR0917  (typer passes by name)
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
     from rich.table import Table  # noqa: PLC0415
 
+    from fraud.money import round_words  # noqa: PLC0415
+    from fraud.schema.deployed import deployed_schema  # noqa: PLC0415
     from fraud.settings.base import given, parse_time  # noqa: PLC0415
     from jobs.performance.report import SHOWN, WORDS, in_words, number  # noqa: PLC0415
     from jobs.performance.run import run  # noqa: PLC0415
@@ -56,10 +58,11 @@ def performance(  # noqa: PLR0917  (typer passes by name)
         table.add_row(in_words(line), line.version, *cells, number(line.truth or expected, "rows"))
     console.print(table)
     console.print("[blue](in brackets)[/]: expected by the scores of the same transactions")
+    currency = deployed_schema().base_currency
     for one in summary.types:
         console.print(
             f"{one.fraud_type}: {one.frauds} frauds in {settings.period_days} days, recall {one.recall:.3f}, "
-            f"{one.lost:,.0f} lost (labels of {one.window_days} days)"
+            f"{round_words(one.lost, currency)} lost (labels of {one.window_days} days)"
         )
     for note in summary.notes:
         console.print(note, soft_wrap=True)

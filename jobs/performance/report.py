@@ -29,8 +29,14 @@ _COLOURS: Final = ("#d4720b", "#1a7f37", "#8250df", "#cf222e")
 _BLUE: Final = "#0969da"
 
 
-def write_report(summary: Performance, folder: Path) -> list[Path]:
-    """Write ``performance.json``, ``performance.png`` and ``report.html``; the folder is made if missing."""
+def write_report(summary: Performance, folder: Path, currency: str = "") -> list[Path]:
+    """Write ``performance.json``, ``performance.png`` and ``report.html``; the folder is made if missing.
+
+    Parameters
+    ----------
+    currency
+        Of the amounts; empty where all are in one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     data, plot, page = (folder / name for name in (JSON_FILE, PLOT_FILE, REPORT_FILE))
     data.write_text(json.dumps(_plain(asdict(summary)), indent=1) + "\n", encoding="utf-8")
@@ -40,7 +46,8 @@ def write_report(summary: Performance, folder: Path) -> list[Path]:
     lines = [(line, line.truth, line.expected.mean if line.expected else None) for line in summary.lines]
     types = figure_source(draw_types(summary), dpi=100) if summary.types else ""
     title = f"Performance on {summary.as_of:%Y-%m-%d}"
-    text = _PAGE.render(title=title, summary=summary, lines=lines, words=WORDS, image=image, types=types)
+    pictures = {"image": image, "types": types}
+    text = _PAGE.render(title=title, summary=summary, lines=lines, words=WORDS, currency=currency, **pictures)
     page.write_text(text, encoding="utf-8")
     return [data, plot, page]
 
@@ -129,6 +136,7 @@ _PAGE: Final = ENVIRONMENT.from_string(
 {{ "%.3f" % one.now }}, was {{ "%.3f" % one.earlier }}.</p>{% endfor %}
 {% if summary.falls and not summary.fallen %}<p>Nothing has fallen.</p>{% endif %}
 {% for note in summary.notes %}<p>{{ note }}</p>{% endfor %}
+{% if currency %}<p>Amounts are in {{ currency }}.</p>{% endif %}
 <p>A transaction is judged by the label that it had so many days later; one without a label by then counts
 as honest. <small>In blue: what the scores of the same transactions let expect.</small></p>
 <table><tr><th>window</th><th>version</th>{% for name in words.values() %}<th>{{ name }}</th>{% endfor %}

@@ -26,10 +26,9 @@ def run(settings: PerformanceSettings, tell: Callable[[str], None] = lambda _: N
     stream = LakeSettings()
     delta, options = settings.delta or stream.delta_path, stream.delta_options
     days = max(settings.windows_days) + settings.period_days + settings.earlier_days
-    summary = summarise(
-        read_decided(delta, options, deployed_schema(), as_of=settings.as_of, days=days), settings
-    )
-    write_report(summary, settings.out)
+    schema = deployed_schema()
+    summary = summarise(read_decided(delta, options, schema, as_of=settings.as_of, days=days), settings)
+    write_report(summary, settings.out, schema.base_currency)
     if settings.publishes:
         try:
             publish_figures(delta, options, "performance", as_gauges(summary))

@@ -93,6 +93,8 @@ class SuggestedPolicy:
     """Transactions that the score does not decide, or of which nothing is known."""
     content: bytes
     """The file of rules with these segments."""
+    currency: str = ""
+    """Of the costs: the base currency; empty where all amounts are in one."""
 
 
 def suggest_policy(
@@ -158,6 +160,7 @@ def suggest_policy(
         datetime.fromtimestamp(split / 1e6, UTC),
         log.left_out,
         with_segments(rules.source, [(*one, two) for one, two in zip(lines, found, strict=True)]),
+        (rules.schema or deployed_schema()).base_currency,
     )
 
 

@@ -85,6 +85,7 @@ def suggest(
 
 def show(console: "Console", found: "SuggestedPolicy") -> None:
     """Print what was found."""
+    from fraud.money import round_words  # noqa: PLC0415
     from jobs.rules.show import print_rows  # noqa: PLC0415
 
     title = (
@@ -94,7 +95,7 @@ def show(console: "Console", found: "SuggestedPolicy") -> None:
     choices = (
         [
             one.words,
-            f"{one.cost:,.0f}",
+            round_words(one.cost, found.currency),
             f"{one.reviews_a_day:,.1f}",
             *(f"{count:,}" for count in (one.busiest, one.challenged, one.declined, one.missed)),
         ]
@@ -105,8 +106,8 @@ def show(console: "Console", found: "SuggestedPolicy") -> None:
     own, chosen = found.choices[0], found.choices[-1]
     if chosen.cost >= own.cost:
         console.print(
-            f"note: on this later data the model's own thresholds cost no more: {own.cost:,.0f}, with "
-            f"{own.busiest:,} reviews on the busiest day",
+            f"note: on this later data the model's own thresholds cost no more: "
+            f"{round_words(own.cost, found.currency)}, with {own.busiest:,} reviews on the busiest day",
             highlight=False,
             soft_wrap=True,
         )
@@ -119,7 +120,7 @@ def show(console: "Console", found: "SuggestedPolicy") -> None:
                 "" if bound is None else f"{bound:.4f}"
                 for bound in (getattr(two.thresholds, b) for b in bounds)
             ),
-            *(f"{cost:,.0f}" for cost in (two.cost, two.common_cost)),
+            *(round_words(cost, found.currency) for cost in (two.cost, two.common_cost)),
         ]
         for two in found.segments
     )

@@ -21,6 +21,7 @@ from fraud.decide.engine import RuleSet
 from fraud.decide.values import SCORE, vocabulary_of
 from fraud.errors import BadInput
 from fraud.log.tables import NO_OPTIONS, Options, floats_of, micros_of
+from fraud.money import round_words
 from fraud.rules.backtest import held_in, judged
 from fraud.rules.effects import MATURITY, Costs, RuleEffect, RuleEffects
 from fraud.rules.history import ALWAYS, BASE, History, Range, labels_of, last_labels, open_history
@@ -60,6 +61,8 @@ class Suggestion:
     later: RuleEffect
     recall: float
     """Share of the missed frauds that it holds for."""
+    currency: str = ""
+    """Of the money; empty where all amounts are in one currency."""
 
     @property
     def words(self) -> str:
@@ -67,7 +70,7 @@ class Suggestion:
         precision = share(self.later.precision, *self.later.precision_bounds)
         return (
             f"on later data: {self.later.all_hits:,} hits, precision {precision}, holds for "
-            f"{self.recall:.0%} of the missed frauds, saves {-self.later.cost:,.0f}"
+            f"{self.recall:.0%} of the missed frauds, saves {round_words(-self.later.cost, self.currency)}"
         )
 
 
@@ -169,6 +172,7 @@ def suggest(
     rules = _rules_of(found)
     later = RuleEffects(rules.version, {rule.name: rule for rule in rules.rules}, costs, now - maturity)
     log = open_history(delta, rules.reads, options, when=Range(split, when.until))
+    later.currency = log.schema.base_currency
     _count_approved(later, rules, log, labels)
     return Suggested(_chosen(found, later, wanted), len(found), missed, split)
 
@@ -309,7 +313,7 @@ def _count_approved(effects: RuleEffects, rules: RuleSet, log: History, labels: 
 def _chosen(found: Sequence[str], later: RuleEffects, wanted: SuggestionLimits) -> list[Suggestion]:
     """Keep what saves money on later data and is precise enough there, the best first."""
     kept = [
-        Suggestion(text, one, one.fraud / max(1, later.fraud))
+        Suggestion(text, one, one.fraud / max(1, later.fraud), later.currency)
         for text, one in zip(found, later.all_rules, strict=True)
         if one.cost < 0.0 and (one.precision or 0.0) >= wanted.min_precision
     ]

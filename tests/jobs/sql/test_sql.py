@@ -93,8 +93,8 @@ def test_what_a_chargeback_tells_stands_beside_its_decision(tmp_path: Path) -> N
         tmp_path / "labels", pa.table({**keys, "label_time": times(40), "is_fraud": [True], **told})
     )
     for view in ("decided", "vectors"):
-        text = f"SELECT amount, reason_code, disputed_amount, disputed_currency FROM {view}"
-        assert rows(tmp_path, text) == [(10.0, "10.4", 4.5, "EUR")]
+        text = "SELECT amount, reason_code, disputed_amount, disputed_currency FROM "
+        assert rows(tmp_path, text + view) == [(10.0, "10.4", 4.5, "EUR")]
 
 
 def test_an_id_of_two_users_is_two_transactions(tmp_path: Path) -> None:
