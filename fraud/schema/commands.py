@@ -12,6 +12,7 @@ from fraud.errors import BadInput
 from fraud.schema.deployed import FILE, has_run
 from fraud.schema.diff import Effect, compare, named_by
 from fraud.schema.kinds import COUNTED_KINDS
+from fraud.schema.notes import notes_on
 from fraud.schema.reading import DEFAULT, read_schema
 from fraud.schema.reading.document import json_schema
 from fraud.schema.schema import Schema
@@ -37,6 +38,8 @@ def check(file: File) -> None:
         f"{file}: {len(schema.fields)} fields, {len(schema.entities)} entities, "
         f"{len(schema.features)} features, version {schema.version}"
     )
+    for note in notes_on(schema):
+        typer.echo(note)
 
 
 @app.command()

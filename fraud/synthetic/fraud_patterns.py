@@ -3,7 +3,9 @@
 card_testing
     A list of stolen numbers is tried out: within minutes the same card makes many small online
     purchases, at merchants with weak checks; if it lives, one or two large ones follow within two hours.
-    Trace: online velocity, amounts far below and then far above the user's mean, a new device.
+    Trace: online velocity, amounts far below and then far above the user's mean, a new device; where there
+    are kinds, verifications of 0 before the spree; where the schema takes results, declines of half of the
+    trials (``fraud.synthetic.results``, ``fraud.synthetic.payments``).
 account_takeover
     Someone signs in as the customer (phishing, leaked password) from another device and place, and buys
     resalable goods over some hours. Trace: device never seen, merchants never visited, amounts above the

@@ -29,6 +29,46 @@ def test_a_schema_is_checked_and_shown(tmp_path: Path) -> None:
     assert "no difference" in run("diff", str(file), str(file))
 
 
+@pytest.mark.parametrize(
+    ("condition", "counts_nothing"),
+    [
+        ("kind == 'refund'", True),
+        ("kind in ['refund', 'reversal'] && amount > 5", True),
+        ("!(kind != 'refund')", True),
+        ("kind == 'refund' || kind == 'transfer'", False),
+        ("kind == 'refund' || amount > 5", False),
+        ("kind != 'refund'", False),
+        ("kind == 'verification'", False),
+        ("amount > 5", False),
+    ],
+)
+def test_a_filter_that_no_counted_kind_fulfils_is_noted(
+    tmp_path: Path, condition: str, counts_nothing: bool
+) -> None:
+    """An entity counts neither refunds nor reversals, unless it names them."""
+    notes = {}
+    for entity in ("card", "everything"):
+        file = tmp_path / f"{entity}.yaml"
+        file.write_text(f"""
+format: 1
+name: kinds
+fields: {{card: {{type: key, required: true}}}}
+filters: {{some: "{condition}"}}
+entities:
+  card: {{key: card, primary: true}}
+  everything: {{key: card, kinds: [purchase, verification, withdrawal, transfer, refund, reversal]}}
+features:
+  - amount
+  - {{statistic: count, entity: {entity}, window: 7d, where: some}}
+""")
+        notes[entity] = run("check", str(file))
+    words = (
+        "count_7d_by_card_where_some counts nothing: the filter some holds for no kind that the entity card"
+    )
+    assert (words in notes["card"]) is counts_nothing
+    assert "counts nothing" not in notes["everything"]
+
+
 def test_the_json_schema_names_every_type(tmp_path: Path) -> None:
     out = tmp_path / "schema.json"
     run("json", "--out", str(out))
