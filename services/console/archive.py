@@ -68,7 +68,7 @@ def money_words(amount: float, currency: str | None) -> str:
     >>> money_words(25_000_000.0, "VND"), money_words(1.5, None)
     ('25,000,000 VND', '1.50')
     """
-    if currency is None:
+    if not currency:
         return f"{amount:,.2f}"
     digits = digits_of(currency)
     return f"{amount:,.{2 if digits is None else digits}f} {currency}"
@@ -110,7 +110,7 @@ class ConsoleArchive:
             "transaction_id",
             "event_time",
             "amount",
-            *(() if "currency" in schema.key_names else ("currency",)),
+            "currency",
             *((BASE_MINOR,) if schema.money else ()),
             *(field.name for field in self._shown),
             *filter(None, self._places.values()),
@@ -166,7 +166,7 @@ class ConsoleArchive:
                 transaction_id=id_,
                 event_time=row["event_time"],
                 amount=self._in_base(row),
-                currency=row.get("currency"),
+                currency=row.get("currency") or self._schema.base_currency,
                 paid=row["amount"],
                 words={field.name: row.get(field.name) for field in self._shown},
                 **{axis: row.get(name or "") for axis, name in self._places.items()},

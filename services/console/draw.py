@@ -12,7 +12,7 @@ from html import escape
 from markupsafe import Markup
 
 from fraud.contracts import Outcome
-from services.console.archive import Event
+from services.console.archive import Event, money_words
 
 _ORDER = tuple(Outcome)
 _Project = Callable[[tuple[float, float]], tuple[float, float]]
@@ -25,8 +25,14 @@ def kind_of(event: Event) -> str:
     return event.outcome or "history"
 
 
-def draw_timeline(events: Sequence[Event], width: int = 880, height: int = 230) -> Markup:
-    """Draw a user's transactions over time: the height is the amount, on a logarithmic scale."""
+def draw_timeline(events: Sequence[Event], currency: str = "", width: int = 880, height: int = 230) -> Markup:
+    """Draw a user's transactions over time: the height is the amount, on a logarithmic scale.
+
+    Parameters
+    ----------
+    currency
+        The base currency, in which the heights are; empty where all amounts are in one.
+    """
     if not events:
         return Markup("")
     left, right, top, bottom = 52, 14, 14, 26
@@ -65,9 +71,10 @@ def draw_timeline(events: Sequence[Event], width: int = 880, height: int = 230) 
             + f'<circle class="dot" cx="{at:.1f}" cy="{tall:.1f}" r="{5.5 if event.is_case else 3.6}"/></g>'
         )
     frauds = sum(event.is_fraud is True for event in events)
+    largest = money_words(max(event.amount for event in events), currency)
     label = (
         f"{len(events)} transactions by time and amount, {first:%d %b %Y} to {last:%d %b %Y}: "
-        f"largest amount {max(event.amount for event in events):,.2f}, {frauds} labelled fraud"
+        f"largest amount {largest}, {frauds} labelled fraud"
     )
     return _svg(parts, width, height, label, "timeline")
 
