@@ -84,6 +84,11 @@ class AheadBounds:
         """The greatest of all, seconds."""
         return max(self._all_s)
 
+    @property
+    def greatest_us(self) -> int:
+        """The same, microseconds."""
+        return whole_us(self.greatest_s)
+
     def of_record(self, record: Any, name: str) -> float:
         """Find the bound of one time of a record, seconds."""
         if self.sources is None or name != "event_time":

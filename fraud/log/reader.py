@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fraud.contracts.topics import LABELS, PROFILES, RESULTS
 from fraud.errors import BadInput
+from fraud.features import kernel
 from fraud.features.events import events_of
 from fraud.features.hashing import hash_text
 from fraud.features.kernel import NO_KEY, Floats
@@ -64,6 +65,8 @@ class Arrivals:
     sequences: Floats
     repeated: int
     epochs: Ints
+    left_out: int = 0
+    """Transactions that count in no history, as ``Log.most_ahead_us`` says."""
 
 
 class Log:
@@ -79,6 +82,9 @@ class Log:
         Whose sequences it tells, and what folds it (``fraud.log.refold``); by default the schema's.
     schema
         Of the records; by default the deployment's.
+    most_ahead_us
+        Transactions dated further ahead of their arrival count in no history, and move no window: they keep
+        their number in the order of arrival alone. None: the log is told as it was counted.
 
     Raises
     ------
@@ -94,7 +100,9 @@ class Log:
         options: Options = NO_OPTIONS,
         passes: Passes | None = None,
         schema: Schema | None = None,
+        most_ahead_us: int | None = None,
     ) -> None:
+        self.most_ahead_us = most_ahead_us
         self.schema = schema = schema or deployed_schema()
         self.passes = passes = passes or passes_of_schema(schema)
         self._sequences = sequence_names(passes)
@@ -153,16 +161,27 @@ class Log:
         is_new[1:] = (named[1:] != named[:-1]).any(axis=1)
         order = order[is_new]
         where = np.flatnonzero(rank[order] == LAST_RANK)
-        chosen = origin[order[where]]
+        chosen, told = origin[order[where]], events[order]
+        left_out = self._leave_out(told, where, chosen[:, 2])
         return Arrivals(
-            events[order],
+            told,
             where,
             chosen[:, [0, 1, 3, 4]],
             chosen[:, 2],
             sequences[order],
             int((~is_new).sum()),
             number[order],
+            left_out,
         )
+
+    def _leave_out(self, events: Floats, where: Ints, received_us: Ints) -> int:
+        """Make those dated too far ahead events of their arrival without an amount: looked at, not kept."""
+        if self.most_ahead_us is None:
+            return 0
+        is_far = events[where, kernel.E_TIME] > received_us + self.most_ahead_us
+        events[where[is_far], kernel.E_TIME] = received_us[is_far]
+        events[where[is_far], kernel.E_CENTS] = np.nan
+        return int(is_far.sum())
 
     def scored_of(self, part: Slice) -> list[str]:
         """List the transactions of a slice that the scoring service decided."""

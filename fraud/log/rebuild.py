@@ -44,6 +44,8 @@ class Rebuilt:
     """The stream's next micro-batch."""
     has_offsets: bool
     """Whether it is known where the log ends in Kafka."""
+    left_out: int = 0
+    """Transactions dated in the future that count in no state."""
 
 
 def rebuild(
@@ -55,6 +57,7 @@ def rebuild(
     scratch: Path | None = None,
     passes: Passes | None = None,
     schema: Schema | None = None,
+    most_ahead_us: int | None = None,
 ) -> Rebuilt:
     """Fold the whole log into a store.
 
@@ -75,6 +78,8 @@ def rebuild(
         What is folded; the primary first; by default the schema's.
     schema
         Of the records; by default the deployment's.
+    most_ahead_us
+        Transactions dated further ahead of their arrival are left out of the states (see ``Log``).
 
     Raises
     ------
@@ -92,7 +97,7 @@ def rebuild(
     with open_store(url, entities) as target:
         known = target.watermark()
     archive_rest(settings, checkpoint, known, passes, schema)
-    log = Log(settings.delta_path, settings.delta_options, passes, schema)
+    log = Log(settings.delta_path, settings.delta_options, passes, schema, most_ahead_us)
     earlier, last, newest = _parted(log.slices(rows))
     generation = generation_after(log, newest, checkpoint)
     # The newest micro-batch is folded in the store itself, over states that are one older: if it ran
@@ -219,6 +224,7 @@ class _Folding:
     token: int
     refolder: Refolder
     transactions: int = 0
+    left_out: int = 0
     slices: int = 0
     done: tuple[int, int] | None = None
     """Last moment that was folded."""
@@ -228,6 +234,7 @@ class _Folding:
         for part in slices:
             arrivals = log.read(part)
             self.transactions += len(arrivals.transactions)
+            self.left_out += arrivals.left_out
             stamp = epoch or Epoch(0, self.slices)
             is_end = is_last and part is slices[-1]
             self.refolder.take(arrivals, self.store, self.token, stamp, is_last=is_end)
@@ -261,6 +268,7 @@ def _finish(folding: _Folding, watermark: Watermark, checkpoint: Checkpoint, gen
         generation,
         checkpoint.committed + 1,
         has_offsets=bool(watermark.offsets),
+        left_out=folding.left_out,
     )
 
 

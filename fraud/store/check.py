@@ -50,6 +50,11 @@ class Checked:
         """Whether nothing needs repair."""
         return not self.faults and bool(self.identity)
 
+    @property
+    def has_future(self) -> bool:
+        """Whether an event of the future has damaged states; it is in the log, too."""
+        return any(fault is Fault.FUTURE for _, fault in self.faults)
+
 
 def check(store: FeatureStore, latest_us: float, passes: Passes | None = None) -> Checked:
     """Read every state of a store; the stream and the scoring service may go on meanwhile.

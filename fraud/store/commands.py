@@ -112,6 +112,8 @@ def check_(store: StoreOption = "", as_json: JsonOption = False) -> None:
             typer.echo(f"{entity} {key} (hash): {fault}: {detail}")
     if not found.is_good:
         typer.echo(f"the store must be rebuilt: stop the stream, then {REBUILD}", err=True)
+        if found.has_future:
+            typer.echo("add --without-future: the log holds what damaged the states, too", err=True)
         raise typer.Exit(1)
 
 

@@ -13,6 +13,13 @@ def parity(
     delta: DeltaOption = None,
     since: Annotated[str | None, typer.Option(help="Compare what was received from then on.")] = None,
     until: Annotated[str | None, typer.Option(help="Compare what was received before.")] = None,
+    without_future: Annotated[
+        bool | None,
+        typer.Option(
+            "--without-future/--with-future",
+            help="Leave out what is dated in the future, as `rebuild-store --without-future` does.",
+        ),
+    ] = None,
     tolerance: Annotated[float | None, typer.Option(help="Accepted difference; default 0.")] = None,
     json_file: Annotated[Path | None, typer.Option(help="JSON file to write the result to.")] = None,
     publishes: Annotated[
@@ -34,6 +41,7 @@ def parity(
             delta=delta,
             since=since,
             until=until,
+            without_future=without_future,
             tolerance=tolerance,
             slice_rows=slice_rows,
             scratch=scratch,

@@ -124,6 +124,7 @@ def compare(
     on_progress: Callable[[Parity], None] = lambda _parity: None,
     passes: Passes | None = None,
     schema: Schema | None = None,
+    most_ahead_us: int | None = None,
 ) -> Parity:
     """Fold the whole log and compare what was served.
 
@@ -146,6 +147,8 @@ def compare(
         What is folded; the primary first; by default the schema's.
     schema
         Of the records; by default the deployment's.
+    most_ahead_us
+        Transactions dated further ahead of their arrival are left out of the states (see ``Log``).
 
     Raises
     ------
@@ -154,7 +157,7 @@ def compare(
     Unavailable
         When the tables cannot be read; try again.
     """
-    log = Log(delta, options, passes, schema)
+    log = Log(delta, options, passes, schema, most_ahead_us)
     passes = log.passes
     names = feature_names(passes)
     parity = Parity({name: Difference() for name in names}, log.schema.features_version)

@@ -4,8 +4,10 @@ import time
 
 from rich.console import Console
 
+from fraud.contracts import bounds_of
 from fraud.errors import FraudError, Unavailable
-from fraud.settings.stream import LakeSettings
+from fraud.schema.deployed import deployed_schema
+from fraud.settings.stream import GuardSettings, LakeSettings
 from fraud.watch.figures import publish_figures
 from jobs.parity.compare import Parity, compare
 from jobs.parity.report import as_gauges, as_tables, write_json
@@ -25,6 +27,7 @@ def run(settings: ParitySettings, console: Console) -> Parity:
     started = time.perf_counter()
     stream = LakeSettings()
     delta = settings.delta or stream.delta_path
+    bounds = bounds_of(deployed_schema(), GuardSettings().most_ahead_s)
     with console.status("reading the log") as status:
         parity = compare(
             delta,
@@ -33,6 +36,7 @@ def run(settings: ParitySettings, console: Console) -> Parity:
             until=settings.until,
             rows=settings.slice_rows,
             scratch=settings.scratch,
+            most_ahead_us=bounds.greatest_us if settings.without_future else None,
             on_progress=lambda so_far: status.update(f"{so_far.folded:,} transactions folded"),
         )
     if settings.json_file:

@@ -21,6 +21,9 @@ class ParitySettings(Settings):
     """Compare what was received from this time on; all of the log is folded either way."""
     until: AwareDatetime | None = None
     """Compare what was received before this time."""
+    without_future: bool = False
+    """Whether the states leave out what is dated further ahead of its arrival than any bound allows, as those
+    of ``fraud replay rebuild-store --without-future`` do."""
     tolerance: float = Field(default=0.0, ge=0.0)
     """Greatest absolute difference of a feature that is accepted; 0: not one bit."""
     slice_rows: int = Field(default=SLICE_ROWS, ge=1)

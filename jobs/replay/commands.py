@@ -92,6 +92,13 @@ def rebuild_store(
             help="Fill --store while the stream runs; make this file once the stream has stopped, to finish."
         ),
     ] = None,
+    without_future: Annotated[
+        bool,
+        typer.Option(
+            "--without-future",
+            help="Leave out of the states what is dated further ahead of its arrival than any bound allows.",
+        ),
+    ] = False,
     settle_until: Annotated[
         Path | None,
         typer.Option(
@@ -102,12 +109,13 @@ def rebuild_store(
     """Rebuild the feature store from the log, byte for byte; the stream continues from it."""
     from rich.console import Console  # noqa: PLC0415
 
+    from fraud.contracts import bounds_of  # noqa: PLC0415
     from fraud.errors import BadInput  # noqa: PLC0415
     from fraud.log.reader import SLICE_ROWS  # noqa: PLC0415
     from fraud.log.rebuild import follow, rebuild  # noqa: PLC0415
     from fraud.log.tail import read_tail  # noqa: PLC0415
     from fraud.schema.deployed import deployed_schema  # noqa: PLC0415
-    from fraud.settings.stream import KafkaSettings, LogSettings  # noqa: PLC0415
+    from fraud.settings.stream import GuardSettings, KafkaSettings, LogSettings  # noqa: PLC0415
     from fraud.store import open_store  # noqa: PLC0415
 
     console, settings, rows = Console(), LogSettings(), slice_rows or SLICE_ROWS
@@ -115,9 +123,15 @@ def rebuild_store(
         raise BadInput("--follow-until fills another store than the stream's: name it with --store")
     if settle_until is not None and follow_until is None:
         raise BadInput("--settle-until needs --follow-until: the stream stops before the scoring service")
+    if without_future and follow_until is not None:
+        raise BadInput("--without-future needs a stream that is stopped: leave out --follow-until")
+    bounds = bounds_of(deployed_schema(), GuardSettings().most_ahead_s)
+    ahead_us = bounds.greatest_us if without_future else None
     with console.status("folding the log"):
         if follow_until is None:
-            found = rebuild(settings, store or "", replace=replace, rows=rows, scratch=scratch)
+            found = rebuild(
+                settings, store or "", replace=replace, rows=rows, scratch=scratch, most_ahead_us=ahead_us
+            )
         else:
             kafka = KafkaSettings()
             primary = deployed_schema().primary.name  # the store in use may lack the schema's other entities
@@ -137,6 +151,11 @@ def rebuild_store(
         f"Folded {found.transactions:,} transactions into {counts}; "
         f"the stream goes on with micro-batch {found.next_epoch} of generation {found.generation}."
     )
+    if without_future:
+        console.print(
+            f"Left out {found.left_out:,} transactions dated in the future. What is served from now on: "
+            "`fraud parity --without-future --since` this moment."
+        )
     if found.next_epoch == 0 and found.generation > 1 and found.has_offsets:
         console.print("The stream's checkpoint is gone: a new one reads Kafka from where the log ends.")
     elif found.next_epoch == 0 and found.generation > 1:

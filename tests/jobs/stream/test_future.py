@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import uuid
@@ -17,14 +18,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
+from typer.testing import CliRunner
 
 from fraud.contracts import LABELS, SCORED, TRANSACTIONS, AheadBounds, without_future
 from fraud.features.batch import compute_features
 from fraud.features.hashing import hash_text
+from fraud.features.snapshot import read_snapshot
 from fraud.log import rows
 from fraud.log.archive import Archive
 from fraud.log.rebuild import rebuild
 from fraud.store import Answer, Change, Epoch
+from fraud.store.commands import app as store_app
 from fraud.store.value import version_of
 from jobs.parity.compare import compare
 from jobs.replay.dead_letters import Choice, resend
@@ -32,7 +36,7 @@ from jobs.stream.settings import StreamSettings
 from jobs.stream.tasks import validate_pass
 from jobs.stream.tasks.context import TaskContext, store_of
 from services.scoring.api.examples import examples_of
-from tests.deployed import ENTITIES, FEATURE_NAMES, SCHEMA
+from tests.deployed import ENTITIES, FEATURE_NAMES, PASSES, SCHEMA
 from tests.load.parity import KAFKA, PARTITIONS, run_batch, spool
 from tests.wire import ScoredTransaction
 
@@ -195,6 +199,55 @@ def test_after_an_event_of_2099_windows_are_full_and_duplicates_are_still_recogn
     newest = features.filter(pc.equal(features["transaction_id"], "t3"))
     assert newest["count_1h_by_user"].to_pylist() == [3.0]
     assert done.num_rows == 6
+
+
+def windows_of(store_url: str) -> dict[str, dict[str, float]]:
+    """Read the windows of the one user and the one merchant of a store."""
+    found = {}
+    for one in PASSES:
+        ((_, state),) = store_of(store_url, ENTITIES).scan(one.name)
+        found[one.name] = read_snapshot(one.plan, state).windows
+    return found
+
+
+def test_states_that_an_event_of_the_future_has_damaged_are_found_and_mended(tmp_path: Path) -> None:
+    """An older build counted it, so the log has it too: the rebuild leaves it out, and keeps its number."""
+    sent = sent_of([PLAIN] * 5)
+    far = {**sent[2][1], "transaction_id": "far", "event_time": "2099-06-01T00:00:00+00:00"}
+    before = [*sent[:3], (TRANSACTIONS, far, sent[3][2]), sent[3]]
+    of, _ = stream(tmp_path / "old", before, most_ahead_s=4e9)
+    good, _ = stream(tmp_path / "good", sent[:4])
+    shutil.copytree(of.store.removeprefix("lmdb://"), tmp_path / "copy")
+    urls = {name: f"lmdb://{tmp_path / name}" for name in ("copy", "as before", "mended")}
+    assert rebuild(of, urls["as before"]).left_out == 0
+    found = rebuild(of, urls["mended"], most_ahead_us=AheadBounds().greatest_us)
+    assert (found.transactions, found.left_out) == (5, 1)
+    checked = {name: CliRunner().invoke(store_app, ["check", "--store", url]) for name, url in urls.items()}
+    assert {name: one.exit_code for name, one in checked.items()} == {"copy": 1, "as before": 1, "mended": 0}
+    assert "its newest event is of 2099-06-01" in checked["copy"].output
+    assert "add --without-future" in checked["copy"].output
+    assert windows_of(urls["mended"]) == windows_of(good.store)
+    # The stream goes on: the next one sees full windows, the far one is known, and parity holds from here on.
+    arrival = sent[4][2]
+    rows_ = [
+        (b"k", json.dumps(record).encode(), TRANSACTIONS, 0, 900 + at, arrival)
+        for at, record in enumerate([far, sent[4][1]])
+    ]
+    table = pa.Table.from_pylist([dict(zip(KAFKA.names, row, strict=True)) for row in rows_], schema=KAFKA)
+    url, store = urls["mended"], store_of(urls["mended"], ENTITIES)
+    at = Epoch(found.generation, found.next_epoch)
+    context = TaskContext(at, store.acquire("test"), url, of.spool_path, (), "", 0.1, most_ahead_s=4e9)
+    spool(context, run_batch(context, table, np.random.default_rng(1)))
+    (of.checkpoint_path / "commits" / str(found.next_epoch)).touch()
+    Archive(of.spool_path, of.checkpoint_path, of.delta_path, {}).run(found.generation)
+    newest = read(of, "features").filter(pc.field("transaction_id") == "t4")
+    assert newest["count_1h_by_user"].to_pylist() == [4.0]
+    letters = read(of, "dead_letters").filter(pc.field("reason") == "duplicate")
+    assert letters.num_rows == 1
+    mended = {"most_ahead_us": AheadBounds().greatest_us, "since": arrival}
+    parity = compare(of.delta_path, **mended)
+    assert (parity.errors(), parity.greatest) == ([], 0.0)
+    assert compare(of.delta_path, since=arrival).errors() != [], "by the whole log it saw another history"
 
 
 def test_the_bound_is_a_setting(tmp_path: Path) -> None:
