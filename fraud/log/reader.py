@@ -161,10 +161,10 @@ class Log:
         is_new[1:] = (named[1:] != named[:-1]).any(axis=1)
         order = order[is_new]
         where = np.flatnonzero(rank[order] == LAST_RANK)
-        chosen, told = origin[order[where]], events[order]
-        left_out = self._leave_out(told, where, chosen[:, 2])
+        chosen, arrived = origin[order[where]], events[order]
+        left_out = self._leave_out(arrived, where, chosen[:, 2])
         return Arrivals(
-            told,
+            arrived,
             where,
             chosen[:, [0, 1, 3, 4]],
             chosen[:, 2],
