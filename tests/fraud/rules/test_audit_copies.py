@@ -33,7 +33,7 @@ class Place:
         return list(self.kept)
 
     def append(self, entries: Sequence[Entry]) -> None:
-        self.kept += [one.model_dump_json() for one in entries]
+        self.kept += [one.as_json() for one in entries]
 
 
 @pytest.fixture
