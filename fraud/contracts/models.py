@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -42,6 +42,7 @@ from fraud.schema.kinds import KINDS, PURCHASE
 from fraud.schema.schema import Schema
 
 Definitions = dict[str, Any]
+Told = TypeVar("Told", Label, Result)
 MOST_AMOUNT: Final = 10_000_000.0
 _LEAST: Final[dict[str, Any]] = {"minimum": 0}
 """For readers of the JSON schema; ``Transaction`` says what else must hold, with better words."""
@@ -132,23 +133,17 @@ def contracts_of(schema: Schema) -> Contracts:
     return Contracts(
         transaction=transaction,
         request=_strict("TransactionRequest", transaction),
-        label=_label(schema, labels),
+        label=_with_money("Label", Label, schema, labels),
         scored=scored,
         decision=make_model("Decision", Decision, {**keys, **decided}),
         priced=make_model("PricedTransaction", transaction, own) if own else transaction,
-        result=_result(schema, results) if schema.results else None,
+        result=_with_money("Result", Result, schema, results) if schema.results else None,
         profile=_profile(schema, keys) if schema.profiles else None,
     )
 
 
-def _label(schema: Schema, told: Definitions) -> type[Label]:
-    model: type[Label] = make_model("Label", Label, told)
-    model.money = schema.money
-    return model
-
-
-def _result(schema: Schema, told: Definitions) -> type[Result]:
-    model: type[Result] = make_model("Result", Result, told)
+def _with_money(name: str, base: type[Told], schema: Schema, told: Definitions) -> type[Told]:
+    model: type[Told] = make_model(name, base, told)
     model.money = schema.money
     return model
 

@@ -229,15 +229,13 @@ class Publishing:
         return True
 
     def _is_due(self, entries: list[Entry]) -> bool:
-        if not any(entry.starts for entry in entries):
-            return False
-        now, wanted = self._now(), _hash(self._live())
-        published = in_force(entries, now)
+        now = self._now()
         began = [entry.starts for entry in entries if entry.starts and entry.starts <= now]
-        if not began or wanted == _hash(published[-1].content.encode()):
+        if not began:
             return False
-        before = in_force(entries, max(began) - timedelta(microseconds=1))
-        return bool(before) and wanted == _hash(before[-1].content.encode())
+        moments = max(began) - timedelta(microseconds=1), now
+        before, wanted = ([one.content.encode() for one in in_force(entries, at)[-1:]] for at in moments)
+        return [self._live()] == before != wanted
 
     def verify(self) -> list[Entry]:
         """Check the chain, and that the file is what was published last.

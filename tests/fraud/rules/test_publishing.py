@@ -202,10 +202,7 @@ def test_records_of_the_release_before_stay_whole_and_are_gone_on_with(person: P
 
 def test_an_approval_with_a_time_is_in_force_from_then_on(folder: Path) -> None:
     """Also for who shares no file; the one who writes the file may have slept meanwhile."""
-    clock = Clock()
-    ana, ben = (Publishing(folder / "rules.yaml", name, now=clock) for name in ("ana", "ben"))
-    ben.approve(ana.propose(rules("one"), "n").number)
-    clock.moment += timedelta(seconds=10)  # past the record's own time
+    clock, ana, ben = with_rules_in_force(folder)
     number, begins = ana.propose(rules("two"), "n").number, clock.moment + timedelta(hours=2)
     ben.approve(number, "from noon on", begins)
     assert not ben.begin_due()
@@ -228,10 +225,7 @@ def test_an_approval_with_a_time_is_in_force_from_then_on(folder: Path) -> None:
 
 
 def test_an_approval_that_waits_is_taken_back_by_undo(folder: Path) -> None:
-    clock = Clock()
-    ana, ben = (Publishing(folder / "rules.yaml", name, now=clock) for name in ("ana", "ben"))
-    ben.approve(ana.propose(rules("one"), "n").number)
-    clock.moment += timedelta(seconds=10)
+    clock, ana, ben = with_rules_in_force(folder)
     begins = clock.moment + timedelta(days=1)
     ben.approve(ana.propose(rules("two"), "n").number, starts=begins)
     assert ana.undo("not yet").version.startswith("one+")
@@ -241,10 +235,7 @@ def test_an_approval_that_waits_is_taken_back_by_undo(folder: Path) -> None:
 
 
 def test_a_file_that_was_changed_by_hand_is_not_written_over_when_a_time_comes(folder: Path) -> None:
-    clock = Clock()
-    ana, ben = (Publishing(folder / "rules.yaml", name, now=clock) for name in ("ana", "ben"))
-    ben.approve(ana.propose(rules("one"), "n").number)
-    clock.moment += timedelta(seconds=10)
+    clock, ana, ben = with_rules_in_force(folder)
     begins = clock.moment + timedelta(days=1)
     ben.approve(ana.propose(rules("two"), "n").number, starts=begins)
     ana.file.write_bytes(rules("by hand"))
@@ -277,6 +268,15 @@ class Clock:
 
     def __call__(self) -> datetime:
         return self.moment
+
+
+def with_rules_in_force(folder: Path) -> tuple[Clock, Publishing, Publishing]:
+    """A clock that two people share, some seconds after they published rules."""
+    clock = Clock()
+    ana, ben = (Publishing(folder / "rules.yaml", name, now=clock) for name in ("ana", "ben"))
+    ben.approve(ana.propose(rules("one"), "n").number)
+    clock.moment += timedelta(seconds=10)  # past the record's own time
+    return clock, ana, ben
 
 
 def versions(entries: list[Entry], at: datetime) -> list[str]:
