@@ -1,4 +1,4 @@
-"""The commands ``fraud schema check``, ``show``, ``use``, ``diff`` and ``json``."""
+"""The commands ``fraud schema check``, ``show``, ``diff`` and ``json``."""
 
 import json
 from pathlib import Path
@@ -8,17 +8,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fraud.errors import BadInput
-from fraud.schema.deployed import FILE, has_run
-from fraud.schema.diff import Effect, compare, named_by
+from fraud.schema.diff import compare, named_by
 from fraud.schema.kinds import COUNTED_KINDS
 from fraud.schema.notes import notes_on
 from fraud.schema.reading import DEFAULT, read_schema
 from fraud.schema.reading.document import json_schema
 from fraud.schema.schema import Schema
-from fraud.settings.home import platform_home
 
-__all__ = ["app", "check", "diff", "json_", "show", "use"]
+__all__ = ["app", "check", "diff", "json_", "show"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 File = Annotated[Path, typer.Argument(help="A schema's file (YAML).")]
@@ -83,34 +80,6 @@ def diff(old: File, new: File) -> None:
     Console().print(table)
 
 
-@app.command()
-def use(
-    file: File,
-    home: Annotated[
-        Path | None, typer.Option(help="Folder of the platform; default FRAUD_LOCAL_HOME, then .fraud.")
-    ] = None,
-) -> None:
-    """Use a schema in the platform on this machine; say what to run next if it ran with another.
-
-    Raises
-    ------
-    BadInput
-        When the platform's tables cannot go on with it.
-    """
-    new, folder = read_schema(file), home or platform_home()
-    own = folder / FILE
-    changes = compare(read_schema(own if own.exists() else None), new) if has_run(folder) else []
-    worst = max((change.effect for change in changes), default=Effect.NOTHING)
-    if worst is Effect.REFUSED:
-        words = "; ".join(change.what for change in changes if change.effect is worst)
-        raise BadInput(f"{words}: the tables in {folder} do not fit it; use another home (--home)")
-    folder.mkdir(parents=True, exist_ok=True)
-    own.write_bytes(file.read_bytes())
-    typer.echo(f"{own}: version {new.version}; the next `fraud up` runs with it")
-    for words in _steps({change.effect for change in changes}):
-        typer.echo(words)
-
-
 @app.command("json")
 def json_(
     out: Annotated[Path | None, typer.Option(help="File to write; default: standard output.")] = None,
@@ -121,13 +90,6 @@ def json_(
         typer.echo(text, nl=False)
     else:
         out.write_text(text)
-
-
-def _steps(effects: set[Effect]) -> list[str]:
-    """Say what must follow on this machine before the platform decides by another schema."""
-    rebuild = ["fraud down, then fraud replay rebuild-store --replace: states are filled from the log"]
-    model = ["fraud train: a model on the new vectors"]
-    return [*(rebuild if Effect.REBUILD in effects else []), *(model if Effect.MODEL in effects else [])]
 
 
 def _fields(schema: Schema) -> Table:

@@ -18,11 +18,13 @@ from fraud.features.passes import EntityPass, Passes, deployed_passes
 from fraud.features.plan import Plan, compile_plan
 from fraud.store.base import FeatureStore
 from fraud.store.value import newest_event_us, newest_state
-from fraud.store.watermark import Watermark
+from fraud.store.watermark import REBUILD, Watermark
 
 AT_ONCE: Final = 500
 MOST_NAMED: Final = 20
 """Entities that are named of each kind of finding."""
+SAMPLE: Final = 200
+"""States of each entity that are looked at to judge the whole store."""
 
 
 class Fault(StrEnum):
@@ -102,6 +104,27 @@ def faults_of(
             yield key, Fault.CORRUPT, "its newest event has no time"
         elif newest > latest_us:
             yield key, Fault.FUTURE, f"its newest event is of {_words(newest)}"
+
+
+def other_layout(store: FeatureStore, passes: Passes) -> str:
+    """Say which states do not fit the schema, by a sample, and what to do; empty where all do."""
+    for one in passes:
+        plan = compile_plan(one.entity, (), one.events)
+        sample = [value for _, value in islice(store.values(one.name), SAMPLE)]
+        if 2 * sum(_has_other_layout(plan, value) for value in sample) > len(sample):
+            return (
+                f"the states of {one.name}s in the feature store were written with another layout, by "
+                f"another schema or release; run that one again, or stop the stream and {REBUILD}"
+            )
+    return ""
+
+
+def _has_other_layout(plan: Plan, value: bytes) -> bool:
+    try:
+        state = newest_state(value)
+    except BadState:  # corrupt
+        return False
+    return bool(struct.unpack_from("<d", state)[0] != plan.layout)
 
 
 def _unreadable(plan: Plan, states: Mapping[float, bytes]) -> Iterable[tuple[float, str]]:

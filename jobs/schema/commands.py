@@ -1,4 +1,4 @@
-"""The family ``fraud schema``: what ``fraud.schema.commands`` does, and ``import``."""
+"""The family ``fraud schema``: what ``fraud.schema.commands`` does, ``use`` and ``import``."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,7 +7,23 @@ import typer
 
 from fraud.schema.commands import app
 
-__all__ = ["app", "import_"]
+__all__ = ["app", "import_", "use"]
+
+
+@app.command()
+def use(
+    file: Annotated[Path, typer.Argument(help="A schema's file (YAML).")],
+    home: Annotated[
+        Path | None, typer.Option(help="Folder of the platform; default FRAUD_LOCAL_HOME, then .fraud.")
+    ] = None,
+) -> None:
+    """Use a schema in the platform on this machine; say what to run next if it ran with another."""
+    from fraud.local.schema import use_schema  # noqa: PLC0415  (`--help` must not wait for the libraries)
+    from fraud.local.settings import LocalSettings  # noqa: PLC0415
+    from fraud.settings.base import given  # noqa: PLC0415
+
+    for words in use_schema(LocalSettings(**given(home=home)), file):
+        typer.echo(words)
 
 
 @app.command("import")
@@ -41,7 +57,7 @@ def import_(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
 ) -> None:
     """Make a schema of what AWS Fraud Detector or Feast exports; says what has no counterpart."""
-    from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
+    from rich.console import Console  # noqa: PLC0415
 
     from fraud.errors import BadInput  # noqa: PLC0415
     from fraud.schema.reading import parse_schema  # noqa: PLC0415

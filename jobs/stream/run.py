@@ -36,6 +36,7 @@ from fraud.schema.deployed import deployed_schema, rates_file
 from fraud.schema.schema import Schema
 from fraud.spark.session import KAFKA_SOURCE, open_session
 from fraud.store import Epoch, open_store
+from fraud.store.check import other_layout
 from fraud.watch.figures import Figures
 from jobs.stream import metrics
 from jobs.stream.archiving import Archiving
@@ -92,6 +93,8 @@ class StreamJob:
         self._experiment = open_experiment(settings.experiment_file)
         self._passes = passes
         self._store = open_store(settings.store, entity_names(passes))
+        if problem := other_layout(self._store, passes):
+            raise BadState(problem)
         self._progress = Progress(self._store, settings, schema)
         query_id = self._progress.check().named()
         self._generation = self._store.generation_of(query_id)

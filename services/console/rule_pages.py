@@ -35,6 +35,7 @@ from fraud.rules.report import report
 from fraud.rules.words import COLUMNS, heading, together
 from fraud.runtime.threads import Watch
 from fraud.schema.schema import Schema
+from fraud.settings.definition import Stamp, stamp_of
 from services.console.door import AccessControl, form_of
 from services.console.rule_trial import range_of, try_rules
 from services.console.settings import ConsoleSettings
@@ -74,6 +75,8 @@ class RulePages:
         self._settings, self._door, self._lists, self._page = settings, door, lists, page
         self._schema = schema
         self._watch = Watch("approved rules", self.begin_due, LOOK_S)
+        self._looked: tuple[Stamp | None, Stamp | None] | None = None
+        """Stamps of audit and file at the last look; None while approved rules wait for their time."""
         self._lock = threading.Lock()
         self._counted_last: tuple[float, str, RuleEffects] | None = None
         """When the effects of the rules were counted, of which version, and what they are."""
@@ -102,9 +105,15 @@ class RulePages:
         file = self._settings.rules_file
         if file is None:
             return
+        publishing = Publishing(file, "", self._settings.rules_audit)
+        looked = stamp_of(publishing.audit.file), stamp_of(file)
+        if looked == self._looked:  # as they were, and nothing waits for its time
+            return
         try:
-            if Publishing(file, "", self._settings.rules_audit).begin_due():
+            waits = waiting(publishing.audit.entries(), now_utc())
+            if publishing.begin_due():
                 log.info("approved rules are in force from now on")
+            self._looked = None if waits else looked
         except BadState as error:  # the page shows it
             log.warning("approved rules cannot begin: %s", error)
 

@@ -6,7 +6,6 @@ as away until it has been rebuilt. A corrupt state of one entity is a problem of
 
 import logging
 from collections.abc import Callable
-from itertools import islice
 from typing import Final
 
 from fraud.contracts import Transaction
@@ -17,7 +16,7 @@ from fraud.http.problems import Problem
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.schema import Schema
 from fraud.store import FeatureStore, Watermark
-from fraud.store.check import Fault, faults_of
+from fraud.store.check import faults_of, other_layout
 from fraud.store.watermark import REBUILD
 from services.scoring import metrics
 
@@ -25,8 +24,6 @@ INCOMPLETE: Final = (
     "the feature store is being filled from the log; until it is whole, fields and rules alone decide, and "
     "the stream counts those transactions"
 )
-SAMPLE: Final = 200
-"""States of each entity that are looked at to judge the whole store."""
 log = logging.getLogger(__name__)
 
 
@@ -123,18 +120,7 @@ class States:
                 f"{REBUILD}"
             )
         self._known, self.is_whole = (identity, mark), bool(identity)
-        return self._other_layout() if is_thorough or identity != before_identity else ""
-
-    def _other_layout(self) -> str:
-        for one in self._passes:
-            sample = dict(islice(self._store.values(one.name), SAMPLE))
-            faults = [fault for _, fault, _ in faults_of(one, sample)]
-            if 2 * faults.count(Fault.LAYOUT) > len(sample):
-                return (
-                    f"the states of {one.name}s in the feature store were written with another layout, by "
-                    f"another release; run that release again, or stop the stream and {REBUILD}"
-                )
-        return ""
+        return other_layout(self._store, self._passes) if is_thorough or identity != before_identity else ""
 
 
 def _is_behind(mark: Watermark | None, before: Watermark) -> bool:

@@ -13,6 +13,7 @@ from fraud.errors import BadConfig, BadState, Fenced
 from fraud.log.archive import MOST_FOLDERS, Archive
 from fraud.log.checkpoint import Checkpoint
 from fraud.log.rebuild import archive_rest, follow, rebuild
+from fraud.schema.reading import DEFAULT, parse_schema
 from fraud.store import Epoch, open_store
 from fraud.synthetic.encoding import encode_transactions
 from jobs.stream.settings import StreamSettings
@@ -201,6 +202,15 @@ def test_a_rebuild_that_did_not_finish_keeps_the_stream_from_starting(log_copy: 
         StreamJob(log_copy)
     rebuild(log_copy, replace=True)
     assert not log_copy.rebuild_mark.exists()
+
+
+def test_the_stream_does_not_start_over_states_of_another_schema(log_copy: StreamSettings) -> None:
+    """It says so before it is ready, not with its first micro-batch."""
+    from jobs.stream.run import StreamJob  # noqa: PLC0415  loads Spark
+
+    text = DEFAULT.read_text().replace("events: 256", "events: 100", 1)
+    with pytest.raises(BadState, match=r"states of merchants .*another schema or release.*rebuild-store"):
+        StreamJob(log_copy, parse_schema(text.encode(), "other.yaml"))
 
 
 def test_more_micro_batches_than_one_round_takes_are_all_archived(log_copy: StreamSettings) -> None:

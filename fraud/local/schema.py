@@ -1,0 +1,60 @@
+"""Gives the platform on this machine, which does not run, another schema; ``roll`` does so while it runs."""
+
+from pathlib import Path
+
+from fraud.errors import BadInput
+from fraud.local import platform
+from fraud.local.parts import TABLE, PartTable
+from fraud.local.platform import State
+from fraud.local.settings import LocalSettings
+from fraud.runtime.files import write_durably
+from fraud.schema.deployed import FILE, has_run
+from fraud.schema.diff import Effect, compare
+from fraud.schema.reading import read_schema
+
+_ENDED = {State.STOPPED, State.CRASHED}
+_STEPS = {
+    Effect.REBUILD: "fraud replay rebuild-store --replace: states are filled from the log",
+    Effect.MODEL: "fraud train: a model on the new vectors",
+}
+
+
+def use_schema(settings: LocalSettings, file: Path, table: PartTable = TABLE) -> list[str]:
+    """Copy a schema into the platform's home.
+
+    Parameters
+    ----------
+    settings
+        Only the home folder matters.
+    file
+        The schema's file.
+
+    Returns
+    -------
+    list of str
+        What was done, and what to run next, a line each.
+
+    Raises
+    ------
+    BadConfig
+        When the schema is wrong.
+    BadInput
+        When the platform's tables cannot go on with it, or the platform runs with another one.
+    """
+    new, home = read_schema(file), settings.home_path
+    own = home / FILE
+    changes = compare(read_schema(own if own.exists() else None), new) if has_run(home) else []
+    if words := "; ".join(change.what for change in changes if change.effect is Effect.REFUSED):
+        raise BadInput(f"{words}: the tables in {home} do not fit it; use another home (--home)")
+    running = [part.name for part in platform.status(settings, table) if part.state not in _ENDED]
+    if changes and running:
+        words = "; ".join(change.what for change in changes)
+        raise BadInput(
+            f"the platform in {home} runs ({', '.join(running)}) with another schema ({words}). "
+            f"`fraud roll {file}` changes it while it decides; or run `fraud down` first"
+        )
+    home.mkdir(parents=True, exist_ok=True)
+    write_durably(own, file.read_bytes())
+    effects = {change.effect for change in changes}
+    steps = [step for effect, step in _STEPS.items() if effect in effects]
+    return [f"{own}: version {new.version}; the next `fraud up` runs with it", *steps]
