@@ -106,8 +106,15 @@ def faults_of(
             yield key, Fault.FUTURE, f"its newest event is of {_words(newest)}"
 
 
-def other_layout(store: FeatureStore, passes: Passes) -> str:
-    """Say which states do not fit the schema, by a sample, and what to do; empty where all do."""
+def misfit(store: FeatureStore, passes: Passes) -> str:
+    """Say why a store's states do not fit the schema, by a sample, and what to do; empty where they do."""
+    counted = store.counted()
+    new = [one.name for one in passes if counted and one.name not in counted]
+    if new:
+        return (
+            f"the feature store has counted nothing for {', '.join(new)}, which the schema has now; stop the "
+            f"stream and {REBUILD}, or go back to the schema before and run `fraud roll`"
+        )
     for one in passes:
         plan = compile_plan(one.entity, (), one.events)
         sample = [value for _, value in islice(store.values(one.name), SAMPLE)]

@@ -36,7 +36,7 @@ from fraud.schema.deployed import deployed_schema, rates_file
 from fraud.schema.schema import Schema
 from fraud.spark.session import KAFKA_SOURCE, open_session
 from fraud.store import Epoch, open_store
-from fraud.store.check import other_layout
+from fraud.store.check import misfit
 from fraud.watch.figures import Figures
 from jobs.stream import metrics
 from jobs.stream.archiving import Archiving
@@ -93,13 +93,15 @@ class StreamJob:
         self._experiment = open_experiment(settings.experiment_file)
         self._passes = passes
         self._store = open_store(settings.store, entity_names(passes))
-        if problem := other_layout(self._store, passes):
+        if problem := misfit(self._store, passes):
             raise BadState(problem)
         self._progress = Progress(self._store, settings, schema)
         query_id = self._progress.check().named()
         self._generation = self._store.generation_of(query_id)
         self._token = self._store.acquire(f"{socket.gethostname()}:{os.getpid()}")
         self._progress.begin(query_id, self._generation, self._token)
+        if self._store.counted() != self._store.entities:
+            self._store.count()
         remember(settings)
         self._expiry = Expiry(self._store, self._token, passes)
         self._spark = open_spark(settings)

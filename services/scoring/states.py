@@ -16,7 +16,7 @@ from fraud.http.problems import Problem
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.schema import Schema
 from fraud.store import FeatureStore, Watermark
-from fraud.store.check import faults_of, other_layout
+from fraud.store.check import faults_of, misfit
 from fraud.store.watermark import REBUILD
 from services.scoring import metrics
 
@@ -120,7 +120,7 @@ class States:
                 f"{REBUILD}"
             )
         self._known, self.is_whole = (identity, mark), bool(identity)
-        return other_layout(self._store, self._passes) if is_thorough or identity != before_identity else ""
+        return misfit(self._store, self._passes) if is_thorough or identity != before_identity else ""
 
 
 def _is_behind(mark: Watermark | None, before: Watermark) -> bool:

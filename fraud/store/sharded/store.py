@@ -155,6 +155,14 @@ class ShardedStore:
         self._shards.all(lambda shard: shard.name_content(name))
         return name
 
+    def counted(self) -> tuple[str, ...]:
+        """See :class:`~fraud.store.FeatureStore`."""
+        return self._shards.call(0, lambda shard: shard.counted())
+
+    def count(self) -> None:
+        """See :class:`~fraud.store.FeatureStore`."""
+        self._shards.all(lambda shard: shard.count())
+
     def set_aside(self) -> None:
         """See :class:`~fraud.store.FeatureStore`."""
         self._shards.set_aside()

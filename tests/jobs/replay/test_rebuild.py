@@ -204,13 +204,28 @@ def test_a_rebuild_that_did_not_finish_keeps_the_stream_from_starting(log_copy: 
     assert not log_copy.rebuild_mark.exists()
 
 
-def test_the_stream_does_not_start_over_states_of_another_schema(log_copy: StreamSettings) -> None:
-    """It says so before it is ready, not with its first micro-batch."""
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("events: 256", "events: 100", r"states of merchants .*another schema or release.*rebuild-store"),
+        (
+            "features:\n",
+            "  device: {key: device_id}\nfeatures:\n",
+            r"counted nothing for device.*rebuild-store",
+        ),
+    ],
+)
+def test_the_stream_does_not_start_over_states_of_another_schema(
+    log_copy: StreamSettings, old: str, new: str, words: str
+) -> None:
+    """It says so before it is ready, not with its first micro-batch, or never."""
     from jobs.stream.run import StreamJob  # noqa: PLC0415  loads Spark
 
-    text = DEFAULT.read_text().replace("events: 256", "events: 100", 1)
-    with pytest.raises(BadState, match=r"states of merchants .*another schema or release.*rebuild-store"):
-        StreamJob(log_copy, parse_schema(text.encode(), "other.yaml"))
+    with open_store(log_copy.store, ENTITIES) as store:
+        store.count()
+    schema = parse_schema(DEFAULT.read_text().replace(old, new, 1).encode(), "other.yaml")
+    with pytest.raises(BadState, match=words):
+        StreamJob(log_copy, schema)
 
 
 def test_more_micro_batches_than_one_round_takes_are_all_archived(log_copy: StreamSettings) -> None:
