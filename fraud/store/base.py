@@ -141,15 +141,15 @@ class FeatureStore(Protocol):
         Parameters
         ----------
         is_whole
-            False at the beginning: until the end nobody may score from it. True at the end; then ``counted``
-            are all its entities.
+            False at the beginning: until the end nobody may score from it. True at the end; after a False,
+            all ``entities`` are complete then.
         """
 
-    def counted(self) -> tuple[str, ...]:
+    def complete_entities(self) -> tuple[str, ...]:
         """Name the entities whose states hold all that was decided; none where that is not known."""
 
-    def count(self) -> None:
-        """Say that from now on those are ``entities``: what a schema leaves out gets no states any more."""
+    def mark_complete(self) -> None:
+        """Say that those are ``entities``: an entity that the schema no longer has misses what comes now."""
 
     def set_aside(self) -> None:
         """Let nobody count in it: it lacks what was confirmed. Its name becomes one of the ``formers``."""

@@ -108,8 +108,8 @@ def faults_of(
 
 def misfit(store: FeatureStore, passes: Passes) -> str:
     """Say why a store's states do not fit the schema, by a sample, and what to do; empty where they do."""
-    counted = store.counted()
-    new = [one.name for one in passes if counted and one.name not in counted]
+    complete = store.complete_entities()
+    new = [one.name for one in passes if complete and one.name not in complete]
     if new:
         return (
             f"the feature store has counted nothing for {', '.join(new)}, which the schema has now; stop the "

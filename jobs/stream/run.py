@@ -100,8 +100,8 @@ class StreamJob:
         self._generation = self._store.generation_of(query_id)
         self._token = self._store.acquire(f"{socket.gethostname()}:{os.getpid()}")
         self._progress.begin(query_id, self._generation, self._token)
-        if self._store.counted() != self._store.entities:
-            self._store.count()
+        if self._store.complete_entities() != self._store.entities:
+            self._store.mark_complete()
         remember(settings)
         self._expiry = Expiry(self._store, self._token, passes)
         self._spark = open_spark(settings)

@@ -39,7 +39,7 @@ _TOKEN: Final = b"token"
 _WATERMARK: Final = b"watermark"
 _FORMERS: Final = b"formers"
 _SEAL: Final = b"seal"
-_COUNTED: Final = b"counted"
+_COMPLETE: Final = b"complete"
 _MOST_DATABASES: Final = MOST_ENTITIES + len(TABLES) + 1
 T = TypeVar("T")
 
@@ -194,20 +194,20 @@ class LmdbStore:
             txn.put(IDENTITY, name.encode())
             if not is_whole:
                 txn.delete(_FORMERS)
-                txn.delete(_COUNTED)
+                txn.delete(_COMPLETE)
             else:
-                txn.put(_COUNTED, " ".join(self.entities).encode(), overwrite=False)
+                txn.put(_COMPLETE, " ".join(self.entities).encode(), overwrite=False)
         return name
 
-    def counted(self) -> tuple[str, ...]:
+    def complete_entities(self) -> tuple[str, ...]:
         """See :class:`~fraud.store.FeatureStore`."""
         with self._begin(db=self._meta) as txn:
-            return tuple(txn.get(_COUNTED, b"").decode().split())
+            return tuple(txn.get(_COMPLETE, b"").decode().split())
 
-    def count(self) -> None:
+    def mark_complete(self) -> None:
         """See :class:`~fraud.store.FeatureStore`."""
         with self._begin(write=True, db=self._meta) as txn:
-            txn.put(_COUNTED, " ".join(self.entities).encode())
+            txn.put(_COMPLETE, " ".join(self.entities).encode())
 
     def set_aside(self) -> None:
         """See :class:`~fraud.store.FeatureStore`."""

@@ -7,7 +7,7 @@ Keys, under the prefix that the URL's query names (``?prefix=fraud``, the defaul
   that ``expire`` finds the idle ones without looking at the others (the server's own expiry goes by its
   clock, not by event time)
 - ``fraud:meta``: a hash with the fencing token, its owner, the generations, the content's identity, the key
-  of seals, the entities that are counted, the watermark, and the term
+  of seals, the entities whose states are complete, the watermark, and the term
 - ``fraud:term``: the primary's term, to be read with the states (``fraud.store.redis.server``)
 - those of ``fraud.store.redis.answers``
 """
@@ -188,22 +188,22 @@ class RedisStore:
         """Give the content a new name; without a name it is incomplete."""
         with self._server.answering():
             if not name:
-                self._client.hdel(self._meta, "formers", "counted")
+                self._client.hdel(self._meta, "formers", "complete")
             else:
-                self._client.hsetnx(self._meta, "counted", " ".join(self.entities))
+                self._client.hsetnx(self._meta, "complete", " ".join(self.entities))
             self._client.hset(self._meta, "identity", name)
         self._server.confirm()
 
-    def counted(self) -> tuple[str, ...]:
+    def complete_entities(self) -> tuple[str, ...]:
         """See :class:`~fraud.store.FeatureStore`."""
         with self._server.answering():
-            found: Any = self._client.hget(self._meta, "counted")
+            found: Any = self._client.hget(self._meta, "complete")
         return tuple((found or b"").decode().split())
 
-    def count(self) -> None:
+    def mark_complete(self) -> None:
         """See :class:`~fraud.store.FeatureStore`."""
         with self._server.answering():
-            self._client.hset(self._meta, "counted", " ".join(self.entities))
+            self._client.hset(self._meta, "complete", " ".join(self.entities))
         self._server.confirm()
 
     def set_aside(self) -> None:

@@ -155,13 +155,13 @@ class ShardedStore:
         self._shards.all(lambda shard: shard.name_content(name))
         return name
 
-    def counted(self) -> tuple[str, ...]:
+    def complete_entities(self) -> tuple[str, ...]:
         """See :class:`~fraud.store.FeatureStore`."""
-        return self._shards.call(0, lambda shard: shard.counted())
+        return self._shards.call(0, lambda shard: shard.complete_entities())
 
-    def count(self) -> None:
+    def mark_complete(self) -> None:
         """See :class:`~fraud.store.FeatureStore`."""
-        self._shards.all(lambda shard: shard.count())
+        self._shards.all(lambda shard: shard.mark_complete())
 
     def set_aside(self) -> None:
         """See :class:`~fraud.store.FeatureStore`."""

@@ -210,18 +210,18 @@ def test_what_was_written_is_there_when_opened_again(url: str) -> None:
 
 def test_a_store_knows_which_entities_it_has_counted_all_along(url: str) -> None:
     with open_store(url, ["user", "merchant"]) as store:
-        store.count()
+        store.mark_complete()
     with open_store(url, ["user", "device"]) as wider:
-        assert wider.counted() == ("user", "merchant")
+        assert wider.complete_entities() == ("user", "merchant")
         wider.renew(is_whole=False)
-        assert wider.counted() == ()
+        assert wider.complete_entities() == ()
         wider.renew(is_whole=True)
-        assert wider.counted() == ("user", "device"), "a rebuild counts all"
+        assert wider.complete_entities() == ("user", "device"), "a rebuild counts all"
     with open_store(url, ["user"]) as narrower:
         narrower.renew(is_whole=True)
-        assert narrower.counted() == ("user", "device"), "another name adds nothing"
-        narrower.count()
-        assert narrower.counted() == ("user",), "what is left out has a gap from then on"
+        assert narrower.complete_entities() == ("user", "device"), "another name adds nothing"
+        narrower.mark_complete()
+        assert narrower.complete_entities() == ("user",), "what is left out has a gap from then on"
 
 
 def test_a_watermark_is_written_over_the_one_before_it_by_the_newest_writer_alone(

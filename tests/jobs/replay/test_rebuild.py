@@ -222,7 +222,7 @@ def test_the_stream_does_not_start_over_states_of_another_schema(
     from jobs.stream.run import StreamJob  # noqa: PLC0415  loads Spark
 
     with open_store(log_copy.store, ENTITIES) as store:
-        store.count()
+        store.mark_complete()
     schema = parse_schema(DEFAULT.read_text().replace(old, new, 1).encode(), "other.yaml")
     with pytest.raises(BadState, match=words):
         StreamJob(log_copy, schema)
