@@ -1,10 +1,12 @@
-"""What results and profiles bring: average precision with and without their features, same rows and trees.
+"""What results, profiles, kinds and currencies bring: average precision with and without their features.
 
-    uv run python -m tests.load.results_and_profiles --out /tmp/told.json
+    uv run python -m tests.load.results_and_profiles --out told.json
+    uv run python -m tests.load.results_and_profiles --world paid --parts "packaged,with kinds and currencies"
 
-The generator's default data, with the results and profiles that it makes; the packaged features, then with
-those of results, of profiles, of both. One split by time, intervals over users, and the gain of each on the
-same resamples. A process of its own under the extended schema.
+World ``told``: the generator's default data, with the results and profiles that it makes. World ``paid``: the
+same with verifications, withdrawals, refunds and reversals, each amount in its shop's currency, folded in the
+base. The packaged features, then with more: same rows, trees and split by time, intervals over users, and the
+gain of each on the same resamples. A process of its own under the extended schema.
 """
 
 import argparse
@@ -23,10 +25,12 @@ import yaml
 from fraud.learn.examples import build_examples, divide
 from fraud.learn.settings import TrainSettings
 from fraud.learn.tables import read_tables
-from fraud.schema.deployed import VARIABLE, deployed_schema
+from fraud.money import write_rates
+from fraud.schema.deployed import RATES_FILE, RATES_VARIABLE, VARIABLE, deployed_schema
 from fraud.schema.reading import DEFAULT, default_schema
 from fraud.synthetic import files
 from fraud.synthetic.generate import generate
+from fraud.synthetic.payments import rates_of
 from fraud.synthetic.settings import GeneratorSettings
 from fraud.tools.bench.machine import describe_machine
 from fraud.tools.bench.quality_world import RESAMPLES, score_plain
@@ -67,15 +71,39 @@ OF_PROFILES: Final[list[dict[str, Any]]] = [
     {"statistic": "profile_bucket", "entity": "user", "profile": "segment"},
     {"statistic": "profile_bucket", "entity": "merchant", "profile": "risk_class"},
 ]
+OF_KINDS: Final[list[dict[str, Any]]] = [
+    {
+        "statistic": ["count", "share"],
+        "entity": "user",
+        "where": "check",
+        "window": ["10m", "1h", "24h", "7d"],
+    },
+    {"statistic": ["count", "share"], "entity": "merchant", "where": "check", "window": ["1h", "24h"]},
+    {"statistic": "count", "entity": "returns", "window": ["24h", "7d"]},
+]
+OF_CURRENCIES: Final[list[dict[str, Any]]] = [
+    {"statistic": "is_usual", "entity": "user", "field": "currency", "window": "30d"},
+    {"statistic": "is_first", "entity": "user", "field": "currency"},
+    {"statistic": "distinct", "entity": "user", "field": "currency", "window": ["24h", "7d"]},
+]
 PLAIN, WITH_RESULTS, WITH_PROFILES, WITH_BOTH = "packaged", "with results", "with profiles", "with both"
+WITH_KINDS, WITH_CURRENCIES, WITH_PAID = "with kinds", "with currencies", "with kinds and currencies"
+TOLD, PAID = "told", "paid"
+BASE: Final = "EUR"
 
 
-def extended() -> str:
-    """Write the packaged schema with results, profiles and their features; nothing is un-counted."""
+def extended(world: str) -> str:
+    """Write the packaged schema with what a world has, and its features; nothing is un-counted."""
     document = yaml.safe_load(DEFAULT.read_text())
+    if world == PAID:
+        document["entities"]["user"]["remember"]["currency"] = 16
+        document["entities"]["returns"] = {"key": "user_id", "kinds": ["refund", "reversal"]}
+        document |= {"name": PAID, "money": {"base": BASE}, "filters": {"check": "kind == 'verification'"}}
+        document["features"] += OF_KINDS + OF_CURRENCIES
+        return str(yaml.safe_dump(document, sort_keys=False))
     for entity in document["entities"].values():
         entity["uncount"] = []
-    document |= {"name": "told", "results": RESULTS, "filters": FILTERS, "profiles": PROFILES}
+    document |= {"name": TOLD, "results": RESULTS, "filters": FILTERS, "profiles": PROFILES}
     document["features"] += OF_RESULTS + OF_PROFILES
     return str(yaml.safe_dump(document, sort_keys=False))
 
@@ -85,19 +113,24 @@ def columns_of(part: str) -> list[int]:
     packaged = default_schema().feature_names
     features = deployed_schema().features
     of_profiles = {one.name for one in features if one.profile}
+    of_currencies = {one.name for one in features if "currency" in one.name}
     names = {
         PLAIN: set(packaged),
         WITH_RESULTS: set(FEATURE_NAMES) - of_profiles,
         WITH_PROFILES: set(packaged) | of_profiles,
         WITH_BOTH: set(FEATURE_NAMES),
+        WITH_KINDS: set(FEATURE_NAMES) - of_currencies,
+        WITH_CURRENCIES: set(packaged) | of_currencies,
+        WITH_PAID: set(FEATURE_NAMES),
     }[part]
     return [at for at, name in enumerate(FEATURE_NAMES) if name in names]
 
 
 def measure(parts: Sequence[str], threads: int) -> dict[str, Any]:
     """Generate, compute, train on each part, and measure on the same test."""
+    world = GeneratorSettings(kinds=deployed_schema().name == PAID)
     with TemporaryDirectory(prefix="told-") as folder:
-        files.write(generate(GeneratorSettings(), deployed_schema()), Path(folder))
+        files.write(generate(world, deployed_schema()), Path(folder))
         settings = TrainSettings(data=folder, vectors="computed", threads=threads)
         examples = build_examples(read_tables(settings), vectors="computed")
     split = divide(examples, settings)
@@ -124,15 +157,18 @@ def main() -> int:
     """Measure under the extended schema, and print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parts", default=f"{PLAIN},{WITH_RESULTS},{WITH_PROFILES},{WITH_BOTH}")
+    parser.add_argument("--world", choices=(TOLD, PAID), default=TOLD)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    if deployed_schema().name != "told":
+    if deployed_schema().name != given.world:
         with TemporaryDirectory(prefix="told-") as folder:
-            schema = Path(folder) / "schema.yaml"
-            schema.write_text(extended())
+            schema, rates = Path(folder) / "schema.yaml", Path(folder) / RATES_FILE
+            schema.write_text(extended(given.world))
+            write_rates(rates, rates_of(GeneratorSettings(), BASE))
             command = [sys.executable, "-m", "tests.load.results_and_profiles", *sys.argv[1:]]
-            return subprocess.run(command, env={**os.environ, VARIABLE: str(schema)}, check=False).returncode
+            more = {VARIABLE: str(schema), RATES_VARIABLE: str(rates)}
+            return subprocess.run(command, env={**os.environ, **more}, check=False).returncode
     found = measure(given.parts.split(","), given.threads)
     text = json.dumps(found, indent=2)
     sys.stdout.write(text + "\n")
