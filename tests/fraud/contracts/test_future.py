@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud.contracts import bounds_of, check_future, without_future
@@ -42,7 +42,6 @@ def is_refused(record: Label, arrival: datetime, most_ahead_s: float) -> bool:
     return False
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(OFFSETS_US, OFFSETS_US), min_size=1), st.sampled_from([0.0, 300.0, 86_400.0]))
 def test_records_and_tables_are_refused_by_the_same_rule(
     offsets: list[tuple[int, int]], bound_s: float
@@ -115,7 +114,6 @@ def test_a_transaction_has_the_bound_of_its_source(channel: str | None, bound_s:
     assert found.value.detail.endswith(f"; at most {bound_s} s are accepted{own}")
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

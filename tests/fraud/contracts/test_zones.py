@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud.contracts.zones import check_zone, offset_us, offsets_us
@@ -25,7 +25,6 @@ def test_the_clocks_change_in_the_microsecond_in_which_they_do(
     assert found == [before, after]
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

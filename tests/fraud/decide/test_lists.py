@@ -122,7 +122,7 @@ def test_a_value_that_is_not_of_the_kind_is_refused(kind: ListKind, value: str, 
         Definition(kind=kind).event("some", "add", value, by="ana")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     actions=st.lists(
         st.tuples(st.sampled_from("abc"), st.booleans(), st.sampled_from([None, -1, 1])), max_size=25
@@ -148,7 +148,7 @@ def test_a_version_sees_what_stood_before_it_whatever_came_later(
                 assert {one: topic.holds("some", one, known) for one in "abc"} == wanted, (known, oldest)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     actions=st.lists(
         st.tuples(st.sampled_from("abc"), st.booleans(), st.sampled_from([None, -20, 1])), max_size=20

@@ -112,7 +112,7 @@ def check(rules: RuleSet, values: list[dict[str, Any]]) -> None:
         assert (one.live, one.failed) == (alone.live, alone.failed), row
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(expression=_expressions(), values=rows_of_values)
 def test_columns_answer_as_cel_does_row_by_row(expression: str, values: list[dict[str, Any]]) -> None:
     try:
@@ -132,7 +132,7 @@ TAGGED = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(expression=TAGGED, values=rows_of_values)
 def test_columns_read_the_tags_of_rules_above_as_row_by_row(
     expression: str, values: list[dict[str, Any]]
@@ -146,7 +146,7 @@ def test_columns_read_the_tags_of_rules_above_as_row_by_row(
     check(compile_rules(json.dumps({"version": "1", "rules": named}).encode()), values)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(values=rows_of_values)
 def test_every_construct_answers_the_same(values: list[dict[str, Any]]) -> None:
     check(ruleset(*CLAUSES), values)

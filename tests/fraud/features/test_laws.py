@@ -27,7 +27,6 @@ from tests.fraud.features.streams import (
 from tests.wire import Label, Transaction
 
 LAW = settings(
-    deadline=None,
     derandomize=True,
     max_examples=60,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -54,7 +54,7 @@ def test_entities_that_are_no_passes_are_refused(entities: tuple[Entity, ...], w
         passes_of(entities)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(passes=drawn_passes(), records=drawn_records(), cuts=st.sets(st.integers(1, 24), max_size=3))
 def test_a_stream_folded_in_parts_is_the_whole_stream(passes: Passes, records: list, cuts: set[int]) -> None:
     events = events_of(records)
@@ -71,7 +71,7 @@ def test_a_stream_folded_in_parts_is_the_whole_stream(passes: Passes, records: l
     assert states == whole.states
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(passes=drawn_passes(), records=drawn_records())
 def test_an_entity_sees_what_names_it_and_nothing_else(passes: Passes, records: list) -> None:
     """Each pass alone, over the records with its key, gives what it gives beside the others."""

@@ -92,7 +92,7 @@ def offset_in_table(zone: str, time_us: int) -> float:
     return float(table.offsets[first + np.searchsorted(table.times[first:end], time_us, "right") - 1])
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(
     st.sampled_from(NAMED),
     st.datetimes(datetime(2000, 1, 1), datetime(2099, 12, 31)),  # noqa: DTZ001
@@ -162,7 +162,7 @@ def test_a_zone_is_forgotten_with_the_entity() -> None:
     ]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.lists(
         st.one_of(

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud.learn.calibrate import calibrate, fit_isotonic, fit_sigmoid
@@ -17,7 +17,6 @@ def draw(seed, rows=400, slope=1.0, offset=-2.0):
     return margin, is_fraud
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(8, 300), st.sampled_from([-1.0, 0.0, 1.0]))
 def test_a_higher_margin_never_gets_a_lower_probability(seed, rows, slope):
     margin, is_fraud = draw(seed, rows, slope)

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from fraud.errors import BadInput
@@ -47,7 +47,6 @@ rows = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(rows, st.integers(0, 2000), st.integers(0, 30))
 def test_nothing_later_than_the_moment_of_training_is_trained_on(drawn, as_of_h, gap_days):
     examples = make_examples(*zip(*drawn, strict=True))
@@ -66,7 +65,6 @@ def test_nothing_later_than_the_moment_of_training_is_trained_on(drawn, as_of_h,
     np.testing.assert_array_equal(split.test.is_fraud, examples.is_fraud[test])
 
 
-@settings(deadline=None)
 @given(rows, st.integers(1, 5), st.floats(0.1, 0.9))
 def test_each_block_is_held_from_what_comes_before_it_and_none_is_held_twice(drawn, count, share):
     examples = make_examples(*zip(*drawn, strict=True))
@@ -131,7 +129,6 @@ def test_where_all_labels_are_known_the_whole_period_is_tested():
     assert test.event_us.max() == examples.event_us.max()
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 10_000), min_size=2, max_size=20), st.floats(0.01, 0.99))
 def test_the_moment_chosen_leaves_the_asked_share_of_time_for_the_test(hours, share):
     assume(max(hours) > min(hours))
@@ -151,7 +148,6 @@ def test_thinning_keeps_every_fraud_and_the_order_of_time():
     assert (np.diff(few.event_us) > 0).all()
 
 
-@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=40), st.booleans())
 @example([False, True, True, True, False], False)
 @example([True, True], True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud.contracts import Thresholds
@@ -41,7 +41,6 @@ def test_counts_and_amounts_by_hand():
     assert found.flagged_share == pytest.approx(4 / 203)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from([0.0, 0.2, 0.5, 0.7, 1.0]), st.booleans()), min_size=2, max_size=60),
     st.floats(0.0, 1.0),

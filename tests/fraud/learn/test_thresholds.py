@@ -1,7 +1,7 @@
 """Laws of the thresholds, against a brute-force search."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud.learn.thresholds import Costs, choose_thresholds
@@ -32,7 +32,6 @@ costs_drawn = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(cases, costs_drawn)
 def test_no_pair_of_thresholds_costs_less_within_the_capacity(rows, costs):
     probability, is_fraud, amount = (np.array(column) for column in zip(*rows, strict=True))

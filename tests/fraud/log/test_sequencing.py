@@ -24,7 +24,7 @@ def event(i: int, user: float = 1.0, label: bool = False, at_us: float | None = 
     return made
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_whatever_order_the_log_has_the_vectors_are_those_of_the_counted_order(data: st.DataObject) -> None:
     n = data.draw(st.integers(1, 12))

@@ -1,6 +1,6 @@
 """The circuit breaker against its state machine."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud.model.breaker import BreakerState, CircuitBreaker
@@ -16,7 +16,6 @@ class Clock:
         return self.now
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(st.sampled_from(["ok", "fail", "ask"]), st.floats(0.1, 8.0)), max_size=60))
 def test_it_follows_the_state_machine(steps):
     clock = Clock()

@@ -3,7 +3,7 @@
 import lightgbm
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
@@ -95,13 +95,11 @@ def test_no_rows_give_no_scores(model):
 margins = arrays(np.float64, st.integers(1, 30), elements=st.floats(-1e6, 1e6))
 
 
-@settings(deadline=None)
 @given(margins, st.floats(1e-3, 50.0), FINITE)
 def test_a_sigmoid_never_falls_and_stays_a_probability(margin, slope, offset):
     check_calibration(Sigmoid(slope=slope, offset=offset), margin)
 
 
-@settings(deadline=None)
 @given(
     margins,
     st.lists(st.tuples(FINITE, st.floats(0.0, 1.0)), min_size=1, unique_by=lambda knot: round(knot[0], 9)),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud.errors import BadModel, Unavailable
@@ -94,7 +94,6 @@ def status(code: int) -> Answer:
 VECTORS = np.array([[0.1, np.nan, np.inf, -0.0], [0.9, 1e-300, 1.0, 2.0]])
 
 
-@settings(deadline=None)
 @given(st.integers(0, 40), st.integers(1, 15))
 def test_rows_come_back_in_their_order_whatever_the_size_of_a_request(rows, max_rows):
     vectors = np.random.default_rng(rows).random((rows, FEATURES))
@@ -120,7 +119,6 @@ def test_what_may_pass_is_retried(failure):
     assert time.waits == [0.1, 0.2]
 
 
-@settings(deadline=None)
 @given(st.floats(0.0, 0.999), st.integers(0, 8), st.floats(0.5, 20.0))
 def test_retries_and_waits_are_bounded(draw, retries, deadline_s):
     time = Time()

@@ -86,7 +86,7 @@ def test_the_kinds_have_what_they_are_to_show() -> None:
     assert max(len(tree) for tree in np.split(large.forest.leaves, large.forest.trees[1:-1, 3])) > MASK_LEAVES
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     features=st.integers(3, 40),
     trees=st.integers(1, 20),

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud.errors import BadConfig, BadModel, Unavailable
@@ -40,7 +40,6 @@ def make_watcher(source: ScriptedSource) -> tuple[ModelWatcher, list[Any]]:
     return ModelWatcher(source, published.append, reload_s=10.0, backoff_max_s=30.0), published
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from("123")))
 def test_each_change_of_the_alias_is_fetched_once_and_the_last_good_version_is_served(versions):
     source = ScriptedSource()

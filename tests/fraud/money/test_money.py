@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud.contracts import contracts_of, parse_record
@@ -146,7 +146,6 @@ def test_the_bounds_of_a_currency_hold_to_the_unit(
     assert str(found.value) == f"invalid_field: amount: {words}; the schema's money.bounds say so"
 
 
-@settings(deadline=None)
 @given(st.sampled_from([*CURRENCIES, "CHF"]), st.integers(1, 2_000_000), st.sampled_from(KINDS[:4]))
 def test_the_bounds_hold_for_a_table_as_for_a_record(currency: str, minor: int, kind: str) -> None:
     amount = float(Decimal(minor).scaleb(-(digits_of(currency) or 0)))
@@ -187,7 +186,6 @@ def test_vnd_and_kwd_are_taken_in_full() -> None:
     )
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries(

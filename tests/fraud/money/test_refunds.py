@@ -57,7 +57,7 @@ def sums(rows: list[tuple[float, ...]]) -> list[float]:
     return [float(found[name]) for name in SUMS]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.permutations([100, 7, 7, 2500, 1]), st.integers(0, 5), st.booleans())
 def test_the_sum_is_what_the_recorded_rate_leaves_whatever_the_order(
     amounts: list[int], first: int, is_all: bool

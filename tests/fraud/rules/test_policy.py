@@ -33,7 +33,7 @@ def cost(known: Scored, thresholds: Thresholds, costs: Costs, price: float) -> f
     return total
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.sampled_from(SCORES), st.booleans(), st.integers(1, 300)), min_size=1, max_size=20),
     st.builds(

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud.schema.fields import Field, FieldType
@@ -88,7 +88,6 @@ RECORDS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(CONDITIONS, st.lists(RECORDS, min_size=1, max_size=20))
 def test_a_table_gives_what_its_records_give(text: str, records: list[dict[str, object]]) -> None:
     filter_ = made(text)

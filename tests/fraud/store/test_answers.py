@@ -286,7 +286,7 @@ def test_replicas_and_the_stream_count_every_transaction_once(url: str) -> None:
         assert store.answers().backlog() == 120
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.sampled_from(["api", "stream", "again"]), max_size=15))
 def test_a_micro_batch_run_again_reads_what_it_started_from(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]

@@ -360,7 +360,7 @@ def test_a_writer_killed_at_any_moment_leaves_what_the_epoch_run_again_makes_exa
         assert store.read("user", keys, LATEST) == [state(1, 2.0)] * len(keys)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=20))
 def test_crashes_between_runs_of_an_epoch_never_show(
     new_url: Callable[[], str], steps: list[tuple[int, bool]]

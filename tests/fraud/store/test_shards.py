@@ -371,7 +371,7 @@ def test_a_decision_that_too_few_replicas_have_is_told_to_no_other_shard(urls: C
         assert _locks(store) == [[], []]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10_000), size=st.sampled_from([2, 3]))
 def test_writers_that_stop_again_and_again_over_the_same_states_count_once(
     urls: Callable[[int], str], seed: int, size: int

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -16,8 +16,6 @@ from fraud.errors import BadInput
 from fraud.synthetic.encoding import encode_labels, encode_transactions
 from tests.wire import Label, Transaction
 
-# The first text that hypothesis draws builds its tables of Unicode, which takes seconds.
-any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 identifiers = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=64)
 times = st.integers(946_684_800_000_000, 4_102_444_799_999_999).map(
     lambda value: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=value)
@@ -71,7 +69,6 @@ def table_of(records, names) -> pa.Table:
     return pa.Table.from_pylist(rows, pa.schema(list(types.items())))
 
 
-@any_speed
 @given(st.lists(transactions(), max_size=5))
 def test_transactions_are_the_bytes_that_pydantic_writes(records):
     encoded = encode_transactions(table_of(records, record_names(Transaction)))
@@ -86,7 +83,6 @@ def test_numbers_of_every_size_are_the_text_that_pydantic_writes(digits):
     assert texts == [TypeAdapter(float).dump_json(number) for number in numbers]
 
 
-@any_speed
 @given(st.lists(labels, max_size=5))
 def test_labels_are_the_bytes_that_pydantic_writes(records):
     encoded = encode_labels(table_of(records, record_names(Label)))

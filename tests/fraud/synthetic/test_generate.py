@@ -39,7 +39,7 @@ def without_version(kind) -> set[str]:
     return set(kind.model_fields) - {"schema_version"}
 
 
-@hypothesis_settings(max_examples=25, deadline=None)
+@hypothesis_settings(max_examples=25)
 @given(any_settings)
 def test_every_data_set_is_complete_sorted_and_legal(settings):
     made = generate(settings)
@@ -64,7 +64,7 @@ def test_every_data_set_is_complete_sorted_and_legal(settings):
         Transaction.model_validate(row)
 
 
-@hypothesis_settings(max_examples=5, deadline=None)
+@hypothesis_settings(max_examples=5)
 @given(any_settings)
 def test_the_same_settings_give_the_same_data(settings):
     assert generate(settings) == generate(settings)

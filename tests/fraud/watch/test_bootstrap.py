@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
@@ -17,7 +17,6 @@ rows = st.lists(
 ).filter(lambda found: 0 < sum(row[1] for row in found) < len(found))
 
 
-@settings(deadline=None)
 @given(rows)
 def test_weighted_figures_equal_those_of_rows_repeated(drawn):
     score, is_fraud, times = (np.array(column) for column in zip(*drawn, strict=True))

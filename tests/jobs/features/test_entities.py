@@ -39,7 +39,7 @@ def by_key(table: pa.Table, one: EntityPass, rows: int) -> Iterator[pa.RecordBat
     yield from table.sort_by(order).combine_chunks().to_batches(max_chunksize=rows)
 
 
-@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=40, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(passes=drawn_passes(), records=drawn_records(), rows=st.integers(1, 9))
 def test_the_parallel_passes_give_what_the_fold_in_one_process_gives(
     passes: Passes, records: list[Any], rows: int

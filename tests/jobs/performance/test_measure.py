@@ -4,7 +4,7 @@ import doctest
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
@@ -21,7 +21,6 @@ def test_examples(module) -> None:
     assert not found.failed
 
 
-@settings(deadline=None)  # a busy machine takes longer than 200 ms
 @given(st.lists(st.tuples(COARSE, st.booleans(), st.integers(1, 3)), min_size=1, max_size=40))
 def test_average_precision_is_scikit_learns_also_with_ties_and_weights(drawn) -> None:
     score, fraud, weight = (np.array(column, float) for column in zip(*drawn, strict=True))

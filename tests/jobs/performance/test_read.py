@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud.errors import BadInput
@@ -50,7 +50,6 @@ def test_a_decision_that_is_there_twice_counts_once() -> None:
     assert decided.is_fraud(7).sum() == 2
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.floats(0.01, 90.0), st.booleans()), max_size=12))
 def test_what_comes_after_the_window_changes_nothing(late) -> None:
     further = [(ROWS[k][0], ROWS[k][2], ROWS[k][2] + 7.0 + by, is_fraud) for k, by, is_fraud in late]

@@ -166,7 +166,7 @@ def assert_served(found: pa.Table, expected: FoldedPasses, first: int, passes: P
         np.testing.assert_array_equal(sequences[~is_letter], wanted[~is_letter], err_msg=side.name)
 
 
-@settings(max_examples=25, deadline=None, phases=QUICK)
+@settings(max_examples=25, phases=QUICK)
 @given(
     passes=drawn_passes(),
     records=drawn_records(),
@@ -191,7 +191,7 @@ def test_the_stream_serves_what_the_batch_gives(
     assert states_of(store_of(context.store_url, entity_names(passes))) == expected.states
 
 
-@settings(max_examples=25, deadline=None, phases=QUICK)
+@settings(max_examples=25, phases=QUICK)
 @given(passes=drawn_passes(), records=drawn_records())
 def test_the_scoring_service_serves_what_the_batch_gives(
     tmp_path_factory: pytest.TempPathFactory, passes: Passes, records: list[Record]
@@ -310,7 +310,7 @@ class Deployment:
         Archive(at.spool_path, at.checkpoint_path, at.delta_path, {}, **of).run(self.generation)
 
 
-@settings(max_examples=15, deadline=None, phases=QUICK)
+@settings(max_examples=15, phases=QUICK)
 @given(
     passes=drawn_passes(kept=(40,)),
     records=drawn_records(most=20, days=20),

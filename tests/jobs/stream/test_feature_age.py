@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY, CollectorRegistry
 
@@ -31,7 +31,6 @@ def sample(registry: CollectorRegistry, suffix: str, **labels: str) -> float | N
     return registry.get_sample_value(f"{NAME}_{suffix}", labels)
 
 
-@settings(deadline=None)
 @given(parts=st.lists(st.lists(st.tuples(AGES, AGES, st.booleans()), max_size=30), max_size=4))
 def test_the_histogram_holds_each_known_age_of_a_transaction_once(
     parts: list[list[tuple[float, float, bool]]],

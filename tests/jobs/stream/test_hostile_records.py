@@ -76,7 +76,7 @@ def run(context: TaskContext, batch: pa.RecordBatch) -> tuple[pa.Table, pa.Table
     return spooled, aside
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(RECORDS, min_size=1, max_size=8))
 def test_every_hostile_record_has_one_letter_that_kafka_takes_and_one_row_for_delta(
     context: TaskContext,

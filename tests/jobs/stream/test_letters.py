@@ -44,7 +44,7 @@ def letters_of(records: list[tuple[bytes | None, bytes | None]]) -> list[tuple[s
     return list(publish.messages(pa.Table.from_pylist(spooled, SPOOLED), SCHEMA))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.none() | BYTES, st.none() | BYTES), min_size=1, max_size=4))
 def test_every_refused_record_has_one_letter_that_kafka_takes(
     records: list[tuple[bytes | None, bytes | None]],

@@ -142,7 +142,7 @@ def test_offset_order_wins_over_times_that_fall_behind() -> None:
     assert ordered.column("received_at").to_pylist()[2] == column[1]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     draws=st.lists(
         st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(-3000, 3000)), min_size=1, max_size=30
@@ -194,7 +194,7 @@ def test_a_record_goes_to_the_task_of_the_user_that_was_read(context: TaskContex
     assert sorted(filter(None, together.column("user_id").to_pylist())) == ["u1", "u1", "u7"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     to=st.lists(st.integers(0, 5), max_size=40),
     first=st.integers(1, 7),

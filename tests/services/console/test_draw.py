@@ -38,7 +38,7 @@ def numbers(picture: str, name: str) -> list[float]:
     return [float(value) for value in re.findall(rf'class="dot" .*?{name}="([-\d.]+)"', picture)]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.integers(0, 90_000), st.floats(0.01, 1e7), st.floats(-90, 90), st.floats(-180, 180)),

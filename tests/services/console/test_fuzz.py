@@ -55,7 +55,7 @@ def ask(console: Console, request: httpx.Request) -> int:
     return asyncio.run(send())
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_no_request_makes_the_console_fail(console: Console, world: World, data: st.DataObject) -> None:
     known = st.sampled_from([one.transaction_id for one in world.decisions[:3]])

@@ -18,7 +18,7 @@ import httpx
 import numpy as np
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraud.contracts import LISTS, SCORED, TRANSACTIONS, parse_record
@@ -517,7 +517,7 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     made.service.store.close()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(data=st.data())
 def test_no_input_makes_the_service_fail(fuzzed: Api, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(PATHS))
@@ -540,7 +540,7 @@ def test_no_input_makes_the_service_fail(fuzzed: Api, data: st.DataObject) -> No
         assert answer.json()["title"]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(name=st.text(max_size=80) | st.text(min_size=600, max_size=601))
 def test_no_path_makes_the_service_fail(fuzzed: Api, name: str) -> None:
     from urllib.parse import quote  # noqa: PLC0415

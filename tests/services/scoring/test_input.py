@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraud.contracts import contracts_of
@@ -299,7 +299,7 @@ HEADERS = st.fixed_dictionaries(
 METHOD = st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"])
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(
     method=METHOD | st.just("POST"),
     path=st.sampled_from([*POSTS, *GETS, "/", "/v1/score/", "/v1/decisions/", "/v2/models/else/infer"]),

@@ -78,7 +78,7 @@ def test_the_example_of_a_label_shows_the_primary_key() -> None:
 
 
 @SCHEMA.parametrize()
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 def test_no_input_makes_the_service_fail_and_every_answer_is_in_the_document(
     case: schemathesis.Case, url: str
 ) -> None:

@@ -29,7 +29,7 @@ from tests.services.scoring.test_api import Api, new
 FOLDS = {entity.name: SingleFold(entity) for entity in (USER, MERCHANT)}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     entity=st.sampled_from([USER, MERCHANT]),
     draws=st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 10**6), st.integers(1, 9)), max_size=40),
