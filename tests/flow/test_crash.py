@@ -26,10 +26,10 @@ from tests.deployed import ENTITIES
 from tests.flow.conftest import Job, Parts, wait_until
 from tests.wire import Decision
 
-pytestmark = pytest.mark.flow
+pytestmark = [pytest.mark.flow, pytest.mark.timeout(1800)]
 
-DRIVER_KILLS = 8
-WORKER_KILLS = 13
+DRIVER_KILLS = 4
+WORKER_KILLS = 9
 BATCH_RECORDS = "110"
 STREAMED = 3_000
 REPEATED = 40

@@ -22,7 +22,7 @@ from fraud.local.process import is_alive, load
 from tests.commands import ON_THE_DEMO, ROOT, marked, run
 from tests.flow.watching import Panels, Prometheus, prometheus
 
-pytestmark = pytest.mark.flow
+pytestmark = [pytest.mark.flow, pytest.mark.timeout(1800)]
 
 PORTS = dict.fromkeys(
     ("CONSOLE", "KAFKA", "KAFKA_CONTROLLER", "MLFLOW", "PREDICTOR", "SCORING", "STREAM_METRICS"), "0"
