@@ -3,7 +3,8 @@
 The primary remembers each refund in a column of remembered values: its transaction (K_VALUE), when it became
 known (K_SEQUENCE), and the amount in minor units of the transaction's currency (K_SINCE; negative while the
 transaction has not come). So a refund that is told again is known, and a transaction comes with the refunds
-that came before it. Refunds of transactions that are kept no more are forgotten when room is needed.
+that came before it. When room is needed, refunds are forgotten whose transactions are kept no more, or did
+not come in the time that windows reach back.
 
 A transaction in another currency than the base counts with the same share of its base amount as is left of
 its own, rounded half to even: whatever the order of its refunds, and nothing when all is paid back.
@@ -57,10 +58,10 @@ def _find(program: Program, memory: Memory, event: Floats) -> int:
 
 
 @inlined
-def _is_alive(program: Program, memory: Memory, cursor: Cursor, at: int) -> bool:
-    """Whether a remembered refund's transaction is kept, or has not come."""
+def _is_alive(program: Program, memory: Memory, cursor: Cursor, at: int, event: Floats) -> bool:
+    """Whether a remembered refund's transaction is kept, or may still come."""
     known, kept = memory.known[program.refunds], memory.kept
-    found: bool = known[K_SINCE, at] < 0.0
+    found: bool = known[K_SINCE, at] < 0.0 and known[K_SEQUENCE, at] > event[E_TOLD_AT] - program.retention_us
     for i in range(cursor.start, cursor.end):
         currency = kept[program.kept_currency, i] if program.currency >= 0 else 0.0
         found |= known[K_VALUE, at] == float(np.int64(kept[C_ID, i]) ^ np.int64(currency))
@@ -75,7 +76,7 @@ def has_room(program: Program, memory: Memory, cursor: Cursor, event: Floats) ->
         return True
     left = 0
     for i in range(memory.known_counts[k]):
-        if _is_alive(program, memory, cursor, i):
+        if _is_alive(program, memory, cursor, i, event):
             for row in range(memory.known.shape[1]):
                 memory.known[k, row, left] = memory.known[k, row, i]
             left += 1

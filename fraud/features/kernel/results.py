@@ -89,6 +89,15 @@ def _drop_pending(memory: Memory, k: int, at: int) -> None:
 
 
 @inlined
+def _forget_old_pending(program: Program, memory: Memory, event: Floats) -> None:
+    """Make room: what was said longer ago than a window reaches back waits no more."""
+    k = program.known_columns.shape[0] - 2
+    for i in range(memory.known_counts[k] - 1, -1, -1):
+        if memory.known[k, K_SEQUENCE, i] <= event[E_TOLD_AT] - program.retention_us:
+            _drop_pending(memory, k, i)
+
+
+@inlined
 def _is_not_kept(program: Program, memory: Memory, cursor: Cursor, event: Floats) -> bool:
     """Whether a transaction of a result's time would not be among the kept ones, if it arrived."""
     if event[E_TIME] <= cursor.newest - program.retention_us:
@@ -112,7 +121,9 @@ def _wait(program: Program, memory: Memory, cursor: Cursor, event: Floats) -> tu
     if i < 0 and event[E_SET] == 0.0:
         return cursor, 0.0
     if i < 0 and counts[k] == program.known_capacities[k]:
-        return cursor, NO_ROOM
+        _forget_old_pending(program, memory, event)
+        if counts[k] == program.known_capacities[k]:
+            return cursor, NO_ROOM
     if has_amount(program, event):
         if not has_room(program, memory, cursor, event):
             return cursor, NO_ROOM
@@ -122,7 +133,7 @@ def _wait(program: Program, memory: Memory, cursor: Cursor, event: Floats) -> tu
         counts[k] = i + 1
         known[k, K_VALUE, i] = event[E_ID]
         known[k, K_SINCE, i] = 0.0
-        known[k, K_SEQUENCE, i] = cursor.sequence
+        known[k, K_SEQUENCE, i] = event[E_TOLD_AT]
     after = np.int64(known[k, K_SINCE, i]) & ~gather(np.int64(event[E_CLEAR]), program.filters)
     known[k, K_SINCE, i] = float(after | gather(np.int64(event[E_SET]), program.filters))
     newest = cursor.newest if cursor.newest > -math.inf else event[E_TOLD_AT]

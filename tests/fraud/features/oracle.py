@@ -99,6 +99,7 @@ class History:
     known: dict[str, dict[str, int]] = field(default_factory=dict)  # least recently arrived first
     looked_at: list[str] = field(default_factory=list)
     waiting: dict[str, set[str]] = field(default_factory=dict)  # results that came before their transactions
+    waits_since: dict[str, int] = field(default_factory=dict)
     gone: list[Seen] = field(default_factory=list)  # taken out of tiles
     refunds: set[tuple[str, int]] = field(default_factory=set)  # transactions and times
     early: dict[tuple[str, int], int] = field(default_factory=dict)  # refunds before their transactions
@@ -200,8 +201,13 @@ class History:
         sets, clears = told.told
         if self.has_left(told.time):
             return
-        if told.identity not in self.waiting and (not sets or len(self.waiting) == 64):
-            return
+        if told.identity not in self.waiting:
+            if len(self.waiting) == 64 and sets:
+                latest = told.told_at - self.kept_for
+                self.waiting = {one: of for one, of in self.waiting.items() if self.waits_since[one] > latest}
+            if not sets or len(self.waiting) == 64:
+                return
+            self.waits_since[told.identity] = told.told_at
         self.waiting[told.identity] = (self.waiting.get(told.identity, set()) - clears) | sets
         if told.refund is not None and (told.identity, told.told_at) not in self.refunds:
             self.refunds.add((told.identity, told.told_at))

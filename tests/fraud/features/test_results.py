@@ -214,6 +214,18 @@ def test_the_65th_transaction_whose_result_waits_is_refused_and_the_64_before_it
         assert found_last["count_7d_by_card_where_declined"] == declined
 
 
+def test_results_whose_transactions_did_not_come_within_the_windows_make_room_for_others() -> None:
+    """They stand in the table of results; 64 that never come must not keep a card's others out for ever."""
+    early = [told(f"never{number}", "declined") for number in range(64)]
+    then = START + timedelta(days=10)  # windows of 7 days, and 2 for what comes late
+    later = told("t1", "declined", result_time=then)
+    assert fold([*early, later]).outcomes[-1] == 0.0
+    found = last([*early, later, bought(1, event_time=then), bought(2, event_time=then)])
+    assert found["count_7d_by_card_where_declined"] == 1.0
+    sooner = told("t1", "declined", result_time=START + timedelta(days=9))
+    assert fold([*early, sooner]).outcomes[-1] == kernel.NO_ROOM
+
+
 def test_a_refused_result_counts_when_it_is_sent_again_after_its_transaction() -> None:
     early = [told(f"t{number}", "declined") for number in range(65)]
     found = last([*early, bought(64), early[64], bought(99)])
