@@ -51,6 +51,11 @@ class Analysis:
         """Whether users surely fall into arms otherwise than designed: nothing else can be believed."""
         return min(self.ratio_p_values) < RATIO_ALPHA or self.outcomes.strays > 0
 
+    def name_of(self, metric: Metric) -> str:
+        """Name a metric, with the currency of an amount."""
+        currency = self.outcomes.currency if metric is Metric.MONEY_SAVED else ""
+        return f"{metric} in {currency}" if currency else str(metric)
+
     def must_stop(self) -> tuple[str, str] | None:
         """Tell who stops it and why; None: it continues."""
         if self.is_skewed:
@@ -65,7 +70,7 @@ class Analysis:
             if one.guardrail and one.is_violated:
                 last = one.looks[-1]
                 return "guardrail", (
-                    f"{one.metric} differ by {last.difference:.4g}, beyond doubt by more than "
+                    f"{self.name_of(one.metric)} differ by {last.difference:.4g}, beyond doubt by more than "
                     f"{one.guardrail.at_most:g}; treatment {last.treatment:.4g}, control {last.control:.4g}"
                 )
         return None
@@ -83,7 +88,7 @@ class Analysis:
         if not main.is_decided:
             return "no difference found yet; let the experiment run (you may look at any time)"
         better = main.looks[-1].difference > 0.0
-        return f"the treatment is {'better' if better else 'worse'} in {main.metric}"
+        return f"the treatment is {'better' if better else 'worse'} in {self.name_of(main.metric)}"
 
 
 def analyse(experiment: Experiment, outcomes: Outcomes) -> Analysis:
@@ -136,7 +141,7 @@ def state_of(analysis: Analysis, stopped: str | None) -> dict[str, Any]:
     ]
     metrics = [
         {
-            "metric": one.metric,
+            "metric": analysis.name_of(one.metric),
             "at_most": one.guardrail.at_most if one.guardrail else None,
             "control": _finite(one.looks[-1].control),
             "treatment": _finite(one.looks[-1].treatment),

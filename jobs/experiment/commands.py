@@ -133,7 +133,7 @@ def _show(analysis: Any, stop_record: Any) -> None:
             last = series.looks[-1]
             numbers = (last.control, last.treatment, last.difference, last.lower, last.upper)
             p_value = min(one.p_value for one in series.looks)
-            table.add_row(series.metric, *(f"{x:.4g}" for x in numbers), f"{p_value:.3g}")
+            table.add_row(analysis.name_of(series.metric), *(f"{x:.4g}" for x in numbers), f"{p_value:.3g}")
         console.print(table)
     console.print(
         f"{len(analysis.outcomes.user):,} transactions matured, {analysis.outcomes.immature:,} wait; "

@@ -53,6 +53,8 @@ class Outcomes:
     """Each user's arm, [users]."""
     user_day: NDArray[np.int64]
     """Day of each user's first transaction, matured or not, [users]; ``NEVER`` where it has strays alone."""
+    currency: str = ""
+    """Of the amounts; empty where the schema has no money."""
 
 
 def read_outcomes(delta: str, options: Mapping[str, str], experiment: Experiment, schema: Schema) -> Outcomes:
@@ -130,6 +132,7 @@ def match(decisions: pa.Table, labels: pa.Table, experiment: Experiment, schema:
         first_day=datetime.fromtimestamp(int(times[0]) / 1e6, UTC),
         immature=int((~is_mature).sum()),
         strays=int((~is_right).sum()),
+        currency=schema.base_currency,
     )
 
 

@@ -39,7 +39,11 @@ def write_html(analysis: Analysis, stop: Stop | None) -> str:
         f"<table><tr><th>arm<th>decides<th>shadow<th>share<th>users{arms}</table>",
     ]
     for series in analysis.series:
-        parts += [f"<h2>{series.metric}</h2>", _numbers(series), _image(_draw_series(analysis, series))]
+        parts += [
+            f"<h2>{analysis.name_of(series.metric)}</h2>",
+            _numbers(series),
+            _image(_draw_series(analysis, series)),
+        ]
     parts += ["<h2>Users by arm</h2>", _image(_draw_ratio(analysis))]
     if np.isfinite(analysis.outcomes.shadow_score).any():
         parts += ["<h2>Shadow scores</h2>", _image(_draw_shadow(analysis))]

@@ -121,6 +121,7 @@ def case(
         known = "fraud" if here.is_fraud else "honest"
     before = [event for event in history if event.event_time < decision.event_time]
     amounts = [event.amount for event in before]
+    usual = money_words(statistics.median(amounts), schema.base_currency) if amounts else "no history"
     return {
         "decision": decision,
         "row": row(decision, live, schema),
@@ -135,7 +136,7 @@ def case(
         "next": ids[place + 1] if place + 1 < len(ids) else None,
         "facts": {
             "transactions before": f"{len(before)}",
-            "usual amount (median)": f"{statistics.median(amounts):,.2f}" if amounts else "no history",
+            "usual amount (median)": usual,
             **_others(before, shown_of(schema)),
             "known frauds": f"{sum(event.is_fraud is True for event in before)}",
             "time to decide": _wait(decision),

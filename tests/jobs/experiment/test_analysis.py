@@ -1,6 +1,7 @@
 """The analysis, from Delta tables to the stop record; its numbers against plain formulas."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from deltalake import write_deltalake
 from fraud.decide.experiment import ExperimentFile, Metric
 from fraud.errors import BadInput
 from jobs.experiment import simulate
+from jobs.experiment.analysis import state_of
 from jobs.experiment.outcomes import parts_of
+from jobs.experiment.report import write_html
 from jobs.experiment.run import look_once, run
 from jobs.experiment.sequential import RATIO_ALPHA, Totals, look, ratio_p_value
 from jobs.experiment.settings import ExperimentSettings
@@ -109,6 +112,19 @@ def test_equal_arms_go_on_and_nothing_is_written_by_a_look(tmp_path: Path) -> No
     assert len(analysis.days) == 29 + 3 + 1 - 14  # the last label comes three days after the last decision
     money, _ = parts_of(analysis.outcomes, Metric.MONEY_SAVED)
     assert money.sum() == 100.0 * analysis.outcomes.is_fraud.sum()
+
+
+def test_money_is_told_with_its_currency_on_the_terminal_in_the_report_and_for_the_console(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    world.decide({"control": 0.01, "treatment": 0.01})
+    found, _ = look_once(world.settings)
+    assert found.name_of(Metric.MONEY_SAVED) == "money_saved", "the packaged schema has no currencies"
+    analysis = replace(found, outcomes=replace(found.outcomes, currency="EUR"))
+    assert state_of(analysis, None)["metrics"][0]["metric"] == "money_saved in EUR"
+    assert "<h2>money_saved in EUR</h2>" in write_html(analysis, None)
+    assert analysis.name_of(Metric.FALSE_DECLINES) == "false_declines"
 
 
 def test_before_the_first_labels_are_due_it_waits(tmp_path: Path) -> None:

@@ -56,5 +56,7 @@ def test_amounts_are_shown_with_their_currencies(tmp_path: Path) -> None:
         source_offset=0,
     )
     assert views.row(decided, Live(10), MONEY)["amount"] == "25,000,000 VND"
+    facts = views.case(decided, history, Live(10), "", MONEY)["facts"]
+    assert facts["usual amount (median)"] == "6.75 USD", "of 9.50 and 4.01"
     in_base = decided.model_copy(update={"currency": None, "amount": 9.5})
     assert views.row(in_base, Live(10), MONEY)["amount"] == "9.50 USD"
