@@ -46,11 +46,11 @@ def use_schema(settings: LocalSettings, file: Path, table: PartTable = TABLE) ->
     changes = compare(read_schema(own if own.exists() else None), new) if has_run(home) else []
     if words := "; ".join(change.what for change in changes if change.effect is Effect.REFUSED):
         raise BadInput(f"{words}: the tables in {home} do not fit it; use another home (--home)")
-    running = [part.name for part in platform.status(settings, table) if part.state not in _ENDED]
-    if changes and running:
+    running = _running(settings, table) if changes else ""
+    if running:
         words = "; ".join(change.what for change in changes)
         raise BadInput(
-            f"the platform in {home} runs ({', '.join(running)}) with another schema ({words}). "
+            f"the platform in {home} runs ({running}) with another schema ({words}). "
             f"`fraud roll {file}` changes it while it decides; or run `fraud down` first"
         )
     home.mkdir(parents=True, exist_ok=True)
@@ -58,3 +58,8 @@ def use_schema(settings: LocalSettings, file: Path, table: PartTable = TABLE) ->
     effects = {change.effect for change in changes}
     steps = [step for effect, step in _STEPS.items() if effect in effects]
     return [f"{own}: version {new.version}; the next `fraud up` runs with it", *steps]
+
+
+def _running(settings: LocalSettings, table: PartTable) -> str:
+    """Name the parts that run."""
+    return ", ".join(part.name for part in platform.status(settings, table) if part.state not in _ENDED)

@@ -4,6 +4,7 @@ import math
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -96,8 +97,7 @@ def faults_of(
             yield key, Fault.CORRUPT, str(error)
     for key, detail in _unreadable(plan, states):
         state = states.pop(key)
-        is_other = len(state) >= 8 and struct.unpack_from("<d", state)[0] != plan.layout
-        yield key, Fault.LAYOUT if is_other else Fault.CORRUPT, detail
+        yield key, Fault.LAYOUT if _has_other_layout(plan, state) else Fault.CORRUPT, detail
     for key, state in states.items():
         newest = newest_event_us(state)
         if math.isnan(newest):
@@ -118,7 +118,7 @@ def misfit(store: FeatureStore, passes: Passes) -> str:
     for one in passes:
         plan = compile_plan(one.entity, (), one.events)
         sample = [value for _, value in islice(store.values(one.name), SAMPLE)]
-        if 2 * sum(_has_other_layout(plan, value) for value in sample) > len(sample):
+        if 2 * sum(_has_other_layout(plan, state) for state in _states_of(sample)) > len(sample):
             return (
                 f"the states of {one.name}s in the feature store were written with another layout, by "
                 f"another schema or release; run that one again, or stop the stream and {REBUILD}"
@@ -126,12 +126,15 @@ def misfit(store: FeatureStore, passes: Passes) -> str:
     return ""
 
 
-def _has_other_layout(plan: Plan, value: bytes) -> bool:
-    try:
-        state = newest_state(value)
-    except BadState:  # corrupt
-        return False
-    return bool(struct.unpack_from("<d", state)[0] != plan.layout)
+def _states_of(values: Iterable[bytes]) -> Iterator[bytes]:
+    """Take the newest states out of stored values, without those that are corrupt."""
+    for value in values:
+        with suppress(BadState):
+            yield newest_state(value)
+
+
+def _has_other_layout(plan: Plan, state: bytes) -> bool:
+    return len(state) >= 8 and bool(struct.unpack_from("<d", state)[0] != plan.layout)
 
 
 def _unreadable(plan: Plan, states: Mapping[float, bytes]) -> Iterable[tuple[float, str]]:

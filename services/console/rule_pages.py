@@ -76,7 +76,9 @@ class RulePages:
         self._schema = schema
         self._watch = Watch("approved rules", self.begin_due, LOOK_S)
         self._looked: tuple[Stamp | None, Stamp | None] | None = None
-        """Stamps of audit and file at the last look; None while approved rules wait for their time."""
+        """Stamps of audit and file when they were read last."""
+        self._next_start: datetime | None = None
+        """When approved rules begin that waited then."""
         self._lock = threading.Lock()
         self._counted_last: tuple[float, str, RuleEffects] | None = None
         """When the effects of the rules were counted, of which version, and what they are."""
@@ -107,13 +109,14 @@ class RulePages:
             return
         publishing = Publishing(file, "", self._settings.rules_audit)
         looked = stamp_of(publishing.audit.file), stamp_of(file)
-        if looked == self._looked:  # as they were, and nothing waits for its time
+        has_begun = self._next_start is not None and self._next_start <= now_utc()
+        if looked == self._looked and not has_begun:
             return
         try:
             waits = waiting(publishing.audit.entries(), now_utc())
             if publishing.begin_due():
                 log.info("approved rules are in force from now on")
-            self._looked = None if waits else looked
+            self._looked, self._next_start = looked, waits[0] if waits else None
         except BadState as error:  # the page shows it
             log.warning("approved rules cannot begin: %s", error)
 

@@ -1,7 +1,7 @@
 """What results, profiles, kinds and currencies bring: average precision with and without their features.
 
     uv run python -m tests.load.results_and_profiles --out told.json
-    uv run python -m tests.load.results_and_profiles --world paid --parts "packaged,with kinds and currencies"
+    uv run python -m tests.load.results_and_profiles --world paid
 
 World ``told``: the generator's default data, with the results and profiles that it makes. World ``paid``: the
 same with verifications, withdrawals, refunds and reversals, each amount in its shop's currency, folded in the
@@ -89,6 +89,10 @@ OF_CURRENCIES: Final[list[dict[str, Any]]] = [
 PLAIN, WITH_RESULTS, WITH_PROFILES, WITH_BOTH = "packaged", "with results", "with profiles", "with both"
 WITH_KINDS, WITH_CURRENCIES, WITH_PAID = "with kinds", "with currencies", "with kinds and currencies"
 TOLD, PAID = "told", "paid"
+PARTS: Final = {
+    TOLD: (PLAIN, WITH_RESULTS, WITH_PROFILES, WITH_BOTH),
+    PAID: (PLAIN, WITH_KINDS, WITH_CURRENCIES, WITH_PAID),
+}
 BASE: Final = "EUR"
 
 
@@ -156,11 +160,12 @@ def measure(parts: Sequence[str], threads: int) -> dict[str, Any]:
 def main() -> int:
     """Measure under the extended schema, and print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parts", default=f"{PLAIN},{WITH_RESULTS},{WITH_PROFILES},{WITH_BOTH}")
-    parser.add_argument("--world", choices=(TOLD, PAID), default=TOLD)
+    parser.add_argument("--world", choices=PARTS, default=TOLD)
+    parser.add_argument("--parts", help="Some of the world's, with commas between; default all.")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
+    parts = given.parts.split(",") if given.parts else PARTS[given.world]
     if deployed_schema().name != given.world:
         with TemporaryDirectory(prefix="told-") as folder:
             schema, rates = Path(folder) / "schema.yaml", Path(folder) / RATES_FILE
@@ -169,7 +174,7 @@ def main() -> int:
             command = [sys.executable, "-m", "tests.load.results_and_profiles", *sys.argv[1:]]
             more = {VARIABLE: str(schema), RATES_VARIABLE: str(rates)}
             return subprocess.run(command, env={**os.environ, **more}, check=False).returncode
-    found = measure(given.parts.split(","), given.threads)
+    found = measure(parts, given.threads)
     text = json.dumps(found, indent=2)
     sys.stdout.write(text + "\n")
     if given.out:
