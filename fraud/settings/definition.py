@@ -181,6 +181,9 @@ def _value(loader: _Loader, node: Any) -> Any:
         return loader.construct_object(node)
     except ValueError as error:  # a date that does not exist
         raise _Refused(problem=f"{node.value}: {error}", problem_mark=_mark(node)) from error
+    except (LookupError, AttributeError) as error:  # `!!int ""`: yaml does not look before it reads
+        words = f"{node.value!r} is no value of the tag {node.tag}"
+        raise _Refused(problem=words, problem_mark=_mark(node)) from error
 
 
 def _mark(node: Any) -> Any:

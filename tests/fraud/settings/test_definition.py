@@ -4,7 +4,7 @@ import pytest
 from pydantic import BaseModel
 
 from fraud.errors import BadConfig
-from fraud.settings.definition import parse_definition
+from fraud.settings.definition import parse_definition, read_yaml
 
 
 class Definition(BaseModel):
@@ -25,3 +25,9 @@ class Definition(BaseModel):
 def test_a_file_without_names_is_refused_in_words(raw: bytes, words: str) -> None:
     with pytest.raises(BadConfig, match=rf"^rules.yaml:1: the file must hold names with values.*{words}$"):
         parse_definition(Definition, raw, "rules.yaml")
+
+
+@pytest.mark.parametrize("value", ['!!int ""', "!!int _", '!!float ""', "!!bool maybe", "!!timestamp soon"])
+def test_a_value_that_is_none_of_its_tag_is_refused_with_its_line(value: str) -> None:
+    with pytest.raises(BadConfig, match=r"^rules.yaml:2: '.*' is no value of the tag tag:yaml.org,2002:"):
+        read_yaml(f"name: a\nvalue: {value}\n".encode(), "rules.yaml")

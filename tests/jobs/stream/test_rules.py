@@ -56,10 +56,19 @@ def test_rules_that_are_taken_away_still_decide_what_they_began(file: Path, tmp_
     assert without.of(1, 1) is None
 
 
-def test_a_wrong_file_keeps_the_rules_that_decided_and_raises_a_metric(file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("rules: [", r"rules\.yaml:2: not YAML"),
+        ('version: !!int ""', r"rules\.yaml:1: '' is no value of the tag"),
+    ],
+)
+def test_a_wrong_file_keeps_the_rules_that_decided_and_raises_a_metric(
+    file: Path, tmp_path: Path, wrong: str, words: str
+) -> None:
     rules = StreamRules(file, tmp_path / "kept")
     rules.of(1, 0)
-    file.write_text("rules: [")
+    file.write_text(wrong)
     assert version_of(rules.of(1, 1)) == "one"
     assert metrics.RULES_REFUSED._value.get() == 1
     restarted = StreamRules(file, tmp_path / "kept")
@@ -68,8 +77,8 @@ def test_a_wrong_file_keeps_the_rules_that_decided_and_raises_a_metric(file: Pat
     write(file, "two")
     assert version_of(restarted.of(1, 3)) == "two"
     assert metrics.RULES_REFUSED._value.get() == 0
-    file.write_text("rules: [")
-    with pytest.raises(BadConfig, match=r"rules\.yaml:2: not YAML"):
+    file.write_text(wrong)
+    with pytest.raises(BadConfig, match=words):
         StreamRules(file, tmp_path / "nothing kept")
 
 
