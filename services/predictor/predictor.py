@@ -175,7 +175,7 @@ def read_vectors(request: Any, width: int) -> Floats:
         raise InvalidInput(f"expected {expected}; got {tensor.datatype} of shape {shape}")
     try:
         return np.ascontiguousarray(tensor.as_numpy(), np.float64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InvalidInput(f"the data of {INPUT!r} do not fill the shape {shape}: {error}") from error
 
 

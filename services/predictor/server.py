@@ -6,7 +6,7 @@ Endpoints: ``POST /v2/models/<name>/infer``, ``GET /v2/models/<name>``, ``GET /v
 
 from contextvars import ContextVar
 from time import perf_counter
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import kserve
 import orjson
@@ -14,17 +14,60 @@ from kserve.errors import InvalidInput
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.infer_type import RequestedOutput
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
+from pydantic import BaseModel, BeforeValidator, ConfigDict, NonNegativeInt, ValidationError
 
 from fraud.http.server import Bounds, bounded
 from fraud.model.client import served_name
 from fraud.runtime.threads import ended_threads
 from fraud.schema.schema import Schema
+from fraud.settings.base import in_words
 from services.predictor import metrics
 from services.predictor.predictor import Predictor
 from services.predictor.settings import PredictorSettings
 
 JSON_LENGTH: Final = "inference-header-content-length"
 _started_at: ContextVar[float] = ContextVar("started_at")
+
+
+def _or_empty(value: Any) -> Any:
+    return {} if value is None else value
+
+
+_Parameters = Annotated[dict[str, Any], BeforeValidator(_or_empty)]
+
+
+class _InputParameters(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    binary_data_size: NonNegativeInt | None = None
+
+
+class _Input(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: Any = None
+    parameters: Annotated[_InputParameters, BeforeValidator(_or_empty)] = _InputParameters()
+
+
+class _Output(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    name: str
+    parameters: _Parameters = {}
+
+
+class _Head(BaseModel):
+    """The JSON of a request, before its tensors' bytes."""
+
+    model_config = ConfigDict(strict=True)
+
+    id: str | None = None
+    inputs: list[_Input]
+    outputs: Annotated[list[_Output], BeforeValidator(lambda value: value or [])] = []
+    parameters: _Parameters = {}
 
 
 class BinaryDataPlane(DataPlane):  # type: ignore[misc]
@@ -100,27 +143,26 @@ def read_request(body: bytes, json_length: str | None, model_name: str) -> kserv
     """
     try:
         length = len(body) if json_length is None else int(json_length)
-        head = orjson.loads(memoryview(body)[:length])
-        inputs, start = [], length
-        for described in head["inputs"]:
-            tensor = kserve.InferInput(described["name"], described["shape"], described["datatype"])
-            size = described.get("parameters", {}).get("binary_data_size")
-            if size is None:
-                tensor.data = described["data"]
-            else:
-                tensor._raw_data = memoryview(body)[start : start + size]  # noqa: SLF001  (no public way in)
-                start += size
-            inputs.append(tensor)
-        wanted = [
-            RequestedOutput(output["name"], output.get("parameters")) for output in head.get("outputs", [])
-        ]
-        parameters, request_id = head.get("parameters"), head.get("id")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidInput(f"not a v2 inference request: {error!r}") from error
+        head = _Head.model_validate(orjson.loads(memoryview(body)[:length]))
+    except ValidationError as error:
+        raise InvalidInput(f"not a v2 inference request: {in_words(error)}") from error
+    except ValueError as error:
+        raise InvalidInput(f"not a v2 inference request: {error}") from error
+    inputs, start = [], length
+    for described in head.inputs:
+        tensor = kserve.InferInput(described.name, described.shape, described.datatype)
+        size = described.parameters.binary_data_size
+        if size is None:
+            tensor.data = described.data
+        else:
+            tensor._raw_data = memoryview(body)[start : start + size]  # noqa: SLF001  (no public way in)
+            start += size
+        inputs.append(tensor)
+    wanted = [RequestedOutput(output.name, output.parameters) for output in head.outputs]
     if start != len(body):
         raise InvalidInput(f"the body has {len(body)} bytes, its JSON and tensors say {start}")
     return kserve.InferRequest(
-        model_name, inputs, request_id, parameters=parameters, request_outputs=wanted or None
+        model_name, inputs, head.id, parameters=head.parameters, request_outputs=wanted or None
     )
 
 

@@ -137,15 +137,15 @@ def _texts(data: Any) -> list[bytes]:
 def _wanted(request: dict[str, Any]) -> WantedOutputs:
     """Tell which outputs are asked for; all, where none are named."""
     is_binary = _parameters(request).get("binary_data_output") is True
-    asked = request.get("outputs")
-    outputs = dict.fromkeys(OUTPUTS, is_binary) if asked in (None, []) else {}
-    for one in asked or []:
-        if not isinstance(asked, list) or not isinstance(one, dict) or one.get("name") not in OUTPUTS:
-            raise Problem(
-                422, f"outputs: a list of {{name: ...}} with names of {', '.join(OUTPUTS)} is needed"
-            )
-        outputs[one["name"]] = _parameters(one).get("binary_data", is_binary) is True
+    asked = request.get("outputs") or [{"name": name} for name in OUTPUTS]
+    if not isinstance(asked, list) or not all(map(_is_output, asked)):
+        raise Problem(422, f"outputs: a list of {{name: ...}} with names of {', '.join(OUTPUTS)} is needed")
+    outputs = {one["name"]: _parameters(one).get("binary_data", is_binary) is True for one in asked}
     return WantedOutputs(request["id"] if isinstance(request.get("id"), str) else None, outputs)
+
+
+def _is_output(asked: Any) -> bool:
+    return isinstance(asked, dict) and isinstance(asked.get("name"), str) and asked["name"] in OUTPUTS
 
 
 def _parameters(described: dict[str, Any]) -> dict[str, Any]:

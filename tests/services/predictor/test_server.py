@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import orjson
 import pytest
 
 from fraud.errors import BadModel, Unavailable
@@ -112,6 +113,60 @@ def test_a_wrong_request_is_refused_with_400_and_words(server, body, words):
     answer = post(server, body)
     assert answer.status_code == 400
     assert words in answer.json()["error"]
+
+
+def with_input(**change: Any) -> dict[str, Any]:
+    """A request of no vectors, which is legal, with something changed."""
+    tensor = {"name": "features", "datatype": "FP64", "shape": [0, len(FEATURE_NAMES)], "data": []}
+    return {"inputs": [{**tensor, **change}]}
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        with_input(parameters=[1]),
+        with_input(parameters={"binary_data_size": "8"}),
+        with_input(parameters={"binary_data_size": -8}),
+        with_input(parameters={"binary_data_size": 1e3}),
+        with_input(shape=[2**63, len(FEATURE_NAMES)]),
+        with_input(shape=[2**62, len(FEATURE_NAMES)]),
+        with_input(datatype=64),
+        with_input(data={}, shape=[1, len(FEATURE_NAMES)]),
+        with_input() | {"parameters": [1]},
+        with_input() | {"parameters": "reasons_from"},
+        with_input() | {"parameters": {"reasons_from": [1]}},
+        with_input() | {"id": 7},
+        with_input() | {"id": {"a": 1}},
+        with_input() | {"outputs": 7},
+        with_input() | {"outputs": ["probability"]},
+        with_input() | {"outputs": [{"name": ["probability"]}]},
+        with_input() | {"outputs": [{"name": "probability", "parameters": 7}]},
+        with_input() | {"outputs": [{"name": "probability", "parameters": ["binary_data"]}]},
+        with_input() | {"inputs": None},
+        with_input() | {"inputs": {"name": "features"}},
+        [],
+        "inputs",
+    ],
+    ids=str,
+)
+def test_a_head_of_the_wrong_types_is_refused_with_400(server: Any, head: Any) -> None:
+    """Binary requests are read by our own reader, without the SDK's models."""
+    body = orjson.dumps(head)
+    for length in (len(body), len(body) + 8):
+        headers = {
+            "content-type": "application/octet-stream",
+            "inference-header-content-length": str(length),
+        }
+        answer = httpx.post(server.url + INFER, content=body, headers=headers)
+        assert answer.status_code == 400, answer.text
+        assert answer.json()["error"]
+
+
+def test_a_request_of_no_vectors_is_answered(server: Any) -> None:
+    body = orjson.dumps(with_input() | {"id": None, "parameters": None, "outputs": None})
+    headers = {"content-type": "application/octet-stream"}
+    answer = httpx.post(server.url + INFER, content=body, headers=headers)
+    assert (answer.status_code, outputs(answer)["probability"].tolist()) == (200, [])
 
 
 @pytest.mark.parametrize("cut", [0, 8, 20])

@@ -232,6 +232,17 @@ def test_binary_tensors_are_read_and_written(api: Api) -> None:
     assert scores.tolist() == [json.loads(text)["score"] for text in decisions]
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [True, 7, 1.5, "outcome", {"name": "outcome"}, ["outcome"], [None], [{}], [{"name": ["outcome"]}]],
+)
+@pytest.mark.parametrize("others", [{}, {"parameters": {"binary_data_output": True}}], ids=["json", "binary"])
+def test_outputs_that_are_no_list_of_names_are_refused(api: Api, asked: Any, others: dict[str, Any]) -> None:
+    tensor_ = {"name": "transactions", "datatype": "BYTES", "shape": [1], "data": [json.dumps(one())]}
+    answer = api.call("POST", INFER, json={"inputs": [tensor_], "outputs": asked, **others})
+    assert (answer.status_code, "names of outcome" in answer.json()["detail"]) == (422, True)
+
+
 @pytest.mark.parametrize("length", ["-1", "x", "9" * 30, "99999", "3"])
 def test_a_wrong_length_of_the_json_before_a_tensor_is_refused(api: Api, length: str) -> None:
     _, body = tensor([orjson.dumps(one())])
