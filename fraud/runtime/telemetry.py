@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from socket import SHUT_RDWR
 from socketserver import ThreadingMixIn
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -55,8 +57,42 @@ STORE_BUCKETS_S: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05,
 """Upper bounds of the times of a call of the feature store, seconds."""
 
 
+MOST_CONNECTIONS: Final = 64
+"""Of the port with ``/metrics``, each with its thread; a further one ends the oldest."""
+PATIENCE_S: Final = 10.0
+"""How long that port waits for the next bytes of a request, or until more of an answer is taken, seconds."""
+
+
 class _Server(ThreadingMixIn, WSGIServer):
+    """Holds no more connections than it may, as anyone who reaches the port may open some."""
+
     daemon_threads = True
+    request_queue_size = 2 * MOST_CONNECTIONS
+
+    def __init__(self, *given: Any) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[Any, None] = {}
+        """Connections, the oldest first."""
+        super().__init__(*given)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._open[request] = None
+            if len(self._open) > MOST_CONNECTIONS:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                with suppress(OSError):
+                    oldest.shutdown(SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):  # a client that is late, or has left
+            super().handle_error(request, client_address)
 
 
 class _QuietHandler(WSGIRequestHandler):
@@ -118,8 +154,15 @@ def configure_logging(settings: LogSettings | None = None) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-def serve_metrics(host: str, port: int, is_ready: Callable[[], bool]) -> WSGIServer:
+def serve_metrics(
+    host: str, port: int, is_ready: Callable[[], bool], patience_s: float = PATIENCE_S
+) -> WSGIServer:
     """Answer ``GET /metrics`` (Prometheus) and ``GET /ready`` (200 or 503) from a thread of its own.
+
+    Parameters
+    ----------
+    patience_s
+        How long it waits for the next bytes of a client, seconds.
 
     Raises
     ------
@@ -137,7 +180,8 @@ def serve_metrics(host: str, port: int, is_ready: Callable[[], bool]) -> WSGISer
         return found
 
     try:
-        server = make_server(host, port, answer, _Server, _QuietHandler)
+        handler = type("Handler", (_QuietHandler,), {"timeout": patience_s})
+        server = make_server(host, port, answer, _Server, handler)
     except OSError as error:
         raise BadConfig(f"port {port} for metrics cannot be used: {error}; set another one") from error
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()

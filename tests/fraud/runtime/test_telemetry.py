@@ -4,14 +4,18 @@ import ast
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fraud.runtime.telemetry import MOST_CONNECTIONS, serve_metrics
 from tests.edges import parsed
 
 ROOT = Path(__file__).parents[3]
@@ -128,3 +132,34 @@ def test_a_bare_id_in_a_log_is_found(text: str) -> None:
 
 def test_a_masked_id_is_allowed() -> None:
     assert list(bare_ids(ast.parse("log.info('of %s', self._mask(record.user_id))"))) == []
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    server = serve_metrics("127.0.0.1", 0, lambda: True, patience_s=0.5)
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+def answered(port: int) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), 10.0) as client:
+        client.sendall(b"GET /ready HTTP/1.1\r\nhost: x\r\n\r\n")
+        return b"".join(iter(lambda: client.recv(4_096), b""))
+
+
+def test_the_port_with_the_metrics_holds_few_connections_and_answers_beside_them(port: int) -> None:
+    before = threading.active_count()
+    with ExitStack() as held:
+        for _ in range(3 * MOST_CONNECTIONS):
+            silent = held.enter_context(socket.create_connection(("127.0.0.1", port), 10.0))
+            silent.sendall(b"GET /metrics HTTP/1.1\r\nx: ")
+            assert threading.active_count() - before <= MOST_CONNECTIONS + 5
+        assert answered(port).endswith(b"ready\n")
+
+
+def test_a_client_that_sends_half_a_request_to_the_metrics_is_ended(port: int) -> None:
+    for sent in (b"", b"GET /met", b"GET /metrics HTTP/1.1\r\nhost: x\r\n"):
+        with socket.create_connection(("127.0.0.1", port), 10.0) as client:
+            client.sendall(sent)
+            assert client.recv(1) == b"", "closed, and not open for ever"
