@@ -209,14 +209,30 @@ class RateLimit:
         self._buckets[client] = (tokens - 1.0 if has_one else tokens, now)
         self._forget(now)
         if not has_one:
-            wait_s = max(1, math.ceil((1.0 - tokens) / self._per_s))
-            raise Problem(429, f"this client may send {self._per_s:g} {self._unit} a second", (), wait_s)
+            raise self._refusal(tokens)
+
+    def check(self, client: str) -> None:
+        """See that there is a token, and leave it.
+
+        Raises
+        ------
+        Problem
+            As :meth:`take`.
+        """
+        tokens, since = self._buckets.get(client, (float(self._burst), 0.0))
+        tokens += (self._clock() - since) * self._per_s
+        if self._per_s and tokens < 1.0:
+            raise self._refusal(tokens)
 
     def charge(self, client: str, tokens: int) -> None:
         """Take more tokens for what was let in; there may be fewer, then the next requests wait."""
         if self._per_s and tokens > 0:
             now = self._clock()
             self._buckets[client] = (self._pop(client, now) - tokens, now)
+
+    def _refusal(self, tokens: float) -> Problem:
+        wait_s = max(1, math.ceil((1.0 - tokens) / self._per_s))
+        return Problem(429, f"this client may send {self._per_s:g} {self._unit} a second", (), wait_s)
 
     def _pop(self, client: str, now: float) -> float:
         tokens, since = self._buckets.pop(client, (float(self._burst), now))

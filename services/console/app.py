@@ -327,6 +327,7 @@ class Console:
             return self._page(request, "login.html", {"words": words}, status)
         answer = RedirectResponse("/", 303)
         self.door.give(answer, self.sessions.begin(client))
+        self.door.mark(answer, client)
         return answer
 
     async def leave(self, request: Request) -> Response:

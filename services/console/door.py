@@ -13,7 +13,7 @@ from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 from fraud.http.access import ANYONE, KEYS_LOOK_S, Client, Keys, KeyScope, RateLimit
 from fraud.http.problems import Problem
 from fraud.runtime.threads import Watch
-from services.console.sessions import COOKIE, Session, Sessions
+from services.console.sessions import BROWSER, BROWSER_S, COOKIE, Session, Sessions
 from services.console.settings import ConsoleSettings
 
 MOST_FORM: Final = 4_096
@@ -80,34 +80,39 @@ class AccessControl:
 
     def enter(self, request: Request, key: str) -> Client | tuple[str, int]:
         """Find whose key it is; where nobody may enter, in words why, and the status."""
-        client = self.keys.find(key.encode())
-        if client is None:
-            # Only who has no key waits: others behind the same proxy are not kept out by them.
-            try:
-                self._logins.take(_network_of(request))
-            except Problem:
-                return "Too many attempts. Wait a minute.", 429
-            return "This API key is not known here.", 401
+        client, network = self.keys.find(key.encode()), _network_of(request)
+        is_known = client is not None and self.sessions.is_known(request.cookies.get(BROWSER), client)
+        try:
+            # Whoever guesses waits, also with a right key: else the limit would keep nobody out. Who has used
+            # the key in this browser does not: others behind the same proxy cannot keep them out.
+            if not is_known:
+                self._logins.check(network)
+            if client is None:
+                self._logins.take(network)
+                return "This API key is not known here.", 401
+        except Problem:
+            return "Too many attempts. Wait a minute.", 429
         if not client.may(KeyScope.READ):
             return "This API key lacks the scope `read`; add it in the keys file.", 403
         return client
 
     def give(self, answer: Response, session: Session) -> None:
         """Put a session's cookie into an answer."""
-        answer.set_cookie(
-            COOKIE,
-            self.sessions.write(session),
-            max_age=int(self._settings.session_s),
-            httponly=True,
-            samesite="strict",
-            secure=self._settings.is_https,
-        )
+        self._set_cookie(answer, COOKIE, self.sessions.write(session), int(self._settings.session_s))
+
+    def mark(self, answer: Response, client: Client) -> None:
+        """Let the browser be known as one in which a client's key has been used."""
+        self._set_cookie(answer, BROWSER, self.sessions.browser_of(client), BROWSER_S)
 
     def leave(self) -> Response:
         """Take the cookie of a session that has ended out of its browser."""
         answer = RedirectResponse("/login", 303)
         answer.delete_cookie(COOKIE)
         return answer
+
+    def _set_cookie(self, answer: Response, name: str, value: str, lasts_s: int) -> None:
+        secure = self._settings.is_https
+        answer.set_cookie(name, value, max_age=lasts_s, httponly=True, samesite="strict", secure=secure)
 
 
 async def form_of(request: Request, most: int = MOST_FORM) -> dict[str, str]:

@@ -65,14 +65,17 @@ class EndedSessions(TopicFollower):
             log.warning("a logout is told to the other replicas later: %s", error)
 
     def _tell(self) -> None:
-        told = {nonce: one for nonce, one in self._untold.copy().items() if one.until_s > time.time()}
+        told = self._untold.copy()
+        for nonce in [nonce for nonce, one in told.items() if one.until_s <= time.time()]:
+            self._untold.pop(nonce, None)  # its cookie opens nothing any more, anywhere
+            del told[nonce]
         records = [
             Record(SESSIONS, one.nonce, json.dumps({"until_s": one.until_s}).encode())
             for one in told.values()
         ]
         delivery = self._sender.deliver(records)
-        for (nonce, one), is_taken in zip(told.items(), delivery.taken, strict=True):
-            if is_taken or one.until_s <= time.time():
+        for nonce, is_taken in zip(told, delivery.taken, strict=True):
+            if is_taken:
                 self._untold.pop(nonce, None)
         if not delivery.is_whole:
             raise Unavailable(f"Kafka did not accept {delivery.missing} logouts: {delivery.reason}")

@@ -17,6 +17,10 @@ from typing import Final
 from fraud.http.access import Client
 
 COOKIE: Final = "fraud_console"
+BROWSER: Final = "fraud_console_browser"
+"""Cookie of a browser in which a key has been used."""
+BROWSER_S: Final = 90 * 86_400
+"""How long a browser is known, seconds."""
 FEW: Final = 1_000
 
 
@@ -105,6 +109,14 @@ class Sessions:
         if session.until_s <= time.time() or session.nonce in self._ended:
             return False
         return self.knows_all or session.until_s - self._lasts_s >= self._made_s
+
+    def browser_of(self, client: Client) -> str:
+        """Make the mark of a browser in which a client's key has been used."""
+        return self._sign(b"browser", f"{client.name}:{client.key}".encode())
+
+    def is_known(self, mark: str | None, client: Client) -> bool:
+        """Whether a browser has the mark of this client's key."""
+        return _is_same(mark or "", self.browser_of(client))
 
     def token(self, session: Session) -> str:
         """Make the token that this session's forms carry."""

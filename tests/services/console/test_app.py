@@ -22,7 +22,7 @@ from fraud.errors import BadConfig
 from fraud.http.access import ANYONE, Client
 from services.console.app import Console
 from services.console.live import Live
-from services.console.sessions import COOKIE, Sessions
+from services.console.sessions import BROWSER, COOKIE, Sessions
 from services.console.settings import ConsoleSettings
 from tests.services.console.conftest import World, label_of, settings_of
 
@@ -112,11 +112,21 @@ def test_a_form_is_read_no_further_than_one_can_be_long(guarded: Console) -> Non
     assert len(taken) < 10
 
 
-def test_keys_cannot_be_guessed_quickly(guarded: Console) -> None:
+def test_keys_cannot_be_guessed_quickly(guarded: Console, tmp_path: Path) -> None:
+    (tmp_path / "keys.yaml").write_text(entry("ana") + entry("ben", "bens key"))
+    guarded.door.keys.look()
+    (before,) = call(guarded, ("POST", "/login", {"data": {"key": KEY}}))
+    mark = {"cookie": f"{BROWSER}={before.cookies[BROWSER]}"}
     attempts = [("POST", "/login", {"data": {"key": str(i)}}) for i in range(12)]
-    assert [answer.status_code for answer in call(guarded, *attempts)][-1] == 429
-    (right,) = call(guarded, ("POST", "/login", {"data": {"key": KEY}}))
-    assert right.status_code == 303, "who has one is not kept out by others behind the same proxy"
+    assert [answer.status_code for answer in call(guarded, *attempts)] == [401] * 10 + [429] * 2
+    for key, headers, status in (
+        (KEY, {}, 429),  # the guess that is right is told from the others by nothing
+        ("bens key", mark, 429),
+        ("wrong", mark, 429),
+        (KEY, mark, 303),  # others behind the same proxy do not keep out who has used the key here
+    ):
+        (answer,) = call(guarded, ("POST", "/login", {"data": {"key": key}, "headers": headers}))
+        assert answer.status_code == status, (key, headers)
 
 
 @pytest.mark.parametrize(

@@ -114,12 +114,13 @@ def test_without_kafka_people_log_in_and_out_and_a_cookie_of_before_the_start_is
 class Refusing:
     """Refuses what it is sent first, as Kafka while it is unavailable."""
 
-    def __init__(self) -> None:
+    def __init__(self, times: int = 1) -> None:
         self.sent: list[list[Record]] = []
+        self._times = times
 
     def deliver(self, records: Iterable[Record]) -> Delivery:
         self.sent.append(list(records))
-        return Delivery([len(self.sent) > 1] * len(self.sent[-1]), "no broker")
+        return Delivery([len(self.sent) > self._times] * len(self.sent[-1]), "no broker")
 
 
 def test_a_logout_that_kafka_did_not_take_is_told_later_once(
@@ -138,6 +139,16 @@ def test_a_logout_that_kafka_did_not_take_is_told_later_once(
         ended.stop()
     assert len(kafka.sent) == 2
     assert [one.key for one in kafka.sent[1]] == [session.nonce]
+
+
+def test_a_logout_that_kafka_does_not_take_is_forgotten_with_its_session(world: World, keys: Path) -> None:
+    console = replica(world, keys, "127.0.0.1:9")
+    ended = EndedSessions(console.settings, console.sessions, Refusing(times=10**9))
+    session = console.sessions.begin(console.door.keys.client_of(f"Bearer {KEY}".encode()))
+    for at in range(50):
+        ended.publish(replace(session, nonce=f"over {at}", until_s=session.until_s - 1e6))
+    ended.publish(session)
+    assert set(ended._untold) == {session.nonce}
 
 
 def test_a_session_lasts_no_longer_than_its_logout_is_kept() -> None:
