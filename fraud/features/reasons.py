@@ -90,6 +90,10 @@ _FLAGS: Final = {
         "The {column} is not the {profile} of this {entity}",
         "The {column} is the {profile} of this {entity}",
     ),
+    "profile_is": (
+        "The {profile} of this {entity} is not {equals}",
+        "The {profile} of this {entity} is {equals}",
+    ),
     "is_usual": (
         "Not the most frequent {column} of this {entity} in {window}",
         "The most frequent {column} of this {entity} in {window}",
@@ -154,6 +158,7 @@ _WORDS: Final[Mapping[str, Callable[[Feature, float], str]]] = {
     "ripe": lambda feature, _: in_words(feature.base).removeprefix("the last "),
     "column": lambda feature, _: _spaced(feature.column),
     "profile": lambda feature, _: _spaced(feature.profile),
+    "equals": lambda feature, _: feature.equals,
     "columns": lambda feature, value: (
         _spaced(feature.column) if value == 1.0 else plural(_spaced(feature.column))
     ),

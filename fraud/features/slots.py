@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from fraud.errors import BadConfig
+from fraud.features.hashing import hash_text
 from fraud.features.kernel import layout as kernel
 from fraud.features.layout import EventLayout
 from fraud.schema.entities import Entity
@@ -85,6 +86,7 @@ _SINGLE: Final = {
     Op.PROFILE_SINCE: kernel.X_PROFILE_SINCE,
     Op.PROFILE_CHANGED: kernel.X_PROFILE_CHANGED,
     Op.PROFILE_SAME: kernel.X_PROFILE_SAME,
+    Op.PROFILE_IS: kernel.X_PROFILE_IS,
     Op.PROFILE_SHARE: kernel.X_PROFILE_SHARE,
     Op.PROFILE_DISTANCE: kernel.X_PROFILE_DISTANCE,
     Op.SECONDS_SINCE_LAST: kernel.X_SINCE_LAST,  # where a filter says of which
@@ -254,6 +256,8 @@ class _Finder:
         unit = 10.0**field.scale
         if op is Op.PROFILE_SAME:
             single[kernel.A_EVENT] = self.events.column(f.column)
+        elif op is Op.PROFILE_IS:
+            single[kernel.A_NUMBER] = int(hash_text(f.equals))
         elif op is Op.PROFILE_SHARE:
             single[kernel.A_EVENT] = self.events.column(f.value) if f.value else kernel.E_CENTS
             unit = self.events.unit(f.value) / unit

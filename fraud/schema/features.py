@@ -3,6 +3,7 @@
 The features of a deployment stand in its schema's file.
 """
 
+import re
 from dataclasses import dataclass
 
 from fraud.schema.entities import HOUR_US, Entity
@@ -48,6 +49,8 @@ class Feature:
     """Of amounts, where the schema says."""
     profile: str = ""
     """The field of the entity's profile that is looked at."""
+    equals: str = ""
+    """The word that the field of the profile is compared with."""
     side: str = ""
     """Of an entity with two sides: the one whose history is looked at."""
 
@@ -172,12 +175,19 @@ class Feature:
             values=f"values of {self.value}" if self.value else "amounts",
             least="a whole unit" if self.value else "0.01",
             profile=self.profile,
+            equals=self.equals,
+            word=_as_name(self.equals),
             percent=self.percent,
             first=first,
             second=second,
             clock=f"local time ({self.zone})" if self.zone else "UTC",
             operands="_".join(self.of) if template.startswith("greatest_of") else ", ".join(self.of),
         )
+
+
+def _as_name(word: str) -> str:
+    """Write a word as a part of a name: letters, digits and underscores."""
+    return re.sub("[^a-z0-9]+", "_", word.lower()).strip("_")
 
 
 def _duration(length_us: int) -> str:

@@ -60,6 +60,7 @@ class Op(IntEnum):
     PROFILE_SAME = 48
     PROFILE_SHARE = 49
     PROFILE_DISTANCE = 50
+    PROFILE_IS = 51
 
 
 COMBINED: Final = (Op.RATIO, Op.DIFFERENCE, Op.GREATEST)
@@ -81,6 +82,7 @@ PROFILE_TYPES: Final = {
     Op.PROFILE_BUCKET: NAMED,
     Op.PROFILE_AGE: frozenset({FieldType.TIME}),
     Op.PROFILE_SAME: NAMED,
+    Op.PROFILE_IS: NAMED,
     Op.PROFILE_SHARE: frozenset({FieldType.NUMBER}),
     Op.PROFILE_DISTANCE: frozenset({FieldType.PLACE}),
 }

@@ -62,8 +62,8 @@ class Exactness(IntEnum):
 class Statistic:
     """One kind of number that the kernel computes.
 
-    ``name``, ``text`` and ``missing`` are templates over the feature's column, value, profile, window, base
-    window, entity, percent and operands (``Feature.of``);
+    ``name``, ``text`` and ``missing`` are templates over the feature's column, value, profile, the word that
+    it is compared with, window, base window, entity, percent and operands (``Feature.of``);
     ``missing`` says what a missing value means, or is empty when there is always one.
     """
 
@@ -94,6 +94,7 @@ class Statistic:
             values="VALUEs",
             least="0.01",
             profile="PROFILE",
+            equals="EQUALS",
             percent="PERCENT",
             first="the first of OF",
             second="the second",
@@ -511,6 +512,14 @@ STATISTICS: Final[dict[str, Statistic]] = {
         "1 when the transaction's {column} is the {entity}'s {profile}, by its profile, else 0",
         "flag",
         "the transaction names no {column}, or the {entity}'s {profile} is not known",
+    ),
+    "profile_is": Statistic(
+        Op.PROFILE_IS,
+        Family.PROFILE,
+        "{profile}_is_{word}_of_{entity}",
+        "1 when the {entity}'s {profile}, by its profile, is {equals}, else 0",
+        "flag",
+        _NOT_TOLD,
     ),
     "profile_share": Statistic(
         Op.PROFILE_SHARE,

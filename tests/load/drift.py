@@ -113,7 +113,9 @@ def watch(
     return seen
 
 
-def count(data: DataSet, examples: Examples, trained: Trained, score, settings: GeneratorSettings) -> Tally:
+def count(
+    data: DataSet, examples: Examples, trained: Trained, score: np.ndarray, settings: GeneratorSettings
+) -> Tally:
     """Count the live days, as `jobs/drift` does from the Delta tables."""
     begin = settings.start_us // DAY_US
     tally = Tally(trained.profile.columns, range(begin + LIVE, begin + DAYS))
@@ -125,7 +127,7 @@ def count(data: DataSet, examples: Examples, trained: Trained, score, settings: 
     return tally
 
 
-def decisions_of(data: DataSet, trained: Trained, score, settings: GeneratorSettings) -> Decided:
+def decisions_of(data: DataSet, trained: Trained, score: np.ndarray, settings: GeneratorSettings) -> Decided:
     """What the platform would have decided since it went live, with all labels."""
     transactions = data.transactions
     outcomes = decide(score, trained.model.card.thresholds)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -104,7 +105,7 @@ def _stream(folder: Path, values: list[bytes]) -> float:
         ]
         table = pa.table([pa.array(c, f.type) for c, f in zip(cells, KAFKA, strict=True)], schema=KAFKA)
         context = TaskContext(Epoch(1, batch), token, url, folder / "spool", (), "", 0.1)
-        spent.append(_processor_us(lambda context=context, table=table: run_batch(context, table, dice)) / n)
+        spent.append(_processor_us(partial(run_batch, context, table, dice)) / n)
     return float(np.median(spent[1:]))  # the first one compiles
 
 
@@ -114,7 +115,7 @@ def _scoring(folder: Path, values: list[bytes]) -> float:
     with open_store(f"lmdb://{folder / 'scoring'}", entity_names(PASSES)) as store:
         scorer = Scorer(store, Approving(), 5, PASSES)  # type: ignore[arg-type]
         scorer.score(records[0])
-        spent = [_processor_us(lambda one=one: scorer.score(one)) for one in records[1:]]
+        spent = [_processor_us(partial(scorer.score, one)) for one in records[1:]]
     return float(np.median(spent))
 
 

@@ -30,7 +30,7 @@ from fraud.runtime.waiting import wait_until
 from jobs.stream.settings import StreamSettings
 from tests.load.clients import ApiClients, KafkaClient, Load
 from tests.load.ledger import Ledger, Sent, records_in, settle
-from tests.load.storm import begin, drain
+from tests.load.storm import begin, drain, settings_in
 
 BLOCK: Final = bytes(1 << 20)
 LOOK_S: Final = 1.0
@@ -159,9 +159,10 @@ def come_back(settings: LocalSettings, alone_s: float) -> tuple[str, int]:
 
 def run(given: argparse.Namespace, home: Path) -> Ledger:
     """Fill the disk under load, free it, drain, stop the platform, and settle."""
-    settings, urls = begin(home)
+    settings = settings_in(home)
     filler = Filler(home.parent)
     try:
+        urls = begin(settings)
         load = Load(given.seed, given.rate, given.users, given.merchants, 0)
         api, kafka = ApiClients(urls["scoring"], load), KafkaClient(urls["broker"], load)
         watching = Watching(settings, api, urls["broker"])

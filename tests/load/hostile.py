@@ -290,9 +290,8 @@ async def run(given: argparse.Namespace, home: Path, port: int, process: psutil.
     attacking = [attack(port, rest_s + 2.0, {kind: KINDS[kind] for kind in given.kinds}, answers)]
     if given.console:
         attacking.append(attack(given.console, rest_s + 2.0, {"events": 300}, answers))
-    results = await asyncio.gather(honest(beside), *attacking)
+    loaded, _ = await asyncio.gather(honest(beside), asyncio.gather(*attacking))
     following.cancel()
-    loaded: Loaded = results[0]
     print(said("beside hostile ones", loaded))  # noqa: T201
     for kind, found in answers.items():
         print(f"  {kind}: {dict(sorted(found.items()))}")  # noqa: T201

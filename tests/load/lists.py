@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from fraud.local import platform
-from fraud.local.settings import LocalSettings
 from fraud.tools.bench.load import Plan
 from tests.load.hostile import free_port, honest, said, start, wait, write_bodies
+from tests.load.storm import settings_in
 from tests.services.scoring.samples import TRANSACTION
 
 if TYPE_CHECKING:
@@ -107,8 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     home.mkdir(parents=True)
     rules = home / "rules.yaml"
     rules.write_text(json.dumps(RULES))
-    ports = dict.fromkeys(("kafka_port", "kafka_controller_port"), 0)
-    settings, process = LocalSettings(home=home / "platform", kafka_heap_mb=384, **ports), None
+    settings, process = settings_in(home / "platform"), None
     try:
         platform.up(settings, ["broker"])
         kafka = next(str(part.url) for part in platform.status(settings) if part.name == "broker")

@@ -27,7 +27,7 @@ from jobs.stream.settings import StreamSettings
 from tests.fraud.kafka.broker import read_all
 from tests.load.clients import ApiClients, KafkaClient, Load, make_transaction
 from tests.load.ledger import Ledger, Sent, quantiles, records_in, settle
-from tests.load.storm import begin, drain
+from tests.load.storm import begin, drain, settings_in
 
 USER: Final = "u-with-everything"
 PATIENCE_S: Final = 1_800.0
@@ -112,8 +112,9 @@ def phases(latencies: list[tuple[float, float]], began: float, ended: float, lat
 
 def run(given: argparse.Namespace, home: Path) -> tuple[Ledger, list[str]]:
     """Send, wait, drain, stop the platform, and settle."""
-    settings, urls = begin(home)
+    settings = settings_in(home)
     try:
+        urls = begin(settings)
         load = Load(given.seed, given.rate, given.users, given.merchants, 0)
         api, kafka = ApiClients(urls["scoring"], load), KafkaClient(urls["broker"], load)
         with kafka, api:

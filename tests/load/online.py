@@ -128,7 +128,7 @@ class River:
     def score(self, examples: Examples) -> np.ndarray:
         frame = self._frame(examples)
         if hasattr(self.model, "predict_proba_many"):
-            return self.model.predict_proba_many(frame)[True].to_numpy()
+            return np.asarray(self.model.predict_proba_many(frame)[True].to_numpy())
         found = [self.model.predict_proba_one(row).get(True, 0.0) for row in frame.to_dict("records")]
         return np.array(found)
 
@@ -193,9 +193,9 @@ def play_world(folder: Path, seed: int, transactions: int, every: int, tell: Cal
         transactions=transactions, days=DAYS, drift="new_pattern", drift_day=DRIFT_DAY, seed=seed
     )
     files.write(generate(generator), folder)
-    settings = TrainSettings.quick(data=folder, as_of=generator.start, mlflow_uri="", seed=seed).model_copy(
-        update={"threads": 1}
-    )
+    settings = TrainSettings.quick(
+        data=str(folder), as_of=generator.start, mlflow_uri="", seed=seed
+    ).model_copy(update={"threads": 1})
     tables = read_tables(settings)
     examples = build_examples(tables)
     go_live = generator.start + timedelta(days=DRIFT_DAY - BEFORE_DAYS)
@@ -258,7 +258,7 @@ def line_of(row: dict[str, Any]) -> str:
 def draw(curves: dict[str, np.ndarray], words: str, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(8.5, 4.2), dpi=110)
     for name, curve in curves.items():
-        style = {"color": "black", "linestyle": "--"} if name == FROZEN else {}
+        style: dict[str, Any] = {"color": "black", "linestyle": "--"} if name == FROZEN else {}
         axes.plot(np.arange(len(curve)) - BEFORE_DAYS, curve, label=name, linewidth=1.6, **style)
     axes.axvline(0, color="grey", linewidth=0.8)
     axes.set_xlabel("day since the new fraud pattern began")

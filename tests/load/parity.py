@@ -249,7 +249,7 @@ def _before(table: pa.Table, column: str, moment: Any) -> pa.Table:
 
 
 def _micros(table: pa.Table, column: str) -> np.ndarray:
-    return table[column].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
+    return np.asarray(table[column].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy())
 
 
 def main() -> None:

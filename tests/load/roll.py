@@ -16,7 +16,7 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fraud.contracts import DECISIONS, TRANSACTIONS
 from fraud.local import platform
@@ -100,8 +100,9 @@ def _by(schema: Path, home: Path, part: str, *more: str) -> str:
 
 def account(home: Path) -> Ledger:
     """Compare by the new schema; the platform must be stopped."""
-    known = json.loads((home / "sent.json").read_text())
-    sent = Sent(**{name: set(of) if isinstance(of, list) else of for name, of in known.items()})
+    written = json.loads((home / "sent.json").read_text())
+    known: dict[str, Any] = {name: set(of) if isinstance(of, list) else of for name, of in written.items()}
+    sent = Sent(**known)
     topic, published = (json.loads((home / name).read_text()) for name in (TRANSACTIONS, DECISIONS))
     stream = StreamSettings(home=home / "stream")
     return settle(stream, sent, len(topic), [one.encode() for one in published], home / "rebuilt")

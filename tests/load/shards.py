@@ -217,7 +217,7 @@ def _write(prefix: str, keys: Sequence[int], epoch: Epoch = EPOCH) -> list[Any]:
 
 
 def _pack(*command: Any) -> bytes:
-    return b"".join(Connection().pack_command(*command))
+    return b"".join(Connection().pack_command(*command))  # type: ignore[no-untyped-call]
 
 
 def _sending(

@@ -76,7 +76,7 @@ def main() -> None:
     with other_process() as url, tempfile.TemporaryDirectory() as folder:
         os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = url
         apis = {
-            name: Api(Path(folder) / name, Taking([]), traces=Traces(TraceSettings(mode=mode), "load"))  # type: ignore[arg-type]
+            name: Api(Path(folder) / name, Taking([]), traces=Traces(TraceSettings(mode=mode), "load"))
             for name, (mode, _) in MODES.items()
         }
         for at in range(given.blocks + 1):
@@ -87,10 +87,10 @@ def main() -> None:
                 apis[name].service.outbox.drain()
         for api in apis.values():
             api.service.traces.close()
-    for name, took in found.items():
-        more = np.percentile(np.subtract(took, found["off"]), [50, 25, 75])
+    for name, all_took in found.items():
+        more = np.percentile(np.subtract(all_took, found["off"]), [50, 25, 75])
         words = "" if name == "off" else f", {more[0]:+.0f} us than off ({more[1]:+.0f} to {more[2]:+.0f})"
-        print(f"{name:<18} {np.median(took):>6.0f} us{words}")  # noqa: T201
+        print(f"{name:<18} {np.median(all_took):>6.0f} us{words}")  # noqa: T201
 
 
 if __name__ == "__main__":

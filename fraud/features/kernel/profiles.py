@@ -30,6 +30,7 @@ from fraud.features.kernel.layout import (
     X_PROFILE_BUCKET,
     X_PROFILE_CHANGED,
     X_PROFILE_DISTANCE,
+    X_PROFILE_IS,
     X_PROFILE_SAME,
     X_PROFILE_SHARE,
     X_PROFILE_SINCE,
@@ -117,8 +118,9 @@ def profile_statistic(program: Program, memory: Memory, event: Floats, single: I
         is_known = not math.isnan(event[E_LAT])
         there = known[K_VALUE, at + 1]
         return distance_km(value, there, event[E_LAT], event[E_LON]) if is_known else math.nan
-    if op in (X_PROFILE_SAME, X_PROFILE_SHARE):
-        return _against(op, event[single[A_EVENT]], value, unit)
+    if op in (X_PROFILE_SAME, X_PROFILE_IS, X_PROFILE_SHARE):
+        own = float(single[A_NUMBER]) if op == X_PROFILE_IS else event[single[A_EVENT]]
+        return _against(op, own, value, unit)
     return _alone(op, value, event[E_TIME], unit)
 
 
@@ -142,8 +144,8 @@ def _since(op: int, told: float, since: float, t: float, window: float) -> float
 
 @inner
 def _against(op: int, own: float, value: float, unit: float) -> float:
-    """Compare what the transaction has with the profile's value."""
-    if op == X_PROFILE_SAME:
+    """Compare what the transaction has, or a word of the schema, with the profile's value."""
+    if op in (X_PROFILE_SAME, X_PROFILE_IS):
         return math.nan if own == 0.0 else 1.0 if own == value else 0.0
     return math.nan if math.isnan(own) or value == 0.0 else own / value / unit
 

@@ -38,6 +38,9 @@ def _of_word(value: Any) -> Any:
 
 
 Names = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
+Words = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=100)]], BeforeValidator(_as_list), Field(min_length=1)
+]
 WindowNames = Annotated[list[WindowName], BeforeValidator(_as_list), Field(min_length=1)]
 
 
@@ -119,6 +122,9 @@ class FeaturePart(Part):
     base: WindowName | None = Field(None, description="The window that it is compared with.")
     field: Names | None = Field(None, description="The field whose values are counted, compared, hashed.")
     profile: Names | None = Field(None, description="The field of the entity's profile that is looked at.")
+    equals: Words | None = Field(
+        None, description="The word that the field of the profile is compared with, e.g. vip."
+    )
     value: str | None = Field(None, description="A number field; none: the amount.")
     where: str | None = Field(None, description="A filter, by its name: only events that it holds for.")
     percent: int = Field(50, ge=1, le=100, description="Of a percentile.")

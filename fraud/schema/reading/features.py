@@ -30,6 +30,7 @@ class Use:
     field: Field | None
     window: str
     side: str = ""
+    equals: str = ""
     profile: Field | None = None
 
     @property
@@ -63,7 +64,7 @@ def uses_of(
     fields: dict[str, Field],
     filters: Sequence[Filter],
 ) -> list[Use]:
-    """Part a line of the file: one feature for each statistic, field, window and side that it names."""
+    """Part a line of the file: one feature for each statistic, field, window, side and word that it names."""
     where = ("features", at)
     for statistic in part.statistic:
         known_name(statistic, STATISTICS, (*where, "statistic"), "statistic")
@@ -88,9 +89,9 @@ def uses_of(
         of_type(name, fields, types, (*where, "field")) for name in part.field or ()
     ]
     return [
-        Use(where, part, statistic, field, window, side)
-        for statistic, field, window, side in product(
-            part.statistic, counted or [None], part.window or [""], part.side or [""]
+        Use(where, part, statistic, field, window, side, word)
+        for statistic, field, window, side, word in product(
+            part.statistic, counted or [None], part.window or [""], part.side or [""], part.equals or [""]
         )
     ]
 
@@ -111,7 +112,7 @@ def with_profiles(use: Use, profiles: dict[str, dict[str, Field]], fields: dict[
     return [replace(use, profile=of_type(name, own, types, where)) for name in use.part.profile]
 
 
-_SETTINGS: Final = ("entity", "window", "base", "field", "of", "value", "profile", "where")
+_SETTINGS: Final = ("entity", "window", "base", "field", "of", "value", "profile", "equals", "where")
 _OF_CLOCKS: Final = (Op.HOUR_OF_DAY, Op.DAY_OF_WEEK, Op.HOUR_DEVIATION)
 
 
@@ -133,6 +134,7 @@ def feature_of(use: Use, entities: dict[str, Entity], zone: str, money: Money | 
         zone=zone if use.op in _OF_CLOCKS else "",
         currency=money.base if money else "",
         profile=use.profile.name if use.profile else "",
+        equals=use.equals,
         side=use.side,
     )
 
@@ -172,6 +174,7 @@ def settings_of(statistic: str) -> tuple[list[str], list[str]]:
         "of": op in COMBINED,
         "value": op is Op.NUMBER,
         "profile": op in OF_PROFILES,
+        "equals": op is Op.PROFILE_IS,
         "where": op is Op.SHARE,
     }
     allowed = {"value": op in VALUED, "where": op in FILTERED}

@@ -14,7 +14,7 @@ from fraud.decide.compiling import compile_rules
 from fraud.decide.overruling import overrule
 from fraud.decide.rules import RuleFile, read_rules
 from fraud.errors import BadConfig
-from fraud.schema.reading import read_schema
+from fraud.schema.reading import parse_schema
 
 GOOD = b"""\
 version: "1"
@@ -60,13 +60,20 @@ def test_rules_hold_by_fields_features_score_and_lists() -> None:
 
 
 def test_rules_read_profiles_and_the_time_of_day_by_their_features() -> None:
-    schema = read_schema(Path(__file__).parents[3] / "docs" / "examples" / "account-takeover.yaml")
+    file = Path(__file__).parents[3] / "docs" / "examples" / "account-takeover.yaml"
+    word = "features:\n  - {statistic: profile_is, entity: merchant, profile: risk_class, equals: high}"
+    schema = parse_schema(file.read_text().replace("features:", word, 1).encode(), "with a word")
     when = (
         "address_changed_24h_of_account == 1.0 && amount_over_credit_limit_of_card > 0.5 && hour_of_day < 6.0"
+        " && risk_class_is_high_of_merchant == 1.0"
     )
     rule = {"name": "moved", "when": when, "then": "review", "reason": "r"}
     rules = compile_rules(json.dumps({"version": "1", "rules": [rule]}).encode(), schema=schema)
-    known = {"address_changed_24h_of_account": 1.0, "amount_over_credit_limit_of_card": 0.8}
+    known = {
+        "address_changed_24h_of_account": 1.0,
+        "amount_over_credit_limit_of_card": 0.8,
+        "risk_class_is_high_of_merchant": 1.0,
+    }
     assert [one.name for one in rules.holding({**known, "hour_of_day": 3.0}, "a", BEFORE).live] == ["moved"]
     assert rules.holding({**known, "hour_of_day": 12.0}, "a", BEFORE).live == ()
     assert rules.holding({"hour_of_day": 3.0}, "a", BEFORE).live == (), "without a profile it is unknown"

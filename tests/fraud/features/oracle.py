@@ -145,6 +145,7 @@ class History:
             "profile_value": lambda: Fraction(value, unit),
             "profile_bucket": lambda: int(hash_text(value)) % 64,
             "profile_age": lambda: Fraction(now.time - value, SECOND),
+            "profile_is": lambda: value == f.equals,
             "profile_same": lambda: NONE if now[f.column] is None else now[f.column] == value,
             "profile_share": lambda: (
                 NONE if own is None or not value else Fraction(own * unit, value * self.units[f.value])

@@ -287,6 +287,10 @@ def _of_profile(entity: Entity, layout: EventLayout) -> list[Feature]:
     return [
         *(Feature("profile_value", entity, profile=p) for p in counted),
         *(Feature("profile_bucket", entity, profile=p) for p in names[FieldType.CATEGORY]),
+        *(
+            Feature("profile_is", entity, profile=p, equals=w)
+            for p, w in product(names[FieldType.CATEGORY], "ab")
+        ),
         *(Feature("profile_age", entity, profile=p) for p in names[FieldType.TIME]),
         *(Feature("profile_since", entity, profile=p) for p in every),
         *(Feature("profile_changed", entity, w, profile=p) for w, p in product(["10m", "24h", "90d"], every)),

@@ -141,7 +141,14 @@ def test_every_statistic_is_listed_with_what_a_line_needs_and_a_line_of_just_tha
 def test_a_line_with_what_its_statistic_needs_is_read_and_without_one_of_them_refused(statistic: str) -> None:
     needs, takes = settings_of(statistic)
     of = {"of": "[count_1h_by_card, count_24h_by_card]", "field": "opened" if statistic == "age" else "mail"}
-    given = {"entity": "card", "window": "7d", "base": "1h", "value": "items", "where": "many"} | of
+    given = {
+        "entity": "card",
+        "window": "7d",
+        "base": "1h",
+        "value": "items",
+        "where": "many",
+        "equals": "vip",
+    } | of
     given["profile"] = {"profile_distance": "home", "profile_age": "since", "profile_share": "limit"}.get(
         statistic, "limit" if statistic == "profile_value" else "town"
     )

@@ -51,6 +51,7 @@ features:
   - {statistic: is_first, entity: card, field: shop}
   - {statistic: profile_value, entity: card, profile: [limit, gold]}
   - {statistic: profile_bucket, entity: card, profile: segment}
+  - {statistic: profile_is, entity: card, profile: segment, equals: [x, "y z"]}
   - {statistic: profile_age, entity: card, profile: since}
   - {statistic: profile_since, entity: card, profile: [address, home]}
   - {statistic: profile_changed, entity: card, profile: [address, home], window: 24h}
@@ -154,6 +155,20 @@ def test_distance_and_equality_look_at_the_transaction() -> None:
     assert last(land, bought(1))["country_is_land_of_shop"] == 1.0
     assert last(land, bought(1, country="FR"))["country_is_land_of_shop"] == 0.0
     assert np.isnan(last(land, bought(1, country=None))["country_is_land_of_shop"])
+
+
+def test_a_word_of_a_profile_is_compared_whole_and_is_unknown_where_it_is_not_told() -> None:
+    names = ["segment_is_x_of_card", "segment_is_y_z_of_card"]
+
+    def found(*records: Transaction | Profile) -> list[float]:
+        values = last(*records, bought(1))
+        return [values[name] for name in names]
+
+    assert found(told(0, segment="x")) == [1.0, 0.0]
+    assert found(told(0, segment="x"), told(0.5, segment="y z")) == [0.0, 1.0]
+    assert found(told(0, segment="y")) == [0.0, 0.0]
+    assert np.isnan(found(told(0, segment="x"), told(0.5, segment=None))).all()
+    assert np.isnan(found(told(0, limit=5.0))).all()
 
 
 def test_a_profile_speaks_of_its_entity_alone_also_of_one_over_the_same_key() -> None:

@@ -28,6 +28,7 @@ features:
   - {statistic: profile_changed, entity: card, profile: [limit, home], window: [24h, 7d]}
   - {statistic: profile_same, entity: card, profile: word, field: shop}
   - {statistic: profile_distance, entity: card, profile: home}
+  - {statistic: profile_is, entity: card, profile: word, equals: [vip, "Gold & more"]}
 """
 
 
@@ -46,6 +47,8 @@ def test_features_of_a_profile_have_their_names_and_add_no_window() -> None:
         "home_changed_7d_of_card",
         "shop_is_word_of_card",
         "distance_from_home_of_card",
+        "word_is_vip_of_card",
+        "word_is_gold_more_of_card",
     )
     assert schema.entity("card").windows == ("1h",)
     assert [one.name for one in schema.entity("card").profile] == ["limit", "home", "word"]
@@ -87,6 +90,15 @@ def test_features_of_a_profile_have_their_names_and_add_no_window() -> None:
         ),
         ("entity: card, profile: limit}", "entity: card}", "profile_share needs profile; write profile: ..."),
         ("entity: card, window: 1h}", "entity: card, window: 1h, profile: limit}", "count takes no profile"),
+        (', equals: [vip, "Gold & more"]}', "}", "profile_is needs equals; write equals: ..."),
+        ('equals: [vip, "Gold & more"]', "equals: [vip, VIP]", "word_is_vip_of_card is there already"),
+        ('equals: [vip, "Gold & more"]', "equals: [5411]", "equals"),
+        ("profile: word, equals", "profile: limit, equals", "limit is a number; a"),
+        (
+            "  - {statistic: count, entity: card, window: 1h}",
+            "  - {statistic: count, entity: card, window: 1h, equals: a}",
+            "count takes no equals",
+        ),
         ("  spot: {type: place}\n", "", "profile_distance needs the place of a transaction"),
     ],
 )
