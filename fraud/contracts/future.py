@@ -13,6 +13,7 @@ everybody: their windows would be empty, and duplicates no longer recognised. Ar
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 import numpy as np
@@ -169,13 +170,13 @@ def is_ahead(time: Any, arrival: Any, most_ahead: Any) -> Any:
 
 def latest_of(record: Transaction | Label | Result | Profile) -> datetime:
     """Tell the latest time that a record carries."""
+    if isinstance(record, Transaction):
+        return record.event_time
     if isinstance(record, Profile):
         return record.profile_time
     if isinstance(record, Result):
         return max(record.event_time or record.result_time, record.result_time)
-    if isinstance(record, Label):
-        return max(record.event_time or record.label_time, record.label_time)
-    return record.event_time
+    return max(record.event_time or record.label_time, record.label_time)
 
 
 def check_future(record: BaseModel, arrival: datetime, bounds: AheadBounds) -> None:
@@ -187,8 +188,8 @@ def check_future(record: BaseModel, arrival: datetime, bounds: AheadBounds) -> N
         With reason ``future_event_time``, ``future_label_time``, ``future_result_time`` or
         ``future_profile_time``; the record belongs in the dead letters.
     """
-    for name in _own_times(record):
-        time = getattr(record, name, None)
+    for name in _times_of(type(record)):
+        time = getattr(record, name)
         if time is None:
             continue
         most_s = bounds.of_record(record, name)
@@ -196,10 +197,14 @@ def check_future(record: BaseModel, arrival: datetime, bounds: AheadBounds) -> N
             raise BadRecord(f"future_{name}", future_words(name, time, arrival, bounds.words_of(most_s)))
 
 
-def _own_times(record: BaseModel) -> tuple[str, ...]:
-    if hasattr(record, "profile_time") and hasattr(record, "profile"):
+@lru_cache(maxsize=256)
+def _times_of(model: type[BaseModel]) -> tuple[str, ...]:
+    """Name the times that a model's records carry."""
+    names = model.model_fields.keys()
+    if {"profile_time", "profile"} <= names:
         return PROFILE_TIMES
-    return RESULT_TIMES if hasattr(record, "result_time") and hasattr(record, "result") else TIMES
+    times = RESULT_TIMES if {"result_time", "result"} <= names else TIMES
+    return tuple(name for name in times if name in names)
 
 
 def future_words(name: str, time: datetime, arrival: datetime, most: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import (
@@ -55,7 +55,7 @@ ReasonCode = Annotated[str, Field(min_length=1, max_length=16)]
 _SOURCE: Final = Annotated[str, Field(min_length=1, max_length=64)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Contracts:
     """The models of one schema's records."""
 
@@ -72,7 +72,7 @@ class Contracts:
     profile: type[Profile] | None = None
     """None: no entity of the schema has a profile."""
 
-    @property
+    @cached_property
     def by_topic(self) -> Mapping[str, type[Transaction | Label | Result | Profile]]:
         """What the records of the topics must be that the stream reads."""
         found: dict[str, type[Transaction | Label | Result | Profile]] = {

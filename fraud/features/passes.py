@@ -328,8 +328,13 @@ def keys_of_event(passes: Passes, event: Sequence[float] | Floats) -> tuple[tupl
 
     One of two sides may stand there twice, with two keys.
     """
-    found = ((one.name, float(event[side.column])) for one in passes for side in one.sides)
-    return tuple(dict.fromkeys((name, key) for name, key in found if key != kernel.NO_KEY))
+    found: dict[tuple[str, float], None] = {}
+    for one in passes:
+        for side in one.sides:
+            key = float(event[side.column])
+            if key != kernel.NO_KEY:
+                found[one.name, key] = None
+    return tuple(found)
 
 
 @lru_cache(maxsize=64)

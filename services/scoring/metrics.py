@@ -1,6 +1,7 @@
 """What the scoring service counts, on ``GET /metrics``; no ids, clients by their configured names."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -95,6 +96,9 @@ MODEL_INFO: Final = Gauge(
 
 _OF_OUTCOME: Final = {outcome: OUTCOMES.labels(str(outcome)) for outcome in Outcome}
 _OF_TENTH: Final = [SCORES.labels(f"{tenth / 10:.1f}") for tenth in range(10)]
+requests_of: Final = cache(REQUESTS.labels)
+seconds_of: Final = cache(SECONDS.labels)
+_age_of: Final = cache(AGES.labels)
 
 
 def name_rules(rules: RuleSet) -> None:
@@ -141,4 +145,4 @@ def count_decision(
     for entity, column in age_columns.items():
         age_s = float(vector[0, column])
         if age_s == age_s:  # noqa: PLR0124  not missing
-            AGES.labels(entity).observe(max(age_s, 0.0))
+            _age_of(entity).observe(max(age_s, 0.0))

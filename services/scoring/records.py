@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any, Final, Literal
 
 import orjson
@@ -62,6 +63,7 @@ class AnswerWriter:
 
     def __init__(self, schema: Schema) -> None:
         self._fields = tuple(contracts_of(schema).priced.model_fields)
+        self._values = itemgetter(*self._fields)
         self.primary = schema.primary_key.name
         """Field of the primary entity's key, which keys the topics."""
         self._money, self._version = schema.money, schema.features_version
@@ -112,7 +114,7 @@ class AnswerWriter:
         store
             Identity of the store that has counted it.
         """
-        content: dict[str, Any] = {name: getattr(record, name) for name in self._fields}
+        content: dict[str, Any] = dict(zip(self._fields, self._values(vars(record)), strict=True))
         content.update(
             _decision(decided),
             features_version=self._version,

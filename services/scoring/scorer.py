@@ -101,6 +101,7 @@ class Scorer:
         self._passes = passes
         self._features = features_of(passes)
         self._names = feature_names(passes)
+        self._empty = np.full((1, len(self._names)), np.nan)
         self._ages = age_columns(passes)
         self._identity = store.identity()
         self._local = threading.local()
@@ -161,7 +162,7 @@ class Scorer:
         folds: list[PassFold] | None = getattr(self._local, "folds", None)
         if folds is None:
             folds = self._local.folds = folds_of(self._passes)
-        vector = np.full((1, len(self._names)), np.nan)
+        vector = self._empty.copy()
         sequences: dict[str, int] = {}
         for fold in folds:
             found = fold.fold(event, stored, vector, states)

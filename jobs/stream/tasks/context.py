@@ -118,10 +118,14 @@ def settle() -> None:
     """Take what a worker process has loaded out of the garbage collector's sight, once.
 
     Spark collects garbage after every task; over the libraries' objects that alone takes tens of
-    milliseconds a pass.
+    milliseconds a pass. Within a task none is collected: it would look at every record again and again.
     """
+    from pyspark import TaskContext as SparkTask  # noqa: PLC0415  known only inside a task
+
     gc.collect()
     gc.freeze()
+    if SparkTask.get():
+        gc.disable()
 
 
 # The process id is part of the keys: a worker is forked from a process that may have opened them already.

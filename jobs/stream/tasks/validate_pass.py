@@ -7,7 +7,7 @@ read in two ways and the records of a user of a micro-batch always meet in one t
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +20,7 @@ from fraud.contracts import (
     SCORED,
     TOO_LARGE,
     AheadBounds,
+    Contracts,
     Label,
     Profile,
     Result,
@@ -136,6 +137,7 @@ def validate(
         rows.RESULT: of.result_names,
         rows.PROFILE: of.profile_names,
     }
+    kind_of = _kinds_of(contracts)
     arrivals = _Arrivals(table, bounds_of(schema, most_ahead_s))
     found_sizes = (sizes_of(table) if sizes is None else sizes).tolist()
     raws = table.column("value").to_pylist()
@@ -146,11 +148,12 @@ def validate(
         kind = rows.DEAD_LETTER
         try:
             record: Any = parse_input(contracts, topic, raw, found_sizes[i])
+            found_kind = kind_of[type(record)]
             if topic != SCORED:  # counted already: the scoring service looked when it came
                 arrivals.check(i, record)
-                if schema.money is not None and isinstance(record, Transaction):
+                if schema.money is not None and found_kind == rows.TRANSACTION:
                     record = priced(record, schema, rates, arrivals.column[i].as_py())
-            kind = _kind_of(record)
+            kind = found_kind
         except BadRecord as error:
             reason, detail = error.reason, error.detail
             if reason == TOO_LARGE:
@@ -162,7 +165,7 @@ def validate(
     found = {
         rows.DEAD_LETTER: of.record_table(rows.DEAD_LETTER_NAMES, taken[rows.DEAD_LETTER]),
         **{
-            kind: of.record_table(names, list(map(attrgetter(*names), taken[kind])))
+            kind: of.record_table(names, list(map(itemgetter(*names), map(vars, taken[kind]))))
             for kind, names in names_of.items()
         },
     }
@@ -193,8 +196,10 @@ def validate(
     return in_arrival_order(pa.table(columns, schema=of.validated))
 
 
-def _kind_of(record: Any) -> int:
-    return next(kind for model, kind in _KIND_OF if isinstance(record, model))
+def _kinds_of(contracts: Contracts) -> dict[type, int]:
+    """Tell the kind of row that a record of each model becomes."""
+    models = contracts.by_topic.values()
+    return {model: next(kind for of, kind in _KIND_OF if issubclass(model, of)) for model in models}
 
 
 def tasks_of(table: pa.Table, of: EntityPass, tasks: int) -> np.ndarray[Any, Any]:
@@ -265,7 +270,7 @@ class _Arrivals:
         topic = np.asarray(table.column("topic").to_numpy(zero_copy_only=False), "U")
         partition, offset = (table.column(name).to_numpy() for name in ("partition", "offset"))
         given = table.column("timestamp")
-        self._is_missing = np.asarray(given.is_null().to_numpy())
+        self._is_missing = given.is_null().to_pylist()  # of which one value is read faster than of an array
         known = pc.fill_null(given.cast(pa.timestamp("us", tz="UTC")), pa.scalar(EARLIEST))
         raised = raise_times(known.cast(pa.int64()).to_numpy(), topic, partition, offset)
         self.column = pa.array(raised).cast(pa.timestamp("us", tz="UTC"))

@@ -136,9 +136,9 @@ class App:
         headers.append((b"content-length", str(len(body)).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
-        metrics.REQUESTS.labels(name, status).inc()
+        metrics.requests_of(name, status).inc()
         if name != "other":
-            metrics.SECONDS.labels(name).observe(time.perf_counter() - started)
+            metrics.seconds_of(name).observe(time.perf_counter() - started)
 
     async def _answer(self, scope: Scope, receive: Receive, path: str) -> tuple[str, Headers, bytes]:
         """Find the endpoint; returns its name for the metrics, the headers and the body."""
