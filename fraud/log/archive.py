@@ -10,9 +10,9 @@ have it. delta-rs writes: a commit costs milliseconds, where Spark's writer took
 
 import json
 import logging
-import shutil
 import uuid
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,8 +32,8 @@ from fraud.features.passes import (
 )
 from fraud.log import rows
 from fraud.log.arrival import COLUMNS, Reach
-from fraud.log.checkpoint import offsets_of
-from fraud.runtime.files import write_durably
+from fraud.log.checkpoint import committed_in, offsets_of
+from fraud.log.spool import Place, spool_at
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.fields import BASE_MINOR
 from fraud.schema.schema import Schema
@@ -139,7 +139,7 @@ class Archive:
     Parameters
     ----------
     spool
-        Folder of the micro-batches' results.
+        Folder or URI of the micro-batches' results.
     checkpoint
         Spark's checkpoint, whose ``commits`` say which micro-batches are finished.
     delta
@@ -147,16 +147,18 @@ class Archive:
     options
         Access to the object store, under delta-rs' names.
     write, remove
-        Append to a table; remove the folder of a micro-batch.
+        Append to a table; remove a micro-batch, by its name, from the spool.
     passes
         Whose sequences and features the tables have; by default the schema's.
     schema
         Of the records; by default the deployment's.
+    committed
+        Tells the last finished micro-batch of the running query; default: by the checkpoint.
     """
 
     def __init__(
         self,
-        spool: Path,
+        spool: Place,
         checkpoint: Path,
         delta: str,
         options: dict[str, str],
@@ -164,20 +166,20 @@ class Archive:
         passes: Passes | None = None,
         schema: Schema | None = None,
         write: Callable[..., None] = write_deltalake,
-        remove: Callable[[Path], None] = shutil.rmtree,
+        remove: Callable[[str], None] | None = None,
+        committed: Callable[[], int] | None = None,
     ) -> None:
         schema = schema or deployed_schema()
         passes = passes or passes_of_schema(schema)
         self._schema = rows.rows_of(schema).spooled_schema(passes)
         self._tables = tables_of(passes, schema)
-        self._spool = spool
+        self.spool = spool_at(spool)
         self._checkpoint = checkpoint
+        self._committed = committed or partial(committed_in, checkpoint)
         self._delta = delta.rstrip("/")
         self._options = options
-        self._write_table, self._remove = write, remove
-        self._plan_file = spool / "plan.json"
+        self._write_table, self._remove = write, remove or self.spool.remove
         self._is_checked = False
-        spool.mkdir(parents=True, exist_ok=True)
 
     def run(self, generation: int) -> int:
         """Archive what is finished; returns how many micro-batches that was.
@@ -197,7 +199,7 @@ class Archive:
             self._refuse_older_files()
         plan = self._read_plan()
         if plan.is_done:
-            folders = self._finished(generation)
+            folders = self._finished(generation, plan)
             if not folders:
                 return 0
             if plan.number:
@@ -208,12 +210,16 @@ class Archive:
                 writer=plan.writer, number=plan.number + 1, folders=folders, is_done=False, offsets=ends
             )
             self._write_plan(plan)
-        self._commit(plan)
+            self._commit(plan)
+        elif not self._is_whole(plan):  # one that was cut off; its files may be gone in part if it is whole
+            self._commit(plan)
         try:
-            for folder in plan.folders:
-                if (self._spool / folder).exists():
-                    self._remove(self._spool / folder)
-        except OSError as error:  # the plan stays open: what is still there must not be archived by another
+            for name in plan.folders:
+                self._remove(name)
+        except (
+            OSError,
+            Unavailable,
+        ) as error:  # the plan stays open, so that no other one takes what is left
             log.warning("an archived micro-batch cannot be removed from the spool yet: %s", error)
             return 0
         self._write_plan(plan.model_copy(update={"is_done": True}))
@@ -221,7 +227,7 @@ class Archive:
 
     def _refuse_older_files(self) -> None:
         """Refuse what an earlier release left; once, as this one writes its own form."""
-        for file in sorted(self._spool.glob("[0-9]*-[0-9]*/*.parquet")):
+        for file in self.spool.of_any_release():
             from pyarrow.parquet import read_schema  # noqa: PLC0415  (imports pandas: seconds of a start)
 
             if "row_kind" not in read_schema(file).names:
@@ -241,14 +247,18 @@ class Archive:
                 raise Unavailable(
                     f"the Delta table {self._delta}/{table} is gone: restore it from a backup or from the "
                     "object store's versions. To start it again without its old rows, stop the stream and "
-                    f"delete {self._plan_file}"
+                    f"delete {self.spool.place_of_plan()}"
                 )
 
-    def _finished(self, generation: int) -> list[str]:
-        committed = max((int(file.name) for file in self._checkpoint.glob("commits/[0-9]*")), default=-1)
-        folders = sorted(folder.name for folder in self._spool.glob("[0-9]*-[0-9]*"))
+    def waiting(self) -> list[str]:
+        """List the micro-batches that wait, those that are not finished too."""
+        plan = self._read_plan()
+        return self.spool.waiting(_newest_of(plan) if plan.is_done else "")
+
+    def _finished(self, generation: int, plan: Plan) -> list[str]:
+        committed = self._committed()
         finished = []
-        for name in folders:
+        for name in self.spool.waiting(_newest_of(plan)):
             of, batch = (int(part) for part in name.split("-"))
             if of < generation or (of == generation and batch <= committed):
                 finished.append(name)
@@ -260,20 +270,27 @@ class Archive:
         return offsets_of(self._checkpoint, batch) if of == generation else ""
 
     def _commit(self, plan: Plan) -> None:
-        files = [
-            str(file) for name in plan.folders for file in sorted((self._spool / name).glob("*.parquet"))
-        ]
+        files = [file for name in plan.folders for file in self.spool.files(name)]
         if not files:
             return
         from pyarrow.dataset import dataset  # noqa: PLC0415  (imports pandas: seconds of a start)
 
-        found = dataset(files, schema=self._schema, format="parquet")
-        for table, (kind, columns) in self._tables.items():
-            taken = pc.field("row_kind") == kind
-            if table == "decisions":  # history from before go-live was decided elsewhere
-                taken &= pc.field("outcome").is_valid()
-            scanner = found.scanner(columns=list(columns), filter=taken, **_LITTLE_AT_A_TIME)
-            self._append(table, scanner, plan)
+        with self.spool.local(files) as local:
+            found = dataset(local, schema=self._schema, format="parquet")
+            for table, (kind, columns) in self._tables.items():
+                taken = pc.field("row_kind") == kind
+                if table == "decisions":  # history from before go-live was decided elsewhere
+                    taken &= pc.field("outcome").is_valid()
+                scanner = found.scanner(columns=list(columns), filter=taken, **_LITTLE_AT_A_TIME)
+                self._append(table, scanner, plan)
+
+    def _is_whole(self, plan: Plan) -> bool:
+        """Whether all tables have what a plan takes."""
+        uri = f"{self._delta}/{LAST}"
+        if not DeltaTable.is_deltatable(uri, self._options):
+            return False
+        committed = DeltaTable(uri, storage_options=self._options).transaction_version(plan.writer)
+        return committed is not None and committed >= plan.number
 
     def _append(self, table: str, found: "Scanner", plan: Plan) -> None:
         uri = f"{self._delta}/{table}"
@@ -307,12 +324,18 @@ class Archive:
         )
 
     def _read_plan(self) -> Plan:
-        if not self._plan_file.exists():
+        found = self.spool.read_plan()
+        if found is None:
             return Plan(writer=f"stream-{uuid.uuid4()}", number=0, folders=[], is_done=True)
-        return Plan.model_validate_json(self._plan_file.read_bytes())
+        return Plan.model_validate_json(found)
 
     def _write_plan(self, plan: Plan) -> None:
-        write_durably(self._plan_file, plan.model_dump_json().encode())
+        self.spool.write_plan(plan.model_dump_json().encode())
+
+
+def _newest_of(plan: Plan) -> str:
+    """Name the newest micro-batch that was archived; empty before the first."""
+    return plan.folders[-1] if plan.folders else ""
 
 
 def _reach_of(plan: Plan) -> str:

@@ -14,6 +14,7 @@ from fraud.errors import BadState
 from fraud.features.passes import Passes, entity_names, passes_of_schema
 from fraud.log.already_counted import Diverged
 from fraud.log.checkpoint import Checkpoint
+from fraud.log.mark import RebuildMark
 from fraud.log.reader import SLICE_ROWS, Log
 from fraud.log.rebuild import archive_rest, generation_after, is_empty, rebuild, settle_generation
 from fraud.log.refold import Refolder
@@ -94,7 +95,8 @@ def catch_up(
         store.set_aside()
         token = store.acquire("catch-up")
         generation = settle_generation(store, checkpoint, generation, is_empty=mark is None)
-        settings.rebuild_mark.write_text(OURS)
+        mark_of_rebuild = RebuildMark(settings.rebuild_mark)
+        mark_of_rebuild.set(OURS)
         end = Epoch(generation, checkpoint.committed)
         try:
             found = _fold(whole, store, (mark, end, token), raws, rows)
@@ -104,15 +106,14 @@ def catch_up(
             store.advance(Watermark(checkpoint.query_id, end, checkpoint.offsets(end.batch)), mark, token)
             store.renew(is_whole=True)
             store.flush()
-            settings.rebuild_mark.unlink()
+            mark_of_rebuild.clear()
             return found
     return _anew(settings, rows, passes, schema)
 
 
 def is_interrupted(settings: LogSettings) -> bool:
     """Whether folding forward has begun and not ended."""
-    mark = settings.rebuild_mark
-    return mark.exists() and mark.read_text() == OURS
+    return RebuildMark(settings.rebuild_mark).read() == OURS
 
 
 def _mark_of(store: FeatureStore, checkpoint: Checkpoint) -> Watermark | None:

@@ -33,7 +33,7 @@ class Checkpoint:
             When it was not made by the stream.
         """
         file = path / "query-id"
-        committed = max((int(found.name) for found in path.glob("commits/[0-9]*")), default=-1)
+        committed = committed_in(path)
         query_id = file.read_text() if file.exists() else ""
         if not query_id and committed >= 0:
             raise BadConfig(f"{path} was not made by this job; choose another FRAUD_STREAM_HOME")
@@ -51,6 +51,11 @@ class Checkpoint:
     def offsets(self, batch: int) -> str:
         """See :func:`offsets_of`."""
         return offsets_of(self.path, batch)
+
+
+def committed_in(checkpoint: Path) -> int:
+    """Find the last finished micro-batch; -1: none."""
+    return max((int(found.name) for found in checkpoint.glob("commits/[0-9]*")), default=-1)
 
 
 def offsets_of(checkpoint: Path, batch: int) -> str:

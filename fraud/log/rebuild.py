@@ -4,7 +4,6 @@ Reads the Delta tables ``transactions`` and ``labels``, the stream's checkpoint 
 feature store. The stream must be stopped: one that still runs is fenced off.
 """
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,6 +14,8 @@ from fraud.errors import BadConfig, BadState, Unavailable
 from fraud.features.passes import Passes, entity_names, passes_of_schema
 from fraud.log.archive import Archive
 from fraud.log.checkpoint import Checkpoint
+from fraud.log.mark import RebuildMark
+from fraud.log.mirror import Mirror
 from fraud.log.reader import SLICE_ROWS, Log
 from fraud.log.refold import Refolder, scratch_store
 from fraud.log.slices import Slice
@@ -103,7 +104,7 @@ def rebuild(
     # The newest micro-batch is folded in the store itself, over states that are one older: if it ran
     # again it would start from those, as in the store that was lost.
     stamp = Epoch(newest.generation, newest.batch - 1) if last else newest
-    mark = settings.rebuild_mark if url == settings.store else None
+    mark = RebuildMark(settings.rebuild_mark) if url == settings.store else None
     with open_store(url, entities) as target, scratch_store(scratch, passes) as copy:
         was_empty = is_empty(target)
         if not was_empty and not replace:
@@ -113,8 +114,8 @@ def rebuild(
         token = target.acquire("rebuild")
         target.renew(is_whole=False)  # the scoring service counts nothing meanwhile
         generation = settle_generation(target, checkpoint, generation, is_empty=was_empty)
-        if mark:
-            mark.touch()
+        if mark and mark.read() is None:
+            mark.set()
         for entity in target.entities:
             target.clear(entity, token)
             _copy(copy, target, entity, stamp, token)
@@ -123,7 +124,7 @@ def rebuild(
         watermark = _watermark_of(log, newest, checkpoint, generation, known)
         found = _finish(folding, watermark, checkpoint, generation)
         if mark:
-            mark.unlink()
+            mark.clear()
     return found
 
 
@@ -140,6 +141,7 @@ def follow(
     schema: Schema | None = None,
     poll_s: float = 2.0,
     tell: Callable[[str], None] = lambda _words: None,
+    mirror: Mirror | None = None,
 ) -> Rebuilt:
     """Fold the log into a new store while the stream writes on, and the rest once the stream has stopped.
 
@@ -167,6 +169,8 @@ def follow(
         Time between two looks at the log, seconds.
     tell
         Takes words each time that the log has been folded as far as it goes.
+    mirror
+        Brings the checkpoint here; None where the home is a folder.
 
     Raises
     ------
@@ -191,6 +195,8 @@ def follow(
             folding.fold(log, earlier, is_last=False)
             tell(f"folded {folding.transactions:,} transactions, all but the newest micro-batch")
             is_over = wait_until(has_stopped, poll_s, _LOOK_S)
+        if mirror is not None:
+            mirror.restore()
         checkpoint = Checkpoint.of(settings.checkpoint_path)
         archive_rest(settings, checkpoint, passes=passes, schema=schema)
         log = Log(settings.delta_path, settings.delta_options, passes, schema)
@@ -297,24 +303,21 @@ def archive_rest(
     """
     schema = schema or deployed_schema()
     passes = passes or passes_of_schema(schema)
-    found = sorted(
-        tuple(int(part) for part in folder.name.split("-"))
-        for folder in settings.spool_path.glob("[0-9]*-[0-9]*")
-    )
-    if not found:
-        return 0
-    newest = found[-1][0]
     archive = Archive(
-        settings.spool_path,
+        settings.spool,
         settings.checkpoint_path,
         settings.delta_path,
         settings.delta_options,
         passes=passes,
         schema=schema,
     )
+    found = [tuple(int(part) for part in name.split("-")) for name in archive.waiting()]
+    if not found:
+        return 0
+    newest = found[-1][0]
     if checkpoint.committed < 0 and newest:
         archived = _run_all(archive, newest)  # a round that was cut off, or older generations
-        _drop_unfinished(settings.spool_path, newest, known)
+        _drop_unfinished(archive, newest, known)
         return archived + _run_all(archive, newest + 1)
     if not any(generation < newest or batch <= checkpoint.committed for generation, batch in found):
         return 0  # one that did not finish: the stream runs it again
@@ -329,12 +332,13 @@ def _run_all(archive: Archive, generation: int) -> int:
     return archived
 
 
-def _drop_unfinished(spool: Path, generation: int, known: Watermark | None) -> None:
+def _drop_unfinished(archive: Archive, generation: int, known: Watermark | None) -> None:
     """Drop what a lost checkpoint's query may not have finished: the new one reads it from Kafka again."""
-    for folder in spool.glob(f"{generation:06d}-*"):
-        epoch = Epoch(generation, int(folder.name.split("-")[1]))
-        if known is None or known.epoch.generation != generation or epoch > known.epoch:
-            shutil.rmtree(folder)
+    for name in archive.waiting():
+        epoch = Epoch(*(int(part) for part in name.split("-")))
+        is_finished = known is not None and known.epoch.generation == generation and epoch <= known.epoch
+        if epoch.generation == generation and not is_finished:
+            archive.spool.remove(name)
 
 
 def _watermark_of(

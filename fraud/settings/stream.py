@@ -4,8 +4,9 @@ All are ``FRAUD_STREAM_*``: one deployment sets them once, and each program take
 """
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from fraud.settings.base import Settings, StateFolder
@@ -18,41 +19,62 @@ class HomeSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="FRAUD_STREAM_", frozen=True, extra="forbid")
 
     home: StateFolder = Field(default_factory=lambda: in_home("stream"))
-    """Folder on a volume that outlives the driver: checkpoint, spool, and what Delta and store default to."""
+    """Folder on a volume that outlives the driver: checkpoint, spool, and what Delta and store default to.
+    With ``home_uri`` it is this machine's copy of the driver's files, and need not outlive anything."""
+    home_uri: str = Field(default="", pattern=r"^(s3://[a-z0-9][a-z0-9.-]+(/[A-Za-z0-9._-]+)*/?)?$")
+    """Place in an object store, e.g. ``s3://bucket/prefix``, that holds checkpoint, spool and Delta tables in
+    the folder's stead, so that driver and executors share no volume; ``AWS_*`` give access. Empty: none."""
+
+    @property
+    def folder(self) -> Path:
+        """Where this machine has the driver's files."""
+        return self.home.absolute() / "mirror" if self.home_uri else self.home.absolute()
 
     @property
     def checkpoint_path(self) -> Path:
         """Spark's checkpoint: offsets and commits."""
-        return self.home.absolute() / "checkpoint"
+        return self.folder / "checkpoint"
 
     @property
     def spool_path(self) -> Path:
-        """Results of micro-batches on their way to Delta."""
-        return self.home.absolute() / "spool"
+        """Results of micro-batches on their way to Delta, where there is no ``home_uri``."""
+        return self.folder / "spool"
+
+    @property
+    def spool(self) -> Path | str:
+        """Folder or URI of the results of micro-batches."""
+        return f"{self.home_uri.rstrip('/')}/spool" if self.home_uri else self.spool_path
 
     @property
     def rules_path(self) -> Path:
         """Every version of the rules that has decided, and from which micro-batch on."""
-        return self.home.absolute() / "rules"
+        return self.folder / "rules"
 
     @property
-    def rebuild_mark(self) -> Path:
+    def rates_path(self) -> Path:
+        """The reference rates of the last micro-batches."""
+        return self.folder / "rates"
+
+    @property
+    def rebuild_mark(self) -> Path | str:
         """There while the feature store is being rebuilt; it must be rebuilt again where it was left."""
-        return self.home.absolute() / "rebuilding"
+        return f"{self.home_uri.rstrip('/')}/rebuilding" if self.home_uri else self.folder / "rebuilding"
 
 
 class LakeSettings(HomeSettings):
     """Where the Delta tables are."""
 
     delta: str = ""
-    """Where the Delta tables are (path or URI); default ``<home>/delta``."""
+    """Where the Delta tables are (path or URI); default ``<home>/delta``, or below ``home_uri``."""
     delta_options: dict[str, str] = Field(default_factory=dict)
     """Access to the tables' object store, under delta-rs' names, e.g. ``{"AWS_REGION": "eu-west-1"}``."""
 
     @property
     def delta_path(self) -> str:
         """Folder or URI of the Delta tables."""
-        return self.delta or str(self.home.absolute() / "delta")
+        if self.home_uri:
+            return self.delta or f"{self.home_uri.rstrip('/')}/delta"
+        return self.delta or str(self.folder / "delta")
 
 
 class StoreSettings(HomeSettings):
@@ -64,7 +86,16 @@ class StoreSettings(HomeSettings):
     @property
     def store(self) -> str:
         """URL of the feature store."""
-        return self.store_url or f"lmdb://{self.home.absolute() / 'store'}"
+        return self.store_url or f"lmdb://{self.folder / 'store'}"
+
+    @model_validator(mode="after")
+    def _check_store(self) -> Self:
+        if self.home_uri and self.store.startswith("lmdb:"):
+            raise ValueError(
+                "FRAUD_STREAM_HOME_URI keeps the stream's state in an object store, but the feature store is "
+                "on this machine: name a Redis or Valkey server by FRAUD_STREAM_STORE_URL"
+            )
+        return self
 
 
 class KafkaSettings(Settings):

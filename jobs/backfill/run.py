@@ -9,10 +9,10 @@ store that is live alone.
 
 import logging
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -37,6 +37,7 @@ from fraud.features.profiles import profiles_of
 from fraud.features.table_columns import microseconds_of
 from fraud.log import rows
 from fraud.log.arrival import Ints
+from fraud.log.spool import Place, spool_at
 from fraud.schema.arrow import TIME
 from fraud.schema.deployed import deployed_rates, deployed_schema
 from fraud.schema.schema import Schema
@@ -152,7 +153,7 @@ def backfill(
         token = store.acquire("backfill")
         # Nobody scores from it meanwhile; what the scoring service has counted, the stream counts again.
         store.renew(is_whole=False)
-        spool = _Spool(parts, settings.spool_path, passes, schema)
+        spool = _Spool(parts, settings.spool, passes, schema)
         duplicates = 0
         for first in range(0, len(order), rows_at_once):
             taken = order[first : first + rows_at_once]
@@ -164,6 +165,7 @@ def backfill(
             kept = ~is_duplicate
             spool.write(first, taken[kept], folded.vectors[kept], folded.events[kept])
             log.info("folded %d of %d records", first + len(taken), len(order))
+        spool.complete()
         for entity, found in states.items():
             store.clear(entity, token)
             store.write(entity, found, EPOCH, token)
@@ -255,14 +257,13 @@ class _Part:
 class _Spool:
     """Writes the history to where the streaming job's archive finds it, as micro-batch (0, 0)."""
 
-    def __init__(self, parts: Sequence[_Part], spool: Path, passes: Passes, schema: Schema) -> None:
+    def __init__(self, parts: Sequence[_Part], spool: Place, passes: Passes, schema: Schema) -> None:
         self._parts, self._version = parts, schema.features_version
         self._schema, self._passes = rows.rows_of(schema).spooled_schema(passes), passes
         self._index = {name: i for i, name in enumerate(feature_names(passes))}
-        self._folder = spool / f"{EPOCH.generation:06d}-{EPOCH.batch:012d}"
-        self._folder.mkdir(parents=True, exist_ok=True)
-        for file in self._folder.glob("*"):
-            file.unlink()
+        self._spool, self._run = spool_at(spool), uuid.uuid4().hex
+        self._name = f"{EPOCH.generation:06d}-{EPOCH.batch:012d}"
+        self._spool.begin(self._name)
 
     def write(self, first: int, records: Ints, vectors: kernel.Floats, events: kernel.Floats) -> None:
         """Write records, which count through the parts, with their vectors."""
@@ -273,14 +274,17 @@ class _Spool:
             begin += part.table.num_rows
             taken = part.table.take(pa.array(offsets))
             found = vectors[mine] if part.kind == rows.TRANSACTION else None
-            name = f"part-{part.kind}-{first:010d}.parquet"
-            partial = self._folder / f"{name}.partial"
+            file = self._spool.file(self._name, self._run, f"part-{part.kind}-{first:010d}")
             fixed = _fixed(taken, offsets, part, self._version)
             if part.kind in (rows.LABEL, rows.RESULT):
                 fixed |= self._completed(taken, events[mine])
             spooled = self._spooled(taken, fixed, found)
-            pq.write_table(spooled, partial, compression="lz4", write_statistics=False)
-            partial.replace(self._folder / name)
+            pq.write_table(spooled, file.path, compression="lz4", write_statistics=False)
+            file.finish()
+
+    def complete(self) -> None:
+        """Say that all of the history is written."""
+        self._spool.complete(self._name, self._run)
 
     def _completed(self, notices: pa.Table, events: kernel.Floats) -> dict[str, Any]:
         """Make the columns that notices may leave out."""

@@ -1,6 +1,8 @@
 """The commands ``fraud backup create|list|verify|restore``; places by FRAUD_BACKUP_* and FRAUD_STREAM_*."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -26,8 +28,8 @@ NameArgument = Annotated[str, typer.Argument(help="Name of the backup; default: 
 def create(*, part: PartOption = None, place: PlaceOption = "") -> None:
     """Take a backup while everything runs, and delete those beyond FRAUD_BACKUP_KEEP."""
     began = time.monotonic()
-    backups = _open(place)
-    name = backups.create(part or ())
+    with _on_the_stream(place) as backups:
+        name = backups.create(part or ())
     size = backups.finished()[name].total_bytes
     typer.echo(f"{name}: {size / 1e6:,.1f} MB in {time.monotonic() - began:.1f} s")
 
@@ -53,7 +55,8 @@ def verify(name: NameArgument = "", *, place: PlaceOption = "") -> None:
 def restore(name: NameArgument = "", *, part: PartOption = None, place: PlaceOption = "") -> None:
     """Restore parts of a backup; the stream's next start adds what came after it."""
     began = time.monotonic()
-    manifest = _open(place).restore(name, part or ())
+    with _on_the_stream(place) as backups:
+        manifest = backups.restore(name, part or ())
     typer.echo(
         f"restored as of {manifest.created_at:%Y-%m-%d %H:%M:%S} UTC in {time.monotonic() - began:.1f} s. "
         "The stream's next start folds onto the store what the log has got since. Restart MLflow, and the "
@@ -61,10 +64,24 @@ def restore(name: NameArgument = "", *, part: PartOption = None, place: PlaceOpt
     )
 
 
-def _open(place: str) -> Any:
+@contextmanager
+def _on_the_stream(place: str) -> Iterator[Any]:
+    """Open backups with the driver's files here, and put back what a restore writes of them."""
+    from fraud.log.mirror import mirrored  # noqa: PLC0415
+    from fraud.settings.stream import LogSettings  # noqa: PLC0415
+
+    with mirrored(LogSettings()) as (stream, mirror):
+        yield _open(place, stream)
+        if mirror is not None:
+            mirror.push()
+
+
+def _open(place: str, stream: Any = None) -> Any:
     from fraud.settings.base import given  # noqa: PLC0415  (`--help` must not wait for the libraries)
     from fraud.settings.stream import LogSettings  # noqa: PLC0415
     from jobs.backup.run import Backups  # noqa: PLC0415
     from jobs.backup.settings import BackupSettings  # noqa: PLC0415
 
-    return Backups(BackupSettings(**given(place=place or None)), LogSettings(), typer.echo)
+    settings = LogSettings()
+    platform = settings.home.absolute().parent  # also where `stream` is a copy from an object store
+    return Backups(BackupSettings(**given(place=place or None)), stream or settings, typer.echo, platform)

@@ -26,6 +26,8 @@ class Sources:
 
     stream: LogSettings
     backup: BackupSettings
+    platform: Path
+    """Folder that has the deployment's schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,8 @@ def _copy_checkpoint(of: Sources, folder: Path) -> None:
 
 def _restore_checkpoint(of: Sources, folder: Path) -> None:
     if of.stream.checkpoint_path.exists():
-        raise BadInput(f"there is a checkpoint in {of.stream.checkpoint_path}; move it away first")
+        place = of.stream.home_uri or of.stream.folder
+        raise BadInput(f"there is a checkpoint in {place}; move its folder `checkpoint` away first")
     shutil.copytree(folder, of.stream.checkpoint_path)
 
 
@@ -89,8 +92,7 @@ def _restore_mlflow(of: Sources, folder: Path) -> None:
 
 
 def _decisive(of: Sources) -> dict[str, Path]:
-    home = of.stream.home.absolute()
-    return {"rules": of.stream.rules_path, "rates": home / "rates", FILE: home.parent / FILE}
+    return {"rules": of.stream.rules_path, "rates": of.stream.rates_path, FILE: of.platform / FILE}
 
 
 def _copy_decisive(of: Sources, folder: Path) -> None:

@@ -34,10 +34,19 @@ class Backups:
         Where the place is, and what is backed up.
     tell
         Takes words of progress.
+    platform
+        The platform's folder; default: the one that has the stream's home.
     """
 
-    def __init__(self, backup: BackupSettings, stream: LogSettings, tell: Tell = lambda _words: None) -> None:
-        self._sources, self._keep, self._tell = Sources(stream, backup), backup.keep, tell
+    def __init__(
+        self,
+        backup: BackupSettings,
+        stream: LogSettings,
+        tell: Tell = lambda _words: None,
+        platform: Path | None = None,
+    ) -> None:
+        self._sources = Sources(stream, backup, platform or stream.home.absolute().parent)
+        self._keep, self._tell = backup.keep, tell
         with _answering(backup.place):
             self._files = _open(backup.place)
 

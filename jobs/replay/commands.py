@@ -111,6 +111,7 @@ def rebuild_store(
 
     from fraud.contracts import bounds_of  # noqa: PLC0415
     from fraud.errors import BadInput  # noqa: PLC0415
+    from fraud.log.mirror import mirrored  # noqa: PLC0415
     from fraud.log.reader import SLICE_ROWS  # noqa: PLC0415
     from fraud.log.rebuild import follow, rebuild  # noqa: PLC0415
     from fraud.log.tail import read_tail  # noqa: PLC0415
@@ -127,17 +128,17 @@ def rebuild_store(
         raise BadInput("--without-future needs a stream that is stopped: leave out --follow-until")
     bounds = bounds_of(deployed_schema(), GuardSettings().most_ahead_s)
     ahead_us = bounds.greatest_us if without_future else None
-    with console.status("folding the log"):
+    with console.status("folding the log"), mirrored(settings) as (here, mirror):
         if follow_until is None:
             found = rebuild(
-                settings, store or "", replace=replace, rows=rows, scratch=scratch, most_ahead_us=ahead_us
+                here, store or "", replace=replace, rows=rows, scratch=scratch, most_ahead_us=ahead_us
             )
         else:
             kafka = KafkaSettings()
             primary = deployed_schema().primary.name  # the store in use may lack the schema's other entities
             with open_store(settings.store, (primary,)) as old:
                 found = follow(
-                    settings,
+                    here,
                     store or "",
                     follow_until.exists,
                     old=old,
@@ -145,6 +146,7 @@ def rebuild_store(
                     is_settled=settle_until.exists if settle_until else None,
                     rows=rows,
                     tell=console.print,
+                    mirror=mirror,
                 )
     counts = " and ".join(f"{count:,} {entity}s" for entity, count in found.states.items())
     console.print(

@@ -59,13 +59,15 @@ def backtest(
     """Try rules on past transactions: hits, precision and recall with their bounds, money, overlap."""
     from rich.console import Console  # noqa: PLC0415
 
+    from fraud.log.mirror import mirrored  # noqa: PLC0415
     from fraud.rules.backtest import backtest  # noqa: PLC0415
     from fraud.rules.versions import rules_named  # noqa: PLC0415
     from fraud.settings.stream import LakeSettings  # noqa: PLC0415
     from jobs.rules.show import lists_of, notes_on_lists, options_of, show  # noqa: PLC0415
 
     console, stream = Console(), LakeSettings()
-    known = rules_named(rules, stream.rules_path)
+    with mirrored(stream) as (here, _):
+        known = rules_named(rules, here.rules_path)
     with console.status("reading the log") as status, lists_of(known) as past:
         found = backtest(
             known,
@@ -99,13 +101,15 @@ def report(
     """Report what each rule did: hits, precision, overlap with model and rules, money saved and lost."""
     from rich.console import Console  # noqa: PLC0415
 
+    from fraud.log.mirror import mirrored  # noqa: PLC0415
     from fraud.rules.report import report  # noqa: PLC0415
     from fraud.rules.versions import newest_rules, rules_named  # noqa: PLC0415
     from fraud.settings.stream import LakeSettings  # noqa: PLC0415
     from jobs.rules.show import options_of, show  # noqa: PLC0415
 
     console, stream = Console(), LakeSettings()
-    known = rules_named(rules, stream.rules_path) if rules else newest_rules(stream.rules_path)
+    with mirrored(stream) as (here, _):
+        known = rules_named(rules, here.rules_path) if rules else newest_rules(here.rules_path)
     with console.status("reading the log"):
         found = report(
             known,

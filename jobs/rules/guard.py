@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from fraud.decide.engine import RuleSet
 from fraud.decide.rules import read_rules
 from fraud.errors import BadConfig, Unavailable
+from fraud.log.mirror import mirrored
 from fraud.rules.audit import Entry
 from fraud.rules.effects import RuleEffects
 from fraud.rules.guard import RuleFinding, RuleProblem, find, in_shadow, since_last_undo
@@ -46,7 +47,8 @@ def run(
     if settings.returns_to_shadow and settings.file is None:
         raise BadConfig("FRAUD_GUARD_RETURNS_TO_SHADOW needs FRAUD_GUARD_FILE: the rules that are changed")
     stream, now = LakeSettings(), now or datetime.now(UTC)
-    rules = read_rules(settings.file) if settings.file else newest_rules(stream.rules_path)
+    with mirrored(stream) as (here, _):
+        rules = read_rules(settings.file) if settings.file else newest_rules(here.rules_path)
     copies = copies_of_audit() if settings.copies else ()
     publishing = (
         Publishing(settings.file, WHO, settings.audit, copies=copies, tell=tell) if settings.file else None

@@ -55,6 +55,7 @@ def suggest(
     """Choose thresholds by segment, by cost on past decisions within the capacity; told by later data."""
     from rich.console import Console  # noqa: PLC0415
 
+    from fraud.log.mirror import mirrored  # noqa: PLC0415
     from fraud.rules.effects import Costs  # noqa: PLC0415
     from fraud.rules.versions import newest_rules, rules_named  # noqa: PLC0415
     from fraud.schema.deployed import deployed_schema  # noqa: PLC0415
@@ -63,7 +64,8 @@ def suggest(
     from jobs.rules.show import lists_of, options_of  # noqa: PLC0415
 
     console, stream = Console(), LakeSettings()
-    known = rules_named(rules, stream.rules_path) if rules else newest_rules(stream.rules_path)
+    with mirrored(stream) as (here, _):
+        known = rules_named(rules, here.rules_path) if rules else newest_rules(here.rules_path)
     given = options_of(since, until, maturity_days, review_cost, wrong_decline_cost)
     given["costs"] = Costs(review_cost, challenge_cost, wrong_decline_cost, challenge_left, challenge_passed)
     with console.status("reading the log") as status, lists_of(known) as past:

@@ -6,9 +6,9 @@ micro-batch begins, so that transactions wait in Kafka, where nothing is lost.
 
 import logging
 import time
-from pathlib import Path
 from typing import Final
 
+from fraud.errors import Unavailable
 from fraud.log.archive import Archive
 from jobs.stream import metrics
 
@@ -25,14 +25,12 @@ class Archiving:
     ----------
     archive
         Of the spool.
-    spool
-        Its folder.
     limit_bytes
         Bound of the spool.
     """
 
-    def __init__(self, archive: Archive, spool: Path, limit_bytes: int) -> None:
-        self._archive, self._spool, self._limit = archive, spool, limit_bytes
+    def __init__(self, archive: Archive, limit_bytes: int) -> None:
+        self._archive, self._limit = archive, limit_bytes
         self._failures = 0
         self._next = 0.0
         self.trouble = ""
@@ -64,15 +62,13 @@ class Archiving:
 
     def _measure(self) -> None:
         """Look how much waits, and since when."""
-        sizes, oldest = [0], time.time()
-        for folder in self._spool.glob("[0-9]*-[0-9]*"):
-            try:
-                found = [file.stat() for file in folder.iterdir()]
-            except FileNotFoundError:  # a task renames or removes files meanwhile
-                continue
-            sizes += [one.st_size for one in found]
-            oldest = min([oldest, *(one.st_mtime for one in found)])
-        self.spool_bytes = sum(sizes)
+        try:
+            found = list(self._archive.spool.sizes())
+        except Unavailable as error:  # of the object store; nothing is written there meanwhile either
+            log.warning("the spool cannot be measured: %s", error)
+            return
+        oldest = min((changed for _, changed in found), default=time.time())
+        self.spool_bytes = sum(size for size, _ in found)
         metrics.SPOOL_BYTES.set(self.spool_bytes)
-        metrics.SPOOL_AGE.set(time.time() - oldest)
+        metrics.SPOOL_AGE.set(max(time.time() - oldest, 0.0))
         metrics.SPOOL_FULL.set(self.is_full)

@@ -15,6 +15,7 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
 from fraud.errors import FraudError, SetBack
+from fraud.log.mirror import Mirror
 from fraud.runtime.standby import wait_for_turn
 from fraud.runtime.telemetry import configure_logging, serve_metrics
 from fraud.runtime.traces import open_traces
@@ -38,11 +39,14 @@ def main() -> None:
         settings, schema = StreamSettings(), deployed_schema()
         traces = open_traces("fraud-stream")
         _stand_by(settings, schema)
+        mirror = _mirror(settings)
         check_cluster(settings.checkpoint_path, cluster_of(settings), settings.kafka_bootstrap)
+        if mirror is not None:
+            mirror.push()  # the cluster's id
         jobs: list[StreamJob] = []
         serve_metrics(settings.host, settings.metrics_port, lambda: any(job.is_ready() for job in jobs))
-        make_whole(settings, schema)
-        job = StreamJob(settings, schema, traces)
+        make_whole(settings, schema, mirror=mirror)
+        job = StreamJob(settings, schema, traces, mirror)
         signal.signal(signal.SIGTERM, job.stop)
         signal.signal(signal.SIGINT, job.stop)
         jobs.append(job)
@@ -61,6 +65,15 @@ def _stand_by(settings: StreamSettings, schema: Schema) -> None:
     warm_up(open_spark(settings), settings.partitions, schema)
     wait_for_turn(settings.start_after)
     os.environ.pop("FRAUD_STREAM_START_AFTER", None)  # a process that starts itself again does not wait
+
+
+def _mirror(settings: StreamSettings) -> Mirror | None:
+    """Have the driver's files here, where they are kept in an object store."""
+    if not settings.home_uri:
+        return None
+    mirror = Mirror(settings.folder, settings.home_uri)
+    mirror.restore()
+    return mirror
 
 
 def _run(job: StreamJob, settings: StreamSettings) -> None:

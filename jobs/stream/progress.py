@@ -14,6 +14,7 @@ from fraud.errors import BadState, SetBack, Unavailable
 from fraud.kafka.cluster import describe
 from fraud.log.arrival import Reach
 from fraud.log.checkpoint import Checkpoint, offsets_of
+from fraud.log.mirror import Mirror
 from fraud.log.tables import log_end
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.schema import Schema
@@ -22,6 +23,8 @@ from fraud.store.watermark import REBUILD, set_back
 from jobs.stream.settings import StreamSettings
 
 log = logging.getLogger("jobs.stream")
+LOOKS: Final = 5
+"""At a store and a checkpoint in an object store, which a driver that runs on may change between the two."""
 LISTING_S: Final = 10.0
 """How long Kafka may take to list partitions, seconds."""
 _EARLIEST: Final = -2
@@ -39,10 +42,18 @@ class Progress:
         Of the job.
     schema
         Whose topics the job reads; by default the deployment's.
+    mirror
+        Brings the checkpoint here; None where the home is a folder.
     """
 
-    def __init__(self, store: FeatureStore, settings: StreamSettings, schema: Schema | None = None) -> None:
-        self._store, self._settings = store, settings
+    def __init__(
+        self,
+        store: FeatureStore,
+        settings: StreamSettings,
+        schema: Schema | None = None,
+        mirror: Mirror | None = None,
+    ) -> None:
+        self._store, self._settings, self._mirror = store, settings, mirror
         self._topics = topics_of(schema or deployed_schema())
         self._mark: Watermark | None = None
         self._sent: Watermark | None = None
@@ -60,6 +71,20 @@ class Progress:
         BadState
             When they do not belong together, with what repairs it.
         """
+        looks = 1 if self._mirror is None else LOOKS
+        while True:
+            looks -= 1
+            if self._mirror is not None:
+                self._mirror.restore()
+            try:
+                return self._compare()
+            except SetBack:
+                raise
+            except BadState:
+                if not looks:
+                    raise
+
+    def _compare(self) -> Checkpoint:
         settings = self._settings
         checkpoint = Checkpoint.of(settings.checkpoint_path)
         if checkpoint.committed >= 0 and not self._store.knows(checkpoint.query_id):

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from fraud.errors import BadState, SetBack, Unavailable
 from fraud.features.passes import Passes, entity_names, passes_of_schema
 from fraud.log.catch_up import CaughtUp, catch_up, is_interrupted
+from fraud.log.mirror import Mirror
 from fraud.log.rebuild import is_empty
 from fraud.log.tail import read_tail
 from fraud.runtime.files import write_durably
@@ -36,6 +37,7 @@ def make_whole(
     settings: StreamSettings,
     schema: Schema | None = None,
     *,
+    mirror: Mirror | None = None,
     passes: Passes | None = None,
     read: Callable[..., list[bytes]] = read_tail,
 ) -> None:
@@ -47,6 +49,8 @@ def make_whole(
         Of the job.
     schema
         Of the records; by default the deployment's.
+    mirror
+        Brings the checkpoint here; None where the home is a folder.
     passes
         Whose states the store holds; by default the schema's.
     read
@@ -64,7 +68,7 @@ def make_whole(
     try:
         if not is_interrupted(settings):
             with open_store(settings.store, entity_names(passes)) as store:
-                _check(store, settings, schema)
+                _check(store, settings, schema, mirror)
             return
         problem = "folding the log onto the feature store was interrupted"
     except SetBack as error:
@@ -111,9 +115,9 @@ def name_of(url: str) -> str:
     return hashlib.sha256(repr((parts.scheme.removeprefix("redis+"), *place)).encode()).hexdigest()
 
 
-def _check(store: FeatureStore, settings: StreamSettings, schema: Schema) -> None:
+def _check(store: FeatureStore, settings: StreamSettings, schema: Schema, mirror: Mirror | None) -> None:
     try:
-        Progress(store, settings, schema).check()
+        Progress(store, settings, schema, mirror).check()
     except SetBack as error:
         if store.watermark() is None and not (is_empty(store) and _is_remembered(settings)):
             raise BadState(str(error)) from error

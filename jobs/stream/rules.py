@@ -19,7 +19,7 @@ from fraud.decide.engine import NO_RULES, RuleSet
 from fraud.decide.list_log import ListFollower
 from fraud.decide.lists import ListStore
 from fraud.decide.rules import RuleFile, RulesAt, Source, read_rules
-from fraud.errors import BadConfig
+from fraud.errors import BadConfig, Unavailable
 from fraud.runtime.files import write_durably
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.schema import Schema
@@ -164,6 +164,7 @@ class StreamLists:
     def version(self, *, is_again: bool) -> int:
         """Take in what has arrived; the version of a micro-batch is on the disk before it decides."""
         if is_again and self._last is not None:
+            self._reach(self._last)
             return self._last
         store, log_ = self.store, self._open()
         log_.look(oldest=self._last or 0)
@@ -174,6 +175,15 @@ class StreamLists:
             write_durably(self._file, json.dumps({"version": position}).encode())
             self._last = position
         return position
+
+    def _reach(self, version: int) -> None:
+        """Have a version's changes, which a start on an empty disk lacks."""
+        if self.store.position >= version:
+            return
+        follower = self._open()
+        follower.look(oldest=version)
+        if follower.trouble:
+            raise Unavailable(f"a micro-batch runs again, and its lists are missing: {follower.trouble}")
 
     @property
     def store(self) -> ListStore:

@@ -6,10 +6,10 @@ A query that fails because a disk, the store or Kafka is unavailable is restarte
 import json
 import logging
 import os
-import shutil
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -26,6 +26,8 @@ from fraud.features.passes import entity_names, passes_of_schema
 from fraud.kafka.cluster import describe
 from fraud.kafka.rates import RateFeed
 from fraud.log.archive import Archive, read_summaries
+from fraud.log.mark import RebuildMark
+from fraud.log.mirror import Mirror
 from fraud.log.money import see_that_money_is_the_same
 from fraud.model.client import ModelClient, ModelClientSettings
 from fraud.rules.published import open_published
@@ -75,15 +77,21 @@ class StreamJob:
         Of the records; by default the deployment's.
     traces
         Of this program.
+    mirror
+        Of the driver's files, restored; None where the home is a folder.
     """
 
     def __init__(
-        self, settings: StreamSettings, schema: Schema | None = None, traces: Traces = NO_TRACES
+        self,
+        settings: StreamSettings,
+        schema: Schema | None = None,
+        traces: Traces = NO_TRACES,
+        mirror: Mirror | None = None,
     ) -> None:
         self._schema = schema = schema or deployed_schema()
         passes = passes_of_schema(schema)
-        self._traces = traces
-        if settings.rebuild_mark.exists():
+        self._traces, self._mirror = traces, mirror
+        if RebuildMark(settings.rebuild_mark).read() is not None:
             raise BadState(
                 "the rebuild of the feature store has not finished: "
                 "run `fraud replay rebuild-store --replace` to its end"
@@ -95,26 +103,31 @@ class StreamJob:
         self._store = open_store(settings.store, entity_names(passes))
         if problem := misfit(self._store, passes):
             raise BadState(problem)
-        self._progress = Progress(self._store, settings, schema)
+        self._progress = Progress(self._store, settings, schema, mirror)
         query_id = self._progress.check().named()
+        self._push()  # the name is durable before the store knows it
         self._generation = self._store.generation_of(query_id)
         self._token = self._store.acquire(f"{socket.gethostname()}:{os.getpid()}")
         self._progress.begin(query_id, self._generation, self._token)
         if self._store.complete_entities() != self._store.entities:
             self._store.mark_complete()
-        remember(settings)
         self._expiry = Expiry(self._store, self._token, passes)
         self._spark = open_spark(settings)
+        if mirror is not None:
+            mirror.restore()  # what the driver before was writing when it was fenced off
+        remember(settings)
         archive = Archive(
-            settings.spool_path,
+            settings.spool,
             settings.checkpoint_path,
             settings.delta_path,
             settings.delta_options,
             passes=passes,
             schema=schema,
+            committed=None if mirror is None else mirror.committed,
         )
         metrics.name_entities(passes)
-        self._archiving = Archiving(archive, settings.spool_path, settings.spool_limit_mb << 20)
+        self._spool = archive.spool
+        self._archiving = Archiving(archive, settings.spool_limit_mb << 20)
         self._figures = Figures(settings.delta_path, settings.delta_options)
         REGISTRY.register(self._figures)
         self._unfinished = unfinished_of(settings.checkpoint_path)
@@ -175,6 +188,8 @@ class StreamJob:
             self._background.end()
         if self._background.failure is not None:
             raise self._background.failure
+        with suppress(Unavailable):  # what is not durable is neither archived nor lost: it runs again
+            self._push()
         self._archiving.run(self._generation, is_last=True)
         self._store.close()
         self._traces.close()
@@ -229,11 +244,11 @@ class StreamJob:
             started = time.perf_counter()
             self._progress.before()
             context = self._context(batch, trace.header)
-            # A run that was cut off may have had more tasks than this one: their files would count twice.
-            if context.spool_folder.exists():
-                shutil.rmtree(context.spool_folder)
-            collected = self._run_passes(frame, context)
+            self._push()  # what is planned, before anything is done
+            self._spool.begin(context.name)
+            collected, run = self._run_passes(frame, context)
             self._progress.after(batch)
+            self._spool.complete(context.name, run)
             summaries = read_summaries(collected)
             self._expiry.see(summaries)
             metrics.record(summaries, batch, time.perf_counter() - started)
@@ -241,11 +256,19 @@ class StreamJob:
                 note_batch(trace, summaries, batch)
             self._failures = 0
 
-    def _run_passes(self, frame: DataFrame, context: TaskContext) -> Sequence[Any]:
-        """Run the passes over Spark's source, or in bounded memory after it ran out of memory."""
+    def _push(self) -> None:
+        """Make what Spark and the driver wrote durable, where a volume does not."""
+        if self._mirror is not None:
+            self._mirror.push()
+
+    def _run_passes(self, frame: DataFrame, context: TaskContext) -> tuple[Sequence[Any], str]:
+        """Run the passes over Spark's source, or in bounded memory after it ran out of memory.
+
+        Returns the tasks' summaries, and which run has the results.
+        """
         if context.epoch.batch != self._unfinished:
             try:
-                return run_passes(frame, context)
+                return run_passes(frame, context), context.run
             except Py4JError as error:
                 if "java.lang.OutOfMemoryError" not in str(error):
                     raise
@@ -253,9 +276,10 @@ class StreamJob:
                     "a micro-batch ran out of memory, and is read again in bounded memory: %s",
                     cause_of(str(error)),
                 )
-                shutil.rmtree(context.spool_folder, ignore_errors=True)
+                self._spool.begin(context.name)
         ranges = ranges_of(self._settings.checkpoint_path, context.epoch.batch)
-        return run_bounded(self._spark, replace(context, tasks=1), context.kafka, ranges)
+        context = replace(context, tasks=1, run=uuid.uuid4().hex)  # the first run left results of its own
+        return run_bounded(self._spark, context, context.kafka, ranges), context.run
 
     def _context(self, batch: int, trace: str) -> TaskContext:
         settings = self._settings
@@ -264,7 +288,7 @@ class StreamJob:
             epoch=Epoch(self._generation, batch),
             token=self._token,
             store_url=settings.store,
-            spool=settings.spool_path,
+            spool=settings.spool,
             kafka=tuple(kafka.items()),
             predictor_url=settings.predictor_url,
             predictor_deadline_s=settings.predictor_deadline_s,
@@ -277,6 +301,7 @@ class StreamJob:
             rates=self._rates.file_for(Epoch(self._generation, batch)) if self._rates else None,
             is_traced=self._traces.is_on,
             trace=trace,
+            run=uuid.uuid4().hex,
         )
 
     def _running_experiment(self) -> Experiment | None:
@@ -295,6 +320,7 @@ class StreamJob:
         self._is_kafka_unavailable = False
 
     def _archive_once(self) -> None:
+        self._push()
         self._archiving.run(self._generation)
         progress = self._query.lastProgress if self._query is not None else None
         if progress is not None:
@@ -318,4 +344,4 @@ def _open_rates(settings: StreamSettings, schema: Schema, unfinished: int | None
     if money is None:
         return None
     feed = RateFeed(money.base, rates_file(), settings.kafka_bootstrap, settings.kafka_options)
-    return BatchRates(settings.home.absolute() / "rates", feed, money.base, unfinished)
+    return BatchRates(settings.rates_path, feed, money.base, unfinished)

@@ -11,7 +11,6 @@ Kafka's part (partitions, offsets, append times) and Spark's (which rows a task 
 import argparse
 import json
 import resource
-import shutil
 import sys
 import time
 import uuid
@@ -32,6 +31,7 @@ from fraud.features.passes import EntityPass, entity_names, whole
 from fraud.log import rows
 from fraud.log.archive import Archive
 from fraud.log.rebuild import rebuild
+from fraud.log.spool import spool_at
 from fraud.schema.deployed import deployed_schema
 from fraud.store import Epoch, open_store
 from fraud.synthetic.data_set import DataSet
@@ -216,9 +216,12 @@ def run_batch(context: TaskContext, table: pa.Table, dice: np.random.Generator) 
 
 def spool(context: TaskContext, found: pa.Table) -> None:
     """Leave a micro-batch's result where the archive looks for it."""
-    shutil.rmtree(context.spool_folder, ignore_errors=True)
-    context.spool_folder.mkdir(parents=True)
-    pq.write_table(as_archived(found), context.spool_folder / "part-00000.parquet")
+    spool = spool_at(context.spool)
+    spool.begin(context.name)
+    results = context.result_file("part-00000")
+    pq.write_table(as_archived(found), results.path)
+    results.finish()
+    spool.complete(context.name, context.run)
 
 
 def _decided(context: TaskContext, table: pa.Table) -> pa.Table:

@@ -13,6 +13,7 @@ from fraud.decide.rules import RulesAt
 from fraud.features.passes import Passes, passes_of_schema
 from fraud.kafka.producer import Producer, ProducerSettings
 from fraud.log.rows import Rows, rows_of
+from fraud.log.spool import Place, ResultFile, Spool, spool_at
 from fraud.model.client import ModelClient, ModelClientSettings, served_name
 from fraud.money import NO_RATES, Rates, read_rates
 from fraud.schema.deployed import deployed_schema
@@ -35,7 +36,7 @@ class TaskContext:
     token: int
     """Fencing token of the driver."""
     store_url: str
-    spool: Path
+    spool: Place
     kafka: tuple[tuple[str, str], ...]
     """Options of the producer under Kafka's names, with ``bootstrap.servers``."""
     predictor_url: str
@@ -58,6 +59,8 @@ class TaskContext:
     """Whether traces are handed on from the records' headers to decisions and alerts."""
     trace: str = ""
     """Header of the micro-batch's own span, for the model server; empty: there is none."""
+    run: str = ""
+    """Name of this run of the micro-batch, under which an object store has its results."""
 
     def __post_init__(self) -> None:
         if not self.passes:
@@ -79,9 +82,13 @@ class TaskContext:
         return contracts_of(self.schema)
 
     @property
-    def spool_folder(self) -> Path:
-        """Where this micro-batch leaves its results."""
-        return self.spool / f"{self.epoch.generation:06d}-{self.epoch.batch:012d}"
+    def name(self) -> str:
+        """Of this micro-batch, in the spool."""
+        return f"{self.epoch.generation:06d}-{self.epoch.batch:012d}"
+
+    def result_file(self, part: str, attempt: str = "") -> ResultFile:
+        """Open a file of this run's results, see :class:`fraud.log.spool.Spool`."""
+        return _spool(self.spool, os.getpid()).file(self.name, self.run, part, attempt)
 
 
 def store_of(url: str, entities: tuple[str, ...]) -> FeatureStore:
@@ -132,6 +139,11 @@ def settle() -> None:
 @cache
 def _store(url: str, entities: tuple[str, ...], _process: int) -> FeatureStore:
     return open_store(url, entities)
+
+
+@cache
+def _spool(place: Place, _process: int) -> Spool:
+    return spool_at(place)
 
 
 @lru_cache(maxsize=4)

@@ -213,11 +213,9 @@ def _write_spool(context: TaskContext, table: pa.Table) -> None:
 
     task = SparkTask.get()
     part = task.partitionId() if task else 0
-    context.spool_folder.mkdir(parents=True, exist_ok=True)
-    target = context.spool_folder / f"part-{part:05d}.parquet"
-    partial_file = target.with_suffix(f".{task.taskAttemptId() if task else 0}.partial")
-    pq.write_table(table, partial_file, compression="lz4", use_dictionary=False, write_statistics=False)
-    partial_file.replace(target)
+    file = context.result_file(f"part-{part:05d}", str(task.taskAttemptId() if task else 0))
+    pq.write_table(table, file.path, compression="lz4", use_dictionary=False, write_statistics=False)
+    file.finish()
 
 
 def _summary(table: pa.Table, decisions: Decisions, stages: Stages, passes: Passes) -> dict[str, Any]:

@@ -5,8 +5,7 @@ beginning of longer ones. A stub without the value continues, and becomes the le
 """
 
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +18,9 @@ from fraud.contracts.wire import EARLIEST
 from fraud.errors import BadRecord
 from fraud.log import rows
 from jobs.stream.tasks.context import TaskContext
+
+if TYPE_CHECKING:
+    from fraud.log.spool import ResultFile
 
 MOST_RAW: Final = 1_048_576
 """Bytes of a refused record and of its key that are kept; only compressed ones can be longer."""
@@ -45,8 +47,9 @@ class LargeRecords:
 
     def __init__(self, context: TaskContext, part: int) -> None:
         self._context = context
-        self._target = context.spool_folder / f"large-{part:05d}.parquet"
+        self._part = f"large-{part:05d}"
         self._schema = context.rows.spooled_schema(context.passes)
+        self._file: ResultFile | None = None
         self._writer: pq.ParquetWriter | None = None
 
     def set_aside(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, NDArray[np.int64]]:
@@ -69,19 +72,15 @@ class LargeRecords:
 
     def close(self) -> None:
         """Finish the file, if there is one."""
-        if self._writer is not None:
+        if self._writer is not None and self._file is not None:
             self._writer.close()
-            self._partial.replace(self._target)
-
-    @property
-    def _partial(self) -> Path:
-        return self._target.with_suffix(".partial")
+            self._file.finish()
 
     def _write(self, batch: pa.RecordBatch, sizes: NDArray[np.int64]) -> None:
         if self._writer is None:
-            self._target.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._context.result_file(self._part)
             self._writer = pq.ParquetWriter(
-                self._partial, self._schema, compression="lz4", use_dictionary=False, write_statistics=False
+                self._file.path, self._schema, compression="lz4", use_dictionary=False, write_statistics=False
             )
         now = datetime.now(UTC)
         letters = [

@@ -55,12 +55,12 @@ def play(context: TaskContext, batch: int, *, is_good: bool = True) -> Path:
     if not is_good:
         records = [(TRANSACTIONS, 0, b"{")] * 20
     spool(at, run_batch(at, kafka(records, first), np.random.default_rng(batch)))
-    return at.spool_folder / "part-00000.parquet"
+    return at.spool / at.name / "part-00000.parquet"
 
 
 def archiving_of(settings: StreamSettings, limit_bytes: int = 1 << 30) -> Archiving:
     where = settings.spool_path, settings.checkpoint_path, settings.delta_path
-    return Archiving(Archive(*where, {}), settings.spool_path, limit_bytes)
+    return Archiving(Archive(*where, {}), limit_bytes)
 
 
 def archive_up_to(settings: StreamSettings, batch: int, **parts: Any) -> int:

@@ -1,6 +1,7 @@
 """Lists through a real broker: changed by people, and seen by the scoring service and the stream."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -235,6 +236,18 @@ def test_a_micro_batch_that_runs_again_sees_the_lists_that_it_saw(
     lists = StreamLists(home, settings.kafka_bootstrap, {})
     after_crash = StreamRules(file, home, number, lists=lists)
     assert after_crash.of(1, number) == last
+    lists.close()
+    shutil.rmtree(home / "lists")  # the rest of the folder comes from an object store
+    lists = StreamLists(home, settings.kafka_bootstrap, {})
+    on_an_empty_disk = StreamRules(file, home, number, lists=lists)
+    assert on_an_empty_disk.of(1, number) == last
+    readers = lists.store
+    assert seen(last) == {"d1": False, "d2": True}
+    lists.close()
+    shutil.rmtree(home / "lists")
+    lists = StreamLists(home, "127.0.0.1:9", {})
+    with pytest.raises(Unavailable, match="a micro-batch runs again, and its lists are missing"):
+        StreamRules(file, home, number, lists=lists).of(1, number)
     lists.close()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fraud.errors import Fenced, Unavailable
+from fraud.log.spool import FolderSpool
 from fraud.runtime.threads import ended_threads
 from fraud.runtime.waiting import wait_until
 from jobs.stream.archiving import Archiving
@@ -46,13 +47,16 @@ def test_a_thread_outlives_any_error_and_goes_on() -> None:
 class Panicking:
     """An archive whose library panics."""
 
+    def __init__(self, folder: Path) -> None:
+        self.spool = FolderSpool(folder)
+
     def run(self, _generation: int) -> int:
         raise Panic("Already shut down")
 
 
 def test_a_panic_of_the_tables_library_is_a_failure_that_is_tried_again(tmp_path: Path) -> None:
-    archive: Any = Panicking()
-    archiving = Archiving(archive, tmp_path, 1)
+    archive: Any = Panicking(tmp_path)
+    archiving = Archiving(archive, 1)
     archiving.run(1)
     assert archiving.trouble == "the Delta tables cannot be written: Already shut down"
 

@@ -300,8 +300,9 @@ class Deployment:
         spooled = decide_pass.spool_table(context, table, vectors=vectors, decisions=decisions, decided=there)
         self.decided += n
         self.letters += [reason for reason in spooled.column("reason").to_pylist() if reason]
-        context.spool_folder.mkdir(parents=True)
-        pq.write_table(as_archived(spooled), context.spool_folder / "part-00000.parquet")
+        results = context.result_file("part-00000")
+        pq.write_table(as_archived(spooled), results.path)
+        results.finish()
         (self.settings.checkpoint_path / "commits" / str(self.batch)).touch()
 
     def archive(self) -> None:
