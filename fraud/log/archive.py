@@ -216,10 +216,8 @@ class Archive:
         try:
             for name in plan.folders:
                 self._remove(name)
-        except (
-            OSError,
-            Unavailable,
-        ) as error:  # the plan stays open, so that no other one takes what is left
+        except (OSError, Unavailable) as error:
+            # The plan stays open: what is still there must not be archived by another.
             log.warning("an archived micro-batch cannot be removed from the spool yet: %s", error)
             return 0
         self._write_plan(plan.model_copy(update={"is_done": True}))
@@ -227,7 +225,7 @@ class Archive:
 
     def _refuse_older_files(self) -> None:
         """Refuse what an earlier release left; once, as this one writes its own form."""
-        for file in self.spool.of_any_release():
+        for file in self.spool.left_by_earlier_releases():
             from pyarrow.parquet import read_schema  # noqa: PLC0415  (imports pandas: seconds of a start)
 
             if "row_kind" not in read_schema(file).names:

@@ -66,7 +66,7 @@ class Spool(Protocol):
     def sizes(self) -> Iterator[tuple[int, float]]:
         """Give bytes and time (Unix) of each file that waits."""
 
-    def of_any_release(self) -> list[Path]:
+    def left_by_earlier_releases(self) -> list[Path]:
         """List the files that an earlier release may have left."""
 
     def read_plan(self) -> bytes | None:
@@ -95,6 +95,7 @@ class FolderSpool:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
 
     def begin(self, name: str) -> None:
         """See :class:`Spool`: the tasks of a run that was cut off may have been more."""
@@ -139,7 +140,7 @@ class FolderSpool:
                 continue
             yield from ((one.st_size, one.st_mtime) for one in found)
 
-    def of_any_release(self) -> list[Path]:
+    def left_by_earlier_releases(self) -> list[Path]:
         """See :class:`Spool`."""
         return sorted(self._folder.glob(f"{_BATCHES}/*.parquet"))
 
@@ -150,7 +151,6 @@ class FolderSpool:
 
     def write_plan(self, content: bytes) -> None:
         """See :class:`Spool`."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         write_durably(self._folder / PLAN, content)
 
     def place_of_plan(self) -> str:
@@ -229,7 +229,7 @@ class ObjectSpool:
         """See :class:`Spool`."""
         return ((one.size, one.changed_s) for one in self._results())
 
-    def of_any_release(self) -> list[Path]:
+    def left_by_earlier_releases(self) -> list[Path]:
         """See :class:`Spool`: no earlier release wrote to an object store."""
         return []
 

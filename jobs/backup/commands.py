@@ -28,7 +28,7 @@ NameArgument = Annotated[str, typer.Argument(help="Name of the backup; default: 
 def create(*, part: PartOption = None, place: PlaceOption = "") -> None:
     """Take a backup while everything runs, and delete those beyond FRAUD_BACKUP_KEEP."""
     began = time.monotonic()
-    with _on_the_stream(place) as backups:
+    with _opened_with_stream(place) as backups:
         name = backups.create(part or ())
     size = backups.finished()[name].total_bytes
     typer.echo(f"{name}: {size / 1e6:,.1f} MB in {time.monotonic() - began:.1f} s")
@@ -55,7 +55,7 @@ def verify(name: NameArgument = "", *, place: PlaceOption = "") -> None:
 def restore(name: NameArgument = "", *, part: PartOption = None, place: PlaceOption = "") -> None:
     """Restore parts of a backup; the stream's next start adds what came after it."""
     began = time.monotonic()
-    with _on_the_stream(place) as backups:
+    with _opened_with_stream(place) as backups:
         manifest = backups.restore(name, part or ())
     typer.echo(
         f"restored as of {manifest.created_at:%Y-%m-%d %H:%M:%S} UTC in {time.monotonic() - began:.1f} s. "
@@ -65,7 +65,7 @@ def restore(name: NameArgument = "", *, part: PartOption = None, place: PlaceOpt
 
 
 @contextmanager
-def _on_the_stream(place: str) -> Iterator[Any]:
+def _opened_with_stream(place: str) -> Iterator[Any]:
     """Open backups with the driver's files here, and put back what a restore writes of them."""
     from fraud.log.mirror import mirrored  # noqa: PLC0415
     from fraud.settings.stream import LogSettings  # noqa: PLC0415

@@ -25,7 +25,7 @@ from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
 from jobs.stream.settings import StreamSettings
 
-PATIENCE_S = 600.0
+PATIENCE_S = 300.0
 
 
 def wait_until(is_true: Callable[[], bool], check: Callable[[], None] = lambda: None) -> None:
