@@ -69,6 +69,7 @@ class World:
     labels: int
 
     def finish(self, job: ObjectJob) -> None:
+        wait_until(job.is_ready, job.check)  # by then its disk is filled
         wait_until(lambda: consumed(job) == self.records, job.check)
         job.stop()
 
