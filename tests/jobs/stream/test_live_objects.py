@@ -124,7 +124,8 @@ def world(kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         producer = ProducerSettings(bootstrap=kafka)
         labels = data.labels.sort_by("label_time")
         stream.play(data.transactions, labels, producer)
-        stream.play(data.transactions.slice(TRANSACTIONS // 2, REPEATED), None, producer)
+        newest = data.transactions.slice(TRANSACTIONS - REPEATED)  # older ids are no longer remembered
+        stream.play(newest, None, producer)
         stream.inject(MALFORMED, producer)
         records = data.transactions.num_rows + labels.num_rows + REPEATED + len(MALFORMED)
         try:
