@@ -63,8 +63,9 @@ def _copy_checkpoint(of: Sources, folder: Path) -> None:
 
 def _restore_checkpoint(of: Sources, folder: Path) -> None:
     if of.stream.checkpoint_path.exists():
-        place = of.stream.home_uri or of.stream.folder
-        raise BadInput(f"there is a checkpoint in {place}; move its folder `checkpoint` away first")
+        uri = of.stream.home_uri.rstrip("/")
+        place = f"{uri}/checkpoint" if uri else of.stream.checkpoint_path
+        raise BadInput(f"there is a checkpoint in {place}; move it away first")
     shutil.copytree(folder, of.stream.checkpoint_path)
 
 
