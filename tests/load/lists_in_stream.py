@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -57,7 +58,9 @@ class Device:
     """Sends transactions of one device, and reads what is decided of them."""
 
     def __init__(self, bootstrap: str, reader: Reader, load: Load) -> None:
-        self._producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
+        self._producer = Producer(
+            {"bootstrap.servers": bootstrap, "enable.idempotence": True, "log_level": 0}
+        )
         self._reader, self._load = reader, load
         self._chance, self._sent = random.Random(f"listed {load.seed}"), 0
 
@@ -93,8 +96,9 @@ class Device:
 
 def run(given: argparse.Namespace, home: Path) -> list[Change]:
     """Change the list under load; returns what came of each change."""
-    settings = settings_in(home)
-    rules = home.with_name(f"{home.name}-rules.json")
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    settings, rules = settings_in(home / "platform"), home / "rules.json"
     rules.write_text(json.dumps(RULES))
     os.environ |= {"FRAUD_STREAM_RULES_FILE": str(rules), "FRAUD_SCORING_RULES_FILE": str(rules)}
     try:
@@ -116,7 +120,6 @@ def run(given: argparse.Namespace, home: Path) -> list[Change]:
             kafka.stop_sending()
     finally:
         platform.down(settings)
-        rules.unlink()
     return changes
 
 
