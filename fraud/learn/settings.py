@@ -9,6 +9,7 @@ from pydantic_settings import SettingsConfigDict
 
 from fraud.contracts.future import MOST_AHEAD_S, MostAhead
 from fraud.schema.source import Reading
+from fraud.settings.access import DeltaAccess, ModelAccess
 from fraud.settings.base import Settings
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -17,7 +18,7 @@ Address = Annotated[str, BeforeValidator(str)]  # a path, also as such, or a URI
 Days = Annotated[float, Field(gt=0.0)]
 
 
-class SourceSettings(Settings):
+class SourceSettings(DeltaAccess, ModelAccess):
     """What training and evaluation have in common: the tables, what errors cost, the registry."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid")
@@ -38,8 +39,6 @@ class SourceSettings(Settings):
     """Our name: the tables' name of a column, where they differ, e.g. ``{"user_id": "card"}``."""
     reading: Reading = Reading()
     """What the tables' texts mean where a guess would be wrong, e.g. ``{"decimal": "comma"}``."""
-    delta_options: dict[str, str] = Field(default_factory=dict)
-    """Access to the tables' object store, under delta-rs' names."""
     vectors: Literal["auto", "served", "computed"] = "auto"
     """Feature vectors: those that were served (needs ``features``), computed from the tables, or
     served where every transaction has one of this build's feature table."""
@@ -65,14 +64,8 @@ class SourceSettings(Settings):
     """Seed of all random numbers."""
     threads: Annotated[int, Field(ge=0)] = 0
     """Threads of the training; 0: all cores."""
-    mlflow_uri: str = "http://127.0.0.1:5000"
-    """MLflow tracking server: an address, ``sqlite:///<file>``, or ``databricks[://profile]``."""
-    registry_uri: str = ""
-    """MLflow registry where it is another one, e.g. ``databricks-uc``; empty: ``mlflow_uri``'s own."""
     experiment: str = "fraud"
     """MLflow experiment; on Databricks a workspace path such as ``/Shared/fraud``."""
-    model_name: str = "fraud"
-    """Name in the registry; in Unity Catalog ``catalog.schema.model``."""
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:

@@ -3,18 +3,14 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from fraud.settings.base import Settings
+from fraud.settings.access import MlflowAccess
 
 
-class RegistrySettings(Settings):
+class RegistrySettings(MlflowAccess):
     """The registry and one model in it (``FRAUD_PREDICTOR_*``)."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_PREDICTOR_", frozen=True, extra="forbid")
 
-    mlflow_uri: str = "http://127.0.0.1:5000"
-    """MLflow tracking server: an address, ``sqlite:///<file>``, or ``databricks[://profile]``."""
-    registry_uri: str = ""
-    """MLflow registry where it is another one, e.g. ``databricks-uc``; empty: ``mlflow_uri``'s own."""
     model: str = Field(default="models:/fraud@champion", pattern=r"^models:/[^/@]+(@[^/@]+|/\d+)$")
     """What to serve: ``models:/<name>@<alias>`` follows the alias, ``models:/<name>/<version>`` stays."""
     threads: int = Field(default=1, ge=1)

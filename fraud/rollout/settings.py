@@ -5,23 +5,16 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from fraud.settings.base import Settings
+from fraud.settings.access import ModelAccess
 
 Percent = Annotated[float, Field(gt=0.0, le=100.0)]
 Seconds = Annotated[float, Field(ge=0.0)]
 
 
-class RolloutSettings(Settings):
+class RolloutSettings(ModelAccess):
     """Where the canary runs, how much it gets, and what takes it back."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_ROLLOUT_", frozen=True, extra="forbid")
-
-    mlflow_uri: str = "http://127.0.0.1:5000"
-    """MLflow tracking server."""
-    registry_uri: str = ""
-    """MLflow registry where it is another one; empty: ``mlflow_uri``'s own."""
-    model_name: str = "fraud"
-    """Name in the registry."""
 
     place: Literal["auto", "local", "kubernetes", "registry"] = "auto"
     """``local``: the canary is one more process of the embedded platform; ``kubernetes``: KServe runs it;

@@ -19,7 +19,7 @@ from prometheus_client import make_wsgi_app
 
 from fraud.errors import BadConfig
 from fraud.runtime import traces
-from fraud.settings.log import LogSettings
+from fraud.settings.log import LoggingSettings
 
 LATENCY_BUCKETS_S: Final = (
     0.005,
@@ -129,7 +129,7 @@ class JsonLines(logging.Formatter):
         return json.dumps(found, default=str, ensure_ascii=False)
 
 
-def configure_logging(settings: LogSettings | None = None) -> None:
+def configure_logging(settings: LoggingSettings | None = None) -> None:
     """Log to standard error, one line a message, times in UTC; ends the program where a setting is wrong.
 
     Parameters
@@ -138,7 +138,7 @@ def configure_logging(settings: LogSettings | None = None) -> None:
         None: read from the environment.
     """
     try:
-        settings = settings or LogSettings()
+        settings = settings or LoggingSettings()
     except BadConfig as error:
         sys.exit(f"error: {error}")
     formatter: logging.Formatter = JsonLines()

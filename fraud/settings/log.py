@@ -7,7 +7,7 @@ from pydantic_settings import SettingsConfigDict
 from fraud.settings.base import Settings
 
 
-class LogSettings(Settings):
+class LoggingSettings(Settings):
     """How a program writes its log to standard error."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_LOG_", frozen=True, extra="forbid")

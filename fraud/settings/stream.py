@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from fraud.settings.access import DeltaAccess, KafkaAccess
 from fraud.settings.base import Settings, StateFolder
 from fraud.settings.home import in_home
 
@@ -61,13 +62,11 @@ class HomeSettings(Settings):
         return f"{self.home_uri.rstrip('/')}/rebuilding" if self.home_uri else self.folder / "rebuilding"
 
 
-class LakeSettings(HomeSettings):
+class LakeSettings(HomeSettings, DeltaAccess):
     """Where the Delta tables are."""
 
     delta: str = ""
     """Where the Delta tables are (path or URI); default ``<home>/delta``, or below ``home_uri``."""
-    delta_options: dict[str, str] = Field(default_factory=dict)
-    """Access to the tables' object store, under delta-rs' names, e.g. ``{"AWS_REGION": "eu-west-1"}``."""
 
     @property
     def delta_path(self) -> str:
@@ -98,16 +97,10 @@ class StoreSettings(HomeSettings):
         return self
 
 
-class KafkaSettings(Settings):
-    """Where the brokers are."""
+class KafkaSettings(KafkaAccess):
+    """Where the brokers are; the options of Spark's source are made from ``kafka_options``."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_STREAM_", frozen=True, extra="forbid")
-
-    kafka_bootstrap: str = "127.0.0.1:9092"
-    """Host and port of the brokers, comma separated."""
-    kafka_options: dict[str, str] = Field(default_factory=dict)
-    """Further client options under librdkafka's names, e.g. ``{"security.protocol": "SSL"}``; those of
-    Spark's source are made from them."""
 
 
 class GuardSettings(Settings):

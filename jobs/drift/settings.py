@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
-from fraud.settings.base import Settings
+from fraud.settings.access import JudgedTables, ModelAccess
 from fraud.settings.home import in_home
 
 
@@ -31,25 +31,17 @@ class Limits(BaseModel):
     """Rows of a day without which a column is not judged."""
 
 
-class DriftSettings(Settings):
+class DriftSettings(JudgedTables, ModelAccess):
     """What to compare with what, and where the report of it goes."""
 
     model_config = SettingsConfigDict(
         env_prefix="FRAUD_DRIFT_", env_nested_delimiter="__", frozen=True, extra="forbid"
     )
 
-    delta: str = ""
-    """Path or URI under which the Delta tables lie; default: where the stream writes (FRAUD_STREAM_*)."""
     until: AwareDatetime | None = None
     """Judge the whole days (UTC) that end before this time; None: before the newest event in the tables."""
     model: str = "champion"
     """Version or alias whose profile is the reference."""
-    model_name: str = "fraud"
-    """Name in the registry."""
-    mlflow_uri: str = "http://127.0.0.1:5000"
-    """MLflow tracking server."""
-    registry_uri: str = ""
-    """MLflow registry where it is another one; empty: ``mlflow_uri``'s own."""
     limits: Limits = Limits()
     """What counts as drift; one by one as ``FRAUD_DRIFT_LIMITS__GATE`` and so on."""
     out: Path = Field(default_factory=lambda known: in_home("drift", known["delta"]))

@@ -5,11 +5,11 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from fraud.settings.base import Settings
+from fraud.settings.access import JudgedTables
 from fraud.settings.home import in_home
 
 
-class ExperimentSettings(Settings):
+class ExperimentSettings(JudgedTables):
     """Which experiment, on which decisions, and where the report goes."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_EXPERIMENT_", frozen=True, extra="forbid")
@@ -19,8 +19,6 @@ class ExperimentSettings(Settings):
     written next to it, or into ``config_map``."""
     config_map: str = ""
     """On a cluster: name of the ConfigMap that ``file`` is mounted from, which takes the stop record."""
-    delta: str = ""
-    """Path or URI under which the Delta tables lie; default: where the stream writes (FRAUD_STREAM_*)."""
     out: Path = Field(default_factory=lambda known: in_home("experiment", known["delta"]))
     """Folder for ``report.html`` and ``state.json``, which the console shows."""
     publishes: bool = True

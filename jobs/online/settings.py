@@ -7,18 +7,17 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from fraud.learn.settings import Days, SourceSettings
+from fraud.settings.access import KafkaAccess
 from fraud.settings.home import in_home
 
 
-class OnlineSettings(SourceSettings):
+class OnlineSettings(SourceSettings, KafkaAccess):
     """Where labels come from, what the learner remembers, and what it makes of it."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_ONLINE_", frozen=True, extra="forbid")
 
     kafka_bootstrap: str = "127.0.0.1:9092"
     """Host and port of the brokers, comma separated; empty: no topic, the tables' labels alone."""
-    kafka_options: dict[str, str] = Field(default_factory=dict)
-    """Further client options under Kafka's names, e.g. ``{"security.protocol": "SSL"}``."""
     work: Path = Field(default_factory=lambda: in_home("online"))
     """Folder with the labels read from the topic, and the offsets up to which they were read."""
     patience_s: Annotated[float, Field(gt=0.0)] = 30.0

@@ -7,16 +7,14 @@ from pydantic import AwareDatetime, Field
 from pydantic_settings import SettingsConfigDict
 
 from fraud.log.reader import SLICE_ROWS
-from fraud.settings.base import Settings
+from fraud.settings.access import JudgedTables
 
 
-class ParitySettings(Settings):
+class ParitySettings(JudgedTables):
     """What to compare, and where the account of it goes."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_PARITY_", frozen=True, extra="forbid")
 
-    delta: str = ""
-    """Path or URI under which the Delta tables lie; default: where the stream writes (FRAUD_STREAM_*)."""
     since: AwareDatetime | None = None
     """Compare what was received from this time on; all of the log is folded either way."""
     until: AwareDatetime | None = None

@@ -6,19 +6,17 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field
 from pydantic_settings import SettingsConfigDict
 
-from fraud.settings.base import Settings
+from fraud.settings.access import JudgedTables
 from fraud.settings.home import in_home
 
 Days = Annotated[int, Field(ge=1, le=365)]
 
 
-class PerformanceSettings(Settings):
+class PerformanceSettings(JudgedTables):
     """Which decisions to measure, by which labels, and where the result goes."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_PERFORMANCE_", frozen=True, extra="forbid")
 
-    delta: str = ""
-    """Path or URI under which the Delta tables lie; default: where the stream writes (FRAUD_STREAM_*)."""
     as_of: AwareDatetime | None = None
     """Judge by what was known at this time; None: that of the newest event or label, at most now."""
     windows_days: Annotated[tuple[Days, ...], Field(min_length=1)] = (7, 14, 30)

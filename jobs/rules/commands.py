@@ -124,9 +124,9 @@ def report(
 def guard() -> None:
     """List rules that have no hits, far too many, or break their guard (settings: FRAUD_GUARD_*)."""
     from jobs.rules.guard import run  # noqa: PLC0415
-    from jobs.rules.settings import GuardSettings  # noqa: PLC0415
+    from jobs.rules.settings import RuleGuardSettings  # noqa: PLC0415
 
-    settings = GuardSettings()
+    settings = RuleGuardSettings()
     found, entry = run(settings, typer.echo)
     if entry is not None:
         typer.echo(f"version {entry.version} is in force; record {entry.number} says why")

@@ -22,14 +22,14 @@ from fraud.rules.report import report
 from fraud.rules.versions import newest_rules
 from fraud.settings.stream import LakeSettings
 from fraud.watch.figures import publish_figures
-from jobs.rules.settings import GuardSettings, copies_of_audit
+from jobs.rules.settings import RuleGuardSettings, copies_of_audit
 
 WHO = "guard"
 """In the place of a person, in the audit."""
 
 
 def run(
-    settings: GuardSettings, tell: Callable[[str], None] = lambda _: None, now: datetime | None = None
+    settings: RuleGuardSettings, tell: Callable[[str], None] = lambda _: None, now: datetime | None = None
 ) -> tuple[list[RuleFinding], Entry | None]:
     """Judge the rules; returns what was found, and the record where rules went back to shadow.
 

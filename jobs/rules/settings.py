@@ -12,6 +12,7 @@ from fraud.rules.audit_copies import Copy
 from fraud.rules.audit_table import TableCopy
 from fraud.rules.audit_topic import TopicCopy
 from fraud.rules.publishing import Publishing
+from fraud.settings.access import JudgedTables
 from fraud.settings.base import Settings
 from fraud.settings.stream import KafkaSettings, LakeSettings
 
@@ -68,7 +69,7 @@ def _client(settings: PublishSettings) -> Client:
     return client
 
 
-class GuardSettings(Settings):
+class RuleGuardSettings(JudgedTables):
     """Environment variables ``FRAUD_GUARD_...``: what is watched, and whether rules go back by themselves."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_GUARD_", frozen=True, extra="forbid")
@@ -77,8 +78,6 @@ class GuardSettings(Settings):
     """Rules file of the stream and the scoring service; None: the rules that the stream used last."""
     audit: Path | None = None
     """Who published what; default: ``<file>.audit.jsonl``."""
-    delta: str = ""
-    """Path or URI under which the Delta tables lie; default: where the stream writes (FRAUD_STREAM_*)."""
     days: int = Field(default=35, ge=9)
     """How many of the newest days are examined."""
     maturity_days: float = Field(default=14.0, ge=0.0)

@@ -6,19 +6,17 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field
 from pydantic_settings import SettingsConfigDict
 
-from fraud.settings.base import Settings
+from fraud.settings.access import JudgedTables, ModelAccess
 from fraud.settings.home import in_home
 
 Cost = Annotated[float, Field(ge=0.0)]
 
 
-class WhatIfSettings(Settings):
+class WhatIfSettings(JudgedTables, ModelAccess):
     """Which decisions to judge, what outcomes cost, and where the report goes."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_WHATIF_", frozen=True, extra="forbid")
 
-    delta: str = ""
-    """Path or URI under which the Delta tables lie; default: where the stream writes (FRAUD_STREAM_*)."""
     since: AwareDatetime | None = None
     """Beginning of the period; None: where the models that decided had been trained."""
     until: AwareDatetime | None = None
@@ -43,11 +41,5 @@ class WhatIfSettings(Settings):
     """Resamples of cards behind the intervals."""
     seed: int = 7
     """Seed of the resampling."""
-    mlflow_uri: str = "http://127.0.0.1:5000"
-    """MLflow tracking server: an address, ``sqlite:///<file>``, or ``databricks[://profile]``."""
-    registry_uri: str = ""
-    """MLflow registry where it is another one; empty: ``mlflow_uri``'s own."""
-    model_name: str = "fraud"
-    """Name in the registry."""
     out: Path = Field(default_factory=lambda known: in_home("whatif", known["delta"]))
     """Folder for whatif.html, whatif.json and cases.csv; default ``whatif`` in the home of the tables."""

@@ -5,10 +5,10 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from fraud.settings.base import Settings
+from fraud.settings.access import DeltaAccess, KafkaAccess
 
 
-class ConsoleSettings(Settings):
+class ConsoleSettings(KafkaAccess, DeltaAccess):
     """Where it listens, whom it lets in, and what it reads."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_CONSOLE_", frozen=True, extra="forbid")
@@ -31,10 +31,6 @@ class ConsoleSettings(Settings):
     max_readers_of_one: int = Field(default=6, ge=1)
     """Pages that one session may follow live at a time."""
 
-    kafka_bootstrap: str = "127.0.0.1:9092"
-    """Host and port of the brokers, comma separated."""
-    kafka_options: dict[str, str] = Field(default_factory=dict)
-    """Further client options under Kafka's names."""
     kafka_timeout_s: float = Field(default=5.0, gt=0.0)
     """How long Kafka may take to accept a label, seconds."""
     look_back: int = Field(default=20_000, ge=0)
@@ -44,8 +40,6 @@ class ConsoleSettings(Settings):
 
     delta: str = ""
     """Path or URI of the Delta tables; empty: cases show only what is in Kafka."""
-    delta_options: dict[str, str] = Field(default_factory=dict)
-    """Access to the tables' object store, under delta-rs' names."""
     history_days: float = Field(default=60.0, gt=0.0)
     """How much of a user's history a case shows, days before it."""
 

@@ -78,7 +78,9 @@ class RegisteredModel:
     ) -> None:
         is_champion = alias is Alias.CHAMPION
         model = settings.model if is_champion else settings.challenger
-        source = RegistrySettings(mlflow_uri=settings.mlflow_uri, model=model)
+        source = RegistrySettings(
+            mlflow_uri=settings.mlflow_uri, registry_uri=settings.registry_uri, model=model
+        )
         self._alias = alias
         self._served: tuple[ScoringModel, str] | None = None
         self._labels: tuple[str, str, str] | None = None

@@ -7,10 +7,10 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from fraud.contracts.future import MOST_AHEAD_S, MostAhead
-from fraud.settings.base import Settings
+from fraud.settings.access import DeltaAccess, KafkaAccess, MlflowAccess
 
 
-class ScoringSettings(Settings):
+class ScoringSettings(KafkaAccess, DeltaAccess, MlflowAccess):
     """Where it listens, what it reads, and how much it takes on."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_SCORING_", frozen=True, extra="forbid")
@@ -23,15 +23,9 @@ class ScoringSettings(Settings):
     """The stream's feature store."""
     store_timeout_s: float = Field(default=0.5, gt=0.0)
     """How long a store over a network may take for one call, where its URL does not say, seconds."""
-    kafka_bootstrap: str = "127.0.0.1:9092"
-    """Host and port of the brokers, comma separated."""
-    kafka_options: dict[str, str] = Field(default_factory=dict)
-    """Further client options under Kafka's names."""
 
     model_from: Literal["registry", "predictor"] = "registry"
     """``registry``: the model is scored in this process; ``predictor``: by the model server."""
-    mlflow_uri: str = "http://127.0.0.1:5000"
-    """MLflow tracking server and registry."""
     model: str = Field(default="models:/fraud@champion", pattern=r"^models:/[^/@]+(@[^/@]+|/\d+)$")
     """What to score with: ``models:/<name>@<alias>`` follows the alias."""
     challenger: str = Field(default="models:/fraud@challenger", pattern=r"^models:/[^/@]+(@[^/@]+|/\d+)$")
@@ -110,8 +104,6 @@ class ScoringSettings(Settings):
     delta: str = ""
     """Path or URI of the Delta tables, in which labels without keys find transactions that the store does not
     know; empty: the store alone is asked."""
-    delta_options: dict[str, str] = Field(default_factory=dict)
-    """Access to the tables' object store, under delta-rs' names."""
     delta_timeout_s: float = Field(default=5.0, gt=0.0)
     """How long a look into the tables may take before the label is refused (503), seconds; one at a time."""
     labels_pending: bool = False

@@ -6,21 +6,17 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field
 from pydantic_settings import SettingsConfigDict
 
-from fraud.settings.base import Settings
+from fraud.settings.access import KafkaAccess
 from fraud.synthetic.settings import Drift, GeneratorSettings
 
 _DEFAULT = GeneratorSettings()
 
 
-class SimulatorSettings(Settings):
+class SimulatorSettings(KafkaAccess):
     """What to play, to whom and how fast."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_SIMULATOR_", frozen=True, extra="forbid")
 
-    kafka_bootstrap: str = "localhost:9092"
-    """Kafka brokers, ``host:port`` separated by commas."""
-    kafka_options: dict[str, str] = Field(default_factory=dict)
-    """Further client options under Kafka's names, e.g. ``{"security.protocol": "SSL"}``."""
     data: Path | None = None
     """Folder of a data set; without one, it is generated from the settings below."""
     transactions: int = _DEFAULT.transactions

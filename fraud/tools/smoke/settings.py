@@ -5,18 +5,14 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from fraud.settings.base import Settings
+from fraud.settings.access import KafkaAccess
 
 
-class SmokeSettings(Settings):
+class SmokeSettings(KafkaAccess):
     """How much to send, where, and how long an answer may take."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_SMOKE_", frozen=True, extra="forbid")
 
-    kafka_bootstrap: str = "localhost:9092"
-    """Host and port of the brokers, comma separated."""
-    kafka_options: dict[str, str] = Field(default_factory=dict)
-    """Further client options under Kafka's names."""
     predictor_url: str = ""
     """Base address of a model server that must answer first; empty: none is asked."""
     transactions: Annotated[int, Field(ge=100)] = 300

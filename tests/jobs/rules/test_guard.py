@@ -13,7 +13,7 @@ from fraud.errors import BadConfig, BadState
 from fraud.rules.guard import RuleProblem
 from fraud.rules.publishing import Publishing
 from jobs.rules.guard import run
-from jobs.rules.settings import GuardSettings
+from jobs.rules.settings import RuleGuardSettings
 from jobs.stream.settings import StreamSettings
 from tests.services.scoring.test_rule_paths import archived
 
@@ -45,7 +45,7 @@ def test_a_guard_is_in_the_record_and_people_may_take_it_back(
     guarded = [{**RULES[0], "guard": {"hits_at_most_per_day": 3}}, *RULES[1:]]
     content = json.dumps({"version": "2", "rules": guarded}, indent=1)
     Publishing(file, "ben").approve(Publishing(file, "ana").propose(content.encode(), "new").number)
-    watch = GuardSettings(file=file, delta=str(settings.delta_path), returns_to_shadow=True)
+    watch = RuleGuardSettings(file=file, delta=str(settings.delta_path), returns_to_shadow=True)
     now = RECEIVED + timedelta(days=1)
     looked, nothing = run(watch.model_copy(update={"returns_to_shadow": False}), now=now)
     assert [(one.rule, one.trouble) for one in looked] == [("large", RuleProblem.GUARD)]
@@ -74,7 +74,7 @@ def test_a_guard_changes_no_file_that_is_not_what_was_published(
     Publishing(file, "ben").approve(Publishing(file, "ana").propose(file.read_bytes(), "new").number)
     guarded = [{**RULES[0], "guard": {"hits_at_most_per_day": 3}}, *RULES[1:]]
     file.write_text(json.dumps({"version": "by hand", "rules": guarded}))
-    watch = GuardSettings(file=file, delta=str(settings.delta_path), returns_to_shadow=True)
+    watch = RuleGuardSettings(file=file, delta=str(settings.delta_path), returns_to_shadow=True)
     with pytest.raises(BadState, match="is not what was published last"):
         run(watch, now=RECEIVED + timedelta(days=1))
     assert b"by hand" in file.read_bytes()
@@ -82,4 +82,4 @@ def test_a_guard_changes_no_file_that_is_not_what_was_published(
 
 def test_what_should_change_a_file_needs_one(settings: StreamSettings) -> None:
     with pytest.raises(BadConfig, match="FRAUD_GUARD_FILE"):
-        run(GuardSettings(delta=str(settings.delta_path), returns_to_shadow=True))
+        run(RuleGuardSettings(delta=str(settings.delta_path), returns_to_shadow=True))
