@@ -1,7 +1,8 @@
 """How programs reach what they share: Kafka, the Delta tables, the model registry.
 
-Each program's own settings are composed of these, under its own prefix; so a variable such as
-``FRAUD_SCORING_KAFKA_OPTIONS`` means the same in every program.
+Each program's own settings are composed of these, under the prefix that its own ``model_config`` states (of
+several bases the last one's prefix would hold); so a variable such as ``FRAUD_SCORING_KAFKA_OPTIONS`` means
+the same in every program.
 """
 
 from pydantic import Field

@@ -35,10 +35,14 @@ class Settings(BaseSettings):
     ------
     BadConfig
         When a value is wrong or missing; names each with its variable, and no value: it may be a secret.
+    TypeError
+        For a class without a prefix, which others are composed of.
     """
 
     def __init__(self, **values: Any) -> None:
         prefix = self.model_config.get("env_prefix", "")
+        if not prefix:  # else it would read variables such as HOME
+            raise TypeError(f"{type(self).__name__} has no env_prefix: state one in its own model_config")
         try:
             super().__init__(**values)
         except ValidationError as error:

@@ -65,6 +65,8 @@ class HomeSettings(Settings):
 class LakeSettings(HomeSettings, DeltaAccess):
     """Where the Delta tables are."""
 
+    model_config = SettingsConfigDict(env_prefix="FRAUD_STREAM_", frozen=True, extra="forbid")
+
     delta: str = ""
     """Where the Delta tables are (path or URI); default ``<home>/delta``, or below ``home_uri``."""
 
@@ -116,3 +118,5 @@ class GuardSettings(Settings):
 
 class LogSettings(LakeSettings, StoreSettings):
     """Where the log, the feature store and the stream's own files are: for what makes one from the other."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAUD_STREAM_", frozen=True, extra="forbid")

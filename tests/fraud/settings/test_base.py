@@ -12,6 +12,7 @@ from pydantic_settings import SettingsConfigDict
 
 from fraud.errors import BadConfig
 from fraud.local.settings import LocalSettings
+from fraud.settings.access import KafkaAccess
 from fraud.settings.base import Settings, given
 from fraud.settings.stream import HomeSettings
 
@@ -47,6 +48,18 @@ def test_a_wrong_setting_is_named_with_its_variable(
     with pytest.raises(BadConfig, match=words) as refused:
         Some()
     assert "swordfish" not in str(refused.value)
+
+
+def test_a_part_of_settings_is_not_read_under_no_prefix() -> None:
+    """Of several bases the last one's configuration holds: its prefix may be none, and ``HOME`` a setting."""
+
+    class Composed(HomeSettings, KafkaAccess):
+        pass
+
+    with pytest.raises(TypeError, match="Composed has no env_prefix"):
+        Composed()
+    with pytest.raises(TypeError, match="KafkaAccess"):
+        KafkaAccess()
 
 
 def test_what_is_given_precedes_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
