@@ -18,7 +18,20 @@ Address = Annotated[str, BeforeValidator(str)]  # a path, also as such, or a URI
 Days = Annotated[float, Field(gt=0.0)]
 
 
-class SourceSettings(DeltaAccess, ModelAccess):
+class CostSettings(Settings):
+    """What the outcomes of decisions cost."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid")
+
+    review_cost: Cost = 5.0
+    """An analyst's review, currency units."""
+    wrong_decline_cost: Cost = 20.0
+    """Declining an honest transaction, currency units."""
+    fraud_cost_share: Annotated[float, Field(gt=0.0)] = 1.0
+    """What an approved fraud costs, as a share of its amount."""
+
+
+class SourceSettings(DeltaAccess, CostSettings, ModelAccess):
     """What training and evaluation have in common: the tables, what errors cost, the registry."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid")
@@ -51,12 +64,6 @@ class SourceSettings(DeltaAccess, ModelAccess):
     seconds; one further ahead is left out, with a warning. A source has its own bound, if the schema has one
     (part ``future``)."""
 
-    review_cost: Cost = 5.0
-    """An analyst's review, currency units."""
-    wrong_decline_cost: Cost = 20.0
-    """Declining an honest transaction, currency units."""
-    fraud_cost_share: Annotated[float, Field(gt=0.0)] = 1.0
-    """What an approved fraud costs, as a share of its amount."""
     review_capacity: Share = 0.02
     """Greatest share of transactions that analysts can review."""
 

@@ -6,13 +6,12 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field
 from pydantic_settings import SettingsConfigDict
 
+from fraud.learn.settings import CostSettings
 from fraud.settings.access import JudgedTables, ModelAccess
 from fraud.settings.home import in_home
 
-Cost = Annotated[float, Field(ge=0.0)]
 
-
-class WhatIfSettings(JudgedTables, ModelAccess):
+class WhatIfSettings(JudgedTables, CostSettings, ModelAccess):
     """Which decisions to judge, what outcomes cost, and where the report goes."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_WHATIF_", frozen=True, extra="forbid")
@@ -31,12 +30,6 @@ class WhatIfSettings(JudgedTables, ModelAccess):
     it takes the decisions as they were made."""
     case_gap_days: Annotated[float, Field(gt=0.0)] = 7.0
     """A fraud of a card that comes so many days after its last one begins a new case."""
-    review_cost: Cost = 5.0
-    """An analyst's review, currency units."""
-    wrong_decline_cost: Cost = 20.0
-    """Declining an honest transaction, currency units."""
-    fraud_cost_share: Annotated[float, Field(gt=0.0)] = 1.0
-    """What an approved fraud costs, as a share of its amount."""
     bootstrap: Annotated[int, Field(ge=20, le=10_000)] = 200
     """Resamples of cards behind the intervals."""
     seed: int = 7
