@@ -78,6 +78,16 @@ MOST_MODULES = 25
 MOST_LINES = 450
 LONG = {"fraud/schema/statistics.py": "one table, a statistic after the other"}
 """Modules that may be longer, and why."""
+OPENING = {
+    "main.py": "Entry of ",
+    "settings.py": "Settings of ",
+    "metrics.py": "What .* counts",
+    "commands.py": "The (command|commands|family) ",
+    "pictures.py": "Pictures of ",
+}
+"""How a program's file of that name says what it is: a name means the same in every program."""
+OTHER_NAMES = {"cli": "commands", "config": "settings", "pipeline": "run", "plots": "pictures"}
+"""Names that would be second ones for what has one."""
 FORBIDDEN = {"utils", "helpers", "common", "misc", "manager"}
 
 
@@ -155,6 +165,15 @@ def test_an_engine_is_imported_in_the_named_places_alone(engine: str, rooms: set
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
     assert [path for path in tracked() if path.stem in FORBIDDEN or FORBIDDEN & set(path.parts)] == []
+
+
+@pytest.mark.parametrize(
+    "path", python_files("services", "jobs", "fraud/tools"), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_a_file_name_means_the_same_in_every_program(path: Path) -> None:
+    assert path.stem not in OTHER_NAMES, f"call it {OTHER_NAMES[path.stem]}.py"
+    opening = OPENING.get(path.name, "")
+    assert re.match(opening, ast.get_docstring(parsed(path)) or ""), f"it begins with: {opening}"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 from fraud.features.reasons import reason_text
 from fraud.learn.examples import Examples, in_words
 from fraud.learn.measure import Metrics
-from fraud.learn.plots import draw_all
+from fraud.learn.pictures import draw_all
 from fraud.learn.segments import (
     CARDS_A_DAY,
     amount_by_capacity,

@@ -13,7 +13,7 @@ from fraud.settings.stream import LakeSettings
 from fraud.watch.figures import publish_figures
 from fraud.watch.profile import PROFILE_FILE, Profile
 from jobs.drift.judge import Judge
-from jobs.drift.plots import as_image, draw_columns, draw_scores
+from jobs.drift.pictures import as_image, draw_columns, draw_scores
 from jobs.drift.read import count_days, last_day
 from jobs.drift.report import DriftReport, as_gauges, write_report
 from jobs.drift.settings import DriftSettings

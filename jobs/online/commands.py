@@ -24,7 +24,7 @@ def online(
 
     from fraud.learn.settings import GateSettings  # noqa: PLC0415
     from fraud.settings.base import given  # noqa: PLC0415
-    from jobs.online.pipeline import learn  # noqa: PLC0415
+    from jobs.online.run import learn  # noqa: PLC0415
     from jobs.online.settings import OnlineSettings  # noqa: PLC0415
 
     console = Console()

@@ -36,7 +36,7 @@ def retrain(  # noqa: PLR0917  (typer passes by name)
     from fraud.rollout.pipeline import EXIT  # noqa: PLC0415
     from fraud.rollout.settings import RolloutSettings  # noqa: PLC0415
     from fraud.settings.base import given  # noqa: PLC0415  (`--help` must not wait for libraries)
-    from jobs.retrain.pipeline import retrain as run  # noqa: PLC0415
+    from jobs.retrain.run import retrain as run  # noqa: PLC0415
     from jobs.retrain.settings import Interval, RetrainSettings  # noqa: PLC0415
 
     train = TrainSettings(

@@ -1,4 +1,4 @@
-"""Metrics of the streaming job, fed by what the tasks of each micro-batch tell the driver."""
+"""What the stream counts, told by the tasks of each micro-batch, on ``GET /metrics`` of the driver."""
 
 from collections.abc import Sequence
 from typing import Any, Final

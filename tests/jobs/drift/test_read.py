@@ -11,7 +11,7 @@ from prometheus_client import generate_latest
 from fraud.errors import BadInput
 from fraud.watch.profile import DAY_US, Tally, number_column, text_column
 from jobs.drift.judge import Judge
-from jobs.drift.plots import as_image, draw_columns, draw_scores
+from jobs.drift.pictures import as_image, draw_columns, draw_scores
 from jobs.drift.read import count_days, last_day
 from jobs.drift.report import DriftReport, as_gauges, write_report
 from jobs.drift.settings import Limits

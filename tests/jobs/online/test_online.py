@@ -20,8 +20,8 @@ from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
 from jobs.online import pipeline
 from jobs.online.learner import DAY_US, ResidualTrees, known_at
-from jobs.online.pipeline import learn
 from jobs.online.prequential import play
+from jobs.online.run import learn
 from jobs.online.settings import OnlineSettings
 
 GO_LIVE = datetime(2026, 3, 2, tzinfo=UTC)

@@ -19,7 +19,7 @@ from fraud.rollout.settings import RolloutSettings
 from fraud.synthetic import files
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
-from jobs.retrain.pipeline import retrain
+from jobs.retrain.run import retrain
 from jobs.retrain.settings import Interval, RetrainSettings
 from jobs.retrain.steps import STEPS
 
