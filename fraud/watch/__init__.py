@@ -1,1 +1,1 @@
-"""Statistics that drift, performance and experiments share, and the way of a job's figures to Prometheus."""
+"""Statistics and pages of reports that drift, performance and experiments share; figures for Prometheus."""
