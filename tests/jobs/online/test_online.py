@@ -18,7 +18,7 @@ from fraud.learn.training import train
 from fraud.synthetic import files
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
-from jobs.online import pipeline
+from jobs.online import run
 from jobs.online.learner import DAY_US, ResidualTrees, known_at
 from jobs.online.prequential import play
 from jobs.online.run import learn
@@ -85,16 +85,16 @@ def test_calibration_comes_from_days_of_which_the_honest_are_known_too(examples,
 
     now_us = to_micros(GO_LIVE)
     known = known_at(examples, now_us, settings)
-    pipeline.grow(Frozen(champion), known, now_us, settings, calibrate_and_tell)
+    run.grow(Frozen(champion), known, now_us, settings, calibrate_and_tell)
     window = (examples.event_us >= now_us - 30 * DAY_US) & (examples.event_us < now_us)
     assert held[0] < 1.2 * examples.is_fraud[window].mean()
 
 
 def test_a_label_dated_into_the_future_moves_no_moment(examples, settings):
-    learnt_us, _ = pipeline.moments(examples, settings)
+    learnt_us, _ = run.moments(examples, settings)
     later = examples.label_us.copy()
     later[0] = to_micros(datetime(2099, 1, 1, tzinfo=UTC))
-    assert pipeline.moments(replace(examples, label_us=later), settings)[0] == learnt_us
+    assert run.moments(replace(examples, label_us=later), settings)[0] == learnt_us
 
 
 def test_with_too_few_frauds_the_champion_stays(examples, settings, champion):
