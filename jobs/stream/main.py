@@ -3,6 +3,7 @@
 Ends with exit code 0 after SIGTERM or SIGINT (the running micro-batch is finished and archived), and
 non-zero with one clear line when the query fails or a newer driver takes over. Where the feature store went
 back in time, the process starts itself again, and the start folds the log onto it (``jobs.stream.recovery``).
+So it does, once, after a micro-batch that ran out of memory.
 """
 
 import logging
@@ -23,7 +24,8 @@ from fraud.schema.deployed import deployed_schema
 from fraud.schema.schema import Schema
 from fraud.spark.session import end_jvm
 from jobs.stream.cluster import check_cluster, cluster_of
-from jobs.stream.outages import cause_of
+from jobs.stream.offsets import unfinished_of
+from jobs.stream.outages import cause_of, is_first_lack_of_memory
 from jobs.stream.recovery import make_whole
 from jobs.stream.run import StreamJob, open_spark
 from jobs.stream.settings import StreamSettings
@@ -77,12 +79,19 @@ def _mirror(settings: StreamSettings) -> Mirror | None:
 
 
 def _run(job: StreamJob, settings: StreamSettings) -> None:
-    """Run until told to stop, or the store went back in time; a cluster starts its drivers again itself."""
+    """Run until told to stop; start again after what the next start repairs.
+
+    That is a store that went back in time, and a micro-batch that ran out of memory, which the next start
+    reads in bounded memory. A cluster starts its drivers again itself.
+    """
     try:
         job.run()
     except (PySparkException, Py4JError, SetBack) as error:
         is_set_back = isinstance(error, SetBack) or "fraud.errors.SetBack" in str(error)
-        if not (is_set_back and settings.catch_up) or "SPARK_ENV_LOADED" in os.environ:
+        unfinished = unfinished_of(settings.checkpoint_path)
+        lacks = not is_set_back and is_first_lack_of_memory(error, unfinished, os.environ)
+        is_repaired = lacks or (is_set_back and settings.catch_up)
+        if not is_repaired or "SPARK_ENV_LOADED" in os.environ:
             raise
         log.warning("the stream starts again, because: %s", cause_of(str(error)))
         _start_again()

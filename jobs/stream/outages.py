@@ -3,7 +3,10 @@
 The query is started again after them, in the same process; every other failure ends the job.
 """
 
+from collections.abc import MutableMapping
 from typing import Final
+
+from py4j.protocol import Py4JNetworkError
 
 LONGEST_WAIT_S: Final = 30.0
 _PASSING: Final = (
@@ -16,19 +19,40 @@ _PASSING: Final = (
     "org.apache.kafka.common.errors.TimeoutException",
     "org.apache.kafka.common.errors.DisconnectException",
 )
+_NO_MEMORY: Final = "java.lang.OutOfMemoryError"
+_LACKED: Final = "_FRAUD_STREAM_LACKED_MEMORY"
 _FINAL: Final = (
     "fraud.errors.Fenced",
     "fraud.errors.BadState",
     "fraud.errors.SetBack",
     "fraud.errors.BadConfig",
     "fraud.errors.BadModel",
-    "java.lang.OutOfMemoryError",
+    _NO_MEMORY,
 )
 
 
 def is_passing(text: str) -> bool:
     """Whether a failure, by Spark's report, may be gone at the next start."""
     return any(word in text for word in _PASSING) and not any(word in text for word in _FINAL)
+
+
+def is_first_lack_of_memory(
+    error: Exception, batch: int | None, environment: MutableMapping[str, str]
+) -> bool:
+    """Whether a micro-batch ran out of Java's memory, or ended Java, at its first try.
+
+    Parameters
+    ----------
+    batch
+        That was begun and not finished.
+    environment
+        Of this process, which it keeps when it starts itself again: notes the micro-batch.
+    """
+    is_lack = _NO_MEMORY in str(error) or isinstance(error, Py4JNetworkError)
+    if not is_lack or batch is None or environment.get(_LACKED) == str(batch):
+        return False
+    environment[_LACKED] = str(batch)
+    return True
 
 
 def wait_s(failures: int) -> float:

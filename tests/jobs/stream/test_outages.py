@@ -1,8 +1,9 @@
 """Which failures of the query pass, by reports as Spark makes them."""
 
 import pytest
+from py4j.protocol import Py4JError, Py4JNetworkError
 
-from jobs.stream.outages import LONGEST_WAIT_S, cause_of, is_passing, wait_s
+from jobs.stream.outages import LONGEST_WAIT_S, cause_of, is_first_lack_of_memory, is_passing, wait_s
 
 REPORT = """[STREAM_FAILED] Query [id = 1, runId = 2] terminated with exception: An exception was raised
 Traceback (most recent call last):
@@ -37,6 +38,25 @@ def test_what_a_disk_or_a_part_causes_passes(cause: str) -> None:
 )
 def test_everything_else_ends_the_job(cause: str) -> None:
     assert not is_passing(REPORT.format(cause))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Py4JError(REPORT.format("java.lang.OutOfMemoryError: Java heap space")),
+        Py4JNetworkError("Answer from Java side is empty"),
+    ],
+)
+def test_after_a_lack_of_memory_the_process_starts_again_once_for_a_micro_batch(error: Exception) -> None:
+    environment: dict[str, str] = {}
+    assert [is_first_lack_of_memory(error, batch, environment) for batch in (7, 7, 8, 8)] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert not is_first_lack_of_memory(error, None, {}), "no micro-batch was under way"
+    assert not is_first_lack_of_memory(Py4JError(REPORT.format("ValueError: a defect")), 7, {})
 
 
 def test_the_waits_grow_to_a_bound() -> None:
