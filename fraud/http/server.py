@@ -1,13 +1,15 @@
 """uvicorn's HTTP protocol with bounds on what a client may use before it has shown its key.
 
 Bounded are the head of a request (bytes, fields), the time for it and for its body, the bytes of a request,
-the requests sent ahead of their answers, the time in which an answer is taken, and connections: in all and by
-client address. Where there are too many, a new one takes the place of one that waits for its client, of the
-address that has most; first go those that never sent a whole request. So clients are served beside others who
-only hold connections. For ``uvicorn.Config(app, http=bounded(Bounds(...)))``.
+the bytes of all requests, the requests sent ahead of their answers, the time in which an answer is taken,
+and connections: in all and by client address. Where there are too many connections, a new one takes the
+place of one that waits for its client, of the address that has most; first go those that never sent a whole
+request. Where all requests have too many bytes, the one that has sent most is ended. So clients are served
+beside others who only hold connections. For ``uvicorn.Config(app, http=bounded(Bounds(...)))``.
 """
 
 import asyncio
+import math
 import resource
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -44,6 +46,8 @@ class Bounds:
     """Header fields."""
     message_bytes: int = 2_100_000
     """Of one request with its framing."""
+    held_bytes: int = 256_000_000
+    """Of all requests that have no answer yet; beyond, the one that has sent most is ended."""
     head_s: float = 10.0
     """From a connection, or a request's first byte, to the end of its head."""
     body_s: float = 30.0
@@ -78,6 +82,8 @@ class Gate:
         self._by_address: dict[str, dict[BoundedHttp, None]] = {}
         """Oldest first."""
         self._count = 0
+        self._held = 0
+        """Bytes of all requests that have no answer yet."""
         self._timer: asyncio.TimerHandle | None = None
 
     def admit(self, connection: "BoundedHttp") -> bool:
@@ -98,8 +104,24 @@ class Gate:
             del self._by_address[connection.address]
         return is_room
 
+    def hold(self, connection: "BoundedHttp", size: int) -> None:
+        """Count what a client has sent; where all have sent too much, who has sent most has to go."""
+        connection.held += size
+        self._held += size
+        if self._held > self.bounds.held_bytes:
+            alive = (one for own in self._by_address.values() for one in own if one.is_sending)
+            most = max(alive, key=lambda one: one.held, default=None)
+            if most is not None:
+                most.make_room()
+
+    def release(self, connection: "BoundedHttp") -> None:
+        """Forget what a client has sent: it has its answer, or none comes."""
+        self._held -= connection.held
+        connection.held = 0
+
     def forget(self, connection: "BoundedHttp") -> None:
         """Let a connection go that has ended."""
+        self.release(connection)
         own = self._by_address.get(connection.address, {})
         if connection in own:
             del own[connection]
@@ -133,7 +155,10 @@ class BoundedHttp(HttpToolsProtocol):
         self.address = ""
         self.has_asked = False
         """Whether a whole request has arrived."""
+        self.held = 0
+        """Bytes that it has sent of requests that have no answer yet."""
         self._bounds = self.gate.bounds
+        self.timeout_keep_alive = math.ceil(self._bounds.idle_s)  # uvicorn's own timer; by default 5 s
         self._is_admitted = False
         self._reading = Reading.NOTHING
         self._opened = self.since = self.loop.time()
@@ -146,6 +171,11 @@ class BoundedHttp(HttpToolsProtocol):
     def is_waiting(self) -> bool:
         """Whether it waits for the client, and nothing is being worked on."""
         return self._reading is Reading.BODY or self.cycle is None or self.cycle.response_complete
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether its request is not whole yet."""
+        return self._reading is Reading.BODY and not self.transport.is_closing()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a client in, or tell it that there is no place."""
@@ -169,6 +199,9 @@ class BoundedHttp(HttpToolsProtocol):
             self._head_bytes += len(data)
         if self._message_bytes > self._bounds.message_bytes:
             self._end(413, "message", f"a request may have {self._bounds.message_bytes:,} bytes at most")
+            return
+        self.gate.hold(self, len(data))
+        if self.transport.is_closing():
             return
         super().data_received(data)
         # A field that goes on and on is not counted by the parser's calls before it ends.
@@ -214,6 +247,7 @@ class BoundedHttp(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Count the time until the next request from here."""
         super().on_response_complete()
+        self.gate.release(self)
         if self._reading is not Reading.BODY:
             self.since = self.loop.time()
 
@@ -250,6 +284,11 @@ class BoundedHttp(HttpToolsProtocol):
                 )
         elif late_s > (bounds.idle_s if self.has_asked else bounds.head_s):
             self.transport.close()
+
+    def make_room(self) -> None:
+        """End for the sake of others' requests."""
+        self.gate.release(self)
+        self._end(429, "bytes", "too many bytes are being read; send less at a time, or try again")
 
     def give_way(self) -> None:
         """End for another connection's sake."""

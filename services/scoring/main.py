@@ -7,7 +7,6 @@ KServe starts a transformer with ``--model_name``, ``--predictor_host``, ``--pre
 import argparse
 import gc
 import logging
-import math
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -58,7 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lifespan="on",
         backlog=1024,
         timeout_graceful_shutdown=10,
-        timeout_keep_alive=math.ceil(settings.keep_alive_s),
         ws="none",
         http=bounded(bounds_of(settings)),
     )

@@ -1,10 +1,11 @@
 """The server's bounds, over real sockets: what a client may hold, and that others are served beside it."""
 
+import select
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import httpx
@@ -58,7 +59,7 @@ def serving(bounds: Bounds) -> Iterator[Server]:
         http=bounded(bounds),
         lifespan="off",
         log_level="critical",
-        timeout_keep_alive=int(bounds.idle_s),
+        timeout_keep_alive=1,  # the bounds count, whatever uvicorn is told
         timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
@@ -187,6 +188,31 @@ def test_who_does_not_take_its_answer_is_ended(server: Server) -> None:
             while part := client.recv(1_000_000):
                 found += len(part)
         assert found < LARGE
+
+
+def test_of_all_that_is_being_sent_the_most_goes_and_small_requests_are_served() -> None:
+    """The bodies come in 30 s and are each as large as one may be: together they would fill the memory."""
+    large = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 400000\r\n\r\n" + b"x" * 390_000
+    with serving(Bounds(message_bytes=410_000, held_bytes=1_000_000)) as server, ExitStack() as held:
+        clients = [held.enter_context(server.connect()) for _ in range(6)]
+        for client in clients:
+            client.sendall(large)
+        wait_until(lambda: server.connections == 2, "two of them are left")
+        ended = select.select(clients, [], [], 0.0)[0]
+        assert len(ended) == 4
+        assert {status(client) for client in ended} <= {429, 0}
+        assert server.ask() == 200
+        for client in set(clients) - set(ended):
+            client.sendall(b"x" * 10_000)
+            assert status(client) == 200, "who is within the bound goes on"
+
+
+def test_what_was_answered_holds_no_bytes() -> None:
+    body = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 90000\r\n\r\n" + b"x" * 90_000
+    with serving(Bounds(held_bytes=100_000)) as server, server.connect() as client:
+        for _ in range(5):
+            client.sendall(body)
+            assert status(client) == 200
 
 
 def test_an_idle_connection_is_kept_for_the_next_request(server: Server) -> None:
