@@ -316,7 +316,10 @@ def _type_of(field: SchemaField) -> Any:
     if field.type is FieldType.NUMBER:
         most = MOST_UNITS / 10**field.scale
         return Annotated[float, Field(strict=True, ge=-most, le=most, allow_inf_nan=False)]
-    pattern = f"^{field.pattern}$" if field.pattern else None
+    whole = (
+        f"({field.pattern})" if "|" in field.pattern else field.pattern
+    )  # ^a|b$ takes all that begin with a
+    pattern = f"^{whole}$" if whole else None
     return Annotated[str, Field(min_length=1, max_length=field.longest, pattern=pattern)]
 
 

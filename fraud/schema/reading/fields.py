@@ -2,6 +2,10 @@
 
 import re
 from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import StringConstraints, TypeAdapter
+from pydantic_core import SchemaError
 
 from fraud.schema.expressions import check_zone
 from fraud.schema.fields import CORE_NAMES, NAMED, RESERVED, Field, FieldType
@@ -25,10 +29,8 @@ def read_field(name: str, part: FieldPart, place: Where = ()) -> Field:
         raise BadPart((*where, "default"), f"a {part.type} has no default; leave it out")
     if part.default and (wrong := check_zone(part.default)):
         raise BadPart((*where, "default"), wrong)
-    try:
-        re.compile(part.pattern)
-    except re.error as error:
-        raise BadPart((*where, "pattern"), f"no regular expression: {error}") from error
+    if wrong := _wrong_pattern(part.pattern):
+        raise BadPart((*where, "pattern"), wrong)
     return Field(
         name=name,
         type=part.type,
@@ -42,6 +44,20 @@ def read_field(name: str, part: FieldPart, place: Where = ()) -> Field:
         examples=tuple(part.examples),
         default=part.default,
     )
+
+
+def _wrong_pattern(pattern: str) -> str:
+    """Say why a pattern cannot be used: this reader and the contracts each have an engine of their own."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        return f"no regular expression: {error}"
+    try:
+        TypeAdapter(Annotated[str, StringConstraints(pattern=pattern)])
+    except SchemaError as error:
+        why = str(error).splitlines()[-1].strip()
+        return f"records cannot be checked by it ({why}); write it without look-around and references"
+    return ""
 
 
 def check_columns(declared: Iterable[Field]) -> None:

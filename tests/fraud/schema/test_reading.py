@@ -156,6 +156,12 @@ def test_the_version_changes_with_the_features_and_not_with_words_for_people() -
         ),
         ("scale: 1", "scale: 9", "fields.items.scale: "),
         ("type: time", "type: time, scale: 2", "fields.opened.scale: a time has no decimals; leave it out"),
+        ("type: time", "type: time, pattern: '('", "fields.opened.pattern: no regular expression: "),
+        (
+            "type: time",
+            "type: time, pattern: '(?=a)b'",
+            "fields.opened.pattern: records cannot be checked by it (error: look-around",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(old: str, new: str, said: str) -> None:

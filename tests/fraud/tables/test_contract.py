@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fraud.contracts import parse_record
+from fraud.contracts import contracts_of, parse_record
 from fraud.errors import BadInput, BadRecord
+from fraud.schema.reading import DEFAULT, parse_schema
 from fraud.tables import open_source, ours_of, parse_reading
 from fraud.tables.contract import violations
 from tests.deployed import SCHEMA
@@ -85,6 +86,34 @@ def test_a_table_takes_what_the_wire_takes_and_refuses_what_it_refuses(change: d
     except BadRecord:
         is_taken = False
     assert (not list(violations(table_of(record), "transactions", OURS))) is is_taken
+
+
+FORMS = (DEFAULT.read_text()).replace('"[A-Z]{2}"', r"'DE|FR|\w\d!'")
+
+
+@pytest.mark.parametrize(
+    ("country", "is_taken"),
+    [
+        ("DE", True),
+        ("FR", True),
+        ("DEx", False),
+        ("xFR", False),
+        ("FR\n", False),
+        ("ü٣!", True),
+        ("ab!", False),
+    ],
+)
+def test_a_pattern_is_the_whole_value_s_and_means_the_same_in_tables(country: str, *, is_taken: bool) -> None:
+    schema = parse_schema(FORMS.encode(), "s.yaml")
+    ours, record = ours_of(schema), {**GOOD, "country": country}
+    table = pa.concat_tables([table_of(record), table_of({**GOOD, "country": None})])
+    assert (not list(violations(table, "transactions", ours))) is is_taken
+    raw = json.dumps(record).encode()
+    if is_taken:
+        assert parse_record(contracts_of(schema).transaction, raw).country == country  # type: ignore[attr-defined]
+    else:
+        with pytest.raises(BadRecord, match="invalid_field: country"):
+            parse_record(contracts_of(schema).transaction, raw)
 
 
 def test_every_field_of_the_contract_is_a_column() -> None:
