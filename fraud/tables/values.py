@@ -52,6 +52,7 @@ _PARTS: Final = (
     r"(?:[T ,]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2}(?:\.\d{1,6})?))?"
     r"(?: ?(?P<half>[AaPp])[Mm])?)?$"
 )
+_AS_A_PATTERN: Final = """; say how they are written: --column OURS="time(THEIRS, '%d %b %Y %H:%M')\""""
 NUMBERS: Final[Forms] = frozenset({Form.PLAIN, Form.POINT, Form.COMMA})
 TIMES: Final[Forms] = frozenset(Form) - NUMBERS
 _WORDS: Final = {
@@ -342,7 +343,8 @@ def _truth(column: pa.Array, reading: Reading) -> pa.Array:
 def refuse(name: str, wanted: pa.DataType, error: object) -> BadInput:
     """Make the error for a column whose values cannot be read."""
     words = {pa.string(): "text", TIME: "times", pa.bool_(): "true or false (1 or 0)"}.get(wanted, "numbers")
-    return BadInput(f"{name} must hold {words}: {error}")
+    hint = "" if wanted != TIME or "--read" in str(error) else _AS_A_PATTERN
+    return BadInput(f"{name} must hold {words}: {error}{hint}")
 
 
 def with_kinds(batch: pa.RecordBatch, reading: Reading) -> pa.RecordBatch:

@@ -166,6 +166,16 @@ def test_a_form_that_does_not_fit_is_refused() -> None:
         read("day_first.csv", how=["times=never"])
 
 
+def test_times_of_another_form_are_refused_with_the_flag_that_reads_them(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "transaction_id,When,user_id,merchant_id,amount\nt0,01 Jan 2025,u,m,1\nt1,02 Jan 2025,u,m,1\n"
+    )
+    with pytest.raises(BadInput, match=r"got '01 Jan 2025'; .*--column OURS=\"time\(THEIRS, '%d %b %Y"):
+        read(tmp_path / "t.csv", ["event_time=When"])
+    table, _ = read(tmp_path / "t.csv", ["event_time=time(When, '%d %b %Y')"])
+    assert table["event_time"].to_pylist() == [FIRST, SECOND]
+
+
 @pytest.mark.parametrize(
     ("text", "time"),
     [
