@@ -61,9 +61,9 @@ class LiveLists:
         """Tell the version of the lists that rules read."""
         return self.store.position if rules.live_lists else 0
 
-    def view(self, rules: RuleSet, now_s: float) -> Lists:
-        """Give the lists that rules read."""
-        return self.store.view(rules.live_lists, now_s)
+    def view(self, rules: RuleSet, now_s: float, version: int) -> Lists:
+        """Give the lists that rules read, as they were at a version: they may change beside a decision."""
+        return self.store.view(rules.live_lists, now_s, version)
 
     def change(self, change: ListChange, by: str) -> None:
         """Write a change to the topic; this and every other path take it in from there.

@@ -93,7 +93,8 @@ class Decider:
         score, thresholds = (prediction.probability, prediction.thresholds) if prediction else (None, None)
         rules = self._rules.rules
         lists_version = self._lists.version(rules) if self._lists else 0
-        ruled = overrule(outcome, self._holding(rules, record, vector, score), score, thresholds)
+        held = self._holding(rules, lists_version, record, vector, score)
+        ruled = overrule(outcome, held, score, thresholds)
         if ruled.outcome is Outcome.APPROVE:
             reasons = []
         elif prediction is not None and (ruled.by_segment or outcome) is not Outcome.APPROVE:
@@ -110,14 +111,18 @@ class Decider:
             ruled=ruled,
         )
 
-    def _holding(self, rules: RuleSet, record: Transaction, vector: Floats, score: float | None) -> RuleHits:
+    def _holding(
+        self, rules: RuleSet, lists_version: int, record: Transaction, vector: Floats, score: float | None
+    ) -> RuleHits:
         if rules.is_empty:
             return NOTHING
         values: dict[str, Any] = dict(zip(self._names, vector[0].tolist(), strict=True))
         values.update((name, getattr(record, name)) for name in self._fields)
         values[SCORE] = score
         now_s = time.time()
-        live = self._lists.view(rules, now_s) if self._lists and rules.live_lists else NO_LISTS
+        live = NO_LISTS
+        if self._lists and rules.live_lists:
+            live = self._lists.view(rules, now_s, lists_version)
         held = rules.holding(values, self._schema.primary_of(record), now_s, live)
         metrics.count_rules(held)
         return held

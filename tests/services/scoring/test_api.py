@@ -21,8 +21,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraud.contracts import LISTS, SCORED, TRANSACTIONS, parse_record
+from fraud.contracts import LISTS, SCORED, TRANSACTIONS, Outcome, contracts_of, parse_record
 from fraud.contracts.seal import Seal, seal_of
+from fraud.decide.list_changes import ListChange
 from fraud.decide.lists import ListRecord, ListStore
 from fraud.decide.policy import decide
 from fraud.decide.rules import RuleFile
@@ -31,6 +32,7 @@ from fraud.kafka.producer import Delivery, Record
 from fraud.runtime.traces import NO_TRACES, Traces
 from services.scoring.api import examples
 from services.scoring.api.app import App
+from services.scoring.decide import Decider
 from services.scoring.feedback.pending import PendingLabels
 from services.scoring.models import Prediction, prediction_of
 from services.scoring.outbox import messages_of
@@ -387,6 +389,37 @@ def test_a_list_is_changed_by_words_that_say_what_is_wrong(tmp_path: Path) -> No
     assert (entry["value"], entry["by"], entry["why"]) == ("10.0.0.0/8", "anonymous", "bots")
     away = Api(tmp_path / "away", kafka_bootstrap="127.0.0.1:9")
     assert away.call("POST", "/v1/lists", json=examples.LIST_CHANGE).status_code == 503
+
+
+def test_a_decision_sees_the_lists_of_the_version_that_it_names(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    rule = {"name": "stolen", "when": "in_list(device_id, 'stolen')", "then": "decline", "reason": "r"}
+    rules.write_text(json.dumps({"version": "1", "lists": {"stolen": "live"}, "rules": [rule]}))
+    service = Api(tmp_path, Taking([]), rules_file=rules).service
+    service.lists.change(ListChange(list="stolen", action="create", kind="text"), "ana")
+    service.lists.look()
+
+    class Changing:
+        """Lists that change while a decision is made."""
+
+        def version(self, rules: Any) -> int:
+            found = service.lists.version(rules)
+            service.lists.change(ListChange(list="stolen", action="add", value="d-1"), "ana")
+            service.lists.look()
+            return found
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(service.lists, name)
+
+    decider = Decider(service.model, service.rules, with_reasons=False, lists=Changing())  # type: ignore[arg-type]
+    fields = {**samples.TRANSACTION, "transaction_id": new(), "device_id": "d-1"}
+    record = contracts_of(SCHEMA).request.model_validate_json(json.dumps(fields))
+    vector = np.full((1, len(FEATURE_NAMES)), np.nan)
+    found = [decider.decide(record, vector) for _ in range(2)]
+    assert [(one.policy_version.split("@")[1], one.outcome is Outcome.DECLINE) for one in found] == [
+        ("1", False),
+        ("2", True),
+    ]
 
 
 def test_each_wrong_file_of_rules_is_told_once_with_its_reason(
