@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
-
 from fraud.errors import FraudError, Unavailable
 from fraud.model.aliases import CANARY, CHAMPION, GATE, GATE_REASONS
 from fraud.model.canary import PERCENT, UNTIL
@@ -20,7 +18,7 @@ from fraud.rollout.measure import Judgement, Scraped, ServedSums, judge, read
 from fraud.rollout.places import Place
 from fraud.rollout.settings import RolloutSettings
 from fraud.rollout.watch import await_version
-from fraud.runtime.waiting import wait_until
+from fraud.runtime.waiting import retry, wait_until
 
 Tell = Callable[[str], None]
 EXIT: Final = {"promoted": 0, "rolled back": 1, "refused": 3}
@@ -203,14 +201,14 @@ class _Rollout:
 
     def _servers(self) -> list[str]:
         """Name the model servers, when they can be named."""
-        asking = Retrying(
-            retry=retry_if_exception_type(Unavailable),
-            stop=stop_after_delay(self._settings.ready_s),
-            wait=wait_fixed(min(self._settings.poll_s, 1.0)),
-            before_sleep=lambda state: self._tell(str(state.outcome and state.outcome.exception())),
-            reraise=True,
+        pause_s = min(self._settings.poll_s, 1.0)
+        return retry(
+            self._place.servers,
+            Unavailable,
+            self._settings.ready_s,
+            pause_s=lambda _: pause_s,
+            tell=self._tell,
         )
-        return asking(self._place.servers)
 
     def _look(self) -> Scraped:
         """Read the model servers' counts; nothing while one of them comes or goes."""

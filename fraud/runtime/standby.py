@@ -3,11 +3,11 @@
 Reads a file of whoever replaces the process, the *turn*; writes one beside it, when it is ready for it.
 """
 
-import time
 from pathlib import Path
 from typing import Final
 
 from fraud.errors import Unavailable
+from fraud.runtime.waiting import wait_until
 
 PATIENCE_S: Final = 900.0
 """How long a successor stays when nobody lets it take over, seconds."""
@@ -28,10 +28,7 @@ def wait_for_turn(turn: Path, patience_s: float = PATIENCE_S) -> None:
         When nobody lets it take over.
     """
     ready_file(turn).touch()
-    give_up = time.monotonic() + patience_s
-    while not turn.exists():
-        if time.monotonic() > give_up:
-            raise Unavailable(
-                f"timed out after {patience_s:.0f} s waiting to take over from the old process ({turn})"
-            )
-        time.sleep(_POLL_S)
+    if not wait_until(turn.exists, patience_s, _POLL_S):
+        raise Unavailable(
+            f"timed out after {patience_s:.0f} s waiting to take over from the old process ({turn})"
+        )

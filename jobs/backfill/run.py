@@ -38,6 +38,7 @@ from fraud.features.table_columns import microseconds_of
 from fraud.log import rows
 from fraud.log.arrival import Ints
 from fraud.log.spool import Place, spool_at
+from fraud.runtime.waiting import retry
 from fraud.schema.arrow import TIME
 from fraud.schema.deployed import deployed_rates, deployed_schema
 from fraud.schema.schema import Schema
@@ -215,19 +216,21 @@ def _read(
     """Read what came before ``until``; waits until ``give_up`` for a table that nobody has finished yet."""
     settings, stream, schema = of
     file = f"{settings.data.rstrip('/')}/{name}.parquet"
-    while True:
+
+    def read() -> tuple[str, pa.Table]:
         path = file if "://" in file else find_table(settings.data, name) or file
-        try:
-            source = open_source(name, path, options=stream.delta_options, tell=log.info, schema=schema)
-            table = pa.Table.from_batches(_until(source, column, settings.until), source.schema)
-        except Unreadable as error:
-            if time.monotonic() >= give_up:
-                raise
-            log.info("waiting for %s: %s", path, error)
-            time.sleep(POLL_S)
-        else:
-            check(table, name, path, ours_of(schema))
-            return table
+        source = open_source(name, path, options=stream.delta_options, tell=log.info, schema=schema)
+        return path, pa.Table.from_batches(_until(source, column, settings.until), source.schema)
+
+    path, table = retry(
+        read,
+        Unreadable,
+        give_up - time.monotonic(),
+        pause_s=lambda _: POLL_S,
+        tell=lambda words: log.info("waiting for %s: %s", name, words),
+    )
+    check(table, name, path, ours_of(schema))
+    return table
 
 
 def _until(source: Source, column: str, until: datetime | None) -> Iterator[pa.RecordBatch]:

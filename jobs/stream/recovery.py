@@ -14,11 +14,12 @@ from urllib.parse import parse_qs, urlsplit
 
 from fraud.errors import BadState, SetBack, Unavailable
 from fraud.features.passes import Passes, entity_names, passes_of_schema
-from fraud.log.catch_up import CaughtUp, catch_up, is_interrupted
+from fraud.log.catch_up import catch_up, is_interrupted
 from fraud.log.mirror import Mirror
 from fraud.log.rebuild import is_empty
 from fraud.log.tail import read_tail
 from fraud.runtime.files import write_durably
+from fraud.runtime.waiting import retry
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.schema import Schema
 from fraud.store import FeatureStore, open_store
@@ -78,7 +79,18 @@ def make_whole(
     log.warning("the log is folded onto the feature store, because: %s", problem)
     began = time.monotonic()
     with metrics.CATCHING_UP.track_inprogress():
-        found = _patiently(settings, (passes, schema), read, began + PATIENCE_S)
+        found = retry(
+            lambda: catch_up(
+                settings,
+                lambda ends: read(settings.kafka_bootstrap, settings.kafka_options, ends),
+                passes=passes,
+                schema=schema,
+            ),
+            Unavailable,
+            PATIENCE_S,
+            pause_s=wait_s,
+            tell=lambda words: log.warning("folding forward waits: %s", words),
+        )
     metrics.CATCH_UPS.inc()
     how = "anew from the whole log" if found.was_anew else "forward"
     log.warning(
@@ -131,27 +143,3 @@ def _is_remembered(settings: StreamSettings) -> bool:
 
 def _memory(settings: StreamSettings) -> Path:
     return settings.checkpoint_path / "store"
-
-
-def _patiently(
-    settings: StreamSettings,
-    of: tuple[Passes, Schema],
-    read: Callable[..., list[bytes]],
-    give_up: float,
-) -> CaughtUp:
-    passes, schema = of
-    failures = 0
-    while True:
-        try:
-            return catch_up(
-                settings,
-                lambda ends: read(settings.kafka_bootstrap, settings.kafka_options, ends),
-                passes=passes,
-                schema=schema,
-            )
-        except Unavailable as error:
-            failures += 1
-            if time.monotonic() > give_up:
-                raise
-            log.warning("folding forward waits: %s", error)
-            time.sleep(wait_s(failures))

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import secrets
-import time
 from typing import Any, Final
 
 import orjson
@@ -29,6 +28,7 @@ from fraud.money import NO_RATES
 from fraud.rules.published import open_published
 from fraud.runtime.threads import Watch, ended_threads
 from fraud.runtime.traces import NO_TRACES, Traces
+from fraud.runtime.waiting import wait_until
 from fraud.schema.deployed import deployed_schema, rates_file
 from fraud.schema.fields import MONEY_NAMES
 from fraud.schema.schema import Schema
@@ -152,9 +152,7 @@ class Service:
         self.model.start()
         if self.experiment:
             self.experiment.look()
-        give_up = time.monotonic() + self.settings.model_wait_s
-        while not self.model.is_ready() and time.monotonic() < give_up:
-            time.sleep(0.05)
+        wait_until(self.model.is_ready, self.settings.model_wait_s)
         self._look_at_lists()
         self.outbox.start()
         if self.rates:

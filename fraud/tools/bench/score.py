@@ -11,7 +11,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -33,6 +32,7 @@ from fraud.local import platform
 from fraud.local.settings import LocalSettings
 from fraud.model.settings import RegistrySettings
 from fraud.model.watcher import ModelSource
+from fraud.runtime.waiting import retry
 from fraud.schema.deployed import deployed_schema
 from fraud.synthetic import files
 from fraud.synthetic.encoding import encode_transactions
@@ -213,16 +213,16 @@ def _running(
 
 
 def _wait(port: int, path: str, log: Path, *, any_answer: bool) -> None:
-    give_up = time.monotonic() + START_S
-    while time.monotonic() < give_up:
-        try:
-            answer = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=1.0, trust_env=False)
-            if any_answer or answer.is_success:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.1)
-    raise Unavailable(f"a server did not start; the end of {log.name}:\n{log.read_text()[-1000:]}")
+    def ask() -> None:
+        answer = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=1.0, trust_env=False)
+        if not any_answer:
+            answer.raise_for_status()
+
+    try:
+        retry(ask, httpx.HTTPError, START_S, pause_s=lambda _: 0.1)
+    except httpx.HTTPError as error:
+        words = f"a server did not start; the end of {log.name}:\n{log.read_text()[-1000:]}"
+        raise Unavailable(words) from error
 
 
 def _fetch_model(mlflow_uri: str, folder: Path) -> Path:

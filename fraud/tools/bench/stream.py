@@ -26,6 +26,7 @@ from fraud.learn.settings import TrainSettings
 from fraud.learn.training import train
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
+from fraud.runtime.waiting import wait_until
 from fraud.schema.deployed import deployed_schema
 from fraud.synthetic import files
 from fraud.synthetic.generate import generate
@@ -248,10 +249,7 @@ def running(settings: LocalSettings) -> Iterator[None]:
 
 
 def _wait_for_archive(settings: StreamSettings) -> None:
-    give_up = time.monotonic() + PATIENCE_S
-    while any(settings.spool_path.glob("[0-9]*-[0-9]*")):
-        if time.monotonic() > give_up:
-            raise Unavailable(
-                "the results in the spool are not committed to Delta; see the logs (`fraud status`)"
-            )
-        time.sleep(0.1)
+    if not wait_until(lambda: not any(settings.spool_path.glob("[0-9]*-[0-9]*")), PATIENCE_S, 0.1):
+        raise Unavailable(
+            "the results in the spool are not committed to Delta; see the logs (`fraud status`)"
+        )

@@ -36,6 +36,7 @@ from fraud.learn.settings import TrainSettings
 from fraud.learn.training import train
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
+from fraud.runtime.waiting import wait_until
 from fraud.schema.deployed import deployed_schema
 from fraud.synthetic import files
 from fraud.synthetic.baselines import single_column_pr_auc
@@ -298,14 +299,17 @@ def _count(watcher: Watcher) -> int:
 
 def _wait(what: str, is_done: Callable[[], bool], check: Callable[[], None]) -> None:
     """Wait for a condition, while ``check`` raises nothing."""
-    give_up = time.monotonic() + DRAIN_S
-    while not is_done():
+
+    def is_done_yet() -> bool:
+        if is_done():
+            return True
         check()
-        if time.monotonic() > give_up:
-            raise Unavailable(
-                f"timed out after {DRAIN_S:.0f} s waiting for {what}; see the logs (`fraud status`)"
-            )
-        time.sleep(0.25)
+        return False
+
+    if not wait_until(is_done_yet, DRAIN_S, 0.25):
+        raise Unavailable(
+            f"timed out after {DRAIN_S:.0f} s waiting for {what}; see the logs (`fraud status`)"
+        )
 
 
 def _archive_is_complete(settings: StreamSettings) -> bool:

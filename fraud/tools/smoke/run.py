@@ -14,6 +14,7 @@ from fraud.contracts import DECISIONS, Decision
 from fraud.errors import Unavailable
 from fraud.kafka.producer import ProducerSettings
 from fraud.kafka.reader import Reader
+from fraud.runtime.waiting import retry
 from fraud.schema.deployed import deployed_schema
 from fraud.synthetic.generate import generate
 from fraud.synthetic.pace import Constant
@@ -24,7 +25,9 @@ from services.simulator import stream
 
 log = logging.getLogger("fraud.tools.smoke")
 _ANSWER_S: Final = 15.0
-"""How long a broker or the model server may take for one answer."""
+"""How long a broker or the model server may take for one answer, seconds."""
+_PAUSE_S: Final = 1.0
+"""Between two questions whether the model server is ready, seconds."""
 
 
 def run(settings: SmokeSettings) -> Tally:
@@ -68,15 +71,11 @@ def await_predictor(url: str, patience_s: float) -> None:
     Unavailable
         When it is not, in time.
     """
-    give_up = time.monotonic() + patience_s
-    while True:
-        try:
-            answer = httpx.get(f"{url}/v2/models/fraud/ready", timeout=_ANSWER_S, trust_env=False)
-            said = f"status {answer.status_code}"
-            if answer.is_success:
-                return
-        except httpx.HTTPError as error:
-            said = str(error)
-        if time.monotonic() >= give_up:
-            raise Unavailable(f"the model server at {url} is not ready: {said}")
-        time.sleep(1.0)
+
+    def ask() -> None:
+        httpx.get(f"{url}/v2/models/fraud/ready", timeout=_ANSWER_S, trust_env=False).raise_for_status()
+
+    try:
+        retry(ask, httpx.HTTPError, patience_s, pause_s=lambda _: _PAUSE_S)
+    except httpx.HTTPError as error:
+        raise Unavailable(f"the model server at {url} is not ready: {error}") from error
