@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from fraud.contracts.score import Probability
 from fraud.contracts.wire import EventTime, Identifier, Record
@@ -28,21 +28,24 @@ class Reason(Record):
     """In words, for the analyst."""
 
 
-class Decision(Record):
-    """The decision on one transaction; a schema adds the transaction's keys."""
+class OutcomePart(BaseModel):
+    """What the model, or the fallback, makes of a transaction."""
 
-    transaction_id: Identifier
-    event_time: EventTime
-    amount: float
     outcome: Outcome
     score: Probability | None
     """Calibrated probability of fraud; None if the model was unavailable (``is_fallback``)."""
     reasons: list[Reason] = Field(default_factory=list)
     model_version: str | None
     """Version in the registry; None if the model was unavailable."""
+    is_fallback: bool = False
+    """True where the documented fallback decided, because the model did not answer in time."""
+
+
+class RulesPart(BaseModel):
+    """What rules make of it."""
+
     policy_version: str | None = None
     """Of the rules that had a say; None where there were none."""
-    features_version: str
     outcome_without_rules: Outcome | None = None
     """Of the model, or of the fallback; None in records of earlier releases."""
     rules: list[str] = Field(default_factory=list)
@@ -55,8 +58,35 @@ class Decision(Record):
     """Where a case of it goes; None: to the common queue."""
     segment: str | None = None
     """Whose thresholds decided by score; None: the model's own, or no score."""
-    is_fallback: bool = False
-    """True where the documented fallback decided, because the model did not answer in time."""
+
+
+class TrialPart(BaseModel):
+    """The experiment that it is part of."""
+
+    experiment: str | None = None
+    """Id of the experiment (``fraud.decide.experiment``)."""
+    arm: str | None = None
+    """The user's arm."""
+    shadow_score: Probability | None = None
+    """Of the model that was scored without effect."""
+    shadow_version: str | None = None
+
+
+class DecisionPart(TrialPart, RulesPart, OutcomePart):
+    """What is decided of a transaction: the one list of its fields.
+
+    The topics ``decisions`` and ``scored``, the table ``decisions`` (``fraud.log.rows``) and the answers of
+    the API (``services.scoring.api.answers``) are made of it.
+    """
+
+
+class Decision(DecisionPart, Record):
+    """The decision on one transaction; a schema adds the transaction's keys."""
+
+    transaction_id: Identifier
+    event_time: EventTime
+    amount: float
+    features_version: str
     received_at: EventTime
     """When the broker took the transaction (log append time)."""
     processed_at: EventTime
@@ -66,10 +96,3 @@ class Decision(Record):
     source_partition: int
     """-1: the scoring service."""
     source_offset: int
-    experiment: str | None = None
-    """Id of the experiment (``fraud.decide.experiment``) that it was part of."""
-    arm: str | None = None
-    """The user's arm."""
-    shadow_score: Probability | None = None
-    """Of the model that was scored without effect."""
-    shadow_version: str | None = None

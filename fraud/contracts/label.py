@@ -1,50 +1,60 @@
 """Topic ``labels``: the label of a transaction, days after it (chargeback, analyst, customer)."""
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import Annotated, ClassVar, Final, Self
 
-from pydantic import model_validator
+from pydantic import BaseModel, Field, StrictBool, model_validator
 
-from fraud.contracts.paid_back import check_paid_back
-from fraud.contracts.wire import Record
+from fraud.contracts.paid_back import Currency, PaidBack, check_paid_back
+from fraud.contracts.wire import EventTime, Identifier, ReasonCode, Record, SourceName
 from fraud.money import Money
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 DISPUTED: Final = ("disputed_amount", "disputed_currency")
 """Fields of a label: what is charged back, and in which currency."""
+FraudType = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")]
+"""A word of the deployment's own choice; reports count frauds by it."""
 
 
-class Label(Record):
-    """Whether a transaction is fraud, which it names by its id and its primary entity's key.
+class LabelPart(BaseModel):
+    """What a label says of its transaction: the one list of its fields.
 
-    The transaction's other keys and its time may be left out: the primary entity's state knows them.
+    The topic and the table ``labels`` (``fraud.log.rows``), the requests of the API
+    (``services.scoring.feedback.labels``) and the views of ``fraud sql`` are made of it.
     """
 
     money: ClassVar[Money | None] = None
     """Of the schema: where there is none, amounts are in hundredths of the one currency."""
 
-    if TYPE_CHECKING:  # beside the keys, which are a schema's
-        transaction_id: str
-        event_time: datetime | None
-        """Event time of the transaction."""
-        label_time: datetime
-        """When the label became known."""
-        is_fraud: bool
-        source: str | None
-        """Where it comes from, e.g. ``chargeback``."""
-        fraud_type: str | None
-        """Kind of fraud in the deployment's own words, e.g. ``account_takeover``; reports count by it."""
-        reason_code: str | None
-        """Reason code of the card network, e.g. ``10.4``."""
-        disputed_amount: float | None
-        """What is charged back: of a purchase of several things it may be a part."""
-        disputed_currency: str | None
-        """Of that; None: the base currency."""
+    label_time: EventTime | None = Field(None, description="When the label became known.")
+    is_fraud: StrictBool
+    source: SourceName | None = Field(None, description="Where it comes from, e.g. chargeback.")
+    fraud_type: FraudType | None = Field(None, description="Kind of fraud, e.g. account_takeover.")
+    reason_code: ReasonCode | None = Field(None, description="Reason code of the card network, e.g. 10.4.")
+    disputed_amount: PaidBack | None = Field(
+        None, description="What is charged back; it may be a part of the transaction's amount."
+    )
+    disputed_currency: Currency | None = Field(
+        None, description="Of the disputed amount; absent: the base currency."
+    )
 
     @model_validator(mode="after")
-    def _check_schema(self) -> "Label":
-        if type(self) is Label:
-            raise TypeError("Label has no fields of its own: use contracts_of(schema).label")
+    def _check_disputed(self) -> Self:
         check_paid_back(self, DISPUTED, self.money)
+        return self
+
+
+class Label(LabelPart, Record):
+    """Whether a transaction is fraud, which it names by its id and its primary entity's key.
+
+    The transaction's other keys and its time may be left out: the primary entity's state knows them. A schema
+    adds the keys.
+    """
+
+    transaction_id: Identifier
+    event_time: EventTime | None = Field(None, description="Event time of the transaction.")
+    label_time: EventTime = Field(description="When the label became known.")
+
+    @model_validator(mode="after")
+    def _check_schema(self) -> Self:
+        if type(self) is Label:
+            raise TypeError("Label has no keys of its own: use contracts_of(schema).label")
         return self

@@ -18,12 +18,13 @@ from pydantic import (
 
 from fraud.contracts.decision import Decision
 from fraud.contracts.label import Label
+from fraud.contracts.paid_back import Currency, PaidBack
 from fraud.contracts.profile import Profile, ProfileValues
 from fraud.contracts.result import Result
 from fraud.contracts.scored import ScoredTransaction, Sequence
 from fraud.contracts.topics import LABELS, PROFILES, RESULTS, SCORED, TRANSACTIONS
 from fraud.contracts.transaction import Transaction
-from fraud.contracts.wire import EventTime, Latitude, Longitude, Record
+from fraud.contracts.wire import EventTime, Latitude, Longitude, ReasonCode, Record, SourceName
 from fraud.contracts.zones import ListedZone, Zone
 from fraud.money import exact_amount
 from fraud.money.amounts import MOST_OWN_MINOR
@@ -49,10 +50,6 @@ _LEAST: Final[dict[str, Any]] = {"minimum": 0}
 _AMOUNT: Final = Annotated[
     float, Field(strict=True, le=MOST_AMOUNT, allow_inf_nan=False, json_schema_extra=_LEAST)
 ]
-FraudType = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")]
-"""A word of the deployment's own choice; reports count frauds by it."""
-ReasonCode = Annotated[str, Field(min_length=1, max_length=16)]
-_SOURCE: Final = Annotated[str, Field(min_length=1, max_length=64)]
 
 
 @dataclass(frozen=True)
@@ -104,25 +101,16 @@ def contracts_of(schema: Schema) -> Contracts:
     transaction = make_model("Transaction", Transaction, fields)
     transaction.places = tuple(field.names for field in schema.named(FieldType.PLACE))
     transaction.money = schema.money
-    labels: Definitions = {
+    told_of: Definitions = {
         "transaction_id": fields["transaction_id"],
         **{name: one if name == primary else _made_optional(one) for name, one in keys.items()},
-        "event_time": (EventTime | None, Field(None, description="Event time of the transaction.")),
-        "label_time": (EventTime, Field(description="When the label became known.")),
-        "is_fraud": (StrictBool, ...),
-        "source": (_SOURCE | None, Field(None, description="Where it comes from, e.g. chargeback.")),
-        "fraud_type": (FraudType | None, Field(None, description="Kind of fraud, e.g. account_takeover.")),
-        "reason_code": (
-            ReasonCode | None,
-            Field(None, description="Reason code of the card network, e.g. 10.4."),
-        ),
-        **CHARGEBACK,
     }
     results: Definitions = {
-        **{name: one for name, one in labels.items() if name in {"transaction_id", "event_time", *keys}},
+        **told_of,
+        "event_time": (EventTime | None, Field(None, description="Event time of the transaction.")),
         "result_time": (EventTime, Field(description="When the result became known.")),
         "result": (result_type(schema), Field(description=f"One of {', '.join(schema.results)}.")),
-        "source": (_SOURCE | None, Field(None, description="Where it comes from, e.g. issuer.")),
+        "source": (SourceName | None, Field(None, description="Where it comes from, e.g. issuer.")),
         "reason_code": (ReasonCode | None, Field(None, description="Of the issuer or the network, e.g. 51.")),
     }
     results |= REFUND if schema.takes_refunds else {}
@@ -133,7 +121,7 @@ def contracts_of(schema: Schema) -> Contracts:
     return Contracts(
         transaction=transaction,
         request=_strict("TransactionRequest", transaction),
-        label=_with_money("Label", Label, schema, labels),
+        label=_with_money("Label", Label, schema, told_of),
         scored=scored,
         decision=make_model("Decision", Decision, {**keys, **decided}),
         priced=make_model("PricedTransaction", transaction, own) if own else transaction,
@@ -159,7 +147,7 @@ def _profile(schema: Schema, keys: Definitions) -> type[Profile]:
         **{name: _made_optional(one) for name, one in keys.items()},
         "profile_time": (EventTime, Field(description="When the values became known.")),
         "profile": (str, Field(description="The values by name; one that is null is not known any more.")),
-        "source": (_SOURCE | None, Field(None, description="Where it comes from, e.g. core-banking.")),
+        "source": (SourceName | None, Field(None, description="Where it comes from, e.g. core-banking.")),
     }
     model: type[Profile] = make_model("Profile", Profile, told)
     own = {entity.name: fields for entity, fields in zip(schema.entities, schema.keys, strict=True)}
@@ -222,24 +210,12 @@ _PRICED: Final[Definitions] = {
 }
 
 
-MOST_REFUND: Final = 1e13
-"""In units of any currency; a refund never takes out more than its transaction's amount."""
-PaidBack = Annotated[float, Field(strict=True, ge=0.0, le=MOST_REFUND, allow_inf_nan=False)]
-Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
 REFUND: Final[Definitions] = {
     "amount": (
         PaidBack | None,
         Field(None, description="Of a refund: what is paid back, in the currency of its transaction."),
     ),
     "currency": (Currency | None, Field(None, description="Of the amount; absent: the base currency.")),
-}
-_OF_DISPUTED: Final = "Of the disputed amount; absent: the base currency."
-CHARGEBACK: Final[Definitions] = {
-    "disputed_amount": (
-        PaidBack | None,
-        Field(None, description="What is charged back; it may be a part of the transaction's amount."),
-    ),
-    "disputed_currency": (Currency | None, Field(None, description=_OF_DISPUTED)),
 }
 
 

@@ -1,12 +1,18 @@
 """Amounts that go back to the cardholder: of a refund, and of a chargeback."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import Field
 
 from fraud.contracts.transaction import refused
 from fraud.money import Money, digits_of, exact_amount, to_minor
 
 HUNDREDTHS: Final = 2
 """Digits of the one currency of a schema without money."""
+MOST_REFUND: Final = 1e13
+"""In units of any currency; a refund never takes out more than its transaction's amount."""
+PaidBack = Annotated[float, Field(strict=True, ge=0.0, le=MOST_REFUND, allow_inf_nan=False)]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
 
 
 def check_paid_back(told: Any, names: tuple[str, str], money: Money | None) -> None:

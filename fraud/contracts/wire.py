@@ -38,6 +38,10 @@ def _check_range(value: datetime) -> datetime:
 
 
 Identifier = Annotated[str, Field(min_length=1, max_length=64)]
+ReasonCode = Annotated[str, Field(min_length=1, max_length=16)]
+"""Of the card network or the issuer."""
+SourceName = Annotated[str, Field(min_length=1, max_length=64)]
+"""Where a label, a result or a profile comes from."""
 Latitude = Annotated[float, Field(strict=True, ge=-90.0, le=90.0, allow_inf_nan=False)]
 Longitude = Annotated[float, Field(strict=True, ge=-180.0, le=180.0, allow_inf_nan=False)]
 EventTime = Annotated[AwareDatetime, BeforeValidator(_refuse_numbers), AfterValidator(_check_range)]

@@ -37,6 +37,8 @@ from typing import Annotated, Final, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from xxhash import xxh3_64_intdigest
 
+from fraud.contracts.columns import names_of
+from fraud.contracts.decision import TrialPart
 from fraud.errors import BadConfig
 from fraud.settings.definition import Stamp, parse_definition, stamp_of
 
@@ -302,5 +304,5 @@ def split_by_arm(experiment: Experiment, users: Sequence[str]) -> list[Arm]:
     return [known[user] for user in users]
 
 
-TRIAL_FIELDS: Final = ("experiment", "arm", "shadow_score", "shadow_version")
+TRIAL_FIELDS: Final = names_of(TrialPart)
 """Of a decision's record, from :class:`ExperimentRecord`."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fraud.contracts import Outcome, Reason, Thresholds
+from fraud.contracts.columns import names_of
+from fraud.contracts.decision import RulesPart
 from fraud.decide.engine import NOTHING, RuleHits
 from fraud.decide.policy import by_thresholds
 
@@ -42,7 +44,7 @@ class Ruled:
     """What they made of the score."""
 
 
-RULED_FIELDS: Final = ("outcome_without_rules", "rules", "shadow_rules", "tags", "queue", "segment")
+RULED_FIELDS: Final = names_of(RulesPart, but=["policy_version"])
 """Of a decision's record, from :class:`Ruled`."""
 MOST_NAMES: Final = 64
 """Rules, and tags, that a decision's record names at most; so it stays small whatever the file holds."""

@@ -13,6 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from fraud.contracts.columns import columns_of
+from fraud.contracts.decision import DecisionPart
+from fraud.contracts.label import LabelPart
 from fraud.contracts.priced import amount_column
 from fraud.features import kernel
 from fraud.features.kernel import Floats
@@ -42,15 +45,7 @@ ORIGIN: Final = [
     pa.field("received_at", TIME),
 ]
 """Where a record came from; ``received_at`` is the broker's append time, never falling within a partition."""
-LABEL_FIELDS: Final = [
-    pa.field("label_time", TIME),
-    pa.field("is_fraud", pa.bool_()),
-    pa.field("source", pa.string()),
-    pa.field("fraud_type", pa.string()),
-    pa.field("reason_code", pa.string()),
-    pa.field("disputed_amount", pa.float64()),
-    pa.field("disputed_currency", pa.string()),
-]
+LABEL_FIELDS: Final = columns_of(LabelPart)
 _RESULT_FIELDS: Final = [pa.field("result_time", TIME), pa.field("result", pa.string())]
 _PROFILE_FIELDS: Final = [
     pa.field(profiles.ENTITY, pa.string()),
@@ -66,24 +61,7 @@ DEAD_LETTER_FIELDS: Final = [
 DEAD_LETTER_NAMES: Final = tuple(field.name for field in DEAD_LETTER_FIELDS)
 TRACE: Final = pa.field("traceparent", pa.string())
 """The trace that a record's Kafka header names; null where there is none, or traces are off."""
-DECISION_FIELDS: Final = [
-    pa.field("outcome", pa.string()),
-    pa.field("score", pa.float64()),
-    pa.field("reasons", pa.string()),
-    pa.field("model_version", pa.string()),
-    pa.field("is_fallback", pa.bool_()),
-    pa.field("policy_version", pa.string()),
-    pa.field("outcome_without_rules", pa.string()),
-    pa.field("rules", pa.string()),
-    pa.field("shadow_rules", pa.string()),
-    pa.field("tags", pa.string()),
-    pa.field("queue", pa.string()),
-    pa.field("segment", pa.string()),
-    pa.field("experiment", pa.string()),
-    pa.field("arm", pa.string()),
-    pa.field("shadow_score", pa.float64()),
-    pa.field("shadow_version", pa.string()),
-]
+DECISION_FIELDS: Final = columns_of(DecisionPart)
 STAMP: Final = [
     pa.field("processed_at", TIME),
     pa.field("generation", pa.int64()),

@@ -29,7 +29,8 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from fraud.contracts.label import DISPUTED
+from fraud.contracts.columns import names_of
+from fraud.contracts.label import LabelPart
 from fraud.errors import BadInput
 from fraud.log.arrival import COLUMNS
 from fraud.schema.deployed import deployed_schema
@@ -48,7 +49,7 @@ TABLES: Final = (
 """Those that are looked for under a URI, whose folders cannot be listed."""
 _SETTINGS: Final = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 _BATCH_ROWS: Final = 50_000
-_TOLD: Final = ("fraud_type", "reason_code", *DISPUTED)
+_TOLD: Final = names_of(LabelPart, but=["label_time", "is_fraud", "source"])
 """What labels tell beside whether it was fraud."""
 _READS: Final = frozenset({"SELECT", "EXPLAIN"})
 

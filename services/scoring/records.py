@@ -10,6 +10,8 @@ import orjson
 from xxhash import xxh3_128_digest
 
 from fraud.contracts import Outcome, Reason, Transaction, contracts_of
+from fraud.contracts.columns import names_of
+from fraud.contracts.decision import DecisionPart
 from fraud.contracts.models import sequence_of
 from fraud.decide.experiment import TRIAL_FIELDS, ExperimentRecord
 from fraud.decide.overruling import RULED_FIELDS, Ruled, ruled_fields
@@ -23,15 +25,8 @@ from fraud.schema.schema import Schema
 Part = Literal["store", "model", "log"]
 MOST_REASONS: Final = 16
 """Of a decision; so its record stays below what the stream takes (``fraud.contracts.MOST_RECORD``)."""
-_DECISION_FIELDS: Final = (
-    "outcome",
-    "score",
-    "reasons",
-    "model_version",
-    "policy_version",
-    "features_version",
-    "is_fallback",
-)
+_LATER: Final = frozenset({*RULED_FIELDS, *TRIAL_FIELDS})
+"""Fields of a decision that records of earlier releases may lack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +63,8 @@ class AnswerWriter:
         """Field of the primary entity's key, which keys the topics."""
         self._money, self._version = schema.money, schema.features_version
         self._priced = [kernel.E_CENTS, layout_of(schema).mask]
-        self._told = ("transaction_id", *schema.key_names, "event_time", "amount", *_DECISION_FIELDS)
+        keys = dict.fromkeys(["transaction_id", *schema.key_names, "event_time", "amount"])
+        self._told = (*keys, *names_of(DecisionPart), "features_version")
 
     def fingerprint(self, event: Floats, record: Transaction) -> bytes:
         """Name a request's content, 16 bytes: equal for the same transaction however its JSON is written."""
@@ -141,9 +137,8 @@ class AnswerWriter:
         return orjson.dumps(
             {
                 "schema_version": 1,
-                **{name: scored[name] for name in self._told},
+                **{name: scored[name] for name in self._told if name in scored or name not in _LATER},
                 **in_base,
-                **{name: scored[name] for name in (*RULED_FIELDS, *TRIAL_FIELDS) if name in scored},
                 "received_at": scored["scored_at"],
                 "processed_at": scored["scored_at"],
                 "epoch": -1,

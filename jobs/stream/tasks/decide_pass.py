@@ -144,23 +144,23 @@ def spool_table(
         "generation": context.epoch.generation,
         "epoch": context.epoch.batch,
     }
+    told: dict[str, tuple[list[Any], list[Any]]] = {
+        "outcome": (list(map(str, decisions.outcomes)), list(map(str, decided.values("outcome")))),
+        "score": (decisions.probability, decided.values("score")),
+        "reasons": (_as_json(decisions.reasons), _as_json(decided.values("reasons"))),
+        "model_version": (decisions.model_versions, decided.values("model_version")),
+        "is_fallback": (decisions.is_fallback, decided.values("is_fallback")),
+        "policy_version": ([decisions.policy_version] * len(where), decided.values("policy_version")),
+        **{
+            name: (_of_rules(decisions, name), list(map(_text_of, decided.values(name))))
+            for name in RULED_FIELDS
+        },
+        **{name: (_of_trials(decisions, name), decided.values(name)) for name in TRIAL_FIELDS},
+    }
     repeated = {name: pa.repeat(pa.scalar(value, pa.int64()), n) for name, value in stamp.items()}
     columns = [
         *(table.column(name) for name in shared),
-        spread(list(map(str, decisions.outcomes)), list(map(str, decided.values("outcome"))), pa.string()),
-        spread(decisions.probability, decided.values("score"), pa.float64()),
-        spread(_as_json(decisions.reasons), _as_json(decided.values("reasons")), pa.string()),
-        spread(decisions.model_versions, decided.values("model_version"), pa.string()),
-        spread(decisions.is_fallback, decided.values("is_fallback"), pa.bool_()),
-        spread([decisions.policy_version] * len(where), decided.values("policy_version"), pa.string()),
-        *(
-            spread(_of_rules(decisions, name), list(map(_text_of, decided.values(name))), pa.string())
-            for name in RULED_FIELDS
-        ),
-        *(
-            spread(_of_trials(decisions, name), decided.values(name), schema.field(name).type)
-            for name in TRIAL_FIELDS
-        ),
+        *(spread(*told[field.name], field.type) for field in rows.DECISION_FIELDS),
         pa.array(processed_at, rows.STAMP[0].type),
         repeated["generation"],
         repeated["epoch"],

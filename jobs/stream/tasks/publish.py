@@ -11,11 +11,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fraud.contracts import ALERTS, DEAD_LETTERS, DECISIONS, RESULTS, DeadLetter, Outcome, contracts_of
+from fraud.contracts import (
+    ALERTS,
+    DEAD_LETTERS,
+    DECISIONS,
+    RESULTS,
+    DeadLetter,
+    Decision,
+    Outcome,
+    contracts_of,
+)
+from fraud.contracts.columns import listed_names, names_of
+from fraud.contracts.decision import DecisionPart
 from fraud.contracts.encode import encode_rows
 from fraud.contracts.priced import in_base
-from fraud.decide.experiment import TRIAL_FIELDS
-from fraud.decide.overruling import RULED_FIELDS
 from fraud.kafka.producer import Producer, Record
 from fraud.log import rows
 from fraud.runtime.traces import headers_of
@@ -27,28 +36,16 @@ MOST_LETTER: Final = 900_000
 """Bytes of a dead letter as it is sent; brokers and clients refuse messages above about a million bytes."""
 MOST_TEXT: Final = 1_000
 """Characters of a dead letter's detail and key, where it would be too long; JSON makes six bytes of one."""
-_AS_JSON: Final = ("reasons", "rules", "shadow_rules", "tags")
+_AS_JSON: Final = listed_names(DecisionPart)
 _LETTERS: Final = 100
 """Dead letters encoded at a time."""
 _DECIDED: Final = (rows.TRANSACTION, rows.SCORED, rows.RECOUNTED)
 OUR_SOURCE: Final = "fraud"
 """Of the results that are told of our own decisions."""
-_DECISION_COLUMNS: Final = (
-    "outcome",
-    "score",
-    "reasons",
-    "model_version",
-    "features_version",
-    "is_fallback",
-    "policy_version",
-    *RULED_FIELDS,
-    *TRIAL_FIELDS,
-    "received_at",
-    "processed_at",
-    "epoch",
-    "source_partition",
-    "source_offset",
+_DECISION_COLUMNS: Final = names_of(
+    Decision, but=["schema_version", "transaction_id", "event_time", "amount"]
 )
+"""Beside those of the transaction."""
 
 
 def publish(

@@ -7,28 +7,27 @@ time; a fuzz over the document holds both together.
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from fraud.contracts import Outcome, Reason
+from fraud.contracts import Outcome
+from fraud.contracts.decision import OutcomePart, RulesPart
 from services.scoring.records import Part
 
 
-class Answer(BaseModel):
+def _need_all(schema: dict[str, Any]) -> None:
+    """Say that every field is there: records of earlier releases may lack some, answers do not."""
+    for described in schema["properties"].values():
+        described.pop("default", None)
+    schema["required"] = list(schema["properties"])
+
+
+class Answer(RulesPart, OutcomePart):
     """The decision on one transaction."""
 
+    model_config = ConfigDict(json_schema_extra=_need_all)
+
     transaction_id: str
-    outcome: Outcome
-    score: Annotated[float, Field(ge=0.0, le=1.0)] | None
-    reasons: list[Reason]
-    model_version: str | None
-    policy_version: str | None
     outcome_without_rules: Outcome
-    rules: list[str]
-    shadow_rules: list[str]
-    tags: list[str]
-    queue: str | None
-    segment: str | None
-    is_fallback: Annotated[bool, Field(description="no model answered; the documented fallback did")]
     degraded: list[Part]
     features_version: str
     scored_at: datetime

@@ -11,10 +11,10 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, ClassVar, Final, Self
+from typing import Any, Final
 
 import orjson
-from pydantic import StrictBool, ValidationError, model_validator
+from pydantic import ValidationError
 
 from fraud.contracts import (
     DEAD_LETTERS,
@@ -27,15 +27,14 @@ from fraud.contracts import (
     check_future,
     contracts_of,
 )
-from fraud.contracts.label import DISPUTED
-from fraud.contracts.models import Currency, FraudType, PaidBack, ReasonCode, make_model
-from fraud.contracts.paid_back import check_paid_back
+from fraud.contracts.columns import names_of
+from fraud.contracts.label import LabelPart
+from fraud.contracts.models import make_model
 from fraud.contracts.wire import EventTime, Identifier
 from fraud.errors import BadRecord, Unavailable
 from fraud.http.access import ANYONE
 from fraud.http.problems import Problem, of_record
 from fraud.kafka.producer import Record, Sender
-from fraud.money import Money
 from fraud.schema.schema import Schema
 from services.scoring import metrics
 from services.scoring.feedback.lookup import TransactionLookup, keys_of
@@ -52,33 +51,14 @@ Keys = Mapping[str, Any]
 log = logging.getLogger(__name__)
 
 
-class LabelRequest(NoticeRequest):
-    """A label of one transaction."""
+class LabelRequest(LabelPart, NoticeRequest):
+    """A label of one transaction; without ``label_time``, it became known now."""
 
-    money: ClassVar[Money | None] = None
-    """Of the schema's amounts."""
-
-    is_fraud: StrictBool
-    label_time: EventTime | None = None
-    """When the label became known; default: now."""
     source: Detail | None = None
     """Where the label comes from; it follows the client's name in the stored source."""
-    fraud_type: FraudType | None = None
-    """Kind of fraud, e.g. ``account_takeover``."""
-    reason_code: ReasonCode | None = None
-    """Of the card network, e.g. ``10.4``."""
-    disputed_amount: PaidBack | None = None
-    """What is charged back; it may be a part of the transaction's amount."""
-    disputed_currency: Currency | None = None
-    """Of that; default: the base currency."""
     event_time: EventTime | None = None
     """Of the transaction, like its keys (the schema's). The primary entity's key suffices, and is needed only
     where the transaction is neither among the answers nor in the tables."""
-
-    @model_validator(mode="after")
-    def _check_disputed(self) -> Self:
-        check_paid_back(self, DISPUTED, self.money)
-        return self
 
 
 @lru_cache(maxsize=64)
@@ -323,15 +303,12 @@ class Labels:
     def _record(self, request: Notice, keys: Keys) -> Label | Result:
         if isinstance(request, ResultRequest):
             return result_of(request, keys, self._schema)
+        told = {name: getattr(request, name) for name in names_of(LabelPart)}
+        told["label_time"] = request.label_time or now()
         return contracts_of(self._schema).label(
             transaction_id=request.transaction_id,
             **keys,
-            label_time=request.label_time or now(),
-            is_fraud=request.is_fraud,
-            source=request.source,
-            fraud_type=request.fraud_type,
-            reason_code=request.reason_code,
-            **{name: getattr(request, name) for name in DISPUTED},
+            **told,
         )
 
     def _named(self, request: Notice, client: str) -> Notice:

@@ -6,10 +6,10 @@ from typing import Any, ClassVar, Self
 from pydantic import model_validator
 
 from fraud.contracts import Result, contracts_of
-from fraud.contracts.models import REFUND, ReasonCode, make_model, result_type
+from fraud.contracts.models import REFUND, make_model, result_type
 from fraud.contracts.result import check_refund
 from fraud.contracts.transaction import refused
-from fraud.contracts.wire import EventTime, Identifier
+from fraud.contracts.wire import EventTime, Identifier, ReasonCode
 from fraud.money import Money
 from fraud.schema.schema import Schema
 from services.scoring.feedback.requests import Detail, NoticeRequest, with_keys
