@@ -86,6 +86,8 @@ OPENING = {
     "pictures.py": "Pictures of ",
 }
 """How a program's file of that name says what it is: a name means the same in every program."""
+BESIDE_THE_TREE = {"tests/jobs", "tests/fraud/results"}
+"""Folders of tests without a package: what several jobs share, and results along all paths."""
 OTHER_NAMES = {"cli": "commands", "config": "settings", "pipeline": "run", "plots": "pictures"}
 """Names that would be second ones for what has one."""
 FORBIDDEN = {"utils", "helpers", "common", "misc", "manager"}
@@ -165,6 +167,13 @@ def test_an_engine_is_imported_in_the_named_places_alone(engine: str, rooms: set
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
     assert [path for path in tracked() if path.stem in FORBIDDEN or FORBIDDEN & set(path.parts)] == []
+
+
+def test_tests_mirror_the_tree() -> None:
+    folders = {str(path.parent) for path in tracked() if path.parts[0] == "tests" and path.suffix == ".py"}
+    ours = {folder for folder in folders if folder.split("/")[1:2] and folder.split("/")[1] in OURS}
+    alone = {folder for folder in ours if not (ROOT / folder.removeprefix("tests/") / "__init__.py").exists()}
+    assert alone == BESIDE_THE_TREE
 
 
 @pytest.mark.parametrize(

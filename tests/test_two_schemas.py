@@ -32,7 +32,7 @@ from services.scoring.api.openapi import document
 from services.scoring.api.routes import routes_of
 from services.scoring.decide import vector_without_store
 from services.scoring.scorer import Scorer
-from tests.jobs.stream.test_entities import KAFKA, Approving
+from tests.jobs.stream.tasks.test_entities import KAFKA, Approving
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 ISSUER = read_schema(EXAMPLES / "issuer.yaml")

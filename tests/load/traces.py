@@ -23,7 +23,7 @@ from fraud.runtime.traces import Traces
 from fraud.settings.traces import TraceSettings
 from tests.otlp import receiver
 from tests.services.scoring import samples
-from tests.services.scoring.test_api import Api, Taking
+from tests.services.scoring.api.test_api import Api, Taking
 
 SAMPLED: Final = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 UNSAMPLED: Final = f"{SAMPLED[:-1]}0"

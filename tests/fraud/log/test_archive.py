@@ -30,7 +30,7 @@ from jobs.stream.settings import StreamSettings
 from jobs.stream.tasks.context import TaskContext
 from jobs.stream.tasks.publish import messages
 from tests.deployed import SCHEMA, SPOOLED, TABLES
-from tests.jobs.stream.test_passes import kafka, transaction, values
+from tests.jobs.stream.tasks.test_passes import kafka, transaction, values
 from tests.load.parity import run_batch, spool
 
 ADDED = SPOOLED.names[-1]

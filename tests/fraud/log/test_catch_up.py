@@ -30,7 +30,7 @@ from jobs.stream.tasks.context import TaskContext, store_of
 from jobs.stream.tasks.stopwatch import Stopwatch
 from tests.deployed import ENTITIES
 from tests.load.parity import run_batch
-from tests.services.scoring.test_api import Api, Taking
+from tests.services.scoring.api.test_api import Api, Taking
 from tests.services.scoring.test_exactness import Stream, check_counts, made
 
 States = dict[str, dict[float, bytes]]

@@ -40,7 +40,7 @@ from jobs.stream.settings import StreamSettings
 from jobs.stream.tasks.context import TaskContext, store_of
 from tests.deployed import FEATURE_NAMES, FEATURES, PASSES
 from tests.load.parity import KAFKA, PARTITIONS, run_batch, spool
-from tests.services.scoring.test_api import Api
+from tests.services.scoring.api.test_api import Api
 
 START = datetime.now(UTC) - timedelta(days=20)
 CURRENCIES = {"USD": 2, "EUR": 2, "JPY": 0, "KWD": 3, "VND": 0}

@@ -43,7 +43,7 @@ from jobs.stream.tasks.context import TaskContext, store_of
 from jobs.stream.tasks.publish import publish
 from tests.deployed import FEATURE_NAMES, PASSES, SCHEMA
 from tests.load.parity import KAFKA, PARTITIONS, run_batch, spool
-from tests.services.scoring.test_api import Api, Taking
+from tests.services.scoring.api.test_api import Api, Taking
 
 if TYPE_CHECKING:
     from fraud.kafka.producer import Record

@@ -24,7 +24,7 @@ RULES = [
     {"name": "never", "when": "amount < 0.0", "then": "approve", "reason": "r"},
 ]
 RECEIVED = datetime(2026, 4, 10, tzinfo=UTC)
-"""``tests.jobs.stream.test_passes.kafka`` plays the broker's clock."""
+"""``tests.jobs.stream.tasks.test_passes.kafka`` plays the broker's clock."""
 FRAUD, HONEST = "t7", "t6"
 """Of 950 and of 400."""
 

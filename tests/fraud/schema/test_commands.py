@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from fraud.cli import app
 from fraud.schema.diff import Effect, compare
 from fraud.schema.reading import DEFAULT, parse_schema
-from tests.fraud.schema.test_reading import SMALL
+from tests.fraud.schema.reading.test_reading import SMALL
 
 
 def run(*words: str) -> str:

@@ -33,7 +33,7 @@ from fraud.rules.published import PublishedRules
 from fraud.rules.publishing import Publishing
 from fraud.settings.stream import KafkaSettings
 from jobs.stream.rules import StreamLists, StreamRules
-from tests.services.scoring.test_api import Api
+from tests.services.scoring.api.test_api import Api
 
 pytestmark = pytest.mark.flow
 

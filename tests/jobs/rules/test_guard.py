@@ -22,7 +22,7 @@ RULES = [
     {"name": "larger", "when": "amount >= 900.0", "then": "review", "reason": "r"},
 ]
 RECEIVED = datetime(2026, 4, 10, tzinfo=UTC)
-"""``tests.jobs.stream.test_passes.kafka`` plays the broker's clock."""
+"""``tests.jobs.stream.tasks.test_passes.kafka`` plays the broker's clock."""
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ from jobs.stream.tasks.score import Decisions
 from jobs.stream.tasks.scored import Decided
 from jobs.stream.tasks.stopwatch import Stopwatch
 from tests.deployed import PASSES, SCHEMA
-from tests.services.scoring.test_api import Api, Taking
+from tests.services.scoring.api.test_api import Api, Taking
 
 NOW: Final = datetime.now(UTC)
 EARLIER: Final = (NOW - timedelta(hours=1)).isoformat()

@@ -15,7 +15,7 @@ from jobs.stream.tasks.bounded_read import read as read_bounded
 from jobs.stream.tasks.large_records import UNKNOWN_SIZE
 from tests.flow.conftest import Job, wait_until
 from tests.fraud.kafka.broker import read_all
-from tests.jobs.stream.test_passes import transaction
+from tests.jobs.stream.tasks.test_passes import transaction
 from tests.otlp import Received, receiver
 
 pytestmark = pytest.mark.flow

@@ -9,9 +9,9 @@ import pytest
 
 from fraud.contracts import DECISIONS, TRANSACTIONS
 from tests.flow.conftest import Job, wait_until
+from tests.jobs.stream.tasks.test_passes import transaction
 from tests.jobs.stream.test_live_disk import metric
 from tests.jobs.stream.test_live_input import decided, good, read, send
-from tests.jobs.stream.test_passes import transaction
 from tests.jobs.stream.test_rules import write
 
 pytestmark = pytest.mark.flow

@@ -37,7 +37,7 @@ from tests.jobs.stream.test_future import (
     table_of,
 )
 from tests.load.parity import run_batch
-from tests.services.scoring.test_api import Api
+from tests.services.scoring.api.test_api import Api
 
 SCHEMA = parse_schema(
     DEFAULT.read_bytes() + b"future: {by: channel, most_ahead_s: {pos: 30, batch_file: 7200}}\n",

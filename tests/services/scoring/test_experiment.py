@@ -18,7 +18,7 @@ from services.scoring.records import AnswerWriter
 from tests.deployed import SCHEMA
 from tests.fraud.decide.test_experiment import write
 from tests.services.predictor.conftest import make_model
-from tests.services.scoring.test_api import Always, Api, new
+from tests.services.scoring.api.test_api import Always, Api, new
 from tests.wire import Decision, ScoredTransaction
 
 OTHER = make_model(5)

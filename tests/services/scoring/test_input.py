@@ -23,7 +23,7 @@ from fraud.schema.reading import default_schema
 from services.scoring.records import Decided
 from services.scoring.scorer import Scorer
 from tests.services.scoring import samples
-from tests.services.scoring.test_api import Api, new
+from tests.services.scoring.api.test_api import Api, new
 
 REQUEST: Any = contracts_of(default_schema()).request
 BATCH, PREDICT, INFER = "/v1/score/batch", "/v1/models/fraud:predict", "/v2/models/fraud/infer"

@@ -24,7 +24,7 @@ from services.scoring.settings import ScoringSettings
 from tests.deployed import FEATURE_NAMES, FEATURES_VERSION
 from tests.fraud.store.conftest import run_redis
 from tests.services.predictor.conftest import make_model, make_vectors, wait_until
-from tests.services.scoring.test_api import Api, new
+from tests.services.scoring.api.test_api import Api, new
 
 FOLDS = {entity.name: SingleFold(entity) for entity in (USER, MERCHANT)}
 

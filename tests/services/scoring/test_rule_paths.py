@@ -34,10 +34,10 @@ from jobs.stream.tasks.stopwatch import Stopwatch
 from services.scoring.metrics import RULE_ERRORS
 from tests.deployed import FEATURE_NAMES, SCHEMA
 from tests.fraud.decide.test_vectorise import CLAUSES
-from tests.jobs.stream.test_passes import kafka, values
+from tests.jobs.stream.tasks.test_passes import kafka, values
 from tests.load.parity import spool
+from tests.services.scoring.api.test_api import SCORING, Api
 from tests.services.scoring.samples import TRANSACTION
-from tests.services.scoring.test_api import SCORING, Api
 
 EFFECTS: list[dict[str, Any]] = [
     {"name": "declines", "when": "amount > 900.0", "then": "decline"},

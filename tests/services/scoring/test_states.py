@@ -15,7 +15,7 @@ from tests.deployed import ENTITIES
 from tests.fraud.features.streams import SMALL_MERCHANT, SMALL_USER
 from tests.fraud.store.conftest import RedisServer, run_redis
 from tests.services.scoring import samples
-from tests.services.scoring.test_api import Api, Taking, new
+from tests.services.scoring.api.test_api import Api, Taking, new
 from tests.wire import Transaction
 
 MENDS = "`fraud replay rebuild-store --replace`"

@@ -17,7 +17,7 @@ from services.scoring.settings import ScoringSettings
 from tests.deployed import FEATURE_NAMES, FEATURES_VERSION
 from tests.otlp import Received, receiver
 from tests.services.scoring import samples
-from tests.services.scoring.test_api import Api, Taking
+from tests.services.scoring.api.test_api import Api, Taking
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"

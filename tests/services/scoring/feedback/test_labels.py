@@ -19,7 +19,7 @@ from fraud.errors import BadConfig
 from fraud.kafka.producer import Delivery, Record
 from services.scoring.feedback.pending import LONGEST_S, PendingLabels
 from tests.services.scoring import samples
-from tests.services.scoring.test_api import Api, Taking
+from tests.services.scoring.api.test_api import Api, Taking
 from tests.wire import Label
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)

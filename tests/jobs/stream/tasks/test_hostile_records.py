@@ -21,7 +21,7 @@ from jobs.stream.tasks.score import Decisions
 from jobs.stream.tasks.scored import Decided
 from jobs.stream.tasks.stopwatch import Stopwatch
 from tests.deployed import SCHEMA, SPOOLED
-from tests.jobs.stream.test_passes import START, transaction
+from tests.jobs.stream.tasks.test_passes import START, transaction
 
 SIZES = (0, 1, 300, MOST_RECORD - 1, MOST_RECORD, MOST_RECORD + 1, 300_000, 400_000, 999_000, MOST_RAW + 5)
 UNITS = (b"x", b"\xff", b"\x00", b'"', b"\\", "\u20ac".encode(), "\U0001f600".encode(), b"\xed\xa0\x80", b"[")

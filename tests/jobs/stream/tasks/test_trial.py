@@ -20,7 +20,7 @@ from jobs.stream.tasks.score import Decisions, FeatureWords, score, score_in_tri
 from jobs.stream.tasks.scored import Decided
 from jobs.stream.tasks.stopwatch import Stopwatch
 from tests.deployed import FEATURE_NAMES, SCHEMA
-from tests.jobs.stream.test_passes import kafka, transaction, values
+from tests.jobs.stream.tasks.test_passes import kafka, transaction, values
 from tests.wire import Decision
 
 USERS = [f"u{i}" for i in range(40)]

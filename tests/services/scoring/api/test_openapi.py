@@ -20,8 +20,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests.services.scoring.api.test_api import Api, Taking
 from tests.services.scoring.samples import document
-from tests.services.scoring.test_api import Api, Taking
 
 CHECKS = [
     not_a_server_error,
