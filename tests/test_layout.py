@@ -86,8 +86,8 @@ OPENING = {
     "pictures.py": "Pictures of ",
 }
 """How a program's file of that name says what it is: a name means the same in every program."""
-BESIDE_THE_TREE = {"tests/jobs", "tests/fraud/results"}
-"""Folders of tests without a package: what several jobs share, and results along all paths."""
+BESIDE_THE_TREE = {"tests/fraud/results"}
+"""Folders of tests without a package: what results change, along all paths."""
 OTHER_NAMES = {"cli": "commands", "config": "settings", "pipeline": "run", "plots": "pictures"}
 """Names that would be second ones for what has one."""
 FORBIDDEN = {"utils", "helpers", "common", "misc", "manager"}
