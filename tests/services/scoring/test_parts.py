@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import httpx
+import mlflow
 import numpy as np
 import pytest
 import redis
@@ -18,7 +19,7 @@ from fraud.schema.default import MERCHANT, USER
 from fraud.schema.entities import Entity
 from services.scoring.fold import SingleFold, counted
 from services.scoring.main import given as given_by
-from services.scoring.models import PredictorModel, prediction_of
+from services.scoring.models import PredictorModel, RegisteredModel, prediction_of
 from services.scoring.outbox import Outbox
 from services.scoring.settings import ScoringSettings
 from tests.deployed import FEATURE_NAMES, FEATURES_VERSION
@@ -151,3 +152,14 @@ def test_kserve_s_arguments_for_a_transformer_precede_the_environment() -> None:
     over_tls = given_by(["--predictor_host", "f-predictor.ns", "--predictor_use_ssl", "True"])
     assert over_tls["predictor_url"] == "https://f-predictor.ns"
     assert given_by([]) == {}
+
+
+def test_the_registry_may_be_another_server_than_that_of_tracking() -> None:
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    asked = "http://127.0.0.1:1", "http://127.0.0.1:2"
+    try:
+        RegisteredModel(ScoringSettings(mlflow_uri=asked[0], registry_uri=asked[1]))
+        assert (mlflow.get_tracking_uri(), mlflow.get_registry_uri()) == asked
+    finally:
+        mlflow.set_tracking_uri(before[0])
+        mlflow.set_registry_uri(before[1])
