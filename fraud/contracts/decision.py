@@ -80,12 +80,17 @@ class DecisionPart(TrialPart, RulesPart, OutcomePart):
     """
 
 
-class Decision(DecisionPart, Record):
-    """The decision on one transaction; a schema adds the transaction's keys."""
+class _Decided(Record):
+    """Which transaction."""
 
     transaction_id: Identifier
     event_time: EventTime
     amount: float
+
+
+class Decision(DecisionPart, _Decided):
+    """The decision on one transaction; a schema adds the transaction's keys."""
+
     features_version: str
     received_at: EventTime
     """When the broker took the transaction (log append time)."""

@@ -1,12 +1,15 @@
 """Topic ``labels``: the label of a transaction, days after it (chargeback, analyst, customer)."""
 
-from typing import Annotated, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Self
 
 from pydantic import BaseModel, Field, StrictBool, model_validator
 
 from fraud.contracts.paid_back import Currency, PaidBack, check_paid_back
-from fraud.contracts.wire import EventTime, Identifier, ReasonCode, Record, SourceName
+from fraud.contracts.wire import EventTime, ReasonCode, Record, SourceName
 from fraud.money import Money
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 DISPUTED: Final = ("disputed_amount", "disputed_currency")
 """Fields of a label: what is charged back, and in which currency."""
@@ -45,16 +48,17 @@ class LabelPart(BaseModel):
 class Label(LabelPart, Record):
     """Whether a transaction is fraud, which it names by its id and its primary entity's key.
 
-    The transaction's other keys and its time may be left out: the primary entity's state knows them. A schema
-    adds the keys.
+    The transaction's other keys and its time may be left out: the primary entity's state knows them.
     """
 
-    transaction_id: Identifier
-    event_time: EventTime | None = Field(None, description="Event time of the transaction.")
+    if TYPE_CHECKING:  # which transaction; the schema's, like its keys
+        transaction_id: str
+        event_time: datetime | None
+
     label_time: EventTime = Field(description="When the label became known.")
 
     @model_validator(mode="after")
     def _check_schema(self) -> Self:
         if type(self) is Label:
-            raise TypeError("Label has no keys of its own: use contracts_of(schema).label")
+            raise TypeError("Label names no transaction: use contracts_of(schema).label")
         return self

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property, lru_cache
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 from pydantic import (
     AfterValidator,
@@ -43,7 +43,6 @@ from fraud.schema.kinds import KINDS, PURCHASE
 from fraud.schema.schema import Schema
 
 Definitions = dict[str, Any]
-Told = TypeVar("Told", Label, Result)
 MOST_AMOUNT: Final = 10_000_000.0
 _LEAST: Final[dict[str, Any]] = {"minimum": 0}
 """For readers of the JSON schema; ``Transaction`` says what else must hold, with better words."""
@@ -104,10 +103,10 @@ def contracts_of(schema: Schema) -> Contracts:
     told_of: Definitions = {
         "transaction_id": fields["transaction_id"],
         **{name: one if name == primary else _made_optional(one) for name, one in keys.items()},
+        "event_time": (EventTime | None, Field(None, description="Event time of the transaction.")),
     }
     results: Definitions = {
         **told_of,
-        "event_time": (EventTime | None, Field(None, description="Event time of the transaction.")),
         "result_time": (EventTime, Field(description="When the result became known.")),
         "result": (result_type(schema), Field(description=f"One of {', '.join(schema.results)}.")),
         "source": (SourceName | None, Field(None, description="Where it comes from, e.g. issuer.")),
@@ -121,17 +120,27 @@ def contracts_of(schema: Schema) -> Contracts:
     return Contracts(
         transaction=transaction,
         request=_strict("TransactionRequest", transaction),
-        label=_with_money("Label", Label, schema, told_of),
+        label=_label(schema, told_of),
         scored=scored,
         decision=make_model("Decision", Decision, {**keys, **decided}),
         priced=make_model("PricedTransaction", transaction, own) if own else transaction,
-        result=_with_money("Result", Result, schema, results) if schema.results else None,
+        result=_result(schema, results) if schema.results else None,
         profile=_profile(schema, keys) if schema.profiles else None,
     )
 
 
-def _with_money(name: str, base: type[Told], schema: Schema, told: Definitions) -> type[Told]:
-    model: type[Told] = make_model(name, base, told)
+def _label(schema: Schema, told_of: Definitions) -> type[Label]:
+    """Make the model of labels: first of what transaction, then what is said of it."""
+    whose: type[Record] = create_model("Labelled", __base__=Record, __module__=__name__, **told_of)
+    model: type[Label] = create_model(
+        "Label", __base__=(Label, whose), __doc__=Label.__doc__, __module__=__name__
+    )
+    model.money = schema.money
+    return model
+
+
+def _result(schema: Schema, told: Definitions) -> type[Result]:
+    model: type[Result] = make_model("Result", Result, told)
     model.money = schema.money
     return model
 
