@@ -24,7 +24,7 @@ from jobs.stream.archiving import Archiving
 from jobs.stream.settings import StreamSettings
 from jobs.stream.tasks.context import TaskContext, store_of
 from tests.deployed import ENTITIES
-from tests.jobs.stream.test_passes import kafka, transaction, values
+from tests.jobs.stream.tasks.test_passes import kafka, transaction, values
 from tests.load.parity import run_batch, spool
 from tests.object_store import ObjectStore, run_object_store
 
