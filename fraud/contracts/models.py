@@ -132,9 +132,10 @@ def contracts_of(schema: Schema) -> Contracts:
 def _label(schema: Schema, told_of: Definitions) -> type[Label]:
     """Make the model of labels: first of what transaction, then what is said of it."""
     bases: Any = (Label, create_model("Labelled", __base__=Record, __module__=__name__, **told_of))
-    model: type[Label] = create_model("Label", __base__=bases, __doc__=Label.__doc__, __module__=__name__)
-    model.money = schema.money
-    return model
+    made: Any = create_model("Label", __base__=bases, __doc__=Label.__doc__, __module__=__name__)
+    made.money = schema.money
+    label: type[Label] = made
+    return label
 
 
 def _result(schema: Schema, told: Definitions) -> type[Result]:
