@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property, lru_cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 from pydantic import (
     AfterValidator,
@@ -131,10 +131,12 @@ def contracts_of(schema: Schema) -> Contracts:
 
 def _label(schema: Schema, told_of: Definitions) -> type[Label]:
     """Make the model of labels: first of what transaction, then what is said of it."""
-    bases: Any = (Label, create_model("Labelled", __base__=Record, __module__=__name__, **told_of))
-    made: Any = create_model("Label", __base__=bases, __doc__=Label.__doc__, __module__=__name__)
-    made.money = schema.money
-    label: type[Label] = made
+    bases: Any = (Label, make_model("Labelled", Record, told_of))
+    label = cast(
+        "type[Label]",
+        create_model("Label", __base__=bases, __doc__=Label.__doc__, __module__=__name__),
+    )
+    label.money = schema.money
     return label
 
 
