@@ -31,13 +31,12 @@ if TYPE_CHECKING:
 
 SEEN_S: Final = 2.0
 LISTED: Final = "u-7"
-RULES: Final = {
-    "version": "1",
-    "lists": {"stolen": "live"},
-    "rules": [
-        {"name": "listed", "when": "in_list(user_id, 'stolen')", "then": "decline", "reason": "listed"}
-    ],
-}
+
+
+def write_rules(file: Path, field: str) -> None:
+    """Write a rule that declines what the live list ``stolen`` holds, by a field of the transaction."""
+    rule = {"name": "listed", "when": f"in_list({field}, 'stolen')", "then": "decline", "reason": "listed"}
+    file.write_text(json.dumps({"version": "1", "lists": {"stolen": "live"}, "rules": [rule]}))
 
 
 async def watch(client: httpx.AsyncClient, changes: int) -> list[float]:
@@ -106,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     rules = home / "rules.yaml"
-    rules.write_text(json.dumps(RULES))
+    write_rules(rules, "user_id")
     settings, process = settings_in(home / "platform"), None
     try:
         platform.up(settings, ["broker"])

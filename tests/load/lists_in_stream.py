@@ -27,19 +27,12 @@ from fraud.contracts import DECISIONS, TRANSACTIONS
 from fraud.kafka.reader import Reader
 from fraud.local import platform
 from tests.load.clients import ApiClients, KafkaClient, Load, make_transaction
+from tests.load.lists import SEEN_S, write_rules
 from tests.load.storm import begin, settings_in
 
-SEEN_S: Final = 2.0
 EVERY_S: Final = 0.1
 PATIENCE_S: Final = 120.0
 DEVICE: Final = "d-listed"
-RULES: Final = {
-    "version": "1",
-    "lists": {"stolen": "live"},
-    "rules": [
-        {"name": "listed", "when": "in_list(device_id, 'stolen')", "then": "decline", "reason": "listed"}
-    ],
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +92,7 @@ def run(given: argparse.Namespace, home: Path) -> list[Change]:
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     settings, rules = settings_in(home / "platform"), home / "rules.json"
-    rules.write_text(json.dumps(RULES))
+    write_rules(rules, "device_id")
     os.environ |= {"FRAUD_STREAM_RULES_FILE": str(rules), "FRAUD_SCORING_RULES_FILE": str(rules)}
     try:
         urls = begin(settings)
