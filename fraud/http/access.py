@@ -219,8 +219,7 @@ class RateLimit:
         Problem
             As :meth:`take`.
         """
-        tokens, since = self._buckets.get(client, (float(self._burst), 0.0))
-        tokens += (self._clock() - since) * self._per_s
+        tokens = self._tokens(client, self._clock())
         if self._per_s and tokens < 1.0:
             raise self._refusal(tokens)
 
@@ -234,9 +233,14 @@ class RateLimit:
         wait_s = max(1, math.ceil((1.0 - tokens) / self._per_s))
         return Problem(429, f"this client may send {self._per_s:g} {self._unit} a second", (), wait_s)
 
-    def _pop(self, client: str, now: float) -> float:
-        tokens, since = self._buckets.pop(client, (float(self._burst), now))
+    def _tokens(self, client: str, now: float) -> float:
+        tokens, since = self._buckets.get(client, (float(self._burst), now))
         return min(self._burst, tokens + (now - since) * self._per_s)
+
+    def _pop(self, client: str, now: float) -> float:
+        tokens = self._tokens(client, now)
+        self._buckets.pop(client, None)
+        return tokens
 
     def _forget(self, now: float) -> None:
         """Drop the oldest two that are full again: the table loses more than one entry for each new one."""

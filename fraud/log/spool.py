@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -35,7 +36,7 @@ class ResultFile:
 
     path: Path
     """Where to write it."""
-    finish: Callable[[], None]
+    finish: Callable[[], object]
     """Lets it count, all of it; until then nothing of it does."""
 
 
@@ -99,8 +100,7 @@ class FolderSpool:
 
     def begin(self, name: str) -> None:
         """See :class:`Spool`: the tasks of a run that was cut off may have been more."""
-        if (self._folder / name).exists():
-            shutil.rmtree(self._folder / name)
+        self.remove(name)
 
     def file(self, name: str, run: str, part: str, attempt: str = "") -> ResultFile:  # noqa: ARG002
         """See :class:`Spool`."""
@@ -108,7 +108,7 @@ class FolderSpool:
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / f"{part}.parquet"
         partial_file = target.with_suffix(f".{attempt}.partial" if attempt else ".partial")
-        return ResultFile(partial_file, lambda: _rename(partial_file, target))
+        return ResultFile(partial_file, partial(partial_file.replace, target))
 
     def complete(self, name: str, run: str) -> None:
         """See :class:`Spool`: the files are there under their names."""
@@ -249,7 +249,3 @@ class ObjectSpool:
 
     def _results(self) -> list[Found]:
         return [one for one in self._objects.listed() if "/" in one.name]
-
-
-def _rename(partial_file: Path, target: Path) -> None:
-    partial_file.replace(target)

@@ -62,6 +62,17 @@ class Epoch(NamedTuple):
         """One growing number for both."""
         return (self.generation << BATCH_BITS) + self.batch
 
+    @property
+    def name(self) -> str:
+        """Of its files; names sort as micro-batches follow each other.
+
+        Examples
+        --------
+        >>> Epoch(3, 8).name
+        '000003-000000000008'
+        """
+        return f"{self.generation:06d}-{self.batch:012d}"
+
     @classmethod
     def of(cls, number: int) -> Self:
         """Read the growing number back.

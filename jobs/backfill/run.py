@@ -265,8 +265,7 @@ class _Spool:
         self._schema, self._passes = rows.rows_of(schema).spooled_schema(passes), passes
         self._index = {name: i for i, name in enumerate(feature_names(passes))}
         self._spool, self._run = spool_at(spool), uuid.uuid4().hex
-        self._name = f"{EPOCH.generation:06d}-{EPOCH.batch:012d}"
-        self._spool.begin(self._name)
+        self._spool.begin(EPOCH.name)
 
     def write(self, first: int, records: Ints, vectors: kernel.Floats, events: kernel.Floats) -> None:
         """Write records, which count through the parts, with their vectors."""
@@ -277,7 +276,7 @@ class _Spool:
             begin += part.table.num_rows
             taken = part.table.take(pa.array(offsets))
             found = vectors[mine] if part.kind == rows.TRANSACTION else None
-            file = self._spool.file(self._name, self._run, f"part-{part.kind}-{first:010d}")
+            file = self._spool.file(EPOCH.name, self._run, f"part-{part.kind}-{first:010d}")
             fixed = _fixed(taken, offsets, part, self._version)
             if part.kind in (rows.LABEL, rows.RESULT):
                 fixed |= self._completed(taken, events[mine])
@@ -287,7 +286,7 @@ class _Spool:
 
     def complete(self) -> None:
         """Say that all of the history is written."""
-        self._spool.complete(self._name, self._run)
+        self._spool.complete(EPOCH.name, self._run)
 
     def _completed(self, notices: pa.Table, events: kernel.Floats) -> dict[str, Any]:
         """Make the columns that notices may leave out."""

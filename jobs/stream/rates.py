@@ -44,7 +44,7 @@ class BatchRates:
         OSError
             When it cannot be written; nothing was priced.
         """
-        known = sorted(file for file in self._folder.glob("*.csv") if file.stem <= _name(epoch))
+        known = sorted(file for file in self._folder.glob("*.csv") if file.stem <= epoch.name)
         if known and epoch.batch <= self._begun:
             return known[-1]
         self._begun = max(self._begun, epoch.batch)
@@ -53,13 +53,9 @@ class BatchRates:
             self._written = read_rates(known[-1], self._base)
         if known and (self._written is self._feed.rates or self._written == self._feed.rates):
             return known[-1]
-        target = self._folder / f"{_name(epoch)}.csv"
+        target = self._folder / f"{epoch.name}.csv"
         write_rates(target, self._feed.rates)
         self._written = self._feed.rates
         for old in known[: 1 - KEPT]:
             old.unlink()
         return target
-
-
-def _name(epoch: Epoch) -> str:
-    return f"{epoch.generation:06d}-{epoch.batch:012d}"

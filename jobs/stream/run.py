@@ -245,10 +245,10 @@ class StreamJob:
             self._progress.before()
             context = self._context(batch, trace.header)
             self._push()  # what is planned, before anything is done
-            self._spool.begin(context.name)
+            self._spool.begin(context.epoch.name)
             collected, run = self._run_passes(frame, context)
             self._progress.after(batch)
-            self._spool.complete(context.name, run)
+            self._spool.complete(context.epoch.name, run)
             summaries = read_summaries(collected)
             self._expiry.see(summaries)
             metrics.record(summaries, batch, time.perf_counter() - started)
@@ -276,7 +276,7 @@ class StreamJob:
                     "a micro-batch ran out of memory, and is read again in bounded memory: %s",
                     cause_of(str(error)),
                 )
-                self._spool.begin(context.name)
+                self._spool.begin(context.epoch.name)
         ranges = ranges_of(self._settings.checkpoint_path, context.epoch.batch)
         context = replace(context, tasks=1, run=uuid.uuid4().hex)  # the first run left results of its own
         return run_bounded(self._spark, context, context.kafka, ranges), context.run

@@ -86,16 +86,16 @@ class SingleFold:
         self._offsets[1] = len(before)
         self._runner.run(
             Batch(
-                event,
-                self._row,
-                self._group,
-                before,
-                self._offsets,
-                vector,
-                first,
-                self._outcome,
-                self._state,
-                self._state_end,
+                events=event,
+                rows=self._row,
+                groups=self._group,
+                states=before,
+                offsets=self._offsets,
+                out=vector,
+                out_first=first,
+                outcomes=self._outcome,
+                new_states=self._state,
+                new_offsets=self._state_end,
             )
         )
         return self._outcome[0] == kernel.NEW, self._state[: self._state_end[1]].tobytes()
@@ -112,8 +112,6 @@ class PassFold:
 
     def __init__(self, one: EntityPass) -> None:
         self.of = one
-        self._name, self._column, self._first = one.name, one.key_column, one.first
-        self._deduplicates, self._has_sides = one.entity.deduplicates, one.has_sides
         self._single = SingleFold(one.entity, one.features, one.events)
         self._vector = np.empty((1, len(one.features)))
 
@@ -139,14 +137,14 @@ class PassFold:
             By the log's name of the entity (of two sides, of each), how many transactions it has counted;
             None where the primary has counted this one before.
         """
-        if self._has_sides:
+        one = self.of
+        if one.has_sides:
             return self._fold_sides(event, stored, vector, states)
-        key = self._name, float(event[0, self._column])
+        key = one.name, float(event[0, one.key_column])
         if key not in stored:
             return {}
-        is_new, state = self._single.fold(event, _state_of(stored[key]), vector, self._first)
-        states[key] = state
-        return None if self._deduplicates and not is_new else {self._name: counted(state)}
+        is_new, states[key] = self._single.fold(event, _state_of(stored[key]), vector, one.first)
+        return None if one.entity.deduplicates and not is_new else {one.name: counted(states[key])}
 
     def _fold_sides(
         self, event: Floats, stored: Mapping[Key, bytes | None], vector: Floats, states: dict[Key, bytes]

@@ -217,11 +217,11 @@ def run_batch(context: TaskContext, table: pa.Table, dice: np.random.Generator) 
 def spool(context: TaskContext, found: pa.Table) -> None:
     """Leave a micro-batch's result where the archive looks for it."""
     spool = spool_at(context.spool)
-    spool.begin(context.name)
+    spool.begin(context.epoch.name)
     results = context.result_file("part-00000")
     pq.write_table(as_archived(found), results.path)
     results.finish()
-    spool.complete(context.name, context.run)
+    spool.complete(context.epoch.name, context.run)
 
 
 def _decided(context: TaskContext, table: pa.Table) -> pa.Table:

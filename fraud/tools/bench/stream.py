@@ -26,6 +26,7 @@ from fraud.learn.settings import TrainSettings
 from fraud.learn.training import train
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
+from fraud.log.spool import spool_at
 from fraud.runtime.waiting import wait_until
 from fraud.schema.deployed import deployed_schema
 from fraud.synthetic import files
@@ -249,7 +250,8 @@ def running(settings: LocalSettings) -> Iterator[None]:
 
 
 def _wait_for_archive(settings: StreamSettings) -> None:
-    if not wait_until(lambda: not any(settings.spool_path.glob("[0-9]*-[0-9]*")), PATIENCE_S, 0.1):
+    spool = spool_at(settings.spool)
+    if not wait_until(lambda: not spool.waiting(""), PATIENCE_S, 0.1):
         raise Unavailable(
             "the results in the spool are not committed to Delta; see the logs (`fraud status`)"
         )

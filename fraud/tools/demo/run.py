@@ -36,6 +36,7 @@ from fraud.learn.settings import TrainSettings
 from fraud.learn.training import train
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
+from fraud.log.spool import spool_at
 from fraud.runtime.waiting import wait_until
 from fraud.schema.deployed import deployed_schema
 from fraud.synthetic import files
@@ -314,7 +315,7 @@ def _wait(what: str, is_done: Callable[[], bool], check: Callable[[], None]) -> 
 
 def _archive_is_complete(settings: StreamSettings) -> bool:
     """Whether every micro-batch has left the spool for Delta."""
-    return not any(settings.spool_path.glob("[0-9]*-[0-9]*"))
+    return not spool_at(settings.spool).waiting("")
 
 
 def _model_call_ms(metrics_url: str) -> dict[str, float]:

@@ -81,14 +81,9 @@ class TaskContext:
         """The models of the records."""
         return contracts_of(self.schema)
 
-    @property
-    def name(self) -> str:
-        """Of this micro-batch, in the spool."""
-        return f"{self.epoch.generation:06d}-{self.epoch.batch:012d}"
-
     def result_file(self, part: str, attempt: str = "") -> ResultFile:
         """Open a file of this run's results, see :class:`fraud.log.spool.Spool`."""
-        return _spool(self.spool, os.getpid()).file(self.name, self.run, part, attempt)
+        return _spool(self.spool, os.getpid()).file(self.epoch.name, self.run, part, attempt)
 
 
 def store_of(url: str, entities: tuple[str, ...]) -> FeatureStore:

@@ -55,7 +55,7 @@ def play(context: TaskContext, batch: int, *, is_good: bool = True) -> Path:
     if not is_good:
         records = [(TRANSACTIONS, 0, b"{")] * 20
     spool(at, run_batch(at, kafka(records, first), np.random.default_rng(batch)))
-    return at.spool / at.name / "part-00000.parquet"
+    return at.spool / at.epoch.name / "part-00000.parquet"
 
 
 def archiving_of(settings: StreamSettings, limit_bytes: int = 1 << 30) -> Archiving:

@@ -212,8 +212,7 @@ class Run:
 
     def _is_priced(self, epoch: Epoch) -> bool:
         """Whether a run of a micro-batch has written its rates down."""
-        name = f"{epoch.generation:06d}-{epoch.batch:012d}.csv"
-        return (self.settings.home / "rates" / name).exists()
+        return (self.settings.home / "rates" / f"{epoch.name}.csv").exists()
 
     def states(self) -> dict[tuple[str, float], bytes]:
         """Read all states."""

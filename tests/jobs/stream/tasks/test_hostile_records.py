@@ -70,7 +70,7 @@ def run(context: TaskContext, batch: pa.RecordBatch) -> tuple[pa.Table, pa.Table
     vectors = rows.matrix_of(passed.column("vector"))
     decided = Decided(passed, context.passes, context.contracts)
     spooled = decide_pass.spool_table(context, passed, vectors=vectors, decisions=decisions, decided=decided)
-    file = context.spool / context.name / "large-00000.parquet"
+    file = context.spool / context.epoch.name / "large-00000.parquet"
     aside = pq.read_table(file) if file.exists() else SPOOLED.empty_table()
     file.unlink(missing_ok=True)
     return spooled, aside
