@@ -8,6 +8,7 @@ exactly once and never counts it again.
 
 import struct
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from enum import IntEnum
 from typing import Final, NamedTuple, Protocol
 
@@ -83,6 +84,18 @@ class Answers(Protocol):
         ----------
         keys
             Those that the transaction names, each once; of an entity with two sides there may be two.
+        """
+
+    def together(self) -> AbstractContextManager[None]:
+        """Let the looks and commits of this thread inside take effect as one step, at its end.
+
+        Where that saves nothing (a store over a network), each is a step of its own. Holds other writers off:
+        what is done inside must be short.
+
+        Raises
+        ------
+        Unavailable
+            At the end: nothing inside took effect; do each again alone.
         """
 
     def find(self, transaction_id: str) -> Answer | None:

@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
@@ -150,6 +151,10 @@ class Scorer:
             self._look_again(attempt)
         whose = " or ".join(entity_names(self._passes))
         raise EntityBusy(f"too many concurrent transactions of this {whose}; retry after 1 s")
+
+    def together(self) -> AbstractContextManager[None]:
+        """See :meth:`fraud.store.answers.Answers.together`."""
+        return self._answers.together()
 
     def find(self, transaction_id: str) -> Answer | None:
         """Look up what was answered."""

@@ -4,13 +4,15 @@ Databases: ``answers`` (transaction_id: answer), ``outbox`` (growing number: tra
 (Unix microseconds and transaction_id: nothing); in ``meta``, the lease and the outbox's last number.
 """
 
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from struct import Struct
 from typing import Any, Final
 
+from fraud.errors import Unavailable
 from fraud.store.answers import (
     UNCLAIMED,
     Answer,
@@ -38,6 +40,13 @@ _NONE_GIVEN: Final = _NUMBER.pack(0)
 _EPOCH: Final = Struct("<q")
 
 
+class _Group(threading.local):
+    """The step that a thread has open for several."""
+
+    step: Any = None
+    has_failed = False
+
+
 class LmdbAnswers:
     """See :class:`~fraud.store.answers.Answers`.
 
@@ -57,18 +66,32 @@ class LmdbAnswers:
         tables: Mapping[str, Any],
     ) -> None:
         self._begin = begin
+        self._group = _Group()
         self._meta = meta
         self._states = states
         self._answers, self._outbox, self._ending = (tables[name] for name in TABLES)
 
     def look(self, transaction_id: str, keys: Sequence[Key]) -> Found:
         """See :class:`~fraud.store.answers.Answers`."""
-        with self._begin() as txn:
+        with self._step() as txn:
             answer = txn.get(transaction_id.encode(), db=self._answers)
-            return Found(
-                decode_answer(answer) if answer else None,
-                {one: txn.get(_KEY.pack(one[1]), db=self._states[one[0]]) for one in keys},
-            )
+            found = {one: txn.get(_KEY.pack(one[1]), db=self._states[one[0]]) for one in keys}
+            if self._group.step is not None:  # views, which end with the next write
+                answer = answer and bytes(answer)
+                found = {one: stored and bytes(stored) for one, stored in found.items()}
+            return Found(decode_answer(answer) if answer else None, found)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """See :class:`~fraud.store.answers.Answers`."""
+        with self._begin(write=True, buffers=True) as txn:
+            self._group.step, self._group.has_failed = txn, False
+            try:
+                yield
+            finally:
+                self._group.step = None
+        if self._group.has_failed:
+            raise Unavailable("one of several steps of the feature store failed; none of them was kept")
 
     def find(self, transaction_id: str) -> Answer | None:
         """See :class:`~fraud.store.answers.Answers`."""
@@ -79,7 +102,7 @@ class LmdbAnswers:
     def commit(self, transaction_id: str, answer: Answer, changes: Sequence[Change], identity: str) -> bool:
         """See :class:`~fraud.store.answers.Answers`."""
         name = transaction_id.encode()
-        with self._begin(write=True, buffers=True) as txn:
+        with self._step(write=True, buffers=True) as txn:
             if bytes(txn.get(IDENTITY, b"", db=self._meta)) != identity.encode() or not identity:
                 return False
             if txn.get(name, db=self._answers) is not None:
@@ -184,6 +207,20 @@ class LmdbAnswers:
                     deleted += txn.delete(key[8:], db=self._answers)
             if len(over) < GROUP:
                 return deleted
+
+    def _step(self, **options: bool) -> AbstractContextManager[Any]:
+        """Begin a step, or go on with that of the group."""
+        return self._begin(**options) if self._group.step is None else self._part_of_group()
+
+    @contextmanager
+    def _part_of_group(self) -> Iterator[Any]:
+        """Go on with the group's step; a failure undoes all of it: nobody knows what was written before."""
+        try:
+            yield self._group.step
+        except BaseException:
+            self._group.has_failed = True
+            self._group.step.abort()
+            raise
 
 
 TABLES: Final = ("answers", "outbox", "ending")

@@ -6,6 +6,7 @@ a growing number (``outbox:number``); ``ending``, one by the time when their ans
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from struct import Struct
 from typing import Any, Final
 
@@ -61,6 +62,10 @@ class RedisAnswers:
         if answer:
             self._server.confirm()
         return Found(decode_answer(answer) if answer else None, dict(zip(keys, stored, strict=True)))
+
+    def together(self) -> AbstractContextManager[None]:
+        """See :class:`~fraud.store.answers.Answers`; each is a step of its own."""
+        return nullcontext()
 
     def find(self, transaction_id: str) -> Answer | None:
         """See :class:`~fraud.store.answers.Answers`."""

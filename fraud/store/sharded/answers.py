@@ -15,7 +15,7 @@ readings and its decision every state that it used is the same: commits are as i
 
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -62,6 +62,10 @@ class ShardedAnswers:
                 found = found._replace(answer=seen.answer) if at == home else found
             parts = {at: parts[at] for at, (_, held) in read.items() if held and self.settle(at, held)}
         return found._replace(stored={one: found.stored[one] for one in keys})
+
+    def together(self) -> AbstractContextManager[None]:
+        """See :class:`~fraud.store.answers.Answers`; each is a step of its own."""
+        return nullcontext()
 
     def find(self, transaction_id: str) -> Answer | None:
         """See :class:`~fraud.store.answers.Answers`."""

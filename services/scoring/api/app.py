@@ -76,7 +76,9 @@ class App:
         self._limit = RateLimit(settings.rate_per_s, settings.rate_burst, unit="transactions")
         self._bodies = BodyReader(settings.max_body_bytes, settings.max_reading_bytes)
         self._queue = RequestQueue(
-            settings.max_waiting, settings.threads or (0 if service.is_local else POOL)
+            settings.max_waiting,
+            settings.threads or (0 if service.is_local else POOL),
+            together=service.scorer.together,
         )
         # Lookups, labels and probes wait for the store and Kafka: beside the scores, not among them.
         self._side_queue = RequestQueue(settings.max_waiting, SIDE_THREADS)

@@ -6,6 +6,9 @@ another replica or try again. A burst may wait; where somebody has waited at eve
 queue stands, and no longer one would help anybody: then fewer may (the idea of CoDel; Nichols and Jacobson,
 "Controlling Queue Delay"). Between two requests the worker lets the event loop read what has arrived.
 
+Single requests that wait are done some at a time, as one step of the feature store: the commit of a step
+costs as much as a score.
+
 The transactions of batches wait in a queue of their own, which is bounded where batches are let in: one has
 its turn when no single request waits, or after some of them.
 """
@@ -15,10 +18,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
+from fraud.errors import Unavailable
 from fraud.http.problems import Problem
 from services.scoring import metrics
 
@@ -29,8 +34,15 @@ PATIENCE_S: Final = 0.05
 SHORT: Final = 8
 """Of the works that may wait, one in so many may while the queue stands."""
 SINGLES: Final = 4
-"""Single requests that go before a transaction of a batch has its turn."""
+"""Single requests that are done together, and go before a transaction of a batch has its turn."""
 T = TypeVar("T")
+
+
+class _Work(NamedTuple):
+    """What a request waits for."""
+
+    do: Callable[[], Any]
+    done: asyncio.Future[Any]
 
 
 class RequestQueue:
@@ -44,14 +56,24 @@ class RequestQueue:
         0: on the event loop.
     clock
         Seconds.
+    together
+        Makes one step of the works inside. When it raises ``Unavailable``, none has taken effect, and each is
+        done again alone.
     """
 
-    def __init__(self, most: int, threads: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        most: int,
+        threads: int,
+        clock: Callable[[], float] = time.monotonic,
+        together: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self._most = most
         self._clock = clock
+        self._together = together
         self._free_at = clock()
-        self._waiting: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
-        self._of_batches: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
+        self._waiting: deque[_Work] = deque()
+        self._of_batches: deque[_Work] = deque()
         self._singles = 0
         self._has_work: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
@@ -83,7 +105,7 @@ class RequestQueue:
             # In a context of its own: what the first request knows (its trace) is not of the others.
             self._task = asyncio.create_task(self._serve(self._has_work), context=Context())
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        (self._of_batches if is_of_batch else self._waiting).append((work, done))
+        (self._of_batches if is_of_batch else self._waiting).append(_Work(work, done))
         self._has_work.set()
         return await done
 
@@ -118,22 +140,37 @@ class RequestQueue:
             if not self._waiting and not self._of_batches:
                 has_work.clear()
                 await has_work.wait()
-            work, done = self._next().popleft()
-            if done.cancelled():
-                continue
-            try:
-                done.set_result(work())
-            except Exception as error:  # noqa: BLE001  it belongs to whoever waits for it
-                done.set_exception(error)
+            self._do([work for work in self._next() if not work.done.cancelled()])
             await asyncio.sleep(0)
 
-    def _next(self) -> deque[tuple[Callable[[], Any], asyncio.Future[Any]]]:
-        """Choose the queue whose turn it is; one of them has work."""
+    def _next(self) -> list[_Work]:
+        """Take those whose turn it is; there are some."""
         if self._of_batches and (not self._waiting or self._singles >= SINGLES):
             self._singles = 0
-            return self._of_batches
-        self._singles += 1
-        return self._waiting
+            return [self._of_batches.popleft()]
+        found = [self._waiting.popleft() for _ in range(min(len(self._waiting), SINGLES))]
+        self._singles += len(found)
+        return found
+
+    def _do(self, works: list[_Work]) -> None:
+        """Do works, together where there are several; none is answered before all have taken effect."""
+        try:
+            with self._together() if len(works) > 1 else nullcontext():
+                outcomes = [_tried(work.do) for work in works]
+        except Unavailable:
+            outcomes = [_tried(work.do) for work in works]
+        for work, (result, error) in zip(works, outcomes, strict=True):
+            if error is None:
+                work.done.set_result(result)
+            else:  # it belongs to whoever waits for it
+                work.done.set_exception(error)
+
+
+def _tried(do: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    try:
+        return do(), None
+    except Exception as error:  # noqa: BLE001  its owner gets it
+        return None, error
 
 
 def _outcome_of(work: Callable[[], T]) -> T:

@@ -3,13 +3,16 @@
 import multiprocessing
 import struct
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import lmdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fraud.errors import Fenced
-from fraud.store import Answer, Change, Claim, Epoch, FeatureStore, open_store
+from fraud.errors import Fenced, Unavailable
+from fraud.store import Answer, Answers, Change, Claim, Epoch, FeatureStore, open_store
 from fraud.store.value import ABSENT, FIRST_SEEN, epoch_of, newest_state, state_before, version_of
 
 ANSWER = Answer(b"f" * 16, b'{"outcome":"approve"}', b'{"record":1}')
@@ -85,6 +88,70 @@ def test_of_two_commits_over_the_same_states_one_writes_nothing(store: FeatureSt
     assert store.answers().backlog() == 1
     assert commit(store, "b")
     assert counted(store.stored(store.entities[0], [1.0])[0]) == 2.0
+
+
+def counting(store: FeatureStore, answers: Answers, name: str) -> bool:
+    """Count a transaction as the scoring service does: look, then commit."""
+    found = answers.look(name, [(entity, 1.0) for entity in store.entities])
+    new = [Change(*key, state(counted(was) + 1), version_of(was)) for key, was in found.stored.items()]
+    return found.answer is None and answers.commit(name, ANSWER, new, store.identity())
+
+
+def test_steps_together_see_each_other_and_count_as_they_would_alone(store: FeatureStore) -> None:
+    answers = store.answers()
+    assert counting(store, answers, "a")
+    with answers.together():
+        assert [counting(store, answers, name) for name in ("b", "c", "b", "a")] == [True, True, False, False]
+    assert counting(store, answers, "d")
+    assert [counted(store.stored(entity, [1.0])[0]) for entity in store.entities] == [4.0] * len(
+        store.entities
+    )
+    assert [answers.find(name) for name in "abcd"] == [ANSWER] * 4
+    assert answers.backlog() == 4
+
+
+def test_steps_together_of_which_one_fails_count_nothing(tmp_path: Path) -> None:
+    with open_store(f"lmdb://{tmp_path}") as store:
+        answers = store.answers()
+
+        def count_together() -> None:
+            with answers.together():
+                assert counting(store, answers, "b")
+                with pytest.raises(lmdb.Error):  # a key longer than LMDB takes
+                    answers.commit("i" * 600, ANSWER, changes(store, 7.0, 7.0), store.identity())
+                with pytest.raises(lmdb.Error):
+                    counting(store, answers, "c")
+
+        assert counting(store, answers, "a")
+        with pytest.raises(Unavailable, match="none of them was kept"):
+            count_together()
+        assert (answers.find("b"), answers.find("c"), answers.backlog()) == (None, None, 1)
+        assert counting(store, answers, "b")
+        assert counted(store.stored(store.entities[0], [1.0])[0]) == 2.0
+
+
+def test_steps_together_that_end_with_an_error_count_nothing(tmp_path: Path) -> None:
+    with open_store(f"lmdb://{tmp_path}") as store:
+        answers = store.answers()
+
+        def count_and_fail() -> None:
+            with answers.together():
+                assert counting(store, answers, "a")
+                raise KeyError
+
+        with pytest.raises(KeyError):
+            count_and_fail()
+        assert answers.backlog() == 0
+        assert counting(store, answers, "a")
+
+
+def test_other_threads_do_not_take_part_in_steps_together(tmp_path: Path) -> None:
+    with open_store(f"lmdb://{tmp_path}") as store, ThreadPoolExecutor(1) as other:
+        answers = store.answers()
+        with answers.together():
+            assert counting(store, answers, "a")
+            assert other.submit(answers.look, "a", ()).result().answer is None
+        assert other.submit(answers.look, "a", ()).result().answer == ANSWER
 
 
 def test_a_commit_over_one_changed_state_leaves_the_others(store: FeatureStore) -> None:

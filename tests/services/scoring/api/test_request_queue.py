@@ -2,9 +2,12 @@
 
 import asyncio
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from fraud.errors import Unavailable
 from fraud.http.problems import Problem
 from services.scoring.api.request_queue import PATIENCE_S, SHORT, RequestQueue
 
@@ -47,6 +50,60 @@ def test_a_work_that_fails_fails_for_who_brought_it_alone() -> None:
     first, failed, last = asyncio.run(run())
     assert (first, last) == (b"a", b"b")
     assert isinstance(failed, ValueError)
+
+
+class Steps:
+    """Says which works were done together, and fails where it should."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures = failures
+        self.done: list[str] = []
+
+    def work(self, name: str) -> Callable[[], str]:
+        def do() -> str:
+            self.done.append(name)
+            return name
+
+        return do
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        self.done.append("(")
+        yield
+        if self.failures:
+            self.failures -= 1
+            raise Unavailable("the disk is full")
+        self.done.append(")")
+
+    def run(self, singles: str, batch: str = "") -> list[str]:
+        queue = RequestQueue(MOST, 0, together=self.together)
+
+        async def bring() -> list[str]:
+            works = [queue.run(self.work(name)) for name in singles]
+            works += [queue.run(self.work(name), is_of_batch=True) for name in batch]
+            return await asyncio.gather(*works)
+
+        return asyncio.run(bring())
+
+
+def test_those_that_wait_are_done_together_a_few_at_a_time() -> None:
+    steps = Steps()
+    assert steps.run("abcdefg") == list("abcdefg")
+    assert "".join(steps.done) == "(abcd)(efg)"
+    alone = Steps()
+    assert (alone.run("a"), alone.done) == (["a"], ["a"])
+
+
+def test_a_transaction_of_a_batch_is_done_alone_after_some_of_the_others() -> None:
+    steps = Steps()
+    steps.run("abcdef", "xyz")
+    assert "".join(steps.done) == "(abcd)x(ef)yz"
+
+
+def test_works_whose_step_fails_are_done_again_each_alone() -> None:
+    steps = Steps(failures=1)
+    assert steps.run("abcdef") == list("abcdef")
+    assert "".join(steps.done) == "(abcdabcd(ef)"
 
 
 class Panic(BaseException):
