@@ -161,7 +161,9 @@ class RedisStore:
                 newest = repr(newest_event_us(states[key]))
                 arguments += (_member(key), newest, states[key], versions[key])
             names = [self._meta, self._newest[entity], *(self._name(entity, key) for key in keys)]
-            answer = self._run(*self._replacing(names), [*arguments, self._server.term])
+            # Without states nothing was read, and this thread's term is that of a reading long ago.
+            term = self._server.term if keys else b""
+            answer = self._run(*self._replacing(names), [*arguments, term])
             _check_written(answer, epoch, token)
             changed += map(float, answer[1])
         return changed

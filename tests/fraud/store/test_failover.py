@@ -239,6 +239,19 @@ def check_against_the_oracle(url: str, writers: list[Writer]) -> None:
             assert found.body == f"answer {number}".encode()
 
 
+def test_after_a_failover_a_micro_batch_without_states_goes_on(group: Group) -> None:
+    with patiently(lambda: open_store(group.url(replicas=1), ENTITIES)) as store:
+        token = store.acquire("stream")
+        before = store.stored("user", [1.0])
+        old = group.primary()
+        old.kill()
+        wait_until(lambda: group.primary() is not old, 30.0)
+        patiently(store.flush)
+        with pytest.raises(Unavailable, match="between a reading and its writing"):
+            store.replace("user", {1.0: state_of([1])}, {1.0: version_of(before[0])}, Epoch(1, 0), token)
+        assert store.replace("user", {}, {}, Epoch(1, 0), token) == []
+
+
 def test_a_primary_killed_under_load_loses_and_doubles_nothing(group: Group) -> None:
     writers = run_under_load(group, lambda old: old.kill())
     assert sum(writer.refused for writer in writers) > 0

@@ -63,7 +63,7 @@ def run_and_kill(settings: StreamSettings, folder: Path, kill: Callable[[], None
     store = store_of(settings.store, ENTITIES)
     with replicas(settings.store, folder) as found:
         stream = Stream(settings, store)
-        stream.patience_s = 180.0
+        stream.patience_s = 60.0
         clients = [Client(number, [one.url for one in found]) for number in range(CLIENTS)]
         threads = [threading.Thread(target=client.run) for client in clients]
         for thread in threads:
