@@ -161,9 +161,7 @@ class RedisStore:
                 newest = repr(newest_event_us(states[key]))
                 arguments += (_member(key), newest, states[key], versions[key])
             names = [self._meta, self._newest[entity], *(self._name(entity, key) for key in keys)]
-            # Without states nothing was read, and this thread's term is that of a reading long ago.
-            term = self._server.term if keys else b""
-            answer = self._run(*self._replacing(names), [*arguments, term])
+            answer = self._run(*self._replacing(names), [*arguments, self._server.term])
             _check_written(answer, epoch, token)
             changed += map(float, answer[1])
         return changed
@@ -236,6 +234,7 @@ class RedisStore:
         """See :class:`~fraud.store.FeatureStore`."""
         found: list[Any] = []
         terms = set()
+        self._server.term = b""  # without keys, what is written next is made from no reading
         for group in _groups(keys):
             term, values = self._server.mget([self._name(entity, key) for key in group])
             terms.add(term)

@@ -86,6 +86,11 @@ class Shards:
             raise min(errors, key=lambda error: isinstance(error, Unavailable))
         return {at: found[at] for at in acts}
 
+    def forget_terms(self) -> None:
+        """Let what this thread writes next be made from no reading before."""
+        for shard in self._shards:
+            shard.term = b""
+
     @contextmanager
     def together(self) -> Iterator[None]:
         """Set all aside where one turns out to be an older copy."""

@@ -133,7 +133,8 @@ class ShardedStore:
         token: int,
     ) -> list[float]:
         """See :class:`~fraud.store.FeatureStore`; a state that a commit has locked counts as changed."""
-        parts = self._shards.parted(states, self._shards.of_key) or {0: []}
+        nothing: dict[int, list[float]] = {at: [] for at in range(len(self._shards))}
+        parts = self._shards.parted(states, self._shards.of_key) or nothing
         acts = {
             at: partial(_replace, entity, {key: states[key] for key in keys}, versions, (epoch, token))
             for at, keys in parts.items()
@@ -187,6 +188,7 @@ class ShardedStore:
     def stored(self, entity: str, keys: Sequence[float]) -> list[bytes | None]:
         """See :class:`~fraud.store.FeatureStore`; a commit that was decided shows."""
         parts = self._shards.parted(keys, self._shards.of_key)
+        self._shards.forget_terms()
         found: dict[float, bytes | None] = {}
         while parts:
             read = self._shards.each({at: partial(_stored, entity, tuple(own)) for at, own in parts.items()})

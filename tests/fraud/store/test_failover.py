@@ -18,7 +18,9 @@ import pytest
 from fraud.errors import BadConfig, BadState, Unavailable
 from fraud.runtime.waiting import wait_until
 from fraud.store import Answer, Change, Epoch, FeatureStore, Watermark, open_store
+from fraud.store.ring import place_of_key
 from fraud.store.value import epoch_of, newest_state, state_before, version_of
+from tests.fraud.store.conftest import shards_url
 from tests.fraud.store.sentinels import Group, Node, run_group
 
 ENTITIES = ("user", "merchant")
@@ -239,17 +241,37 @@ def check_against_the_oracle(url: str, writers: list[Writer]) -> None:
             assert found.body == f"answer {number}".encode()
 
 
-def test_after_a_failover_a_micro_batch_without_states_goes_on(group: Group) -> None:
-    with patiently(lambda: open_store(group.url(replicas=1), ENTITIES)) as store:
+def test_after_a_failover_a_micro_batch_without_keys_goes_on(start_redis: Callable[..., Any]) -> None:
+    with (
+        start_redis("--appendonly", "yes", "--appendfsync", "always") as server,
+        open_store(server.url(), ENTITIES) as store,
+    ):
         token = store.acquire("stream")
-        before = store.stored("user", [1.0])
-        old = group.primary()
-        old.kill()
-        wait_until(lambda: group.primary() is not old, 30.0)
-        patiently(store.flush)
-        with pytest.raises(Unavailable, match="between a reading and its writing"):
-            store.replace("user", {1.0: state_of([1])}, {1.0: version_of(before[0])}, Epoch(1, 0), token)
+        store.stored("user", [1.0])
+        server.kill()
+        server.start()
+        assert store.stored("user", []) == []
         assert store.replace("user", {}, {}, Epoch(1, 0), token) == []
+
+
+def test_a_micro_batch_answers_for_the_shards_that_it_has_read_alone(start_redis: Callable[..., Any]) -> None:
+    options = ("--appendonly", "yes", "--appendfsync", "always")
+    with (
+        start_redis(*options) as first,
+        start_redis(*options) as second,
+        open_store(shards_url([first, second]), ENTITIES) as store,
+    ):
+        token = store.acquire("stream")
+        one_each = {place_of_key(key, 2): key for key in map(float, range(1, 100))}
+        store.stored("user", [*one_each.values()])
+        first.kill()
+        first.start()
+        store.stored("user", [one_each[1]])
+        assert store.replace("user", {}, {}, Epoch(1, 0), token) == []
+        second.kill()
+        second.start()
+        with pytest.raises(Unavailable, match="failed over between"):
+            store.replace("user", {}, {}, Epoch(1, 0), token)
 
 
 def test_a_primary_killed_under_load_loses_and_doubles_nothing(group: Group) -> None:
