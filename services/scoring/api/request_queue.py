@@ -14,6 +14,7 @@ its turn when no single request waits, or after some of them.
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -23,7 +24,6 @@ from contextvars import Context
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
-from fraud.errors import Unavailable
 from fraud.http.problems import Problem
 from services.scoring import metrics
 
@@ -36,6 +36,7 @@ SHORT: Final = 8
 SINGLES: Final = 4
 """Single requests that are done together, and go before a transaction of a batch has its turn."""
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 class _Work(NamedTuple):
@@ -57,8 +58,7 @@ class RequestQueue:
     clock
         Seconds.
     together
-        Makes one step of the works inside. When it raises ``Unavailable``, none has taken effect, and each is
-        done again alone.
+        Makes one step of the works inside. When it raises, none has taken effect, and each is done again alone.
     """
 
     def __init__(
@@ -157,7 +157,8 @@ class RequestQueue:
         try:
             with self._together() if len(works) > 1 else nullcontext():
                 outcomes = [_tried(work.do) for work in works]
-        except Unavailable:
+        except Exception as error:  # noqa: BLE001  the worker must go on
+            log.warning("%d works that were done together are done again, each alone: %s", len(works), error)
             outcomes = [_tried(work.do) for work in works]
         for work, (result, error) in zip(works, outcomes, strict=True):
             if error is None:

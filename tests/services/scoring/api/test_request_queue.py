@@ -55,8 +55,8 @@ def test_a_work_that_fails_fails_for_who_brought_it_alone() -> None:
 class Steps:
     """Says which works were done together, and fails where it should."""
 
-    def __init__(self, failures: int = 0) -> None:
-        self.failures = failures
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = [*failures]
         self.done: list[str] = []
 
     def work(self, name: str) -> Callable[[], str]:
@@ -71,8 +71,7 @@ class Steps:
         self.done.append("(")
         yield
         if self.failures:
-            self.failures -= 1
-            raise Unavailable("the disk is full")
+            raise self.failures.pop()
         self.done.append(")")
 
     def run(self, singles: str, batch: str = "") -> list[str]:
@@ -100,8 +99,9 @@ def test_a_transaction_of_a_batch_is_done_alone_after_some_of_the_others() -> No
     assert "".join(steps.done) == "(abcd)x(ef)yz"
 
 
-def test_works_whose_step_fails_are_done_again_each_alone() -> None:
-    steps = Steps(failures=1)
+@pytest.mark.parametrize("error", [Unavailable("the disk is full"), MemoryError("none left")])
+def test_works_whose_step_fails_are_done_again_each_alone(error: Exception) -> None:
+    steps = Steps(error)
     assert steps.run("abcdef") == list("abcdef")
     assert "".join(steps.done) == "(abcdabcd(ef)"
 
