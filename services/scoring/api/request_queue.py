@@ -58,7 +58,7 @@ class RequestQueue:
     clock
         Seconds.
     together
-        Makes one step of the works inside. When it raises, none has taken effect, and each is done again alone.
+        Makes one step of the works inside. When it raises, none has taken effect; each is done again alone.
     """
 
     def __init__(
@@ -160,11 +160,11 @@ class RequestQueue:
         except Exception as error:  # noqa: BLE001  the worker must go on
             log.warning("%d works that were done together are done again, each alone: %s", len(works), error)
             outcomes = [_tried(work.do) for work in works]
-        for work, (result, error) in zip(works, outcomes, strict=True):
-            if error is None:
+        for work, (result, failure) in zip(works, outcomes, strict=True):
+            if failure is None:
                 work.done.set_result(result)
             else:  # it belongs to whoever waits for it
-                work.done.set_exception(error)
+                work.done.set_exception(failure)
 
 
 def _tried(do: Callable[[], T]) -> tuple[T | None, Exception | None]:
