@@ -24,6 +24,10 @@ RIDDLES = re.compile(
 """Words that cost a reader a second look; docs/glossary.md has those to use."""
 FRAGMENTS = re.compile(r"(?:^|\| |[.] )(?:Of|Whose) (?:the|a|an|each|all|them|its|their)\b", re.MULTILINE)
 """Meanings that only the name before them completes."""
+MOST_WORDS: int = yaml.safe_load((STYLE / "Length.yml").read_text())["max"]
+"""In a sentence."""
+TERMS: dict[str, str] = yaml.safe_load((STYLE / "Terms.yml").read_text())["swap"]
+"""The word to write, by a pattern of the others."""
 FORMULAS = "fraud/features/FEATURES.md"
 """Its words are part of the features' version: another word would be another model's table."""
 CONTRACTS = "reference/contracts.md"
@@ -142,6 +146,48 @@ def test_a_page_uses_plain_words(page: Path) -> None:
     if str(page.relative_to(ROOT)) == FORMULAS:
         text = re.sub(r"^\|.*$", "", text, flags=re.MULTILINE)
     assert riddles_in(text) == []
+
+
+def sentences(page_text: str) -> list[str]:
+    """Divide a page into sentences, without its code; a cell of a table is a text of its own."""
+    text = re.sub(r"^ *```.*?^ *```|<!--.*?-->", "\n", page_text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    text = re.sub(r"`[^`]*`", "`", text)
+    texts = re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.|#+)\s)|^#.*$|\|", text, flags=re.MULTILINE)
+    return [one for part in texts for one in re.split(r"(?<=[.!?])[\"')*]*\s+", " ".join(part.split()))]
+
+
+def words_in(sentence: str) -> int:
+    return len(re.findall(r"\b[\w'-]+\b", sentence))
+
+
+@pytest.mark.parametrize("page", guides(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_sentence_is_short(page: Path) -> None:
+    """Formulas of the features are in tables, and their words are kept."""
+    text = page.read_text()
+    if str(page.relative_to(ROOT)) == FORMULAS:
+        text = re.sub(r"^\|.*$", "", text, flags=re.MULTILINE)
+    assert [one for one in sentences(text) if words_in(one) > MOST_WORDS] == []
+
+
+def test_a_long_sentence_is_found() -> None:
+    long = f"Then {'very ' * MOST_WORDS}`code` long."
+    found = sentences(f"It begins. {long}\n- A list\n\n| a | b |")
+    assert [one for one in found if words_in(one) > MOST_WORDS] == [long.replace("`code`", "`")]
+
+
+def other_terms_in(text: str) -> list[str]:
+    text = re.sub(r"^ *```.*?^ *```|`[^`]*`|\]\([^)]*\)", "", text, flags=re.MULTILINE | re.DOTALL)
+    return [found for term in TERMS for found in re.findall(rf"\b{term}\b", text, re.IGNORECASE)]
+
+
+@pytest.mark.parametrize("page", guides(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_has_one_word_for_one_thing(page: Path) -> None:
+    assert other_terms_in(page.read_text()) == []
+
+
+def test_another_term_is_found() -> None:
+    assert other_terms_in("The file of rules; `dead-letter` in code.") == ["file of rules"]
 
 
 @pytest.mark.parametrize("place", PAGES)

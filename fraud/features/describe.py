@@ -129,15 +129,16 @@ _HEAD: Final = """\
 Table version `{version}`: {count} features, in the vector's order by `fraud features list`.
 
 - A window is (t - length, t]: open at its far end, closed at the transaction's own time t, to the
-  microsecond. It holds the transactions of the entity that arrived before this one; never this one. A share
-  of ripe transactions leaves out the last 7d: (t - length, t - 7d].
-- Lateness: {lateness_h} h. A transaction that much older than the newest of its entity sees whole windows.
-- An entity silent for more than {idle_d} days starts again without history.
-- A state's size is bounded, whatever the entity's volume ({states}).
-  Beyond the latest transactions that are kept one by one, older ones are counted in tiles, and a window's far
-  end moves back to the beginning of the tile that it falls into: never by a whole tile. A transaction older
-  than all that are kept one by one sees the tiles that ended by its own time. "Bound" says what that means
-  for each feature; stream, service and batch have the same bits either way."""
+  microsecond. It contains the transactions of the entity that arrived before this one, and never this one. A
+  share of ripe transactions leaves out the last 7d: (t - length, t - 7d].
+- Lateness: {lateness_h} h. A transaction up to so much older than the newest of its entity sees complete windows.
+- An entity without a transaction for more than {idle_d} days starts again without history.
+- A state's size is bounded, whatever the entity's volume ({states}). The latest transactions are kept one by
+  one; older ones are summed in tiles. If a window begins among the tiles, its far end moves back to the
+  beginning of a tile, by less than the tile's length. A transaction that is older than all that are kept one
+  by one sees the tiles that ended by its own time. "Bound" says what this means for each feature. Stream,
+  service and batch compute the same bits in each case."""
+
 _TABLE_HEAD: Final = """\
 | Name | Formula | Unit | Default | Missing means | Bound |
 |---|---|---|---|---|---|"""
