@@ -34,7 +34,7 @@ _COMPILED: Final = Path("/opt/numba")
 def command_of(arguments: Sequence[str]) -> list[str]:
     """Return the command that a container's arguments mean."""
     if not arguments:
-        raise SystemExit(f"error: name a program: {', '.join(PROGRAMS)}; or a command")
+        raise SystemExit(f"error: give the name of a program: {', '.join(PROGRAMS)}; or a command")
     name, *others = arguments
     if name in PROGRAMS:
         return [sys.executable, "-m", PROGRAMS[name], *others]

@@ -77,7 +77,7 @@ def _row(amount: Any, currency: str | None, money: Money, rates: Rates, time: da
     except ValueError as error:
         raise BadRecord("invalid_field", f"amount: {error}") from error
     if minor is not None and (fault := money.fault(minor, currency)):
-        raise BadRecord("invalid_field", f"amount: {fault}; the schema's money.bounds say so")
+        raise BadRecord("invalid_field", f"amount: {fault}; see money.bounds in the schema")
     if minor is None or rate is None:
         if money.unknown == "refuse":
             raise BadRecord(UNKNOWN_CURRENCY, no_rate_words(currency, money, rates, time))

@@ -243,7 +243,7 @@ def _check_lists(parsed: _File, file: str, tree: Any) -> None:
             if value in first:
                 line, before = (line_of(tree, ("lists", key, place)) for place in (at, first[value]))
                 raise BadConfig(
-                    f"{file}:{line}: lists.{key}: {value!r:.60} stands twice, first in line {before}"
+                    f"{file}:{line}: lists.{key}: {value!r:.60} is given twice, first in line {before}"
                 )
             first[value] = at
 

@@ -116,7 +116,7 @@ class Experiment(_Strict):
         if abs(sum(arm.weight for arm in self.arms) - 1.0) > 1e-9:
             raise ValueError("the arms' weights must add up to 1")
         if len({arm.name for arm in self.arms}) < len(self.arms):
-            raise ValueError("two arms have one name")
+            raise ValueError("two arms have the same name; rename one")
         if self.arms[0].alias is not Alias.CHAMPION:
             raise ValueError("the first arm is the control: its alias must be champion")
         if len({arm.alias for arm in self.arms}) < len(self.arms):

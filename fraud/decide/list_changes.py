@@ -87,7 +87,7 @@ def event_of(change: ListChange, by: str, known: Definition | None) -> ListEvent
         if known is not None:
             raise BadInput(f"there is a list {change.list} already")
         if change.kind is None or change.value is not None or change.until is not None:
-            raise BadInput("a list is created with a kind, and without value and until")
+            raise BadInput("to create a list, give its kind, and neither value nor until")
         salt = secrets.token_hex(16) if change.is_hashed else ""
         return ListEvent(
             list=change.list,
@@ -101,7 +101,7 @@ def event_of(change: ListChange, by: str, known: Definition | None) -> ListEvent
     if known is None:
         raise BadInput(f"there is no list {change.list}; create it first")
     if change.value is None or change.kind is not None or change.is_hashed:
-        raise BadInput("an entry is added or removed with a value, and without kind and is_hashed")
+        raise BadInput("to change an entry, give its value, and neither kind nor is_hashed")
     _check_until(change.until)
     return known.event(change.list, change.action, change.value, by=by, why=change.why, until=change.until)
 

@@ -122,5 +122,5 @@ def send_events(sender: Sender, events: list[ListEvent]) -> None:
     """
     records = [Record(LISTS, one.key, one.model_dump_json(exclude_none=True).encode()) for one in events]
     delivery = sender.deliver(records)
-    if not delivery.is_whole:
+    if not delivery.is_complete:
         raise Unavailable(f"{delivery.missing} changes of lists did not reach Kafka: {delivery.reason}")

@@ -73,7 +73,7 @@ class ListEvent(BaseModel):
         if (self.action == "create") != (self.kind is not None) or (self.action == "create") == bool(
             self.value
         ):
-            raise ValueError("a list is created with a kind, an entry changes with a value")
+            raise ValueError("give a kind to create a list, or a value to change an entry")
         if len((self.value or "").encode()) > _MOST_BYTES:
             raise ValueError(f"a value has {_MOST_BYTES} bytes at most")
         return self

@@ -88,16 +88,18 @@ def refusal(plan: Plan, numbers: Floats, fault: int) -> BadState:
     )
 
 
-def counted(state_bytes: bytes | memoryview) -> int:
+def transaction_count(state_bytes: bytes | memoryview) -> int:
     """How many transactions a state has counted."""
     return int(_header(state_bytes)[layout.H_SEQUENCE])
 
 
-def counted_of(states: Mapping[float, bytes | None], keys: Floats) -> Floats:
+def transaction_counts(states: Mapping[float, bytes | None], keys: Floats) -> Floats:
     """How many transactions each entity's state has counted, [n]; none without a state."""
     distinct, where = np.unique(keys, return_inverse=True)
     found = map(states.get, distinct.tolist())
-    of_each = np.array([counted(state_bytes) if state_bytes else 0 for state_bytes in found], np.float64)
+    of_each = np.array(
+        [transaction_count(state_bytes) if state_bytes else 0 for state_bytes in found], np.float64
+    )
     return np.asarray(of_each[where], np.float64)
 
 

@@ -49,11 +49,11 @@ def _columns_of(feature: Feature, before: Sequence[Feature]) -> list[int]:
     names = [one.name for one in before]
     unknown = [name for name in feature.of if name not in names]
     if unknown:
-        raise BadConfig(f"{feature.name} reads {unknown[0]!r}, which is no feature that stands before it")
+        raise BadConfig(f"{feature.name} reads {unknown[0]!r}, which is not a feature above it")
     if len(feature.of) < LEAST_OPERANDS or (
         feature.kind.op is not Op.GREATEST and len(feature.of) > LEAST_OPERANDS
     ):
-        raise BadConfig(f"{feature.name} is made of {len(feature.of)} features; name two in `of`")
+        raise BadConfig(f"{feature.name} combines {len(feature.of)} features; name two in `of`")
     return [names.index(name) for name in feature.of]
 
 

@@ -131,7 +131,7 @@ Table version `{version}`: {count} features, in the vector's order by `fraud fea
 - A window is (t - length, t]: open at its far end, closed at the transaction's own time t, to the
   microsecond. It contains the transactions of the entity that arrived before this one, and never this one. A
   share of ripe transactions leaves out the last 7d: (t - length, t - 7d].
-- Lateness: {lateness_h} h. A transaction up to so much older than the newest of its entity sees complete windows.
+- Lateness: a transaction up to {lateness_h} h older than the newest of its entity sees complete windows.
 - An entity without a transaction for more than {idle_d} days starts again without history.
 - A state's size is bounded, whatever the entity's volume ({states}). The latest transactions are kept one by
   one; older ones are summed in tiles. If a window begins among the tiles, its far end moves back to the

@@ -166,7 +166,7 @@ class EventLayout:
         """
         units = {"": self.minor_units, **dict(self.numbers)}
         if number not in units:
-            raise BadConfig(f"{number!r} is no number; there are {', '.join(list(units)[1:]) or 'none'}")
+            raise BadConfig(f"{number!r} is not a number; there are {', '.join(list(units)[1:]) or 'none'}")
         return units[number]
 
     @property

@@ -196,7 +196,9 @@ def passes_of(
         if name not in of_each:
             raise BadConfig(f"{feature.name} is of the entity {name}; there are {', '.join(names)}")
         if feature.side not in of_each[name]:
-            raise BadConfig(f"{feature.statistic} is of the side {feature.side!r} of {name}; it has no such")
+            raise BadConfig(
+                f"{feature.statistic} reads the side {feature.side!r} of {name}, which has no such side"
+            )
         of_each[name][feature.side].append(feature)
     passes, first = [], 0
     for entity in entities:

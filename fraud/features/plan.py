@@ -172,9 +172,9 @@ def _check_bounds(entity: Entity) -> None:
     )
     for what, number, most in asked:
         if number > most:
-            raise BadConfig(f"the {entity.name} keeps {number} {what}; {most} is the most")
+            raise BadConfig(f"the {entity.name} keeps {number} {what}; at most {most} are possible")
     if entity.events < 1:
-        raise BadConfig(f"the {entity.name} keeps {entity.events} events; 1 is the least")
+        raise BadConfig(f"the {entity.name} keeps {entity.events} events; at least 1 is needed")
     for names in (entity.all_columns, entity.measures):
         if len(set(names)) != len(names):
             raise BadConfig(f"the {entity.name} keeps something twice: {', '.join(map(str, names))}")

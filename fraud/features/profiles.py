@@ -111,7 +111,9 @@ class ProfileRows:
             When the entity has no profile, its key is missing, or a value is none of its profile.
         """
         if entity not in self._number:
-            raise BadInput(f"no profile of {entity!r}; there are {', '.join(self._number) or 'none'}")
+            raise BadInput(
+                f"the entity {entity!r} has no profile; these have: {', '.join(self._number) or 'none'}"
+            )
         fields = self._keys[entity]
         key = (
             hash_joined([keys.get(field.name) for field in fields])

@@ -189,7 +189,7 @@ class _Finder:
     def _check(self, f: Feature) -> None:
         op = f.kind.op
         if op in COMBINED:
-            raise BadConfig("it is made of other features, after all passes")
+            raise BadConfig("it combines other features and is not computed from events")
         if f.where and op not in FILTERED:
             raise BadConfig(f"{f.statistic} takes no `where`")
         if f.value and op not in VALUED:
@@ -251,7 +251,7 @@ class _Finder:
         if field is None or field.name != f.profile:
             raise BadConfig(f"the profile of the {self.entity.name} has no {f.profile!r}")
         if field.type not in PROFILE_TYPES.get(op, PROFILED):
-            raise BadConfig(f"{f.profile} is a {field.type}, of which there is no {f.statistic}")
+            raise BadConfig(f"{f.profile} is a {field.type}; {f.statistic} does not read that type")
         single = [_SINGLE[op], 0, entry, 0, -1, window_us(f.window) if f.window else 0]
         unit = 10.0**field.scale
         if op is Op.PROFILE_SAME:
@@ -300,7 +300,7 @@ class _Finder:
 
     def _time(self, name: str) -> int:
         if name not in self.events.times:
-            raise BadConfig(f"{name!r} is no time; there are {', '.join(self.events.times) or 'none'}")
+            raise BadConfig(f"{name!r} is not a time; there are {', '.join(self.events.times) or 'none'}")
         return self.events.column(name)
 
     def _position(self, of: tuple[T, ...] | list[T], what: T, where: str) -> int:

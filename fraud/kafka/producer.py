@@ -54,7 +54,7 @@ class Delivery:
     """Why the brokers do not have one of them; empty: they have all."""
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether the brokers have all of them."""
         return all(self.taken)
 

@@ -186,7 +186,9 @@ def _put_back(file: Path, content: bytes | None) -> None:
 
 def _check(settings: LocalSettings, effects: set[Effect], model: str, file: Path, table: PartTable) -> None:
     if Effect.REFUSED in effects:
-        raise BadInput(f"the tables do not fit {file}: `fraud schema diff` says why; use another home")
+        raise BadInput(
+            f"the tables have other columns than {file} needs: `fraud schema diff` says why; use another home"
+        )
     if Effect.MODEL in effects and not model:
         raise BadInput(
             f"the vectors change: train a model first ({VARIABLE}={file} fraud train ...), then name its "

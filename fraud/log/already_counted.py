@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fraud.errors import BadState
 from fraud.features import kernel
-from fraud.features.codec import counted_of, newest_us
+from fraud.features.codec import newest_us, transaction_counts
 from fraud.features.engine import fold_plan
 from fraud.features.kernel import Floats
 from fraud.features.passes import EntityPass, are_notices, sequences_of
@@ -56,7 +56,7 @@ def _counted_in(store: FeatureStore, of: EntityPass, events: Floats, sequences: 
     written = {key: epoch_of(value).number for key, value in stored.items() if value}
     states = _newest(store, of, distinct.tolist())
     is_numbered = ~are_notices(events) & ~np.isnan(sequences)
-    by_number = sequences <= counted_of(states, keys)
+    by_number = sequences <= transaction_counts(states, keys)
     by_epoch = np.array([written.get(key, -1) for key in keys.tolist()], np.int64) >= epochs
     found: Mask = np.where(is_numbered, by_number, by_epoch)
     return found & ~_begun_anew(states, keys, events, is_numbered & (sequences == 1.0))
@@ -78,7 +78,7 @@ def see_that_it_is_the_same(store: FeatureStore, of: EntityPass, events: Floats)
     unknown = int((folded.outcomes != kernel.DUPLICATE).sum())
     if unknown:
         raise Diverged(
-            f"the feature store has counted other transactions than the log in the place of {unknown:,}"
+            f"{unknown:,} transactions that the feature store has counted differ from those in the log"
         )
 
 
@@ -95,7 +95,7 @@ def without_gaps(store: FeatureStore, waiting: Sequence[Waiting], events: Floats
     numbers = sequences_of(tuple(one.of for one in waiting), sequences)
     primary = waiting[0].of
     keys = primary.keys_of(events)
-    counted = counted_of(_newest(store, primary, np.unique(keys).tolist()), keys)
+    counted = transaction_counts(_newest(store, primary, np.unique(keys).tolist()), keys)
     is_known = np.isin(events[:, kernel.E_ID], waiting[0].events[:, kernel.E_ID])
     is_chosen: Mask = ~is_known & (sequences[:, 0] > counted)
     while True:
@@ -121,7 +121,7 @@ def _behind_gap(store: FeatureStore, one: Waiting, events: Floats, sequences: Fl
     starts = np.ones(len(order), np.bool_)
     starts[1:] = sorted_keys[1:] != sorted_keys[:-1]
     first = np.flatnonzero(starts)[np.cumsum(starts) - 1] if len(order) else order
-    expected = counted_of(_newest(store, one.of, np.unique(keys).tolist()), sorted_keys)
+    expected = transaction_counts(_newest(store, one.of, np.unique(keys).tolist()), sorted_keys)
     expected = expected + 1.0 + np.arange(len(order)) - first
     breaks = np.cumsum(~np.isnan(numbers[order]) & (numbers[order] != expected))
     before = np.concatenate([[0], breaks])[first] if len(order) else breaks

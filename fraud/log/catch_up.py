@@ -119,7 +119,7 @@ def is_interrupted(settings: LogSettings) -> bool:
 def _mark_of(store: FeatureStore, checkpoint: Checkpoint) -> Watermark | None:
     mark = store.watermark()
     if mark is None and not is_empty(store):
-        raise BadState(f"the feature store has states and no watermark; {REBUILD}")
+        raise BadState(f"the feature store has states, but no watermark, so its age is unknown; {REBUILD}")
     if mark is not None and mark.query_id != checkpoint.query_id:
         raise BadState(
             f"the feature store was last written by another checkpoint; name the right one, or {REBUILD}"

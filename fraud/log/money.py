@@ -38,7 +38,7 @@ def refuse_other_money(transactions: Table, schema: Schema) -> None:
     was, now = ("with", "has no") if has_money else ("without", "has a")
     raise BadConfig(
         f"the amounts in {transactions.uri} were counted {was} currencies, and the schema {schema.name!r} "
-        f"{now} part `money`: they cannot be added. Go on with the earlier schema; or start another "
+        f"{now} part `money`: they cannot be added. Use the earlier schema; or start another "
         "deployment, with its own home and tables, and send it the old transactions with their currencies "
         "(`fraud simulate --replay FILE`)"
     )

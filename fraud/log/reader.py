@@ -202,7 +202,7 @@ class Log:
     def read_features(self, part: Slice, columns: Sequence[str] | None = None) -> pa.Table:
         """Read what was served for the transactions of a slice; all columns by default."""
         if self.features is None:
-            raise BadInput(f"there is no Delta table of features. {WRITTEN}")
+            raise BadInput(f"there is no Delta table `features`. {WRITTEN}")
         return self.features.rows(columns or self.features.columns, part.filter())
 
     def transactions_of(self, hashes: Floats) -> pa.Table:

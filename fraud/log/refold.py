@@ -253,7 +253,7 @@ def refold(log: Log, store: FeatureStore, token: int, rows: int = SLICE_ROWS) ->
             for found in parts:
                 for slice_ in opened:
                     slice_.fill(one, found)
-        while opened and (opened[0].is_whole or len(opened) > MOST_AHEAD):
+        while opened and (opened[0].is_complete or len(opened) > MOST_AHEAD):
             yield opened.popleft().close()
     while opened:
         yield opened.popleft().close()
@@ -304,7 +304,7 @@ class _Opened:
         return found
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         return bool(self.is_settled.all())
 
     @property

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraud.features import kernel
-from fraud.features.codec import counted_of, newest_us
+from fraud.features.codec import newest_us, transaction_counts
 from fraud.features.engine import Folded, fold_plan
 from fraud.features.kernel import Floats
 from fraud.features.passes import EntityPass, are_notices
@@ -119,7 +119,7 @@ class Waiting:
         key = self._key
         is_notice = are_notices(self.events)
         sequence = np.where(np.isnan(self.sequences), -1.0, self.sequences)
-        counted = counted_of(states, key)
+        counted = transaction_counts(states, key)
         is_past = (sequence >= 0.0) & np.where(is_notice, sequence < counted, sequence <= counted)
         order = np.lexsort((is_notice & (sequence >= 0.0), sequence, is_past, key))
         if is_last:

@@ -216,7 +216,8 @@ class ObjectSpool:
             found = self._objects.fetch_all(dict(zip(files, targets, strict=True)))
             if missing := [file for file in files if file not in found]:
                 raise Unavailable(
-                    f"the object store {self._objects.uri} lacks {missing[0]}, a result that waits"
+                    f"the object store {self._objects.uri} lacks {missing[0]}, "
+                    "a result that is not in Delta yet"
                 )
             yield [str(target) for target in targets]
 

@@ -65,7 +65,7 @@ class Isotonic(_Part):
         if len(self.margins) != len(self.probabilities):
             raise ValueError("margins and probabilities must be of one length")
         if np.any(np.diff(self.margins) <= 0.0) or np.any(np.diff(self.probabilities) < 0.0):
-            raise ValueError("margins must rise, and probabilities must not fall")
+            raise ValueError("margins must increase, and probabilities must not decrease")
         if self.probabilities[0] < 0.0 or self.probabilities[-1] > 1.0:
             raise ValueError("probabilities must lie in 0 to 1")
         return self
@@ -270,7 +270,10 @@ def check_fits(card: ModelCard, features_version: str, feature_names: Sequence[s
     if card.features_version != features_version:
         raise BadModel(
             f"the model was trained with features {card.features_version}, "
-            f"this build has {features_version}: train one with it"
+            f"this build computes {features_version}: train a model with this build"
         )
     if card.feature_names != tuple(feature_names):
-        raise BadModel(f"the model's feature names differ from those of features {features_version}")
+        raise BadModel(
+            f"the model's feature names differ from those of features {features_version}: "
+            "train a model with this build"
+        )

@@ -231,7 +231,9 @@ class ModelClient:
                     raise Unavailable(f"the answer was not whole after {left_s:.3g} s")
         content = b"".join(chunks)
         if answer.status_code in RETRIED_STATUS:
-            raise Unavailable(f"status {answer.status_code}: {content[:300].decode(errors='replace')}")
+            raise Unavailable(
+                f"the model server answered {answer.status_code}: {content[:300].decode(errors='replace')}"
+            )
         if answer.status_code != httpx.codes.OK:
             raise BadModel(f"the model server refused the request: {content[:300].decode(errors='replace')}")
         return content, answer.headers

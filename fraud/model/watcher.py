@@ -109,7 +109,7 @@ class ModelSource:
         check_fits(scoring.card, self._schema.features_version, names)
         blank = np.full((1, len(names)), np.nan)
         if not 0.0 <= scoring.predict(blank)[0] <= 1.0 or scoring.contributions(blank).shape != blank.shape:
-            raise BadModel(f"version {version} does not answer with probabilities")
+            raise BadModel(f"version {version} answers with other values than probabilities")
         metrics.MODEL_CREATED.labels(self._alias or "fixed").set(registered.creation_timestamp / 1000.0)
         return ServedModel(scoring, version)
 

@@ -63,7 +63,7 @@ class Registry:
 
     def canary(self, version: str) -> AbstractContextManager[None]:
         """See :class:`Place`."""
-        raise BadConfig(f"version {version} cannot be tried where nothing is served (setting place)")
+        raise BadConfig(f"version {version} cannot be tried: no model server runs there (setting place)")
 
 
 class Local:

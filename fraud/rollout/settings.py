@@ -64,7 +64,7 @@ class RolloutSettings(ModelAccess):
     @model_validator(mode="after")
     def _check_percents(self) -> Self:
         if list(self.percents) != sorted(self.percents):
-            raise ValueError("percents must rise")
+            raise ValueError("percents must increase, e.g. [5, 25]")
         if self.lease_s < 3 * self.poll_s:
             raise ValueError("lease_s must be three times poll_s or longer")
         return self

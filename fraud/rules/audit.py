@@ -103,7 +103,7 @@ class Audit:
             raise BadState(f"{where}: the audit cannot be read: {error.errors()[0]['msg']}") from error
         if entry.number != number or entry.previous != previous:
             raise BadState(
-                f"{where}: the audit is broken: a record before this one is missing or another one"
+                f"{where}: the audit is broken: a record before this one is missing or was changed"
             )
         if entry.hash != entry.hashed():
             raise BadState(f"{where}: the audit is broken: this record was changed after it was written")

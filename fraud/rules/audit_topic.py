@@ -46,5 +46,5 @@ class TopicCopy:
         options = {**self._options, "message.max.bytes": str(MOST_BYTES[AUDIT])}
         producer = Producer(ProducerSettings(bootstrap=self._bootstrap, options=options))
         delivery = producer.deliver(Record(AUDIT, str(one.number), one.as_json().encode()) for one in entries)
-        if not delivery.is_whole:
+        if not delivery.is_complete:
             raise Unavailable(f"{delivery.missing} records did not reach {self.name}: {delivery.reason}")

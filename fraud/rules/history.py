@@ -105,9 +105,9 @@ class History:
         names = list(dict.fromkeys([*amounts, *fields, *COLUMNS]))
         found = with_kinds(_rows(self.transactions, names, where))
         served = [name for name in schema.feature_names if name in self.reads]
-        found = beside(found, _rows(self.features, [*served, *_IDENTITY], where))
+        found = join_by_identity(found, _rows(self.features, [*served, *_IDENTITY], where))
         decided = ["outcome", WITHOUT, "score", *([VERSION] if self.with_versions else []), *_IDENTITY]
-        found = beside(found, _rows(self.decisions, decided, where))
+        found = join_by_identity(found, _rows(self.decisions, decided, where))
         if self.folded is not None:
             found = _filled(found, self.folded)
         return found.append_column(BASE, pa.array(base_amounts(found, schema))).combine_chunks()
@@ -180,8 +180,8 @@ def outcome_codes(table: pa.Table, *, with_rules: bool = False) -> Ints:
     return found
 
 
-def beside(left: pa.Table, right: pa.Table) -> pa.Table:
-    """Put the columns of the same records side by side; a record that one of the tables lacks is left out.
+def join_by_identity(left: pa.Table, right: pa.Table) -> pa.Table:
+    """Join two tables of the log by the identity of their records; only records of both are kept.
 
     Tables of one log mostly have the same records: then sorting their positions takes far less than a join.
     """
@@ -232,7 +232,7 @@ def _fold(whole: Log, names: Sequence[str], when: Range, scratch: Path | None) -
                 )
             )
     if not parts:
-        raise BadInput("there is no transaction in the log")
+        raise BadInput("the log has no transaction yet; start the stream and send some")
     return pa.concat_tables(parts)
 
 

@@ -125,7 +125,7 @@ class Publishing:
         with self._writing() as writer:
             self._see_that_none_waits(writer.entries)
             if starts is not None and starts <= self._now():
-                raise BadInput(f"{_moment(starts)} is past; leave the time out to begin at once")
+                raise BadInput(f"{_moment(starts)} is in the past; leave the time out to begin at once")
             proposal = _open_proposal(writer.entries, number)
             if proposal.by == self.who:
                 raise BadInput(f"{self.who} has proposed {number} and cannot approve it; another person must")
@@ -211,7 +211,7 @@ class Publishing:
         with self._writing() as writer:
             published = in_force(writer.entries, self._now())
             if not published:
-                raise BadInput("no rules are published")
+                raise BadInput("no rules have been published yet")
             self._write(published[-1].content)
             return published[-1].version
 

@@ -125,8 +125,8 @@ class Objects:
         found = self.read(name)  # perhaps our own, whose answer was lost
         if found is None or found[0] != content:
             raise Fenced(
-                f"another driver has written {self.uri}/{name}, and has taken over. If that is not meant, "
-                "give each deployment a FRAUD_STREAM_HOME_URI of its own"
+                f"another driver has written {self.uri}/{name}, and has taken over. If you did not "
+                "intend this, give each deployment a FRAUD_STREAM_HOME_URI of its own"
             )
         return found[1]
 

@@ -157,7 +157,7 @@ def step_us(text: str) -> int:
     """
     found = _STEP.fullmatch(text)
     if found is None or not int(found[1]):
-        raise BadExpression(f"{text!r} is no length of a step; write e.g. '1s', '10m', '1h', '1d'")
+        raise BadExpression(f"{text!r} is not the length of a step; write e.g. '1s', '10m', '1h', '1d'")
     return int(found[1]) * _STEP_US[found[2]]
 
 
@@ -166,7 +166,7 @@ def start_of(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError as error:
-        raise BadExpression(f"{text!r} is no moment; write e.g. '2024-01-01T06:00Z'") from error
+        raise BadExpression(f"{text!r} is not a time; write e.g. '2024-01-01T06:00Z'") from error
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
@@ -274,7 +274,7 @@ class _Reader(TokenReader):
     """Reads by recursive descent: comparison, product, one term."""
 
     def __init__(self, text: str) -> None:
-        hint = "; a column's name with such a sign stands in double quotes"
+        hint = "; write a column's name with such a sign in double quotes"
         super().__init__(text, _TOKEN, BadExpression, "expression", hint)
         self._depth = 0
 
@@ -292,7 +292,8 @@ class _Reader(TokenReader):
         kind, text, at = self._tokens[self._at]
         if kind != "end":
             raise BadExpression(
-                f"{text!r} at character {at + 1} is too much; a name with spaces stands in double quotes"
+                f"{text!r} at character {at + 1} is not expected here; "
+                "write a name with spaces in double quotes"
             )
 
     def _product(self) -> Expression:
@@ -317,19 +318,19 @@ class _Reader(TokenReader):
             near = get_close_matches(name, FUNCTIONS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(FUNCTIONS)}"
             raise BadExpression(
-                f"no function {name} (character {at + 1}); {hint}; a column's name with brackets stands in "
+                f"no function {name} (character {at + 1}); {hint}; write a column's name with brackets in "
                 "double quotes"
             )
         self._depth += 1
         if self._depth > DEEPEST:
-            raise BadExpression(f"calls stand inside each other more than {DEEPEST} deep")
+            raise BadExpression(f"calls are nested more than {DEEPEST} deep")
         arguments: list[Expression] = []
         cases: list[tuple[Value, Value]] = []
         rest: list[Value] = []
         while not self._take(")"):
             if (arguments or cases or rest) and not self._take(","):
                 raise BadExpression(
-                    f"{name}: a comma or ) must stand at character {self._tokens[self._at][2] + 1}"
+                    f"{name}: write a comma or ) at character {self._tokens[self._at][2] + 1}"
                 )
             if name == "map" and arguments:
                 self._case(cases, rest)
@@ -342,14 +343,14 @@ class _Reader(TokenReader):
         kind, text, at = self._next()
         is_else = kind == "word" and text == ELSE
         if not is_else and kind not in {"text", "number"} and text not in {"true", "false"}:
-            raise BadExpression(f"{text!r} at character {at + 1}: a value must stand here, e.g. 'Yes' = true")
+            raise BadExpression(f"{text!r} at character {at + 1}: write a value here, e.g. 'Yes' = true")
         if not self._take("="):
-            raise BadExpression(f"after {text} at character {at + 1}: = must stand here, e.g. 'Yes' = true")
+            raise BadExpression(f"after {text} at character {at + 1}: write = here, e.g. 'Yes' = true")
         meaning = self._constant()
         if is_else:
             rest.append(meaning)
         elif any(_value(kind, text) == value for value, _ in cases):
-            raise BadExpression(f"map: {text} stands twice")
+            raise BadExpression(f"map: {text} is given twice; leave one out")
         else:
             cases.append((_value(kind, text), meaning))
 

@@ -294,7 +294,7 @@ class _Reader(TokenReader):
             return found
         kind, text, at = self._next()
         if kind != "word":
-            raise BadCondition(f"{text!r} at character {at + 1}: a field's name must stand here")
+            raise BadCondition(f"{text!r} at character {at + 1}: write a field's name here")
         if text == "has" and self._take("("):
             _, name, at = self._next()
             self._expect(")")
@@ -343,7 +343,7 @@ class _Reader(TokenReader):
     def _expect(self, sign: str) -> None:
         if not self._take(sign):
             _, text, at = self._tokens[self._at]
-            raise BadCondition(f"{text or 'the end'} at character {at + 1}: {sign} must stand here")
+            raise BadCondition(f"{text or 'the end'} at character {at + 1}: write {sign} here")
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -80,7 +80,7 @@ def read_yaml(raw: bytes, name: str) -> tuple[Any, Any]:
     >>> read_yaml(b"a: 1\nb: 2\na: 3\n", "keys.yaml")
     Traceback (most recent call last):
     ...
-    fraud.errors.BadConfig: keys.yaml:3: the key a stands twice, first in line 1
+    fraud.errors.BadConfig: keys.yaml:3: the key a is given twice, first in line 1
     """
     if len(raw) > MOST_BYTES:
         raise BadConfig(f"{name}:1: {len(raw):,} bytes; a definition has at most {MOST_BYTES:,}")
@@ -170,7 +170,7 @@ def _content(loader: _Loader, node: Any, seen: set[int]) -> Any:
             raise _Refused(problem="a key must be a single value", problem_mark=_mark(key_node))
         key = _content(loader, key_node, seen)
         if key in found:
-            words = f"the key {key} stands twice, first in line {lines[key]}"
+            words = f"the key {key} is given twice, first in line {lines[key]}"
             raise _Refused(problem=words, problem_mark=_mark(key_node))
         found[key], lines[key] = _content(loader, value, seen), _mark(key_node).line + 1
     return found

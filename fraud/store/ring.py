@@ -127,7 +127,7 @@ def check_places(wheres: Sequence[str], places: Sequence[Place | None]) -> None:
         )
     order = {place.number: where for where, place in known}
     if len(order) < len(known):
-        raise BadConfig(f"one shard of the feature store is named twice: {', '.join(wheres)}")
+        raise BadConfig(f"one shard of the feature store is given twice: {', '.join(wheres)}")
     if any(place.number != number for number, place in enumerate(places, 1) if place):
         words = ", ".join(order.get(number, "the new one") for number in range(1, len(wheres) + 1))
         raise BadConfig(f"the shards of the feature store are in another order; write their URLs as: {words}")

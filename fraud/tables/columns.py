@@ -204,7 +204,7 @@ def plan_columns(
     read = [name for one in found.values() for name in columns_of(one)]
     twice = next((name for name in read if list(header).count(name) > 1), None)
     if twice is not None:
-        raise BadInput(f"{path}: the column {twice} stands twice in the header; rename one")
+        raise BadInput(f"{path}: the column {twice} is twice in the header; rename one")
     return Plan(found, notes)
 
 

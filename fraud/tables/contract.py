@@ -117,7 +117,7 @@ def keep_valid(
         tell(f"{name}: {found}; left out")
         keep &= ~found.rows
     if not keep.any():
-        raise BadInput(f"{name}: no row is left of {table.num_rows:,} that the wire would take")
+        raise BadInput(f"{name}: none of {table.num_rows:,} rows is valid")
     return table if keep.all() else table.filter(pa.array(keep))
 
 

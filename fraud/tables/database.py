@@ -68,7 +68,7 @@ def _table(path: str) -> Iterator[tuple[Any, Any]]:
 
     url, _, name = path.partition("#")
     if not name:
-        raise BadInput(f"{path} names no table: write DATABASE#TABLE, e.g. {path}#transactions")
+        raise BadInput(f"{path} does not name a table: write DATABASE#TABLE, e.g. {path}#transactions")
     schema, _, table = name.rpartition(".")
     engine = None
     try:

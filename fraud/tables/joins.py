@@ -68,7 +68,7 @@ class Joined:
         if len(twice):
             one = twice[0].as_py()
             raise BadInput(
-                f"{self.path}: {self.join.key} {one['values']} stands in {one['counts']:,} rows; a joined "
+                f"{self.path}: {self.join.key} {one['values']} is in {one['counts']:,} rows; a joined "
                 f"table has one row for each {self.join.key}: keep one of them, or join by another column"
             )
 

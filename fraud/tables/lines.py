@@ -49,12 +49,12 @@ def _parse(text: bytes, part: Part, line: int) -> Any:
     try:
         return json.loads(text.decode("utf-8-sig"), parse_float=str, parse_int=str)
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{part}: line {line:,} is no JSON: {error}") from error
+        raise BadInput(f"{part}: line {line:,} is not JSON: {error}") from error
 
 
 def _row(found: Any, part: Part, at: int) -> dict[str, str | None]:
     if not isinstance(found, dict):
-        raise BadInput(f"{part}: record {at:,} is no object: {json.dumps(found):.60}")
+        raise BadInput(f"{part}: record {at:,} is not a JSON object: {json.dumps(found):.60}")
     return dict(_flat(found, ""))
 
 

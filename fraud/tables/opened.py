@@ -79,7 +79,7 @@ class Opened:
             found = self._read_header(reading, tell)
         except (pa.ArrowException, *BROKEN) as error:
             raise Unreadable(
-                f"{self.path} is no CSV, JSON, Parquet or Delta table that can be read: {error}"
+                f"{self.path} cannot be read as a CSV, JSON, Parquet or Delta table: {error}"
             ) from error
         if found.is_own or any(join.by not in found.header for join in joins):
             return found  # not the table that they speak of

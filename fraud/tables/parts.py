@@ -106,7 +106,7 @@ def _expanded(file: Path) -> Iterator[Part]:
         with zipfile.ZipFile(file) as archive:
             names = sorted(info.filename for info in archive.infolist() if not info.is_dir())
     except BROKEN as error:
-        raise BadInput(f"{file} is no zip archive that can be read: {error}") from error
+        raise BadInput(f"{file} cannot be read as a zip archive: {error}") from error
     yield from (Part(file, name) for name in names if not _is_hidden(Path(name).parts))
 
 

@@ -292,7 +292,7 @@ def open_raw(
     found = opened.header(reading or Reading(), tell, joins)
     twice = next((name for name in found.header if found.header.count(name) > 1), None)
     if twice is not None:
-        raise BadInput(f"{path}: the column {twice} stands twice in the header; rename one")
+        raise BadInput(f"{path}: the column {twice} is twice in the header; rename one")
     return Source(
         what="transactions",
         path=str(path),

@@ -113,10 +113,11 @@ class Backups:
                 with self._files.open_input_stream(f"{name}/{path}") as content:
                     found = digest_of(content)
             except FileNotFoundError as error:
-                raise BadInput(f"the backup {name} lacks the file {path}: use another one") from error
+                raise BadInput(f"the backup {name} lacks the file {path}: use another backup") from error
             if found != kept.sha256:
                 raise BadInput(
-                    f"the file {path} of the backup {name} is not what was written: use another one"
+                    f"the file {path} of the backup {name} was changed after it was written: "
+                    "use another backup"
                 )
         return manifest
 

@@ -126,9 +126,7 @@ def moments(examples: Examples, settings: OnlineSettings) -> tuple[int, Examples
     learnt_us = ripe_us - int(settings.judge_days * DAY_US)
     rows = (examples.event_us >= learnt_us) & (examples.event_us < ripe_us)
     if not rows.any():
-        raise BadInput(
-            f"no transaction lies between {in_words(learnt_us)} and {in_words(ripe_us)} to judge on"
-        )
+        raise BadInput(f"no transaction is between {in_words(learnt_us)} and {in_words(ripe_us)} to judge on")
     return learnt_us, examples.take(rows)
 
 

@@ -66,7 +66,9 @@ def load(
             (PROFILES, one.record_key, one.model_dump_json(exclude_none=True).encode()) for one in found
         )
     except Unavailable as error:
-        raise Unavailable(f"{error}; send the table again: a profile told twice changes nothing") from error
+        raise Unavailable(
+            f"{error}; send the table again: a profile that is sent twice changes nothing"
+        ) from error
     typer.echo(f"{_counted(found)} are on the topic {PROFILES} at {kafka.kafka_bootstrap}")
 
 

@@ -87,7 +87,7 @@ def _flat(path: Path, entity: str, schema: Schema) -> Iterator[dict[str, Any]]:
     table = open_source("profiles", path, required=keys, also=also, schema=schema).table()
     told = [name for name in also if name in table.column_names]
     if not told:
-        raise BadInput(f"{path} tells nothing of the profile; name its columns {', '.join(also)}")
+        raise BadInput(f"{path} has no column of the profile; name its columns {', '.join(also)}")
     for row in table.to_pylist():
         values = {name: row[name] for name in told if row[name] is not None}
         if values:

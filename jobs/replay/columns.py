@@ -122,7 +122,7 @@ def fill_columns(
                     on_progress(amended.vectors)
         if written != gaps.rows:
             raise BadState(
-                f"{gaps.rows - written:,} served vectors lie where the log has no record; "
+                f"{gaps.rows - written:,} served vectors belong to no record of the log; "
                 "see `fraud parity`; nothing was changed"
             )
         if amended.vectors:
@@ -137,7 +137,7 @@ def _overwrite(table: Table, folder: str, gaps: _Gaps) -> None:
     try:
         write_deltalake(table.delta, scanner.to_reader(), mode="overwrite", predicate=gaps.predicate())
     except (CommitFailedError, OSError, DeltaError, pa.ArrowException) as error:
-        raise Unavailable(f"the table of features was not amended, run it again: {error}") from error
+        raise Unavailable(f"the table of features was not changed; run the command again: {error}") from error
 
 
 def _features_of(log: Log, delta: str) -> Table:
@@ -154,7 +154,9 @@ def _add_columns(delta: str, options: Options, names: Sequence[str]) -> None:
         try:
             table.delta.alter.add_columns([Field(name, PrimitiveType("double")) for name in missing])
         except (CommitFailedError, OSError, DeltaError) as error:
-            raise Unavailable(f"the table of features takes no column, run it again: {error}") from error
+            raise Unavailable(
+                f"no column could be added to the table of features; run the command again: {error}"
+            ) from error
 
 
 def _find_gaps(table: Table, names: Sequence[str], until: Epoch | None) -> _Gaps | None:

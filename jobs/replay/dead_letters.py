@@ -125,7 +125,7 @@ def resend(
             ledger.write(
                 [one for one, is_taken in zip(origins, delivery.taken, strict=True) if is_taken], SENT
             )
-            if not delivery.is_whole:
+            if not delivery.is_complete:
                 raise Unavailable(
                     f"{delivery.missing} of {len(letters)} letters were not confirmed by the broker "
                     f"({delivery.reason}); --unconfirmed sends them again"

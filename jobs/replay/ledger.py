@@ -92,7 +92,7 @@ class Ledger:
         except CommitFailedError as error:
             raise Fenced(_FENCED) from error
         except (OSError, DeltaError) as error:
-            raise Unavailable(f"the ledger of resent letters does not take a row: {error}") from error
+            raise Unavailable(f"the record of resent dead letters cannot be written: {error}") from error
         self._version += 1
         (self.sent if state == SENT else self.unconfirmed).update(origins)
         self.unconfirmed -= self.sent

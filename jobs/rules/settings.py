@@ -60,7 +60,8 @@ def _client(settings: PublishSettings) -> Client:
     client = keys.find(settings.key.get_secret_value().encode())
     if client is None:
         raise BadConfig(
-            f"FRAUD_RULES_KEY: nobody in {settings.keys_file} has this key; give your own, not its hash"
+            f"FRAUD_RULES_KEY: no person in {settings.keys_file} has this key; "
+            "give your own key, not its hash"
         )
     try:
         client.need(KeyScope.RULES)

@@ -163,7 +163,9 @@ def _label_map(event: Json, export: Json, said: Mapping[str, str], made: Importe
         elif name.lower() in _FRAUD | _HONEST:
             found[name] = name.lower() in _FRAUD
         else:
-            raise BadInput(f"label {name}: what does it mean? --label {name}=fraud, honest or unknown")
+            raise BadInput(
+                f"label {name}: its meaning is unclear; give --label {name}=fraud, honest or unknown"
+            )
         made.notes.append(
             ImportNote("label", name, {True: "fraud", False: "honest", None: "not known"}[found[name]])
         )

@@ -262,7 +262,7 @@ def _amount(column: str, made: _Made) -> None:
         )
     if column and column not in numbers:
         raise BadInput(
-            f"--amount {column}: no number has this name; there are {', '.join(numbers) or 'none'}"
+            f"--amount {column}: no column of numbers has this name; there are {', '.join(numbers) or 'none'}"
         )
     if not column:
         made.tell("amount", "", "", "no number was found: put what stands for the amount into source: amount")

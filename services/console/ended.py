@@ -77,7 +77,7 @@ class EndedSessions(TopicFollower):
         for nonce, is_taken in zip(told, delivery.taken, strict=True):
             if is_taken:
                 self._untold.pop(nonce, None)
-        if not delivery.is_whole:
+        if not delivery.is_complete:
             raise Unavailable(f"Kafka did not accept {delivery.missing} logouts: {delivery.reason}")
 
     def _succeed(self) -> None:

@@ -46,7 +46,7 @@ class Labels:
             source=f"{SOURCE}{client}",
         )
         record = Record(LABELS, self._schema.primary_of(label), label.model_dump_json().encode())
-        if not self._kafka.deliver([record]).is_whole:
+        if not self._kafka.deliver([record]).is_complete:
             metrics.FAILED_LABELS.inc()
             raise Unavailable("Kafka did not accept the label, so it is not stored. Decide the case again")
         metrics.LABELS.labels("fraud" if is_fraud else "honest").inc()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from fraud.features import kernel
-from fraud.features.codec import counted, read_numbers
+from fraud.features.codec import read_numbers, transaction_count
 from fraud.features.engine import Runner
 from fraud.features.kernel import Floats
 from fraud.features.kernel.records import Batch
@@ -17,7 +17,7 @@ from fraud.schema.features import Feature
 from fraud.store.answers import Key
 from fraud.store.value import newest_state
 
-__all__ = ["PassFold", "SingleFold", "counted", "folds_of"]
+__all__ = ["PassFold", "SingleFold", "folds_of"]
 _ALL = np.ones(1, np.bool_)
 
 
@@ -144,7 +144,7 @@ class PassFold:
         if key not in stored:
             return {}
         is_new, states[key] = self._single.fold(event, _state_of(stored[key]), vector, one.first)
-        return None if one.entity.deduplicates and not is_new else {one.name: counted(states[key])}
+        return None if one.entity.deduplicates and not is_new else {one.name: transaction_count(states[key])}
 
     def _fold_sides(
         self, event: Floats, stored: Mapping[Key, bytes | None], vector: Floats, states: dict[Key, bytes]
@@ -157,7 +157,7 @@ class PassFold:
             key = one.name, float(row[0, one.key_column])
             _, states[key] = self._single.fold(row, _state_of(stored[key]), self._vector, 0)
             one.write(vector, seen.rows[at : at + 1], row, self._vector)
-            number = counted(states[key])
+            number = transaction_count(states[key])
             sequences.update({side.name: number for side in one.sides if seen.sides[at] & side.bit})
         return sequences
 

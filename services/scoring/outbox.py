@@ -115,7 +115,7 @@ class Outbox:
         with self._traces.batch("publish", _parents(messages)) as batch:
             batch.note(records=len(messages))
             delivery = self._kafka.deliver(messages)
-        self.is_unavailable = not delivery.is_whole
+        self.is_unavailable = not delivery.is_complete
         missing = {at for at, is_taken in zip(owners, delivery.taken, strict=True) if not is_taken}
         self._answers.sent([entry for at, (entry, _) in enumerate(entries) if at not in missing])
         metrics.PUBLISHED.inc(len(entries) - len(missing))
@@ -173,7 +173,7 @@ def hand_to_stream(kafka: Sender, key: str, raw: bytes) -> None:
         When Kafka does not take it either: it must be refused, so that nothing is lost.
     """
     started = time.perf_counter()
-    if not kafka.deliver([Record(TRANSACTIONS, key, raw, headers())]).is_whole:
+    if not kafka.deliver([Record(TRANSACTIONS, key, raw, headers())]).is_complete:
         raise Unavailable(
             f"neither the feature store nor Kafka accepted it within {time.perf_counter() - started:.1f} s"
         )

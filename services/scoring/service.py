@@ -286,8 +286,8 @@ class Service:
         record["degraded"] = orjson.loads(found.body)["degraded"] if found.body else []
         return record
 
-    def is_whole(self) -> bool:
-        """Whether answers would be whole: the model is loaded and the store answers."""
+    def answers_in_full(self) -> bool:
+        """Whether no answer is degraded: the model is loaded and the store answers."""
         try:
             return self.model.is_ready() and bool(self.store.identity()) and not self.states.problem
         except Unavailable:

@@ -55,7 +55,7 @@ class States:
         self._known: tuple[str, Watermark | None] = "", None
         self.problem = ""
         """Why no transaction may be counted in the store, and what repairs it; empty while all may."""
-        self.is_whole = True
+        self.is_complete = True
         """Whether the store says that it is; one that is not takes no commits."""
 
     def look(self, *, is_thorough: bool = False) -> None:
@@ -119,7 +119,7 @@ class States:
                 "the feature store was emptied or replaced by an older copy; put the newest back, or "
                 f"{REBUILD}"
             )
-        self._known, self.is_whole = (identity, mark), bool(identity)
+        self._known, self.is_complete = (identity, mark), bool(identity)
         return misfit(self._store, self._passes) if is_thorough or identity != before_identity else ""
 
 

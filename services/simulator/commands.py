@@ -120,7 +120,7 @@ def simulate(  # noqa: PLR0917  (typer passes by name)
     window = (parse_time(from_) if from_ else None, parse_time(until) if until else None)
     if (data is None) == (replay is None):
         raise BadConfig(
-            "give either --data FOLDER, which `fraud generate` wrote, or --replay FILE, own history"
+            "give either --data FOLDER, which `fraud generate` wrote, or --replay FILE, a table of your own"
         )
     further: dict[str, pa.Table] = {}
     if replay is not None:

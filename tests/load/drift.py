@@ -56,8 +56,8 @@ class Trained:
 
 
 @dataclass
-class Seen:
-    """What the watching saw of one world, in days since 1970."""
+class WatchResult:
+    """What drift and performance reported for one data set; days since 1970."""
 
     alarms: dict[int, tuple[str, ...]]
     """Day: columns in alarm."""
@@ -91,7 +91,7 @@ def train(data: DataSet, examples: Examples, settings: GeneratorSettings) -> Tra
 
 def watch(
     data: DataSet, examples: Examples, trained: Trained, settings: GeneratorSettings, days: range
-) -> Seen:
+) -> WatchResult:
     """Look at every day as it ends; days count from the world's first.
 
     A world that drifts is left once both watchers have seen something.
@@ -102,7 +102,7 @@ def watch(
     decided = decisions_of(data, trained, score, settings)
     ahead = range(begin + days.start - judge.limits.window + 1, begin + days.start)
     judged: deque[Day] = deque(map(judge.day, ahead), maxlen=judge.limits.window)
-    seen = Seen({}, {}, decided)
+    seen = WatchResult({}, {}, decided)
     for number, day in enumerate(range(begin + days.start, begin + days.stop)):
         judged.append(judge.day(day))
         seen.alarms[day] = tuple(judge.alarms(list(judged)))
@@ -166,7 +166,7 @@ _BY_DECISION = ("event_us", "user", "amount", "score", "is_flagged", "version")
 _BY_LABEL = ("label_row", "label_us", "label_type")
 
 
-def simulate(seeds: int, a_day: int, after: int) -> Iterator[tuple[Drift, int, Seen]]:
+def simulate(seeds: int, a_day: int, after: int) -> Iterator[tuple[Drift, int, WatchResult]]:
     """Watch every kind of world, of several seeds."""
     for seed in range(1, seeds + 1):
         trained = None

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from fraud.features.codec import counted
+from fraud.features.codec import transaction_count
 from fraud.log.rebuild import rebuild
 from fraud.store import open_store
 from fraud.tools.demo.ledger import count_delta
@@ -168,7 +168,7 @@ def _compare_store(stream: StreamSettings, scratch: Path) -> tuple[int, int]:
             states, wanted = ({key: bytes(of) for key, of in one.scan(entity)} for one in (live, made))
             differing += sum(states.get(key) != wanted.get(key) for key in states.keys() | wanted.keys())
             if entity == ENTITIES[0]:
-                transactions = sum(counted(state) for state in states.values())
+                transactions = sum(transaction_count(state) for state in states.values())
     return differing, transactions
 
 

@@ -144,7 +144,7 @@ def check_feature_names(uses: Sequence[Use], made: Sequence[Feature]) -> list[st
     names: list[str] = []
     for use, feature in zip(uses, made, strict=True):
         if feature.name in names:
-            raise BadPart(use.where, f"{feature.name} is there already; leave one out")
+            raise BadPart(use.where, f"{feature.name} is declared twice; leave one out")
         names.append(feature.name)
     plain = [feature.name for feature in made if not feature.of]
     for use, feature in zip(uses, made, strict=True):

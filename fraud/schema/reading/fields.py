@@ -66,7 +66,7 @@ def check_columns(declared: Iterable[Field]) -> None:
     words: dict[str, str] = {}
     zones = [field.name for field in declared if field.type is FieldType.ZONE]
     if len(zones) > 1:
-        raise BadPart(("fields", zones[1]), f"{zones[0]} is the zone already; there is one of a transaction")
+        raise BadPart(("fields", zones[1]), f"{zones[0]} is the transaction's zone already; leave one out")
     for field in declared:
         for name in field.names:
             if name in taken:
@@ -115,9 +115,9 @@ def _check_zone(document: Document, entity: str, profile: dict[str, Field], fiel
     zones = [name for name, field in profile.items() if field.type is FieldType.ZONE]
     where = ("profiles", entity, *zones[-1:])
     if zones and not document.entities[entity].primary:
-        raise BadPart(where, f"{entity} is not the primary entity, whose profile alone may have a zone")
+        raise BadPart(where, f"{entity} is not the primary entity; only its profile may have a zone")
     if len(zones) > 1:
-        raise BadPart(where, f"{zones[0]} is the zone already; a profile has one")
+        raise BadPart(where, f"{zones[0]} is the profile's zone already; leave one out")
     if zones and not zone_of(fields):
         words = "the transactions have no zone; write a field of type zone, which records may leave out"
         raise BadPart(where, words)
@@ -133,9 +133,9 @@ def read_future(part: FuturePart | None, declared: dict[str, Field]) -> SourceBo
     for value in part.most_ahead_s:
         where = ("future", "most_ahead_s", value)
         if not 1 <= len(value) <= field.longest:
-            raise BadPart(where, f"no {field.name} is so: it has 1 to {field.longest} characters")
+            raise BadPart(where, f"a {field.name} has 1 to {field.longest} characters")
         if field.pattern and not re.fullmatch(field.pattern, value):
-            raise BadPart(where, f"no {field.name} is so: the pattern of the field is {field.pattern}")
+            raise BadPart(where, f"a {field.name} must match the pattern {field.pattern}")
     return SourceBounds(field.name, tuple(sorted(part.most_ahead_s.items())))
 
 

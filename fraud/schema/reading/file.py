@@ -105,7 +105,7 @@ def _in_words(error: Any) -> str:
     """Say pydantic's error with what may stand there."""
     if error["type"] == "string_type" and isinstance(error["input"], list):
         listed = ", ".join(map(str, error["input"]))
-        return f"one name must stand here, not the list {listed}; write a line of its own for each"
+        return f"write one name here, not the list {listed}; or write a line of its own for each"
     if error["type"] != "extra_forbidden":
         return str(error["msg"])
     parts: dict[str, type[Part]] = {

@@ -128,5 +128,5 @@ def _fields(names: Sequence[str], fields: Mapping[str, Field], where: Where) -> 
     found = tuple(of_type(field, fields, NAMED, where) for field in names)
     for field in found:
         if found.count(field) > 1:
-            raise BadPart(where, f"{field.name} stands there twice; leave one out")
+            raise BadPart(where, f"{field.name} is given twice; leave one out")
     return found

@@ -38,5 +38,5 @@ def of_type(name: str, fields: Mapping[str, Field], types: Iterable[FieldType], 
     known_name(name, fields, where, "field")
     if fields[name].type not in set(types):
         wanted = " or ".join(sorted(types))
-        raise BadPart(where, f"{name} is a {fields[name].type}; a {wanted} must stand here")
+        raise BadPart(where, f"{name} is a {fields[name].type}; name a {wanted} here")
     return fields[name]

@@ -124,8 +124,8 @@ class Server:
         if reached < self.replicas:
             raise Unavailable(
                 f"{reached} of {self.replicas} replicas of the feature store at {self.where} have what was "
-                f"written {self._wait_ms} ms ago, which does not count; bring them back, or lower `replicas` "
-                "in its URL"
+                f"written {self._wait_ms} ms ago, so the write is not confirmed; start the others, "
+                "or lower `replicas` in its URL"
             )
         return answer
 
@@ -221,6 +221,6 @@ def _answering(where: str, *, is_start: bool = False) -> Iterator[None]:
         if str(error).startswith("NOREPLICAS"):
             raise Unavailable(
                 f"the feature store at {where} takes no writes: fewer replicas follow it than its "
-                "min-replicas-to-write; bring them back"
+                "min-replicas-to-write; start them again"
             ) from error
         raise Unavailable(f"the feature store at {where} refuses a command: {error}") from error

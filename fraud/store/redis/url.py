@@ -122,7 +122,7 @@ def _options_of(plain: str, parts: SplitResult) -> tuple[str, int, dict[str, Any
     prefix, replicas = query.pop("prefix", "fraud"), int(query.pop("replicas", "0"))
     retries = int(query.pop("retries", str(RETRIES)))
     if replicas < 0 or retries < 0:
-        raise ValueError("`replicas` and `retries` are not below 0")
+        raise ValueError("`replicas` and `retries` must be 0 or more")
     options: dict[str, Any] = parse_url(f"{plain}?{urlencode(query)}")  # type: ignore[no-untyped-call]
     retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries=retries)
     return prefix, replicas, {"health_check_interval": 30, **options, "retry": retry}
@@ -131,5 +131,5 @@ def _options_of(plain: str, parts: SplitResult) -> tuple[str, int, dict[str, Any
 def _address(host: str) -> tuple[str, int]:
     parts = urlsplit(f"//{host}")
     if not parts.hostname:
-        raise ValueError("a Sentinel without a host")
+        raise ValueError("a Sentinel's address lacks its host; write host:port")
     return parts.hostname, parts.port or SENTINEL_PORT

@@ -27,7 +27,7 @@ def main() -> int:
         "seconds": round(time.monotonic() - started, 1),
     }
     sys.stdout.write(json.dumps(figures) + "\n")
-    return 0 if tally.is_whole and not (settings.needs_model and tally.fallbacks) else 1
+    return 0 if tally.is_complete and not (settings.needs_model and tally.fallbacks) else 1
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def run(settings: SmokeSettings) -> Tally:
             Constant(settings.rate_per_s),
         )
         give_up = time.monotonic() + settings.wait_s
-        for message in reader.follow(lambda: tally.is_whole or time.monotonic() >= give_up):
+        for message in reader.follow(lambda: tally.is_complete or time.monotonic() >= give_up):
             tally.take(Decision.model_validate_json(message.value() or b""))
     return tally
 

@@ -22,7 +22,7 @@ class Tally:
 
         Examples
         --------
-        >>> Account(frozenset("a")).is_whole
+        >>> Tally(frozenset("a")).is_complete
         False
         """
         if decision.transaction_id not in self.sent:
@@ -34,6 +34,6 @@ class Tally:
         self.fallbacks += decision.is_fallback
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether every transaction has its decision."""
         return self.decided == self.sent

@@ -205,7 +205,7 @@ class App:
         self._service.see_that_it_takes_requests()
         self._service.see_that_all_threads_live()
         states = self._service.states
-        problem = states.problem or ("" if states.is_whole else INCOMPLETE)
+        problem = states.problem or ("" if states.is_complete else INCOMPLETE)
         found = {"status": "degraded", "detail": problem} if problem else {"status": "ready"}
         return [JSON], orjson.dumps(found)
 
@@ -296,4 +296,4 @@ def _check(route: Route, method: str, headers: dict[bytes, bytes]) -> None:
         allow = "GET, HEAD" if route.method == "GET" else route.method
         raise Problem(405, f"use {route.method}", allow=allow)
     if headers.get(b"upgrade", b"").lower() == b"websocket":
-        raise Problem(400, "there are no WebSockets here; send a plain HTTP request")
+        raise Problem(400, "WebSockets are not supported; send a plain HTTP request")

@@ -152,7 +152,7 @@ def unpack(body: bytes, encoding: bytes, most: int) -> bytes:
     if len(found) > most:
         raise _too_large(most)
     if not reader.eof or reader.unused_data:
-        raise Problem(400, "the gzip body is cut short, or something follows it")
+        raise Problem(400, "the gzip body is incomplete, or has bytes after its end")
     return found
 
 

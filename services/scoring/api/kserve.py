@@ -61,8 +61,8 @@ class Endpoints:
             "predict": self._predict,
             "infer": self._infer,
             "v1_models": self._models,
-            "v1_model": self._is_whole,
-            "v2_model_ready": self._is_whole,
+            "v1_model": self._answers_in_full,
+            "v2_model_ready": self._answers_in_full,
             "v2_model": self._tensors,
             "v2": self._server,
             "v2_live": self._live,
@@ -88,7 +88,7 @@ class Endpoints:
     async def _models(self, _call: Call) -> Answered:
         return [JSON], orjson.dumps({"models": [self._name]})
 
-    async def _is_whole(self, _call: Call) -> Answered:
+    async def _answers_in_full(self, _call: Call) -> Answered:
         return [JSON], await self._side_queue.run(self._whole)
 
     async def _tensors(self, _call: Call) -> Answered:
@@ -106,7 +106,7 @@ class Endpoints:
         return [JSON], b'{"ready":true}'
 
     def _whole(self) -> bytes:
-        if not self._service.is_whole():
+        if not self._service.answers_in_full():
             away = "no model is loaded, or the feature store is unavailable"
             raise Problem(503, f"{self._service.states.problem or away}: answers are degraded", (), 1)
         return orjson.dumps({"name": self._name, "ready": True})

@@ -151,7 +151,7 @@ class Labels:
         found = self._tables.keys_of([request.transaction_id]) if self._tables else {}
         known = found.get(request.transaction_id, [])
         if len(known) > 1:
-            raise Problem(409, f"{len(known)} transactions have this id: {self._send_keys}")
+            raise Problem(409, f"{len(known)} transactions have this id; {self._send_keys}")
         if known:
             self._send_after_kept(self._named(request, client), known[0])
             return "accepted"
@@ -249,7 +249,7 @@ class Labels:
             epoch=-1,
         )
         message = Record(DEAD_LETTERS, f"{topic}--1-{one.id}", letter.model_dump_json().encode())
-        if not self._kafka.deliver([message]).is_whole:
+        if not self._kafka.deliver([message]).is_complete:
             raise Unavailable(f"Kafka did not accept the dead letter of one of the pending {topic}")
         metrics.LABELS_EXPIRED.labels(reason).inc()
         if self._pending is not None:
@@ -293,7 +293,7 @@ class Labels:
     def _send(self, notice: Label | Result) -> None:
         topic = RESULTS if isinstance(notice, Result) else LABELS
         record = Record(topic, self._schema.primary_of(notice), notice.model_dump_json().encode())
-        if not self._kafka.deliver([record]).is_whole:
+        if not self._kafka.deliver([record]).is_complete:
             raise Unavailable(f"Kafka did not accept the {topic.removesuffix('s')}; send it again")
 
     def _kept(self, request: bytes) -> Notice:

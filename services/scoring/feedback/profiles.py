@@ -82,5 +82,5 @@ class Profiles:
         told = {"source": source_of(client, request.source), "profile_time": request.profile_time or now()}
         record = self._model.model_validate(request.model_dump() | told)
         message = Record(PROFILES, record.record_key, record.model_dump_json(exclude_none=True).encode())
-        if not self._kafka.deliver([message]).is_whole:
+        if not self._kafka.deliver([message]).is_complete:
             raise Unavailable("Kafka did not accept the profile; send it again")

@@ -89,7 +89,7 @@ def test_more_weight_moves_users_only_into_the_arm_that_grows() -> None:
         ("start: 2026-01-01T00:00:00Z", "start: 2026-01-01T00:00:00", 3, "start"),
         ("effect: 0.2", "efect: 0.2", 1, "effect"),
         ("metric: false_declines", "metric: happiness", 10, "guardrails.0.metric"),
-        ("name: treatment", "name: control", 1, "one name"),
+        ("name: treatment", "name: control", 1, "the same name"),
         ("effect: 0.2", "effect: [", 10, "not YAML"),
     ],
 )

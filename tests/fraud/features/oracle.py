@@ -35,7 +35,7 @@ def width(name: str) -> int:
 
 
 @dataclass
-class Seen:
+class ArrivedRecord:
     """One transaction, label or result that arrived, and what has been said of it since."""
 
     identity: str
@@ -93,14 +93,14 @@ class History:
     entity: Entity
     features: list[Feature]
     units: dict[str, int]
-    kept: list[Seen] = field(default_factory=list)
-    tiled: list[Seen] = field(default_factory=list)
+    kept: list[ArrivedRecord] = field(default_factory=list)
+    tiled: list[ArrivedRecord] = field(default_factory=list)
     newest: float = -math.inf
     known: dict[str, dict[str, int]] = field(default_factory=dict)  # least recently arrived first
     looked_at: list[str] = field(default_factory=list)
     waiting: dict[str, set[str]] = field(default_factory=dict)  # results that came before their transactions
     waits_since: dict[str, int] = field(default_factory=dict)
-    gone: list[Seen] = field(default_factory=list)  # taken out of tiles
+    gone: list[ArrivedRecord] = field(default_factory=list)  # taken out of tiles
     refunds: set[tuple[str, int]] = field(default_factory=set)  # transactions and times
     early: dict[tuple[str, int], int] = field(default_factory=dict)  # refunds before their transactions
     profile: dict[str, Told] = field(default_factory=dict)
@@ -116,7 +116,7 @@ class History:
             self.refunds, self.early = set(), {}
             self.profile, self.told_at = {}, -math.inf
 
-    def take(self, told: Seen) -> None:
+    def take(self, told: ArrivedRecord) -> None:
         """Take in a profile: of each value the newest by its own time holds."""
         self.forget_if_idle(told.told_at)
         self.told_at = max(self.told_at, told.told_at)
@@ -129,7 +129,7 @@ class History:
                 since = old.since if is_same else told.time
                 self.profile[name] = Told(value, since, told.time, old.has_changed or not is_same)
 
-    def of_profile(self, f: Feature, now: Seen) -> Fraction | float:
+    def of_profile(self, f: Feature, now: ArrivedRecord) -> Fraction | float:
         told = self.profile.get(f.profile)
         if told is None:
             return NONE
@@ -153,7 +153,7 @@ class History:
             "profile_distance": lambda: distance(value, now.place),
         }[f.statistic]()
 
-    def offset_of(self, now: Seen) -> int:
+    def offset_of(self, now: ArrivedRecord) -> int:
         """Of its own zone, else of the profile's, else UTC."""
         if now.offset is not None:
             return now.offset
@@ -163,7 +163,7 @@ class History:
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=now.time)
         return 0 if told is None else offset_us(str(told), moment)
 
-    def see(self, now: Seen, sides: set[str]) -> dict[str, float]:
+    def see(self, now: ArrivedRecord, sides: set[str]) -> dict[str, float]:
         self.forget_if_idle(now.time)
         self.newest = max(self.newest, now.time)
         self.kept = [old for old in self.kept if old.time > self.newest - self.kept_for]
@@ -197,7 +197,7 @@ class History:
         oldest = min((old.time for old in self.kept), default=math.inf)
         return time <= self.newest - self.kept_for or (is_full and time < oldest)
 
-    def wait(self, told: Seen) -> None:
+    def wait(self, told: ArrivedRecord) -> None:
         """Remember a result of a transaction that has not come."""
         sets, clears = told.told
         if self.has_left(told.time):
@@ -215,7 +215,7 @@ class History:
             self.early[told.identity, told.told_at] = told.refund
         self.newest = told.told_at if self.newest == -math.inf else self.newest
 
-    def pay_back(self, told: Seen, of: Seen) -> int:
+    def pay_back(self, told: ArrivedRecord, of: ArrivedRecord) -> int:
         """Remember a refund; returns by how much the amount of its transaction falls."""
         if told.refund is None or (told.identity, told.told_at) in self.refunds:
             return 0
@@ -250,7 +250,7 @@ class History:
                 self.tiled = [one for one in self.tiled if one is not old]
                 self.looked_at = [*self.looked_at, identity][-64:]
 
-    def extremes(self, f: Feature, time: int, before: list[Seen]) -> list[int]:
+    def extremes(self, f: Feature, time: int, before: list[ArrivedRecord]) -> list[int]:
         """Values among which the greatest and the least are found."""
         now = [old for old in before if old.time > time - length(f.window) and old.counts(f)]
         counted = [number for old in self.tiles(f.window, time) for number in old.counted(f)]
@@ -261,12 +261,12 @@ class History:
         longest = max(length(name) for name in self.entity.windows if width(name) == wide)
         return (self.newest - min(longest + LATE, MOST_TILES * wide)) // wide
 
-    def window(self, name: str, time: int, before: list[Seen]) -> list[Seen]:
+    def window(self, name: str, time: int, before: list[ArrivedRecord]) -> list[ArrivedRecord]:
         inside = [old for old in before if old.time > time - length(name)]
         gone = list(map(id, self.gone))
         return [old for old in self.tiles(name, time) if id(old) not in gone] + inside
 
-    def tiles(self, name: str, time: int) -> list[Seen]:
+    def tiles(self, name: str, time: int) -> list[ArrivedRecord]:
         """What is in the tiles of a window, also what does not count any more."""
         start, first_kept = time - length(name), min((old.time for old in self.kept), default=math.inf)
         if first_kept <= start:
@@ -276,7 +276,7 @@ class History:
         last = time // wide - 1 if time < first_kept else math.inf
         return [old for old in self.tiled + self.gone if first <= old.time // wide <= last]
 
-    def ripe(self, far: int, near: int, before: list[Seen]) -> list[Seen]:
+    def ripe(self, far: int, near: int, before: list[ArrivedRecord]) -> list[ArrivedRecord]:
         """What is older than the near end; of the tiled, what is in a tile that ended by then."""
         inside = [old for old in before if far < old.time <= near]
         if min((old.time for old in self.kept), default=math.inf) <= far:
@@ -285,7 +285,7 @@ class History:
         first = max(far // wide, self.oldest_tile(wide))
         return [old for old in self.tiled if first <= old.time // wide < near // wide] + inside
 
-    def value(self, f: Feature, now: Seen, before: list[Seen]) -> Fraction | float:
+    def value(self, f: Feature, now: ArrivedRecord, before: list[ArrivedRecord]) -> Fraction | float:
         if f.profile:
             return self.of_profile(f, now)
         if f.statistic == "ripe_fraud_share":
@@ -393,7 +393,7 @@ Table = tuple[Entity, list[Feature]]
 
 
 def replay_seen(
-    records: list[Seen], tables: list[Table], units: dict[str, int], of_results: Sequence[str] = ()
+    records: list[ArrivedRecord], tables: list[Table], units: dict[str, int], of_results: Sequence[str] = ()
 ) -> list[dict[str, float] | None]:
     """Vectors of the transactions, in the order of arrival; None for a label, a result or a duplicate.
 
@@ -438,7 +438,7 @@ def replay_seen(
 
 
 def take(
-    histories: list[dict[str, History]], tables: list[Table], record: Seen, units: dict[str, int]
+    histories: list[dict[str, History]], tables: list[Table], record: ArrivedRecord, units: dict[str, int]
 ) -> bool:
     """Tell one entity of its profile; False where the record is none."""
     if record.profile is None:
@@ -450,7 +450,7 @@ def take(
     return True
 
 
-def named_by(record: Seen, known: dict[str, str | None], entity: Entity) -> dict[str, set[str]]:
+def named_by(record: ArrivedRecord, known: dict[str, str | None], entity: Entity) -> dict[str, set[str]]:
     """Names of the entity in a record, each with the sides on which it stands there."""
     found: dict[str, set[str]] = {}
     for side, column in entity.sides or (("", entity.key_name),):
@@ -460,7 +460,7 @@ def named_by(record: Seen, known: dict[str, str | None], entity: Entity) -> dict
     return found
 
 
-def seen_as(record: Seen, entity: Entity, sides: set[str]) -> Seen:
+def seen_as(record: ArrivedRecord, entity: Entity, sides: set[str]) -> ArrivedRecord:
     """A record in the history of an account that stands on these sides of it: without the account's names."""
     found = copy_of(record)
     for side, column in entity.sides:
@@ -472,14 +472,14 @@ def seen_as(record: Seen, entity: Entity, sides: set[str]) -> Seen:
     return found
 
 
-def copy_of(record: Seen) -> Seen:
+def copy_of(record: ArrivedRecord) -> ArrivedRecord:
     """Each entity learns of labels and results on its own."""
-    found = Seen(**{name: getattr(record, name) for name in Seen.__dataclass_fields__})
+    found = ArrivedRecord(**{name: getattr(record, name) for name in ArrivedRecord.__dataclass_fields__})
     found.filters = set(record.filters)
     return found
 
 
-def tell(history: History, label: Seen) -> None:
+def tell(history: History, label: ArrivedRecord) -> None:
     """Tell a further entity of a label that changed what the primary knows."""
     meant = [
         old
@@ -503,13 +503,13 @@ def replay(
     return replay_seen([seen_of(record) for record in records], tables, {})
 
 
-def seen_of(record: Transaction | Label) -> Seen:
+def seen_of(record: Transaction | Label) -> ArrivedRecord:
     keys = {"user": record.user_id, "merchant": record.merchant_id}
     time = None if record.event_time is None else to_microseconds(record.event_time)
     if isinstance(record, Label):
-        return Seen(record.transaction_id, time, keys=keys, label=record.is_fraud)
+        return ArrivedRecord(record.transaction_id, time, keys=keys, label=record.is_fraud)
     further = {"category": record.category, "country": record.country, "device": record.device_id}
-    return Seen(
+    return ArrivedRecord(
         record.transaction_id,
         time,
         round(record.amount * 100),
@@ -523,15 +523,15 @@ def microdegrees(*degrees: float | None) -> tuple[int, ...] | None:
     return None if None in degrees else tuple(round(degree * 1e6) for degree in degrees)
 
 
-def run_of_fraud(before: list[Seen], length_us: int) -> Fraction | float:
+def run_of_fraud(before: list[ArrivedRecord], length_us: int) -> Fraction | float:
     last = max((i for i, old in enumerate(before) if old.is_fraud), default=-1)
     run = [old for old in before[: last + 1] if old.time > before[last].time - length_us]
     return Fraction(sum(old.is_fraud for old in run), len(run)) if run else NONE
 
 
-def streak(before: list[Seen], ripe_by: int) -> tuple[list[Seen], list[Seen]]:
+def streak(before: list[ArrivedRecord], ripe_by: int) -> tuple[list[ArrivedRecord], list[ArrivedRecord]]:
     """The frauds in a row that are known, and the honest transaction before them, if any."""
-    row: list[Seen] = []
+    row: list[ArrivedRecord] = []
     for old in reversed(before):
         if old.is_fraud:
             row.insert(0, old)
@@ -540,7 +540,7 @@ def streak(before: list[Seen], ripe_by: int) -> tuple[list[Seen], list[Seen]]:
     return row, []
 
 
-def since(row: list[Seen], now: Seen) -> Fraction | float:
+def since(row: list[ArrivedRecord], now: ArrivedRecord) -> Fraction | float:
     return Fraction(now.time - row[0].time, SECOND) if row else NONE
 
 
@@ -562,12 +562,12 @@ def deviation(numbers: list[int], unit: int) -> float:
     return math.sqrt(Fraction(spread, n * (n - 1) * unit**2)) if n > 1 else NONE
 
 
-def clock(a: Seen, b: Seen) -> int:
+def clock(a: ArrivedRecord, b: ArrivedRecord) -> int:
     apart = abs((a.time + a.offset) % DAY - (b.time + b.offset) % DAY)
     return min(apart, DAY - apart)
 
 
-def usual(places: list[Seen], here: tuple[int, int] | None) -> tuple[Fraction, Fraction] | None:
+def usual(places: list[ArrivedRecord], here: tuple[int, int] | None) -> tuple[Fraction, Fraction] | None:
     if not places or here is None:
         return None
     turns = [(old.place[1] - here[1] + 180 * 10**6) % (360 * 10**6) - 180 * 10**6 for old in places]

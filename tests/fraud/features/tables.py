@@ -17,7 +17,7 @@ from fraud.schema.features import Feature
 from fraud.schema.fields import Field, FieldType
 from fraud.schema.kinds import COUNTED_KINDS, KINDS
 from fraud.schema.statistics import STATISTICS
-from tests.fraud.features.oracle import DAY, HOUR, MINUTE, SECOND, Seen, length
+from tests.fraud.features.oracle import DAY, HOUR, MINUTE, SECOND, ArrivedRecord, length
 
 KEYS = ("card", "account", "device", "ip", "email", "terminal", "merchant", "mcc", "country")
 WINDOWS = (
@@ -316,12 +316,12 @@ def _draw_features(dice: random.Random, entity: Entity, layout: EventLayout) -> 
     return tuple(dice.sample(drawn, len(drawn)))
 
 
-def draw_stream(dice: random.Random, drawn: Drawn, n: int) -> list[Seen]:
+def draw_stream(dice: random.Random, drawn: Drawn, n: int) -> list[ArrivedRecord]:
     """Draw records in the order of arrival: late ones, duplicates, labels, results, what misses keys."""
     primary = drawn.tables[0][0].key_name
     steps = [*STEPS, *STEPS[:8] * dice.randint(0, 3), *JUMPS[: dice.randint(0, 6)]]
-    records: list[Seen] = []
-    made: list[Seen] = []
+    records: list[ArrivedRecord] = []
+    made: list[ArrivedRecord] = []
     clock = START
     for number in range(n):
         results = ["result"] * 4 + ["unknown result", "early"] if drawn.layout.of_results else []
@@ -353,7 +353,7 @@ def draw_stream(dice: random.Random, drawn: Drawn, n: int) -> list[Seen]:
     return records
 
 
-def _draw_told(dice: random.Random, entity: Entity, clock: int) -> Seen:
+def _draw_told(dice: random.Random, entity: Entity, clock: int) -> ArrivedRecord:
     """Draw a profile: of some of the fields, now and then older than what is known, or known no more."""
     key = entity.key_name
     name = dice.choice(["a", "a", "b"])
@@ -371,12 +371,18 @@ def _draw_told(dice: random.Random, entity: Entity, clock: int) -> Seen:
     fields = dice.sample(entity.profile, dice.randint(1, len(entity.profile)))
     told = {one.name: dice.choice(values[one.name]) for one in fields}
     time = clock - (dice.choice(LATE) if dice.random() < 0.3 else 0)
-    return Seen("", time, None, keys, told_at=clock, of=entity.name, profile=told, fields=entity.profile)
+    return ArrivedRecord(
+        "", time, None, keys, told_at=clock, of=entity.name, profile=told, fields=entity.profile
+    )
 
 
 def _notice(
-    dice: random.Random, past: Seen, primary: str, identity: str, told: Sequence[tuple[set[str], set[str]]]
-) -> Seen:
+    dice: random.Random,
+    past: ArrivedRecord,
+    primary: str,
+    identity: str,
+    told: Sequence[tuple[set[str], set[str]]],
+) -> ArrivedRecord:
     """Draw a result, or where none may be told a label, of a transaction of which it leaves something out."""
     keys = {name: key for name, key in past.keys.items() if name == primary or dice.random() < 0.6}
     for joined in JOINS:
@@ -386,11 +392,11 @@ def _notice(
     if told:
         at, what = past.time + dice.choice([0, SECOND, DAY]), dice.choice(told)
         refund = dice.choice([None, 1, 2, 500, 10**9]) if what[0] == {"refunded"} else None
-        return Seen(identity, time, None, keys, told=what, told_at=at, refund=refund)
-    return Seen(identity, time, keys=keys, label=dice.random() < 0.7)
+        return ArrivedRecord(identity, time, None, keys, told=what, told_at=at, refund=refund)
+    return ArrivedRecord(identity, time, keys=keys, label=dice.random() < 0.7)
 
 
-def _draw_record(dice: random.Random, identity: str, time: int, primary: str) -> Seen:
+def _draw_record(dice: random.Random, identity: str, time: int, primary: str) -> ArrivedRecord:
     keys: dict[str, str | None] = {name: dice.choice([None, "a", "b", "c"]) for name in KEYS}
     keys[primary] = dice.choice(["a", "a", "b"])
     for joined in JOINS:
@@ -401,7 +407,7 @@ def _draw_record(dice: random.Random, identity: str, time: int, primary: str) ->
     whole = [None, -(10**9), -7, -1, 0, 1, 2, 3, 250, 10**9]
     numbers = {name: dice.choice(whole) for name in UNITS}
     opened = dice.choice([None, time, time - 400 * DAY, time + DAY, 1])
-    return Seen(
+    return ArrivedRecord(
         identity,
         time,
         dice.choice([1, 2, 2, 999, 2550, 123_456, 10**9]),
@@ -418,7 +424,7 @@ def _microdegrees(place: tuple[float, float] | None) -> tuple[int, int] | None:
     return place and (round(place[0] * 1e6), round(place[1] * 1e6))
 
 
-def rows_of(records: list[Seen], layout: EventLayout) -> np.ndarray:
+def rows_of(records: list[ArrivedRecord], layout: EventLayout) -> np.ndarray:
     """Make the kernel's rows."""
     rows = np.full((len(records), layout.width), math.nan)
     for row, record in zip(rows, records, strict=True):
@@ -452,14 +458,14 @@ def rows_of(records: list[Seen], layout: EventLayout) -> np.ndarray:
     return rows
 
 
-def holding(record: Seen, layout: EventLayout) -> set[str]:
+def holding(record: ArrivedRecord, layout: EventLayout) -> set[str]:
     """Filters that hold of a record; those that read the side, by side."""
     by_side = record.by_side.items() if layout.by_side else ()
     names = {(name if at == "out" else f"{name}:in") for name, where in by_side for at in where}
     return record.filters | names
 
 
-def _fill_profile(row: np.ndarray, record: Seen, layout: EventLayout) -> None:
+def _fill_profile(row: np.ndarray, record: ArrivedRecord, layout: EventLayout) -> None:
     row[0], row[3], row[7] = -2.0, 0.0, record.told_at
     row[2] = [name for name, _ in layout.profiles].index(record.of)
     key = record.of.removeprefix("by_")

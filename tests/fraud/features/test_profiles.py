@@ -253,7 +253,7 @@ def test_a_table_of_profiles_gives_the_rows_of_its_records() -> None:
 def test_a_table_that_tells_of_no_entity_is_refused_with_words() -> None:
     whole = table_of(told(0, limit=5.0))
     for name, value, words in (
-        ("entity", "user", "no profile of 'user'; there are card, shop"),
+        ("entity", "user", "the entity 'user' has no profile; these have: card, shop"),
         ("card", None, "a profile of the entity card lacks its key, card"),
         ("profile", '{"limit": "much"}', "a profile of the entity card cannot be read"),
     ):

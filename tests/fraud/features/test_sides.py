@@ -248,5 +248,5 @@ def test_a_primary_with_two_sides_is_refused() -> None:
 
 def test_a_feature_of_no_side_is_refused() -> None:
     account = Entity("account", 8, (), (), sides=(("out", "user"), ("in", "merchant")))
-    with pytest.raises(BadConfig, match="count is of the side '' of account; it has no such"):
+    with pytest.raises(BadConfig, match="count reads the side '' of account, which has no such side"):
         passes_of((USER, account), (Feature("count", account, "1h"),))

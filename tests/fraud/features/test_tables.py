@@ -230,12 +230,12 @@ PLACELESS = Entity("card", 4, ("device",), (), deduplicates=True, windows=("1h",
         (Feature("since_fraud", PLACELESS, where="online"), "takes no `where`"),
         (Feature("since_last", PLACELESS, value="items"), "takes no `value`"),
         (Feature("since_last", PLACELESS, where="online"), "add it to its `filters`"),
-        (Feature("age", column="card"), "'card' is no time; there are opened_at"),
-        (Feature("number", value="device"), "'device' is no number; there are items"),
+        (Feature("age", column="card"), "'card' is not a time; there are opened_at"),
+        (Feature("number", value="device"), "'device' is not a number; there are items"),
         (Feature("bucket", column="colour"), "no column 'colour'"),
         (Feature("ripe_fraud_share", PLACELESS, "30d", "7d"), "within 24h"),
         (Feature("percentile", PLACELESS, "1h", percent=0), "from 1 to 100"),
-        (Feature("ratio", of=("a", "b")), "made of other features"),
+        (Feature("ratio", of=("a", "b")), "combines other features"),
     ],
     ids=lambda value: getattr(value, "statistic", ""),
 )
@@ -248,10 +248,13 @@ def test_a_feature_that_cannot_be_is_refused_with_its_name(feature, words):
 @pytest.mark.parametrize(
     ("entity", "words"),
     [
-        (Entity("card", 0, (), ()), "1 is the least"),
-        (Entity("card", 5000, (), ()), "4096 is the most"),
-        (Entity("card", 4, tuple("abcdefghi"), ()), "9 columns of distinct values; 8 is the most"),
-        (Entity("card", 4, (), tuple((name, 1) for name in "abcdefghi")), "remembered values; 8 is the most"),
+        (Entity("card", 0, (), ()), "at least 1 is needed"),
+        (Entity("card", 5000, (), ()), "at most 4096 are possible"),
+        (Entity("card", 4, tuple("abcdefghi"), ()), "9 columns of distinct values; at most 8 are possible"),
+        (
+            Entity("card", 4, (), tuple((name, 1) for name in "abcdefghi")),
+            "remembered values; at most 8 are possible",
+        ),
         (Entity("card", 4, ("device",), (), kept=("device",)), "twice"),
         (Entity("card", 4, (), (), windows=("24h", "1h")), "must grow"),
         (Entity("card", 4, (), (), windows=("60m", "1h")), "must grow"),
@@ -260,7 +263,7 @@ def test_a_feature_that_cannot_be_is_refused_with_its_name(feature, words):
         (Entity("card", 4, (), (), windows=()), "1 to 12 windows"),
         (Entity("iban", 4, (), ()), "no column 'iban'; there are card, device"),
         (Entity("card", 4, (), (), measures=(("items", "weekend"),)), "no filter 'weekend'"),
-        (Entity("card", 4, (), (), measures=(("device", ""),)), "'device' is no number"),
+        (Entity("card", 4, (), (), measures=(("device", ""),)), "'device' is not a number"),
     ],
     ids=lambda value: "" if isinstance(value, Entity) else value,
 )
@@ -300,7 +303,5 @@ def test_combined_features_are_computed_last():
 
 def test_a_combined_feature_reads_only_what_stands_before_it():
     features = (Feature("ratio", of=("transaction_amount", "hour_of_day")), Feature("amount"))
-    with pytest.raises(
-        BadConfig, match=r"reads 'transaction_amount', which is no feature that stands before"
-    ):
+    with pytest.raises(BadConfig, match=r"reads 'transaction_amount', which is not a feature above"):
         combine(features, np.zeros((1, 2)))

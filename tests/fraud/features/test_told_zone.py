@@ -213,9 +213,13 @@ def test_what_is_no_zone_is_a_dead_letter(zone: object) -> None:
         (
             "profiles:\n  card: {",
             "profiles:\n  shop: {",
-            "shop is not the primary entity, whose profile alone",
+            "shop is not the primary entity; only its profile",
         ),
-        ("limit: {type: number}", "other: {type: zone}", "other is the zone already; a profile has one"),
+        (
+            "limit: {type: number}",
+            "other: {type: zone}",
+            "other is the profile's zone already; leave one out",
+        ),
         ("  zone: {type: zone}\n", "", "the transactions have no zone; write a field of type zone"),
     ],
 )

@@ -100,5 +100,5 @@ def test_a_limit_remembers_no_more_clients_than_it_may() -> None:
 def test_a_client_that_stands_twice_in_the_keys_file_is_refused_with_its_line(tmp_path: Path) -> None:
     clients = (("shop", "a"), ("bank", "b"), ("shop", "c"))
     text = "".join(f"{name}: {{sha256: {letter * 64}, scopes: [score]}}\n" for name, letter in clients)
-    with pytest.raises(BadConfig, match=r"keys\.yaml:3: the key shop stands twice, first in line 1"):
+    with pytest.raises(BadConfig, match=r"keys\.yaml:3: the key shop is given twice, first in line 1"):
         keys_of(tmp_path, text)

@@ -30,7 +30,7 @@ def records(count, size=8):
 def test_all_that_is_delivered_arrives_with_key_and_headers_in_order(broker):
     sent = records(500)
     delivery = producer_of(broker).deliver(iter(sent))
-    assert (delivery.taken, delivery.reason, delivery.is_whole) == ([True] * 500, "", True)
+    assert (delivery.taken, delivery.reason, delivery.is_complete) == ([True] * 500, "", True)
     found = broker.read(TOPIC, 500)
     keys = {message.key() for message in found}
     for key in keys:
@@ -41,7 +41,7 @@ def test_all_that_is_delivered_arrives_with_key_and_headers_in_order(broker):
 
 def test_a_full_queue_makes_the_sender_wait_and_loses_nothing(broker):
     short = producer_of(broker, queue_records=10)
-    assert short.deliver(records(1_000)).is_whole
+    assert short.deliver(records(1_000)).is_complete
     short.deliver_all(record[:3] for record in records(1_000))
     for record in records(1_000):
         short.send(*record[:3])
@@ -73,7 +73,7 @@ def test_without_a_broker_each_record_is_missing_in_time_and_the_reason_is_said(
     delivery = away.deliver(records(3))
     assert (delivery.taken, delivery.missing) == ([False] * 3, 3)
     assert "timed out" in delivery.reason
-    assert away.deliver([]).is_whole
+    assert away.deliver([]).is_complete
 
 
 def test_a_broker_that_goes_away_is_told_with_the_count(broker):

@@ -144,7 +144,7 @@ def test_a_folder_that_is_not_whole_is_refused(model, tmp_path, file, content):
 
 def test_another_feature_table_is_refused():
     check_fits(make_card(), "v1", NAMES)
-    with pytest.raises(BadModel, match="v1, this build has v2"):
+    with pytest.raises(BadModel, match="v1, this build computes v2"):
         check_fits(make_card(), "v2", NAMES)
     with pytest.raises(BadModel, match="names differ"):
         check_fits(make_card(), "v1", NAMES[::-1])

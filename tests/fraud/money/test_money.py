@@ -143,7 +143,7 @@ def test_the_bounds_of_a_currency_hold_to_the_unit(
         assert one.amount_minor is not None
     with pytest.raises(BadRecord) as found:
         priced(record(BOUNDED, amount=refused, currency=currency), BOUNDED, RATES, NOON)
-    assert str(found.value) == f"invalid_field: amount: {words}; the schema's money.bounds say so"
+    assert str(found.value) == f"invalid_field: amount: {words}; see money.bounds in the schema"
 
 
 @given(st.sampled_from([*CURRENCIES, "CHF"]), st.integers(1, 2_000_000), st.sampled_from(KINDS[:4]))

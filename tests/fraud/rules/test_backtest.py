@@ -19,7 +19,7 @@ from fraud.decide.overruling import overrule
 from fraud.decide.past_lists import PastLists
 from fraud.rules.backtest import backtest, held_in, judged
 from fraud.rules.effects import EXAMPLES, OUTCOMES, Costs, RuleEffects
-from fraud.rules.history import ALWAYS, Range, beside, open_history
+from fraud.rules.history import ALWAYS, Range, join_by_identity, open_history
 from fraud.rules.words import lines_of
 from fraud.schema.arrow import TIME
 from fraud.schema.deployed import deployed_schema
@@ -223,6 +223,6 @@ def test_records_side_by_side_are_those_of_a_join(case: str) -> None:
         right = pa.concat_tables([right, right.slice(0, 1)])
     wanted = left.join(right, list(keys), join_type="inner")
     order = [("source_offset", "ascending")]
-    found = beside(left, right)
+    found = join_by_identity(left, right)
     assert found.sort_by(order).to_pylist() == wanted.sort_by(order).to_pylist()
     assert found.column_names == wanted.column_names

@@ -68,7 +68,7 @@ def test_rules_are_in_force_once_another_person_has_approved_them(person: Person
 def test_who_has_no_right_does_nothing(person: Person) -> None:
     with pytest.raises(BadConfig, match=r"FRAUD_RULES_KEY: .* lacks the scope `rules`"):
         person("eve")
-    with pytest.raises(BadConfig, match=r"FRAUD_RULES_KEY: nobody in .*keys\.yaml has this key"):
+    with pytest.raises(BadConfig, match=r"FRAUD_RULES_KEY: no person in .*keys\.yaml has this key"):
         person("nobody")
 
 
@@ -250,7 +250,7 @@ def test_a_time_that_is_past_is_refused(folder: Path) -> None:
     clock = Clock()
     ana, ben = (Publishing(folder / "rules.yaml", name, now=clock) for name in ("ana", "ben"))
     number = ana.propose(rules("one"), "n").number
-    with pytest.raises(BadInput, match="is past; leave the time out to begin at once"):
+    with pytest.raises(BadInput, match="is in the past; leave the time out to begin at once"):
         ben.approve(number, starts=clock.moment)
     assert [one.number for one in open_proposals(ana.audit.entries())] == [number]
 

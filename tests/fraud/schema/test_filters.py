@@ -47,7 +47,7 @@ def test_a_filter_holds_only_where_it_is_true(text: str, record: dict[str, objec
         ("channel == online", "'online' at character 12: channel is a category: write text in quotes"),
         ("opened == 'x'", "opened is a time, which a filter cannot compare"),
         ("channel == 'a' 'b'", "at character 16: write && or || before it"),
-        ("(channel == 'a'", "the end at character 16: ) must stand here"),
+        ("(channel == 'a'", "the end at character 16: write ) here"),
         ("present == 1", "'1' at character 12: present is a flag: write true or false"),
     ],
 )

@@ -31,7 +31,7 @@ def test_the_bounds_are_read_by_source() -> None:
 
 WRONG = {
     "{by: channelx, most_ahead_s: {pos: 30}}": "14: future.by: no field 'channelx'; did you mean channel?",
-    "{by: place, most_ahead_s: {pos: 30}}": "14: future.by: place is a place; a category or key must",
+    "{by: place, most_ahead_s: {pos: 30}}": "14: future.by: place is a place; name a category or key",
     "{by: kind, most_ahead_s: {transfer: 30}}": "14: future.by: kind names no source; write a key or cat",
     "{by: channel}": "9: future.most_ahead_s: Field required",
     "{by: channel, most_ahead_s: {}}": "37: future.most_ahead_s: Dictionary should have at least 1 item",
@@ -41,9 +41,9 @@ WRONG = {
     "{by: channel, most_ahead_s: {pos: 5m}}": "43: future.most_ahead_s.pos: Input should be a valid number",
     "{by: channel, most_ahead_s: {pos: yes}}": "43: future.most_ahead_s.pos: Input should be a valid number",
     "{by: channel, bounds: {pos: 30}}": "31: future.bounds: there is no such setting; write one of by, mo",
-    "{by: channel, most_ahead_s: {'': 30}}": "42: future.most_ahead_s.: no channel is so: it has 1 to 64",
+    "{by: channel, most_ahead_s: {'': 30}}": "42: future.most_ahead_s.: a channel has 1 to 64",
     "{by: country, most_ahead_s: {Germany: 9}}": (
-        "47: future.most_ahead_s.Germany: no country is so: the pattern of the field is [A-Z]{2}"
+        "47: future.most_ahead_s.Germany: a country must match the pattern [A-Z]{2}"
     ),
 }
 

@@ -86,14 +86,14 @@ def test_features_of_a_profile_have_their_names_and_add_no_window() -> None:
         (
             "entity: card, profile: limit}",
             "entity: card, profile: word}",
-            "word is a category; a number must stand",
+            "word is a category; name a number",
         ),
         ("entity: card, profile: limit}", "entity: card}", "profile_share needs profile; write profile: ..."),
         ("entity: card, window: 1h}", "entity: card, window: 1h, profile: limit}", "count takes no profile"),
         (', equals: [vip, "Gold & more"]}', "}", "profile_is needs equals; write equals: ..."),
-        ('equals: [vip, "Gold & more"]', "equals: [vip, VIP]", "word_is_vip_of_card is there already"),
+        ('equals: [vip, "Gold & more"]', "equals: [vip, VIP]", "word_is_vip_of_card is declared twice"),
         ('equals: [vip, "Gold & more"]', "equals: [5411]", "equals"),
-        ("profile: word, equals", "profile: limit, equals", "limit is a number; a"),
+        ("profile: word, equals", "profile: limit, equals", "limit is a number; name"),
         (
             "  - {statistic: count, entity: card, window: 1h}",
             "  - {statistic: count, entity: card, window: 1h, equals: a}",

@@ -48,9 +48,14 @@ def test_the_parts_of_an_entity_with_two_sides() -> None:
         (SIDES, "{sides: {out: sender, into: receiver}}", "sides.into", "did you mean in?"),
         (SIDES, "{sides: {out: sender}}", "sides.in", "Field required"),
         (SIDES, "{sides: {out: sender, in: sender}}", "sides.in", "out is sender too; write the field"),
-        (SIDES, "{sides: {out: [sender, sender], in: receiver}}", "sides.out", "sender stands there twice"),
+        (SIDES, "{sides: {out: [sender, sender], in: receiver}}", "sides.out", "sender is given twice"),
         (SIDES, "{sides: {out: [sender, device], in: receiver}}", "sides", "out is 2 fields and in is 1"),
-        (SIDES, "{sides: {out: sender, in: purpose}}", "sides.in", "purpose is a text; a category or key"),
+        (
+            SIDES,
+            "{sides: {out: sender, in: purpose}}",
+            "sides.in",
+            "purpose is a text; name a category or key",
+        ),
         (SIDES, "{sides: {out: sender, in: receivers}}", "sides.in", "did you mean receiver?"),
         (SIDES, "{key: sender, sides: {out: sender, in: receiver}}", "sides", "has a key already"),
         (

@@ -252,7 +252,7 @@ def test_a_form_is_chosen_by_all_rows(tmp_path: Path) -> None:
         ("transaction_id,event_time,user_id,merchant_id,amount\nt0,2025-01-01,u\n", "cannot be read"),
         (
             "transaction_id,event_time,user_id,merchant_id,amount,amount\nt,2025-01-01,u,m,1,2\n",
-            "amount stands twice",
+            "amount is twice",
         ),
         (
             "transaction_id,event_time,user_id,merchant_id,amount\nt0,2025-01-01,u,m,\n",
@@ -262,7 +262,7 @@ def test_a_form_is_chosen_by_all_rows(tmp_path: Path) -> None:
             "transaction_id,event_time,user_id,merchant_id,amount\nt0,2025-01-01,u,m,much\n",
             "hold numbers: got 'much'",
         ),
-        ("a" * 200_000, "no CSV, JSON, Parquet or Delta table that can be read"),
+        ("a" * 200_000, "cannot be read as a CSV, JSON, Parquet or Delta table"),
         ("transaction_id,event_time,user_id,merchant_id,amount\nt0,31/02/2025,u,m,1\n", "must hold times"),
     ],
 )

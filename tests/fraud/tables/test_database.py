@@ -50,7 +50,7 @@ def test_a_long_table_comes_in_batches(url, tmp_path):
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("{url}", "names no table: write DATABASE#TABLE"),
+        ("{url}", "does not name a table: write DATABASE#TABLE"),
         ("{url}#payment", "has no table payment; it has payments"),
         ("sqlite:////nowhere/at/all.db#t", "cannot be read: unable to open database file"),
         ("postgresql+psycopg://me:secret@127.0.0.1:1/x#t", r"write \$NAME in its place"),

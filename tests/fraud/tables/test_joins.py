@@ -79,7 +79,7 @@ def test_a_table_without_the_keys_is_read_without_what_they_name(tmp_path, schem
 
 def test_a_key_that_stands_twice_is_refused_and_named(folder, schema):
     (folder / "accounts.csv").write_text(ACCOUNTS + "a;other;DE\n")
-    with pytest.raises(BadInput, match=r"accounts.csv: number a stands in 2 rows"):
+    with pytest.raises(BadInput, match=r"accounts.csv: number a is in 2 rows"):
         read(folder / "cards.csv", schema)
 
 

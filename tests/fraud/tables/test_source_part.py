@@ -168,9 +168,9 @@ def test_rows_without_a_required_value_are_refused_or_left_out_counted(
     [
         ("t.csv.gz", b"no gzip", "cannot be read|can be read"),
         ("t.csv.gz", gzip.compress(ROWS.encode("cp1252") * 9, mtime=0)[:-20], "cannot be read|can be read"),
-        ("t.zip", b"no zip", "no zip archive"),
-        ("t.jsonl", b'{"a": 1}\n{"a": \n', "line 2 is no JSON"),
-        ("t.jsonl", b"[1, 2]", "record 1 is no object"),
+        ("t.zip", b"no zip", "cannot be read as a zip archive"),
+        ("t.jsonl", b'{"a": 1}\n{"a": \n', "line 2 is not JSON"),
+        ("t.jsonl", b"[1, 2]", "record 1 is not a JSON object"),
         ("t.xlsx", b"PK", "no .csv, .jsonl or .parquet file"),
     ],
 )

@@ -43,7 +43,7 @@ def test_a_row_tells_what_it_has_and_nothing_else(tmp_path: Path) -> None:
         (
             "card,credit\nc1,5000\n",
             "card",
-            "tells nothing of the profile; name its columns credit_limit, issued",
+            "has no column of the profile; name its columns credit_limit, issued",
         ),
         ("number,credit_limit\nc1,5000\n", "card", "lacks the column card; it has number, credit_limit"),
         (

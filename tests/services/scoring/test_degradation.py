@@ -40,7 +40,7 @@ class Parts:
         answer = self.score()
         return answer.status_code == 503 and int(answer.headers["retry-after"]) > 0
 
-    def is_whole(self) -> bool:
+    def answers_in_full(self) -> bool:
         answer = self.score()
         return answer.status_code == 200 and not {"store", "model"} & set(answer.json()["degraded"])
 
@@ -90,7 +90,7 @@ def test_the_transformer_answers_by_the_model_server_and_by_the_fallback_while_i
     parts: Parts,
 ) -> None:
     assert httpx.get(f"{parts.url}/ready").status_code == 200, "it decides also before there is a model"
-    wait_until(parts.is_whole, "the model server scores")
+    wait_until(parts.answers_in_full, "the model server scores")
     answer = httpx.post(
         f"{parts.url}/v1/models/fraud:predict",
         json={"instances": [{**samples.TRANSACTION, "transaction_id": "v1"}]},
@@ -102,7 +102,7 @@ def test_the_transformer_answers_by_the_model_server_and_by_the_fallback_while_i
     assert parts.score(amount=900.0).json()["outcome"] == "review"
     assert httpx.get(f"{parts.url}/ready").status_code == 200
     parts.predictor.process.send_signal(signal.SIGCONT)
-    wait_until(parts.is_whole, "the model server scores again")
+    wait_until(parts.answers_in_full, "the model server scores again")
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
@@ -122,7 +122,7 @@ def test_a_store_that_dies_or_hangs_is_an_answer_in_time_and_loses_nothing(
     else:
         parts.redis.process.wait(30)
         parts.redis.start()
-    wait_until(parts.is_whole, "the store counts again")
+    wait_until(parts.answers_in_full, "the store counts again")
     assert parts.score(name, user_id=user).content == before
     wait_until(lambda: parts.score("after" + name, user_id=user).status_code == 200, "it is counted")
     assert httpx.get(f"{parts.url}/v1/decisions/after{name}").json()["user_sequence"] == 2

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from fraud.contracts import ALERTS, DECISIONS, SCORED
 from fraud.errors import BadState, Unavailable
 from fraud.features import kernel
+from fraud.features.codec import transaction_count
 from fraud.features.engine import fold_events
 from fraud.kafka.producer import Delivery, Record
 from fraud.schema.default import MERCHANT, USER
 from fraud.schema.entities import Entity
-from services.scoring.fold import SingleFold, counted
+from services.scoring.fold import SingleFold
 from services.scoring.main import given as given_by
 from services.scoring.models import PredictorModel, RegisteredModel, prediction_of
 from services.scoring.outbox import Outbox
@@ -51,7 +52,7 @@ def test_one_event_at_a_time_gives_the_bits_of_all_at_once(
         assert is_new == (whole.outcomes[i] == kernel.NEW)
         np.testing.assert_array_equal(vector[0], whole.vectors[i])
         state = after
-        assert counted(state) == whole.sequences[i]
+        assert transaction_count(state) == whole.sequences[i]
     if state is not None:
         assert state == whole.states[5.0]
 

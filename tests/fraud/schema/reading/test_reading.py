@@ -118,7 +118,7 @@ def test_the_version_changes_with_the_features_and_not_with_words_for_people() -
         (
             "field: card, window",
             "field: items, window",
-            "features.2.field: items is a number; a category or key must stand here",
+            "features.2.field: items is a number; name a category or key here",
         ),
         ("field: card, window: 24h", "window: 24h", "features.2: distinct needs field; write field: ..."),
         (
@@ -129,7 +129,7 @@ def test_the_version_changes_with_the_features_and_not_with_words_for_people() -
         (
             "- amount",
             "- amount\n  - amount",
-            "features.1: transaction_amount is there already; leave one out",
+            "features.1: transaction_amount is declared twice; leave one out",
         ),
         ("items:", "is_fraud:", "fields.is_fraud: is_fraud is a column of the platform; rename the field"),
         ("items:", "amount:", "fields.amount: every schema has this field; leave it out"),
@@ -152,7 +152,7 @@ def test_the_version_changes_with_the_features_and_not_with_words_for_people() -
         (
             "entity: email, field",
             "entity: [email, card], field",
-            "features.2.entity: one name must stand here, not the list email, card; write",
+            "features.2.entity: write one name here, not the list email, card; or write",
         ),
         ("scale: 1", "scale: 9", "fields.items.scale: "),
         ("type: time", "type: time, scale: 2", "fields.opened.scale: a time has no decimals; leave it out"),

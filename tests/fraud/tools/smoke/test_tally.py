@@ -17,23 +17,23 @@ def decision(transaction_id: str, *, is_fallback: bool = False) -> Decision:
 
 
 def test_it_is_whole_when_every_transaction_is_decided() -> None:
-    account = Tally(frozenset({"a", "b"}))
-    account.take(decision("a"))
-    assert not account.is_whole
-    account.take(decision("b", is_fallback=True))
-    assert account.is_whole
-    assert account.fallbacks == 1
+    tally = Tally(frozenset({"a", "b"}))
+    tally.take(decision("a"))
+    assert not tally.is_complete
+    tally.take(decision("b", is_fallback=True))
+    assert tally.is_complete
+    assert tally.fallbacks == 1
 
 
 def test_a_decision_published_again_is_no_second_one() -> None:
-    account = Tally(frozenset({"a", "b"}))
-    account.take(decision("a"))
-    account.take(decision("a", is_fallback=True))
-    assert (account.decided, account.repeated, account.fallbacks) == ({"a"}, 1, 0)
-    assert not account.is_whole
+    tally = Tally(frozenset({"a", "b"}))
+    tally.take(decision("a"))
+    tally.take(decision("a", is_fallback=True))
+    assert (tally.decided, tally.repeated, tally.fallbacks) == ({"a"}, 1, 0)
+    assert not tally.is_complete
 
 
 def test_decisions_of_other_transactions_are_passed_over() -> None:
-    account = Tally(frozenset({"a"}))
-    account.take(decision("z"))
-    assert account.decided == set()
+    tally = Tally(frozenset({"a"}))
+    tally.take(decision("z"))
+    assert tally.decided == set()

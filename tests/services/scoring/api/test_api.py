@@ -378,7 +378,7 @@ def test_a_list_is_changed_by_words_that_say_what_is_wrong(tmp_path: Path) -> No
         return answer.status_code, answer.json().get("detail", "")
 
     assert ask(action="add", value="10.0.0.1") == (422, "there is no list nets; create it first")
-    assert ask(action="create") == (422, "a list is created with a kind, and without value and until")
+    assert ask(action="create") == (422, "to create a list, give its kind, and neither value nor until")
     assert ask(action="create", kind="ip")[0] == 200
     assert ask(action="create", kind="ip") == (422, "there is a list nets already")
     assert ask(action="add", value="10.0.0.300")[1].startswith("'10.0.0.300' is neither an address")
