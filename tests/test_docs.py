@@ -194,6 +194,7 @@ def test_another_term_is_found() -> None:
 def test_help_settings_metrics_and_alerts_use_plain_words(place: str) -> None:
     text = PAGES[place]()
     assert riddles_in(text) == []
+    assert other_terms_in(text) == []
     if place != CONTRACTS:
         assert FRAGMENTS.findall(text) == []
 

@@ -26,7 +26,9 @@ def _family() -> None:
 @app.command("list")
 def list_features(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="All that is known of each, as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print everything about each feature as JSON.")
+    ] = False,
     family: Annotated[str | None, typer.Option(help="Only one family, e.g. velocity.")] = None,
 ) -> None:
     """List the features in the order of the vector."""

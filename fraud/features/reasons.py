@@ -69,7 +69,7 @@ _SENTENCES: Final = {
     "profile_value": "The {profile} of this {entity} is {n}",
     "profile_bucket": "The {profile} of this {entity} raises the score",
     "profile_age": "{time} since the {profile} of this {entity}",
-    "profile_since": "The {profile} of this {entity} has been what it is for {time}",
+    "profile_since": "The {profile} of this {entity} has been unchanged for {time}",
     "profile_share": "The {value} is {percentage} of the {profile} of this {entity}",
     "profile_distance": "{n} km from the {profile} of this {entity}",
 }

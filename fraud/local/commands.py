@@ -64,7 +64,7 @@ def down(home: HomeOption = None) -> None:
 def status(
     context: typer.Context,
     home: HomeOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, one object a part.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object for each part.")] = False,
 ) -> None:
     """Show the parts of the embedded platform; exit code 1 when one has crashed."""
     found = platform.status(LocalSettings(**given(home=home)), context.obj or TABLE)
@@ -99,7 +99,8 @@ def roll(
 
 
 def restart(
-    parts: Annotated[list[str], typer.Argument(help="Which: stream, scoring.")], home: HomeOption = None
+    parts: Annotated[list[str], typer.Argument(help="Part to replace: stream, scoring.")],
+    home: HomeOption = None,
 ) -> None:
     """Replace running parts by new processes that are loaded already: each pauses for seconds."""
     console = Console(highlight=False)

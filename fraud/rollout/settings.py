@@ -12,7 +12,7 @@ Seconds = Annotated[float, Field(ge=0.0)]
 
 
 class RolloutSettings(ModelAccess):
-    """Where the canary runs, how much it gets, and what takes it back."""
+    """Where the canary runs, which share of the requests it gets, and when it is withdrawn."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_ROLLOUT_", frozen=True, extra="forbid")
 
@@ -42,16 +42,16 @@ class RolloutSettings(ModelAccess):
     poll_s: float = Field(default=5.0, gt=0.0)
     """Time between two checks, seconds."""
     lease_s: float = Field(default=60.0, gt=0.0)
-    """How long the canary gets requests after the last sign of life of the rollout, seconds."""
+    """How long the canary gets requests after the rollout has last renewed its lease, seconds."""
     ready_s: float = Field(default=600.0, gt=0.0)
-    """How long the canary may take to start, and the champions to take a version up, seconds."""
+    """How long the canary may take to start, and the model servers to load the new champion, seconds."""
     after_s: Seconds = 120.0
-    """How long the new champion is watched, seconds; it goes back by itself meanwhile."""
+    """How long the new champion is watched, seconds; if it is worse, it is rolled back automatically."""
 
     max_failures: float = Field(default=0.01, ge=0.0, lt=1.0)
     """Greatest share of the requests that it does not answer."""
     min_failures: int = Field(default=5, ge=1)
-    """Fewest failures that are taken seriously."""
+    """Failures that a version may have before their share counts."""
     latency_factor: float = Field(default=2.0, gt=1.0)
     """Greatest ratio of its 99th percentile of latency to the champion's."""
     latency_floor_ms: float = Field(default=20.0, ge=0.0)

@@ -38,7 +38,7 @@ StoreOption = Annotated[
         ".fraud/stream).",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("inspect")

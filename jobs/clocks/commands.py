@@ -25,8 +25,10 @@ def clocks(  # noqa: PLR0917  (typer passes by name)
         ),
     ] = "",
     delta: DeltaOption = None,
-    days: Annotated[float, typer.Option(min=0.01, help="Of records that are looked at, by arrival.")] = 7.0,
-    least: Annotated[int, typer.Option(min=1, help="Records without which a clock is left out.")] = 20,
+    days: Annotated[float, typer.Option(min=0.01, help="Days of records to examine, by arrival.")] = 7.0,
+    least: Annotated[
+        int, typer.Option(min=1, help="Records that a clock must have; one with fewer is left out.")
+    ] = 20,
     most_s: Annotated[
         float, typer.Option(min=0.0, help="Offset from which a clock is wrong, seconds.")
     ] = 60.0,

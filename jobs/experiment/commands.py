@@ -72,7 +72,7 @@ def stop(
 def simulate(
     experiments: Annotated[int, typer.Option(min=1, help="Experiments per row.")] = 1000,
     seed: Annotated[int, typer.Option()] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure false alarms, power and time to a decision on simulated experiments whose truth is known."""
     from rich.console import Console  # noqa: PLC0415

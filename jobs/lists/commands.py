@@ -126,7 +126,10 @@ def show(
 
 @app.command()
 def log(
-    name: Name, value: Annotated[str, typer.Option(help="Of one entry, e.g. device-1; default: all.")] = ""
+    name: Name,
+    value: Annotated[
+        str, typer.Option(help="Show the changes of one entry, e.g. device-1; default: of all.")
+    ] = "",
 ) -> None:
     """Show who changed a list, when and why: every change that the topic still has."""
     from fraud.decide.list_changes import changes_of  # noqa: PLC0415

@@ -11,8 +11,8 @@ from fraud.settings.options import DeltaOption
 def parity(
     *,
     delta: DeltaOption = None,
-    since: Annotated[str | None, typer.Option(help="Compare what was received from then on.")] = None,
-    until: Annotated[str | None, typer.Option(help="Compare what was received before.")] = None,
+    since: Annotated[str | None, typer.Option(help="Compare records received from this time on.")] = None,
+    until: Annotated[str | None, typer.Option(help="Compare records received before this time.")] = None,
     without_future: Annotated[
         bool | None,
         typer.Option(

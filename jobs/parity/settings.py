@@ -11,7 +11,7 @@ from fraud.settings.access import JudgedTables
 
 
 class ParitySettings(JudgedTables):
-    """What to compare, and where the account of it goes."""
+    """What to compare, and where the result goes."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_PARITY_", frozen=True, extra="forbid")
 
@@ -23,7 +23,7 @@ class ParitySettings(JudgedTables):
     """Whether the states leave out what is dated further ahead of its arrival than any bound allows, as those
     of ``fraud replay rebuild-store --without-future`` do."""
     tolerance: float = Field(default=0.0, ge=0.0)
-    """Greatest absolute difference of a feature that is accepted; 0: not one bit."""
+    """Greatest absolute difference of a feature that is accepted; 0: every bit must be equal."""
     slice_rows: int = Field(default=SLICE_ROWS, ge=1)
     """Records held in memory at a time, about; one micro-batch at least."""
     scratch: Path | None = None
@@ -31,7 +31,7 @@ class ParitySettings(JudgedTables):
     json_file: Path | None = None
     """JSON file to write the result to."""
     publishes: bool = True
-    """Whether the result goes to the Delta table ``figures``, which the stream shows to Prometheus."""
+    """Whether the result goes to the Delta table ``figures``, which the stream exports to Prometheus."""
 
 
 def window_words(since: datetime | None, until: datetime | None) -> str:

@@ -39,6 +39,6 @@ class PerformanceSettings(JudgedTables):
     """Folder for performance.json, performance.png and report.html; default ``performance`` in the home
     of the tables."""
     publishes: bool = True
-    """Whether the figures go to the Delta table ``figures``, which the stream shows to Prometheus."""
+    """Whether the figures go to the Delta table ``figures``, which the stream exports to Prometheus."""
     is_strict: bool = False
     """Whether a fall ends the command with exit code 3; else 0, whatever was found."""

@@ -27,9 +27,11 @@ def dead_letters(
         list[str] | None,
         typer.Option(help="Only of this reason; may be repeated. Default: all that can be repaired."),
     ] = None,
-    since: Annotated[str | None, typer.Option(help="Received from then on, e.g. 2026-03-01T00:00Z.")] = None,
-    until: Annotated[str | None, typer.Option(help="Received before.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count only.")] = False,
+    since: Annotated[
+        str | None, typer.Option(help="Records received from this time on, e.g. 2026-03-01T00:00Z.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Records received before this time.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the records; send none.")] = False,
     even_bad: Annotated[
         bool, typer.Option("--even-bad", help="Also send records that are still invalid.")
     ] = False,

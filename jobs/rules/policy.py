@@ -338,7 +338,7 @@ def with_segments(source: bytes, segments: Sequence[tuple[str, str, Thresholds]]
     _, tree = read_yaml(text.encode(), "rules")
     if tree.flow_style:
         raise BadInput(
-            "the file of rules is written in braces; write it as `version: ...` and `rules:` on lines"
+            "the rules file is written in braces; write `version: ...` and `rules:` on lines of their own"
         )
     for key, value in tree.value:
         if key.value == "segments":

@@ -25,14 +25,14 @@ def _family() -> None:
 @app.command()
 def suggest(
     rules: Annotated[
-        str, typer.Argument(help="File of rules, or a version that has decided; default: the newest one.")
+        str, typer.Argument(help="Rules file, or a version that has decided; default: the newest one.")
     ] = "",
     *,
     by: Annotated[
         list[str] | None,
         typer.Option(
-            help="What parts the transactions, e.g. category, or amount:50,200; several times: combined. "
-            "Default: the segments of the rules, or those of the schema."
+            help="Field that divides the transactions, e.g. category, or amount:50,200; "
+            "repeat it to combine several. Default: the segments of the rules, or those of the schema."
         ),
     ] = None,
     capacity: Annotated[float, typer.Option(min=0.0, help="Reviews that people can do on a day.")],

@@ -71,7 +71,7 @@ def _client(settings: PublishSettings) -> Client:
 
 
 class RuleGuardSettings(JudgedTables):
-    """Environment variables ``FRAUD_GUARD_...``: what is watched, and whether rules go back by themselves."""
+    """Environment variables ``FRAUD_GUARD_...``: what is watched, and whether rules go into shadow."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_GUARD_", frozen=True, extra="forbid")
 
@@ -88,6 +88,6 @@ class RuleGuardSettings(JudgedTables):
     returns_to_shadow: bool = False
     """Whether a rule that breaks its guard is put into shadow; needs ``file``. Else it is only reported."""
     publishes: bool = True
-    """Whether the figures go to the Delta table ``figures``, which the stream shows to Prometheus."""
+    """Whether the figures go to the Delta table ``figures``, which the stream exports to Prometheus."""
     is_strict: bool = False
     """Whether a finding ends the command with exit code 3; else 0, whatever was found."""

@@ -43,7 +43,7 @@ class StreamSettings(LogSettings, KafkaSettings, GuardSettings):
     ones are set aside (``jobs.stream.tasks.large_records``). None: 10,000 for each of ``partitions``, but at
     least 20,000 and at most 60,000."""
     one_task_records: int | None = Field(default=None, ge=0)
-    """Records up to which one task does all of a micro-batch, which is sooner done; 0: always all tasks.
+    """Records up to which one task does all of a micro-batch, which is faster; 0: always all tasks.
     None: as many as all tasks do in the same time, 10,000 with two, 5,000 with many (DECISIONS.md, 41)."""
     archive_s: float = Field(default=5.0, gt=0.0)
     """Time between two commits to the Delta tables, seconds."""
@@ -51,7 +51,7 @@ class StreamSettings(LogSettings, KafkaSettings, GuardSettings):
     """Results that may wait for the Delta tables, MiB; at the bound no micro-batch begins and ``/ready`` is
     503: transactions wait in Kafka until the tables can be written again."""
     catch_up: bool = True
-    """Whether a feature store that went back in time is folded forward from the log at the start, if it is
+    """Whether an older copy of the feature store catches up from the log at the start, if it is
     shown to be this stream's; otherwise it is refused, and a person rebuilds it (docs/operations.md)."""
     start_after: Path | None = None
     """A new process that has loaded waits until this file exists: the process before it has ended then.

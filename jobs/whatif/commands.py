@@ -15,7 +15,10 @@ def whatif(
     until: Annotated[str | None, typer.Option(help="End of the period, UTC.")] = None,
     reviews_per_day: Annotated[
         float | None,
-        typer.Option(help="Take the threshold that gives so many, not what was decided.", show_default=False),
+        typer.Option(
+            help="Judge by the threshold that gives so many reviews a day, not by the real decisions.",
+            show_default=False,
+        ),
     ] = None,
     label_gap_days: LabelGapOption = None,
     trained_until: Annotated[

@@ -9,7 +9,7 @@ from fraud.settings.access import DeltaAccess, KafkaAccess
 
 
 class ConsoleSettings(KafkaAccess, DeltaAccess):
-    """Where it listens, whom it lets in, and what it reads."""
+    """Where it listens, who may log in, and what it reads."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_CONSOLE_", frozen=True, extra="forbid")
 
@@ -20,7 +20,7 @@ class ConsoleSettings(KafkaAccess, DeltaAccess):
     keys_file: Path | None = None
     """YAML ``analyst: {sha256: of the API key in hex, scopes: [read, label]}``, the scoring service's too."""
     is_https: bool = False
-    """Whether people reach it by HTTPS (a proxy ends it): the cookie is then sent by nothing else."""
+    """Whether people use HTTPS (a proxy ends it); browsers then send the session's cookie by HTTPS only."""
     session_secret: SecretStr = SecretStr("")
     """Signs sessions. All replicas need the same; they then follow each other's logouts on the topic
     ``sessions``. Empty: a random one, so sessions end with the process."""

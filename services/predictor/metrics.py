@@ -33,9 +33,7 @@ FLAGGED_ROWS: Final = Counter(
 SCORES: Final = Counter(
     "fraud_predictor_scores_total", "Rows by version and by bin of the probability", ["version", "bin"]
 )
-CANARY_INFO: Final = Gauge(
-    "fraud_predictor_canary_info", "1 for the address that a canary is asked at", ["url"]
-)
+CANARY_INFO: Final = Gauge("fraud_predictor_canary_info", "1 for the address of the canary", ["url"])
 CANARY_PERCENT: Final = Gauge(
     "fraud_predictor_canary_percent", "Share of the requests that is sent to a canary"
 )

@@ -12,8 +12,8 @@ class PredictorSettings(RegistrySettings):
     model_config = SettingsConfigDict(env_prefix="FRAUD_PREDICTOR_", frozen=True, extra="forbid")
 
     host: str = "127.0.0.1"
-    """Address to listen on. The model server knows no keys: any other than loopback needs a network that
-    lets only its clients in, as the charts' network policies do."""
+    """Address to listen on. The model server checks no keys: any address other than loopback needs a network
+    that lets only its clients in, as the charts' network policies do."""
     port: int = Field(default=8080, ge=1, le=65535)
     """HTTP port."""
     name: str = "fraud"
@@ -28,7 +28,7 @@ class PredictorSettings(RegistrySettings):
     parallel: int = Field(default=2, ge=1)
     """Large batches scored at the same time, per process."""
     inline_rows: int = Field(default=64, ge=0)
-    """Batches up to this many rows are scored on the event loop: cheaper than a thread's hand-over."""
+    """Batches up to this many rows are scored on the event loop: cheaper than in a thread."""
     max_in_flight: int = Field(default=64, ge=1)
     """Requests being scored or waiting for it, per process; more are answered 429."""
     max_body_bytes: int = Field(default=64_000_000, ge=1_000)
@@ -38,7 +38,7 @@ class PredictorSettings(RegistrySettings):
     body_s: float = Field(default=30.0, gt=0.0)
     """How long its body may take to arrive, seconds."""
     connection_s: float = Field(default=60.0, gt=0.0)
-    """How long a connection is kept, seconds; then an answer ends it: the next may reach a new replica."""
+    """How long a connection is kept, seconds; then the next answer closes it: clients reach new replicas."""
     reload_s: float = Field(default=10.0, gt=0.0)
     """How often the registry is asked for the alias, seconds."""
     backoff_max_s: float = Field(default=30.0, gt=0.0)

@@ -59,14 +59,16 @@ STORE_REFUSED: Final = Gauge(
 SHED: Final = Counter("fraud_scoring_shed_total", "Requests refused to keep the others fast.", ["reason"])
 OUTBOX: Final = Gauge("fraud_scoring_outbox_records", "Transactions that Kafka does not have yet.")
 SHARD_OUTBOX: Final = Gauge(
-    "fraud_scoring_shard_outbox_records", "The same, by the store's server that holds them.", ["shard"]
+    "fraud_scoring_shard_outbox_records",
+    "Transactions that Kafka does not have yet, by the store's server that holds them.",
+    ["shard"],
 )
 SHARD_LOCKED: Final = Gauge(
     "fraud_scoring_shard_locked_states",
-    "States that commits over several servers of the store hold, by server.",
+    "States locked by commits over several servers of the store, by server.",
     ["shard"],
 )
-PUBLISHED: Final = Counter("fraud_scoring_published_total", "Transactions that Kafka has taken.")
+PUBLISHED: Final = Counter("fraud_scoring_published_total", "Transactions that Kafka has accepted.")
 IS_DRAINER: Final = Gauge("fraud_scoring_is_drainer", "1 if this replica empties the outbox.")
 RULES_INFO: Final = Gauge("fraud_scoring_rules_info", "1 for the rules in force.", ["version"])
 RULES_REFUSED: Final = Gauge("fraud_scoring_rules_refused", "1 while the rules file is wrong.")

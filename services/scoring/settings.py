@@ -77,7 +77,7 @@ class ScoringSettings(KafkaAccess, DeltaAccess, MlflowAccess):
     keep_alive_s: float = Field(default=75.0, gt=0.0)
     """How long a connection may be idle, seconds; longer than the pools of clients keep theirs."""
     connection_s: float = Field(default=60.0, gt=0.0)
-    """How long a connection is kept, seconds; then an answer ends it: the next may reach a new replica."""
+    """How long a connection is kept, seconds; then the next answer closes it: clients reach new replicas."""
     head_s: float = Field(default=10.0, gt=0.0)
     """How long the head of a request may take to arrive, seconds."""
     body_s: float = Field(default=30.0, gt=0.0)
@@ -86,7 +86,7 @@ class ScoringSettings(KafkaAccess, DeltaAccess, MlflowAccess):
     """How far a transaction or a label may be dated ahead of this service's clock, seconds; further: 422.
     A source has its own bound, if the schema has one (part ``future``)."""
     attempts: int = Field(default=64, ge=1)
-    """How often a transaction is folded again because another one of its user or merchant came between."""
+    """How often a transaction is computed again because another one of its entity was committed first."""
 
     keys_file: Path | None = None
     """YAML ``client: {sha256: of its API key in hex, scopes: [score, label, read]}``; without it, anyone who
@@ -105,7 +105,7 @@ class ScoringSettings(KafkaAccess, DeltaAccess, MlflowAccess):
     """Path or URI of the Delta tables, in which labels without keys find transactions that the store does not
     know; empty: the store alone is asked."""
     delta_timeout_s: float = Field(default=5.0, gt=0.0)
-    """How long a look into the tables may take before the label is refused (503), seconds; one at a time."""
+    """How long a lookup in the tables may take before the label is refused (503), seconds; one at a time."""
     labels_pending: bool = False
     """Whether a label of a transaction that is not known yet is kept (``pending_file``) or refused."""
     pending_file: Path = Path("pending-labels.sqlite")

@@ -107,10 +107,12 @@ def simulate(  # noqa: PLR0917  (typer passes by name)
         float | None, typer.Option(help="Times faster than the data's clock; 1 is its own speed.")
     ] = None,
     from_: Annotated[
-        str | None, typer.Option("--from", help="Play from this time on, UTC; labels by their own time.")
+        str | None, typer.Option("--from", help="Send rows from this time on, UTC; labels by their own time.")
     ] = None,
-    until: Annotated[str | None, typer.Option(help="Play what lies before this time, UTC.")] = None,
-    no_labels: Annotated[bool, typer.Option("--no-labels", help="Send transactions alone.")] = False,
+    until: Annotated[str | None, typer.Option(help="Send rows before this time, UTC.")] = None,
+    no_labels: Annotated[
+        bool, typer.Option("--no-labels", help="Send transactions, without their labels.")
+    ] = False,
 ) -> None:
     """Stream a data set or own history to Kafka: at a rate, on a faster clock, or as fast as it goes."""
     from services.simulator.replay import read_history, time_column  # noqa: PLC0415

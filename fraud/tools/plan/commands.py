@@ -36,7 +36,7 @@ def plan(
     ] = 10.0,
     kafka_days: Annotated[float, typer.Option(min=0.0, help="How long Kafka keeps records, days.")] = 7.0,
     delta_days: Annotated[float, typer.Option(min=0.0, help="How long the tables keep rows, days.")] = 365.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Size a deployment: cores, memory, shards, partitions, disk, and the first bottleneck.
 
