@@ -335,7 +335,7 @@ def test_an_image_starts_what_its_arguments_name() -> None:
     assert command_of(["scoring", "--http_port", "1"])[1:] == ["-m", PROGRAMS["scoring"], "--http_port", "1"]
     assert command_of(["python", "-m", "fraud", "drift"]) == ["python", "-m", "fraud", "drift"]
     assert command_of(["executor"]) == ["sh", "/app/jobs/stream/entrypoint.sh", "executor"]
-    with pytest.raises(SystemExit, match="name a program: scoring"):
+    with pytest.raises(SystemExit, match="give the name of a program: scoring"):
         command_of([])
 
 

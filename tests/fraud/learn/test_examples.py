@@ -260,7 +260,7 @@ def test_empty_tables_missing_values_and_missing_files_are_refused_in_words(tmp_
     with pytest.raises(BadInput, match="column amount has 2 missing values"):
         read_tables(write(tmp_path, holes, labels()))
     (tmp_path / "transactions.parquet").write_text("not parquet")
-    with pytest.raises(BadInput, match="no CSV, JSON, Parquet or Delta table"):
+    with pytest.raises(BadInput, match="as a CSV, JSON, Parquet or Delta table"):
         read_tables(tmp_path)
 
 
