@@ -1,4 +1,4 @@
-"""The wire: what travels between the parts, as JSON with a schema version, and on which topics."""
+"""Contracts: the records that programs exchange, as JSON with a schema version, and their topics."""
 
 from fraud.contracts.dead_letter import DeadLetter
 from fraud.contracts.decision import Decision, Outcome, Reason

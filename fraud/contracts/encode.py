@@ -1,4 +1,4 @@
-"""Tables to JSON values of the wire, column by column: the bytes that the contracts would write.
+"""Tables to JSON values of records, column by column: the same bytes as the contracts write.
 
 A row is joined from columns of ``"name":value`` pieces, so that no Python object is made for a row until
 its bytes are ready.

@@ -1,4 +1,4 @@
-"""The records of one schema, as pydantic models: what the wire, the API and the tables hold them to."""
+"""The records of one schema, as pydantic models: Kafka, the API and the tables check records by them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

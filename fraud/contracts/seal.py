@@ -1,4 +1,4 @@
-"""The seal of a record of the topic ``scored``: only who reads the feature store can make one.
+"""The seal of a record of the topic ``scored``: only a program that reads the feature store can make one.
 
 The scoring service ends each record with a keyed hash of its bytes. The key is in the store. So the stream
 tells a record that the store has lost from one that somebody else wrote. A copy of the store that is older

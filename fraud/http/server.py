@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with bounds on what a client may use before it has shown its key.
+"""uvicorn's HTTP protocol with limits on what a client may use before its key is checked.
 
 Bounded are the head of a request (bytes, fields), the time for it and for its body, the bytes of a request,
 the bytes of all requests, the requests sent ahead of their answers, the time in which an answer is taken,

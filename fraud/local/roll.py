@@ -1,4 +1,4 @@
-"""Takes a changed schema into force on the platform that runs, while it continues deciding.
+"""Changes the schema of the running platform, while it continues to decide.
 
 A second store is filled from the log while the old stream decides. Then the stream stops, the rest of the log
 is folded, and the model server starts with the new schema. The scoring service goes on over the old store

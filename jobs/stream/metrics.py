@@ -1,4 +1,4 @@
-"""What the stream counts, told by the tasks of each micro-batch, on ``GET /metrics`` of the driver."""
+"""What the stream counts in the tasks of each micro-batch, on ``GET /metrics`` of the driver."""
 
 from collections.abc import Sequence
 from typing import Any, Final

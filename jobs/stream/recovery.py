@@ -1,4 +1,4 @@
-"""At the start: a store that went back in time is folded forward from the log, if it is this stream's.
+"""At the start: an older copy of this stream's store gets the missing transactions from the log.
 
 Reads what ``jobs.stream.progress`` compares; writes the store by ``fraud.log.catch_up``, and beside the
 checkpoint which store the stream used last. Settings: ``catch_up``.

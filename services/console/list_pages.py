@@ -1,4 +1,4 @@
-"""The page of lists: what rules read beside their file; who added what, when, why and until.
+"""The page of lists: values that rules look up; who added what, when, why and until.
 
 ``GET /lists`` shows; ``POST /lists`` creates a list, adds or removes an entry, with the scope ``rules``.
 Follows the topic ``lists``, and writes to it.

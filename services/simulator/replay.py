@@ -1,4 +1,4 @@
-"""Reads past transactions of an own file, by the schema's source part, for the simulator to send.
+"""Reads past transactions of your own file, by the schema's source part, for the simulator to send.
 
 Reads a table of transactions with the column ``is_fraud``, or one of labels beside it.
 """

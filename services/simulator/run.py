@@ -1,4 +1,4 @@
-"""Plays a synthetic data set to Kafka from a container, and stays up when it has ended.
+"""Sends a synthetic data set to Kafka from a container, and keeps running at the end of the data.
 
 Reads the environment (``FRAUD_SIMULATOR_*``) and, where it is told to, a data set on disk; writes the
 topics ``transactions``, ``labels``, ``results`` and ``profiles``; serves ``/metrics`` and ``/ready``. SIGTERM

@@ -1,4 +1,4 @@
-"""Plays a data set to Kafka, transactions, labels, results and profiles merged on one simulated clock.
+"""Sends a data set to Kafka: transactions, labels, results and profiles, merged by one simulated clock.
 
 Writes the topics ``transactions`` (at event_time), ``labels`` (at label_time), ``results`` (at result_time),
 keyed by user_id, and ``profiles`` (at profile_time), keyed by the entity.

@@ -1,4 +1,4 @@
-"""Records that are too large to be taken, on their way past the passes.
+"""Records that are too large: they skip the passes and become dead letters.
 
 Writes them to the spool as they come, so that a task never holds many of them: whole up to ``MOST_RAW``, the
 beginning of longer ones. A stub without the value continues, and becomes the letter on Kafka.

@@ -1,4 +1,4 @@
-"""All passes of a small micro-batch in one task: handing on between tasks takes longer than its work.
+"""All passes of a small micro-batch in one task: handing rows on would take longer than the work.
 
 ``jobs.stream.offsets`` says beforehand how much a micro-batch holds (DECISIONS.md, 41).
 """
