@@ -100,7 +100,7 @@ def expire(
 
 @app.command("check")
 def check_(store: StoreOption = "", as_json: JsonOption = False) -> None:
-    """Read every state; exit with 1 where some are corrupt, of another layout or in the future."""
+    """Read every state; exit with 1 if some are corrupt, have another layout or are dated in the future."""
     bounds = bounds_of(deployed_schema(), GuardSettings().most_ahead_s)
     with _open(store) as opened:
         found = check(opened, (time.time() + bounds.greatest_s) * 1e6)

@@ -37,7 +37,7 @@ def clocks(  # noqa: PLR0917  (typer passes by name)
         bool, typer.Option("--strict/--no-strict", help="Exit code 3 if a clock is wrong.")
     ] = False,
 ) -> None:
-    """Measure whose clock is ahead or behind, by the append times of what it has sent."""
+    """Find senders whose clock is ahead or behind, by the append times of their records."""
     from fraud.contracts import bounds_of  # noqa: PLC0415
     from fraud.schema.deployed import deployed_schema  # noqa: PLC0415
     from fraud.settings.stream import GuardSettings, LakeSettings  # noqa: PLC0415

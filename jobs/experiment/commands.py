@@ -32,7 +32,7 @@ def report(
     delta: _Delta = None,
     out: Annotated[Path | None, typer.Option(help="Folder; default .fraud/experiment.")] = None,
 ) -> None:
-    """Write the report with plots, and stop the experiment if a guardrail is violated beyond doubt.
+    """Write the report with plots, and stop the experiment if a guardrail is significantly violated.
 
     Exit code 3: there is no experiment.
     """

@@ -94,7 +94,10 @@ def init(
         write_report(checked.table, checked.schema, report, file, guess.left_out)
     console.print(f"{report}: times, gaps, repeats, labels, columns, leaks, drift")
     where = f"{VARIABLE}={target} " if out else ""
-    console.print(f"next: {where}fraud train --transactions {file}", highlight=False)
+    console.print(
+        "next: fraud up broker mlflow     (the model registry, if it does not run yet)", highlight=False
+    )
+    console.print(f"      {where}fraud train --transactions {file}", highlight=False)
 
 
 def data(

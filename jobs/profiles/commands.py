@@ -34,7 +34,7 @@ def _family() -> None:
 
 @app.command()
 def check(file: File, *, entity: Entity = "") -> None:
-    """Check a table of profiles; what is wrong is said with its row."""
+    """Check a table of profiles; an error names the row."""
     found = read_profiles(file, entity, deployed_schema())
     typer.echo(f"{file}: {_counted(found)}")
 
@@ -49,7 +49,7 @@ def load(
         Path | None, typer.Option(help="Write a table for training (profiles.parquet) in place of sending.")
     ] = None,
 ) -> None:
-    """Send a table of profiles to the topic, from which the stream takes them; a wrong one is not sent."""
+    """Send a table of profiles to the topic that the stream reads; a table with an error is not sent."""
     schema, kafka = deployed_schema(), KafkaSettings()
     found = read_profiles(file, entity, schema, source=source)
     if out is not None:

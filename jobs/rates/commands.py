@@ -31,7 +31,7 @@ def _family() -> None:
 
 @app.command()
 def check(file: File) -> None:
-    """Check a file of rates; what is wrong is said with its line."""
+    """Check a rates file; an error names the line."""
     rates = read_rates(file, _money().base)
     typer.echo(f"{file}: {len(rates):,} rates of {len({one.currency for one in rates})} currencies")
 
@@ -48,7 +48,7 @@ def show() -> None:
 
 @app.command()
 def publish(file: File) -> None:
-    """Send a file of rates to the topic, from which stream and scoring service take them."""
+    """Send a rates file to the topic that stream and scoring service read."""
     rates, kafka = read_rates(file, _money().base), KafkaSettings()
     producer = Producer(
         ProducerSettings(

@@ -52,7 +52,7 @@ def suggest(
     ] = 0.1,
     challenge: Annotated[bool, typer.Option(help="Whether a score may lead to a challenge.")] = True,
 ) -> None:
-    """Choose thresholds by segment, by cost on past decisions within the capacity; told by later data."""
+    """Find the cheapest thresholds of each segment within the capacity; report their cost on later data."""
     from rich.console import Console  # noqa: PLC0415
 
     from fraud.log.mirror import mirrored  # noqa: PLC0415

@@ -141,7 +141,7 @@ def copy_(
     file: Annotated[Path, typer.Argument(help="The rules that the programs follow.")],
     records: Annotated[Path | None, typer.Option(help="Default: FILE.audit.jsonl.")] = None,
 ) -> None:
-    """Give the topic and the table `audit` the records that they lack."""
+    """Write the records that the topic and the table `audit` lack."""
     from fraud.rules.audit import Audit  # noqa: PLC0415
     from fraud.rules.audit_copies import bring  # noqa: PLC0415
     from fraud.rules.publishing import audit_of  # noqa: PLC0415

@@ -56,7 +56,7 @@ def import_(
     amount: Annotated[str, typer.Option(help="Feast: column that is the transaction's amount.")] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
 ) -> None:
-    """Make a schema of what AWS Fraud Detector or Feast exports; says what has no counterpart."""
+    """Make a schema from an export of AWS Fraud Detector or Feast; report what has no counterpart."""
     from rich.console import Console  # noqa: PLC0415
 
     from fraud.errors import BadInput  # noqa: PLC0415

@@ -114,7 +114,7 @@ def simulate(  # noqa: PLR0917  (typer passes by name)
         bool, typer.Option("--no-labels", help="Send transactions, without their labels.")
     ] = False,
 ) -> None:
-    """Stream a data set or own history to Kafka: at a rate, on a faster clock, or as fast as it goes."""
+    """Send a data set or your own history to Kafka: at a rate, on a faster clock, or as fast as possible."""
     from services.simulator.replay import read_history, time_column  # noqa: PLC0415
 
     console = Console()
