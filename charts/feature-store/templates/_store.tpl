@@ -29,7 +29,7 @@ redis://:{{ .password }}@{{ include "fraud.fullname" $root }}:6379/0?prefix=frau
 {{- fail "sentinel.enabled needs replicas 3 or more: two Sentinels of three must agree, and one replica more than minReplicasToWrite must be there to lose one" }}
 {{- end }}
 {{- if and (not .Values.sentinel.enabled) (ne (int .Values.replicas) 1) }}
-{{- fail "replicas above 1 need sentinel.enabled: nobody else makes a replica the primary" }}
+{{- fail "replicas above 1 need sentinel.enabled: without Sentinels, no replica becomes the primary" }}
 {{- end }}
 {{- if and .Values.sentinel.enabled (ge (int .Values.sentinel.minReplicasToWrite) (sub (int .Values.replicas) 1)) }}
 {{- fail "sentinel.minReplicasToWrite must be below replicas - 1: else the loss of one replica stops all writes" }}
