@@ -427,7 +427,9 @@ def test_after_an_installation_helm_says_where_to_look(chart: str, values: str, 
 def test_the_streams_notes_give_the_order_of_a_new_schema(tmp_path: Path) -> None:
     assert "fraud-schema" not in notes("streaming", "values", tmp_path)
     said = notes("streaming", "values", tmp_path, "schema.existingConfigMap=fraud-schema")
-    assert re.search(r"airflow first, then stop this job.*then serving, then this\s+chart", said, re.DOTALL)
+    assert re.search(
+        r"upgrade airflow, then stop this job.*then upgrade\s+serving and this chart", said, re.DOTALL
+    )
 
 
 def test_the_readme_of_a_chart_is_what_its_values_make() -> None:
