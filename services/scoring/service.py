@@ -3,6 +3,8 @@
 import hashlib
 import logging
 import secrets
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -51,6 +53,8 @@ _RECORDED: Final = set(MONEY_NAMES)
 """What the stream makes itself of a transaction."""
 MOST_ID: Final = 64
 """Characters of an id, as of the contract."""
+REFUSING_S: Final = 10.0
+"""How long it is not ready after a request that neither store nor Kafka took, seconds."""
 LISTS_LOOK_S: Final = 0.5
 """Between two looks at the lists' topic, seconds."""
 log = logging.getLogger(__name__)
@@ -65,6 +69,8 @@ class Service:
         Of the service.
     model, challenger, kafka, rules, store, rates, follow, traces
         By default those of the settings.
+    clock
+        Seconds.
     schema
         Of the transactions; by default the deployment's.
 
@@ -87,7 +93,9 @@ class Service:
         rates: RateFeed | None = None,
         follow: Follow | None = None,
         traces: Traces = NO_TRACES,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock, self._refused_at = clock, -REFUSING_S
         self.schema = schema = schema or deployed_schema()
         passes = passes_of_schema(schema)
         self.settings = settings
@@ -249,14 +257,12 @@ class Service:
         """
         raw = record.model_dump_json(exclude_none=True, exclude=_RECORDED).encode()
         if not self._kafka_breaker.allows():
-            metrics.SHED.labels("unavailable").inc()
-            raise Problem(503, "neither the feature store nor Kafka answers", (), 2)
+            raise self._unavailable("neither the feature store nor Kafka answers")
         try:
             hand_to_stream(self.kafka, self.schema.primary_of(record), raw)
         except Unavailable as error:
             self._kafka_breaker.record(is_success=False)
-            metrics.SHED.labels("unavailable").inc()
-            raise Problem(503, str(error), (), 2) from error
+            raise self._unavailable(str(error)) from error
         self._kafka_breaker.record(is_success=True)
         metrics.DEGRADED.labels("store").inc()
         vector = vector_without_store(record, self.schema)
@@ -308,16 +314,28 @@ class Service:
                 503, "the outbox is full: too many decisions wait for Kafka; retry after 1 s", (), 5
             )
 
-    def see_that_all_threads_live(self) -> None:
-        """Refuse where a thread has ended: only a new start brings it back.
+    def see_that_it_is_ready(self) -> None:
+        """Refuse where no request should come: another replica may answer it.
+
+        It refuses for some seconds after a request that neither store nor Kafka took, and for good where a
+        thread has ended: only a new start brings that back.
 
         Raises
         ------
         Problem
             503.
         """
+        self.see_that_it_takes_requests()
+        if self._clock() - self._refused_at < REFUSING_S:
+            away = "neither the feature store nor Kafka has taken the last request"
+            raise Problem(503, "; ".join(filter(None, (away, self.states.problem))), (), 2)
         if missing := ended_threads():
             raise Problem(503, f"threads have ended: {', '.join(missing)}; restart the service", (), 5)
+
+    def _unavailable(self, detail: str) -> Problem:
+        metrics.SHED.labels("unavailable").inc()
+        self._refused_at = self._clock()
+        return Problem(503, detail, (), 2)
 
     def _look_at_rules(self) -> None:
         if self.rules.look():

@@ -202,8 +202,7 @@ class App:
         return [JSON], b'{"status":"alive"}'
 
     async def _ready(self, _call: Call) -> Answered:
-        self._service.see_that_it_takes_requests()
-        self._service.see_that_all_threads_live()
+        self._service.see_that_it_is_ready()
         states = self._service.states
         problem = states.problem or ("" if states.is_complete else INCOMPLETE)
         found = {"status": "degraded", "detail": problem} if problem else {"status": "ready"}

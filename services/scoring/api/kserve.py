@@ -102,7 +102,7 @@ class Endpoints:
         return [JSON], b'{"live":true}'
 
     async def _ready(self, _call: Call) -> Answered:
-        self._service.see_that_it_takes_requests()
+        self._service.see_that_it_is_ready()
         return [JSON], b'{"ready":true}'
 
     def _whole(self) -> bytes:

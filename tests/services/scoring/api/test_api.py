@@ -37,7 +37,7 @@ from services.scoring.feedback.pending import PendingLabels
 from services.scoring.models import Prediction, prediction_of
 from services.scoring.outbox import messages_of
 from services.scoring.records import AnswerWriter
-from services.scoring.service import Service
+from services.scoring.service import REFUSING_S, Service
 from services.scoring.settings import ScoringSettings
 from tests.deployed import ENTITIES, FEATURE_NAMES, SCHEMA
 from tests.services.predictor.conftest import make_model, wait_until
@@ -114,6 +114,7 @@ class Api:
         rates: Any = None,
         schema: Any = None,
         traces: Traces = NO_TRACES,
+        clock: Any = time.monotonic,
         **given: Any,
     ) -> None:
         at_hand = {"store_url": f"lmdb://{folder / 'store'}", "kafka_bootstrap": "127.0.0.1:9"}
@@ -121,7 +122,7 @@ class Api:
         self.model = Always()
         follow = (lambda store: Looped(store, kafka.sent)) if isinstance(kafka, Taking) else None
         parts = {"kafka": kafka, "rules": rules, "store": store, "rates": rates, "follow": follow}
-        parts |= {"traces": traces, "schema": schema}
+        parts |= {"traces": traces, "schema": schema, "clock": clock}
         self.service = Service(self.settings, self.model, challenger, **parts)
         self.app = App(self.service)
         self._loop = asyncio.Runner()
@@ -280,6 +281,21 @@ def test_without_store_and_kafka_it_is_refused_so_that_nothing_is_lost(api: Api)
     api.service.store.renew(is_whole=False)
     answer = api.score(transaction_id=new())
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+
+
+def test_whoever_can_count_nowhere_is_not_ready_until_it_may_try_again(tmp_path: Path) -> None:
+    now = [100.0]
+    api = Api(tmp_path, clock=lambda: now[0])
+    api.service.store.renew(is_whole=False)
+    paths = ("/ready", "/v2/health/ready")
+    assert [api.call("GET", path).status_code for path in paths] == [200, 200]
+    assert api.score(transaction_id=new()).status_code == 503
+    for path in paths:
+        answer = api.call("GET", path)
+        assert answer.status_code == 503
+        assert "neither the feature store nor Kafka has taken the last request" in answer.json()["detail"]
+    now[0] += REFUSING_S
+    assert [api.call("GET", path).status_code for path in paths] == [200, 200]
 
 
 def test_without_kafka_it_waits_in_the_store_and_the_answer_says_so(api: Api) -> None:
