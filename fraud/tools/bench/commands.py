@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["app", "every", "features", "model", "quality", "rules", "score", "stream"]
+__all__ = ["app", "decision", "every", "features", "model", "quality", "rules", "score", "stream"]
 
 MOST_RULES = 500
 """That a file of rules has."""
@@ -165,6 +165,34 @@ def score(
         figures = measure_scoring(
             home, rates=wanted, seconds=seconds, users=users, servers=chosen, is_realtime=realtime
         )
+    console.print(table_of(figures))
+    for file in write_report(figures, out):
+        console.print(f"wrote {file}", soft_wrap=True)
+
+
+@app.command()
+def decision(
+    out: Annotated[
+        Path, typer.Option(help="Folder for decision.json, decision.folded and decision.png.")
+    ] = Path("bench"),
+    home: Annotated[Path, typer.Option(help="Folder of the run; the next run empties it.")] = Path(
+        ".fraud-bench"
+    ),
+    *,
+    rate: Annotated[float, typer.Option(help="Requests a second.")] = 500.0,
+    seconds: Annotated[float, typer.Option(help="How long the rate is held.")] = 20.0,
+    users: Annotated[int, typer.Option(help="Cardholders.")] = 5_000,
+) -> None:
+    """Measure what a decision of the scoring service costs, by stage, and draw a flame graph."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from fraud.tools.bench.stages import measure_decision, table_of, write_report  # noqa: PLC0415
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=130)
+    with console.status("measuring"):
+        figures = measure_decision(home, rate=rate, seconds=seconds, users=users)
     console.print(table_of(figures))
     for file in write_report(figures, out):
         console.print(f"wrote {file}", soft_wrap=True)

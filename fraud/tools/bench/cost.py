@@ -24,6 +24,22 @@ class Cost:
     """Processor time of 1,000,000 decisions, user and system, s."""
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What others have published of their system, for the machines that it was given."""
+
+    system: str
+    cpu_s: float
+    """Seconds of one core for 1,000,000 decisions."""
+
+
+PUBLISHED: Final = (
+    Published("published by Tazama: 944 vCPU for 2,240 messages/s", 944 / 2_240 * MILLION),
+    Published("published by Hopsworks: a CPU for 104 requests/s", MILLION / 104),
+)
+"""Other hardware and other work: orders of magnitude alone."""
+
+
 class Meter:
     """Reads the processor time of a platform's parts, from now on.
 

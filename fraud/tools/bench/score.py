@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -112,11 +112,46 @@ def measure_scoring(
     if before and (not shutil.which(before[0]) or subprocess.run([*before, "true"], check=False).returncode):
         raise BadConfig("real-time priority needs Linux, `chrt` (package util-linux) and the right to use it")
     described = describe_machine()
-    settings = _own_platform(home)
     # One second of each rate warms up; the bodies of a rate are not sent again at the next.
-    total = HISTORY + int(sum(rates) * (seconds + 1.0)) + 2_000
+    with prepared(home, int(sum(rates) * (seconds + 1.0)) + 2_000, users) as ready:
+        points = [
+            point for server in servers for point in _measure(server, ready, (rates, seconds), before=before)
+        ]
+    return ScoreFigures(described, is_realtime, points)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What servers and load generator need: it is there while the platform runs."""
+
+    environment: dict[str, str]
+    """Of the scoring service."""
+    model: Path
+    """Folder of the champion's files."""
+    transactions: Path
+    """Bodies for the scoring service, one a line."""
+    vectors: Path
+    """Bodies for servers that take finished vectors."""
+
+
+@contextmanager
+def prepared(home: Path, transactions: int, users: int) -> Iterator[Ready]:
+    """Run broker and registry in a folder of its own, with a model, a store with a history, and bodies.
+
+    Parameters
+    ----------
+    home
+        What is there is given up.
+    transactions
+        That can be sent.
+    users
+        Cardholders in the data.
+    """
+    settings = _own_platform(home)
     data = generate(
-        GeneratorSettings(transactions=total, users=users, merchants=max(users // 2, 100), seed=5),
+        GeneratorSettings(
+            transactions=HISTORY + transactions, users=users, merchants=max(users // 2, 100), seed=5
+        ),
         deployed_schema(),
     )
     files.write(data, home / "data")
@@ -130,44 +165,33 @@ def measure_scoring(
         train(TrainSettings.quick(str(home / "data"), as_of=go_live, mlflow_uri=urls["mlflow"], seed=5))
         backfill(history, known, stream)
         model = _fetch_model(urls["mlflow"], home / "model")
-        bodies = {"scoring": home / "transactions.jsonl", "vectors": home / "vectors.jsonl"}
-        bodies["scoring"].write_bytes(b"\n".join(encode_transactions(new)))
-        _write_vectors(history.slice(HISTORY - VECTORS), bodies["vectors"])
+        bodies, vectors = home / "transactions.jsonl", home / "vectors.jsonl"
+        bodies.write_bytes(b"\n".join(encode_transactions(new)))
+        _write_vectors(history.slice(HISTORY - VECTORS), vectors)
         environment = {
             "FRAUD_SCORING_STORE_URL": stream.store,
             "FRAUD_SCORING_KAFKA_BOOTSTRAP": urls["broker"],
             "FRAUD_SCORING_MLFLOW_URI": urls["mlflow"],
         }
-        points = [
-            point
-            for server in servers
-            for point in _measure(server, environment, model, bodies, (rates, seconds), before=before)
-        ]
+        yield Ready(environment, model, bodies, vectors)
     finally:
         platform.down(settings)
-    return ScoreFigures(described, is_realtime, points)
 
 
 def _measure(
-    server: str,
-    environment: Mapping[str, str],
-    model: Path,
-    bodies: Mapping[str, Path],
-    pace: tuple[tuple[float, ...], float],
-    *,
-    before: Sequence[str],
+    server: str, ready: Ready, pace: tuple[tuple[float, ...], float], *, before: Sequence[str]
 ) -> Iterator[Point]:
     rates, seconds = pace
     is_ours = server == "scoring"
     path = "/v1/score" if is_ours else "/v1/models/fraud:predict"
-    file = bodies["scoring" if is_ours else "vectors"]
-    with _running([*before, sys.executable, "-m"], server, environment, model) as (process, port):
+    file = ready.transactions if is_ours else ready.vectors
+    with running([*before, sys.executable, "-m"], server, ready) as (process, port):
         first = 0
         for rate in rates:
             for length, is_counted in ((1.0, False), (seconds, True)):
                 plan = Plan("127.0.0.1", port, path, str(file), first if is_ours else 0, rate, length)
                 spent = sum(process.cpu_times()[:2])
-                loaded = _load(plan, before)
+                loaded = send(plan, before)
                 used_ms = (sum(process.cpu_times()[:2]) - spent) * 1e3
                 first += loaded.sent
                 if is_counted:
@@ -175,7 +199,8 @@ def _measure(
                     yield Point(server, rate, loaded, used_ms / answered, os.getloadavg()[0])
 
 
-def _load(plan: Plan, before: Sequence[str]) -> Loaded:
+def send(plan: Plan, before: Sequence[str] = ()) -> Loaded:
+    """Send a plan, in a process of its own."""
     command = [*before, sys.executable, "-m", "fraud.tools.bench.load", json.dumps(asdict(plan))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -184,22 +209,21 @@ def _load(plan: Plan, before: Sequence[str]) -> Loaded:
 
 
 @contextmanager
-def _running(
-    python: Sequence[str], server: str, environment: Mapping[str, str], model: Path
-) -> Iterator[tuple[psutil.Process, int]]:
+def running(python: Sequence[str], server: str, ready: Ready) -> Iterator[tuple[psutil.Process, int]]:
+    """Run one of ``SERVERS`` by a command that takes a module; gives the process and its port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     module = (
         ["services.scoring.main"]
         if server == "scoring"
-        else ["fraud.tools.bench.score_servers", server, str(port), str(model)]
+        else ["fraud.tools.bench.score_servers", server, str(port), str(ready.model)]
     )
-    log = model.parent / f"{server}.log"
+    log = ready.model.parent / f"{server}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*python, *module],
-            env={**os.environ, **environment, "FRAUD_SCORING_PORT": str(port)},
+            env={**os.environ, **ready.environment, "FRAUD_SCORING_PORT": str(port)},
             stdout=output,
             stderr=output,
         )

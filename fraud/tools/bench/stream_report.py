@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from fraud.tools.bench.cost import Cost
+from fraud.tools.bench.cost import PUBLISHED, Cost
 from fraud.tools.bench.machine import Machine
 from fraud.tools.bench.stream import MICRO_BATCH, StreamFigures
 
@@ -55,6 +55,8 @@ def _costs(figures: Sequence[StreamFigures]) -> Table:
     for one in figures:
         for cost in (*one.costs, Cost("all", sum(cost.cpu_s for cost in one.costs))):
             table.add_row(f"{one.users:,}", cost.part, f"{cost.cpu_s:,.1f}")
+    for other in PUBLISHED:
+        table.add_row("", other.system, f"{other.cpu_s:,.0f}")
     return table
 
 
