@@ -15,6 +15,7 @@ class Machine:
 
     cpu: str
     cores: int
+    """That the measurement may use."""
     memory_gb: float
     load: float
     """Processes that ran or waited over the last minute, before the measurement: others' work slows ours."""
@@ -40,13 +41,18 @@ def describe_machine() -> Machine:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Machine(
         cpu=_cpu(),
-        cores=os.cpu_count() or 1,
+        cores=_cores(),
         memory_gb=round(memory / 1e9, 1),
         load=round(os.getloadavg()[0], 2),
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
         numba=version("numba"),
     )
+
+
+def _cores() -> int:
+    """Count the cores that this process may use: `taskset` may have pinned it."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu() -> str:

@@ -13,9 +13,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+import httpx
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from prometheus_client.parser import text_string_to_metric_families
 
 from fraud.contracts import DECISIONS, Decision
 from fraud.errors import Unavailable
@@ -60,6 +62,32 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
+class StageTime:
+    """A stage of the tasks; one within another is in both."""
+
+    stage: str
+    clock_us: float
+    """Time by the clock, microseconds a transaction, all tasks together."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskTimes:
+    """What the tasks of a stream have done."""
+
+    transactions: float
+    """Decided by the micro-batches that have ended."""
+    seconds: dict[str, float]
+    """By stage, by the clock."""
+
+    def since(self, before: "TaskTimes") -> list[StageTime]:
+        """Tell what a transaction has taken since then, longest stage first."""
+        decided = max(1.0, self.transactions - before.transactions)
+        spent = {stage: seconds - before.seconds.get(stage, 0.0) for stage, seconds in self.seconds.items()}
+        found = [StageTime(stage, seconds / decided * 1e6) for stage, seconds in spent.items() if seconds]
+        return sorted(found, key=lambda one: -one.clock_us)
+
+
+@dataclass(frozen=True, slots=True)
 class StreamFigures:
     """What one run measured."""
 
@@ -74,6 +102,8 @@ class StreamFigures:
     """The user fold alone, by engine."""
     costs: list[Cost]
     """Of the backlog's decisions, from the first that came to Delta."""
+    stages: list[StageTime]
+    """Of the tasks that decided the backlog, the first micro-batch with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +170,14 @@ def measure_stream(home: Path, work: Work, tell: Callable[[str], None], seed: in
         platform.up(settings, parts=("stream",))
         already = reader.wait_for(1)
         meter = Meter(lambda: platform.status(settings))
+        metrics = metrics_of(settings)
+        before = task_times(metrics)
         reader.wait_for(backlog)
         decided = reader.read()
         _wait_for_archive(stream_settings)
         archived = time.time()
         costs = meter.costs(backlog - already)
+        stages = task_times(metrics).since(before)
         first, rate = sustained(decided)
         latencies = []
         at = HISTORY + backlog
@@ -164,6 +197,22 @@ def measure_stream(home: Path, work: Work, tell: Callable[[str], None], seed: in
         latencies=latencies,
         keyed=keyed,
         costs=costs,
+        stages=stages,
+    )
+
+
+def metrics_of(settings: LocalSettings) -> str:
+    """Name the address of the stream's metrics."""
+    return next(str(part.url) for part in platform.status(settings) if part.name == "stream")
+
+
+def task_times(metrics: str) -> TaskTimes:
+    """Read what the tasks of a stream have done so far."""
+    text = httpx.get(metrics, trust_env=False, timeout=30.0).text
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return TaskTimes(
+        sum(one.value for one in samples if one.name == "fraud_stream_transactions_total"),
+        {one.labels["stage"]: one.value for one in samples if one.name == "fraud_stream_stage_seconds_sum"},
     )
 
 

@@ -44,7 +44,7 @@ def tables_of(machine: Machine, figures: Sequence[StreamFigures]) -> list[Table]
             rate = engine.transactions_per_s
             times = one.keyed[0].transactions_per_s / rate
             keyed.add_row(f"{one.users:,}", engine.engine, f"{rate:,.0f}", f"{times:,.1f}")
-    return [rates, latency, keyed, _costs(figures)]
+    return [rates, latency, keyed, _costs(figures), _stages(figures)]
 
 
 def _costs(figures: Sequence[StreamFigures]) -> Table:
@@ -57,6 +57,18 @@ def _costs(figures: Sequence[StreamFigures]) -> Table:
             table.add_row(f"{one.users:,}", cost.part, f"{cost.cpu_s:,.1f}")
     for other in PUBLISHED:
         table.add_row("", other.system, f"{other.cpu_s:,.0f}")
+    return table
+
+
+def _stages(figures: Sequence[StreamFigures]) -> Table:
+    words = "Time of the tasks by the clock; a stage within another one is in both"
+    table = Table(title=words, title_justify="left")
+    table.add_column("users", justify="right")
+    table.add_column("stage")
+    table.add_column("us a transaction", justify="right")
+    for one in figures:
+        for at in one.stages:
+            table.add_row(f"{one.users:,}", at.stage, f"{at.clock_us:,.1f}")
     return table
 
 

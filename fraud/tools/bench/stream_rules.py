@@ -12,7 +12,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-import httpx
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich.table import Table
@@ -27,11 +26,20 @@ from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
 from fraud.tools.bench.machine import Machine
 from fraud.tools.bench.rules import rules_file
-from fraud.tools.bench.stream import Decisions, own_platform, running, sustained
+from fraud.tools.bench.stream import (
+    Decisions,
+    metrics_of,
+    own_platform,
+    running,
+    sustained,
+    task_times,
+)
 from jobs.backfill.run import backfill
 from jobs.stream.settings import StreamSettings
 from services.simulator import stream
 
+RULES: Final = "rules"
+"""The tasks' stage."""
 HISTORY: Final = 60_000
 BACKLOG: Final = 60_000
 """Transactions for each number of rules, after as many to warm up."""
@@ -75,16 +83,16 @@ def measure_with_rules(home: Path, counts: Sequence[int], tell: Callable[[str], 
         backfill(history, known, StreamSettings(home=home / "stream"))
         reader, producer = Decisions(urls["broker"]), ProducerSettings(bootstrap=urls["broker"])
         platform.up(settings, parts=("stream",))
-        metrics = next(str(part.url) for part in platform.status(settings) if part.name == "stream")
+        metrics = metrics_of(settings)
         found = []
         for at, count in enumerate((counts[0], *counts)):
             tell(f"{count} rules: {BACKLOG:,} transactions")
             rules.write_bytes(rules_file(count))
-            before = _rules_s(metrics)
+            before = task_times(metrics).seconds.get(RULES, 0.0)
             stream.play(data.transactions.slice(HISTORY + at * BACKLOG, BACKLOG), None, producer)
             reader.wait_for(BACKLOG)
             _, rate = sustained(reader.read())
-            spent = _rules_s(metrics) - before
+            spent = task_times(metrics).seconds.get(RULES, 0.0) - before
             found.append(RulesRate(count, BACKLOG, rate, spent / BACKLOG * 1e6, os.getloadavg()[0]))
             time.sleep(2.0)  # the archive of this backlog must not take from the next one
     return found[1:]
@@ -98,11 +106,3 @@ def table_of(machine: Machine, rates: Sequence[RulesRate]) -> Table:
     for one in rates:
         table.add_row(f"{one.rules:,}", f"{one.per_s:,.0f}", f"{one.rules_us:.1f}", f"{one.load:.1f}")
     return table
-
-
-def _rules_s(metrics: str) -> float:
-    text = httpx.get(metrics, trust_env=False, timeout=30.0).text
-    lines = [
-        line for line in text.splitlines() if line.startswith('fraud_stream_stage_seconds_sum{stage="rules"}')
-    ]
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)

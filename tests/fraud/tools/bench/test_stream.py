@@ -10,7 +10,7 @@ from rich.console import Console
 from fraud.tools.bench.cost import Cost
 from fraud.tools.bench.keyed_state import KeyedRate
 from fraud.tools.bench.machine import describe_machine
-from fraud.tools.bench.stream import Latency, StreamFigures, _latency, sustained
+from fraud.tools.bench.stream import Latency, StageTime, StreamFigures, TaskTimes, _latency, sustained
 from fraud.tools.bench.stream_report import tables_of, write_report
 
 FIGURES = [
@@ -22,6 +22,7 @@ FIGURES = [
         latencies=[Latency(90.0, 500, 11.0, 22.0, 33.0)],
         keyed=[KeyedRate("ours", 100, 3_000.0), KeyedRate("theirs", 100, 250.0)],
         costs=[Cost("stream: JVM", 41.5), Cost("broker", 7.25)],
+        stages=[StageTime("validate", 12.75)],
     ),
     StreamFigures(
         users=20_000,
@@ -31,6 +32,7 @@ FIGURES = [
         latencies=[],
         keyed=[],
         costs=[],
+        stages=[],
     ),
 ]
 
@@ -49,13 +51,30 @@ def test_a_latency_goes_from_append_to_append() -> None:
     assert (found.transactions, found.p50_ms, found.p99_ms) == (101, 50.0, 99.0)
 
 
+def test_a_stage_is_told_from_where_the_measurement_began_on() -> None:
+    before = TaskTimes(50_000.0, {"model_call": 2.0, "idle": 1.0})
+    found = TaskTimes(150_000.0, {"model_call": 2.5, "idle": 1.0, "users": 1.5}).since(before)
+    assert found == [StageTime("users", 15.0), StageTime("model_call", 5.0)]
+
+
 def test_the_tables_say_how_many_times_faster_ours_is() -> None:
     console = Console(record=True, width=120)
     for table in tables_of(describe_machine(), FIGURES):
         console.print(table)
     text = console.export_text()
     assert "12.0" in text
-    assert all(number in text for number in ("900", "700", "800", "600", "11", "22", "33", "41.5", "48.8"))
+    assert all(
+        number in text for number in ("900", "700", "800", "600", "11", "22", "33", "41.5", "48.8", "12.8")
+    )
+
+
+def test_the_costs_stand_beside_published_ones() -> None:
+    console = Console(record=True, width=120)
+    console.print(tables_of(describe_machine(), FIGURES)[3])
+    text = console.export_text()
+    assert "Tazama" in text
+    assert "421,429" in text
+    assert "9,615" in text
 
 
 def test_the_report_holds_every_figure_and_a_picture(tmp_path: Path) -> None:
