@@ -11,6 +11,8 @@ from fraud.errors import BadConfig
 from fraud.settings.base import in_words
 
 DAY_US = 86_400_000_000
+LABELS_LAST = timedelta(days=30)
+"""How long after the end of its period a world's labels come at most."""
 
 
 class Drift(StrEnum):
@@ -76,7 +78,7 @@ class GeneratorSettings(BaseModel):
 
     @model_validator(mode="after")
     def _check_years(self) -> Self:
-        last = self.start + timedelta(days=self.days + 30)  # the labels come after the transactions
+        last = self.start + timedelta(days=self.days) + LABELS_LAST
         if self.start < EARLIEST or last >= LATEST:
             raise ValueError("start and days must lie in the years 2000 to 2099")
         return self
@@ -101,3 +103,27 @@ class GeneratorSettings(BaseModel):
     def start_us(self) -> int:
         """Beginning of the period, microseconds since 1970 UTC."""
         return round(self.start.timestamp() * 1_000_000)
+
+
+def past_start(now: datetime, days: int | None = None) -> datetime:
+    """Choose the beginning of a world that has happened: the default one, or whole years of 52 weeks before.
+
+    Its last labels lie in the past then, as the platform refuses records from the future.
+
+    Parameters
+    ----------
+    now
+        The machine's time.
+    days
+        Length of the world's period; by default the generator's own.
+
+    Examples
+    --------
+    >>> past_start(datetime.fromisoformat("2026-01-09T00:00Z")).date()
+    datetime.date(2025, 1, 2)
+    """
+    default = GeneratorSettings()
+    start, period = default.start, timedelta(days=days or default.days)
+    while start + period + LABELS_LAST > now:
+        start -= timedelta(weeks=52)
+    return start

@@ -101,6 +101,9 @@ def stream(
         str,
         typer.Option("--rules", help="Numbers of rules, e.g. 0,20,100: what they cost, and nothing else."),
     ] = "",
+    labels: Annotated[
+        float, typer.Option("--labels", min=0.0, help="Labels a second beside the transactions of each rate.")
+    ] = 0.0,
 ) -> None:
     """Measure the stream: throughput from a backlog, latency under load, against Spark's keyed state."""
     from rich.console import Console  # noqa: PLC0415
@@ -122,7 +125,7 @@ def stream(
     figures = []
     for work in QUICK if quick else FULL:
         with console.status("starting") as status:
-            figures.append(measure_stream(home, work, status.update))
+            figures.append(measure_stream(home, work, status.update, labels_per_s=labels))
         files = write_report(machine, figures, out)  # after each: a later one may fail
     for table in tables_of(machine, figures):
         console.print(table)

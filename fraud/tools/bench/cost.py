@@ -74,11 +74,12 @@ class Meter:
                 first = psutil.Process(part.pid)
                 for process in (first, *first.children(recursive=True)):
                     with suppress(psutil.NoSuchProcess):
-                        found[_name_of(part.name, process)] += _seconds(process)
+                        found[name_of(part.name, process)] += _seconds(process)
         return found
 
 
-def _name_of(part: str, process: psutil.Process) -> str:
+def name_of(part: str, process: psutil.Process) -> str:
+    """Name a part, and of the stream also the kind of the process."""
     if part != "stream":
         return part
     words = " ".join(process.cmdline()[:3])

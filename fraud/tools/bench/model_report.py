@@ -6,13 +6,14 @@ from typing import Final
 
 from rich.table import Table
 
-from fraud.tools.bench.model import BATCHES, BOOSTER, EVALUATOR, EXPLAINED, SINGLE, ModelFigures
+from fraud.tools.bench.model import BATCHES, BOOSTER, EVALUATOR, EXPLAINED, PAIR, SINGLE, ModelFigures
 
 __all__ = ["table_of", "write_report"]
 
 WAYS: Final = {
     EVALUATOR: "our evaluator",
     BOOSTER: "LightGBM's booster",
+    PAIR: "with two threads, clock",
     SINGLE: "LightGBM's call for single rows",
 }
 

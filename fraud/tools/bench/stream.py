@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -32,15 +32,18 @@ from fraud.log.spool import spool_at
 from fraud.runtime.waiting import wait_until
 from fraud.schema.deployed import deployed_schema
 from fraud.synthetic import files
+from fraud.synthetic.data_set import DataSet
 from fraud.synthetic.generate import generate
 from fraud.synthetic.pace import Constant
-from fraud.synthetic.settings import GeneratorSettings
+from fraud.synthetic.settings import GeneratorSettings, past_start
 from fraud.tools.bench.cost import Cost, Meter
 from fraud.tools.bench.keyed_state import KeyedRate, compare_keyed_state
 from jobs.backfill.run import backfill
 from jobs.stream.settings import StreamSettings
 from services.simulator import stream
 
+SENT_AT: Final = "sent_at"
+"""Column of labels that are sent beside transactions: the event time of one of these."""
 HISTORY: Final = 100_000
 """Transactions from before go-live: what the model is trained on and the store starts with."""
 HISTORY_DAYS: Final = 60
@@ -55,6 +58,8 @@ class Latency:
 
     rate: float
     """Transactions a second that were sent."""
+    labels_per_s: float
+    """Labels a second beside them."""
     transactions: int
     p50_ms: float
     p99_ms: float
@@ -131,21 +136,30 @@ QUICK: Final = (Work(10_000, 100_000, 15.0, (1_000.0,), keyed=60_000),)
 MICRO_BATCH: Final = 20_000
 
 
-def measure_stream(home: Path, work: Work, tell: Callable[[str], None], seed: int = 7) -> StreamFigures:
-    """Measure the streaming job of an embedded platform made for it in ``home``, which is emptied before."""
+def measure_stream(
+    home: Path, work: Work, tell: Callable[[str], None], seed: int = 7, *, labels_per_s: float = 0.0
+) -> StreamFigures:
+    """Measure the streaming job of an embedded platform made for it in ``home``, which is emptied before.
+
+    Parameters
+    ----------
+    home
+        Folder of the platform.
+    work
+        What is done.
+    tell
+        Takes words of progress.
+    seed
+        Of the data.
+    labels_per_s
+        Labels that come beside the transactions of each rate.
+    """
     users, backlog, seconds, rates = work.users, work.backlog, work.seconds, work.rates
     tell(f"{users:,} users: generating and training")
     settings = own_platform(home)
     paced = int(seconds * sum(rate if rate > 1 else rate * 20_000 for rate in rates))
     total = HISTORY + backlog + paced
-    world = GeneratorSettings(
-        transactions=total,
-        users=users,
-        merchants=max(users // 2, 100),
-        days=HISTORY_DAYS * total // HISTORY,
-        seed=seed,
-    )
-    data = generate(world, deployed_schema())
+    data = _draw(total, users, seed)
     files.write(data, home / "data")
     history = data.transactions.slice(0, HISTORY)
     go_live = pc.max(history.column("event_time")).as_py() + timedelta(microseconds=1)
@@ -179,16 +193,26 @@ def measure_stream(home: Path, work: Work, tell: Callable[[str], None], seed: in
         costs = meter.costs(backlog - already)
         stages = task_times(metrics).since(before)
         first, rate = sustained(decided)
+        decided_before = data.transactions.slice(HISTORY, backlog).column("transaction_id")
+        told = data.labels.filter(pc.is_in(data.labels.column("transaction_id"), decided_before))
         latencies = []
         at = HISTORY + backlog
         for wanted in rates:
             pace = wanted if wanted > 1 else wanted * rate
-            count = int(pace * seconds)
+            part = data.transactions.slice(at, int(pace * seconds))  # the world may end before
+            beside = labels_beside(part, told, labels_per_s / pace)
+            told = told.slice(beside.num_rows)
             tell(f"{users:,} users: {pace:,.0f} transactions/s for {seconds:.0f} s")
-            stream.play(data.transactions.slice(at, count), None, producer, Constant(pace))
-            reader.wait_for(count)
-            latencies.append(_latency(pace, reader.read()))
-            at += count
+            stream.play(
+                part,
+                beside if beside.num_rows else None,
+                producer,
+                Constant(pace),
+                by=("event_time", SENT_AT),
+            )
+            reader.wait_for(part.num_rows)
+            latencies.append(_latency(pace, beside.num_rows / seconds, reader.read()))
+            at += part.num_rows
     return StreamFigures(
         users=users,
         backlog=backlog,
@@ -199,6 +223,17 @@ def measure_stream(home: Path, work: Work, tell: Callable[[str], None], seed: in
         costs=costs,
         stages=stages,
     )
+
+
+def _draw(transactions: int, users: int, seed: int) -> DataSet:
+    """Draw a world that has happened: the stream refuses what is dated ahead."""
+    days = HISTORY_DAYS * transactions // HISTORY
+    start = past_start(datetime.now(UTC), days)
+    merchants = max(users // 2, 100)
+    world = GeneratorSettings(
+        transactions=transactions, users=users, merchants=merchants, days=days, start=start, seed=seed
+    )
+    return generate(world, deployed_schema())
 
 
 def metrics_of(settings: LocalSettings) -> str:
@@ -268,9 +303,22 @@ def sustained(decided: Floats) -> tuple[FirstBatch, float]:
     return first, (len(decided) - first.count) / (decided[:, 1].max() - first.end_ms) * 1e3
 
 
-def _latency(rate: float, decided: Floats) -> Latency:
+def labels_beside(transactions: pa.Table, labels: pa.Table, each: float) -> pa.Table:
+    """Take so many labels for each transaction, and deal them out over the times of the transactions.
+
+    Returns
+    -------
+    pa.Table
+        The first labels, with a further column by which they are sent.
+    """
+    some = labels.slice(0, int(each * transactions.num_rows))
+    beside = np.arange(some.num_rows) * transactions.num_rows // max(1, some.num_rows)
+    return some.append_column(SENT_AT, transactions.column("event_time").take(pa.array(beside)))
+
+
+def _latency(rate: float, labels_per_s: float, decided: Floats) -> Latency:
     p50, p99, p999 = np.percentile(decided[:, 1] - decided[:, 0], [50, 99, 99.9]).tolist()
-    return Latency(rate, len(decided), p50, p99, p999)
+    return Latency(rate, labels_per_s, len(decided), p50, p99, p999)
 
 
 def own_platform(home: Path) -> LocalSettings:

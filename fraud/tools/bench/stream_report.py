@@ -27,7 +27,7 @@ def tables_of(machine: Machine, figures: Sequence[StreamFigures]) -> list[Table]
     for head in ("users", "backlog", "decided/s", "in Delta/s"):
         rates.add_column(head, justify="right")
     latency = Table(title="Append of a transaction to append of its decision", title_justify="left")
-    for head in ("users", "transactions/s", "p50 ms", "p99 ms", "p99.9 ms"):
+    for head in ("users", "transactions/s", "labels/s", "p50 ms", "p99 ms", "p99.9 ms"):
         latency.add_column(head, justify="right")
     keyed = Table(title=f"The user fold alone, micro-batches of {MICRO_BATCH:,}", title_justify="left")
     keyed.add_column("users", justify="right")
@@ -38,7 +38,7 @@ def tables_of(machine: Machine, figures: Sequence[StreamFigures]) -> list[Table]
         numbers = (one.users, one.backlog, one.transactions_per_s, one.archived_per_s)
         rates.add_row(*(f"{number:,.0f}" for number in numbers))
         for at in one.latencies:
-            values = (one.users, at.rate, at.p50_ms, at.p99_ms, at.p999_ms)
+            values = (one.users, at.rate, at.labels_per_s, at.p50_ms, at.p99_ms, at.p999_ms)
             latency.add_row(*(f"{value:,.0f}" for value in values))
         for engine in one.keyed:
             rate = engine.transactions_per_s

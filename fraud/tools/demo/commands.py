@@ -11,8 +11,8 @@ from fraud.errors import FraudError
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
 from fraud.settings.base import given
-from fraud.synthetic.settings import GeneratorSettings
-from fraud.tools.demo.run import Size, past_start, run
+from fraud.synthetic.settings import GeneratorSettings, past_start
+from fraud.tools.demo.run import Size, run
 
 
 def demo(

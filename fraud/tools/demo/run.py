@@ -56,8 +56,6 @@ from services.simulator import stream
 
 HISTORY_SHARE: Final = 0.7
 """Part of the period that is history at go-live; the rest is streamed."""
-LABELS_LAST: Final = timedelta(days=30)
-"""How long after the end of its period a world's labels come at most."""
 DRAIN_S: Final = 180.0
 """How long the last decisions and the archive may take, seconds."""
 MALFORMED: Final = (
@@ -78,23 +76,6 @@ class Size:
     generator: GeneratorSettings
     rate: float
     """Transactions per second."""
-
-
-def past_start(now: datetime) -> datetime:
-    """Choose the beginning of the demo's world: the generator's own, or whole years of 52 weeks before it.
-
-    Its last labels lie in the past then, as the platform refuses records from the future.
-
-    Examples
-    --------
-    >>> past_start(datetime.fromisoformat("2026-01-09T00:00Z")).date()
-    datetime.date(2025, 1, 2)
-    """
-    default = GeneratorSettings()
-    start = default.start
-    while start + timedelta(days=default.days) + LABELS_LAST > now:
-        start -= timedelta(weeks=52)
-    return start
 
 
 def run(settings: LocalSettings, size: Size, console: Console, *, has_experiment: bool = False) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fraud.tools.bench.model import BATCHES, BOOSTER, EVALUATOR, EXPLAINED, SINGLE, Sizes, measure_model
+from fraud.tools.bench.model import BATCHES, BOOSTER, EVALUATOR, EXPLAINED, PAIR, SINGLE, Sizes, measure_model
 from fraud.tools.bench.model_report import table_of, write_report
 
 
@@ -13,7 +13,7 @@ def test_every_way_is_timed_for_every_number_of_rows(tmp_path: Path) -> None:
     figures = measure_model(Sizes(transactions=2_000, trees=5, leaves=7, repeats=1), lambda _: None)
     timed = {(one.work, one.way, one.rows) for one in figures.timings}
     assert timed == {
-        *(("score", way, rows) for way in (EVALUATOR, BOOSTER) for rows in BATCHES),
+        *(("score", way, rows) for way in (EVALUATOR, BOOSTER, PAIR) for rows in BATCHES),
         *(("score", SINGLE, rows) for rows in BATCHES if rows <= 1_000),
         *(("contributions", way, rows) for way in (EVALUATOR, BOOSTER) for rows in EXPLAINED),
     }

@@ -100,10 +100,13 @@ def test_a_run_without_looks_says_what_to_do() -> None:
 def test_calls_lie_below_what_calls_them_and_side_by_side() -> None:
     stacks = [(stack, looks) for stack, looks in TOLD["stacks"]]
     bars = list(bars_of(stacks))
-    assert Bar(SCORE[-1], 1, 0.0, 0.9, "around these") in bars
-    below = [bar for bar in bars if bar.depth == 2]
-    assert [(bar.left, bar.width) for bar in below] == pytest.approx([(0.0, 0.3), (0.3, 0.6)])
-    assert bars[0] == Bar(LOOP[-1], 0, 0.0, 1.0, REST)
+    assert [bar for bar in bars if bar.depth == 0] == [
+        Bar(SCORE[-1], 0, 0.0, 0.9, "around these"),
+        Bar(TOLD["stacks"][2][0][-1], 0, 0.9, 0.1, REST),
+    ]
+    below = {bar.stage: (bar.left, bar.width) for bar in bars if bar.depth == 1}
+    assert below["commit"] == pytest.approx((0.0, 0.3))
+    assert below["fold"] == pytest.approx((0.3, 0.6))
 
 
 def test_the_report_has_the_table_the_stacks_and_a_picture(tmp_path: Path) -> None:

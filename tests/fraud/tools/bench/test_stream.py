@@ -4,13 +4,23 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from rich.console import Console
 
 from fraud.tools.bench.cost import Cost
 from fraud.tools.bench.keyed_state import KeyedRate
 from fraud.tools.bench.machine import describe_machine
-from fraud.tools.bench.stream import Latency, StageTime, StreamFigures, TaskTimes, _latency, sustained
+from fraud.tools.bench.stream import (
+    SENT_AT,
+    Latency,
+    StageTime,
+    StreamFigures,
+    TaskTimes,
+    _latency,
+    labels_beside,
+    sustained,
+)
 from fraud.tools.bench.stream_report import tables_of, write_report
 
 FIGURES = [
@@ -19,7 +29,7 @@ FIGURES = [
         backlog=2_000,
         transactions_per_s=900.0,
         archived_per_s=700.0,
-        latencies=[Latency(90.0, 500, 11.0, 22.0, 33.0)],
+        latencies=[Latency(90.0, 45.0, 500, 11.0, 22.0, 33.0)],
         keyed=[KeyedRate("ours", 100, 3_000.0), KeyedRate("theirs", 100, 250.0)],
         costs=[Cost("stream: JVM", 41.5), Cost("broker", 7.25)],
         stages=[StageTime("validate", 12.75)],
@@ -47,8 +57,17 @@ def test_the_rate_leaves_out_the_micro_batch_in_which_everything_warms_up() -> N
 def test_a_latency_goes_from_append_to_append() -> None:
     taken = np.arange(101.0)
     decided = np.column_stack([taken, taken + np.arange(101.0), np.zeros(101)])
-    found = _latency(50.0, decided)
+    found = _latency(50.0, 0.0, decided)
     assert (found.transactions, found.p50_ms, found.p99_ms) == (101, 50.0, 99.0)
+
+
+def test_labels_are_dealt_out_over_the_transactions() -> None:
+    transactions = pa.table({"event_time": [10, 20, 30, 40]})
+    labels = pa.table({"transaction_id": ["a", "b", "c"]})
+    found = labels_beside(transactions, labels, 0.5)
+    assert found.to_pydict() == {"transaction_id": ["a", "b"], SENT_AT: [10, 30]}
+    assert labels_beside(transactions, labels, 0.0).num_rows == 0
+    assert labels_beside(transactions, labels, 9.0).num_rows == 3
 
 
 def test_a_stage_is_told_from_where_the_measurement_began_on() -> None:
