@@ -17,7 +17,7 @@ from typing import Any, Final
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from fraud.errors import FraudError
+from fraud.errors import BadConfig, FraudError
 from fraud.tools.bench.cost import PUBLISHED
 from fraud.tools.bench.load import Loaded, Plan
 from fraud.tools.bench.machine import Machine, describe_machine
@@ -44,8 +44,8 @@ STAGES: Final[dict[str, tuple[str, ...]]] = {
         "fraud.store.redis.answers:RedisAnswers.look",
     ),
     "commit": ("fraud.store.",),
-    "fold": ("services.scoring.scorer:Scorer._fold",),
-    "model": ("services.scoring.decide:Decider._judge",),
+    "fold": ("services.scoring.scorer:Scorer._fold", "services.scoring.fold:"),
+    "model": ("services.scoring.decide:Decider._ask_champion", "services.scoring.decide:Decider._judge"),
     "rules": ("services.scoring.decide:Decider._holding", "fraud.decide.overruling:"),
     "reasons": ("services.scoring.decide:Decider._explain",),
     "answer and record": ("services.scoring.records:AnswerWriter",),
@@ -53,7 +53,6 @@ STAGES: Final[dict[str, tuple[str, ...]]] = {
         "services.scoring.scorer:",
         "services.scoring.service:",
         "services.scoring.decide:",
-        "services.scoring.fold:",
     ),
 }
 """Stage, and how the names of its calls begin; the first one that fits."""
@@ -101,7 +100,15 @@ class Bar:
 
 
 def measure_decision(home: Path, *, rate: float, seconds: float, users: int) -> DecisionFigures:
-    """Measure the scoring service at one rate; ``home`` is emptied before."""
+    """Measure the scoring service at one rate; ``home`` is emptied before.
+
+    Raises
+    ------
+    BadConfig
+        Where there is no timer for one thread.
+    """
+    if sys.platform != "linux":
+        raise BadConfig("a decision is measured by a timer of one thread, which Linux alone has")
     machine = describe_machine()
     with prepared(home, int(rate * (seconds + 1.0)) + 2_000, users) as ready:
         file = home / "stacks.json"

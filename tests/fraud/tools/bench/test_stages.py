@@ -16,7 +16,6 @@ from rich.console import Console
 from fraud.errors import FraudError
 from fraud.tools.bench.load import Loaded
 from fraud.tools.bench.machine import describe_machine
-from fraud.tools.bench.sampler import WAITING
 from fraud.tools.bench.stages import (
     OTHERS,
     REST,
@@ -50,7 +49,7 @@ def burn(seconds):
     end = time.thread_time() + seconds
     while time.thread_time() < end: pass
 burn(0.4)
-other = threading.Thread(target=burn, args=(0.1,)); other.start(); other.join()
+other = threading.Thread(target=burn, args=(0.4,)); other.start(); other.join()
 sys.stdout.write("done\\n"); sys.stdout.flush()
 signal.pause()
 """
@@ -65,13 +64,6 @@ def test_every_stage_names_calls_that_are_there(beginning: str) -> None:
         found = getattr(found, name)
 
 
-def test_the_event_loop_waits_where_the_sampler_looks_for_it() -> None:
-    found: Any = import_module(WAITING.partition(":")[0])
-    for name in WAITING.partition(":")[2].split("."):
-        found = getattr(found, name)
-    assert found.__qualname__ == WAITING.partition(":")[2]
-
-
 def test_each_module_of_the_store_belongs_to_a_stage_of_it() -> None:
     import fraud.store  # noqa: PLC0415
 
@@ -80,7 +72,10 @@ def test_each_module_of_the_store_belongs_to_a_stage_of_it() -> None:
 
 
 def test_a_look_counts_for_the_innermost_call_of_a_stage() -> None:
-    assert stage_of([*SCORE, "services.scoring.decide:Decider._judge", "fraud.model.trees:x"]) == "model"
+    judge = [*SCORE, "services.scoring.decide:Decider.decide", "services.scoring.decide:Decider._judge"]
+    assert stage_of([*judge, "services.scoring.decide:Decider._ask_champion", "fraud.model:x"]) == "model"
+    assert stage_of([*judge[:-1], "services.scoring.decide:Decider._explain", "fraud.model:x"]) == "reasons"
+    assert stage_of([*SCORE, "services.scoring.fold:PassFold.fold"]) == "fold"
     assert stage_of([*SCORE, "fraud.store.lmdb.answers:LmdbAnswers.look"]) == "read states and answer"
     assert stage_of(SCORE) == "around these"
 
@@ -121,8 +116,8 @@ def test_the_report_has_the_table_the_stacks_and_a_picture(tmp_path: Path) -> No
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
-def test_looks_see_where_the_main_thread_is_and_clocks_tell_the_others(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="a timer of one thread")
+def test_looks_see_the_main_thread_alone_and_clocks_tell_the_others(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
     file = tmp_path / "stacks.json"
     with subprocess.Popen(
@@ -143,8 +138,8 @@ def test_looks_see_where_the_main_thread_is_and_clocks_tell_the_others(tmp_path:
         assert program.wait(60) == 0
     told = json.loads(file.read_text())
     assert 0.4 <= told["main_s"] < 0.8
-    assert told["others_s"] >= 0.1
+    assert told["others_s"] >= 0.4
     looks = sum(looks for _, looks in told["stacks"])
     burning = sum(looks for stack, looks in told["stacks"] if stack[-1] == "__main__:burn")
     assert burning >= 20
-    assert burning >= 0.5 * looks
+    assert burning >= 0.9 * looks
