@@ -127,8 +127,8 @@ def measure(curve: str, value: int, *, users: int, transactions: int, scored: in
         url, began = f"lmdb://{folder}/store", time.perf_counter()
         fill(url, table, users)
         filled_s = time.perf_counter() - began
-        stream = stream_us(url, folder, values[:-scored])
-        scoring = scoring_us(url, values[-scored:])
+        scoring = scoring_us(url, values[:scored])
+        stream = stream_us(url, folder, values[scored:])  # its tasks keep the store open
         size = sum(file.stat().st_blocks * 512 for file in (folder / "store").iterdir())
     return Point(
         curve, value, stream, scoring, float(busy.max() / busy.sum()), size / 1e6, round(filled_s, 1)
