@@ -102,7 +102,7 @@ def stream(
         typer.Option("--rules", help="Numbers of rules, e.g. 0,20,100: what they cost, and nothing else."),
     ] = "",
     labels: Annotated[
-        float, typer.Option("--labels", min=0.0, help="Labels a second, sent with the transactions of each rate.")
+        float, typer.Option("--labels", min=0.0, help="Labels a second, sent with each rate.")
     ] = 0.0,
 ) -> None:
     """Measure the stream: throughput from a backlog, latency under load, against Spark's keyed state."""
