@@ -25,7 +25,7 @@ class Thresholds(Record):
     review: Probability
     decline: Probability
     challenge: Probability | None = None
-    """Between the two; None: nobody is challenged by score."""
+    """Threshold between the two; None: no transaction is challenged by its score."""
 
     @model_validator(mode="after")
     def _check_order(self) -> "Thresholds":

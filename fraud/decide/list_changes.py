@@ -26,7 +26,7 @@ PATIENCE_S: Final = 300.0
 AT_ONCE: Final = 50_000
 _LIMITS: Final = {
     "list": "the name of a list has 1 to 64 of a-z, 0-9 and _, and begins with a letter",
-    "by": "the name of whoever changes a list has 1 to 64 characters",
+    "by": "the name of the person who changes a list has 1 to 64 characters",
     "why": "a reason has 300 characters at most",
 }
 COLUMNS: Final = ("value", "until", "by", "at", "why")

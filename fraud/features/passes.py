@@ -356,5 +356,5 @@ def whole(passes: Passes, vectors: Floats) -> Floats:
 
 
 def deployed_passes() -> Passes:
-    """Lay out the passes of the deployment's schema, for whoever is handed none."""
+    """Make the passes of the deployment's schema, the default of callers that give none."""
     return passes_of_schema(deployed_schema())

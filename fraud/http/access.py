@@ -149,7 +149,7 @@ class Keys:
         return client
 
     def find(self, key: bytes) -> Client | None:
-        """Tell whose key it is; None where it is nobody's."""
+        """Return the client of a key; None if no client has it."""
         # Keys are compared by digest: how long that takes says nothing of the key.
         return self._by_digest.get(hashlib.sha256(key.strip()).hexdigest())
 

@@ -35,7 +35,7 @@ Tell = Callable[[str], None]
 
 
 def _quiet(_: str) -> None:
-    """Tell nobody."""
+    """Ignore the note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +249,7 @@ def known_at(tables: Tables, end: datetime) -> Tables:
 def with_keys(labels: pa.Table, transactions: pa.Table, tell: Tell, schema: Schema) -> pa.Table:
     """Give each label its transaction's merchant, time and user; drop those of unknown transactions.
 
-    A label that names no user, on an id that two users have, belongs to nobody and is dropped, too.
+    A label that names no user, on an id that two users have, belongs to neither and is dropped, too.
     """
     primary = schema.primary_key.name
     shared = _shared_ids(transactions, primary)

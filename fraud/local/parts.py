@@ -240,7 +240,7 @@ def _console_environment(place: Place) -> dict[str, str]:
 
 
 def _schema(place: Place) -> dict[str, str]:
-    """Name the home's own schema, where it has one and nobody names another."""
+    """Return the home's own schema, if it has one and no other one was given."""
     own = place.settings.home_path / schema.FILE
     return {schema.VARIABLE: str(own)} if own.exists() and not os.environ.get(schema.VARIABLE) else {}
 

@@ -45,7 +45,7 @@ class State(StrEnum):
     NOT_READY = "not ready"
     """It runs and does not answer, or not yet."""
     CRASHED = "crashed"
-    """It was started and is gone, though nobody stopped it."""
+    """It was started and has ended without being stopped."""
     STOPPED = "stopped"
 
 

@@ -1,4 +1,4 @@
-"""The arrival order, in one place: the streaming passes sort by it, and so does whoever reads the log.
+"""The arrival order, in one place: the streaming passes and all readers of the log sort by it.
 
 Records arrive by micro-batch (generation, epoch); within one by the broker's append time, labels before
 results before profiles before transactions, partition, offset. All of it is stored with every row. What

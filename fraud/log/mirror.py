@@ -104,7 +104,7 @@ class Mirror:
         Raises
         ------
         BadState
-            When files are gone that nobody removes: somebody has emptied the folder.
+            When files are missing that the stream never removes: the folder was emptied.
         Fenced
             When another driver has written one of them.
         Unavailable

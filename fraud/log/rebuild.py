@@ -146,7 +146,7 @@ def follow(
     """Fold the log into a new store while the stream writes on, and the rest once the stream has stopped.
 
     So a changed schema's states are there when the stream starts with it: only what the log has got since the
-    last look is folded while nobody decides. The scoring service may go on over the old store until the end.
+    last look is folded while no stream decides. The scoring service may use the old store until the end.
 
     Parameters
     ----------

@@ -175,7 +175,7 @@ class ObjectSpool:
                 f"{self.place_of_plan()} says that micro-batches were archived from here; a backfill comes "
                 "before them: begin with an empty FRAUD_STREAM_HOME_URI"
             )
-        self.remove(name)  # nobody else writes history
+        self.remove(name)  # no other program writes history
 
     def file(self, name: str, run: str, part: str, attempt: str = "") -> ResultFile:  # noqa: ARG002
         """See :class:`Spool`: the first attempt that finishes counts; others have the same rows."""

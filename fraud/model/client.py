@@ -97,7 +97,7 @@ NO_SCORES: Final = Scores(
     "none",
     Thresholds(review=1.0, decline=1.0),
 )
-"""Of no rows: nobody need be asked."""
+"""Scores of no rows: no request is needed."""
 
 
 class ModelClient:

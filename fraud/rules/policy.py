@@ -28,7 +28,7 @@ _SHARES: Final = (0.0, *np.geomspace(1e-3, 1.0, 32).tolist())
 _MOVED: Final = ((0, 1, 2), (0,), (1,))
 """Thresholds that move on that way: all, review, challenge."""
 _DEAREST: Final = 1e9
-"""Price of a review at which nobody reviews."""
+"""Cost of a review that is so high that no transaction is reviewed."""
 _BY_STRENGTH: Final = (Outcome.DECLINE, Outcome.CHALLENGE, Outcome.REVIEW, Outcome.APPROVE)
 _RISING: Final = np.array([CODES[one] for one in reversed(_BY_STRENGTH)])
 _DIGITS: Final = 6

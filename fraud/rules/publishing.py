@@ -158,7 +158,7 @@ class Publishing:
         writer.append(self.who, "recorded", version, content=text, note=note)
 
     def reject(self, number: int, note: str = "") -> Entry:
-        """Close a proposal; whoever proposed may do so too."""
+        """Close a proposal; also the person who made it may."""
         with self._writing() as writer:
             proposal = _open_proposal(writer.entries, number)
             return writer.append(self.who, "rejected", proposal.version, proposal=number, note=note)

@@ -93,7 +93,7 @@ class Objects:
         return {name: tag for name, tag in zip(targets, tags, strict=True) if tag is not None}
 
     def create(self, name: str, content: bytes | Path) -> str | None:
-        """Write an object that nobody has written; returns its tag, None where somebody has."""
+        """Write a new object; returns its tag, or None if the object exists already."""
         from obstore.exceptions import AlreadyExistsError  # noqa: PLC0415  (not in every image)
 
         with self._errors(f"written: {name}"):
@@ -103,7 +103,7 @@ class Objects:
                 return None
 
     def replace(self, name: str, content: bytes, tag: str | None) -> str:
-        """Write an object that nobody has written since it had this tag (None: never); returns the new tag.
+        """Write an object if it still has this tag (None: if it does not exist yet); returns the new tag.
 
         Raises
         ------

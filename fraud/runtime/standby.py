@@ -1,6 +1,6 @@
 """A process that loads all it can beside its predecessor, and takes over when that has ended.
 
-Reads a file of whoever replaces the process, the *turn*; writes one beside it, when it is ready for it.
+Reads the file *turn*, which `fraud restart` writes; writes a second file next to it when it is ready.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from fraud.errors import Unavailable
 from fraud.runtime.waiting import wait_until
 
 PATIENCE_S: Final = 900.0
-"""How long a successor stays when nobody lets it take over, seconds."""
+"""How long a successor waits to be let in, seconds."""
 _POLL_S: Final = 0.02
 
 
@@ -25,7 +25,7 @@ def wait_for_turn(turn: Path, patience_s: float = PATIENCE_S) -> None:
     Raises
     ------
     Unavailable
-        When nobody lets it take over.
+        When it is not let in within that time.
     """
     ready_file(turn).touch()
     if not wait_until(turn.exists, patience_s, _POLL_S):

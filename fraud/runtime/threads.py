@@ -76,7 +76,7 @@ class Watch:
 
     @property
     def has_ended(self) -> bool:
-        """Whether its thread has ended although nobody stopped it."""
+        """Whether its thread has ended without being stopped."""
         has_begun = self._thread.ident is not None
         return has_begun and not self._stopping.is_set() and not self._thread.is_alive()
 

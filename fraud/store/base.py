@@ -35,7 +35,7 @@ class FeatureStore(Protocol):
         """Take over writing: returns a fencing token newer than any before; older holders are refused."""
 
     def hold(self, token: int) -> None:
-        """Make sure that nobody has taken over since ``token`` was given.
+        """Check that no other driver has taken over since ``token`` was given.
 
         Raises
         ------
@@ -152,7 +152,7 @@ class FeatureStore(Protocol):
         """Say that those are ``entities``: an entity that the schema no longer has misses what comes now."""
 
     def set_aside(self) -> None:
-        """Let nobody count in it: it lacks what was confirmed. Its name becomes one of the ``formers``."""
+        """Refuse all commits: the store lacks confirmed writes. Its name becomes one of the ``formers``."""
 
     def formers(self) -> tuple[str, ...]:
         """Name what this content was called before it was set aside and folded forward.

@@ -16,7 +16,7 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
 def deployed_entities() -> tuple[str, ...]:
-    """Name the entities of the deployment's schema, for whoever is handed none."""
+    """Name the entities of the deployment's schema, the default of callers that give none."""
     return tuple(entity.name for entity in deployed_schema().entities)
 
 

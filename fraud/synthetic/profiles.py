@@ -125,7 +125,7 @@ def _rows_of(made: pa.Table, names: list[str]) -> dict[tuple[str, ...], list[int
 def _history(
     rng: Generator, world: _World, fields: tuple[Field, ...], rows: NDArray[np.int64]
 ) -> Iterator[Told]:
-    """Tell of one entity: at the beginning, and what changes honestly and by whoever takes it over."""
+    """Make the profiles of one entity: the first one, its honest changes, and those of a takeover."""
     start = world.settings.start_us
     first: dict[str, Any] = {}
     for field in fields:

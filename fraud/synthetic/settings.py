@@ -46,11 +46,11 @@ class GeneratorSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     transactions: Annotated[int, Field(ge=100, le=20_000_000)] = 100_000
-    """How many, honest and fraudulent together; exactly so many come out."""
+    """Number of transactions, honest and fraudulent together; it is exact."""
     users: Annotated[int, Field(ge=20, le=10_000_000)] = 10_000
     """Cardholders; a few of them may make no purchase."""
     merchants: Annotated[int, Field(ge=30, le=1_000_000)] = 5_000
-    """Shops, online and with a door; a few of them may sell nothing."""
+    """Merchants, online and with a shop; a few of them may sell nothing."""
     fraud_rate: Annotated[float, Field(ge=0.0, le=0.5)] = 0.02
     """Share of the transactions that are fraud."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 7
@@ -60,7 +60,7 @@ class GeneratorSettings(BaseModel):
     start: AwareDatetime = datetime(2026, 1, 1, tzinfo=UTC)
     """Beginning of the period."""
     kinds: bool = False
-    """Whether there are verifications, withdrawals, refunds and reversals beside purchases."""
+    """Whether there are verifications, withdrawals, refunds and reversals in addition to purchases."""
     drift: Drift = Drift.NONE
     """How the world changes: not at all, or one of four kinds."""
     drift_day: Annotated[int, Field(ge=0)] = 60

@@ -29,7 +29,7 @@ Tell = Callable[[str], None]
 
 
 def quiet(_: str) -> None:
-    """Tell nobody."""
+    """Ignore the note."""
 
 
 @dataclass(frozen=True, slots=True)

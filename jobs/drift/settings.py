@@ -28,11 +28,11 @@ class Limits(BaseModel):
     window: Annotated[int, Field(ge=1, le=14)] = 3
     """How many of the newest days ``persistence`` counts over."""
     min_rows: Annotated[int, Field(ge=1)] = 100
-    """Rows of a day without which a column is not judged."""
+    """Rows that a column needs on a day; with fewer, it is not judged."""
 
 
 class DriftSettings(JudgedTables, ModelAccess):
-    """What to compare with what, and where the report of it goes."""
+    """Which days to compare with which profile, and where the report goes."""
 
     model_config = SettingsConfigDict(
         env_prefix="FRAUD_DRIFT_", env_nested_delimiter="__", frozen=True, extra="forbid"
@@ -47,6 +47,6 @@ class DriftSettings(JudgedTables, ModelAccess):
     out: Path = Field(default_factory=lambda known: in_home("drift", known["delta"]))
     """Default: ``drift`` in the home of the tables. Folder for drift.json and report.html."""
     publishes: bool = True
-    """Whether the figures go to the Delta table ``figures``, which the stream shows to Prometheus."""
+    """Whether the figures go to the Delta table ``figures``, which the stream exports to Prometheus."""
     is_strict: bool = False
     """Whether drift ends the command with exit code 3; else 0, whatever was found."""

@@ -22,4 +22,4 @@ class ExperimentSettings(JudgedTables):
     out: Path = Field(default_factory=lambda known: in_home("experiment", known["delta"]))
     """Folder for ``report.html`` and ``state.json``, which the console shows."""
     publishes: bool = True
-    """Whether the figures go to the Delta table ``figures``, which the stream shows to Prometheus."""
+    """Whether the figures go to the Delta table ``figures``, which the stream exports to Prometheus."""

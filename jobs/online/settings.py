@@ -12,7 +12,7 @@ from fraud.settings.home import in_home
 
 
 class OnlineSettings(SourceSettings, KafkaAccess):
-    """Where labels come from, what the learner remembers, and what it makes of it."""
+    """Where labels come from, which transactions the learner trains on, and what it adds to the model."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_ONLINE_", frozen=True, extra="forbid")
 
@@ -21,16 +21,16 @@ class OnlineSettings(SourceSettings, KafkaAccess):
     work: Path = Field(default_factory=lambda: in_home("online"))
     """Folder with the labels read from the topic, and the offsets up to which they were read."""
     patience_s: Annotated[float, Field(gt=0.0)] = 30.0
-    """How long the brokers may take to hand over what they have, seconds."""
+    """How long reading the topic may take, seconds."""
 
     window_days: Days = 45.0
-    """What the learner remembers, days of event time."""
+    """Length of the window that the learner trains on, days of event time."""
     ripe_days: Annotated[float, Field(ge=0.0)] = 7.0
     """A transaction counts as honest if it is older than this and no label says fraud."""
     rounds: Annotated[int, Field(ge=1)] = 200
     """Trees that are added to the champion's."""
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.06
-    """Weight of each."""
+    """Weight of each of these trees."""
     leaves: Annotated[int, Field(ge=2)] = 12
     """Most leaves of each tree."""
     rows: Annotated[int, Field(ge=1_000)] = 60_000
@@ -38,4 +38,4 @@ class OnlineSettings(SourceSettings, KafkaAccess):
     least_frauds: Annotated[int, Field(ge=1)] = 30
     """Fewest frauds in the window; with fewer, no model is trained."""
     judge_days: Days = 7.0
-    """Newest stretch, which the learner leaves out and the gate judges on."""
+    """Newest days, which the learner leaves out and the gate judges on."""

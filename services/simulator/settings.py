@@ -13,14 +13,14 @@ _DEFAULT = GeneratorSettings()
 
 
 class SimulatorSettings(KafkaAccess):
-    """What to play, to whom and how fast."""
+    """What to send, to which brokers and how fast."""
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_SIMULATOR_", frozen=True, extra="forbid")
 
     data: Path | None = None
     """Folder of a data set; without one, it is generated from the settings below."""
     transactions: int = _DEFAULT.transactions
-    """How many to generate."""
+    """Transactions to generate."""
     users: int = _DEFAULT.users
     """Cardholders to generate."""
     merchants: int = _DEFAULT.merchants
@@ -44,18 +44,18 @@ class SimulatorSettings(KafkaAccess):
     drift_strength: float = _DEFAULT.drift_strength
     """Factor on the size of the change."""
     rate_per_s: float | None = None
-    """Transactions a second; this or ``speedup``, or neither for as fast as it goes."""
+    """Transactions a second; this or ``speedup``, or neither: as fast as possible."""
     speedup: float | None = None
     """Times faster than the data's own clock."""
     labels: bool = True
-    """Whether the labels follow at their time."""
+    """Whether labels are sent too, each at its time."""
     play_from: AwareDatetime | None = None
-    """Leave out what lies before this time."""
+    """Leave out records before this time."""
     play_until: AwareDatetime | None = None
-    """Leave out what lies at or after this time."""
+    """Leave out records at or after this time."""
     host: str = "127.0.0.1"
     """Address that metrics are served on."""
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 9405
     """Port of ``/metrics`` and ``/ready``."""
     at_end: Literal["stay", "exit"] = "stay"
-    """After the last record: stay up, so that a restart does not play it all again, or exit with code 0."""
+    """``stay``: keep running after the last record, so that no restart sends all again; ``exit``: end."""

@@ -102,7 +102,7 @@ class Shards:
             raise
 
     def set_aside(self) -> None:
-        """Let nobody count in any of them; one that does not answer does not keep the others from it."""
+        """Refuse all commits on every shard; one that does not answer does not stop the others."""
         self.all(lambda shard: shard.set_aside())
 
     def close(self) -> None:

@@ -62,7 +62,7 @@ class StoreFigures(_Record):
 
 
 class Assumed(_Record):
-    """What nobody has measured; own data show it soon."""
+    """Assumed values that were not measured; your own data soon shows them."""
 
     kafka_bytes: float
     """Of a transaction with its decision, packed, in one copy."""

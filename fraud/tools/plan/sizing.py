@@ -42,7 +42,7 @@ class Load:
     delta_days: float = 365.0
 
     def __post_init__(self) -> None:
-        """Refuse what nobody has measured anything near."""
+        """Refuse loads that are far from every measured one."""
         if not 1 <= self.users <= MOST_USERS:
             raise BadInput(f"--users is {self.users:,}; a plan is made for 1 to {MOST_USERS:,}")
         if not 0.0 < self.per_s <= MOST_PER_S:

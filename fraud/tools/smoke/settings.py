@@ -16,9 +16,9 @@ class SmokeSettings(KafkaAccess):
     predictor_url: str = ""
     """Base address of a model server that must answer first; empty: none is asked."""
     transactions: Annotated[int, Field(ge=100)] = 300
-    """How many to send."""
+    """Number of transactions to send."""
     rate_per_s: Annotated[float, Field(gt=0.0)] = 50.0
-    """How fast, transactions a second."""
+    """Rate, transactions a second."""
     seed: Annotated[int, Field(ge=0)] | None = None
     """Seed of the transactions; None: a new one each time, so that no run repeats an earlier one's."""
     wait_s: Annotated[float, Field(gt=0.0)] = 180.0

@@ -30,7 +30,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class ClientDisconnected(Exception):
-    """The client has left before its body was whole; nobody waits for an answer."""
+    """The client has closed the connection before its body was complete; no answer is needed."""
 
 
 class BodyReader:
@@ -219,7 +219,7 @@ def _refuse_unknown(kind: type[BaseModel], raw: bytes, prefix: str) -> None:
     try:
         content = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        return  # said by whoever parses it
+        return  # the parser reports it
     unknown = [name for name in content if name not in kind.model_fields] if isinstance(content, dict) else []
     if unknown:
         message = "Extra inputs are not permitted"

@@ -122,7 +122,7 @@ class Labels:
         Parameters
         ----------
         client
-            Who sends it: the source begins with this name, so that nobody speaks for another one.
+            Who sends it: the source begins with this name, so that no client can send labels as another one.
 
         Raises
         ------

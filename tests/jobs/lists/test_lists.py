@@ -147,7 +147,7 @@ def test_the_commands_tell_what_was_there_already_and_refuse_what_is_none(
     )
     too_long = "entry 1: a reason has 300 characters at most; nothing was changed"
     assert lists(settings, "add", "cards", "c4", "--why", "x" * 301) == f"error: {too_long}"
-    nobody = "entry 1: the name of whoever changes a list has 1 to 64 characters; nothing was changed"
+    nobody = "entry 1: the name of the person who changes a list has 1 to 64 characters; nothing was changed"
     assert lists(settings, "add", "cards", "c4", "--by", "x" * 65) == f"error: {nobody}"
     empty = tmp_path / "empty.csv"
     empty.write_text("")

@@ -104,5 +104,5 @@ WORLD = World(
     train_days=None,
     gap_days=GAP_DAYS,
     test_days=45,
-    leaks=("a spree of one card stands in training and in the test",),
+    leaks=("a spree of one card is in training and in the test",),
 )
