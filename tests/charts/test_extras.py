@@ -97,6 +97,40 @@ def test_replicas_are_added_by_requests_in_flight_where_that_is_asked_for() -> N
         assert "scaleMetric" not in service["spec"][part]
 
 
+@pytest.mark.parametrize(
+    ("part", "refused"),
+    [("predictor", "fraud_predictor_refused_requests_total"), ("transformer", "fraud_scoring_shed_total")],
+)
+def test_requests_in_flight_are_known_before_any_was_refused(
+    part: str, refused: str, tmp_path: Path
+) -> None:
+    """A reason's series begins with its first refusal; until then the load is what is in flight."""
+    (scaled,) = service_with("autoscaling.by=inFlight")["spec"][part]["autoScaling"]["metrics"]
+    query = scaled["external"]["metric"]["query"]
+    (busy,) = re.findall(r"fraud_\w+_seconds_sum", query)
+    seconds = {"series": f'{busy}{{namespace="fraud"}}', "values": "0+30x10"}
+    shed = {"series": f'{refused}{{namespace="fraud",reason="busy"}}', "values": "0+60x10"}
+    cases = [
+        {
+            "interval": "15s",
+            "input_series": series,
+            "promql_expr_test": [
+                {"expr": query, "eval_time": "2m", "exp_samples": [{"labels": "{}", "value": load}]}
+            ],
+        }
+        for series, load in (([seconds], 2), ([seconds, shed], 6))
+    ]
+    (tmp_path / "scaling.yaml").write_text(json.dumps({"rule_files": [], "tests": cases}))
+    done = subprocess.run(
+        ["promtool", "test", "rules", "scaling.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def names_of(family: Any) -> list[str]:
     return {"counter": [f"{family.name}_total"], "histogram": [f"{family.name}_sum"]}.get(family.type, [])
 

@@ -31,6 +31,7 @@ from jobs.performance import figures as performance_figures
 from jobs.performance import summary as performance
 from jobs.rules import guard
 from jobs.stream import metrics as _stream  # noqa: F401
+from jobs.stream.tasks.scored import FORGED_RECORD
 from services.console import metrics as _console  # noqa: F401
 from services.predictor import metrics as _predictor  # noqa: F401
 from services.scoring import metrics as _scoring  # noqa: F401
@@ -113,6 +114,8 @@ def test_a_rare_event_has_its_series_before_it_happens() -> None:
     for reason in ("unknown_transaction", "invalid_label"):
         found = REGISTRY.get_sample_value("fraud_scoring_labels_expired_total", {"reason": reason})
         assert found is not None
+    forged = REGISTRY.get_sample_value("fraud_stream_dead_letters_total", {"reason": FORGED_RECORD})
+    assert forged == 0
 
 
 def test_labels_have_few_values() -> None:

@@ -139,7 +139,8 @@ autoScaling:
           backend: prometheus
           serverAddress: {{ required "autoscaling.prometheus: name the Prometheus that scrapes these pods" $.Values.autoscaling.prometheus | quote }}
           # Seconds of requests in a second are the requests in flight; those refused would be too, had they been let in.
-          query: {{ printf "sum(rate(fraud_%s_request_seconds_sum{namespace=%q}[1m])) + sum(rate(%s{namespace=%q}[1m]))" $part $.Release.Namespace $refused $.Release.Namespace | quote }}
+          # Before the first refusal there is no such series, and a sum with nothing is nothing.
+          query: {{ printf "sum(rate(fraud_%s_request_seconds_sum{namespace=%q}[1m])) + (sum(rate(%s{namespace=%q}[1m])) or vector(0))" $part $.Release.Namespace $refused $.Release.Namespace | quote }}
         target: {type: Value, value: {{ $.Values.autoscaling.inFlight | quote }}}
 {{- else }}
 scaleMetric: cpu
