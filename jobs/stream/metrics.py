@@ -37,7 +37,9 @@ LABELS: Final = Counter("fraud_stream_labels_total", "Labels applied to features
 RESULTS: Final = Counter("fraud_stream_results_total", "Results of transactions, archived and folded.")
 PROFILES: Final = Counter("fraud_stream_profiles_total", "Profiles of entities, archived and folded.")
 DEAD_LETTERS: Final = Counter("fraud_stream_dead_letters_total", "Records refused, by reason.", ["reason"])
-DEAD_LETTERS.labels("forged_record")  # it begins at 0: Prometheus does not see the step of one that begins at 1
+DEAD_LETTERS.labels(
+    "forged_record"
+)  # it begins at 0: Prometheus does not see the step of one that begins at 1
 ALERTS: Final = Counter("fraud_stream_alerts_total", "Decisions published as alerts: those not approved.")
 LATENCY: Final = SummedHistogram(
     "fraud_stream_latency_seconds",

@@ -14,7 +14,7 @@ from tests.charts.conftest import CHARTS, KUBERNETES, ROOT, helm, render
 
 SCHEMAS = Path(__file__).parent / "schemas"
 EXAMPLES = ROOT / "docs" / "examples" / "cluster"
-ASKS_A_CLOUD = ("airflow", "console", "mlflow", "serving", "streaming")
+ASKS_A_CLOUD = ("airflow", "console", "mlflow", "serving", "simulator", "streaming")
 AGENTS = {
     "aws": {("169.254.170.23/32", 80)},
     "gcp": {("169.254.169.254/32", 80), ("169.254.169.252/32", 988)},
@@ -57,6 +57,15 @@ def test_another_cloud_is_refused_with_the_names_that_there_are(chart: str) -> N
     )
     assert done.returncode != 0
     assert "value must be one of '', 'aws', 'gcp', 'azure'" in done.stderr
+
+
+@pytest.mark.parametrize("chart", ASKS_A_CLOUD)
+def test_further_ways_out_are_open_to_every_pod_of_a_chart(chart: str) -> None:
+    """An object store or a registry on a port of its own; also for the pods that Airflow starts."""
+    opened = policies(chart, "networkPolicy.egress[0].ports[0].port=9000")
+    assert {"airflow", "airflow-jobs"} <= set(opened) if chart == "airflow" else opened
+    for name, rules in opened.items():
+        assert {"ports": [{"port": 9000}]} in rules, name
 
 
 def example(file: str) -> list[dict[str, Any]]:

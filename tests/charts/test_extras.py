@@ -101,9 +101,7 @@ def test_replicas_are_added_by_requests_in_flight_where_that_is_asked_for() -> N
     ("part", "refused"),
     [("predictor", "fraud_predictor_refused_requests_total"), ("transformer", "fraud_scoring_shed_total")],
 )
-def test_requests_in_flight_are_known_before_any_was_refused(
-    part: str, refused: str, tmp_path: Path
-) -> None:
+def test_requests_in_flight_are_known_before_any_was_refused(part: str, refused: str, tmp_path: Path) -> None:
     """A reason's series begins with its first refusal; until then the load is what is in flight."""
     (scaled,) = service_with("autoscaling.by=inFlight")["spec"][part]["autoScaling"]["metrics"]
     query = scaled["external"]["metric"]["query"]
@@ -231,6 +229,55 @@ def test_the_doors_lead_to_the_service(chart: str, tmp_path: Path) -> None:
     assert found["Ingress"]["spec"]["tls"] == OPEN["ingress"]["tls"]
     assert found["HTTPRoute"]["spec"]["rules"] == [{"backendRefs": [{"name": service, "port": port}]}]
     assert found["HTTPRoute"]["spec"]["parentRefs"] == OPEN["httpRoute"]["parentRefs"]
+
+
+@pytest.mark.parametrize("chart", DOORS)
+def test_the_controllers_namespace_can_be_let_in(chart: str, tmp_path: Path) -> None:
+    """A door that the chart's own network policy keeps closed leads nowhere."""
+    peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}
+    named = {"clients": [peer]} if chart in {"airflow", "console"} else {"namespaces": ["ingress"]}
+    more = {"transformer": {"enabled": True}} if chart == "serving" else {}
+    found = with_values(chart, {**OPEN, **more, "networkPolicy": named}, tmp_path)
+    peers = [
+        one
+        for obj in found
+        if obj["kind"] == "NetworkPolicy"
+        for rule in obj["spec"].get("ingress", [])
+        for one in rule.get("from", [])
+    ]
+    assert peer in peers
+
+
+def test_the_registry_answers_to_the_names_of_its_doors(tmp_path: Path) -> None:
+    """MLflow refuses a Host header that it does not know."""
+    doors = {"ingress": {"enabled": True, "hosts": ["a.example.org"]}}
+    doors["httpRoute"] = {**OPEN["httpRoute"], "hostnames": ["b.example.org"]}
+    (pod,) = [
+        spec
+        for obj in with_values("mlflow", doors, tmp_path)
+        if obj["kind"] == "Deployment"
+        for _, spec in pod_specs(obj)
+    ]
+    (allowed,) = [one for one in pod["containers"][0]["args"] if one.startswith("--allowed-hosts=")]
+    assert {"a.example.org", "b.example.org", "mlflow", "localhost:*"} <= set(
+        allowed.partition("=")[2].split(",")
+    )
+
+
+@pytest.mark.parametrize("values", ["values", "values-production"])
+def test_kafkas_pods_carry_the_labels_and_the_annotations_whatever_their_pool_has(values: str) -> None:
+    """A pool's template takes the place of the cluster's."""
+    given = ("podLabels.team=risk", "podAnnotations.owner=risk", "metrics.exporter=true")
+    found = [obj for obj in yaml.safe_load_all(render("kafka", values, *given)) if obj]
+    (kafka,) = [obj["spec"] for obj in found if obj["kind"] == "Kafka"]
+    pools = [obj["spec"] for obj in found if obj["kind"] == "KafkaNodePool"]
+    for part in (*pools, kafka["entityOperator"], kafka["kafkaExporter"]):
+        metadata = part["template"]["pod"]["metadata"]
+        assert metadata == {"labels": {"team": "risk"}, "annotations": {"owner": "risk"}}
+    assert ["affinity" in pool["template"]["pod"] for pool in pools] == [values != "values"] * len(pools)
+    assert [refusals(obj) for obj in found if obj["kind"].startswith("Kafka")] == [[]] * len(
+        [obj for obj in found if obj["kind"].startswith("Kafka")]
+    )
 
 
 @pytest.mark.parametrize("chart", DOORS)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ def _samples(registry: CollectorRegistry) -> Iterator[str]:
             yield family.name + suffix
 
 
+@cache
 def rules() -> list[dict[str, Any]]:
     groups = [group for file in RULES for group in yaml.safe_load(file.read_text())["groups"]]
     return [rule for group in groups for rule in group["rules"]]

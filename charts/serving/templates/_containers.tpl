@@ -126,7 +126,11 @@ securityContext: {{- include "fraud.podSecurityContext" $ | nindent 2 }}
 {{- $ := .root -}}
 {{- $part := ternary "scoring" "predictor" (eq .component "transformer") -}}
 {{- $refused := ternary "fraud_scoring_shed_total" "fraud_predictor_refused_requests_total" (eq .component "transformer") -}}
+{{- $component := .component -}}
 {{- with get $.Values .component -}}
+{{- if gt (int .minReplicas) (int .maxReplicas) }}
+{{- fail (printf "serving: %s.minReplicas %v is above %s.maxReplicas %v; raise maxReplicas" $component .minReplicas $component .maxReplicas) }}
+{{- end -}}
 minReplicas: {{ .minReplicas }}
 maxReplicas: {{ .maxReplicas }}
 {{- if gt (int .maxReplicas) (int .minReplicas) }}
