@@ -51,7 +51,7 @@ def said(chart: str, *given: str) -> str:
         (
             "streaming",
             ("backup.schedule=17 2 * * *",),
-            "streaming: backups at /backups need a volume; name its claim in backup.claim, or set backup.place",
+            "streaming: backups at /backups need a volume; name its claim in backup.claim, or set",
         ),
         (
             "streaming",
