@@ -53,8 +53,8 @@ _RECORDED: Final = set(MONEY_NAMES)
 """What the stream makes itself of a transaction."""
 MOST_ID: Final = 64
 """Characters of an id, as of the contract."""
-REFUSING_S: Final = 10.0
-"""How long it is not ready after a request that neither store nor Kafka took, seconds."""
+AWAY_S: Final = 10.0
+"""How long a dependency counts as unavailable after a request that it did not take, seconds."""
 LISTS_LOOK_S: Final = 0.5
 """Between two looks at the lists' topic, seconds."""
 log = logging.getLogger(__name__)
@@ -95,7 +95,8 @@ class Service:
         traces: Traces = NO_TRACES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._clock, self._refused_at = clock, -REFUSING_S
+        self._clock = clock
+        self._refused_at = self._without_store_at = float("-inf")
         self.schema = schema = schema or deployed_schema()
         passes = passes_of_schema(schema)
         self.settings = settings
@@ -243,6 +244,7 @@ class Service:
             log.warning("transaction %s without the store: %s", masked, error, extra={"transaction": masked})
             return b""
         self._breaker.record(is_success=True)
+        self._refused_at = self._without_store_at = float("-inf")
         if is_log_away:
             metrics.DEGRADED.labels("log").inc()
         return scored.body
@@ -255,6 +257,7 @@ class Service:
         Problem
             503.
         """
+        self._without_store_at = self._clock()
         raw = record.model_dump_json(exclude_none=True, exclude=_RECORDED).encode()
         if not self._kafka_breaker.allows():
             raise self._unavailable("neither the feature store nor Kafka answers")
@@ -293,7 +296,9 @@ class Service:
         return record
 
     def answers_in_full(self) -> bool:
-        """Whether no answer is degraded: the model is loaded and the store answers."""
+        """Whether no answer is degraded: the model is loaded, the store answers and took the last request."""
+        if self._clock() - self._without_store_at < AWAY_S:
+            return False
         try:
             return self.model.is_ready() and bool(self.store.identity()) and not self.states.problem
         except Unavailable:
@@ -326,7 +331,7 @@ class Service:
             503.
         """
         self.see_that_it_takes_requests()
-        if self._clock() - self._refused_at < REFUSING_S:
+        if self._clock() - self._refused_at < AWAY_S:
             away = "neither the feature store nor Kafka has taken the last request"
             raise Problem(503, "; ".join(filter(None, (away, self.states.problem))), (), 2)
         if missing := ended_threads():

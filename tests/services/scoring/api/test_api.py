@@ -37,7 +37,7 @@ from services.scoring.feedback.pending import PendingLabels
 from services.scoring.models import Prediction, prediction_of
 from services.scoring.outbox import messages_of
 from services.scoring.records import AnswerWriter
-from services.scoring.service import REFUSING_S, Service
+from services.scoring.service import AWAY_S, Service
 from services.scoring.settings import ScoringSettings
 from tests.deployed import ENTITIES, FEATURE_NAMES, SCHEMA
 from tests.services.predictor.conftest import make_model, wait_until
@@ -290,12 +290,25 @@ def test_whoever_can_count_nowhere_is_not_ready_until_it_may_try_again(tmp_path:
     paths = ("/ready", "/v2/health/ready")
     assert [api.call("GET", path).status_code for path in paths] == [200, 200]
     assert api.score(transaction_id=new()).status_code == 503
+    assert api.call("GET", "/v2/models/fraud/ready").status_code == 503
     for path in paths:
         answer = api.call("GET", path)
         assert answer.status_code == 503
         assert "neither the feature store nor Kafka has taken the last request" in answer.json()["detail"]
-    now[0] += REFUSING_S
+    now[0] += AWAY_S
     assert [api.call("GET", path).status_code for path in paths] == [200, 200]
+
+
+def test_answers_are_not_in_full_until_the_store_has_taken_a_request_again(tmp_path: Path) -> None:
+    api = Api(tmp_path, Taking([]))
+    path, identity = "/v2/models/fraud/ready", api.service.store.identity()
+    api.service.store.renew(is_whole=False)
+    assert api.score(transaction_id=new()).json()["degraded"] == ["store"]
+    api.service.store.renew(is_whole=True)
+    assert api.service.store.identity() != identity
+    assert (api.call("GET", "/ready").status_code, api.call("GET", path).status_code) == (200, 503)
+    assert api.score(transaction_id=new()).json()["degraded"] == []
+    assert api.call("GET", path).status_code == 200
 
 
 def test_without_kafka_it_waits_in_the_store_and_the_answer_says_so(api: Api) -> None:
