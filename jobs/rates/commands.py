@@ -21,6 +21,9 @@ __all__ = ["app", "check", "publish", "show"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 File = Annotated[Path, typer.Argument(help="Rates as CSV: currency,base,rate,since.")]
+Brokers = Annotated[
+    str | None, typer.Option("--bootstrap", help="Kafka brokers, host:port,...; default: of the settings.")
+]
 DELIVERY_S: Final = 30.0
 
 
@@ -37,9 +40,9 @@ def check(file: File) -> None:
 
 
 @app.command()
-def show() -> None:
+def show(bootstrap: Brokers = None) -> None:
     """Show the rates that are effective now, of the deployment's file and its topic."""
-    kafka = KafkaSettings()
+    kafka = _kafka(bootstrap)
     feed = RateFeed(_money().base, rates_file(), kafka.kafka_bootstrap, kafka.kafka_options)
     feed.look()
     feed.close()
@@ -47,9 +50,9 @@ def show() -> None:
 
 
 @app.command()
-def publish(file: File) -> None:
+def publish(file: File, bootstrap: Brokers = None) -> None:
     """Send a rates file to the topic that stream and scoring service read."""
-    rates, kafka = read_rates(file, _money().base), KafkaSettings()
+    rates, kafka = read_rates(file, _money().base), _kafka(bootstrap)
     producer = Producer(
         ProducerSettings(
             bootstrap=kafka.kafka_bootstrap, options=kafka.kafka_options, delivery_timeout_s=DELIVERY_S
@@ -58,8 +61,16 @@ def publish(file: File) -> None:
     try:
         producer.deliver_all((RATES, one.key, json.dumps(one.row).encode()) for one in rates)
     except Unavailable as error:
-        raise Unavailable(f"{error}; send the file again: rates that arrived are replaced") from error
+        raise Unavailable(
+            f"Kafka at {kafka.kafka_bootstrap} (`--bootstrap` names another): {error}; send the file again: "
+            "rates that arrived are replaced"
+        ) from error
     typer.echo(f"{len(rates):,} rates are on the topic {RATES} at {kafka.kafka_bootstrap}")
+
+
+def _kafka(bootstrap: str | None) -> KafkaSettings:
+    kafka = KafkaSettings()
+    return kafka.model_copy(update={"kafka_bootstrap": bootstrap or kafka.kafka_bootstrap})
 
 
 def _money() -> Money:
