@@ -158,7 +158,7 @@ def test_memory_is_bounded_and_the_readme_adds_it_up() -> None:
     assert None not in limits.values()
     stay = [size for name, size in limits.items() if name not in ENDS and size]
     total = sum(int(size[:-1]) * sizes[size[-1]] for size in stay) / 1024
-    (said,) = re.findall(r"containers may hold (\d+) GiB together", (ROOT / "docs" / "start.md").read_text())
+    (said,) = re.findall(r"containers add up to (\d+) GiB", (ROOT / "docs" / "start.md").read_text())
     assert int(said) == round(total)
 
 
