@@ -3,7 +3,6 @@
 import hashlib
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from fraud.runtime.waiting import wait_until
 from tests.services.scoring.api.test_api import Api, Taking
 from tests.services.scoring.samples import document
 
@@ -37,15 +37,13 @@ SCHEMA = schemathesis.openapi.from_dict(document())
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The service behind its HTTP server; Kafka takes everything."""
     api = Api(tmp_path_factory.mktemp("fuzzed"), Taking([]))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(api.app, port=port, log_level="warning", lifespan="on"))
-    thread = threading.Thread(target=server.run)
+    taken = socket.create_server(("127.0.0.1", 0))  # and kept: a free port may be another's a moment later
+    server = uvicorn.Server(uvicorn.Config(api.app, log_level="warning", lifespan="on"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]})
     thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}"
+    assert wait_until(lambda: server.started or not thread.is_alive(), 60.0)
+    assert server.started
+    yield f"http://127.0.0.1:{taken.getsockname()[1]}"
     server.should_exit = True
     thread.join(20.0)
 
