@@ -309,9 +309,9 @@ def test_a_commit_that_was_not_confirmed_is_recognised_when_it_is_sent_again(gro
         answer = Answer(b"f" * 16, b"answer", b"record")
         for node in replicas:
             node.pause()
-        with pytest.raises(Unavailable, match="does not count"):
+        with pytest.raises(Unavailable, match="is not confirmed"):
             store.answers().commit("t7", answer, [change], store.identity())
-        with pytest.raises(Unavailable, match="does not count"):
+        with pytest.raises(Unavailable, match="is not confirmed"):
             store.answers().find("t7")  # nobody is told an answer that a failover may lose
         for node in replicas:
             node.go_on()

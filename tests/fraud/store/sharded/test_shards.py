@@ -126,7 +126,7 @@ def test_servers_are_refused_in_any_other_number_order_or_company(urls: Callable
         f"{url} {other.split()[0].partition('?')[0]}?prefix=new": r"shard 1 of 3.*names 4",
         first: r"shard 1 of 3 of a feature store; name all 3",
         f"{first} {second} {other.split()[2]}": "belong to two feature stores",
-        f"{first} {first} {third}": "named twice",
+        f"{first} {first} {third}": "given twice",
         f"{single} {urls(1)}": "holds a feature store of its own and is no shard",
         "lmdb:///a lmdb:///b": "in Redis or Valkey",
     }.items():
