@@ -39,9 +39,7 @@ def range_of(form: Mapping[str, str], days: int) -> Range:
         if since is None:
             since = (until or datetime.now(UTC)) - timedelta(days=days)
     except OverflowError as error:
-        raise BadInput(
-            f"{form.get('until')} is too far in the future; choose a day of this century"
-        ) from error
+        raise BadInput(f"{form.get('until')} is too far away; choose a day of this century") from error
     if until is not None and since >= until:
         raise BadInput(f"{form.get('since')} comes after {form.get('until')}; choose an earlier first day")
     return Range(since, until)

@@ -135,7 +135,7 @@ def test_an_approval_may_name_a_time_and_the_console_writes_the_rules_then(
     console: Console, file: Path
 ) -> None:
     act(console, "ana", "/rules/propose", content=rules("two"))
-    for wrong, words in (("noon", "is not a time"), ("2026-01-01T00:00", "is past")):
+    for wrong, words in (("noon", "is not a time"), ("2026-01-01T00:00", "is in the past")):
         refused = act(console, "ben", "/rules/approve", number="4", starts=wrong)
         assert refused.status_code == 422
         assert words in refused.text
