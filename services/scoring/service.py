@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -96,7 +97,7 @@ class Service:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
-        self._refused_at = self._without_store_at = float("-inf")
+        self._refused_at = self._without_store_at = -math.inf
         self.schema = schema = schema or deployed_schema()
         passes = passes_of_schema(schema)
         self.settings = settings
@@ -244,7 +245,7 @@ class Service:
             log.warning("transaction %s without the store: %s", masked, error, extra={"transaction": masked})
             return b""
         self._breaker.record(is_success=True)
-        self._refused_at = self._without_store_at = float("-inf")
+        self._refused_at = self._without_store_at = -math.inf
         if is_log_away:
             metrics.DEGRADED.labels("log").inc()
         return scored.body

@@ -75,16 +75,15 @@ class LmdbAnswers:
         """See :class:`~fraud.store.answers.Answers`."""
         with self._step() as txn:
             answer = txn.get(transaction_id.encode(), db=self._answers)
-            found = {one: txn.get(_KEY.pack(one[1]), db=self._states[one[0]]) for one in keys}
-            if self._group.step is not None:  # views, which end with the next write
-                answer = answer and bytes(answer)
-                found = {one: stored and bytes(stored) for one, stored in found.items()}
-            return Found(decode_answer(answer) if answer else None, found)
+            return Found(
+                decode_answer(answer) if answer else None,
+                {one: txn.get(_KEY.pack(one[1]), db=self._states[one[0]]) for one in keys},
+            )
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """See :class:`~fraud.store.answers.Answers`."""
-        with self._begin(write=True, buffers=True) as txn:
+        with self._begin(write=True) as txn:  # without views, which end with the next write
             self._group.step, self._group.has_failed = txn, False
             try:
                 yield

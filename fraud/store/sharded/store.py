@@ -133,8 +133,9 @@ class ShardedStore:
         token: int,
     ) -> list[float]:
         """See :class:`~fraud.store.FeatureStore`; a state that a commit has locked counts as changed."""
-        nothing: dict[int, list[float]] = {at: [] for at in range(len(self._shards))}
-        parts = self._shards.parted(states, self._shards.of_key) or nothing
+        parts = self._shards.parted(states, self._shards.of_key) or {
+            at: [] for at in range(len(self._shards))
+        }
         acts = {
             at: partial(_replace, entity, {key: states[key] for key in keys}, versions, (epoch, token))
             for at, keys in parts.items()

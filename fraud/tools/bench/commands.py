@@ -2,9 +2,12 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["app", "decision", "every", "features", "model", "quality", "rules", "score", "stream"]
 
@@ -25,14 +28,10 @@ def features(
     quick: Annotated[bool, typer.Option("--quick", help="A minute instead of ten.")] = False,
 ) -> None:
     """Measure feature computation: events per second of one core, compared with plain Python."""
-    from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
-
     from fraud.tools.bench.features import FULL, QUICK, measure_features  # noqa: PLC0415
     from fraud.tools.bench.fold_report import tables_of, write_report  # noqa: PLC0415
 
-    console = Console()
-    if not console.is_terminal:  # a file has no width of its own
-        console = Console(width=130)
+    console = _console()
     with console.status("starting") as status:
         report = measure_features(QUICK if quick else FULL, status.update)
     for table in tables_of(report):
@@ -50,14 +49,10 @@ def model(
     depth: Annotated[int, typer.Option(help="Most splits on a path; -1: no limit.")] = 5,
 ) -> None:
     """Measure a model's scores and reasons: our evaluator against LightGBM's own, microseconds a row."""
-    from rich.console import Console  # noqa: PLC0415
-
     from fraud.tools.bench.model import Sizes, measure_model  # noqa: PLC0415
     from fraud.tools.bench.model_report import table_of, write_report  # noqa: PLC0415
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=130)
+    console = _console()
     with console.status("starting") as status:
         figures = measure_model(Sizes(trees=trees, leaves=leaves, depth=depth), status.update)
     console.print(table_of(figures))
@@ -73,14 +68,10 @@ def rules(
     ] = 1_000_000,
 ) -> None:
     """Measure rules: over columns, for one transaction, with a live list, and a backtest of 50."""
-    from rich.console import Console  # noqa: PLC0415
-
     from fraud.tools.bench.rules import Sizes, measure_rules  # noqa: PLC0415
     from fraud.tools.bench.rules_report import lines_of, table_of, write_report  # noqa: PLC0415
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=130)
+    console = _console()
     with console.status("starting") as status:
         figures = measure_rules(Sizes(transactions=transactions), status.update)
     console.print(table_of(figures))
@@ -106,15 +97,11 @@ def stream(
     ] = 0.0,
 ) -> None:
     """Measure the stream: throughput from a backlog, latency under load, against Spark's keyed state."""
-    from rich.console import Console  # noqa: PLC0415
-
     from fraud.tools.bench.machine import describe_machine  # noqa: PLC0415
     from fraud.tools.bench.stream import FULL, QUICK, measure_stream  # noqa: PLC0415
     from fraud.tools.bench.stream_report import tables_of, write_report  # noqa: PLC0415
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=130)
+    console = _console()
     machine = describe_machine()
     if rules:
         from fraud.tools.bench.stream_rules import measure_with_rules, table_of  # noqa: PLC0415
@@ -154,14 +141,10 @@ def score(
     ] = False,
 ) -> None:
     """Measure the scoring service under open-loop load, compared with KServe's server and a plain FastAPI."""
-    from rich.console import Console  # noqa: PLC0415
-
     from fraud.tools.bench.score import measure_scoring  # noqa: PLC0415
     from fraud.tools.bench.score_report import table_of, write_report  # noqa: PLC0415
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=130)
+    console = _console()
     with console.status("measuring"):
         wanted = tuple(float(rate) for rate in rates.split(","))
         chosen = tuple(servers.split(","))
@@ -187,13 +170,9 @@ def decision(
     users: Annotated[int, typer.Option(help="Cardholders.")] = 5_000,
 ) -> None:
     """Measure what a decision of the scoring service costs, by stage, and draw a flame graph."""
-    from rich.console import Console  # noqa: PLC0415
-
     from fraud.tools.bench.stages import measure_decision, table_of, write_report  # noqa: PLC0415
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=130)
+    console = _console()
     with console.status("measuring"):
         figures = measure_decision(home, rate=rate, seconds=seconds, users=users)
     console.print(table_of(figures))
@@ -228,15 +207,11 @@ def quality(
     quick: Annotated[bool, typer.Option("--quick", help="Small worlds, one of each, no search.")] = False,
 ) -> None:
     """Measure models with plain defaults: raw columns, published features and ours, on the same rows."""
-    from rich.console import Console  # noqa: PLC0415
-
     from fraud.tools.bench.machine import describe_machine  # noqa: PLC0415
     from fraud.tools.bench.quality import QUICK_SIZE, measure_quality  # noqa: PLC0415
     from fraud.tools.bench.quality_report import notes_of, table_of, write_report  # noqa: PLC0415
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=150)
+    console = _console(150)
     with console.status("starting") as status:
         board = measure_quality(
             [name for name in worlds.split(",") if name],
@@ -265,17 +240,13 @@ def every(
     rounds: Annotated[int, typer.Option(min=1, help="How often each is run in both revisions.")] = 3,
 ) -> None:
     """Run the measurements of two revisions in turn on this machine, and print the ratios."""
-    from rich.console import Console  # noqa: PLC0415
-
     from fraud.errors import BadInput  # noqa: PLC0415
     from fraud.tools.bench.against import BENCHES, compare, table_of, write_report  # noqa: PLC0415
 
     chosen = only.split(",")
     if unknown := [name for name in chosen if name not in BENCHES]:
         raise BadInput(f"no measurement {unknown[0]!r}; there are {', '.join(BENCHES)}")
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=130)
+    console = _console()
     with console.status("starting") as status:
         tell = status.update if console.is_terminal else console.print
         comparison = compare(against, chosen, rounds, tell=tell, keep=partial(write_report, folder=out))
@@ -290,3 +261,11 @@ def _counts(text: str) -> list[int]:
     if not all(part.isdigit() and int(part) <= MOST_RULES for part in parts):
         raise BadInput(f"--rules {text}: give numbers up to {MOST_RULES}, e.g. 0,20,100")
     return [int(part) for part in parts]
+
+
+def _console(width: int = 130) -> "Console":
+    """Open the terminal; a file, which has no width of its own, gets one."""
+    from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
+
+    console = Console()
+    return console if console.is_terminal else Console(width=width)
