@@ -133,3 +133,24 @@ class RateFeed:
 
     def _stamp(self) -> Stamp | None:
         return stamp_of(self._file) if self._file else None
+
+
+def rates_now(
+    base: str, file: Path | None, bootstrap: str = "", options: Mapping[str, str] | None = None
+) -> Rates:
+    """Read the rates once; without an answer of the brokers those of the file, and the log says so.
+
+    Parameters
+    ----------
+    base, file, bootstrap, options
+        As of :class:`RateFeed`.
+
+    Raises
+    ------
+    BadConfig
+        When the file is wrong.
+    """
+    feed = RateFeed(base, file, bootstrap, options)
+    feed.look()
+    feed.close()
+    return feed.rates

@@ -12,7 +12,7 @@ from rich.table import Table
 from fraud.contracts.topics import RATES
 from fraud.errors import BadConfig, Unavailable
 from fraud.kafka.producer import Producer, ProducerSettings
-from fraud.kafka.rates import RateFeed
+from fraud.kafka.rates import rates_now
 from fraud.money import Money, Rates, read_rates
 from fraud.schema.deployed import deployed_schema, rates_file
 from fraud.settings.stream import KafkaSettings
@@ -43,10 +43,8 @@ def check(file: File) -> None:
 def show(bootstrap: Brokers = None) -> None:
     """Show the rates that are effective now, of the deployment's file and its topic."""
     kafka = _kafka(bootstrap)
-    feed = RateFeed(_money().base, rates_file(), kafka.kafka_bootstrap, kafka.kafka_options)
-    feed.look()
-    feed.close()
-    Console().print(_table(feed.rates))
+    rates = rates_now(_money().base, rates_file(), kafka.kafka_bootstrap, kafka.kafka_options)
+    Console().print(_table(rates))
 
 
 @app.command()

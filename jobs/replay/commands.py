@@ -48,11 +48,16 @@ def dead_letters(
     from rich.console import Console  # noqa: PLC0415  (`--help` must not wait for the libraries)
     from rich.table import Table  # noqa: PLC0415
 
+    from fraud.kafka.rates import rates_now  # noqa: PLC0415
+    from fraud.money import NO_RATES  # noqa: PLC0415
+    from fraud.schema.deployed import deployed_schema, rates_file  # noqa: PLC0415
     from fraud.settings.stream import GuardSettings, KafkaSettings, LakeSettings  # noqa: PLC0415
     from jobs.replay.dead_letters import Choice, resend  # noqa: PLC0415
 
     settings, brokers = LakeSettings(), KafkaSettings()
-    kafka = {**brokers.kafka_options, "bootstrap.servers": bootstrap or brokers.kafka_bootstrap}
+    address, options = bootstrap or brokers.kafka_bootstrap, brokers.kafka_options
+    kafka, schema = {**options, "bootstrap.servers": address}, deployed_schema()
+    money = schema.money
     choice = Choice(
         frozenset(reason or ()),
         _time(since),
@@ -61,7 +66,15 @@ def dead_letters(
         unconfirmed=unconfirmed,
         most_ahead_s=GuardSettings().most_ahead_s,
     )
-    account = resend(delta or settings.delta_path, kafka, choice, settings.delta_options, is_dry_run=dry_run)
+    account = resend(
+        delta or settings.delta_path,
+        kafka,
+        choice,
+        settings.delta_options,
+        is_dry_run=dry_run,
+        schema=schema,
+        rates=rates_now(money.base, rates_file(), address, options) if money else NO_RATES,
+    )
     words = "would be sent" if dry_run else "sent"
     columns = {
         words: account.sent,
@@ -76,7 +89,10 @@ def dead_letters(
     for found in sorted({found for counts in columns.values() for found in counts}):
         table.add_row(found, *(f"{counts[found]:,}" for counts in columns.values()))
     table.add_row("all", *(f"{counts.total():,}" for counts in columns.values()), style="bold")
-    Console().print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    for found, why in sorted(account.why.items()):
+        console.print(f"still refused, {found}: the first one, because {why}", markup=False, soft_wrap=True)
 
 
 @replay.command("rebuild-store")

@@ -11,12 +11,23 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from fraud.contracts import MOST_AHEAD_S, TOO_LARGE, bounds_of, check_future, contracts_of, parse_input
+from fraud.contracts import (
+    MOST_AHEAD_S,
+    SCORED,
+    TOO_LARGE,
+    Transaction,
+    bounds_of,
+    check_future,
+    contracts_of,
+    parse_input,
+)
+from fraud.contracts.priced import priced
 from fraud.errors import BadConfig, BadRecord, Unavailable
 from fraud.kafka.producer import Producer, ProducerSettings, Record, open_producer
 from fraud.log.arrival import COLUMNS
 from fraud.log.slices import slices_of
 from fraud.log.tables import NO_OPTIONS, Options, Table, open_table
+from fraud.money import NO_RATES, Rates
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.schema import Schema
 from jobs.replay.ledger import SENDING, SENT, Ledger, Origin
@@ -40,8 +51,8 @@ class Choice:
     until: datetime | None = None
     """Received before."""
     even_bad: bool = False
-    """Also those that the contracts still refuse, or that are still dated into the future, but not those
-    that are too large; they would only become dead letters again."""
+    """Also those that the contracts still refuse, that are still dated into the future, or whose currency
+    still has no rate, but not those that are too large; they would only become dead letters again."""
     unconfirmed: bool = False
     """Also those that an interrupted run may have sent."""
     most_ahead_s: float = MOST_AHEAD_S
@@ -65,7 +76,9 @@ class ResendReport:
     unconfirmed: Counter[str] = field(default_factory=Counter)
     """Left alone: an interrupted run may have sent them."""
     still_bad: Counter[str] = field(default_factory=Counter)
-    """Left alone: the contracts still refuse them."""
+    """Left alone: the stream would refuse them again."""
+    why: dict[str, str] = field(default_factory=dict)
+    """By reason: why the stream would refuse the first one of ``still_bad`` today."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +97,9 @@ def resend(
     *,
     is_dry_run: bool = False,
     schema: Schema | None = None,
+    rates: Rates = NO_RATES,
 ) -> ResendReport:
-    """Send the chosen letters that were not sent before.
+    """Send the chosen letters that were not sent before, and that the stream would accept today.
 
     Parameters
     ----------
@@ -101,6 +115,8 @@ def resend(
         Only count; nothing is sent or written.
     schema
         Of the records; by default the deployment's.
+    rates
+        As they are now; of a schema with money.
 
     Raises
     ------
@@ -115,9 +131,9 @@ def resend(
     """
     ledger = Ledger(delta, options)
     table = open_table(delta, "dead_letters", options)
-    resending, schema = ResendReport(), schema or deployed_schema()
+    resending, judge = ResendReport(), _Judge(schema or deployed_schema(), rates, choice)
     producer = None if is_dry_run else _open(kafka)
-    for letters in _chosen(table, choice, ledger, resending, schema):
+    for letters in _chosen(table, choice, ledger, resending, judge):
         if producer is not None:
             origins = [letter.origin for letter in letters]
             ledger.write(origins, SENDING)
@@ -134,8 +150,25 @@ def resend(
     return resending
 
 
+class _Judge:
+    """Says what the stream would say of a letter's record if it arrived now."""
+
+    def __init__(self, schema: Schema, rates: Rates, choice: Choice) -> None:
+        self._schema, self._rates = schema, rates
+        self._contracts, self._bounds = contracts_of(schema), bounds_of(schema, choice.most_ahead_s)
+
+    def check(self, letter: _Letter) -> None:
+        """Raise ``BadRecord`` where it would be refused."""
+        key_bytes, now = len(letter.key.encode()) if letter.key else 0, datetime.now(UTC)
+        topic = letter.origin.topic
+        record = parse_input(self._contracts, topic, letter.raw, key_bytes + len(letter.raw))
+        check_future(record, now, self._bounds)
+        if topic != SCORED and isinstance(record, Transaction):  # what was scored has its rate
+            priced(record, self._schema, self._rates, now)
+
+
 def _chosen(
-    table: Table, choice: Choice, ledger: Ledger, resending: ResendReport, schema: Schema
+    table: Table, choice: Choice, ledger: Ledger, resending: ResendReport, judge: _Judge
 ) -> Iterator[list[_Letter]]:
     """Read the letters in the order of their arrival, and leave out what is not to be sent."""
     seen: set[Origin] = set()
@@ -150,7 +183,7 @@ def _chosen(
                 continue
             seen.add(origin)
             letter = _Letter(origin, row["reason"], row["key"], row["raw"])
-            left_out = _why_not(letter, choice, ledger, resending, schema)
+            left_out = _why_not(letter, choice, ledger, resending, judge)
             if left_out is None:
                 letters.append(letter)
             else:
@@ -160,22 +193,20 @@ def _chosen(
 
 
 def _why_not(
-    letter: _Letter, choice: Choice, ledger: Ledger, resending: ResendReport, schema: Schema
+    letter: _Letter, choice: Choice, ledger: Ledger, resending: ResendReport, judge: _Judge
 ) -> Counter[str] | None:
     """Find the count of those that are left out to which a letter belongs, if any."""
     if letter.origin in ledger.sent:
         return resending.already_sent
     if letter.origin in ledger.unconfirmed and not choice.unconfirmed:
         return resending.unconfirmed
-    key_bytes = len(letter.key.encode()) if letter.key else 0
     try:
-        record = parse_input(
-            contracts_of(schema), letter.origin.topic, letter.raw, key_bytes + len(letter.raw)
-        )
-        check_future(record, datetime.now(UTC), bounds_of(schema, choice.most_ahead_s))
+        judge.check(letter)
     except BadRecord as error:
-        is_sent = choice.even_bad and error.reason != TOO_LARGE  # Kafka may refuse them for ever
-        return None if is_sent else resending.still_bad
+        if choice.even_bad and error.reason != TOO_LARGE:  # Kafka may refuse those for ever
+            return None
+        resending.why.setdefault(letter.reason, str(error))
+        return resending.still_bad
     return None
 
 

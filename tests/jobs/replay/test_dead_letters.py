@@ -1,6 +1,10 @@
 """A dead letter is sent again at most once, whatever is interrupted and however often it is asked for."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +18,9 @@ from fraud.contracts import LABELS, SCORED, TRANSACTIONS
 from fraud.errors import BadInput, Fenced, Unavailable
 from fraud.local import platform
 from fraud.local.settings import LocalSettings
+from fraud.money import read_rates
+from fraud.schema.reading import DEFAULT, parse_schema
+from fraud.schema.schema import Schema
 from jobs.replay.dead_letters import Choice, resend
 from jobs.replay.ledger import SENDING, SENT, Ledger, Origin
 from tests.deployed import SPOOLED, TABLES
@@ -159,3 +166,63 @@ def test_a_scored_record_is_judged_by_its_own_contract(tmp_path: Path) -> None:
     write_deltalake(f"{tmp_path}/delta/dead_letters", table)
     account = resend(f"{tmp_path}/delta", AWAY, Choice(), is_dry_run=True)
     assert (account.sent.total(), account.still_bad) == (0, {"missing_field": 1})
+
+
+MONEY = parse_schema(DEFAULT.read_bytes() + b"\nmoney: {base: USD}\n", "money.yaml")
+DECIDES = parse_schema(DEFAULT.read_bytes() + b"\nmoney: {base: USD, unknown: decide}\n", "decides.yaml")
+
+
+@pytest.mark.parametrize(
+    ("schema", "lines", "sent"),
+    [
+        (MONEY, "", []),
+        (MONEY, "CHF,USD,1.1,\n", [0]),
+        (MONEY, "CHF,USD,1.1,2100-01-01T00:00:00Z\n", []),
+        (MONEY, "CHF,USD,1.1,\nVND,USD,0.00004,\n", [0, 1]),
+        (DECIDES, "", [0, 1]),
+    ],
+)
+def test_what_had_no_rate_is_sent_when_it_has_one_and_kept_else(
+    tmp_path: Path, schema: Schema, lines: str, sent: list[int]
+) -> None:
+    currencies = ("CHF", "VND")
+    records = [json.loads(raw(i)) | {"currency": currency} for i, currency in enumerate(currencies)]
+    letters = [letter(i, json.dumps(one).encode(), "unknown_currency") for i, one in enumerate(records)]
+    columns = [field for field in SPOOLED if field.name in TABLES["dead_letters"][1]]
+    write_deltalake(f"{tmp_path}/delta/dead_letters", pa.Table.from_pylist(letters, pa.schema(columns)))
+    file = tmp_path / "rates.csv"
+    file.write_text(f"currency,base,rate,since\n{lines}")
+    rates = read_rates(file, "USD")
+    found = resend(f"{tmp_path}/delta", AWAY, Choice(), is_dry_run=True, schema=schema, rates=rates)
+    kept = [currency for i, currency in enumerate(currencies) if i not in sent]
+    assert (found.sent.total(), found.still_bad.total()) == (len(sent), len(kept))
+    assert (f"no rate of {kept[0]} to USD" in found.why["unknown_currency"]) if kept else not found.why
+    forced = Choice(even_bad=True)
+    found = resend(f"{tmp_path}/delta", AWAY, forced, is_dry_run=True, schema=schema, rates=rates)
+    assert found.sent == {"unknown_currency": 2}
+
+
+def test_the_command_takes_the_rates_of_the_file_and_says_what_it_keeps(tmp_path: Path) -> None:
+    records = [json.loads(raw(i)) | {"currency": currency} for i, currency in enumerate(("CHF", "VND"))]
+    letters = [letter(i, json.dumps(one).encode(), "unknown_currency") for i, one in enumerate(records)]
+    columns = [field for field in SPOOLED if field.name in TABLES["dead_letters"][1]]
+    write_deltalake(f"{tmp_path}/delta/dead_letters", pa.Table.from_pylist(letters, pa.schema(columns)))
+    (tmp_path / "rates.csv").write_text("currency,base,rate,since\nCHF,USD,1.1,\n")
+    (tmp_path / "money.yaml").write_bytes(MONEY.source[0])
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "fraud", "replay", "dead-letters", "--dry-run"),
+            *("--delta", f"{tmp_path}/delta", "--bootstrap", AWAY["bootstrap.servers"]),
+        ],
+        env={
+            **os.environ,
+            "FRAUD_SCHEMA_FILE": str(tmp_path / "money.yaml"),
+            "FRAUD_RATES_FILE": str(tmp_path / "rates.csv"),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.search(r"unknown_currency\W+1\W+0\W+1\W", done.stdout)
+    assert "still refused, unknown_currency: the first one, because" in done.stdout
+    assert "no rate of VND to USD" in done.stdout
