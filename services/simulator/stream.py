@@ -30,6 +30,8 @@ BLOCK: Final = 8_192
 """Records encoded at a time."""
 SLICE: Final = 1_000
 """Records sent between two looks at the clock."""
+SHORTEST_WAIT_S: Final = 0.005
+"""Between two looks at the clock, where nothing is due; librdkafka does not wait at all below 1 ms."""
 LONGEST_WAIT_S: Final = 0.1
 """Between two looks at the stop signal."""
 _ENCODERS: Final = {
@@ -150,7 +152,7 @@ def play(
             elapsed_s = time.monotonic() - started_s
             end = min(int(np.searchsorted(block.due_s, elapsed_s, side="right")), at + SLICE)
             if end <= at:
-                outbox.serve(min(block.due_s[at] - elapsed_s, LONGEST_WAIT_S))
+                outbox.serve(min(max(block.due_s[at] - elapsed_s, SHORTEST_WAIT_S), LONGEST_WAIT_S))
             else:
                 for topic, key, value in block.records[at:end]:
                     outbox.send(topic, key, value)
