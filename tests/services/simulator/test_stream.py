@@ -68,6 +68,24 @@ def test_a_pace_takes_its_time(broker, parts, pace):
     assert counts.elapsed_s >= wanted_s
 
 
+def test_a_paced_replay_waits_between_its_records(broker, parts):
+    looks = 0
+
+    def is_stopped() -> bool:
+        nonlocal looks
+        looks += 1
+        return False
+
+    play(
+        parts[0].slice(0, 300),
+        None,
+        ProducerSettings(bootstrap=broker.address),
+        Constant(600.0),
+        is_stopped=is_stopped,
+    )
+    assert looks < 3_000, "between two records that are due a replay asks the clock a few times"
+
+
 def test_progress_grows_to_the_totals(broker, parts):
     seen = []
     play(
