@@ -72,7 +72,7 @@ class RateFeed:
         except Unavailable as error:
             self.close()
             self._next_try = monotonic() + RETRY_S
-            log.warning("rates of the topic stay as they were: %s", error)
+            log.warning("%s; until they do, no new rates come from the topic `%s`", error, RATES)
         if is_new:
             self.rates = self._of_file.with_(self._of_topic.values())
             log.info("%d reference rates to %s are in force", len(self.rates), self._base)

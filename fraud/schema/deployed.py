@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from fraud.money import NO_RATES, Rates, read_rates
 from fraud.schema.reading import read_schema
 from fraud.schema.schema import Schema
 from fraud.settings.home import platform_home
@@ -36,23 +35,6 @@ def rates_file() -> Path | None:
         return Path(named).expanduser()
     own = platform_home() / RATES_FILE
     return own if own.exists() else None
-
-
-def deployed_rates(schema: Schema | None = None) -> Rates:
-    """Read the deployment's rates from their file, as they are now; none where the schema has no money.
-
-    Parameters
-    ----------
-    schema
-        Whose base they are for; by default the deployment's.
-
-    Raises
-    ------
-    BadConfig
-        When the file cannot be read, or a line is wrong.
-    """
-    money, file = (schema or deployed_schema()).money, rates_file()
-    return read_rates(file, money.base) if money and file else NO_RATES
 
 
 def has_run(home: Path) -> bool:

@@ -18,11 +18,12 @@ from fraud.contracts.priced import money_faults, with_kinds
 from fraud.contracts.wire import EARLIEST, LATEST
 from fraud.contracts.zones import is_zone
 from fraud.errors import BadInput
+from fraud.money import Rates
 from fraud.schema.arrow import TIME
-from fraud.schema.deployed import deployed_rates
 from fraud.schema.kinds import VERIFICATION
 from fraud.schema.schema import Schema
 from fraud.tables.columns import SchemaColumns
+from fraud.tables.rates import rates_for
 
 Bools = NDArray[np.bool_]
 Check = Callable[..., Any]
@@ -46,10 +47,18 @@ class Violation:
         return f"column {self.column}: {int(self.rows.sum()):,} values are not {self.words}"
 
 
-def violations(table: pa.Table, what: str, ours: SchemaColumns) -> Iterator[Violation]:
-    """Find what the contract refuses in a table of our columns and types; missing values aside."""
+def violations(
+    table: pa.Table, what: str, ours: SchemaColumns, rates: Rates | None = None
+) -> Iterator[Violation]:
+    """Find what the contract refuses in a table of our columns and types; missing values aside.
+
+    Parameters
+    ----------
+    rates
+        By which transactions are priced; None: the deployment's.
+    """
     if what == "transactions" and {"amount", "event_time"} <= set(table.column_names):
-        yield from _of_amounts(table, ours.schema)
+        yield from _of_amounts(table, ours.schema, rates)
     for name, rule in ours.rules[what].items():
         if name in table.column_names:
             column = table[name]
@@ -73,13 +82,13 @@ def _of_zone(table: pa.Table, name: str) -> Iterator[Violation]:
         yield Violation(name, rows.to_numpy(), "a zone such as Europe/Berlin or an offset such as +02:00")
 
 
-def _of_amounts(table: pa.Table, schema: Schema) -> Iterator[Violation]:
+def _of_amounts(table: pa.Table, schema: Schema, rates: Rates | None) -> Iterator[Violation]:
     """Find the rows whose amount or currency is refused, by the words of the first of each column."""
     is_zero = pc.fill_null(pc.equal(table["amount"], 0.0), fill_value=False)
     is_zero = pc.and_(is_zero, pc.not_equal(with_kinds(table)["kind"], VERIFICATION)).to_numpy()
     if is_zero.any():
         yield Violation("amount", is_zero, f"above 0 (0 is for kind {VERIFICATION} alone)")
-    found = money_faults(table, schema, deployed_rates(schema))
+    found = money_faults(table, schema, rates_for(table, schema) if rates is None else rates)
     for column in dict.fromkeys(words.partition(":")[0] for _, words in found):
         mine = [(row, words) for row, words in found if words.startswith(f"{column}:")]
         rows = np.zeros(table.num_rows, np.bool_)
@@ -87,15 +96,20 @@ def _of_amounts(table: pa.Table, schema: Schema) -> Iterator[Violation]:
         yield Violation(column, rows, f"taken: {mine[0][1].partition(': ')[2]}")
 
 
-def check(table: pa.Table, what: str, name: str, ours: SchemaColumns) -> None:
+def check(table: pa.Table, what: str, name: str, ours: SchemaColumns, rates: Rates | None = None) -> None:
     """Refuse a table that holds what the wire refuses.
+
+    Parameters
+    ----------
+    rates
+        By which transactions are priced; None: the deployment's.
 
     Raises
     ------
     BadInput
         Naming the column, how many values, the first one, and the flag that leaves such rows out.
     """
-    found = list(violations(table, what, ours))
+    found = list(violations(table, what, ours, rates))
     if found:
         first = found[0]
         row = int(np.argmax(first.rows))

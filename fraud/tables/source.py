@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from fraud.contracts.priced import priced_table
 from fraud.errors import BadInput
 from fraud.schema.arrow import TIME
-from fraud.schema.deployed import deployed_rates, deployed_schema
+from fraud.schema.deployed import deployed_schema
 from fraud.schema.expressions import Column, Expression, columns_of
 from fraud.schema.schema import Schema
 from fraud.schema.source import Join, Reading
@@ -34,6 +34,7 @@ from fraud.tables.files import (
 from fraud.tables.joins import Joined
 from fraud.tables.opened import Opened, Tell, open_at, quiet
 from fraud.tables.parts import Part, parts_of
+from fraud.tables.rates import rates_for
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ class Source:
             check(table, self.what, self.path, self.ours)
         if self.what != "transactions":
             return table
-        return priced_table(table, self.ours.schema, deployed_rates(self.ours.schema))
+        return priced_table(table, self.ours.schema, rates_for(table, self.ours.schema))
 
     def _whole(self, table: pa.Table, tell: Tell) -> pa.Table:
         """Refuse missing values of required columns, or leave such rows out, as the reading says."""

@@ -40,12 +40,13 @@ from fraud.log.arrival import Ints
 from fraud.log.spool import Place, spool_at
 from fraud.runtime.waiting import retry
 from fraud.schema.arrow import TIME
-from fraud.schema.deployed import deployed_rates, deployed_schema
+from fraud.schema.deployed import deployed_schema
 from fraud.schema.schema import Schema
 from fraud.settings.stream import LogSettings
 from fraud.store import Epoch, FeatureStore, open_store
 from fraud.store.value import FIRST_SEEN, state_before
 from fraud.tables import Source, Unreadable, check, find_table, open_source, ours_of
+from fraud.tables.rates import rates_for
 from jobs.backfill.settings import BackfillSettings
 
 log = logging.getLogger("jobs.backfill")
@@ -120,7 +121,7 @@ def backfill(
     bounds = bounds_of(schema, most_ahead_s)
     transactions, ahead = without_future(transactions, bounds)
     labels, labels_ahead = without_future(labels, bounds)
-    transactions = priced_table(transactions, schema, deployed_rates(schema))
+    transactions = priced_table(transactions, schema, rates_for(transactions, schema))
     parts = [_Part(rows.LABEL, LABELS, "label_time", labels, writer.of_labels(labels))]
     if results is not None:
         results, more_ahead = without_future(results, bounds, times=times_of(RESULTS))

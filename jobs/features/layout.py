@@ -12,8 +12,8 @@ from fraud.features import kernel
 from fraud.features.events import events_of as writer_of
 from fraud.features.passes import EntityPass, Passes, are_notices, feature_names
 from fraud.features.profiles import profiles_of
+from fraud.money import NO_RATES, Rates
 from fraud.schema.arrow import TIME
-from fraud.schema.deployed import deployed_rates
 from fraud.schema.schema import Schema
 
 
@@ -90,8 +90,15 @@ def key_columns(passes: Passes, events: kernel.Floats) -> dict[str, pa.Array]:
     }
 
 
-def events_of(what: str, table: pa.Table, arrival: str, schema: Schema) -> kernel.Floats:
+def events_of(
+    what: str, table: pa.Table, arrival: str, schema: Schema, rates: Rates = NO_RATES
+) -> kernel.Floats:
     """Make the kernel's rows of a table of transactions, labels, results or profiles.
+
+    Parameters
+    ----------
+    rates
+        By which transactions are priced whose table does not tell what their amounts were converted to.
 
     Raises
     ------
@@ -106,7 +113,7 @@ def events_of(what: str, table: pa.Table, arrival: str, schema: Schema) -> kerne
         return profiles_of(schema).of_profiles(table)
     writer = writer_of(schema)
     if what == "transactions":
-        return writer.of_transactions(priced_table(table, schema, deployed_rates(schema)))
+        return writer.of_transactions(priced_table(table, schema, rates))
     return writer.of_labels(table) if what == "labels" else writer.of_results(table)
 
 

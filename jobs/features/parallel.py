@@ -31,11 +31,14 @@ from fraud.features.passes import (
     handed_on,
     passes_of_schema,
 )
+from fraud.money import NO_RATES, Rates
 from fraud.schema.deployed import deployed_schema
+from fraud.schema.fields import AMOUNT_MINOR
 from fraud.schema.schema import Schema
 from fraud.tables import Source, check
 from fraud.tables.columns import ours_of
 from fraud.tables.files import Format
+from fraud.tables.rates import CURRENCY, deployed_rates
 from jobs.features import layout, two_sides
 from jobs.features.arrival import KEYS, RANKS, Guard, is_log, key_columns, time_column
 
@@ -161,12 +164,15 @@ def _arrived(
     return (
         whole.repartitionByRange(width, *KEYS)
         .sortWithinPartitions(*KEYS)
-        .mapInArrow(partial(_make_events, of, reads), from_arrow_schema(layout.arrived_schema(*of)))
+        .mapInArrow(
+            partial(_make_events, of, reads, _rates_for(sources[0], of[1])),
+            from_arrow_schema(layout.arrived_schema(*of)),
+        )
     )
 
 
 def _make_events(
-    of: tuple[Passes, Schema], reads: dict[str, tuple[tuple[str, ...], str]], batches: Batches
+    of: tuple[Passes, Schema], reads: dict[str, tuple[tuple[str, ...], str]], rates: Rates, batches: Batches
 ) -> Batches:
     for batch in batches:
         rank = batch.column("rank").to_numpy()
@@ -176,17 +182,26 @@ def _make_events(
             rows = np.flatnonzero(rank == RANKS[what])
             if len(rows):
                 own = table.take(pa.array(rows)).select([f"{what}_{name}" for name in names])
-                parts.append((rows, _arrived_rows(what, own.rename_columns(list(names)), arrival, of)))
+                own = own.rename_columns(list(names))
+                parts.append((rows, _arrived_rows(what, own, arrival, of, rates)))
         order = np.argsort(np.concatenate([rows for rows, _ in parts]), kind="stable")
         found = pa.concat_tables([part for _, part in parts]).take(pa.array(order))
         yield from found.combine_chunks().to_batches()
 
 
-def _arrived_rows(what: str, table: pa.Table, arrival: str, of: tuple[Passes, Schema]) -> pa.Table:
+def _rates_for(transactions: Source, schema: Schema) -> Rates:
+    """Read the rates once, here: all tasks price by the same ones."""
+    has_more = CURRENCY in transactions.columns and AMOUNT_MINOR not in transactions.columns
+    return deployed_rates(schema.money.base) if schema.money and has_more else NO_RATES
+
+
+def _arrived_rows(
+    what: str, table: pa.Table, arrival: str, of: tuple[Passes, Schema], rates: Rates
+) -> pa.Table:
     (passes, schema), ours = of, ours_of(of[1])
     laid_out = layout.arrived_schema(passes, schema)
-    check(_typed(ours.of(what), table), what, f"the {what}", ours)
-    events = layout.events_of(what, table, arrival, schema)
+    check(_typed(ours.of(what), table), what, f"the {what}", ours, rates)
+    events = layout.events_of(what, table, arrival, schema, rates)
     zone = table.schema.field(arrival).type.tz
     arrival_us = table.column(arrival).cast(pa.timestamp("us", tz=zone)).cast(pa.int64())
     columns = {
