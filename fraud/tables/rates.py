@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraud.contracts.priced import is_priced
-from fraud.kafka.rates import RateFeed
+from fraud.kafka.rates import rates_now
 from fraud.money import NO_RATES, Rates
 from fraud.schema.deployed import rates_file
 from fraud.schema.fields import AMOUNT_MINOR
@@ -61,7 +61,4 @@ def deployed_rates(base: str) -> Rates:
         When the file of rates cannot be read, or a line is wrong.
     """
     kafka = KafkaSettings()
-    feed = RateFeed(base, rates_file(), kafka.kafka_bootstrap, kafka.kafka_options)
-    feed.look()
-    feed.close()
-    return feed.rates
+    return rates_now(base, rates_file(), kafka.kafka_bootstrap, kafka.kafka_options)
