@@ -35,6 +35,8 @@ READ_SCHEMA: Final = ("stream", "predictor", "console")
 """Parts that begin again with the schema, beside the scoring service."""
 BEFORE: Final = ("predictor",)
 """Of these, what begins again while the scoring service still runs over the old store."""
+UNCHECKED: Final = {"FRAUD_STREAM_START_UNCHECKED": "true", "FRAUD_SCORING_START_UNCHECKED": "true"}
+"""What the next processes are told: they load before the new store and the model are in place."""
 STREAM_STOPPED: Final = "stream-stopped"
 SCORING_STOPPED: Final = "scoring-stopped"
 _CAUGHT_UP: Final = 2
@@ -98,6 +100,7 @@ def roll(
     is_rebuilt = Effect.REBUILD in effects
     began = time.monotonic()
     loaded = home / f"schema-{new.version}.yaml"  # what the next processes read while the old ones run
+    loading = {VARIABLE: str(loaded), **UNCHECKED}
     waiting = [part.name for part in table.parts if part.standby]
     with _undoing(tell) as undo:
         undo.callback(loaded.unlink, missing_ok=True)
@@ -105,7 +108,7 @@ def roll(
         undo.callback(shutil.rmtree, stream / FILLING, ignore_errors=True)
         with (
             _filling(environment, stream / FILLING, tell, is_needed=is_rebuilt) as filling,
-            standing_by(settings, waiting, tell, table, {VARIABLE: str(loaded)}) as successors,
+            standing_by(settings, waiting, tell, table, loading) as successors,
         ):
             switched = time.monotonic()
             undo.callback(platform.up, settings, table.names, tell, table)

@@ -24,6 +24,7 @@ from fraud.schema.deployed import deployed_schema
 from fraud.schema.schema import Schema
 from fraud.spark.session import end_jvm
 from jobs.stream.cluster import check_cluster, cluster_of
+from jobs.stream.fit import check_successor
 from jobs.stream.offsets import unfinished_of
 from jobs.stream.outages import cause_of, is_first_lack_of_memory
 from jobs.stream.recovery import make_whole
@@ -64,6 +65,8 @@ def _stand_by(settings: StreamSettings, schema: Schema) -> None:
     """Load Spark, its workers and the compiled fold beside a predecessor; wait until that has ended."""
     if settings.start_after is None:
         return
+    if not settings.start_unchecked:
+        check_successor(settings, schema)
     warm_up(open_spark(settings), settings.partitions, schema)
     wait_for_turn(settings.start_after)
     os.environ.pop("FRAUD_STREAM_START_AFTER", None)  # a process that starts itself again does not wait

@@ -21,14 +21,12 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from fraud.decide.experiment import Experiment, open_experiment
-from fraud.errors import BadState, Unavailable
-from fraud.features.passes import entity_names, passes_of_schema
+from fraud.errors import Unavailable
+from fraud.features.passes import passes_of_schema
 from fraud.kafka.cluster import describe
 from fraud.kafka.rates import RateFeed
 from fraud.log.archive import Archive, read_summaries
-from fraud.log.mark import RebuildMark
 from fraud.log.mirror import Mirror
-from fraud.log.money import see_that_money_is_the_same
 from fraud.model.client import ModelClient, ModelClientSettings
 from fraud.rules.published import open_published
 from fraud.runtime.threads import ended_threads
@@ -37,13 +35,13 @@ from fraud.runtime.waiting import wait_until
 from fraud.schema.deployed import deployed_schema, rates_file
 from fraud.schema.schema import Schema
 from fraud.spark.session import KAFKA_SOURCE, open_session
-from fraud.store import Epoch, open_store
-from fraud.store.check import misfit
+from fraud.store import Epoch
 from fraud.watch.figures import Figures
 from jobs.stream import metrics
 from jobs.stream.archiving import Archiving
 from jobs.stream.background import BackgroundThreads
 from jobs.stream.expiry import Expiry
+from jobs.stream.fit import open_fitting_store
 from jobs.stream.gate import BatchGate
 from jobs.stream.java_client import java_options
 from jobs.stream.offsets import ranges_of, records_of, unfinished_of
@@ -91,18 +89,9 @@ class StreamJob:
         self._schema = schema = schema or deployed_schema()
         passes = passes_of_schema(schema)
         self._traces, self._mirror = traces, mirror
-        if RebuildMark(settings.rebuild_mark).read() is not None:
-            raise BadState(
-                "the rebuild of the feature store has not finished: "
-                "run `fraud replay rebuild-store --replace` to its end"
-            )
-        see_that_money_is_the_same(settings.delta_path, schema, settings.delta_options)
-        self._settings = settings
+        self._settings, self._passes = settings, passes
         self._experiment = open_experiment(settings.experiment_file)
-        self._passes = passes
-        self._store = open_store(settings.store, entity_names(passes))
-        if problem := misfit(self._store, passes):
-            raise BadState(problem)
+        self._store = open_fitting_store(settings, schema)
         self._progress = Progress(self._store, settings, schema, mirror)
         query_id = self._progress.check().named()
         self._push()  # the name is durable before the store knows it

@@ -56,6 +56,9 @@ class StreamSettings(LogSettings, KafkaSettings, GuardSettings):
     start_after: Path | None = None
     """A new process that has loaded waits until this file exists: the process before it has ended then.
     None: no wait. `fraud restart` sets it."""
+    start_unchecked: bool = False
+    """Whether store and model are exchanged while it waits for ``start_after``, so that they are checked at
+    its turn alone. `fraud roll` sets it."""
     expire_s: float = Field(default=3600.0, gt=0.0)
     """How often entities without a transaction for 212 days of event time are deleted, seconds."""
     host: str = "127.0.0.1"

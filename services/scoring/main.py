@@ -14,19 +14,21 @@ from typing import Any, Final
 import numpy as np
 import uvicorn
 
-from fraud.errors import FraudError
+from fraud.errors import BadModel, BadState, FraudError
 from fraud.features import kernel
-from fraud.features.passes import keys_of_event, passes_of_schema
+from fraud.features.passes import entity_names, keys_of_event, passes_of_schema
 from fraud.http.server import Bounds, bounded
 from fraud.runtime.standby import wait_for_turn
 from fraud.runtime.telemetry import configure_logging
 from fraud.runtime.traces import open_traces
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.schema import Schema
+from fraud.store import open_store
+from fraud.store.check import misfit
 from services.scoring.api.app import App
 from services.scoring.fold import folds_of
 from services.scoring.models import Model, RegisteredModel, open_model
-from services.scoring.service import Service
+from services.scoring.service import Service, hurried
 from services.scoring.settings import ScoringSettings
 
 SWITCH_S: Final = 0.0005
@@ -98,14 +100,36 @@ def given(arguments: Sequence[str] | None) -> dict[str, Any]:
 
 
 def _stand_by(settings: ScoringSettings, schema: Schema) -> Model | None:
-    """Load the model beside a predecessor, and wait until that has ended."""
+    """Load the model beside a predecessor, and wait until that has ended.
+
+    Raises
+    ------
+    BadState
+        When the store is of another schema: the predecessor, which fits it, goes on.
+    BadModel
+        When the registry gives no model that fits the schema.
+    """
     if settings.start_after is None:
         return None
     model = open_model(settings, schema=schema)
     if isinstance(model, RegisteredModel):
         model.look()
+    if not settings.start_unchecked:
+        _check_successor(settings, schema, model)
     wait_for_turn(settings.start_after)
     return model
+
+
+def _check_successor(settings: ScoringSettings, schema: Schema, model: Model) -> None:
+    passes = passes_of_schema(schema)
+    with open_store(hurried(settings.store_url, settings.store_timeout_s), entity_names(passes)) as store:
+        if problem := misfit(store, passes):
+            raise BadState(problem)
+    if not model.is_ready():
+        raise BadModel(
+            f"{settings.model} gives no model that fits the schema {schema.name!r}; the lines above say why. "
+            "Train one (`fraud train`), or change the schema with `fraud roll`"
+        )
 
 
 def warm_up(schema: Schema) -> None:

@@ -59,6 +59,9 @@ class ScoringSettings(KafkaAccess, DeltaAccess, MlflowAccess):
     start_after: Path | None = None
     """A new process that has loaded waits until this file exists, before it opens store and port: the process
     before it has ended then. None: no wait. `fraud restart` sets it."""
+    start_unchecked: bool = False
+    """Whether store and model are exchanged while it waits for ``start_after``, so that they are checked at
+    its turn alone. `fraud roll` sets it."""
     threads: int = Field(default=0, ge=0)
     """Threads that score; 0: one, on the event loop, with a local store and model, else 16."""
     max_waiting: int = Field(default=32, ge=1)
