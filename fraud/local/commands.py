@@ -90,6 +90,11 @@ def roll(
         model,
         lambda text: console.print(escape(text), soft_wrap=True),
     )
+    if found is None:
+        console.print(
+            f"nothing differs between {file} and the schema in force: nothing was done", soft_wrap=True
+        )
+        return
     console.print(
         f"the schema of {file} is in force. States were filled in {found.filled_s:.0f} s beside the stream; "
         f"the stream paused for {found.stream_paused_s:.0f} s, the scoring service for "

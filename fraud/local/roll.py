@@ -61,8 +61,8 @@ def roll(
     model: str = "",
     tell: Tell = lambda _words: None,
     table: PartTable = TABLE,
-) -> Rolled:
-    """Change the schema of a running platform.
+) -> Rolled | None:
+    """Change the schema of a running platform; without a difference and a model nothing is done.
 
     Parameters
     ----------
@@ -75,17 +75,27 @@ def roll(
     tell
         Takes words of progress.
 
+    Returns
+    -------
+    Rolled or None
+        None: there was nothing to do.
+
     Raises
     ------
     BadInput
-        When the tables do not fit the schema, or it needs a model and none is named.
+        When the tables do not fit the schema, it needs a model and none is named, or the environment names a
+        schema that the parts would read in its place.
     Unavailable
         When the platform does not run, or a step fails; then all is as it was before, and decides.
     """
     home = settings.home_path
     own = home / FILE
     old, new = read_schema(own if own.exists() else None), read_schema(file)
-    effects = {change.effect for change in compare(old, new)}
+    _check_environment(own)
+    changes = compare(old, new)
+    if not changes and not model:
+        return None
+    effects = {change.effect for change in changes}
     _check(settings, effects, model, file, table)
     settings, stream = platform.keeping_ports(settings, table), home / "stream"
     environment = {
@@ -185,6 +195,17 @@ def _put_back(file: Path, content: bytes | None) -> None:
         file.unlink(missing_ok=True)
     else:
         write_durably(file, content)
+
+
+def _check_environment(own: Path) -> None:
+    """Refuse to roll where the next processes would read another file than the home's."""
+    named = os.environ.get(VARIABLE)
+    if named and Path(named).expanduser().absolute() != own.absolute():
+        raise BadInput(
+            f"{VARIABLE} names {named}, which the parts read in the place of {own}; this command changes the "
+            f"latter. Unset {VARIABLE} if they were started without it; else `fraud down`, `fraud schema use "
+            f"{named}`, unset {VARIABLE}, `fraud up`"
+        )
 
 
 def _check(settings: LocalSettings, effects: set[Effect], model: str, file: Path, table: PartTable) -> None:

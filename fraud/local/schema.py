@@ -9,14 +9,10 @@ from fraud.local.platform import State
 from fraud.local.settings import LocalSettings
 from fraud.runtime.files import write_durably
 from fraud.schema.deployed import FILE, has_run
-from fraud.schema.diff import Effect, compare
+from fraud.schema.diff import Effect, compare, steps_when_stopped
 from fraud.schema.reading import read_schema
 
 _ENDED = {State.STOPPED, State.CRASHED}
-_STEPS = {
-    Effect.REBUILD: "fraud replay rebuild-store --replace: states are filled from the log",
-    Effect.MODEL: "fraud train: a model on the new vectors",
-}
 
 
 def use_schema(settings: LocalSettings, file: Path, table: PartTable = TABLE) -> list[str]:
@@ -55,9 +51,7 @@ def use_schema(settings: LocalSettings, file: Path, table: PartTable = TABLE) ->
         )
     home.mkdir(parents=True, exist_ok=True)
     write_durably(own, file.read_bytes())
-    effects = {change.effect for change in changes}
-    steps = [step for effect, step in _STEPS.items() if effect in effects]
-    return [f"{own}: version {new.version}; the next `fraud up` runs with it", *steps]
+    return [f"{own}: version {new.version}; the next `fraud up` runs with it", *steps_when_stopped(changes)]
 
 
 def _running(settings: LocalSettings, table: PartTable) -> str:

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fraud.schema.diff import compare, named_by
+from fraud.schema.diff import compare, named_by, next_steps
 from fraud.schema.kinds import COUNTED_KINDS
 from fraud.schema.notes import notes_on
 from fraud.schema.reading import DEFAULT, read_schema
@@ -72,12 +72,15 @@ def diff(old: File, new: File) -> None:
     """Say what a change of the schema means for a deployment that runs."""
     changes = compare(read_schema(old), read_schema(new))
     if not changes:
-        typer.echo("no difference")
+        typer.echo("no difference: nothing to do")
         return
     table = Table("change", "what must follow")
     for change in changes:
         table.add_row(change.what, change.words)
     Console().print(table)
+    typer.echo("What to run next:")
+    for words in next_steps(changes, str(new)):
+        typer.echo(f"- {words}")
 
 
 @app.command("json")

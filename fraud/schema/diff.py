@@ -25,9 +25,16 @@ class Effect(IntEnum):
 _WORDS = {
     Effect.NOTHING: "nothing: read as it is",
     Effect.MODEL: "a new model, on vectors that `fraud replay backfill-features` computes",
-    Effect.REBUILD: "states are filled from the log: `fraud replay rebuild-store`",
+    Effect.REBUILD: "states are filled from the log: `fraud roll` does it, or `fraud replay rebuild-store`",
     Effect.REFUSED: "refused: give it another name, or start another deployment",
 }
+
+
+_COMMANDS = {
+    Effect.REBUILD: "`fraud replay rebuild-store --replace`",
+    Effect.MODEL: "`fraud up broker mlflow`, `fraud train ...`, `fraud promote VERSION`",
+}
+"""What a platform that is stopped needs before it starts with the new schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,60 @@ class Change:
     def words(self) -> str:
         """What it means."""
         return f"{_WORDS[self.effect]}{'; ' if self.note else ''}{self.note}"
+
+
+def next_steps(changes: Sequence[Change], file: str) -> list[str]:
+    """Name the commands that take a changed schema into force, a line for each kind of deployment.
+
+    Parameters
+    ----------
+    changes
+        Of :func:`compare`.
+    file
+        Of the new schema, as it is to stand in the commands.
+
+    Examples
+    --------
+    >>> next_steps([Change("results is different", Effect.NOTHING)], "new.yaml")[0]
+    'on this machine, while it runs: `fraud roll new.yaml`'
+    """
+    effects = {change.effect for change in changes}
+    if not effects:
+        return []
+    if Effect.REFUSED in effects:
+        return [
+            f"on this machine: `FRAUD_LOCAL_HOME=OTHER fraud schema use {file}`, a home with its own tables",
+            "on a cluster: another namespace, with topics, store and tables of its own",
+        ]
+    model = [f"`FRAUD_SCHEMA_FILE={file} fraud train ...`"] if Effect.MODEL in effects else []
+    rolled = f"`fraud roll {file}{' --model VERSION' if model else ''}`"
+    values = f"--set-file schema.file={file}"
+    asked = [_COMMANDS[effect] for effect in (Effect.REBUILD, Effect.MODEL) if effect in effects]
+    if asked:
+        cluster = (
+            f"upgrade `airflow` with `{values}`, then the other steps of docs/platform-engineer.md, "
+            "under Own schema, in their order"
+        )
+    else:
+        cluster = f"`helm upgrade` with `{values}` of airflow, serving, streaming and console, in this order"
+    return [
+        f"on this machine, while it runs: {', then '.join([*model, rolled])}",
+        f"on this machine, stopped: {', then '.join([f'`fraud schema use {file}`', *asked, '`fraud up`'])}",
+        f"on a cluster: {cluster}",
+    ]
+
+
+def steps_when_stopped(changes: Sequence[Change]) -> list[str]:
+    """Name what to run between a copied schema and the next start of the platform, with the reasons."""
+    effects = {change.effect for change in changes}
+    return [
+        f"{_COMMANDS[effect]}: {why}"
+        for effect, why in (
+            (Effect.REBUILD, "states are filled from the log"),
+            (Effect.MODEL, "a model on the new vectors"),
+        )
+        if effect in effects
+    ]
 
 
 def compare(old: Schema, new: Schema) -> list[Change]:

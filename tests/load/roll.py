@@ -54,6 +54,7 @@ def run(given: argparse.Namespace, home: Path) -> tuple[Rolled, dict[str, str], 
             model = _by(new, home, "register", urls["mlflow"]).strip()
             began = time.monotonic()
             rolled = roll(settings, new, model, print)
+            assert rolled is not None  # the schemas differ
             ended = time.monotonic()
             time.sleep(given.seconds)
             api.stop_sending()

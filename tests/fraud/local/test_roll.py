@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from fraud.cli import app
 from fraud.contracts import SCORED
 from fraud.errors import BadInput, Unavailable
 from fraud.local import platform
@@ -45,6 +47,32 @@ def changed(folder: Path, old: str, new: str) -> Path:
 def test_tables_that_cannot_go_on_are_left_alone(settings: LocalSettings, tmp_path: Path) -> None:
     file = changed(tmp_path, "[latitude, longitude]", "[lat, lng]")
     with pytest.raises(BadInput, match="use another home"):
+        roll(settings, file, table=TABLE)
+
+
+def test_an_unchanged_schema_is_said_and_nothing_is_done(settings: LocalSettings, tmp_path: Path) -> None:
+    """A comment makes no difference; a model does."""
+    file = tmp_path / "same.yaml"
+    file.write_bytes(b"# the packaged one\n" + DEFAULT.read_bytes())
+    assert roll(settings, file, table=TABLE) is None
+    done = CliRunner().invoke(app, ["roll", str(file), "--home", str(settings.home_path)])
+    assert done.exit_code == 0
+    assert "nothing differs between" in done.output
+    assert not settings.home_path.exists()
+    with pytest.raises(Unavailable, match="not ready: broker"):
+        roll(settings, file, "2", table=TABLE)
+
+
+def test_a_schema_that_the_environment_names_is_refused(
+    settings: LocalSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next processes would read that file, not what is rolled."""
+    file = changed(tmp_path, "segments: [category]", "segments: [channel]")
+    monkeypatch.setenv("FRAUD_SCHEMA_FILE", str(file))
+    with pytest.raises(BadInput, match=r"FRAUD_SCHEMA_FILE names .*new.yaml.*Unset it"):
+        roll(settings, file, table=TABLE)
+    monkeypatch.setenv("FRAUD_SCHEMA_FILE", str(settings.home_path / "schema.yaml"))
+    with pytest.raises(Unavailable, match="not ready: broker"):
         roll(settings, file, table=TABLE)
 
 
@@ -123,8 +151,6 @@ def test_words_alone_need_neither_states_nor_a_model(settings: LocalSettings, tm
 
 
 ENDS = f"""
-from tests.deployed import ENTITIES
-from tests.deployed import ENTITIES
 import pathlib
 assert "device_id, events" not in pathlib.Path("../schema.yaml").read_text()
 {SERVER}

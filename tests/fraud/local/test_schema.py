@@ -32,5 +32,7 @@ def test_another_schema_is_refused_while_the_platform_runs(tmp_path: Path) -> No
     finally:
         platform.down(settings, table=TABLE)
     said = use_schema(settings, file, TABLE)
-    assert said[1:] == ["fraud train: a model on the new vectors"]
+    assert said[1:] == [
+        "`fraud up broker mlflow`, `fraud train ...`, `fraud promote VERSION`: a model on the new vectors"
+    ]
     assert own.read_bytes() == file.read_bytes()

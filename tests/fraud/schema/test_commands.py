@@ -134,6 +134,54 @@ def test_a_change_says_what_must_follow(old: str, new: str, effect: Effect, said
     assert [change.effect for change in found if change.what.startswith(said)] == [effect]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "  opened: {type: time}\n",
+            "",
+            [
+                "while it runs: `fraud roll {file}`\n",
+                "stopped: `fraud schema use {file}`, then `fraud up`\n",
+                "on a cluster: `helm upgrade` with `--set-file schema.file={file}` of airflow, serving",
+            ],
+        ),
+        (
+            "items >= 3",
+            "items >= 4",
+            [
+                "while it runs: `fraud roll {file}`\n",
+                "`fraud schema use {file}`, then `fraud replay rebuild-store --replace`, then `fraud up`\n",
+                "upgrade `airflow` with `--set-file schema.file={file}`, then the other steps",
+            ],
+        ),
+        (
+            "[1h, 7d]",
+            "[7d]",
+            [
+                "`FRAUD_SCHEMA_FILE={file} fraud train ...`, then `fraud roll {file} --model VERSION`\n",
+                "`fraud schema use {file}`, then `fraud replay rebuild-store --replace`, then `fraud up ",
+                "`fraud promote VERSION`, then `fraud up`\n",
+            ],
+        ),
+        (
+            "opened: {type: time}",
+            "opened: {type: text}",
+            ["`FRAUD_LOCAL_HOME=OTHER fraud schema use {file}`", "on a cluster: another namespace"],
+        ),
+    ],
+)
+def test_a_difference_names_what_to_run_next(tmp_path: Path, old: str, new: str, said: list[str]) -> None:
+    """For a platform on this machine that runs, one that is stopped, and the charts."""
+    before, after = tmp_path / "before.yaml", tmp_path / "after.yaml"
+    before.write_text(SMALL)
+    after.write_text(SMALL.replace(old, new))
+    found = run("diff", str(before), str(after))
+    for words in said:
+        assert words.format(file=after) in found
+    assert ("on this machine, stopped" in found) is (len(said) == 3)
+
+
 def test_a_home_takes_a_schema_until_its_tables_cannot_go_on_with_it(tmp_path: Path) -> None:
     home, file = tmp_path / "home", tmp_path / "small.yaml"
     file.write_text(SMALL)
@@ -142,7 +190,7 @@ def test_a_home_takes_a_schema_until_its_tables_cannot_go_on_with_it(tmp_path: P
     (home / "stream" / "checkpoint").mkdir(parents=True)
     file.write_text(SMALL.replace("[1h, 7d]", "[1h, 24h]"))
     said = run("use", str(file), "--home", str(home))
-    assert "fraud train: a model on the new vectors" in said
+    assert "`fraud promote VERSION`: a model on the new vectors" in said
     file.write_text(SMALL.replace("opened: {type: time}", "opened: {type: text}"))
     refused = CliRunner().invoke(app, ["schema", "use", str(file), "--home", str(home)])
     assert "field opened was a time and is a text" in refused.output
