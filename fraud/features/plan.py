@@ -33,7 +33,7 @@ EVENT_COLUMN: Final = {name: DEFAULT_LAYOUT.column(name) for name in DEFAULT_LAY
 """Columns of the default schema's events."""
 RETENTION_US: Final = tile(WINDOWS).retention_us
 """An event this much older than its entity's newest one is forgotten, in the default windows."""
-MOST_EVENTS: Final = 4096
+MOST_EVENTS: Final = 65_536
 MOST_DISTINCT: Final = 8
 MOST_KNOWN: Final = 8
 MOST_KEPT: Final = 16

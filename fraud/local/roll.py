@@ -25,7 +25,7 @@ from fraud.local.settings import LocalSettings
 from fraud.local.standby import standing_by
 from fraud.runtime.files import write_durably
 from fraud.schema.deployed import FILE, VARIABLE
-from fraud.schema.diff import Effect, compare
+from fraud.schema.diff import Change, Effect, compare
 from fraud.schema.reading import read_schema
 
 Tell = Callable[[str], None]
@@ -96,7 +96,7 @@ def roll(
     if not changes and not model:
         return None
     effects = {change.effect for change in changes}
-    _check(settings, effects, model, file, table)
+    _check(settings, changes, model, file, table)
     settings, stream = platform.keeping_ports(settings, table), home / "stream"
     environment = {
         **os.environ,
@@ -208,12 +208,16 @@ def _check_environment(own: Path) -> None:
         )
 
 
-def _check(settings: LocalSettings, effects: set[Effect], model: str, file: Path, table: PartTable) -> None:
-    if Effect.REFUSED in effects:
+def _check(
+    settings: LocalSettings, changes: Sequence[Change], model: str, file: Path, table: PartTable
+) -> None:
+    refused = [f"{change.what}: {change.words}" for change in changes if change.effect is Effect.REFUSED]
+    if refused:
         raise BadInput(
-            f"the tables have other columns than {file} needs: `fraud schema diff` says why; use another home"
+            f"the tables do not fit {file}: {'; '.join(refused)}. Another deployment on this machine has "
+            "another home (--home)"
         )
-    if Effect.MODEL in effects and not model:
+    if any(change.effect is Effect.MODEL for change in changes) and not model:
         raise BadInput(
             f"the vectors change: train a model first ({VARIABLE}={file} fraud train ...), then name its "
             "version with --model"

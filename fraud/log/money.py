@@ -39,6 +39,6 @@ def refuse_other_money(transactions: Table, schema: Schema) -> None:
     raise BadConfig(
         f"the amounts in {transactions.uri} were counted {was} currencies, and the schema {schema.name!r} "
         f"{now} part `money`: they cannot be added. Use the earlier schema; or start another "
-        "deployment, with its own home and tables, and send it the old transactions with their currencies "
-        "(`fraud simulate --replay FILE`)"
+        "deployment, with its own home and tables, and let its backfill read these "
+        "(`FRAUD_BACKFILL_DATA`), which converts each amount"
     )

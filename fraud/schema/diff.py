@@ -26,7 +26,7 @@ _WORDS = {
     Effect.NOTHING: "nothing: read as it is",
     Effect.MODEL: "a new model, on vectors that `fraud replay backfill-features` computes",
     Effect.REBUILD: "states are filled from the log: `fraud roll` does it, or `fraud replay rebuild-store`",
-    Effect.REFUSED: "refused: give it another name, or start another deployment",
+    Effect.REFUSED: "refused: start another deployment",
 }
 
 
@@ -143,9 +143,11 @@ def _fields(old: Schema, new: Schema) -> Iterator[Change]:
 def _field(before: Field, after: Field) -> Change:
     name = before.name
     if before.type is not after.type:
-        return Change(f"field {name} was a {before.type} and is a {after.type}", Effect.REFUSED)
+        words = f"field {name} was a {before.type} and is a {after.type}"
+        return Change(words, Effect.REFUSED, "or give the field another name")
     if before.names != after.names:
-        return Change(f"field {name} has other columns", Effect.REFUSED)
+        words = f"field {name} has other columns"
+        return Change(words, Effect.REFUSED, "or give the field another name")
     if before.scale != after.scale:
         return Change(f"field {name} has {after.scale} decimals, not {before.scale}", Effect.REBUILD)
     if before.default != after.default:
@@ -218,7 +220,10 @@ def _money(old: Schema, new: Schema) -> Iterator[Change]:
         units = [
             "amounts as they come" if one is None else f"amounts in {one.base}" for one in (before, after)
         ]
-        note = "what the log holds was counted otherwise"
+        note = (
+            "the amounts in the log cannot be added to these. Its backfill (`FRAUD_BACKFILL_DATA`) reads the "
+            "tables of this one, and converts each amount"
+        )
         yield Change(f"{units[1]}, not {units[0]}", Effect.REFUSED, note)
         return
     yield Change("money has other bounds", Effect.NOTHING, "from the next start")

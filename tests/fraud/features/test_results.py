@@ -17,9 +17,9 @@ from fraud.features.codec import newest_us
 from fraud.features.events import events_of, stack_events
 from fraud.features.passes import feature_names, passes_of_schema
 from fraud.schema.reading import parse_schema
+from fraud.schema.schema import Schema
 
-SCHEMA = parse_schema(
-    b"""\
+TEXT = b"""\
 format: 1
 name: results
 fields:
@@ -50,9 +50,8 @@ features:
   - {statistic: distinct, entity: shop, field: card, window: 7d}
   - {statistic: [count, share], entity: all, window: 7d, where: reversed}
   - {statistic: count, entity: all, window: 7d, where: refunded}
-""",
-    "results.yaml",
-)
+"""
+SCHEMA = parse_schema(TEXT, "results.yaml")
 PASSES = passes_of_schema(SCHEMA)
 NAMES = feature_names(PASSES)
 CONTRACTS: Contracts = contracts_of(SCHEMA)
@@ -81,8 +80,8 @@ def told(of: Transaction | str, result: str, code: str | None = None, **fields: 
     return CONTRACTS.result(transaction_id=name, result=result, reason_code=code, **given | fields)
 
 
-def fold(records: Records) -> FoldedPasses:
-    writer = events_of(SCHEMA)
+def fold(records: Records, schema: Schema = SCHEMA) -> FoldedPasses:
+    writer = events_of(schema)
     rows = [
         writer.of_result(r)
         if isinstance(r, Result)
@@ -91,7 +90,7 @@ def fold(records: Records) -> FoldedPasses:
         else writer.of_transaction(r)
         for r in records
     ]
-    return fold_passes(stack_events(rows, writer.layout.width), passes=PASSES)
+    return fold_passes(stack_events(rows, writer.layout.width), passes=passes_of_schema(schema))
 
 
 def last(records: Records) -> dict[str, float]:
@@ -241,6 +240,26 @@ def test_a_result_of_what_the_card_keeps_no_more_is_refused_and_changes_no_state
     assert fold([*records, told("t0", "reversed")]).outcomes[-1] == 0.0
     of_kept = told("t40", "reversed", event_time=START + timedelta(minutes=40))
     assert fold([*records, of_kept]).outcomes[-1] not in {0.0, kernel.NOT_KEPT}
+
+
+def test_an_entity_that_keeps_very_many_takes_results_of_each_exactly() -> None:
+    """Beyond 4,096 transactions: what is reversed then is gone as if it had not come, and nothing else is."""
+    schema = parse_schema(
+        TEXT.replace(b"primary: true, events: 64", b"primary: true, events: 20000"), "many.yaml"
+    )
+    bought_: Records = [bought(n / 10, shop=f"s{n % 3}", amount=1.0 + n % 7) for n in range(6_000)]
+    gone = [bought_[0], bought_[1_234]]
+    probe = bought(700)
+    told_of = [
+        told(one, "reversed", event_time=one.event_time) for one in gone if isinstance(one, Transaction)
+    ]
+    with_them, without = (
+        dict(zip(NAMES, fold(records, schema).vectors[-1].tolist(), strict=True))
+        for records in ([*bought_, *told_of, probe], [*(one for one in bought_ if one not in gone), probe])
+    )
+    of_card = [name for name in NAMES if name.endswith("_by_card")]
+    assert of_card
+    assert {name: with_them[name] for name in of_card} == {name: without[name] for name in of_card}
 
 
 def test_results_of_old_transactions_take_no_room_from_those_that_come_first() -> None:

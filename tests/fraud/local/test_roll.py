@@ -46,7 +46,20 @@ def changed(folder: Path, old: str, new: str) -> Path:
 
 def test_tables_that_cannot_go_on_are_left_alone(settings: LocalSettings, tmp_path: Path) -> None:
     file = changed(tmp_path, "[latitude, longitude]", "[lat, lng]")
-    with pytest.raises(BadInput, match="use another home"):
+    with pytest.raises(
+        BadInput, match=r"other columns: refused: .* give the field another name.*another home"
+    ):
+        roll(settings, file, table=TABLE)
+
+
+def test_currencies_cannot_be_added_while_it_runs_and_the_words_say_how_they_can(
+    settings: LocalSettings, tmp_path: Path
+) -> None:
+    file = changed(tmp_path, "format: 1\n", "format: 1\nmoney: {base: USD}\n")
+    words = (
+        r"amounts in USD, not amounts as they come: refused: start another deployment; .*FRAUD_BACKFILL_DATA"
+    )
+    with pytest.raises(BadInput, match=words):
         roll(settings, file, table=TABLE)
 
 

@@ -1,23 +1,29 @@
 """The backfill as a program: history up to a moment, once, and never into a store that is live."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from deltalake import write_deltalake
 from pandas.testing import assert_frame_equal
 from pyarrow import dataset
 
 from fraud.errors import BadInput, Fenced
 from fraud.features.hashing import hash_text
+from fraud.money import Rate, write_rates
+from fraud.money.rates import ALWAYS
+from fraud.schema.reading import DEFAULT, parse_schema
 from fraud.store import Answer, Change, Epoch, open_store
 from fraud.store.value import version_of
 from fraud.synthetic import files
 from fraud.synthetic.data_set import DataSet
 from fraud.synthetic.generate import generate
 from fraud.synthetic.settings import GeneratorSettings
+from fraud.tables.rates import deployed_rates
 from jobs.backfill.run import backfill, run
 from jobs.backfill.settings import BackfillSettings
 from jobs.stream.settings import StreamSettings
@@ -171,3 +177,38 @@ def test_what_is_from_the_future_is_left_out_and_changes_no_state(
         with open_store(stream.store) as store:
             states.append({kind: dict(store.scan(kind)) for kind in ENTITIES})
     assert states[0] == states[1]
+
+
+def test_a_log_without_currencies_fills_a_deployment_that_has_them(
+    history: tuple[DataSet, BackfillSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each amount is converted by the rate that held when its transaction arrived."""
+    data, late = history[0], timedelta(minutes=5)
+    table = data.transactions.drop_columns(["currency"])
+    codes = ["USD", "EUR", None] * (table.num_rows // 3)
+    table = table.append_column("currency", pa.array(codes, pa.string()))
+    table = table.append_column("received_at", pc.add(table["event_time"], pa.scalar(late)))
+    for name, rows in (("transactions", table), ("labels", data.labels)):
+        write_deltalake(str(tmp_path / "delta" / name), rows)
+    changes = table["event_time"][300].as_py() + timedelta(minutes=1)
+    rates = [Rate("EUR", "USD", ALWAYS, Decimal("1.25")), Rate("EUR", "USD", changes, Decimal(2))]
+    write_rates(tmp_path / "rates.csv", rates)
+    monkeypatch.setenv("FRAUD_RATES_FILE", str(tmp_path / "rates.csv"))
+    monkeypatch.setenv("FRAUD_STREAM_KAFKA_BOOTSTRAP", "127.0.0.1:9")
+    deployed_rates.cache_clear()
+    schema = parse_schema(DEFAULT.read_bytes() + b"\nmoney: {base: USD}\n", "money.yaml")
+    stream = StreamSettings(home=tmp_path / "stream")
+    done = run(BackfillSettings(data=str(tmp_path / "delta")), stream, schema=schema)
+    assert done is not None
+    assert done.transactions == table.num_rows
+    spooled = dataset.dataset(
+        str(tmp_path / "stream" / "spool"), format="parquet", exclude_invalid_files=True
+    )
+    found = {row["transaction_id"]: row for row in spooled.to_table().to_pylist() if row["row_kind"] == 0}
+    assert len(found) == table.num_rows
+    for row in table.to_pylist():
+        rate = 2 if row["event_time"] + late >= changes else Decimal("1.25")
+        cents = round(Decimal(repr(row["amount"])) * 100)
+        expected = cents if row["currency"] != "EUR" else round(cents * rate)
+        assert found[row["transaction_id"]]["base_minor"] == expected
+    deployed_rates.cache_clear()
