@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field
 
 from fraud.errors import BadInput
 
-_OFFSET: Final = re.compile(r"([+-])(\d{2}):([0-5]\d)")
+_OFFSET: Final = re.compile(r"([+-])(\d{2}):([0-5]\d)", re.ASCII)
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
 MOST_OFFSET: Final = timedelta(hours=18)
 WORDS: Final = "must be a zone such as Europe/Berlin, or an offset such as +02:00"

@@ -14,7 +14,7 @@ MOST_OWN_MINOR: Final = 2**53
 """Greatest amount in minor units of its own currency: tables and JSON hold whole numbers exactly up to it."""
 _ROUNDS_FROM: Final = 28
 """Digits that ``Decimal.normalize`` keeps."""
-_TEXT: Final = re.compile(r"-?\d{1,30}(\.\d{1,30})?")
+_TEXT: Final = re.compile(r"-?\d{1,30}(\.\d{1,30})?", re.ASCII)
 
 
 def exact_amount(value: Any) -> Decimal:

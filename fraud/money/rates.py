@@ -30,7 +30,7 @@ COLUMNS: Final = ("currency", "base", "rate", "since")
 ALWAYS: Final = datetime(1, 1, 1, tzinfo=UTC)
 """``since`` of a rate that has no beginning."""
 MOST_DECIMALS: Final = 12
-_NUMBER: Final = re.compile(r"(?=.{1,40}$)\d+(\.\d+)?([eE][+-]?\d{1,2})?")
+_NUMBER: Final = re.compile(r"(?=.{1,40}$)\d+(\.\d+)?([eE][+-]?\d{1,2})?", re.ASCII)
 MOST_RATE: Final = Decimal(10**9)
 MOST_BYTES: Final = 32 << 20
 """Greatest size of a file of rates."""
@@ -127,7 +127,8 @@ def _since(given: Any) -> datetime:
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{words} is no time like 2026-03-01T12:00:00Z") from error
     if since.tzinfo is None:
-        raise ValueError(f"{words} has no offset; write e.g. {given}Z")
+        example = since.replace(tzinfo=UTC).isoformat().replace("+00:00", "Z")
+        raise ValueError(f"{words} has no offset; write e.g. {example}")
     return moment
 
 

@@ -98,6 +98,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     ({"amount": True}, "invalid_field: amount: must be a number, or a text like '12.50'"),
     ({"amount": "1e3"}, "invalid_field: amount: must be a number, or a text like '12.50'"),
+    ({"amount": "１２"}, "invalid_field: amount: must be a number, or a text like '12.50'"),  # noqa: RUF001
     ({"amount": "NaN"}, "invalid_field: amount: must be a number, or a text like '12.50'"),
     ({"amount": 5, "currency": "QQQ"}, "invalid_field: currency: QQQ is no currency of ISO 4217 that has"),
     ({"amount": 5, "currency": "CHF"}, "unknown_currency: currency: no rate of CHF to USD is effective at"),
@@ -261,7 +262,11 @@ def test_a_table_that_is_not_priced_is_no_events() -> None:
         ("currency,base,rate,since\nEUR,USD,zero,\n", ":2: rate 'zero' is no number"),
         ("currency,base,rate,since\nEUR,USD,0,\n", ":2: rate 0 is not above 0"),
         ("currency,base,rate,since\nQQQ,USD,1,\n", ":2: QQQ is no currency of ISO 4217 that has amounts"),
-        ("currency,base,rate,since\nEUR,USD,1,2026-03-01\n", ":2: since '2026-03-01' has no offset"),
+        (
+            "currency,base,rate,since\nEUR,USD,1,2026-03-01\n",
+            ":2: since '2026-03-01' has no offset; write e.g. 2026-03-01T00:00:00Z",
+        ),
+        ("currency,base,rate,since\nEUR,USD,１,\n", ":2: rate '１' is no number"),  # noqa: RUF001
         ("currency,base,rate,since\nEUR,USD,1,noon\n", ":2: since 'noon' is no time like"),
         ("currency,base,rate,since\nUSD,USD,2,\n", ":2: USD is the base: its rate is 1"),
         ("currency,base,rate,since\nEUR,USD,1.0000000000001,\n", ":2: rate 1.0000000000001 has 13 decimals"),
