@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Final
 
 import pyarrow as pa
 
@@ -26,6 +27,10 @@ from fraud.tables.joins import Joined, names_in, place_of
 from fraud.tables.parts import BROKEN, Part, parts_of
 
 Tell = Callable[[str], None]
+_RAGGED: Final = (
+    "; every line must have as many values as the first, which names the columns: remove lines above it, "
+    "and put values that hold the separator in double quotes"
+)
 
 
 def quiet(_: str) -> None:
@@ -102,7 +107,8 @@ class Opened:
                     batch = add(batch)  # noqa: PLW2901
                 yield batch
         except (pa.ArrowException, *BROKEN) as error:
-            raise Unreadable(f"{self.path} cannot be read: {error}") from error
+            hint = _RAGGED if "columns, got" in str(error) else ""
+            raise Unreadable(f"{self.path} cannot be read: {error}{hint}") from error
 
     def _own_batches(self, dialects: Mapping[Part, Dialect], own: Sequence[str]) -> Iterator[pa.RecordBatch]:
         if self.format is Format.DATABASE:

@@ -23,6 +23,8 @@ FALSE: Final = ("0", "0.0", "false", "f", "no", "n", "honest")
 class Form(StrEnum):
     """How numbers or times are written."""
 
+    WHOLE = "whole"
+    """Digits alone, which mean the same with point and comma. It always goes with other forms."""
     PLAIN = "plain"
     POINT = "point"
     COMMA = "comma"
@@ -39,10 +41,15 @@ class Form(StrEnum):
 Forms = frozenset[Form]
 _UNITS: Final = {Form.S: 10**6, Form.MS: 10**3, Form.US: 1, Form.NS: -1000}
 """Factor to microseconds; negative: divisor."""
+SIGN: Final = r"[$€£¥₹]|(?:EUR|USD|GBP|CHF|JPY|CAD|AUD|INR|BRL|SEK|NOK|DKK|PLN|CNY|MXN|ZAR)"
+"""Of money, in front of an amount or behind it: the signs, and the codes that tables use most."""
+_FRONT: Final = rf"^[+-]?(?:{SIGN})? ?[+-]?"
+_BEHIND: Final = rf" ?(?:{SIGN})?$"
 _TEXT_FORMS: Final[Mapping[Form, str]] = {
-    Form.PLAIN: r"^[+-]?[$€£¥]? ?[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)? ?[$€£¥]?$",
-    Form.POINT: r"^[+-]?[$€£¥]? ?[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)? ?[$€£¥]?$",
-    Form.COMMA: r"^[+-]?[$€£¥]? ?[+-]?(\d{1,3}([. ]\d{3})+|\d+)(,\d+)? ?[$€£¥]?$",
+    Form.WHOLE: rf"{_FRONT}\d+{_BEHIND}",
+    Form.PLAIN: rf"{_FRONT}(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?{_BEHIND}",
+    Form.POINT: rf"{_FRONT}([1-9]\d{{0,2}}([,']\d{{3}})+|\d+)(\.\d+)?{_BEHIND}",
+    Form.COMMA: rf"{_FRONT}([1-9]\d{{0,2}}([. ]\d{{3}})+|\d+)(,\d+)?{_BEHIND}",
     Form.ISO: r"^\d{4}[-/]\d{2}[-/]\d{2}([T ]\d{2}(:\d{2}(:\d{2}([.,]\d{1,9})?)?)?)?"
     r" ?(Z|UTC|[+-]\d{2}(:?\d{2})?)?$",
     Form.DATE: r"^(19|20)\d{6}$",
@@ -53,7 +60,7 @@ _PARTS: Final = (
     r"(?: ?(?P<half>[AaPp])[Mm])?)?$"
 )
 _AS_A_PATTERN: Final = """; say how they are written: --column OURS="time(THEIRS, '%d %b %Y %H:%M')\""""
-NUMBERS: Final[Forms] = frozenset({Form.PLAIN, Form.POINT, Form.COMMA})
+NUMBERS: Final[Forms] = frozenset({Form.WHOLE, Form.PLAIN, Form.POINT, Form.COMMA})
 TIMES: Final[Forms] = frozenset(Form) - NUMBERS
 _WORDS: Final = {
     Form.POINT: "amounts such as 1,234.50",
@@ -108,6 +115,24 @@ def forms_of(column: pa.Array, wanted: pa.DataType) -> Forms:
     return frozenset(found)
 
 
+def has_two_readings(forms: Forms) -> bool:
+    """Whether the points of all values may part thousands as well: ``1.234``, ``12.500``.
+
+    Examples
+    --------
+    >>> has_two_readings(forms_of(pa.array(["1.234", "7"]), pa.float64()))
+    True
+    >>> has_two_readings(forms_of(pa.array(["1.234", "7.5"]), pa.float64()))
+    False
+    """
+    return {Form.PLAIN, Form.COMMA} <= forms and Form.WHOLE not in forms
+
+
+def has_form(text: pa.Array, form: Form) -> pa.Array:
+    """Tell which texts are written in a form of numbers, or as ISO times; null stays null."""
+    return pc.match_substring_regex(text, pattern=_TEXT_FORMS[form])
+
+
 def choose(forms: Forms, wanted: pa.DataType, reading: Reading) -> tuple[Form | None, str]:
     """Choose one form.
 
@@ -120,6 +145,8 @@ def choose(forms: Forms, wanted: pa.DataType, reading: Reading) -> tuple[Form | 
     usual = Form.ISO if wanted == TIME else Form.PLAIN
     if said and Form(said) in forms:
         return Form(said), ""
+    if not said and has_two_readings(forms):
+        forms = frozenset({Form.COMMA, Form.POINT})
     if usual in forms and (wanted == TIME or not said or said == Form.POINT):
         return usual, ""
     if said:
@@ -127,10 +154,8 @@ def choose(forms: Forms, wanted: pa.DataType, reading: Reading) -> tuple[Form | 
     if len(forms) == 1:
         form = next(iter(forms))
         return form, f"read as {_WORDS[form]}, by a guess; --read {_flag(wanted)}=... changes it"
-    if len(forms) > 1:
-        ways = " or ".join(f"--read {_flag(wanted)}={form}" for form in sorted(forms))
-        return None, f"can be read in several ways; say {ways}"
-    return None, ""
+    ways = " or ".join(f"--read {_flag(wanted)}={form}" for form in sorted(forms))
+    return None, f"can be read in several ways; say {ways}" if ways else ""
 
 
 def convert(column: pa.Array, wanted: pa.DataType, form: Form | None, reading: Reading) -> pa.Array:
@@ -203,8 +228,8 @@ def numbers(column: pa.Array, form: Form | None) -> pa.Array:
     wrong = column.filter(pc.invert(pc.match_substring_regex(column, pattern=pattern)))
     if len(wrong):
         raise ValueError(f"got {wrong[0].as_py()!r}")
-    drop = "[$€£¥ .]" if form is Form.COMMA else "[$€£¥ ,]"
-    column = pc.replace_substring_regex(column, pattern=drop, replacement="")
+    drop = "[ .]" if form is Form.COMMA else "[ ,']"
+    column = pc.replace_substring_regex(column, pattern=f"{drop}|{SIGN}", replacement="")
     return pc.replace_substring(column, pattern=",", replacement=".").cast(pa.float64())
 
 

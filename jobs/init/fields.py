@@ -1,17 +1,20 @@
 """The further fields: places, categories, numbers, flags, times; and what is left out, with the reason."""
 
+from datetime import timedelta
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fraud.schema.expressions import Column, column_text, parse_expression
+from fraud.schema.arrow import TIME
+from fraud.schema.expressions import Column, column_text, columns_of, parse_expression
 from fraud.schema.fields import CORE_NAMES, MOST_UNITS, RESERVED, FieldType
 from fraud.tables.values import FALSE, TRUE, Form, is_text
 from jobs.init import names
-from jobs.init.guess import Guess
-from jobs.init.moments import EPOCHS, form_of, time_text
+from jobs.init.guess import Guess, flag, time_text, values_of
+from jobs.init.moments import EPOCHS, form_of
 from jobs.init.sample import TableColumn
 from jobs.init.strength import strength_of
 
@@ -21,6 +24,8 @@ MOST_WORDS: Final = 2_000
 """Different values of a category."""
 LEAK: Final = 0.99
 """Area under the curve, of one column alone, above which it must know the label."""
+_STRAY: Final = 0.01
+"""Share of rows whose times may be out of order by mistake."""
 
 
 def find_places(guess: Guess) -> None:
@@ -82,30 +87,79 @@ def find_label_time(guess: Guess) -> None:
             return
 
 
+def check_label_time(guess: Guess) -> None:
+    """Ask about labels that are older than their transactions: the column is another time."""
+    known, times = values_of(guess, "label_time"), values_of(guess, "event_time")
+    if known is None or times is None or guess.is_said("label_time"):
+        return
+    share = _share(pc.less(known, pc.subtract(times, pa.scalar(timedelta(days=1)))))
+    if share <= _STRAY:
+        return
+    found = guess.found.pop("label_time")
+    seen = [guess.look.columns[name] for name in columns_of(parse_expression(found.text))]
+    words = f"{seen[0].name} lies before the transaction in {share:.0%} of the rows that have it"
+    ways = [
+        (flag("label_time", "null"), "it is not when the label became known"),
+        (flag("label_time", found.text), "it is, all the same"),
+    ]
+    guess.ask("label_time", words, ways, seen)
+
+
+def _share(holds: pa.Array) -> float:
+    return float(pc.mean(holds.cast(pa.float64())).as_py() or 0.0)
+
+
+def _is_later(guess: Guess, our: str, times: pa.Array | None) -> str:
+    """Say in how many rows a time lies after the transaction; empty: it does not."""
+    found = values_of(guess, our)
+    if found is None or times is None or found.type != TIME or times.type != TIME:
+        return ""
+    days = (
+        timedelta(days=1) if "no time of the day" in guess.found["event_time"].why else timedelta(minutes=5)
+    )
+    share = _share(pc.greater(found, pc.add(times, pa.scalar(days))))
+    words = f"lies after the transaction in {share:.0%} of the rows: known only afterwards (a leak)?"
+    return words if share > _STRAY else ""
+
+
 def find_others(guess: Guess) -> None:
     """Give every column that is free its field, or the reason why it has none."""
     for our in guess.given:
         if our not in guess.found:
             guess.is_said(our)
-    is_fraud = label_of(guess)
+    is_fraud, times = label_of(guess), values_of(guess, "event_time")
     for name, seen in guess.free.items():
         why = _useless(seen)
         if not why and is_fraud is not None and knows_label(seen, is_fraud):
             why = "tells the label by itself: known only afterwards (a leak)?"
+        if not why and is_afterwards(name):
+            why = "by its name it is known only after the decision (a leak)?"
         further = [one for one in guess.found.values() if one.type is not None]
         if not why and len(further) >= MOST:
             why = f"{MOST} fields are enough for a beginning"
         if why:
             guess.left_out[name] = why
         else:
-            _take(guess, seen)
+            _take(guess, seen, times)
 
 
-def _take(guess: Guess, seen: TableColumn) -> None:
+def is_afterwards(name: str) -> bool:
+    """Whether a column's name says that it was made after the decision.
+
+    Examples
+    --------
+    >>> is_afterwards("newbalanceOrig"), is_afterwards("settlement_date"), is_afterwards("balance")
+    (True, True, False)
+    """
+    found = {*names.words(name)}
+    return bool(names.AFTERWARDS & found) or {"new", "balance"} <= found
+
+
+def _take(guess: Guess, seen: TableColumn, times: pa.Array | None) -> None:
     text = column_text(seen.name)
     kind = type_of(seen, guess)
     if kind is None:
-        guess.left_out[seen.name] = "its values are of no single kind"
+        guess.left_out[seen.name] = _kindless(seen)
         return
     our = names.field_name(seen.name, [*guess.found, *CORE_NAMES, *RESERVED])
     if kind is FieldType.NUMBER and seen.number_form is not Form.PLAIN:
@@ -115,6 +169,10 @@ def _take(guess: Guess, seen: TableColumn) -> None:
     elif kind is FieldType.TIME:
         text = time_text(text, form_of(seen, guess.reading) or Form.ISO, guess.reading)
     guess.take(our, text, _list_of(seen), kind)
+    later = _is_later(guess, our, times) if kind is FieldType.TIME else ""
+    if later:
+        del guess.found[our]
+        guess.left_out[seen.name] = later
 
 
 def type_of(seen: TableColumn, guess: Guess) -> FieldType | None:
@@ -166,6 +224,12 @@ def knows_label(seen: TableColumn, is_fraud: NDArray[np.bool_]) -> bool:
     """Whether a column alone parts frauds from others nearly wholly."""
     values = pa.array(seen.floats, from_pandas=True) if seen.number_form is not None else seen.values
     return strength_of(values, is_fraud) >= LEAK
+
+
+def _kindless(seen: TableColumn) -> str:
+    if seen.time_forms:
+        return f"a further time; --column NAME=time({column_text(seen.name)}) reads it"
+    return "its values are of no single kind"
 
 
 def _is_category(seen: TableColumn) -> bool:

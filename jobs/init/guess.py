@@ -6,9 +6,13 @@ A question names the flags that settle it; a guess that is not sure is never tak
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+
 from fraud.schema.expressions import BadExpression, Call, Constant, column_text, columns_of, parse_expression
 from fraud.schema.fields import FieldType
 from fraud.schema.source import Reading
+from fraud.tables.evaluate import evaluate
+from fraud.tables.values import Form
 from jobs.init import names
 from jobs.init.names import Role
 from jobs.init.sample import TableColumn, TableSample
@@ -117,6 +121,17 @@ class Guess:
         return True
 
 
+def values_of(guess: Guess, our: str) -> pa.Array | None:
+    """Compute one of our columns over the sample; None: it is not known yet, or a value cannot be read."""
+    if our not in guess.found:
+        return None
+    columns = {name: seen.values for name, seen in guess.look.columns.items()}
+    try:
+        return evaluate(parse_expression(guess.found[our].text), pa.record_batch(columns), 0)
+    except (ValueError, NotImplementedError):
+        return None
+
+
 def read_given(look: TableSample, given: Mapping[str, str]) -> dict[str, str]:
     """Write what ``--column`` says as expressions: a column's whole name in the language's quotes.
 
@@ -160,6 +175,27 @@ def options(our: str, seen: Sequence[TableColumn]) -> Iterator[tuple[str, str]]:
     """Offer several columns for one of ours."""
     for one in seen:
         yield flag(our, column_text(one.name)), ", ".join(one.words[:4])
+
+
+def number_text(seen: TableColumn, form: Form) -> str:
+    """Write the expression of a number, with its form where it is not the usual one."""
+    return (
+        f"number({column_text(seen.name)})"
+        if form is Form.PLAIN
+        else f"number({column_text(seen.name)}, '{form}')"
+    )
+
+
+def time_text(inner: str, form: Form, reading: Reading) -> str:
+    """Write the expression of a time, with its form and zone where they are not the usual ones."""
+    if reading.zone:
+        return f"time({inner}, '{form}', '{reading.zone}')"
+    return f"time({inner})" if form is Form.ISO else f"time({inner}, '{form}')"
+
+
+def unzoned(reading: Reading) -> str:
+    """Say in which zone times are read that name none."""
+    return f"in {reading.zone}" if reading.zone else "no time zone is named: UTC (--read zone=... changes it)"
 
 
 def _type_of(look: TableSample, our: str, text: str) -> FieldType | None:

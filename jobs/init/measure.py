@@ -1,20 +1,17 @@
-"""What a table says about itself: times, gaps, repeats, labels, columns, drift, entities."""
+"""What a table says about itself: times, gaps, repeats, columns, drift, entities, and what that suggests."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from fraud.schema.fields import FieldType
-from fraud.schema.schema import Schema
+from jobs.init.labels import label_words
 from jobs.init.strength import strength_of
+from jobs.init.table_data import DAY_US, NEVER, Bools, Data, Ints, Row
 
-DAY_US: Final = 86_400_000_000
 MONTH_US: Final = 30 * DAY_US
 BINS: Final = 10
 MOVED: Final = 0.2
@@ -22,67 +19,6 @@ MOVED: Final = 0.2
 LEAK: Final = 0.99
 _GAPS: Final = 5
 _SMALL: Final = 1e-4
-_NEVER: Final = -(2**62)
-
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Data:
-    """A table under our names, in order of time.
-
-    Parameters
-    ----------
-    table
-        Transactions with ``is_fraud`` and ``label_time`` where there are such.
-    schema
-        Whose columns they are.
-    """
-
-    table: pa.Table
-    schema: Schema
-
-    @cached_property
-    def times(self) -> Ints:
-        """Times of the transactions, microseconds, [rows]."""
-        return np.asarray(self.table["event_time"].cast(pa.int64()).to_numpy(), np.int64)
-
-    @cached_property
-    def days(self) -> Ints:
-        """Whole days since the first midnight, [rows]."""
-        return np.asarray(self.times // DAY_US - self.times.min() // DAY_US, np.int64)
-
-    @cached_property
-    def is_labelled(self) -> Bools:
-        """Whether the label is known, [rows]."""
-        if "is_fraud" not in self.table.column_names:
-            return np.zeros(self.table.num_rows, np.bool_)
-        return np.asarray(self.table["is_fraud"].is_valid().to_numpy(), np.bool_)
-
-    @cached_property
-    def is_fraud(self) -> Bools:
-        """Whether it is labelled fraud, [rows]."""
-        if "is_fraud" not in self.table.column_names:
-            return np.zeros(self.table.num_rows, np.bool_)
-        return np.asarray(pc.fill_null(self.table["is_fraud"], False).to_numpy(), np.bool_)
-
-    @cached_property
-    def rate(self) -> float:
-        """Share of fraud among the labelled rows."""
-        return float(self.is_fraud.sum() / max(1, self.is_labelled.sum()))
-
-    def codes(self, name: str) -> Ints:
-        """Give each value of a column a number; -1: missing, [rows]."""
-        column = self.table[name].combine_chunks().dictionary_encode()
-        return np.asarray(column.indices.fill_null(-1).to_numpy(zero_copy_only=False), np.int64)
-
-
-def in_order(table: pa.Table, schema: Schema) -> Data:
-    """Put a table into the order of its times."""
-    order = pc.sort_indices(table, [("event_time", "ascending")])
-    return Data(table.take(order), schema)
 
 
 def gaps(data: Data) -> list[Row]:
@@ -117,32 +53,6 @@ def repeats(data: Data) -> list[Row]:
         {"what": f"ids that stand with more than one {key}", "rows": of_several},
         {"what": "rows that are the same as another but for the id", "rows": same},
     ]
-
-
-def labels(data: Data) -> list[Row]:
-    """Count labels, and measure how long they took."""
-    rows: list[Row] = [
-        {"what": "fraud", "value": f"{int(data.is_fraud.sum()):,}"},
-        {"what": "honest", "value": f"{int((data.is_labelled & ~data.is_fraud).sum()):,}"},
-        {"what": "not known", "value": f"{int((~data.is_labelled).sum()):,}"},
-        {"what": "share of fraud among the labelled", "value": f"{data.rate:.3%}"},
-    ]
-    for name, days in delays(data).items():
-        rows.append({"what": f"label delay, {name}", "value": f"{days:,.1f} days"})
-    return rows
-
-
-def delays(data: Data) -> dict[str, float]:
-    """Measure the days from a transaction to its label; empty where that is not told."""
-    if "label_time" not in data.table.column_names:
-        return {}
-    label_us = data.table["label_time"].cast(pa.int64())
-    told = np.asarray(label_us.is_valid().to_numpy(), np.bool_) & data.is_labelled
-    if not told.any():
-        return {}
-    passed = (np.asarray(label_us.fill_null(0).to_numpy(), np.int64) - data.times)[told] / DAY_US
-    names = {"median": 0.5, "90 %": 0.9, "99 %": 0.99, "longest": 1.0}
-    return {name: float(np.quantile(passed, level)) for name, level in names.items()}
 
 
 def columns(data: Data) -> list[Row]:
@@ -317,7 +227,7 @@ def _last(times: Ints, codes: Ints, chosen: Bools) -> Ints:
     is_chosen = chosen[order] & (codes[order] >= 0)
     lifted = np.where(is_chosen, floor + 1 + seconds[order], floor)
     before = np.r_[0, np.maximum.accumulate(lifted)[:-1]]
-    found = np.where(is_first | (before <= floor), _NEVER, (before - floor - 1) * 1_000_000 + times.min())
+    found = np.where(is_first | (before <= floor), NEVER, (before - floor - 1) * 1_000_000 + times.min())
     result = np.empty(len(codes), np.int64)
     result[order] = found
     return result
@@ -348,27 +258,12 @@ def suggestions(data: Data, rows: Mapping[str, list[Row]]) -> list[str]:
             found.append(
                 f"{row['column']} moved (PSI {moved_by:.2f}): a model on old data will meet other values"
             )
-    found += _label_words(data)
-    return found
-
-
-def _label_words(data: Data) -> list[str]:
-    known = delays(data)
-    if known:
-        return [
-            f"90 % of the labels come within {known['90 %']:.0f} days: --label-gap-days {known['90 %']:.0f}"
-        ]
-    if not data.is_fraud.any():
-        return ["no fraud is labelled: a model needs some hundreds"]
-    few = (
-        [f"{int(data.is_fraud.sum())} frauds are few; intervals will be wide"]
-        if data.is_fraud.sum() < 300
-        else []
-    )
-    return [
-        *few,
-        "no column says when a label became known: --label-gap-days (21) is an assumption; correct it",
+    found += [
+        f"{row['column']} lies after the transaction in {row['rows']:.1%} of the rows: it knows the future"
+        for row in rows["later"]
     ]
+    found += label_words(data)
+    return found
 
 
 def _moment(micros: int) -> str:

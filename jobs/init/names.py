@@ -99,7 +99,7 @@ TIME: Final = Role(
 AMOUNT: Final = Role(
     {
         **_all(3, "amount amt betrag importe montant valor monto"),
-        **_all(2, "value price total sum usd eur cents amountusd"),
+        **_all(2, "value price total sum usd eur cents minor pence amountusd"),
     },
     _words("old new balance limit avg mean max min std count before after fee tax prev last credit median"),
 )
@@ -115,7 +115,7 @@ IDENTITY: Final = Role(
 )
 PRIMARY: Final = Role(
     {
-        **_all(4, "card cc pan cardnumber"),
+        **_all(4, "card cc pan cardnumber karte kartennummer kreditkarte tarjeta carte carta"),
         **_all(3, "user customer client cardholder member kunde cliente uid"),
         **_all(2.5, "account acct iban payer sender orig source konto"),
         **_all(1, "owner buyer"),
@@ -142,6 +142,14 @@ LONGITUDE: Final = Role(_all(3, "lon lng long longitude"))
 MOMENT: Final = Role(_all(2, "date time dob birth born opened created since signup registered registration"))
 CODES: Final = _words("zip postcode plz code mcc bin id type")
 """Numbers with such a name are names."""
+CENTS: Final = _words("cent cents minor pence centavos")
+"""Amounts with such a name are in hundredths."""
+AFTERWARDS: Final = _words(
+    "after newbalance settled settlement refunded resolved resolution investigated investigation flagged "
+    "reported dispute disputed"
+)
+"""What is known only after the decision."""
+CLOCK: Final = Role(_all(3, "time clock uhrzeit hora zeit hour"), _words("zone"))
 PERSONAL: Final = _words(
     "first last name street address phone dob birth gender email surname firstname lastname zip ip"
 )

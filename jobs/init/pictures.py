@@ -9,7 +9,9 @@ import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
 from fraud.watch.pictures import figure_source
-from jobs.init.measure import DAY_US, MOVED, Data, Row, binned, delays, stability
+from jobs.init.labels import delays
+from jobs.init.measure import MOVED, binned, stability
+from jobs.init.table_data import DAY_US, Data, Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable

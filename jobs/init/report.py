@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from fraud.schema.schema import Schema
 from fraud.watch.page import ENVIRONMENT, cell
-from jobs.init import measure
-from jobs.init.measure import in_order
+from jobs.init import labels, measure
 from jobs.init.pictures import draw_all
+from jobs.init.table_data import DAY_US, Data, in_order
 
 
 def write_report(
@@ -42,13 +42,18 @@ def write_report(
     tables = {
         "Repeats": measure.repeats(data),
         "Times without transactions": measure.gaps(data),
-        "Labels": measure.labels(data),
+        "Labels": labels.labels(data),
         "Columns": measure.columns(data),
+        "Times after the transaction (share of the rows)": labels.later(data),
         "Entities, and values that come again": measure.entities(data),
         "By week": measure.weeks(data),
         "Not read": [{"column": column, "because": why} for column, why in (left_out or {}).items()],
     }
-    rows = {"columns": tables["Columns"], "entities": tables["Entities, and values that come again"]}
+    rows = {
+        "columns": tables["Columns"],
+        "entities": tables["Entities, and values that come again"],
+        "later": tables["Times after the transaction (share of the rows)"],
+    }
     said = measure.suggestions(data, rows)
     html = _TEMPLATE.render(
         title=f"Data report: {name}",
@@ -63,9 +68,9 @@ def write_report(
     return said
 
 
-def _facts(data: measure.Data) -> dict[str, str]:
+def _facts(data: Data) -> dict[str, str]:
     amount = np.asarray(data.table["amount"].to_numpy(), np.float64)
-    days = (data.times[-1] - data.times[0]) / measure.DAY_US
+    days = (data.times[-1] - data.times[0]) / DAY_US
     return {
         "transactions": f"{data.table.num_rows:,}, {data.table.num_rows / max(days, 1 / 24):,.0f} a day",
         "period (UTC)": f"{_moment(data.times[0])} to {_moment(data.times[-1])}, {days:,.1f} days",

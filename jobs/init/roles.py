@@ -1,14 +1,14 @@
 """The roles that every table has in one form or another: id, time, amount, card, label."""
 
 import numpy as np
-import pyarrow.compute as pc
 
 from fraud.schema.expressions import column_text, constant_text
 from fraud.schema.fields import FieldType
-from fraud.tables.values import FALSE, TRUE, Form, is_text
+from fraud.tables.values import FALSE, TRUE, Form, has_two_readings, is_text
 from jobs.init import names
-from jobs.init.guess import Guess, flag, options
+from jobs.init.guess import Guess, flag, number_text, options
 from jobs.init.sample import TableColumn
+from jobs.init.unread import ask_amount, unreadable
 
 _TRUE = {*TRUE, "fraudulent", "chargeback", "bad", "1.0"}
 _FALSE = {*FALSE, "legit", "legitimate", "genuine", "normal", "good", "non-fraud", "not fraud", "nonfraud"}
@@ -25,9 +25,19 @@ def find_label(guess: Guess) -> None:
         guess.ask("is_fraud", "several columns may be the label", list(options("is_fraud", best)), best)
     elif not best:
         few = [one for one in guess.free.values() if one.distinct == 2]
+        dated = [one for one in guess.ranked(names.LABEL_TIME) if is_text(one.values.type) and one.missing]
+        by_date = [
+            (
+                flag("is_fraud", f"when(coalesce({column_text(one.name)}, '') == '', false, true)"),
+                f"fraud where {one.name} is there, {1 - one.missing:.2%}",
+            )
+            for one in dated
+        ]
         nothing = (flag("is_fraud", "null"), "none: labels lie in another table, or there are none yet")
         guess.ask(
-            "is_fraud", "no column is called fraud, label or class", [*options("is_fraud", few[:6]), nothing]
+            "is_fraud",
+            "no column is called fraud, label or class",
+            [*by_date, *options("is_fraud", few[:6]), nothing],
         )
     else:
         _read_label(guess, best[0])
@@ -85,10 +95,8 @@ def _map_text(seen: TableColumn, meanings: dict[str, bool | None]) -> str:
 
 
 def _share_of(seen: TableColumn, meanings: dict[str, bool | None]) -> float:
-    words = [word for word, value in meanings.items() if value]
-    counts = {str(row["values"]).lower(): row["counts"] for row in pc.value_counts(seen.present).to_pylist()}
-    spelt = {key.removesuffix(".0"): count for key, count in counts.items()}
-    return float(sum(spelt.get(word.lower(), 0) for word in words) / max(1, len(seen.values)))
+    frauds = sum(count for word, count in seen.counts.items() if meanings.get(word))
+    return float(frauds / max(1, len(seen.values)))
 
 
 def find_amount(guess: Guess) -> None:
@@ -97,6 +105,10 @@ def find_amount(guess: Guess) -> None:
         return
     ranked = [one for one in guess.ranked(names.AMOUNT) if one.number_forms]
     best = guess.best(names.AMOUNT, ranked)
+    unread = unreadable(guess, names.AMOUNT) if not best else []
+    if unread:
+        ask_amount(guess, unread[0])
+        return
     if not best:
         numeric = [one for one in guess.free.values() if one.number_forms and one.distinct > 2]
         guess.ask("amount", "no column of numbers is called amount", list(options("amount", numeric[:8])))
@@ -107,14 +119,20 @@ def find_amount(guess: Guess) -> None:
     seen = best[0]
     form = _decimal_of(guess, seen)
     if form is None:
+        point = Form.PLAIN if Form.PLAIN in seen.number_forms else Form.POINT
         ways = [
-            (flag("amount", _number(seen, one)), f"such as {seen.words[0]}: {one}")
-            for one in seen.number_forms
+            (flag("amount", number_text(seen, one)), f"such as {seen.words[0]}: {words}")
+            for one, words in ((Form.COMMA, "comma"), (point, "point"))
         ]
-        guess.ask("amount", f"{seen.name} can be read with decimal point or comma", sorted(ways), [seen])
+        guess.ask("amount", f"{seen.name} can be read with decimal point or comma", ways, [seen])
         return
-    is_cents = "cents" in names.words(seen.name)
-    text = _number(seen, form) + (" / 100" if is_cents else "")
+    if len(seen.signs) > 1:
+        alone = (flag("amount", number_text(seen, form)), "the numbers as they are, of one currency")
+        words = f"{seen.name} mixes currencies: {', '.join(seen.signs)}; sums would add them up"
+        guess.ask("amount", words, [alone], [seen])
+        return
+    is_cents = bool(names.CENTS & {*names.words(seen.name)})
+    text = number_text(seen, form) + (" / 100" if is_cents else "")
     _take_amount(guess, seen, text, f"{seen.words[0]}: {form}" + (", in cents" if is_cents else ""))
 
 
@@ -122,15 +140,8 @@ def _decimal_of(guess: Guess, seen: TableColumn) -> Form | None:
     said = guess.reading.decimal
     if said and Form(said) in seen.number_forms:
         return Form(said)
-    return seen.number_form
-
-
-def _number(seen: TableColumn, form: Form) -> str:
-    return (
-        f"number({column_text(seen.name)})"
-        if form is Form.PLAIN
-        else f"number({column_text(seen.name)}, '{form}')"
-    )
+    is_text_of_two = is_text(seen.values.type) and has_two_readings(seen.number_forms)
+    return None if is_text_of_two else seen.number_form
 
 
 def _take_amount(guess: Guess, seen: TableColumn, text: str, why: str) -> None:
@@ -201,6 +212,9 @@ def find_primary(guess: Guess) -> None:
         return
     ranked = [one for one in guess.ranked(names.PRIMARY) if _is_key(one)]
     best = guess.best(names.PRIMARY, ranked)
+    if len(best) == 1 and best[0].is_rounded:
+        guess.ask("user_id", _rounded_words(best[0]), [*options("user_id", best)], best)
+        return
     if len(best) == 1 and best[0].missing == 0:
         seen = best[0]
         each = len(seen.present) / seen.distinct
@@ -241,6 +255,9 @@ def find_key(guess: Guess, our: str, role: names.Role) -> None:
     ranked = [one for one in guess.ranked(role, 1.5) if _is_key(one) and one.missing < 1]
     if ranked:
         seen = ranked[0]
+        if seen.is_rounded:
+            guess.left_out[seen.name] = _rounded_words(seen)
+            return
         each = len(seen.present) / max(1, seen.distinct)
         empty = f", {seen.missing:.0%} empty" if seen.missing else ""
         guess.take(
@@ -251,6 +268,12 @@ def find_key(guess: Guess, our: str, role: names.Role) -> None:
         )
 
 
+def _rounded_words(seen: TableColumn) -> str:
+    value = next(word for word in seen.counts if "e" in word.lower())
+    return f"{seen.name} holds {value}: a spreadsheet has cut the numbers off; write them as text"
+
+
 def _is_key(seen: TableColumn) -> bool:
-    is_whole = seen.number_form is not None and seen.decimals == 0
-    return (is_text(seen.values.type) or is_whole) and seen.distinct >= 1
+    is_whole = seen.number_form is None or seen.decimals == 0
+    is_word = is_text(seen.values.type) and not seen.signs
+    return is_whole and (is_word or seen.number_form is not None) and seen.distinct >= 1

@@ -15,7 +15,7 @@ from fraud.schema.reading import parse_schema
 from fraud.schema.schema import Schema
 from fraud.tables import open_source
 from jobs.init import names
-from jobs.init.fields import find_label_time, find_named, find_others, find_places
+from jobs.init.fields import check_label_time, find_label_time, find_named, find_others, find_places
 from jobs.init.guess import Guess, Question, read_given
 from jobs.init.moments import find_time
 from jobs.init.roles import find_amount, find_identity, find_key, find_label, find_primary
@@ -77,6 +77,7 @@ def guess_all(found: TableSample, given: Mapping[str, str]) -> Guess:
     find_label(guess)
     find_label_time(guess)
     find_time(guess)
+    check_label_time(guess)
     find_identity(guess)
     find_primary(guess)
     find_key(guess, "merchant_id", names.MERCHANT)

@@ -1,8 +1,10 @@
 """Reads a table as it is: a sample of its rows, and what each column's values may be."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -13,12 +15,13 @@ from fraud.errors import BadInput
 from fraud.schema.arrow import TIME
 from fraud.schema.source import Join, Reading
 from fraud.tables import open_raw
-from fraud.tables.values import NUMBERS, TIMES, Form, forms_of, is_number, is_text, numbers, plain
+from fraud.tables.values import NUMBERS, SIGN, TIMES, Form, forms_of, is_number, is_text, numbers, plain
 
 SAMPLE: Final = 200_000
 """Most rows that are looked at, evenly from the whole table."""
 _CLOCK: Final = r"\d:\d\d"
-_DECIMALS: Final = r"\.(\d*?)0*$"
+_ROUNDED: Final = r"^\d(\.\d+)?[eE]\+?\d{2}$"
+_NO_NAME: Final = r"[+-]?\d+\.\d+|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?"
 
 
 @dataclass(frozen=True)
@@ -107,11 +110,30 @@ class TableColumn:
         return next((n for n in range(6) if np.allclose(found, found.round(n), rtol=0, atol=1e-9)), 6)
 
     @cached_property
+    def counts(self) -> dict[str, int]:
+        """How often each of its values comes, as texts, the most frequent first."""
+        found = sorted(pc.value_counts(self.present).to_pylist(), key=lambda row: -row["counts"])
+        return {_word(row["values"]): row["counts"] for row in found}
+
+    @property
     def words(self) -> list[str]:
         """Its values as texts, the most frequent first, at most 50."""
-        counts = pc.value_counts(self.present).to_pylist()
-        ordered = sorted(counts, key=lambda row: -row["counts"])[:50]
-        return [_word(row["values"]) for row in ordered]
+        return list(islice(self.counts, 50))
+
+    @cached_property
+    def signs(self) -> list[str]:
+        """Signs and codes of money that stand with its numbers."""
+        if not is_text(self.values.type) or not self.number_forms:
+            return []
+        found = pc.struct_field(pc.extract_regex(self.present, pattern=f"(?P<sign>{SIGN})"), "sign")
+        return sorted(pc.unique(found.drop_null()).to_pylist())
+
+    @cached_property
+    def is_rounded(self) -> bool:
+        """Whether a spreadsheet has written long numbers as 4.52E+15, without their last digits."""
+        return is_text(self.values.type) and bool(
+            pc.any(pc.match_substring_regex(self.present, _ROUNDED)).as_py()
+        )
 
 
 @dataclass(frozen=True)
@@ -161,6 +183,12 @@ def read_sample(path: str, reading: Reading | None = None, joins: Sequence[Join]
     """
     notes: list[str] = []
     source = open_raw(path, reading=reading, joins=joins, tell=notes.append)
+    value = next((name for name in source.header if source.dialects and re.fullmatch(_NO_NAME, name)), None)
+    if value is not None:
+        raise BadInput(
+            f"{path}: the first line holds values ({value}) and no names of columns: write a line with the "
+            "names above it"
+        )
     sample, rows = _sample(source.raw_batches())
     if not rows:
         raise BadInput(f"{path} has no rows")

@@ -1,4 +1,4 @@
-"""What could be better than the defaults of ``fraud train``, each on the same rows, features and split by time.
+"""What could be better than the defaults of ``fraud train``, each on the same rows, features and split.
 
     uv run --with catboost --with jax --with optax python -m tests.load.challengers --worlds handbook,sparkov
 
@@ -181,17 +181,14 @@ class Bench:
         self.add("without past labels", _by(self._fit(train, rounds=rounds)), test)
 
     def young(self) -> None:
-        """Train until the moment of training: the newest have the labels that were known by then."""
+        """Train until the moment of training, on as many trees; the newest have the labels known by then."""
         as_of = self.split.as_of
         until = replace_end(self.settings, as_of)
         train = divide(self.examples, until).train
-        rounds = self._rounds(train)
-        self.add("trained on the youngest, too", _by(self._fit(train, rounds=rounds)))
+        self.add("trained on the youngest, too", _by(self._fit(train)))
         age = (to_micros(as_of) - train.event_us) / timedelta(days=1).total_seconds() / 1e6
         sure = train.is_fraud | (age >= self.settings.label_gap_days)
-        known = train.take(sure)
-        rounds = self._rounds(known)
-        self.add("with the youngest known frauds", _by(self._fit(known, rounds=rounds)))
+        self.add("with the youngest known frauds", _by(self._fit(train.take(sure))))
 
     def cat(self) -> None:
         """Fit CatBoost with its defaults, on as many trees as the last block chooses."""
@@ -247,7 +244,7 @@ class SequenceNet:
         self.forward = self.jax.jit(self._forward)
 
     def inputs(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Make what the net sees of rows: steps [n, MEMORY, steps], which are there, features [n, columns]."""
+        """Make what the net sees: steps [n, MEMORY, steps], which are there, features [n, columns]."""
         of = self.examples
         at = self.before[rows]
         there = at >= 0
@@ -326,7 +323,9 @@ class SequenceNet:
         state = rule.init(self.parameters)
 
         def loss(p: Any, steps: Any, there: Any, features: Any, labels: Any) -> Any:
-            return jnp.mean(optax.sigmoid_binary_cross_entropy(self._forward(p, steps, there, features), labels))
+            return jnp.mean(
+                optax.sigmoid_binary_cross_entropy(self._forward(p, steps, there, features), labels)
+            )
 
         @jax.jit  # type: ignore[untyped-decorator,unused-ignore]
         def learn(p: Any, state: Any, batch: Any) -> Any:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from fraud.schema.arrow import TIME
 from fraud.schema.reading import default_schema
-from jobs.init import measure
+from jobs.init import labels, measure
 from jobs.init.report import write_report
 from jobs.init.strength import strength_of
+from jobs.init.table_data import DAY_US, Data, in_order
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 ROWS = 900
@@ -38,13 +39,13 @@ def table_of(**columns: object) -> pa.Table:
     return pa.table({**found, **columns})
 
 
-def data_of(**columns: object) -> measure.Data:
-    return measure.in_order(table_of(**columns), default_schema())
+def data_of(**columns: object) -> Data:
+    return in_order(table_of(**columns), default_schema())
 
 
 def test_labels_and_their_delay_are_counted() -> None:
     data = data_of(is_fraud=pa.array([None if at % 9 == 0 else at % 30 == 1 for at in range(ROWS)]))
-    rows = {row["what"]: row["value"] for row in measure.labels(data)}
+    rows = {row["what"]: row["value"] for row in labels.labels(data)}
     frauds = sum(at % 30 == 1 and at % 9 != 0 for at in range(ROWS))
     assert (rows["fraud"], rows["not known"]) == (str(frauds), "100")
     assert rows["honest"] == str(ROWS - 100 - frauds)
@@ -63,14 +64,14 @@ def test_repeats_are_counted_by_kind() -> None:
     rows = {row["what"]: row["rows"] for row in measure.repeats(data_of(transaction_id=ids))}
     assert list(rows.values()) == [2, 2, 0]
     same = table_of().slice(0, 1).set_column(0, "transaction_id", pa.array(["other"]))
-    both = measure.in_order(pa.concat_tables([table_of(), same]), default_schema())
+    both = in_order(pa.concat_tables([table_of(), same]), default_schema())
     assert [row["rows"] for row in measure.repeats(both)] == [0, 0, 1]
 
 
 @given(st.lists(st.tuples(st.integers(0, 90), st.integers(-1, 3), st.booleans()), min_size=1, max_size=60))
 def test_what_came_in_the_30_days_before_is_what_a_loop_finds(rows: list[tuple[int, int, bool]]) -> None:
     rows = sorted(rows, key=lambda row: row[0])
-    times = np.asarray([row[0] * measure.DAY_US for row in rows], np.int64)
+    times = np.asarray([row[0] * DAY_US for row in rows], np.int64)
     codes = np.asarray([row[1] for row in rows], np.int64)
     is_fraud = np.asarray([row[2] for row in rows], np.bool_)
     before, fraud_before = measure.seen_before(times, codes, is_fraud)
