@@ -27,6 +27,7 @@ from fraud.learn.examples import Bools, Examples, Split, build_examples, divide,
 from fraud.learn.fit import PARAMETERS, average_precision, complete, dataset, fit_trees, validate_trees
 from fraud.learn.settings import TrainSettings
 from fraud.learn.tables import read_tables
+from fraud.learn.tune import choose
 from fraud.model.card import Floats
 from fraud.schema.reading import default_schema, read_schema
 from fraud.synthetic import files
@@ -47,6 +48,18 @@ MEMORY: Final = 16
 """Transactions of a card that the sequence model sees, the present one among them."""
 OF_LABELS: Final = ("fraud", "honest", "streak")
 """Words in the names of features that know past labels."""
+PARTS: Final = (
+    "chosen",
+    "seeds",
+    "weights",
+    "focal",
+    "monotone",
+    "without_labels",
+    "young",
+    "cat",
+    "sequence",
+    "mixtures",
+)
 Scorer = Callable[[Floats], Floats]
 
 
@@ -111,23 +124,22 @@ class Bench:
             score(rows[at : at + 1])
         self.row_us[name] = (time.perf_counter() - began) / 200 * 1e6
 
-    def run(self) -> None:
-        """Train and score every challenger."""
+    def run(self, parts: Sequence[str]) -> None:
+        """Train and score the challengers that are named."""
         self.add(DEFAULTS, _by(self.trees))
-        for part in (
-            self.seeds,
-            self.weights,
-            self.focal,
-            self.monotone,
-            self.without_labels,
-            self.young,
-            self.cat,
-            self.sequence,
-        ):
+        for name in parts:
             began = time.perf_counter()
-            part()
-            say(f"  {part.__name__}: {time.perf_counter() - began:.0f} s")
-        self.mixtures()
+            getattr(self, name)()
+            say(f"  {name}: {time.perf_counter() - began:.0f} s")
+
+    def chosen(self) -> None:
+        """Let the validation choose the weight of a fraud, as ``fraud train`` does."""
+        settings = self.settings.model_copy(update={"balance": "auto", "trials": 0})
+        balance = choose(self.train, settings, say).balance
+        rounds = self._rounds(self.train, balance=balance)
+        self.add(
+            f"weight by validation ({balance})", _by(self._fit(self.train, balance=balance, rounds=rounds))
+        )
 
     def seeds(self) -> None:
         """Average the log-odds of trees of several seeds."""
@@ -195,6 +207,7 @@ class Bench:
         catboost = import_module("catboost")
         fold = self.folds[-1]
         given = {"random_seed": 7, "thread_count": 2, "verbose": False, "eval_metric": "PRAUC"}
+        given["allow_writing_files"] = False
         first = catboost.CatBoostClassifier(iterations=1_000, early_stopping_rounds=60, **given)
         held = (self.train.vectors[fold.held], self.train.is_fraud[fold.held])
         first.fit(self.train.vectors[fold.fit], self.train.is_fraud[fold.fit], eval_set=held)
@@ -413,14 +426,14 @@ def _by(booster: lightgbm.Booster) -> Scorer:
     return score
 
 
-def measure(name: str, seed: int, size: float) -> dict[str, Any]:
+def measure(name: str, seed: int, size: float, parts: Sequence[str]) -> dict[str, Any]:
     """Measure one world."""
     examples, split, settings, counted = draw(name, seed, size)
     test = split.test.take(counted)
     say(f"{name}, seed {seed}: {len(split.train):,} to learn from, {len(test):,} and "
         f"{int(test.is_fraud.sum())} frauds to measure on")  # fmt: skip
     bench = Bench(examples, split, settings)
-    bench.run()
+    bench.run(parts)
     scored = {model: Scored(score[counted], 0.5) for model, score in bench.scores.items()}
     found = {
         model: values[:, NAMES.index("pr_auc")]
@@ -453,13 +466,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--seed-from", type=int, default=0)
     parser.add_argument("--size", type=float, default=0.5)
+    parser.add_argument("--only", default=",".join(PARTS), help="Challengers, with commas.")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     say(describe_machine().words)
     found = []
     for name in given.worlds.split(","):
         for seed in range(given.seed_from, given.seed_from + given.seeds):
-            found.append(measure(name, seed, given.size))
+            found.append(measure(name, seed, given.size, given.only.split(",")))
             if given.out:
                 given.out.write_text(json.dumps(found, indent=1) + "\n")
 
