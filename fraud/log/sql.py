@@ -14,6 +14,11 @@ vectors
     The same with the served features, each under its name.
 by_week
     By week and model version: decisions, labelled, frauds, stopped, precision, recall, money caught and lost.
+cases
+    Frauds of a cardholder that follow each other within seven days: how many, their amount, when the first
+    one was stopped (null: none was), and how many and how much was approved before.
+
+Amounts are in the base currency where the schema has one.
 """
 
 from collections.abc import Mapping
@@ -31,6 +36,7 @@ from deltalake.exceptions import DeltaError
 
 from fraud.contracts.columns import names_of
 from fraud.contracts.label import LabelPart
+from fraud.contracts.priced import amount_column
 from fraud.errors import BadInput
 from fraud.log.arrival import COLUMNS
 from fraud.schema.deployed import deployed_schema
@@ -49,6 +55,8 @@ TABLES: Final = (
 """Those that are looked for under a URI, whose folders cannot be listed."""
 _SETTINGS: Final = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 _BATCH_ROWS: Final = 50_000
+CASE_DAYS: Final = 7
+"""A fraud of a cardholder that comes more days after the one before begins a new case."""
 _TOLD: Final = names_of(LabelPart, but=["label_time", "is_fraud", "source"])
 """What labels tell beside whether it was fraud."""
 _READS: Final = frozenset({"SELECT", "EXPLAIN"})
@@ -127,7 +135,7 @@ def open_tables(
     if not found:
         when = f" as of {as_of.isoformat()}" if as_of else ""
         raise BadInput(f"there is no Delta table in {delta}{when}; `fraud up` and a stream write them")
-    for name, text in _views(found, (schema or deployed_schema()).primary_key.name).items():
+    for name, text in _views(found, schema or deployed_schema()).items():
         view = connection.sql(text)
         view.create_view(name)
         found[name] = tuple(view.columns)
@@ -161,20 +169,31 @@ def _first_commit(table: DeltaTable) -> datetime:
     return datetime.fromtimestamp(first / 1000, UTC)
 
 
-def _views(tables: Mapping[str, tuple[str, ...]], primary: str) -> dict[str, str]:
+def _views(tables: Mapping[str, tuple[str, ...]], schema: Schema) -> dict[str, str]:
     """Write the views that the tables allow; names of columns are quoted."""
     views: dict[str, str] = {}
+    primary, amount = schema.primary_key.name, _amount(schema, tables.get("transactions", ()))
     if "labels" in tables:
         views["last_labels"] = _last_labels(tables["labels"], primary)
     if {"decisions", "transactions", "labels"} <= set(tables):
         views["decided"] = _decided(tables, primary)
-        views["by_week"] = _BY_WEEK
+        views["by_week"] = _BY_WEEK.format(amount=amount)
+        if primary in tables["decisions"]:
+            views["cases"] = _CASES.format(key=_quoted(primary), amount=amount, days=CASE_DAYS)
     if "decided" in views and "features" in tables:
         known = {*tables["decisions"], *tables["transactions"], "is_fraud", "label_time", *_TOLD}
         features = _listed("f", [name for name in tables["features"] if name not in known])
         keys = _keys(primary, tables["decisions"], tables["transactions"], tables["features"])
         views["vectors"] = f"SELECT d.*{features} FROM decided d JOIN features f USING ({keys})"  # noqa: S608
     return views
+
+
+def _amount(schema: Schema, columns: tuple[str, ...]) -> str:
+    """Write what amounts of all currencies can be added up by, in units of the base currency."""
+    name = amount_column(schema)
+    if schema.money is None or name not in columns:
+        return "amount"
+    return f"{_quoted(name)} / {float(schema.money.unit)}"
 
 
 def _last_labels(columns: tuple[str, ...], primary: str) -> str:
@@ -219,9 +238,35 @@ SELECT date_trunc('week', event_time AT TIME ZONE 'UTC')::DATE AS week,
        count(*) FILTER (outcome <> 'approve' AND is_fraud)
            / nullif(count(*) FILTER (outcome <> 'approve' AND is_fraud IS NOT NULL), 0) AS precision,
        count(*) FILTER (outcome <> 'approve' AND is_fraud) / nullif(count(*) FILTER (is_fraud), 0) AS recall,
-       sum(amount) FILTER (outcome <> 'approve' AND is_fraud) AS caught_amount,
-       sum(amount) FILTER (outcome = 'approve' AND is_fraud) AS lost_amount
+       sum({amount}) FILTER (outcome <> 'approve' AND is_fraud) AS caught_amount,
+       sum({amount}) FILTER (outcome = 'approve' AND is_fraud) AS lost_amount
 FROM decided GROUP BY ALL ORDER BY ALL
+"""
+_CASES: Final = """
+WITH frauds AS (
+    SELECT {key}, transaction_id, event_time, {amount} AS amount, outcome <> 'approve' AS is_stopped,
+           event_time - lag(event_time) OVER card > INTERVAL {days} DAY AS is_later
+    FROM decided WHERE is_fraud
+    WINDOW card AS (PARTITION BY {key} ORDER BY event_time, transaction_id)
+), numbered AS (
+    SELECT *, 1 + count(*) FILTER (is_later) OVER card AS number
+    FROM frauds
+    WINDOW card AS (PARTITION BY {key} ORDER BY event_time, transaction_id ROWS UNBOUNDED PRECEDING)
+), reached AS (
+    SELECT *, coalesce(bool_or(is_stopped) OVER so_far, false) AS was_stopped
+    FROM numbered
+    WINDOW so_far AS (PARTITION BY {key}, number ORDER BY event_time, transaction_id ROWS UNBOUNDED PRECEDING)
+)
+SELECT {key},
+       number,
+       min(event_time) AS first_fraud,
+       max(event_time) AS last_fraud,
+       count(*) AS frauds,
+       sum(amount) AS amount,
+       min(event_time) FILTER (is_stopped) AS stopped_at,
+       count(*) FILTER (NOT was_stopped) AS frauds_before,
+       coalesce(sum(amount) FILTER (NOT was_stopped), 0) AS amount_before
+FROM reached GROUP BY {key}, number ORDER BY {key}, number
 """
 
 

@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, Field
 from pydantic_settings import SettingsConfigDict
 
 from fraud.learn.settings import CostSettings
+from fraud.log.sql import CASE_DAYS
 from fraud.settings.access import JudgedTables, ModelAccess
 from fraud.settings.home import in_home
 
@@ -28,7 +29,7 @@ class WhatIfSettings(JudgedTables, CostSettings, ModelAccess):
     reviews_per_day: Annotated[float, Field(gt=0.0)] | None = None
     """Transactions that can be reviewed a day: the report takes the threshold that gives so many. None:
     it takes the decisions as they were made."""
-    case_gap_days: Annotated[float, Field(gt=0.0)] = 7.0
+    case_gap_days: Annotated[float, Field(gt=0.0)] = float(CASE_DAYS)
     """A fraud of a card that comes so many days after its last one begins a new case."""
     bootstrap: Annotated[int, Field(ge=20, le=10_000)] = 200
     """Resamples of cards behind the intervals."""

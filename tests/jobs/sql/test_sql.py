@@ -1,8 +1,10 @@
 """``fraud sql``: views against hand counts, time travel, export, and what is refused."""
 
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
@@ -12,8 +14,11 @@ from typer.testing import CliRunner
 
 from fraud.cli import app
 from fraud.errors import BadInput
-from fraud.log.sql import open_tables, write
+from fraud.log.sql import CASE_DAYS, open_tables, write
 from fraud.schema.arrow import TIME
+from fraud.schema.reading import DEFAULT, parse_schema
+from jobs.whatif.cases import cases_of, list_cases
+from jobs.whatif.read import HELD, read_history
 
 START = datetime(2025, 1, 6, tzinfo=UTC)  # a Monday
 
@@ -126,6 +131,52 @@ def test_a_week_is_measured_by_its_labelled_decisions(delta: Path) -> None:
     ]
 
 
+def test_cases_of_a_cardholder_are_those_of_the_what_if_report(tmp_path: Path) -> None:
+    """Two cardholders over 60 days: the same cases, stops and amounts as numpy finds for the report."""
+    rng = np.random.default_rng(3)
+    n = 120
+    days = np.sort(rng.uniform(0, 60, n)).round(4)
+    keys = {
+        "transaction_id": [f"t{at}" for at in range(n)],
+        "user_id": [f"u{at}" for at in rng.integers(0, 3, n)],
+        "event_time": times(*days),
+    }
+    amount = rng.integers(1, 90, n).astype(float)
+    decided = {
+        "outcome": rng.choice(["approve", "review", "decline"], n, p=[0.7, 0.2, 0.1]),
+        "score": rng.uniform(0, 1, n),
+        "model_version": ["1"] * n,
+    }
+    write_deltalake(tmp_path / "transactions", pa.table({**keys, "amount": amount}))
+    write_deltalake(tmp_path / "decisions", pa.table({**keys, **decided}))
+    labels = {"label_time": times(*(days + 1)), "is_fraud": rng.uniform(0, 1, n) < 0.5}
+    write_deltalake(tmp_path / "labels", pa.table({**keys, **labels}))
+    history = read_history(str(tmp_path), {})
+    cases = list_cases(history, cases_of(history, CASE_DAYS), history.level, HELD)
+    told = attrgetter(
+        "card", "first_fraud", "frauds", "amount", "stopped_at", "frauds_before", "amount_before"
+    )
+    wanted = sorted(map(told, cases))
+    found = rows(tmp_path, "SELECT * EXCLUDE (number, last_fraud) FROM cases ORDER BY user_id, first_fraud")
+    assert found == wanted
+    assert 5 < len(found) < 40
+    assert {row[4] is None for row in found} == {True, False}
+
+
+def test_amounts_of_several_currencies_are_added_up_in_the_base_currency(tmp_path: Path) -> None:
+    schema = parse_schema(DEFAULT.read_bytes() + b"money: {base: EUR}\n", "paid")
+    keys = {"transaction_id": ["a", "b"], "user_id": ["u1"] * 2, "event_time": times(0, 1)}
+    priced = {"amount": [1000.0, 3.0], "currency": ["JPY", "EUR"], "base_minor": [625, 300]}
+    write_deltalake(tmp_path / "transactions", pa.table({**keys, **priced}))
+    decided = {"outcome": ["approve", "approve"], "model_version": ["1"] * 2}
+    write_deltalake(tmp_path / "decisions", pa.table({**keys, **decided}))
+    labels = {"label_time": times(2, 2), "is_fraud": [True, True]}
+    write_deltalake(tmp_path / "labels", pa.table({**keys, **labels}))
+    tables = open_tables(tmp_path, schema=schema)
+    assert tables.query("SELECT lost_amount FROM by_week").fetchall() == [(9.25,)]
+    assert tables.query("SELECT amount, amount_before FROM cases").fetchall() == [(9.25, 9.25)]
+
+
 def test_tables_are_read_as_they_were(delta: Path) -> None:
     before = datetime.now(UTC)
     write_deltalake(
@@ -173,7 +224,8 @@ def test_the_command_lists_shows_and_writes(delta: Path, tmp_path: Path) -> None
     code, output = call("--delta", delta)
     assert code == 0
     assert all(
-        name in output for name in ("decided", "by_week", "vectors", "last_labels", "count_1h_by_user")
+        name in output
+        for name in ("decided", "by_week", "cases", "vectors", "last_labels", "count_1h_by_user")
     )
     code, output = call("SELECT outcome, score FROM decisions ORDER BY score", "--delta", delta, "--rows", 3)
     assert code == 0
