@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -43,10 +43,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Scoreboard:
-    """All lines, and the leaks by table."""
+    """All lines, the leaks by table, and the forms of the user's own tables."""
 
     rows: list[Row]
     leaks: dict[str, list[str]]
+    forms: dict[str, str] = field(default_factory=dict)
+    """Of a table of the user's own: the name of the schema's file, which tells a public data set."""
 
 
 def measure_quality(
@@ -83,7 +85,8 @@ def measure_quality(
         found, named = run(task, own)
         figures += found
         leaks[task.name] = named
-    return Scoreboard(rows_of(figures), leaks)
+    forms = {str(file): schema.stem for file in files} if schema else {}
+    return Scoreboard(rows_of(figures), leaks, forms)
 
 
 def run(task: Task, schema: Path | None) -> tuple[list[Figure], list[str]]:
