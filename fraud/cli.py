@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from fraud.errors import FraudError
 from fraud.runtime.surroundings import settle_own
+from fraud.settings.names import suggest
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": (
@@ -124,6 +125,12 @@ class LazyGroup(TyperGroup):
         single = typer.Typer(add_completion=False)
         single.command(name=cmd_name, help=found.__doc__ or text)(found)
         return typer.main.get_command(single)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that is asked for; names the nearest one where there is none."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"no command {args[0]!r}; {suggest(args[0], COMMANDS, '`fraud --help` lists them')}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the help's table without importing anything."""

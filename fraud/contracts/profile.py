@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_serializer, m
 from pydantic_core import PydanticCustomError
 
 from fraud.contracts.wire import Record
+from fraud.settings.names import suggest
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -106,7 +107,7 @@ def _refused(error: Exception, model: type[ProfileValues]) -> ValidationError:
         first = error.errors(include_url=False, include_input=False)[0]
         words = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
-            words = f"the profile has no such value; there are {', '.join(model.model_fields)}"
+            words = f"the profile has no such value; {suggest(str(first['loc'][-1]), model.model_fields)}"
         place += map(str, first["loc"])
     wrong = PydanticCustomError("refused", "{words}", {"words": words})
     return ValidationError.from_exception_data(

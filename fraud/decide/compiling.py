@@ -59,6 +59,7 @@ from fraud.errors import BadConfig
 from fraud.schema.deployed import deployed_schema
 from fraud.schema.schema import Schema
 from fraud.settings.definition import line_of, parse_definition
+from fraud.settings.names import suggest
 
 MOST_RULES: Final = 500
 MOST_SEGMENTS: Final = 200
@@ -324,10 +325,8 @@ def _sample(name: str, number: float, known: Vocabulary) -> str | bool | float:
 def _check_reads(names: Sequence[str], known: frozenset[str]) -> None:
     for name in names:
         if name not in known:
-            from difflib import get_close_matches  # noqa: PLC0415
-
-            near = get_close_matches(name, known, n=1)
-            raise ValueError(f"{name!r} does not exist" + (f"; did you mean {near[0]}?" if near else ""))
+            listed = "`fraud features list` lists the features, `fraud schema show` the fields"
+            raise ValueError(f"{name!r} does not exist; {suggest(name, sorted(known), listed)}")
 
 
 def _without_texts(when: str) -> tuple[str, list[str]]:

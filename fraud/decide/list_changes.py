@@ -19,6 +19,7 @@ from fraud.errors import BadInput, Unavailable
 from fraud.kafka.producer import Producer, ProducerSettings
 from fraud.kafka.reader import Reader, append_time_of
 from fraud.runtime.times import read_time
+from fraud.settings.names import suggest
 from fraud.settings.stream import KafkaSettings
 
 PATIENCE_S: Final = 300.0
@@ -253,8 +254,9 @@ def definition_of(store: ListStore, name: str) -> Definition:
     """
     known = store.definitions()
     if name not in known:
-        there = ", ".join(sorted(known)) or "none"
-        raise BadInput(f"there is no list {name}; there are: {there}. `fraud lists create` makes one")
+        raise BadInput(
+            f"there is no list {name}; {suggest(name, sorted(known))}. `fraud lists create` makes one"
+        )
     return known[name]
 
 

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from typing import Final
 
 from fraud.errors import BadInput
@@ -13,6 +12,7 @@ from fraud.schema.operations import Op
 from fraud.schema.schema import Schema
 from fraud.schema.statistics import Family
 from fraud.schema.windows import LATENESS_US
+from fraud.settings.names import suggest
 
 HOUR_US: Final = 3_600_000_000
 
@@ -73,14 +73,12 @@ def find_feature(name: str, schema: Schema) -> Feature:
     >>> find_feature("amount_mean_24h_by_users", default_schema())
     Traceback (most recent call last):
     ...
-    fraud.errors.BadInput: no feature 'amount_mean_24h_by_users'; did you mean amount_mean_24h_by_user, ...
+    fraud.errors.BadInput: no feature 'amount_mean_24h_by_users'; did you mean amount_mean_24h_by_user?
     """
     names = schema.feature_names
     if name in names:
         return schema.features[names.index(name)]
-    near = get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {', '.join(near)}?" if near else "`fraud features list` names them all"
-    raise BadInput(f"no feature {name!r}; {hint}")
+    raise BadInput(f"no feature {name!r}; {suggest(name, names, '`fraud features list` names them all')}")
 
 
 def of_family(family: str | None, schema: Schema) -> list[Feature]:
@@ -100,7 +98,7 @@ def of_family(family: str | None, schema: Schema) -> list[Feature]:
     if family is None:
         return list(schema.features)
     if family not in set(Family):
-        raise BadInput(f"no family {family!r}; there are {', '.join(Family)}")
+        raise BadInput(f"no family {family!r}; {suggest(family, Family)}")
     return [feature for feature in schema.features if feature.family == family]
 
 

@@ -19,6 +19,7 @@ from fraud.local.settings import LocalSettings
 from fraud.programs import PROGRAMS
 from fraud.runtime.surroundings import settle
 from fraud.schema import deployed as schema
+from fraud.settings.names import suggest
 
 MODEL_NAME: Final = "fraud"
 MODEL_ALIAS: Final = "champion"
@@ -363,7 +364,7 @@ class PartTable:
         while left:
             name = left.pop()
             if name not in by_name:
-                raise BadConfig(f"there is no part {name!r}; there are {', '.join(self.names)}")
+                raise BadConfig(f"there is no part {name!r}; {suggest(name, self.names)}")
             if name not in wanted:
                 wanted.add(name)
                 left.extend((*by_name[name].needs, *by_name[name].waits_for))

@@ -132,10 +132,11 @@ def replace(
     Raises
     ------
     BadConfig
-        When a part cannot be replaced while it runs.
+        When there is no such part, or it cannot be replaced while it runs.
     Unavailable
         When a successor does not load (the part runs on), or is not ready in time.
     """
+    table.with_needs(names)  # refuses a name that no part has
     parts = [part for part in table.parts if part.name in names]
     unknown = set(names) - {part.name for part in parts if part.standby}
     if unknown:

@@ -24,11 +24,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from fraud.schema.tokens import TokenReader
+from fraud.settings.names import suggest
 
 LONGEST: Final = 2_000
 """Most characters of an expression."""
@@ -201,13 +201,13 @@ def _literal(call: Call, at: int, words: str) -> str:
 
 def _check_number(call: Call) -> str:
     form = _literal(call, 1, "a form") if len(call.arguments) > 1 else "plain"
-    return "" if form in NUMBER_FORMS else f"no form {form!r} of numbers; write {_quoted(NUMBER_FORMS)}"
+    return "" if form in NUMBER_FORMS else f"no form {form!r} of numbers; {suggest(form, NUMBER_FORMS)}"
 
 
 def _check_time(call: Call) -> str:
     form = _literal(call, 1, "a form") if len(call.arguments) > 1 else "iso"
     if form not in TIME_FORMS and "%" not in form:
-        return f"no form {form!r} of times; write {_quoted(TIME_FORMS)}, or e.g. '%d%m%Y %H:%M'"
+        return f"no form {form!r} of times; {suggest(form, TIME_FORMS)}; or write e.g. '%d%m%Y %H:%M'"
     return check_zone(_literal(call, 2, "a zone")) if len(call.arguments) > 2 else ""
 
 
@@ -216,7 +216,8 @@ def check_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        return f"no zone {name!r}; write e.g. 'Europe/Berlin' or 'UTC'"
+        hint = suggest(name, sorted(available_timezones()), "write e.g. 'Europe/Berlin' or 'UTC'")
+        return f"no zone {name!r}; {hint}"
     return ""
 
 
@@ -266,10 +267,6 @@ def _meanings(call: Call) -> Iterator[Value]:
     yield from (meaning for meaning in call.rest if meaning is not None)
 
 
-def _quoted(words: tuple[str, ...]) -> str:
-    return ", ".join(f"'{word}'" for word in words)
-
-
 class _Reader(TokenReader):
     """Reads by recursive descent: comparison, product, one term."""
 
@@ -315,11 +312,9 @@ class _Reader(TokenReader):
 
     def _call(self, name: str, at: int) -> Call:
         if name not in FUNCTIONS:
-            near = get_close_matches(name, FUNCTIONS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(FUNCTIONS)}"
             raise BadExpression(
-                f"no function {name} (character {at + 1}); {hint}; write a column's name with brackets in "
-                "double quotes"
+                f"no function {name} (character {at + 1}); {suggest(name, FUNCTIONS)}; write a column's name "
+                "with brackets in double quotes"
             )
         self._depth += 1
         if self._depth > DEEPEST:

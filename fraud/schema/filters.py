@@ -27,6 +27,7 @@ from fraud.schema.fields import NAMED, Field, FieldType
 from fraud.schema.results import REASON, RESULT
 from fraud.schema.sides import IN, OUT, SIDE
 from fraud.schema.tokens import TokenReader
+from fraud.settings.names import suggest
 
 LONGEST: Final = 1_000
 """Most characters of a condition."""
@@ -47,6 +48,7 @@ _ORDERS: Final[dict[str, tuple[Callable[[Any, Any], bool], str]]] = {
     ">": (operator.gt, "greater"),
     ">=": (operator.ge, "greater_equal"),
 }
+_COMPARED: Final = {*NAMED, FieldType.NUMBER, FieldType.FLAG}
 Value = str | float | bool
 
 
@@ -334,9 +336,9 @@ class _Reader(TokenReader):
     def _field(self, name: str, at: int) -> Field:
         field = self._fields.get(name)
         if field is None:
-            known = ", ".join(sorted(self._fields))
-            raise BadCondition(f"no field {name!r} (character {at + 1}); the fields are {known}")
-        if field.type not in {*NAMED, FieldType.NUMBER, FieldType.FLAG}:
+            known = [one.name for one in self._fields.values() if one.type in _COMPARED]
+            raise BadCondition(f"no field {name!r} (character {at + 1}); {suggest(name, known)}")
+        if field.type not in _COMPARED:
             raise BadCondition(f"{name} is a {field.type}, which a filter cannot compare")
         return field
 

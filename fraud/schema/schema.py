@@ -18,6 +18,7 @@ from fraud.schema.operations import COMBINED
 from fraud.schema.profiles import Profiles
 from fraud.schema.results import REFUNDED
 from fraud.schema.source import TableSource
+from fraud.settings.names import suggest
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,7 @@ class Schema:
         for entity in self.entities:
             if entity.name == name:
                 return entity
-        raise BadInput(f"no entity {name!r}; there are {', '.join(e.name for e in self.entities)}")
+        raise BadInput(f"no entity {name!r}; {suggest(name, (e.name for e in self.entities))}")
 
     def primary_of(self, record: Any) -> str:
         """Read the primary entity's key off a transaction, a label or a decision."""

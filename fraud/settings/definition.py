@@ -3,14 +3,17 @@
 A key that stands twice, an alias (few of them can mean a huge file), a tag and deep nesting are errors.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from fraud.errors import BadConfig
+from fraud.settings.names import suggest
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -57,9 +60,60 @@ def parse_definition(model: type[M], raw: bytes, name: str) -> tuple[M, Any]:
     try:
         return model.model_validate(content), tree
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+        first = first_of(error)
         where = ".".join(map(str, first["loc"])) or "file"
-        raise BadConfig(f"{name}:{line_of(tree, first['loc'])}: {where}: {_plain(first)}") from error
+        raise BadConfig(f"{name}:{line_of(tree, first['loc'])}: {where}: {in_words(first, model)}") from error
+
+
+def first_of(error: ValidationError) -> "ErrorDetails":
+    """Choose what to say of an error: a misspelt word first, which may be what is missing elsewhere."""
+    found = error.errors(include_url=False)
+    return next((one for one in found if one["type"] == "extra_forbidden"), found[0])
+
+
+def in_words(error: "ErrorDetails", model: type[BaseModel]) -> str:
+    """Say what is wrong with a value of a definition, and what to write; never the value of a key.
+
+    Parameters
+    ----------
+    error
+        One of pydantic's.
+    model
+        Of the whole definition.
+    """
+    kind, loc, given = error["type"], error["loc"], error["input"]
+    if kind == "extra_forbidden":
+        return f"there is no such setting; {suggest(str(loc[-1]), _names_in(model, loc[:-1]))}"
+    if kind in {"enum", "literal_error"} and isinstance(given, str):
+        known = re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected")))
+        return f"no such value {given[:40]!r}; {suggest(given, known)}"
+    if kind in {"model_type", "dict_type"}:
+        names = ", ".join(_names_in(model, loc)[:3])
+        return f"write names with values here, `name: value`{f', e.g. of {names}' if names else ''}"
+    plain = {
+        "missing": f"{(loc or ['it'])[-1]} is missing; write {(loc or ['it'])[-1]}: ...",
+        "list_type": "write a list here, e.g. [a, b]",
+        "string_type": f"{str(given)[:40]} is no text; write one, in quotes where it looks like a number",
+        "timezone_aware": "a time needs its offset; write it like 2026-12-01T00:00:00Z",
+    }
+    return plain.get(kind, error["msg"].removeprefix("Value error, "))
+
+
+def _names_in(annotation: Any, loc: Sequence[str | int]) -> list[str]:
+    """List the names that may stand at a place of a definition; none where it is not known."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = {one.alias or name: one for name, one in annotation.model_fields.items()}
+        if not loc:
+            return list(fields)
+        return _names_in(fields[str(loc[0])].annotation, loc[1:]) if str(loc[0]) in fields else []
+    if origin in {list, tuple, dict}:
+        return _names_in(inner[-1], loc[1:]) if loc else []
+    if origin in {Union, UnionType}:
+        return next((found for one in inner if (found := _names_in(one, loc))), [])
+    return []
 
 
 def read_yaml(raw: bytes, name: str) -> tuple[Any, Any]:
@@ -121,13 +175,6 @@ def stamp_of(file: Path) -> Stamp | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def _plain(error: "ErrorDetails") -> str:
-    """Say what is wrong with a value, and what to write, where pydantic does not."""
-    if error["type"] == "timezone_aware":
-        return "a time needs its offset; write it like 2026-12-01T00:00:00Z"
-    return error["msg"].removeprefix("Value error, ")
 
 
 class _Refused(yaml.MarkedYAMLError):

@@ -14,6 +14,7 @@ from fraud.contracts import bounds_of
 from fraud.errors import BadConfig, BadInput
 from fraud.features.passes import EntityPass, deployed_passes, entity_names
 from fraud.schema.deployed import deployed_schema
+from fraud.settings.names import suggest
 from fraud.settings.stream import GuardSettings, StoreSettings
 from fraud.store import report
 from fraud.store.base import FeatureStore
@@ -123,7 +124,7 @@ def _pass_of(entity: str) -> EntityPass:
     for one in passes:
         if one.name == (entity or passes[0].name):
             return one
-    raise BadInput(f"there is no entity {entity!r}; --entity is one of {', '.join(entity_names(passes))}")
+    raise BadInput(f"--entity {entity}: there is no such entity; {suggest(entity, entity_names(passes))}")
 
 
 def _open(url: str) -> FeatureStore:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from fraud.schema.expressions import (
 )
 from fraud.schema.schema import Schema
 from fraud.schema.source import TableSource
+from fraud.settings.names import suggest
 
 _TYPES: Final = {"string": pa.string(), "number": pa.float64(), "boolean": pa.bool_(), "date-time": TIME}
 Rules = Mapping[str, Mapping[str, Any]]
@@ -133,11 +133,7 @@ class SchemaColumns:
         """Refuse a mapping of columns that we do not have."""
         for name in names:
             if name not in self.all:
-                near = get_close_matches(name, self.all, n=1)
-                hint = f"did you mean {near[0]}? " if near else ""
-                raise BadInput(
-                    f"--column {name}=...: we read no column {name}; {hint}We read {', '.join(self.all)}"
-                )
+                raise BadInput(f"--column {name}=...: we read no column {name}; {suggest(name, self.all)}")
 
 
 @lru_cache(maxsize=16)

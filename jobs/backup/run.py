@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from fraud.errors import BadInput, Unavailable
 from fraud.log.checkpoint import Checkpoint
 from fraud.schema.deployed import deployed_schema
+from fraud.settings.names import suggest
 from fraud.settings.stream import LogSettings
 from jobs.backup.manifest import NAME, Manifest, digest_of, files_of
 from jobs.backup.parts import PARTS, Sources
@@ -146,14 +147,16 @@ class Backups:
         known = there or [name for name, part in PARTS.items() if part.is_there(self._sources)]
         missing = [name for name in names if name not in known]
         if missing:
-            raise BadInput(f"there is no {', '.join(missing)}; there are {', '.join(known) or 'no parts'}")
+            raise BadInput(f"there is no {', '.join(missing)}; {suggest(missing[0], known)}")
         return list(names)
 
     def _named(self, name: str) -> tuple[str, Manifest]:
         found = self.finished()
         if not found or (name and name not in found):
-            what = f"no backup {name}" if name else "no finished backup"
-            raise BadInput(f"there is {what} in {self._sources.backup.place}")
+            place = self._sources.backup.place
+            if not found:
+                raise BadInput(f"there is no finished backup in {place}; `fraud backup create` makes one")
+            raise BadInput(f"there is no backup {name} in {place}; {suggest(name, found)}")
         name = name or list(found)[-1]
         return name, found[name]
 

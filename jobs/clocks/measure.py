@@ -23,6 +23,7 @@ from fraud.contracts.topics import TRANSACTIONS
 from fraud.errors import BadInput
 from fraud.log.tables import find_table, floats_of, open_table
 from fraud.schema.arrow import TIME
+from fraud.settings.names import suggest
 
 Floats = NDArray[np.float64]
 LOW: Final = 0.05
@@ -70,7 +71,7 @@ def read_delays(delta: str, by: str, since: datetime, options: Mapping[str, str]
     """
     table = open_table(delta, "transactions", options)
     if by not in table.columns:
-        raise BadInput(f"the transactions have no column {by!r}; there are {', '.join(table.columns)}")
+        raise BadInput(f"the transactions have no column {by!r}; {suggest(by, table.columns)}")
     later = pc.field("received_at") >= pa.scalar(since, TIME)
     # History that was filled in arrived, by its own word, when it happened.
     found = table.rows(

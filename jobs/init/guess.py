@@ -11,6 +11,7 @@ import pyarrow as pa
 from fraud.schema.expressions import BadExpression, Call, Constant, column_text, columns_of, parse_expression
 from fraud.schema.fields import FieldType
 from fraud.schema.source import Reading
+from fraud.settings.names import suggest
 from fraud.tables.evaluate import evaluate
 from fraud.tables.values import Form
 from jobs.init import names
@@ -150,9 +151,10 @@ def read_given(look: TableSample, given: Mapping[str, str]) -> dict[str, str]:
         except BadExpression as error:
             raise BadExpression(f"--column {our}={text}: {error}") from error
         if absent:
-            listed = ", ".join(repr(name) if not name.strip() else name for name in look.columns)
+            named = [repr(name) if not name.strip() else name for name in look.columns]
             raise BadExpression(
-                f"--column {our}={text}: there is no column {', '.join(absent)}; {look.path} has {listed}"
+                f"--column {our}={text}: {look.path} has no column {', '.join(absent)}; "
+                f"{suggest(absent[0], named)}"
             )
         found[our] = text
     return found

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from fraud.errors import BadInput
 from fraud.schema.source import Join
+from fraud.settings.names import suggest
 from fraud.tables import Source, open_raw
 from fraud.tables.joins import key_texts, stem_of, whole
 
@@ -46,7 +47,7 @@ def find_joins(path: str, others: Sequence[str], said: Mapping[str, str]) -> tup
     unknown = [stem for stem in said if stem not in stems]
     if unknown:
         raise BadInput(
-            f"--join {unknown[0]}={said[unknown[0]]}: there is no such table; there are {', '.join(stems)}"
+            f"--join {unknown[0]}={said[unknown[0]]}: there is no such table; {suggest(unknown[0], stems)}"
         )
     for other, stem in zip(others, stems, strict=True):
         table = open_raw(other)

@@ -16,6 +16,7 @@ from fraud.schema.arrow import TIME, columns_of
 from fraud.schema.profiles import COLUMNS, ENTITY, PROFILE
 from fraud.schema.profiles import TIME as PROFILE_TIME
 from fraud.schema.schema import Schema
+from fraud.settings.names import suggest
 from fraud.tables import open_source
 
 _SOURCE: Final = "source"
@@ -76,8 +77,8 @@ def table_of(profiles: Sequence[Profile], schema: Schema) -> pa.Table:
 def _flat(path: Path, entity: str, schema: Schema) -> Iterator[dict[str, Any]]:
     fields = dict(schema.profiles).get(entity)
     if fields is None:
-        known = ", ".join(name for name, _ in schema.profiles)
-        raise BadInput(f"the entity {entity!r} has no profile; there are {known}")
+        known = [name for name, _ in schema.profiles]
+        raise BadInput(f"the entity {entity!r} has no profile; {suggest(entity, known)}")
     keys = next(
         [field.name for field in of]
         for one, of in zip(schema.entities, schema.keys, strict=True)

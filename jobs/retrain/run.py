@@ -6,6 +6,7 @@ from typing import Any
 from fraud.errors import BadInput
 from fraud.learn.settings import GateSettings, TrainSettings
 from fraud.rollout.settings import RolloutSettings
+from fraud.settings.names import suggest
 from jobs.retrain.records import Records
 from jobs.retrain.settings import Interval, RetrainSettings
 from jobs.retrain.steps import STEPS, Context
@@ -50,7 +51,7 @@ def retrain(
         When registry or model server do not answer; run it again, and it continues from there.
     """
     if step and step not in STEPS:
-        raise BadInput(f"there is no step {step!r}; the steps are {', '.join(STEPS)}")
+        raise BadInput(f"there is no step {step!r}; {suggest(step, STEPS)}")
     records = Records(settings.work / train.model_name / interval.name)
     context = Context(interval, settings, train, gate, rollout, records, tell)
     record: dict[str, Any] = {}

@@ -14,6 +14,7 @@ from fraud.schema.expressions import column_text
 from fraud.schema.fields import CORE_NAMES, RESERVED
 from fraud.schema.reading.document import MOST_ENTITIES, RESERVED_ENTITIES
 from fraud.schema.windows import MOST_WINDOWS, window_us
+from fraud.settings.names import suggest
 from jobs.schema.export import Json
 from jobs.schema.feast import Aggregation, Column, Repository, View
 from jobs.schema.imported import Imported, ImportNote, own_name
@@ -86,7 +87,8 @@ def convert(
     views = [view for view in found.views if view.kind != "label"]
     unknown = [one for one in events if one not in {view.name for view in views}]
     if unknown:
-        raise BadInput(f"--events {unknown[0]}: there is no such view; there are {_listed(views)}")
+        names = [view.name for view in views]
+        raise BadInput(f"--events {unknown[0]}: there is no such view; {suggest(unknown[0], names)}")
     _entities(found, views, primary, made)
     for column in found.requested:
         _field(column, made, "request field", views)
@@ -99,18 +101,12 @@ def convert(
     return made.report
 
 
-def _listed(views: Sequence[View]) -> str:
-    return ", ".join(view.name for view in views) or "none"
-
-
 def _entities(found: Repository, views: Sequence[View], primary: str, made: _Made) -> None:
     """Make the entities that views name, the primary first; of several keys, one of them together."""
     used = list(dict.fromkeys(view.entities for view in views if view.entities))
     singles = list(dict.fromkeys([names[0] for names in used if len(names) == 1] or list(found.entities)))
     if primary and primary not in {*singles, *found.entities}:
-        raise BadInput(
-            f"--primary {primary}: there is no such entity; there are {', '.join(singles) or 'none'}"
-        )
+        raise BadInput(f"--primary {primary}: there is no such entity; {suggest(primary, singles)}")
     if not singles:
         raise BadInput("the repository defines no entity: a transaction needs one, such as the card")
     if not primary and len(singles) > 1:
@@ -261,9 +257,7 @@ def _amount(column: str, made: _Made) -> None:
             f"which column is the transaction's amount? --amount {numbers[0]} (or {', '.join(numbers)})"
         )
     if column and column not in numbers:
-        raise BadInput(
-            f"--amount {column}: no column of numbers has this name; there are {', '.join(numbers) or 'none'}"
-        )
+        raise BadInput(f"--amount {column}: no column of numbers has this name; {suggest(column, numbers)}")
     if not column:
         made.tell("amount", "", "", "no number was found: put what stands for the amount into source: amount")
         return

@@ -24,9 +24,25 @@ MOST_SOURCES: Final = 1_000
 
 RESERVED_ENTITIES: Final = frozenset({"answer", "answers", "drainer", "ending", "meta", "newest", "outbox"})
 """Names under which the feature store keeps other things than states."""
-Name = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,39}$")]
-EntityName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,31}$")]
-WindowName = Annotated[str, Field(pattern="^[1-9][0-9]{0,3}[mhd]$")]
+_NAME, _ENTITY = "^[a-z][a-z0-9_]{0,39}$", "^[a-z][a-z0-9_]{0,31}$"
+_WINDOW, _CURRENCY = "^[1-9][0-9]{0,3}[mhd]$", "^[A-Z]{3}$"
+_LETTERS = "small letters, digits and _, with a letter first"
+PATTERNS: Final = {
+    _NAME: f"no name; write up to 40 {_LETTERS}",
+    _ENTITY: f"no name of an entity; write up to 32 {_LETTERS}",
+    _WINDOW: "no window; write minutes, hours or days, e.g. 30m, 24h or 7d",
+    _CURRENCY: "no currency of ISO 4217; write three capital letters, e.g. USD",
+}
+"""What a text that does not match is, and what to write."""
+Name = Annotated[str, Field(pattern=_NAME)]
+EntityName = Annotated[str, Field(pattern=_ENTITY)]
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) else value
+
+
+WindowName = Annotated[str, BeforeValidator(_as_text), Field(pattern=_WINDOW)]
 
 
 def _as_list(value: Any) -> Any:
@@ -150,7 +166,7 @@ class MoneyPart(Part):
     """Amounts of several currencies, which the features count in one: the base."""
 
     base: str = Field(
-        pattern="^[A-Z]{3}$",
+        pattern=_CURRENCY,
         description="Currency of the features' amounts (ISO 4217); a record that names none is in it.",
     )
     unknown: Literal["refuse", "decide"] = Field(

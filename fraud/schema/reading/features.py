@@ -71,12 +71,14 @@ def uses_of(
         _check_words(statistic, part, where)
     if part.entity is not None:
         known_name(part.entity, entities, (*where, "entity"), "entity")
-    for name in (*(part.window or ()), *((part.base,) if part.base else ())):
+    for key, name in [*(("window", name) for name in part.window or ()), ("base", part.base)]:
+        if name is None:
+            continue
         try:
             window_us(name)
         except BadConfig as error:  # the document has checked the name's form
-            words = f"{name} is longer than 90d, the longest window that is kept"
-            raise BadPart((*where, "window"), words) from error
+            words = f"{name} is longer than 90d, the longest window that is kept; write 90d or less"
+            raise BadPart((*where, key), words) from error
     if part.where is not None:
         known_name(part.where, [one.name for one in filters if one.is_declared], (*where, "where"), "filter")
     check_sides(at, part, entities, filters)

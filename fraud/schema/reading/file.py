@@ -18,16 +18,10 @@ from fraud.schema.filters import Filter
 from fraud.schema.operations import COMBINED
 from fraud.schema.profiles import bare
 from fraud.schema.reading.document import (
+    PATTERNS,
     BoundsPart,
     Document,
-    EntityPart,
-    FeaturePart,
-    FieldPart,
-    FuturePart,
-    JoinPart,
     MoneyPart,
-    Part,
-    ProfilePart,
     SourcePart,
 )
 from fraud.schema.reading.entities import read_entities, with_results
@@ -35,11 +29,11 @@ from fraud.schema.reading.features import check_feature_names, feature_of, uses_
 from fraud.schema.reading.fields import check_columns, clock_of, read_field, read_future, read_profiles
 from fraud.schema.reading.filters import OF_RESULTS, check_results, filter_of_result, read_filter
 from fraud.schema.reading.keys import check_names, key_of, primary_first
-from fraud.schema.reading.wrong import BadPart, known_name, of_type, suggest
+from fraud.schema.reading.wrong import BadPart, known_name, of_type
 from fraud.schema.schema import Fallback, Schema
-from fraud.schema.sides import IN, SIDE, SIDES
-from fraud.schema.source import ARRIVAL_COLUMNS, LABEL_COLUMNS, Join, Reading, TableSource
-from fraud.settings.definition import place_of, read_yaml
+from fraud.schema.sides import IN, SIDE
+from fraud.schema.source import ARRIVAL_COLUMNS, LABEL_COLUMNS, Join, TableSource
+from fraud.settings.definition import first_of, in_words, place_of, read_yaml
 
 DEFAULT: Final = Path(__file__).parent.parent / "default.yaml"
 
@@ -95,10 +89,8 @@ def _document(content: Any) -> Document:
     try:
         return Document.model_validate(content)
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        misspelt = [one for one in found if one["type"] == "extra_forbidden"]  # which may be what is missing
-        first = (misspelt or found)[0]
-        raise BadPart(first["loc"], _in_words(first)) from error
+        first = first_of(error)
+        raise BadPart([part for part in first["loc"] if part != "[key]"], _in_words(first)) from error
 
 
 def _in_words(error: Any) -> str:
@@ -106,25 +98,9 @@ def _in_words(error: Any) -> str:
     if error["type"] == "string_type" and isinstance(error["input"], list):
         listed = ", ".join(map(str, error["input"]))
         return f"write one name here, not the list {listed}; or write a line of its own for each"
-    if error["type"] != "extra_forbidden":
-        return str(error["msg"])
-    parts: dict[str, type[Part]] = {
-        "fields": FieldPart,
-        "entities": EntityPart,
-        "features": FeaturePart,
-        "source": SourcePart,
-        "money": MoneyPart,
-        "profiles": ProfilePart,
-        "future": FuturePart,
-    }
-    model = parts.get(str(error["loc"][0]), Document) if len(error["loc"]) > 1 else Document
-    if error["loc"][0] == "entities" and "sides" in error["loc"]:
-        return f"an entity has two sides; {suggest(str(error['loc'][-1]), SIDES)}"
-    if error["loc"][:2] == ("source", "read"):
-        return f"there is no such setting; {suggest(str(error['loc'][-1]), Reading.model_fields)}"
-    if error["loc"][:2] == ("source", "joins"):
-        model = JoinPart
-    return f"there is no such setting; {suggest(str(error['loc'][-1]), model.model_fields)}"
+    if error["type"] == "string_pattern_mismatch" and (words := PATTERNS.get(error["ctx"]["pattern"])):
+        return f"{error['input'][:60]!r} is {words}"
+    return in_words(error, Document)
 
 
 def _schema(document: Document, source: tuple[bytes, str]) -> Schema:

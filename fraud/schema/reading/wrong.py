@@ -1,9 +1,9 @@
 """What is wrong with a part of a schema's file, and what may stand there instead."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 
 from fraud.schema.fields import Field, FieldType
+from fraud.settings.names import suggest
 
 Where = Sequence[str | int]
 """The way to a part of the file."""
@@ -16,13 +16,6 @@ class BadPart(Exception):
         super().__init__(words)
         self.where = where
         self.words = words
-
-
-def suggest(wrong: str, known: Iterable[str]) -> str:
-    """Say what may be written instead of a word."""
-    names = list(known)
-    near = get_close_matches(wrong, names, n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else f"write one of {', '.join(names)}"
 
 
 def known_name(name: str, known: Iterable[str], where: Where, what: str) -> str:

@@ -241,11 +241,12 @@ def every(
 ) -> None:
     """Run the measurements of two revisions in turn on this machine, and print the ratios."""
     from fraud.errors import BadInput  # noqa: PLC0415
+    from fraud.settings.names import suggest  # noqa: PLC0415
     from fraud.tools.bench.against import BENCHES, compare, table_of, write_report  # noqa: PLC0415
 
     chosen = only.split(",")
     if unknown := [name for name in chosen if name not in BENCHES]:
-        raise BadInput(f"no measurement {unknown[0]!r}; there are {', '.join(BENCHES)}")
+        raise BadInput(f"no measurement {unknown[0]!r}; {suggest(unknown[0], BENCHES)}")
     console = _console()
     with console.status("starting") as status:
         tell = status.update if console.is_terminal else console.print

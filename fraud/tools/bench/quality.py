@@ -16,6 +16,7 @@ import numpy as np
 
 from fraud.errors import BadInput
 from fraud.schema.deployed import VARIABLE
+from fraud.settings.names import suggest
 from fraud.tools.bench.quality_world import OURS, PUBLISHED, RAW, WORLDS, Figure, Task
 
 MODELS: Final = (RAW, PUBLISHED, OURS)
@@ -71,7 +72,7 @@ def measure_quality(
     """
     unknown = [name for name in names if name not in WORLDS]
     if unknown:
-        raise BadInput(f"no world {unknown[0]!r}; there are {', '.join(WORLDS)}")
+        raise BadInput(f"no world {unknown[0]!r}; {suggest(unknown[0], WORLDS)}")
     tasks = [
         (Task(name, seed, size, trials), SCHEMAS / WORLDS[name].schema if WORLDS[name].schema else None)
         for name in names

@@ -87,7 +87,7 @@ def test_more_weight_moves_users_only_into_the_arm_that_grows() -> None:
         ("salt: 9f4e1c2ab7", "salt: short", 2, "salt"),
         ("stop: 2099-01-01T00:00:00Z", "stop: 2025-01-01T00:00:00Z", 1, "stop must come after start"),
         ("start: 2026-01-01T00:00:00Z", "start: 2026-01-01T00:00:00", 3, "start"),
-        ("effect: 0.2", "efect: 0.2", 1, "effect"),
+        ("effect: 0.2", "efect: 0.2", 8, "efect: there is no such setting; did you mean effect?"),
         ("metric: false_declines", "metric: happiness", 10, "guardrails.0.metric"),
         ("name: treatment", "name: control", 1, "the same name"),
         ("effect: 0.2", "effect: [", 10, "not YAML"),

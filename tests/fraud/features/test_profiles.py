@@ -266,7 +266,7 @@ def test_a_table_that_tells_of_no_entity_is_refused_with_words() -> None:
     ("record", "words"),
     [
         ({"entity": "user"}, "entity: must be one of those that have a profile: card, shop"),
-        ({"profile": {"limits": 5}}, "profile.limits: the profile has no such value; there are limit, gold"),
+        ({"profile": {"limits": 5}}, "profile.limits: the profile has no such value; did you mean limit?"),
         ({"profile": {"limit": "5"}}, "profile.limit: Input should be a valid number"),
         ({"profile": {}}, "profile: has no value; give at least one"),
         ({"profile": {"home_latitude": 1.0}}, "home_latitude and home_longitude must be given together"),

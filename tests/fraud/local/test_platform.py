@@ -169,7 +169,7 @@ def test_a_full_disk_is_told_in_a_line_and_the_first_up_with_room_starts_all(set
 
 
 def test_an_unknown_part_is_refused(settings):
-    with pytest.raises(BadConfig, match="no part 'nothing'; there are broker, mlflow, predictor"):
+    with pytest.raises(BadConfig, match="no part 'nothing'; write one of broker, mlflow, predictor"):
         platform.up(settings, ["nothing"], table=THREE)
 
 

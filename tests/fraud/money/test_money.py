@@ -320,8 +320,8 @@ def test_a_wrong_file_leaves_the_rates_as_they_were(tmp_path: Path) -> None:
     ("money", "words"),
     [
         ("{base: XAU}", "money.base: XAU is no currency of ISO 4217 that has amounts"),
-        ("{base: usd}", "money.base: String should match pattern"),
-        ("{base: USD, unknown: guess}", "money.unknown: Input should be 'refuse' or 'decide'"),
+        ("{base: usd}", "money.base: 'usd' is no currency of ISO 4217; write three capital letters"),
+        ("{base: USD, unknown: guess}", "money.unknown: no such value 'guess'; write one of refuse, decide"),
         (
             "{base: KWD, most: 2000000}",
             "money.most: 1,000,000 KWD is the greatest amount whose",

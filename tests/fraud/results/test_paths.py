@@ -85,7 +85,7 @@ def test_a_wrong_result_becomes_a_dead_letter_with_words(alone: dict[str, Any]) 
         "card: Field required",
         "result_time: Field required",
         "entity: must be one of those that have a profile: card, merchant",
-        "profile.street: the profile has no such value; there are credit_limit, address, lives_in",
+        "profile.street: the profile has no such value; write one of credit_limit, address, lives_in",
         "profile.lives_in: must be a zone such as Europe/Berlin, or an offset such as +02:00",
         "record: card is the key of the entity card and must be given",
     ):

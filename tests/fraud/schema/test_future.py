@@ -33,7 +33,7 @@ WRONG = {
     "{by: channelx, most_ahead_s: {pos: 30}}": "14: future.by: no field 'channelx'; did you mean channel?",
     "{by: place, most_ahead_s: {pos: 30}}": "14: future.by: place is a place; name a category or key",
     "{by: kind, most_ahead_s: {transfer: 30}}": "14: future.by: kind names no source; write a key or cat",
-    "{by: channel}": "9: future.most_ahead_s: Field required",
+    "{by: channel}": "9: future.most_ahead_s: most_ahead_s is missing; write most_ahead_s: ...",
     "{by: channel, most_ahead_s: {}}": "37: future.most_ahead_s: Dictionary should have at least 1 item",
     "{by: channel, most_ahead_s: {pos: -1}}": "43: future.most_ahead_s.pos: Input should be greater than",
     "{by: channel, most_ahead_s: {pos: 4000000000}}": "43: future.most_ahead_s.pos: Input should be less",

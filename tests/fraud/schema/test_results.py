@@ -83,7 +83,11 @@ def test_another_result_needs_states_from_the_log() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("results: [authorised", "results: [gone", "results.0: Input should be 'authorised', 'declined'"),
+        (
+            "results: [authorised",
+            "results: [gone",
+            "results.0: no such value 'gone'; write one of authorised",
+        ),
         ("uncount: [reversed, declined]", "uncount: [refunded]", "no result 'refunded'"),
         ("result == 'declined' &&", "result == 'refunded' &&", "no result 'refunded'"),
         ("result == 'declined' &&", "result in ['declined', 'reversed'] &&", "reads `result` of one group"),

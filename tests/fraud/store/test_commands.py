@@ -118,7 +118,7 @@ def test_an_unknown_key_is_an_error_that_says_why_it_may_be_missing(
 
 
 def test_inspect_names_the_entities_where_there_is_no_such_one(filled: str) -> None:
-    with pytest.raises(BadInput, match="no entity 'card'; --entity is one of user, merchant"):
+    with pytest.raises(BadInput, match="--entity card: there is no such entity; write one of user, merchant"):
         run("inspect", "--entity", "card", "--key", "anna", "--store", filled)
 
 

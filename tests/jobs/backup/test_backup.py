@@ -109,7 +109,7 @@ def test_old_and_unfinished_backups_are_not_offered(log_copy: StreamSettings, ba
     assert list(backups.finished()) == names[-2:]
     (Path(backup.place) / names[-1] / "manifest.json").unlink()
     assert list(backups.finished()) == names[-2:-1]
-    with pytest.raises(BadInput, match="there is no attic; there are"):
+    with pytest.raises(BadInput, match="there is no attic; write one of"):
         backups.create(["attic"])
 
 

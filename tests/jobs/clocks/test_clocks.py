@@ -142,7 +142,7 @@ def test_clocks_that_the_schema_bounds_are_shown_with_their_bounds(delta: str, t
 
 
 def test_a_field_that_is_not_there_is_named_with_those_that_are(delta: str) -> None:
-    with pytest.raises(BadInput, match="no column 'terminal'; there are merchant_id, event_time"):
+    with pytest.raises(BadInput, match="no column 'terminal'; write one of merchant_id, event_time"):
         read_delays(delta, "terminal", SINCE, {})
 
 

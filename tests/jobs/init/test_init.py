@@ -337,7 +337,10 @@ def test_a_schema_that_is_there_is_replaced_only_when_it_is_said(parts: Path, tm
 
 @pytest.mark.parametrize(
     ("column", "words"),
-    [("amount=absent", "there is no column absent"), ("amount=nmber(Amount)", "no function nmber")],
+    [
+        ("amount=absent", "has no column absent; write one of User, Card"),
+        ("amount=nmber(Amount)", "no function nmber"),
+    ],
 )
 def test_a_wrong_flag_is_refused_by_name(parts: Path, tmp_path: Path, column: str, words: str) -> None:
     code, output = run(str(parts), "--out", str(tmp_path / "s.yaml"), "--column", column)

@@ -71,7 +71,7 @@ def test_where_two_columns_would_join_it_is_asked_which(folder: Path) -> None:
     [
         ("identity=nothing", "cards.csv has no column nothing; it has id, time"),
         ("identity=account:device", "cannot be joined"),
-        ("other=id", "--join other=id: there is no such table; there are identity"),
+        ("other=id", "--join other=id: there is no such table; write one of identity"),
         ("identity", "--join takes TABLE=COLUMN"),
     ],
 )

@@ -38,7 +38,7 @@ def test_a_row_tells_what_it_has_and_nothing_else(tmp_path: Path) -> None:
         (
             "card,credit_limit\nc1,5000\n",
             "cards",
-            "the entity 'cards' has no profile; there are card, account",
+            "the entity 'cards' has no profile; did you mean card?",
         ),
         (
             "card,credit\nc1,5000\n",

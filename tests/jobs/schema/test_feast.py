@@ -248,7 +248,7 @@ def test_what_cannot_be_told_is_asked_for(repository: Path) -> None:
         of_python(repository)
     with pytest.raises(BadInput, match="--primary shop: there is no such entity"):
         of_python(repository, primary="shop")
-    with pytest.raises(BadInput, match=r"--events orders: there is no such view; there are card_totals"):
+    with pytest.raises(BadInput, match=r"--events orders: there is no such view; write one of card_totals"):
         of_python(repository, primary="card", events=["orders"])
     with pytest.raises(BadInput, match="--amount tips: no column of numbers has this name"):
         of_python(repository, primary="card", amount="tips")

@@ -75,7 +75,7 @@ def test_the_version_changes_with_the_features_and_not_with_words_for_people() -
         (
             "type: key, required: true",
             "type: keys, required: true",
-            "s.yaml:4:16: fields.card.type: Input should be",
+            "s.yaml:4:16: fields.card.type: no such value 'keys'; did you mean key?",
         ),
         (
             "{key: email}",
@@ -86,7 +86,7 @@ def test_the_version_changes_with_the_features_and_not_with_words_for_people() -
         (
             "items >= 3",
             "itemz >= 3",
-            "9:9: filters.many: no field 'itemz' (character 1); the fields are amount",
+            "9:9: filters.many: no field 'itemz' (character 1); did you mean items?",
         ),
         ("items >= 3", "card < 3", "filters.many: card is a key: compare it with == or !=, not <"),
         (
@@ -104,7 +104,33 @@ def test_the_version_changes_with_the_features_and_not_with_words_for_people() -
             "[1h, 91d]",
             "features.1.window: 91d is longer than 90d, the longest window that is kept",
         ),
-        ("[1h, 7d]", "[1h, 7]", "features.1.window.1: "),
+        (
+            "[1h, 7d]",
+            "[1h, 7]",
+            "features.1.window.1: '7' is no window; write minutes, hours or days, e.g. 30m, 24h or 7d",
+        ),
+        (
+            "statistic: count, entity: card, window: [1h, 7d]",
+            "statistic: velocity, entity: card, window: 1h, base: 91d",
+            "features.1.base: 91d is longer than 90d, the longest window that is kept; write 90d or less",
+        ),
+        (
+            "card: {type: key, required: true}",
+            "card: key",
+            "write names with values here, `name: value`, e.g. of type, ",
+        ),
+        ("type: time}", "required: true}", "fields.opened.type: type is missing; write type: ..."),
+        (
+            "  items:",
+            "  Items:",
+            "fields.Items: 'Items' is no name; write up to 40 small letters, digits and _",
+        ),
+        (
+            "entity: email, field",
+            "entity: zz, field",
+            "features.2.entity: no entity 'zz'; write one of card, email",
+        ),
+        ("field: card, window", "field: crd, window", "features.2.field: no field 'crd'; did you mean card?"),
         (
             "statistic: count",
             "statistic: cuont",

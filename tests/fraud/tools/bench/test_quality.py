@@ -95,7 +95,7 @@ def test_several_seeds_give_their_mean_and_range_and_the_report_has_a_line_a_spl
 
 
 def test_a_world_that_is_not_known_and_a_table_that_cannot_be_read_are_refused_in_words(tmp_path):
-    with pytest.raises(BadInput, match="no world 'paysim'; there are handbook, sparkov"):
+    with pytest.raises(BadInput, match="no world 'paysim'; did you mean amlsim"):
         measure_quality(["paysim"])
     path = tmp_path / "t.csv"
     path.write_text("a,b\n1,2\n")
