@@ -108,8 +108,12 @@ class EntityPart(Part):
         False, description="The one that finds duplicates and labels' transactions, and keys the topic."
     )
     description: str = Field("", max_length=500)
-    events: int = Field(
-        256, ge=16, le=65_536, description="How many of its latest events are kept one by one."
+    events: int | None = Field(
+        None,
+        ge=16,
+        le=65_536,
+        description="How many of its latest events are kept one by one; none given: 256, and 4,096 of the "
+        "primary where the schema takes results.",
     )
     remember: int | dict[str, Annotated[int, Field(ge=1, le=4096)]] = Field(
         64, description="How many values of each field are remembered for 'first time'; or by field."

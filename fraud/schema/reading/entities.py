@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Final
 
 from fraud.schema.entities import Entity
 from fraud.schema.fields import Field, FieldType
@@ -16,6 +17,12 @@ from fraud.schema.reading.wrong import BadPart, Where, known_name, of_type
 from fraud.schema.results import REFUNDED, RESULT, REVERSED
 from fraud.schema.sides import SIDES
 from fraud.schema.windows import MOST_WINDOWS, window_us
+
+EVENTS: Final = 256
+"""How many an entity keeps one by one that names no number."""
+EVENTS_WITH_RESULTS: Final = 4_096
+"""The same of the primary of a schema with results: it takes those of transactions that it keeps. An entity
+with fewer transactions has the same state, whatever the number."""
 
 
 def read_entities(
@@ -50,6 +57,7 @@ def with_results(entity: Entity, part: EntityPart, uses: Sequence[Use], filters:
     entity = replace(entity, results=True, uncounts=uncounts, refunds=REFUNDED in named)
     if not entity.deduplicates:
         return entity
+    entity = replace(entity, events=part.events or EVENTS_WITH_RESULTS)
     others = [use for use in uses if use.entity != entity.name and use.is_measured]
     tells = tuple(dict.fromkeys(use.part.value for use in others if use.part.value))
     numbers = tuple(dict.fromkeys([*entity.numbers, *tells]))
@@ -74,7 +82,7 @@ def _entity(
     hands_on = tuple(word for word in keys if word != key) if part.primary else ()
     return Entity(
         name=name,
-        events=part.events,
+        events=part.events or EVENTS,
         distinct=distinct,
         known=tuple((field.word, _capacity(part, field)) for field in known),
         places=part.place is not None,

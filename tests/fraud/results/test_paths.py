@@ -10,7 +10,7 @@ from tests.own_process import play
 SCHEMA = Path(__file__).parents[3] / "docs" / "examples" / "card-testing.yaml"
 FEW = (
     ("reversed, declined_by_us]", "reversed, refunded, declined_by_us]"),
-    ("events: 256", "events: 20"),
+    ("primary: true, remember", "primary: true, events: 20, remember"),
     ("{key: card, uncount", "{key: card, events: 16, uncount"),
     ("{key: merchant_id}", "{key: merchant_id, events: 16}"),
     ("events: 128", "events: 16"),

@@ -46,6 +46,18 @@ def test_each_result_is_a_filter_and_the_primary_keeps_what_completes_a_result()
 
 
 @pytest.mark.parametrize(
+    ("written", "kept"),
+    [("primary: true", 4_096), ("primary: true, events: 100", 100), ("primary: true, events: 65536", 65_536)],
+)
+def test_the_primary_takes_results_of_many_transactions_where_it_names_no_number(
+    written: str, kept: int
+) -> None:
+    card, *others = parse_schema(TEXT.replace("primary: true", written).encode(), "small.yaml").entities
+    assert card.events == kept
+    assert [other.events for other in others] == [256, 256]
+
+
+@pytest.mark.parametrize(
     ("told", "holds", "holds_no_more"),
     [
         (("declined", "51"), {"no_funds", "declined"}, {"authorised"}),
