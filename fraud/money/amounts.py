@@ -43,7 +43,7 @@ def exact_amount(value: Any) -> Decimal:
     if not found.is_finite():
         raise ValueError("must be a finite number")
     if len(_exact(found).as_tuple().digits) > MOST_DIGITS:
-        raise ValueError(f"has more than {MOST_DIGITS} digits")
+        raise ValueError(f"has more than {MOST_DIGITS} digits; round it to those of its currency")
     if found.adjusted() >= MOST_DIGITS:
         raise ValueError(f"must have fewer than {MOST_DIGITS + 1} digits before the point")
     return found

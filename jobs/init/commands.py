@@ -51,6 +51,7 @@ def init(
     from fraud.schema.deployed import FILE, VARIABLE, has_run  # noqa: PLC0415
     from fraud.settings.home import platform_home  # noqa: PLC0415
     from fraud.tables import parse_columns, parse_joins, parse_reading  # noqa: PLC0415
+    from jobs.init.currencies import currency_words  # noqa: PLC0415
     from jobs.init.joins import find_joins  # noqa: PLC0415
     from jobs.init.report import write_report  # noqa: PLC0415
     from jobs.init.run import check_whole, guess_all, refuse  # noqa: PLC0415
@@ -82,8 +83,8 @@ def init(
     with console.status(f"checking all of {file}"):
         checked = check_whole(guess, console.log)
     console.print(_table(guess))
-    for note in (*joined, *found.notes):
-        console.print(note)
+    for note in (*joined, *found.notes, *currency_words(checked.table, checked.schema)):
+        console.print(note, highlight=False)
     console.print(_summary(checked), highlight=False)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(checked.text, encoding="utf-8")

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraud.schema.fields import FieldType
+from jobs.init.currencies import currency_words
 from jobs.init.labels import label_words
 from jobs.init.strength import strength_of
 from jobs.init.table_data import DAY_US, NEVER, Bools, Data, Ints, Row
@@ -141,13 +142,12 @@ def stability(first: Ints, last: Ints) -> float:
 
 def weeks(data: Data) -> list[Row]:
     """Count transactions, frauds and money by week."""
-    amount = np.asarray(data.table["amount"].to_numpy(), np.float64)
     week = data.days // 7
     size = int(week.max()) + 1
     rows = np.bincount(week, minlength=size)
     known = np.bincount(week, weights=data.is_labelled, minlength=size)
     frauds = np.bincount(week, weights=data.is_fraud, minlength=size)
-    money = np.bincount(week, weights=amount, minlength=size)
+    money = np.bincount(week, weights=data.amount, minlength=size)
     start = int(data.times.min()) // DAY_US * DAY_US
     return [
         {
@@ -262,8 +262,7 @@ def suggestions(data: Data, rows: Mapping[str, list[Row]]) -> list[str]:
         f"{row['column']} lies after the transaction in {row['rows']:.1%} of the rows: it knows the future"
         for row in rows["later"]
     ]
-    found += label_words(data)
-    return found
+    return [*found, *currency_words(data.table, data.schema), *label_words(data)]
 
 
 def _moment(micros: int) -> str:

@@ -77,7 +77,7 @@ def _rates(axes: Any, data: Data) -> None:
 
 
 def _amounts(axes: Any, data: Data) -> None:
-    amount = np.maximum(np.asarray(data.table["amount"].to_numpy(), np.float64), 0.01)
+    amount = np.maximum(data.amount, 0.01)
     edges = np.geomspace(amount.min(), max(amount.max(), amount.min() * 1.01), 40)
     for chosen, name, color in ((~data.is_fraud, "others", "#0969da"), (data.is_fraud, "fraud", "#cf222e")):
         if chosen.any():

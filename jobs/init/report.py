@@ -69,12 +69,12 @@ def write_report(
 
 
 def _facts(data: Data) -> dict[str, str]:
-    amount = np.asarray(data.table["amount"].to_numpy(), np.float64)
+    amount, unit = data.amount, data.schema.base_currency and f" {data.schema.base_currency}"
     days = (data.times[-1] - data.times[0]) / DAY_US
     return {
         "transactions": f"{data.table.num_rows:,}, {data.table.num_rows / max(days, 1 / 24):,.0f} a day",
         "period (UTC)": f"{_moment(data.times[0])} to {_moment(data.times[-1])}, {days:,.1f} days",
-        "amount": f"{amount.sum():,.0f} in all; of the frauds {amount[data.is_fraud].sum():,.0f}",
+        "amount": f"{amount.sum():,.0f}{unit} in all; of the frauds {amount[data.is_fraud].sum():,.0f}{unit}",
         "schema": f"{data.schema.name}, version {data.schema.version}",
     }
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from fraud.contracts.priced import base_amounts
 from fraud.schema.schema import Schema
 
 DAY_US: Final = 86_400_000_000
@@ -44,6 +45,11 @@ class Data:
     def days(self) -> Ints:
         """Whole days since the first midnight, [rows]."""
         return np.asarray(self.times // DAY_US - self.times.min() // DAY_US, np.int64)
+
+    @cached_property
+    def amount(self) -> NDArray[np.float64]:
+        """Amounts, of a schema with money in units of its base currency, [rows]."""
+        return base_amounts(self.table, self.schema)
 
     @cached_property
     def is_labelled(self) -> Bools:

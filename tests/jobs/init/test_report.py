@@ -1,6 +1,7 @@
 """The data report: figures against hand counts, and what it says of leaks, gaps and repeats."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fraud.contracts.priced import priced_table
+from fraud.money import NO_RATES, Rate
+from fraud.money.rates import ALWAYS
 from fraud.schema.arrow import TIME
-from fraud.schema.reading import default_schema
+from fraud.schema.reading import DEFAULT, default_schema, parse_schema
 from jobs.init import labels, measure
+from jobs.init.currencies import currency_words
 from jobs.init.report import write_report
 from jobs.init.strength import strength_of
 from jobs.init.table_data import DAY_US, Data, in_order
@@ -50,6 +55,33 @@ def test_labels_and_their_delay_are_counted() -> None:
     assert (rows["fraud"], rows["not known"]) == (str(frauds), "100")
     assert rows["honest"] == str(ROWS - 100 - frauds)
     assert (rows["label delay, median"], rows["label delay, longest"]) == ("2.0 days", "3.0 days")
+
+
+@pytest.mark.parametrize(
+    ("codes", "words"),
+    [
+        (["EUR", "JPY", "EUR"], "in 2 currencies (EUR, JPY) and are added up as if they were in one"),
+        (["USD", None, "USD"], ""),
+        (["USD", "points", "XXX"], ""),
+    ],
+)
+def test_amounts_of_several_currencies_are_named_with_what_to_write(
+    codes: list[str | None], words: str
+) -> None:
+    table = table_of(currency=pa.array(codes * (ROWS // 3)))
+    found = currency_words(table, default_schema())
+    assert [words in one and "`money: {base: EUR}`" in one for one in found] == ([True] if words else [])
+    in_euro = parse_schema(DEFAULT.read_bytes() + b"\nmoney: {base: EUR}\n", "money.yaml")
+    assert currency_words(table, in_euro) == []
+
+
+def test_the_report_adds_amounts_up_in_the_base_currency(tmp_path: Path) -> None:
+    schema = parse_schema(DEFAULT.read_bytes() + b"\nmoney: {base: JPY}\n", "money.yaml")
+    rates = NO_RATES.with_([Rate("USD", "JPY", ALWAYS, Decimal(150))])
+    table = priced_table(table_of(currency=pa.array(["USD"] * ROWS)), schema, rates)
+    write_report(table, schema, tmp_path / "data.html", "cards")
+    whole = 150 * sum(1 + at % 11 for at in range(ROWS))
+    assert f"{whole:,} JPY in all" in (tmp_path / "data.html").read_text()
 
 
 def test_a_gap_is_found_with_its_ends_and_regular_times_have_none() -> None:
