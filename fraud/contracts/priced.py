@@ -101,8 +101,8 @@ def no_rate_words(currency: str, money: Money, rates: Rates, time: datetime) -> 
     first = f"; the first is of {known[0].since.isoformat(timespec='seconds')}" if known else ""
     return (
         f"currency: no rate of {currency} to {money.base} is effective at "
-        f"{time.isoformat(timespec='seconds')}{first}. Add it (`fraud rates`), or write unknown: decide "
-        "under money in the schema"
+        f"{time.isoformat(timespec='seconds')}{first}. Add it to the file "
+        "FRAUD_RATES_FILE or with `fraud rates publish`, or write unknown: decide under money in the schema"
     )
 
 
