@@ -14,8 +14,8 @@ from fraud.tools.bench.quality_world import WORLDS
 _NONE: Final = "none of average precision that is known to us"
 PUBLISHED: Final = {
     "ieee-cis": "none of average precision: its contest published ROC-AUC alone",
-    "s-ffsd": "0.331 MCNN, 0.340 STAN, 0.360 STAGN, 0.659 GTAN, 0.694 RGTAN: average precision, by the authors "
-    "of the data",
+    "s-ffsd": "0.331 MCNN, 0.340 STAN, 0.360 STAGN, 0.659 GTAN, 0.694 RGTAN: average precision, by the "
+    "authors of the data",
     **dict.fromkeys(("banksim", "fraudecom", "paysim", "sparkov", "tabformer"), _NONE),
 }
 """What others published for the data sets that have a ready schema, by the name of its file."""
