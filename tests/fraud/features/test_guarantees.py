@@ -184,6 +184,16 @@ def test_a_label_says_the_same_of_a_transaction_already_in_tiles():
     assert back["fraud_share_7d_by_merchant"] == 0.0
 
 
+@pytest.mark.parametrize(("of", "changes"), [(0, 0.0), (1, 1.0)])
+def test_a_label_of_what_the_user_keeps_no_more_changes_no_feature(of, changes):
+    """The user keeps 512 of 513: the first is in tiles alone, the second is the oldest kept one."""
+    records = [transaction(number, T + timedelta(seconds=number)) for number in range(513)]
+    _, _, before = fold_stream(records)
+    _, outcomes, after = fold_stream([*records, label(records[of])])
+    assert outcomes[-1] == changes
+    assert (after == before) == (changes == 0.0)
+
+
 @pytest.mark.parametrize("days", [0, 33])
 def test_a_label_of_an_unknown_or_forgotten_transaction_changes_nothing(days):
     """Unknown: its transaction never came. Forgotten: older than 32 days."""
