@@ -342,6 +342,6 @@ def _reach_of(plan: Plan) -> str:
     return Reach(generation=generation, epoch=epoch, offsets=plan.offsets).model_dump_json()
 
 
-def read_summaries(collected: Sequence[Any]) -> list[dict[str, Any]]:
+def read_summaries(collected: Sequence[str]) -> list[dict[str, Any]]:
     """Read what the tasks of a micro-batch told the driver."""
-    return [json.loads(row.summary) for row in collected]
+    return [json.loads(summary) for summary in collected]

@@ -14,7 +14,7 @@ def write_durably(file: Path, content: bytes) -> None:
     content
         All of it.
     """
-    partial = file.with_name(f"{file.name}.partial")
+    partial = file.with_name(f".{file.name}.partial")  # hidden: a folder's files may be read by their names
     with partial.open("wb") as target:
         target.write(content)
         target.flush()

@@ -24,13 +24,13 @@ from fraud.schema.deployed import deployed_schema
 from fraud.schema.schema import Schema
 from fraud.spark.session import end_jvm
 from jobs.stream.cluster import check_cluster, cluster_of
+from jobs.stream.engine import open_engine
 from jobs.stream.fit import check_successor
 from jobs.stream.offsets import unfinished_of
 from jobs.stream.outages import cause_of, is_first_lack_of_memory
 from jobs.stream.recovery import make_whole
-from jobs.stream.run import StreamJob, open_spark
+from jobs.stream.run import StreamJob
 from jobs.stream.settings import StreamSettings
-from jobs.stream.tasks.warm_up import warm_up
 
 log = logging.getLogger("jobs.stream")
 
@@ -62,12 +62,12 @@ def main() -> None:
 
 
 def _stand_by(settings: StreamSettings, schema: Schema) -> None:
-    """Load Spark, its workers and the compiled fold beside a predecessor; wait until that has ended."""
+    """Load the engine and the compiled fold beside a predecessor; wait until that has ended."""
     if settings.start_after is None:
         return
     if not settings.start_unchecked:
         check_successor(settings, schema)
-    warm_up(open_spark(settings), settings.partitions, schema)
+    open_engine(settings, schema).warm_up()
     wait_for_turn(settings.start_after)
     os.environ.pop("FRAUD_STREAM_START_AFTER", None)  # a process that starts itself again does not wait
 
@@ -89,7 +89,7 @@ def _run(job: StreamJob, settings: StreamSettings) -> None:
     """
     try:
         job.run()
-    except (PySparkException, Py4JError, SetBack) as error:
+    except (PySparkException, Py4JError, SetBack, MemoryError) as error:
         is_set_back = isinstance(error, SetBack) or "fraud.errors.SetBack" in str(error)
         unfinished = unfinished_of(settings.checkpoint_path)
         lacks = not is_set_back and is_first_lack_of_memory(error, unfinished, os.environ)

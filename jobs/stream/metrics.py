@@ -144,13 +144,3 @@ def _record_rules(counts: dict[str, dict[str, int]]) -> None:
     for effect, by_rule in counts.items():
         for rule, n in by_rule.items():
             _BY_EFFECT[effect].labels(rule).inc(n)
-
-
-def record_progress(progress: Any) -> None:
-    """Take the consumer lag from Spark's own progress report."""
-    lag = 0
-    for source in progress["sources"]:
-        end, latest = source["endOffset"] or {}, source["latestOffset"] or {}
-        for topic, partitions in latest.items():
-            lag += sum(offset - end.get(topic, {}).get(part, 0) for part, offset in partitions.items())
-    LAG.set(lag)

@@ -8,6 +8,8 @@ from typing import Final
 
 from py4j.protocol import Py4JNetworkError
 
+from fraud.errors import FraudError
+
 LONGEST_WAIT_S: Final = 30.0
 _PASSING: Final = (
     "fraud.errors.Unavailable",
@@ -36,10 +38,21 @@ def is_passing(text: str) -> bool:
     return any(word in text for word in _PASSING) and not any(word in text for word in _FINAL)
 
 
+def lacks_memory(error: Exception) -> bool:
+    """Whether a micro-batch ran out of memory, of Java's or of this process."""
+    return _NO_MEMORY in str(error) or isinstance(error, MemoryError)
+
+
+def report_of(error: Exception) -> str:
+    """Say what ended a query, as Spark's report does: an error of ours by its whole name."""
+    of = type(error)
+    return f"{of.__module__}.{of.__qualname__}: {error}" if isinstance(error, FraudError) else str(error)
+
+
 def is_first_lack_of_memory(
     error: Exception, batch: int | None, environment: MutableMapping[str, str]
 ) -> bool:
-    """Whether a micro-batch ran out of Java's memory, or ended Java, at its first try.
+    """Whether a micro-batch ran out of memory, or ended Java, at its first try.
 
     Parameters
     ----------
@@ -48,7 +61,7 @@ def is_first_lack_of_memory(
     environment
         Of this process, which it keeps when it starts itself again: notes the micro-batch.
     """
-    is_lack = _NO_MEMORY in str(error) or isinstance(error, Py4JNetworkError)
+    is_lack = lacks_memory(error) or isinstance(error, Py4JNetworkError)
     if not is_lack or batch is None or environment.get(_LACKED) == str(batch):
         return False
     environment[_LACKED] = str(batch)

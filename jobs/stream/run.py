@@ -3,22 +3,17 @@
 A query that fails because a disk, the store or Kafka is unavailable is restarted (``jobs.stream.outages``).
 """
 
-import json
 import logging
 import os
 import socket
 import threading
 import time
 import uuid
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
 from prometheus_client import REGISTRY
-from py4j.protocol import Py4JError
-from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
 
 from fraud.decide.experiment import Experiment, open_experiment
 from fraud.errors import Unavailable
@@ -34,26 +29,23 @@ from fraud.runtime.traces import NO_TRACES, Traces
 from fraud.runtime.waiting import wait_until
 from fraud.schema.deployed import deployed_schema, rates_file
 from fraud.schema.schema import Schema
-from fraud.spark.session import KAFKA_SOURCE, open_session
 from fraud.store import Epoch
 from fraud.watch.figures import Figures
 from jobs.stream import metrics
 from jobs.stream.archiving import Archiving
 from jobs.stream.background import BackgroundThreads
+from jobs.stream.engine import Query, QueryState, open_engine
 from jobs.stream.expiry import Expiry
 from jobs.stream.fit import open_fitting_store
 from jobs.stream.gate import BatchGate
-from jobs.stream.java_client import java_options
 from jobs.stream.offsets import ranges_of, records_of, unfinished_of
-from jobs.stream.outages import cause_of, is_passing, wait_s
-from jobs.stream.passes import run_bounded, run_passes
-from jobs.stream.progress import Progress, topics_of
+from jobs.stream.outages import cause_of, is_passing, lacks_memory, report_of, wait_s
+from jobs.stream.progress import Progress
 from jobs.stream.rates import BatchRates
 from jobs.stream.recovery import remember
 from jobs.stream.rules import StreamLists, StreamRules
 from jobs.stream.settings import StreamSettings
 from jobs.stream.tasks.context import TaskContext
-from jobs.stream.tasks.warm_up import warm_up
 from jobs.stream.tracing import note_batch
 
 log = logging.getLogger("jobs.stream")
@@ -101,7 +93,8 @@ class StreamJob:
         if self._store.complete_entities() != self._store.entities:
             self._store.mark_complete()
         self._expiry = Expiry(self._store, self._token, passes)
-        self._spark = open_spark(settings)
+        self._engine = open_engine(settings, schema, is_traced=traces.is_on)
+        self._engine.share(self._store)
         if mirror is not None:
             mirror.restore()  # what the driver before was writing when it was fenced off
         remember(settings)
@@ -141,7 +134,7 @@ class StreamJob:
             },
             self._stop,
         )
-        self._query: Any = None
+        self._query: Query | None = None
         self._failures = 0
         """Of the query, since a micro-batch or a look for data succeeded."""
         self._is_kafka_unavailable = False
@@ -153,13 +146,10 @@ class StreamJob:
         is_held = self._archiving.is_full or self._is_kafka_unavailable
         if query is None or self._stop.is_set() or is_held or ended_threads():
             return False
-        try:
-            message = query.status["message"] if query.isActive else ""
-        except Py4JError:  # Spark's JVM is ended_threads
-            return False
-        if message.startswith("Waiting for"):
+        state = query.state()
+        if state is QueryState.WAITING:
             self._failures = 0
-        return bool(message) and "nitializing" not in message and not self._failures
+        return state in (QueryState.WAITING, QueryState.RUNNING) and not self._failures
 
     def stop(self, *_signal: object) -> None:
         """Ask the run to end after its micro-batch."""
@@ -167,7 +157,7 @@ class StreamJob:
 
     def run(self) -> None:
         """Run until stopped; raises what ended the query."""
-        warm_up(self._spark, self._settings.partitions, self._schema)
+        self._engine.warm_up()
         self._wait_for_model()
         self._background.start()
         try:
@@ -194,48 +184,30 @@ class StreamJob:
     def _run_query(self) -> None:
         """Run the query until it fails or the job is to stop; after what passes, wait and return."""
         try:
-            self._query = self._start()
-            while not self._stop.is_set() and not self._query.awaitTermination(0.2):
+            self._query = self._engine.start(self._process, self._progress.starting_offsets())
+            while not self._stop.is_set() and not self._query.wait(0.2):
                 with suppress(Unavailable):  # a task that needs the store says so itself
                     self._store.hold(self._token)  # a newer driver finds nobody at the checkpoint
             with self._gate.between():
                 self._query.stop()
-        except (PySparkException, Py4JError) as error:
-            if not is_passing(str(error)):
+        except self._engine.failures as error:
+            report = report_of(error)
+            if not is_passing(report):
                 raise
             self._failures += 1
             metrics.QUERY_FAILURES.inc()
             pause_s = wait_s(self._failures)
-            log.warning("the query failed and starts again in %.0f s: %s", pause_s, cause_of(str(error)))
+            log.warning("the query failed and starts again in %.0f s: %s", pause_s, cause_of(report))
             self._stop.wait(pause_s)
 
-    def _start(self) -> Any:
-        settings = self._settings
-        security = {f"kafka.{key}": value for key, value in java_options(settings.kafka_options).items()}
-        source = (
-            self._spark.readStream.format("kafka")
-            .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
-            .option("subscribe", ",".join(topics_of(self._schema)))
-            .option("startingOffsets", self._progress.starting_offsets())
-            .option("maxOffsetsPerTrigger", settings.most_records)
-            .option("includeHeaders", self._traces.is_on)
-            .options(**KAFKA_SOURCE)
-            .options(**security)
-            .load()
-        )
-        writer = source.writeStream.queryName("fraud-stream").foreachBatch(self._process)
-        if settings.trigger_s:
-            writer = writer.trigger(processingTime=f"{int(settings.trigger_s * 1000)} milliseconds")
-        return writer.option("checkpointLocation", str(settings.checkpoint_path)).start()
-
-    def _process(self, frame: DataFrame, batch: int) -> None:
+    def _process(self, records: Any, batch: int) -> None:
         with self._gate.batch(), self._traces.batch("micro-batch") as trace:
             started = time.perf_counter()
             self._progress.before()
             context = self._context(batch, trace.header)
             self._push()  # what is planned, before anything is done
             self._spool.begin(context.epoch.name)
-            collected, run = self._run_passes(frame, context)
+            collected, run = self._run_passes(records, context)
             self._progress.after(batch)
             self._spool.complete(context.epoch.name, run)
             summaries = read_summaries(collected)
@@ -250,16 +222,16 @@ class StreamJob:
         if self._mirror is not None:
             self._mirror.push()
 
-    def _run_passes(self, frame: DataFrame, context: TaskContext) -> tuple[Sequence[Any], str]:
-        """Run the passes over Spark's source, or in bounded memory after it ran out of memory.
+    def _run_passes(self, records: Any, context: TaskContext) -> tuple[list[str], str]:
+        """Run the passes over what the engine has read, or in bounded memory after it ran out of memory.
 
         Returns the tasks' summaries, and which run has the results.
         """
         if context.epoch.batch != self._unfinished:
             try:
-                return run_passes(frame, context), context.run
-            except Py4JError as error:
-                if "java.lang.OutOfMemoryError" not in str(error):
+                return self._engine.run(records, context), context.run
+            except self._engine.failures as error:
+                if not lacks_memory(error):
                     raise
                 log.warning(
                     "a micro-batch ran out of memory, and is read again in bounded memory: %s",
@@ -268,7 +240,7 @@ class StreamJob:
                 self._spool.begin(context.epoch.name)
         ranges = ranges_of(self._settings.checkpoint_path, context.epoch.batch)
         context = replace(context, tasks=1, run=uuid.uuid4().hex)  # the first run left results of its own
-        return run_bounded(self._spark, context, context.kafka, ranges), context.run
+        return self._engine.run_bounded(context, ranges), context.run
 
     def _context(self, batch: int, trace: str) -> TaskContext:
         settings = self._settings
@@ -311,20 +283,9 @@ class StreamJob:
     def _archive_once(self) -> None:
         self._push()
         self._archiving.run(self._generation)
-        progress = self._query.lastProgress if self._query is not None else None
-        if progress is not None:
-            metrics.record_progress(json.loads(progress.json))
-
-
-def open_spark(settings: StreamSettings) -> SparkSession:
-    """Open the job's Spark session, or give the one that is open."""
-    return open_session(
-        "fraud-stream",
-        f"local[{settings.partitions},4]",
-        settings.partitions,
-        delta=False,
-        spark_port=settings.spark_port,
-    )
+        lag = None if self._query is None else self._query.lag()
+        if lag is not None:
+            metrics.LAG.set(lag)
 
 
 def _open_rates(settings: StreamSettings, schema: Schema, unfinished: int | None) -> BatchRates | None:

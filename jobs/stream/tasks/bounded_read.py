@@ -5,7 +5,7 @@ micro-batch that ran out of memory, or that the last run left unfinished, is rea
 than ``MOST_UNPACKED`` becomes dead letters that name their offsets (DECISIONS.md, 50).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -36,9 +36,24 @@ _SCHEMA: Final = pa.schema(
 )
 # Public names, in spite of the underscore.
 _END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001
-_UNREADABLE: Final = frozenset(
+UNREADABLE: Final = frozenset(
     {KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG, KafkaError.MSG_SIZE_TOO_LARGE}  # noqa: SLF001
 )
+
+
+def consumer_options(kafka: Mapping[str, str]) -> dict[str, Any]:
+    """Complete the options of a client that reads partitions from known offsets, in bounded memory."""
+    return {
+        **kafka,
+        "group.id": "fraud-stream",  # never joined: partitions are assigned, offsets not committed
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "isolation.level": "read_committed",
+        "auto.offset.reset": "error",
+        "receive.message.max.bytes": MOST_UNPACKED,
+        "queued.max.messages.kbytes": 16_384,
+        "log_level": 2,
+    }
 
 
 def read(kafka: Sequence[tuple[str, str]], ranges: Sequence[Range]) -> Iterator[pa.RecordBatch]:
@@ -49,19 +64,7 @@ def read(kafka: Sequence[tuple[str, str]], ranges: Sequence[Range]) -> Iterator[
     Unavailable
         When the brokers do not hand over the records, or no longer have them.
     """
-    consumer = Consumer(
-        {
-            **dict(kafka),
-            "group.id": "fraud-stream",  # never joined: partitions are assigned, offsets not committed
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "error",
-            "receive.message.max.bytes": MOST_UNPACKED,
-            "queued.max.messages.kbytes": 16_384,
-            "log_level": 2,
-        }
-    )
+    consumer = Consumer(consumer_options(dict(kafka)))
     try:
         for one in ranges:
             yield from _read_range(consumer, one)
@@ -81,7 +84,7 @@ def _read_range(consumer: Any, wanted: Range) -> Iterator[pa.RecordBatch]:
                 at, time = offset + 1, rows[-1]["timestamp"] or time
             elif error is None or (error.code() == _END and offset >= wanted.end):
                 at = wanted.end  # what is left are marks of transactions
-            elif error.code() in _UNREADABLE:
+            elif error.code() in UNREADABLE:
                 end = _end_of_unreadable(consumer, wanted, at, offset)
                 rows += [_unreadable(wanted, offset, time) for offset in range(at, end)]
                 at = end
@@ -137,7 +140,7 @@ def _is_beyond(consumer: Any, wanted: Range, offset: int, base: int) -> bool:
     _seek(consumer, wanted, offset)
     message = _next(consumer, wanted, offset, 1)[0]
     error = message.error()
-    return error is None or error.code() not in _UNREADABLE or message.offset() != base
+    return error is None or error.code() not in UNREADABLE or message.offset() != base
 
 
 def _row(message: Message) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from fraud.contracts import MOST_AHEAD_S, AheadBounds, Contracts, bounds_of, contracts_of
 from fraud.decide.experiment import Alias, Experiment
@@ -88,7 +89,14 @@ class TaskContext:
 
 def store_of(url: str, entities: tuple[str, ...]) -> FeatureStore:
     """Open the feature store once per process."""
-    return _store(url, entities, os.getpid())
+    process = os.getpid()
+    return _shared.get((url, entities, process)) or _store(url, entities, process)
+
+
+def share_store(url: str, entities: tuple[str, ...], store: FeatureStore) -> None:
+    """Let passes in this process use the driver's store, where it can be opened only once in a process."""
+    if urlsplit(url).scheme == "lmdb":
+        _shared[url, entities, os.getpid()] = store
 
 
 def rates_of(context: TaskContext) -> Rates:
@@ -128,6 +136,9 @@ def settle() -> None:
     gc.freeze()
     if SparkTask.get():
         gc.disable()
+
+
+_shared: Final[dict[tuple[str, tuple[str, ...], int], FeatureStore]] = {}
 
 
 # The process id is part of the keys: a worker is forked from a process that may have opened them already.

@@ -33,10 +33,15 @@ def warm_up(spark: SparkSession, partitions: int, schema: Schema) -> None:
     frame.mapInArrow(partial(_fold_one, schema), from_arrow_schema(rows.SUMMARY)).collect()
 
 
-def _fold_one(schema: Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def fold_one(schema: Schema) -> None:
+    """Fold one event in this process, and collect garbage as a process does that runs the passes."""
     passes = passes_of_schema(schema)
-    for _ in batches:
-        fold_passes(np.ones((1, passes[0].events.width)), passes=passes)
+    fold_passes(np.ones((1, passes[0].events.width)), passes=passes)
     settle()
+
+
+def _fold_one(schema: Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for _ in batches:
+        fold_one(schema)
     loaded: Any = entity_pass.__name__  # importing it has loaded what a pass needs
     yield pa.RecordBatch.from_pylist([{"summary": loaded}], rows.SUMMARY)

@@ -1,0 +1,227 @@
+"""Takes records from Kafka as they come, a micro-batch at a time, without Spark.
+
+Reads the topics by librdkafka, which fetches ahead. Of a backlog each partition gives its share, as with
+Spark's source, so that labels do not run ahead of the transactions that they speak of.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import pyarrow as pa
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import TopicPartition as Position
+
+from fraud.contracts import SCORED
+from fraud.errors import BadState, Unavailable
+from fraud.runtime.traces import HEADER
+from jobs.stream.offsets import Partition, Range
+from jobs.stream.tasks.bounded_read import UNREADABLE, consumer_options
+
+CHUNK: Final = 1_000
+"""Records asked for at a time."""
+MOST_BYTES: Final = 64_000_000
+"""Of the records that wait here; a micro-batch is smaller where its records are large."""
+ROWS: Final = 10_000
+"""Records of an Arrow batch at most."""
+PATIENCE_S: Final = 30.0
+"""How long the brokers may take to tell where a partition begins and ends, seconds."""
+# Public names, in spite of the underscore.
+_OUT_OF_RANGE: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001
+_COLUMNS: Final = (
+    pa.field("key", pa.binary()),
+    pa.field("value", pa.binary()),
+    pa.field("topic", pa.string()),
+    pa.field("partition", pa.int32()),
+    pa.field("offset", pa.int64()),
+    pa.field("timestamp", pa.timestamp("us", tz="UTC")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Records of one micro-batch, by partition and offset; or what must be read in bounded memory."""
+
+    messages: Sequence[Message]
+    unreadable: Range | None = None
+
+
+class Poller:
+    """Reads partitions from their positions on.
+
+    Parameters
+    ----------
+    options
+        Of the client under librdkafka's names, with ``bootstrap.servers``.
+    positions
+        Next offset by partition; -2: where it begins. ``ends`` keeps them.
+    most
+        Records of a micro-batch.
+
+    Raises
+    ------
+    BadState
+        When Kafka no longer has what comes next.
+    Unavailable
+        When the brokers do not answer.
+    """
+
+    def __init__(self, options: Mapping[str, str], positions: Mapping[Partition, int], most: int) -> None:
+        self._consumer: Any = Consumer({**consumer_options(options), "enable.partition.eof": False})
+        self._most = most
+        self._buffers: dict[Partition, deque[Message]] = {}
+        self._fetched: dict[Partition, int] = {}
+        self._waiting = self._bytes = 0
+        self._unreadable: Range | None = None
+        self.ends: dict[Partition, int] = {}
+        """Next offset to take, by partition."""
+        self.read_also(positions)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._consumer.close()
+
+    def read_also(self, positions: Mapping[Partition, int]) -> None:
+        """Read further partitions too."""
+        for at, position in positions.items():
+            try:
+                low, _ = self._consumer.get_watermark_offsets(Position(*at), timeout=PATIENCE_S)
+            except KafkaException as error:
+                raise Unavailable(f"{_named(at)} cannot be read: {error.args[0].str()}") from error
+            if 0 <= position < low:
+                raise _deleted(at, position)
+            self.ends[at] = max(position, low)
+            self._buffers[at] = deque()
+            self._fetched[at] = self.ends[at]
+        if positions:
+            self._assign()
+
+    def take(self, wait_s: float) -> Taken | None:
+        """Take what has come, waiting for up to so long; None where nothing has."""
+        self._fetch(0.0 if self._waiting else wait_s)
+        if self._unreadable is not None and not self._waiting:
+            return self._take_unreadable(self._unreadable)
+        if not self._waiting:
+            return None
+        messages: list[Message] = []
+        for at, share in self._shares().items():
+            buffer = self._buffers[at]
+            part = [buffer.popleft() for _ in range(min(share, len(buffer)))]
+            if part:
+                self.ends[at] = (part[-1].offset() or 0) + 1
+                messages += part
+        self._waiting -= len(messages)
+        self._bytes -= sum(map(_size, messages))
+        return Taken(messages) if messages else None
+
+    def lag(self) -> int:
+        """Count the records that Kafka has and no micro-batch has taken, as far as is known."""
+        return sum(self._lags().values())
+
+    def _fetch(self, wait_s: float) -> None:
+        while self._unreadable is None and self._waiting < self._most and self._bytes < MOST_BYTES:
+            found = self._consumer.consume(CHUNK if self._waiting else 1, wait_s)
+            for message in found:
+                if message.error() is not None:
+                    self._take_error(message)
+                    break
+                at = (message.topic(), message.partition())
+                if message.offset() < self._fetched[at]:  # of before a new assignment
+                    continue
+                self._buffers[at].append(message)
+                self._fetched[at] = message.offset() + 1
+                self._waiting += 1
+                self._bytes += _size(message)
+            if not found:
+                return
+            wait_s = 0.0
+
+    def _take_error(self, message: Message) -> None:
+        error: Any = message.error()
+        at = (str(message.topic()), int(message.partition() or 0))
+        if error.code() in UNREADABLE:
+            _, high = self._consumer.get_watermark_offsets(Position(*at), timeout=PATIENCE_S)
+            self._unreadable = Range(*at, self._fetched[at], min(high, self._fetched[at] + self._most))
+        elif error.code() in _OUT_OF_RANGE:
+            raise _deleted(at, self._fetched[at])
+        elif not error.retriable():
+            raise Unavailable(f"{_named(at)} cannot be read: {error.str()}")
+
+    def _take_unreadable(self, found: Range) -> Taken:
+        """Hand over a range whose records librdkafka cannot unpack, for ``bounded_read`` to read around."""
+        at = (found.topic, found.partition)
+        self.ends[at] = self._fetched[at] = found.end
+        self._unreadable = None
+        self._assign()
+        return Taken((), unreadable=found)
+
+    def _assign(self) -> None:
+        """Assign all partitions; what was fetched stays here."""
+        self._consumer.assign([Position(*at, offset) for at, offset in self._fetched.items()])
+
+    def _shares(self) -> dict[Partition, int]:
+        """Share a micro-batch out among the partitions by how far each is behind."""
+        lags = self._lags()
+        behind = sum(lags.values())
+        if behind <= self._most:
+            return {at: len(buffer) for at, buffer in self._buffers.items()}
+        return {at: max(1, self._most * lag // behind) for at, lag in lags.items()}
+
+    def _lags(self) -> dict[Partition, int]:
+        found = {}
+        for at, buffer in self._buffers.items():
+            _, high = self._consumer.get_watermark_offsets(Position(*at), cached=True)
+            found[at] = max(high - self.ends[at], len(buffer))  # below 0 while it is unknown
+        return found
+
+
+def batches_of(messages: Sequence[Message], *, is_traced: bool) -> Iterator[pa.RecordBatch]:
+    """Make of records what Spark's source gives: ``validate_pass.COLUMNS``, and the header of the trace."""
+    header = [pa.field(HEADER, pa.binary())] if is_traced else []
+    schema = pa.schema([*_COLUMNS, *header])
+    for first in range(0, len(messages), ROWS):
+        part = messages[first : first + ROWS]
+        topics = [message.topic() for message in part]
+        times = [message.timestamp() for message in part]
+        is_known = [
+            kind == TIMESTAMP_LOG_APPEND_TIME or topic == SCORED
+            for (kind, _), topic in zip(times, topics, strict=True)
+        ]
+        columns: list[Any] = [
+            [message.key() for message in part],
+            [message.value() for message in part],
+            topics,
+            [message.partition() for message in part],
+            [message.offset() for message in part],
+            [time * 1_000 if known else None for (_, time), known in zip(times, is_known, strict=True)],
+        ]
+        if is_traced:
+            columns.append([_trace_of(message) for message in part])
+        arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _trace_of(message: Message) -> bytes | None:
+    headers: Any = message.headers() or ()
+    return next((value for name, value in headers if name == HEADER), None)
+
+
+def _size(message: Message) -> int:
+    key: Any = message.key()
+    value: Any = message.value()
+    return len(key or b"") + len(value or b"")
+
+
+def _named(at: Partition) -> str:
+    return f"topic {at[0]}, partition {at[1]}"
+
+
+def _deleted(at: Partition, offset: int) -> BadState:
+    return BadState(
+        f"{_named(at)}, offset {offset} comes next, and Kafka has deleted it or never had it: the stream "
+        "was stopped for longer than Kafka keeps records, or the topic was made anew. Move the checkpoint away to "
+        "begin with what Kafka has"
+    )
