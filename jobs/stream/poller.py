@@ -4,6 +4,8 @@ Reads the topics by librdkafka, which fetches ahead. Of a backlog each partition
 Spark's source, so that labels do not run ahead of the transactions that they speak of.
 """
 
+import math
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from fraud.contracts import SCORED
 from fraud.errors import BadState, Unavailable
 from fraud.runtime.traces import HEADER
 from jobs.stream.offsets import Partition, Range
-from jobs.stream.tasks.bounded_read import UNREADABLE, consumer_options
+from jobs.stream.tasks.bounded_read import END_OF_PARTITION, UNREADABLE, consumer_options
 
 CHUNK: Final = 1_000
 """Records asked for at a time."""
@@ -68,11 +70,13 @@ class Poller:
     """
 
     def __init__(self, options: Mapping[str, str], positions: Mapping[Partition, int], most: int) -> None:
-        self._consumer: Any = Consumer({**consumer_options(options), "enable.partition.eof": False})
+        self._consumer: Any = Consumer(consumer_options(options))
         self._most = most
         self._buffers: dict[Partition, deque[Message]] = {}
         self._fetched: dict[Partition, int] = {}
-        self._waiting = self._bytes = 0
+        self._there: dict[Partition, int] = {}
+        """Where a partition ended when it was looked at first: so far its records are known to come."""
+        self._bytes = 0
         self._unreadable: Range | None = None
         self.ends: dict[Partition, int] = {}
         """Next offset to take, by partition."""
@@ -88,67 +92,91 @@ class Poller:
         """Read further partitions too."""
         for at, position in positions.items():
             try:
-                low, _ = self._consumer.get_watermark_offsets(Position(*at), timeout=PATIENCE_S)
+                low, high = self._consumer.get_watermark_offsets(Position(*at), timeout=PATIENCE_S)
             except KafkaException as error:
                 raise Unavailable(f"{_named(at)} cannot be read: {error.args[0].str()}") from error
-            if 0 <= position < low:
-                raise _deleted(at, position)
-            self.ends[at] = max(position, low)
+            if position >= 0 and not low <= position <= high:
+                raise _is_gone(at, position)
+            self.ends[at] = self._fetched[at] = max(position, low)
             self._buffers[at] = deque()
-            self._fetched[at] = self.ends[at]
+            self._there[at] = high
         if positions:
             self._assign()
 
     def take(self, wait_s: float) -> Taken | None:
         """Take what has come, waiting for up to so long; None where nothing has."""
-        self._fetch(0.0 if self._waiting else wait_s)
-        if self._unreadable is not None and not self._waiting:
-            return self._take_unreadable(self._unreadable)
-        if not self._waiting:
-            return None
+        planned = self._fetch(wait_s)
         messages: list[Message] = []
-        for at, share in self._shares().items():
-            buffer = self._buffers[at]
-            part = [buffer.popleft() for _ in range(min(share, len(buffer)))]
-            if part:
-                self.ends[at] = (part[-1].offset() or 0) + 1
-                messages += part
-        self._waiting -= len(messages)
+        for at, end in sorted(planned.items()):
+            buffer, first = self._buffers[at], len(messages)
+            while buffer and (buffer[0].offset() or 0) < end:
+                messages.append(buffer.popleft())
+            if self._fetched[at] >= end:
+                self.ends[at] = end
+            elif len(messages) > first:
+                self.ends[at] = (messages[-1].offset() or 0) + 1
         self._bytes -= sum(map(_size, messages))
-        return Taken(messages) if messages else None
+        if messages:
+            return Taken(messages)
+        return self._take_unreadable(self._unreadable) if self._unreadable else None
 
     def lag(self) -> int:
         """Count the records that Kafka has and no micro-batch has taken, as far as is known."""
-        return sum(self._lags().values())
+        found = 0
+        for at, end in self.ends.items():
+            _, high = self._consumer.get_watermark_offsets(Position(*at), cached=True)
+            found += max(high, self._fetched[at]) - end
+        return found
 
-    def _fetch(self, wait_s: float) -> None:
-        while self._unreadable is None and self._waiting < self._most and self._bytes < MOST_BYTES:
-            found = self._consumer.consume(CHUNK if self._waiting else 1, wait_s)
+    def _fetch(self, wait_s: float) -> dict[Partition, int]:
+        """Fetch what a micro-batch takes; returns where it ends, by partition."""
+        give_up = time.monotonic() + PATIENCE_S
+        while True:
+            is_waiting = not any(self._buffers.values())
+            found = self._consumer.consume(1, wait_s) if is_waiting else self._consumer.consume(CHUNK, 0.0)
             for message in found:
-                if message.error() is not None:
-                    self._take_error(message)
-                    break
-                at = (message.topic(), message.partition())
-                if message.offset() < self._fetched[at]:  # of before a new assignment
-                    continue
-                self._buffers[at].append(message)
-                self._fetched[at] = message.offset() + 1
-                self._waiting += 1
-                self._bytes += _size(message)
-            if not found:
-                return
-            wait_s = 0.0
+                self._keep(message)
+            planned = self._planned()
+            missing = [at for at, end in planned.items() if self._fetched[at] < end]
+            if self._bytes >= MOST_BYTES or self._unreadable is not None:
+                return planned
+            is_full = sum(map(len, self._buffers.values())) >= self._most
+            if not missing and (is_full or not found):
+                return planned
+            if not found and not is_waiting:
+                for message in self._consumer.consume(1, wait_s):
+                    self._keep(message)
+            if missing and time.monotonic() > give_up:
+                raise Unavailable(f"{_named(missing[0])}: nothing came within {PATIENCE_S:g} s")
 
-    def _take_error(self, message: Message) -> None:
+    def _keep(self, message: Message) -> None:
         error: Any = message.error()
-        at = (str(message.topic()), int(message.partition() or 0))
-        if error.code() in UNREADABLE:
+        at, offset = (str(message.topic()), int(message.partition() or 0)), int(message.offset() or 0)
+        if error is None:
+            if offset >= self._fetched[at]:  # or of before a new assignment
+                self._buffers[at].append(message)
+                self._fetched[at] = offset + 1
+                self._bytes += _size(message)
+        elif error.code() == END_OF_PARTITION:  # before it there may be marks of transactions alone
+            self._fetched[at] = max(self._fetched[at], offset)
+        elif error.code() in UNREADABLE:
             _, high = self._consumer.get_watermark_offsets(Position(*at), timeout=PATIENCE_S)
             self._unreadable = Range(*at, self._fetched[at], min(high, self._fetched[at] + self._most))
         elif error.code() in _OUT_OF_RANGE:
-            raise _deleted(at, self._fetched[at])
+            raise _is_gone(at, self._fetched[at])
         elif not error.retriable():
             raise Unavailable(f"{_named(at)} cannot be read: {error.str()}")
+
+    def _planned(self) -> dict[Partition, int]:
+        """Share a micro-batch out among the partitions by how far each is behind, as Spark's source does."""
+        behind = {at: max(self._there[at], self._fetched[at]) - end for at, end in self.ends.items()}
+        total = sum(behind.values())
+        planned = {}
+        for at, records in behind.items():
+            share = self._most * (records / total) if total else 0.0
+            share = math.ceil(share) if share < 1 else math.floor(share)
+            planned[at] = self.ends[at] + min(records, share)
+        return planned
 
     def _take_unreadable(self, found: Range) -> Taken:
         """Hand over a range whose records librdkafka cannot unpack, for ``bounded_read`` to read around."""
@@ -161,21 +189,6 @@ class Poller:
     def _assign(self) -> None:
         """Assign all partitions; what was fetched stays here."""
         self._consumer.assign([Position(*at, offset) for at, offset in self._fetched.items()])
-
-    def _shares(self) -> dict[Partition, int]:
-        """Share a micro-batch out among the partitions by how far each is behind."""
-        lags = self._lags()
-        behind = sum(lags.values())
-        if behind <= self._most:
-            return {at: len(buffer) for at, buffer in self._buffers.items()}
-        return {at: max(1, self._most * lag // behind) for at, lag in lags.items()}
-
-    def _lags(self) -> dict[Partition, int]:
-        found = {}
-        for at, buffer in self._buffers.items():
-            _, high = self._consumer.get_watermark_offsets(Position(*at), cached=True)
-            found[at] = max(high - self.ends[at], len(buffer))  # below 0 while it is unknown
-        return found
 
 
 def batches_of(messages: Sequence[Message], *, is_traced: bool) -> Iterator[pa.RecordBatch]:
@@ -219,9 +232,9 @@ def _named(at: Partition) -> str:
     return f"topic {at[0]}, partition {at[1]}"
 
 
-def _deleted(at: Partition, offset: int) -> BadState:
+def _is_gone(at: Partition, offset: int) -> BadState:
     return BadState(
         f"{_named(at)}, offset {offset} comes next, and Kafka has deleted it or never had it: the stream "
-        "was stopped for longer than Kafka keeps records, or the topic was made anew. Move the checkpoint away to "
-        "begin with what Kafka has"
+        "was stopped for longer than Kafka keeps records, or the topic was made anew. To begin with what Kafka "
+        "has, move the checkpoint away"
     )

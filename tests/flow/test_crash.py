@@ -1,4 +1,4 @@
-"""Crashes of the streaming job at random moments, against a run that nobody disturbs.
+"""Crashes of the streaming job at random moments, with and without Spark, against a run that nobody disturbs.
 
 The whole backlog lies in Kafka before either job starts, so that both cut it into the same micro-batches.
 """
@@ -43,8 +43,9 @@ OPTIONS = {
     "FRAUD_STREAM_PREDICTOR_WAIT_S": "120",
 }
 """Both runs must decide by the model, however slow the machine is: a fallback would be another decision."""
-WIDTHS = ({"FRAUD_STREAM_ONE_TASK_RECORDS": "0"}, {"FRAUD_STREAM_ONE_TASK_RECORDS": "10000"})
-"""A micro-batch that was cut off runs again in as many tasks, or in another number."""
+DIRECT = {"FRAUD_STREAM_ENGINE": "direct"}
+WIDTHS = ({"FRAUD_STREAM_ONE_TASK_RECORDS": "0"}, {"FRAUD_STREAM_ONE_TASK_RECORDS": "10000"}, DIRECT, DIRECT)
+"""A micro-batch that was cut off runs again in as many tasks, in another number, or without Spark."""
 IDENTITY = {
     "transactions": ["transaction_id"],
     "features": ["transaction_id"],
@@ -155,25 +156,30 @@ def test_kills_at_random_moments_lose_repeat_and_change_nothing(parts: Parts, ba
         kinds = ["driver"] * DRIVER_KILLS + ["worker"] * WORKER_KILLS
         chance.shuffle(kinds)
         rough.start()
-        killed = {"driver": 0, "worker": 0}
+        killed, directly = {"driver": 0, "worker": 0}, 0
         for kind in kinds:
             goal = rough.commits() + 1
             wait_until(lambda goal=goal: rough.commits() >= goal, rough.check)
-            time.sleep(chance.random() * 0.6)  # anywhere within the next micro-batch
-            if kind == "worker":
+            is_direct = rough.options.get("FRAUD_STREAM_ENGINE") == "direct"
+            time.sleep(chance.random() * (0.1 if is_direct else 0.6))  # anywhere within the next micro-batch
+            if kind == "worker" and not is_direct:
                 kill_a_worker(rough, chance)
-            else:
-                rough.kill() if chance.random() < 0.5 else kill_driver_alone(rough)
-                rough.options = {**OPTIONS, **chance.choice(WIDTHS)}
-                rough.start()
-            killed[kind] += 1
+                killed[kind] += 1
+                continue
+            rough.kill() if chance.random() < 0.5 else kill_driver_alone(rough)
+            killed["driver"] += 1
+            directly += is_direct
+            rough.options = {**OPTIONS, **chance.choice(WIDTHS)}
+            rough.start()
         finish(rough)
         found = [reader.read() for reader in readers]
     finally:
         calm.kill()
         rough.kill()
-    assert killed == {"driver": DRIVER_KILLS, "worker": WORKER_KILLS}
-    assert rough.starts == DRIVER_KILLS + 1
+    assert sum(killed.values()) == DRIVER_KILLS + WORKER_KILLS
+    assert min(*killed.values(), directly) > 0, "of each kind: a worker, and a driver with and without Spark"
+    assert killed["driver"] > directly
+    assert rough.starts == killed["driver"] + 1
 
     # The offset log tells how much a micro-batch holds.
     assert 0 < (records_of(calm.settings.checkpoint_path, 1) or 0) <= int(BATCH_RECORDS)

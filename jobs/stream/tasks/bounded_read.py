@@ -35,7 +35,7 @@ _SCHEMA: Final = pa.schema(
     ]
 )
 # Public names, in spite of the underscore.
-_END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001
+END_OF_PARTITION: Final = KafkaError._PARTITION_EOF  # noqa: SLF001
 UNREADABLE: Final = frozenset(
     {KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG, KafkaError.MSG_SIZE_TOO_LARGE}  # noqa: SLF001
 )
@@ -82,14 +82,14 @@ def _read_range(consumer: Any, wanted: Range) -> Iterator[pa.RecordBatch]:
             if error is None and offset < wanted.end:
                 rows.append(_row(message))
                 at, time = offset + 1, rows[-1]["timestamp"] or time
-            elif error is None or (error.code() == _END and offset >= wanted.end):
+            elif error is None or (error.code() == END_OF_PARTITION and offset >= wanted.end):
                 at = wanted.end  # what is left are marks of transactions
             elif error.code() in UNREADABLE:
                 end = _end_of_unreadable(consumer, wanted, at, offset)
                 rows += [_unreadable(wanted, offset, time) for offset in range(at, end)]
                 at = end
                 _seek(consumer, wanted, at)
-            elif error.code() != _END:
+            elif error.code() != END_OF_PARTITION:
                 raise _lost(wanted, at, error.str())
             if at >= wanted.end or error is not None:
                 break
