@@ -84,11 +84,12 @@ def plan(
     before
         The same before it; kept for the first one.
     """
-    settings = '{"batchWatermarkMs":0,"batchTimestampMs":%d,"conf":{}}' % (time.time() * 1000)  # noqa: UP031
+    conf = {"spark.sql.shuffle.partitions": "1"}  # Spark wants it; nothing of ours is in its state stores
+    settings = {"batchWatermarkMs": 0, "batchTimestampMs": int(time.time() * 1000), "conf": conf}
     if batch == 0:
         _write(_first(checkpoint), f"\0{_VERSION}\n{_as_json(before)}")
         _write(checkpoint / "metadata", json.dumps({"id": str(uuid.uuid4())}))
-    _write(checkpoint / "offsets" / str(batch), f"{_VERSION}\n{settings}\n{_as_json(ends)}")
+    _write(checkpoint / "offsets" / str(batch), f"{_VERSION}\n{json.dumps(settings)}\n{_as_json(ends)}")
 
 
 def finish(checkpoint: Path, batch: int) -> None:

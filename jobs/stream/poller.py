@@ -21,7 +21,7 @@ from fraud.runtime.traces import HEADER
 from jobs.stream.offsets import Partition, Range
 from jobs.stream.tasks.bounded_read import END_OF_PARTITION, UNREADABLE, consumer_options
 
-CHUNK: Final = 1_000
+CHUNK: Final = 100
 """Records asked for at a time."""
 MOST_BYTES: Final = 64_000_000
 """Of the records that wait here; a micro-batch is smaller where its records are large."""
@@ -60,6 +60,8 @@ class Poller:
         Next offset by partition; -2: where it begins. ``ends`` keeps them.
     most
         Records of a micro-batch.
+    most_bytes
+        Of the records that wait here, above which no more are fetched.
 
     Raises
     ------
@@ -69,9 +71,15 @@ class Poller:
         When the brokers do not answer.
     """
 
-    def __init__(self, options: Mapping[str, str], positions: Mapping[Partition, int], most: int) -> None:
+    def __init__(
+        self,
+        options: Mapping[str, str],
+        positions: Mapping[Partition, int],
+        most: int,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
         self._consumer: Any = Consumer(consumer_options(options))
-        self._most = most
+        self._most, self._most_bytes = most, most_bytes
         self._buffers: dict[Partition, deque[Message]] = {}
         self._fetched: dict[Partition, int] = {}
         self._there: dict[Partition, int] = {}
@@ -138,7 +146,7 @@ class Poller:
                 self._keep(message)
             planned = self._planned()
             missing = [at for at, end in planned.items() if self._fetched[at] < end]
-            if self._bytes >= MOST_BYTES or self._unreadable is not None:
+            if self._bytes >= self._most_bytes or self._unreadable is not None:
                 return planned
             is_full = sum(map(len, self._buffers.values())) >= self._most
             if not missing and (is_full or not found):
@@ -235,6 +243,6 @@ def _named(at: Partition) -> str:
 def _is_gone(at: Partition, offset: int) -> BadState:
     return BadState(
         f"{_named(at)}, offset {offset} comes next, and Kafka has deleted it or never had it: the stream "
-        "was stopped for longer than Kafka keeps records, or the topic was made anew. To begin with what Kafka "
-        "has, move the checkpoint away"
+        "was stopped for longer than Kafka keeps records, or the topic was made anew. To begin with what "
+        "Kafka has, move the checkpoint away"
     )

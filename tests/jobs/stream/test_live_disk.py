@@ -53,10 +53,11 @@ def is_decided_or_full(job: Job, sent: int) -> bool:
     return is_decided or metric(job, "fraud_stream_spool_full") == 1
 
 
+@pytest.mark.parametrize("engine", ["spark", "direct"])
 def test_a_full_disk_is_not_ready_and_the_job_goes_on_once_there_is_room(
-    kafka: str, make_job: Callable[..., Job], small_disk: Path, tmp_path: Path
+    kafka: str, make_job: Callable[..., Job], small_disk: Path, tmp_path: Path, engine: str
 ) -> None:
-    job = make_job(small_disk / "stream")
+    job = make_job(small_disk / "stream", FRAUD_STREAM_ENGINE=engine)
     job.start()
     send(kafka, [good(1)])
     wait_until(lambda: decided(job) == {"t1"} and job.is_ready(), job.check)

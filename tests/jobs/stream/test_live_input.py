@@ -20,6 +20,7 @@ from tests.otlp import Received, receiver
 
 pytestmark = pytest.mark.flow
 
+BY_ENGINE = pytest.mark.parametrize("engine", ["spark", "direct"])
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 Sent = tuple[str, bytes | None, bytes | None]
 
@@ -64,8 +65,9 @@ def decided(job: Job) -> set[str]:
     return {row["transaction_id"] for row in rows_of(job, "decisions")}
 
 
+@BY_ENGINE
 def test_hostile_records_become_letters_and_the_query_goes_on(
-    kafka: str, make_job: Callable[..., Job]
+    kafka: str, make_job: Callable[..., Job], engine: str
 ) -> None:
     hostile: list[Sent] = [
         (TRANSACTIONS, b"\xff" * 400_000, b"junk"),
@@ -81,6 +83,7 @@ def test_hostile_records_become_letters_and_the_query_goes_on(
         for number, header in ((3, b"junk"), (4, b"\xff" * 400_000), (5, TRACE.encode())):
             send(kafka, [good(number)], headers=[("traceparent", header), ("other", None)])
         traced = {"FRAUD_TRACES_MODE": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": received.url}
+        traced["FRAUD_STREAM_ENGINE"] = engine
         job = make_job(**traced, OTEL_BSP_SCHEDULE_DELAY="100", FRAUD_STREAM_PREDICTOR_URL=received.url)
         job.start()
         wait_until(lambda: len(rows_of(job, "dead_letters")) == len(hostile), job.check)
@@ -109,7 +112,10 @@ def see_traces(kafka: str, received: Received) -> None:
     assert batch.trace_id.hex() in asked, "the model server is told the micro-batch's own trace"
 
 
-def test_what_a_producer_takes_back_is_not_decided(kafka: str, make_job: Callable[..., Job]) -> None:
+@BY_ENGINE
+def test_what_a_producer_takes_back_is_not_decided(
+    kafka: str, make_job: Callable[..., Job], engine: str
+) -> None:
     producer = Producer({"bootstrap.servers": kafka, "transactional.id": "bank"})
     producer.init_transactions(30.0)
     for numbers, end in ((range(5), "abort_transaction"), (range(5, 8), "commit_transaction")):
@@ -118,7 +124,7 @@ def test_what_a_producer_takes_back_is_not_decided(kafka: str, make_job: Callabl
             topic, key, value = good(number)
             producer.produce(topic, value, key)
         getattr(producer, end)(30.0)
-    job = make_job()
+    job = make_job(FRAUD_STREAM_ENGINE=engine)
     job.start()
     wait_until(lambda: len(decided(job)) >= 3, job.check)
     send(kafka, [good(9)])
@@ -128,9 +134,12 @@ def test_what_a_producer_takes_back_is_not_decided(kafka: str, make_job: Callabl
     job.stop()
 
 
-@pytest.mark.parametrize("options", [{}, {"batch.size": 2_000_000_000, "linger.ms": 500}])
+ONE_BATCH = {"batch.size": 2_000_000_000, "linger.ms": 500}
+
+
+@pytest.mark.parametrize(("options", "engine"), [({}, "spark"), (ONE_BATCH, "spark"), (ONE_BATCH, "direct")])
 def test_large_records_that_kafka_holds_compressed_do_not_fill_the_memory(
-    kafka: str, make_job: Callable[..., Job], options: dict[str, Any]
+    kafka: str, make_job: Callable[..., Job], options: dict[str, Any], engine: str
 ) -> None:
     large = 1_500
     send(
@@ -139,7 +148,7 @@ def test_large_records_that_kafka_holds_compressed_do_not_fill_the_memory(
         **{"message.max.bytes": 1_000_000_000, "queue.buffering.max.kbytes": 2_000_000, **options},
     )
     send(kafka, [good(1)])
-    job = make_job(FRAUD_STREAM_ONE_TASK_RECORDS="0")
+    job = make_job(FRAUD_STREAM_ONE_TASK_RECORDS="0", FRAUD_STREAM_ENGINE=engine)
     job.start()
     wait_until(lambda: decided(job) == {"t1"}, job.check)
     wait_until(lambda: len(rows_of(job, "dead_letters")) == large, job.check)
@@ -176,12 +185,15 @@ def test_what_unpacks_to_too_much_is_told_from_what_lies_beside_it(kafka: str, c
         assert {row["size"] for row in named} == {UNKNOWN_SIZE}
 
 
-def test_a_giant_record_is_a_letter_and_ends_no_job(kafka: str, make_job: Callable[..., Job]) -> None:
+@BY_ENGINE
+def test_a_giant_record_is_a_letter_and_ends_no_job(
+    kafka: str, make_job: Callable[..., Job], engine: str
+) -> None:
     options = {"message.max.bytes": 1_000_000_000, "queue.buffering.max.kbytes": 2_000_000}
     send(kafka, [good(1)])
     send(kafka, [(TRANSACTIONS, b"u0", b"\0" * 500_000_000)], **options)
     send(kafka, [good(2)])
-    job = make_job()
+    job = make_job(FRAUD_STREAM_ENGINE=engine)
     job.start()
     wait_until(lambda: decided(job) == {"t1", "t2"} and len(rows_of(job, "dead_letters")) == 1, job.check)
     (letter,) = (DeadLetter.model_validate_json(value) for value in read(kafka, DEAD_LETTERS))
