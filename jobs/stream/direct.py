@@ -1,7 +1,7 @@
 """Micro-batches by the driver alone: it reads Kafka, and runs the passes itself, one micro-batch at a time.
 
-No Java, no tasks, no rows that travel between processes: a micro-batch takes a fifth of the time, on one core
-and one machine (DECISIONS.md, 89). The checkpoint is written in Spark's form and order, a micro-batch's
+No Java, no tasks, no rows that travel between processes: a small micro-batch takes a fraction of the time, on
+one core of one machine (DECISIONS.md, 89). The checkpoint is written in Spark's form and order, a micro-batch's
 offsets before it runs and its commit after it. So either engine continues where the other has ended, also
 within a micro-batch, and every tool that reads the checkpoint stays as it is.
 """
@@ -39,6 +39,8 @@ from jobs.stream.tasks.warm_up import fold_one
 
 LOOK_S: Final = 0.2
 """How long a look for records waits, seconds."""
+COLLECT_EVERY: Final = 100
+"""Micro-batches between two collections of garbage. None is within one: it would look at every record."""
 PARTITIONS_S: Final = 10.0
 """Time between two looks for new partitions, and for the answer, seconds."""
 
@@ -143,7 +145,8 @@ class DirectQuery:
             records = read(tuple(self._options.items()), [taken.unreadable])
         self._process(records, batch)
         finish(self._checkpoint, batch)
-        gc.collect()  # of what is not frozen; within a micro-batch nothing is collected
+        if batch % COLLECT_EVERY == 0:
+            gc.collect()
         self._stop.wait(max(0.0, started + self._settings.trigger_s - time.monotonic()))
         return batch
 
