@@ -1,8 +1,8 @@
 """Micro-batches by the driver alone: it reads Kafka, and runs the passes itself, one micro-batch at a time.
 
 No Java, no tasks, no rows that travel between processes: a small micro-batch takes a fraction of the time, on
-one core of one machine (DECISIONS.md, 90). The checkpoint is written in Spark's form and order: a micro-batch's
-offsets before it runs, its commit after it. So either engine continues where the other has ended, also within
+one core of one machine (DECISIONS.md, 90). The checkpoint is written in Spark's form and order: a
+micro-batch's offsets before it runs, its commit after it. So either engine continues where the other has ended, also within
 a micro-batch, and whatever reads the checkpoint stays as it is.
 """
 
@@ -18,7 +18,6 @@ from fraud.features.passes import entity_names, passes_of_schema
 from fraud.kafka.cluster import describe
 from fraud.schema.schema import Schema
 from fraud.store import FeatureStore
-from jobs.stream.engine import Process, QueryState
 from jobs.stream.offsets import (
     Partition,
     Range,
@@ -31,6 +30,7 @@ from jobs.stream.offsets import (
 )
 from jobs.stream.poller import Poller, batches_of
 from jobs.stream.progress import topics_of
+from jobs.stream.query import Process, QueryState
 from jobs.stream.settings import StreamSettings
 from jobs.stream.tasks.bounded_read import read
 from jobs.stream.tasks.context import TaskContext, share_store
@@ -46,7 +46,7 @@ PARTITIONS_S: Final = 10.0
 
 
 class DirectQuery:
-    """Runs micro-batches in a thread (:class:`jobs.stream.engine.Query`).
+    """Runs micro-batches in a thread (:class:`jobs.stream.query.Query`).
 
     Parameters
     ----------
@@ -84,23 +84,23 @@ class DirectQuery:
         self._thread.start()
 
     def wait(self, seconds: float) -> bool:
-        """See :class:`~jobs.stream.engine.Query`."""
+        """See :class:`~jobs.stream.query.Query`."""
         self._thread.join(seconds)
         if self._error is not None:
             raise self._error
         return not self._thread.is_alive()
 
     def stop(self) -> None:
-        """See :class:`~jobs.stream.engine.Query`."""
+        """See :class:`~jobs.stream.query.Query`."""
         self._stop.set()
         self._thread.join()
 
     def state(self) -> QueryState:
-        """See :class:`~jobs.stream.engine.Query`."""
+        """See :class:`~jobs.stream.query.Query`."""
         return self._state if self._thread.is_alive() else QueryState.ENDED
 
     def lag(self) -> int | None:
-        """See :class:`~jobs.stream.engine.Query`."""
+        """See :class:`~jobs.stream.query.Query`."""
         return self._lag
 
     def _run(self) -> None:
@@ -168,7 +168,7 @@ class DirectQuery:
 
 
 class DirectEngine:
-    """The driver's own process (:class:`jobs.stream.engine.Engine`).
+    """The driver's own process (:class:`jobs.stream.query.Engine`).
 
     Parameters
     ----------
@@ -186,25 +186,25 @@ class DirectEngine:
         self._settings, self._schema, self._is_traced = settings, schema, is_traced
 
     def warm_up(self) -> None:
-        """See :class:`~jobs.stream.engine.Engine`."""
+        """See :class:`~jobs.stream.query.Engine`."""
         fold_one(self._schema)
         gc.disable()
 
     def share(self, store: FeatureStore) -> None:
-        """See :class:`~jobs.stream.engine.Engine`; LMDB can be opened once in a process."""
+        """See :class:`~jobs.stream.query.Engine`; LMDB can be opened once in a process."""
         names = entity_names(passes_of_schema(self._schema))
         share_store(self._settings.store, names, store)
 
     def start(self, process: Process, starting_offsets: str) -> DirectQuery:
-        """See :class:`~jobs.stream.engine.Engine`."""
+        """See :class:`~jobs.stream.query.Engine`."""
         topics = topics_of(self._schema)
         return DirectQuery(self._settings, topics, process, starting_offsets, is_traced=self._is_traced)
 
     def run(self, records: Iterator[pa.RecordBatch], context: TaskContext) -> list[str]:
-        """See :class:`~jobs.stream.engine.Engine`; the records are Arrow batches."""
+        """See :class:`~jobs.stream.query.Engine`; the records are Arrow batches."""
         found = run_one_pass(context, records)
         return [text for batch in found for text in batch.column("summary").to_pylist()]
 
     def run_bounded(self, context: TaskContext, ranges: Sequence[Range]) -> list[str]:
-        """See :class:`~jobs.stream.engine.Engine`."""
+        """See :class:`~jobs.stream.query.Engine`."""
         return self.run(read(context.kafka, ranges), context)

@@ -34,13 +34,14 @@ from fraud.watch.figures import Figures
 from jobs.stream import metrics
 from jobs.stream.archiving import Archiving
 from jobs.stream.background import BackgroundThreads
-from jobs.stream.engine import Query, QueryState, open_engine
+from jobs.stream.engine import open_engine
 from jobs.stream.expiry import Expiry
 from jobs.stream.fit import open_fitting_store
 from jobs.stream.gate import BatchGate
 from jobs.stream.offsets import ranges_of, records_of, unfinished_of
 from jobs.stream.outages import cause_of, is_passing, lacks_memory, report_of, wait_s
 from jobs.stream.progress import Progress
+from jobs.stream.query import Query, QueryState
 from jobs.stream.rates import BatchRates
 from jobs.stream.recovery import remember
 from jobs.stream.rules import StreamLists, StreamRules

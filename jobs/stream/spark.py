@@ -13,10 +13,10 @@ from fraud.log import rows
 from fraud.schema.schema import Schema
 from fraud.spark.session import KAFKA_SOURCE, open_session
 from fraud.store import FeatureStore
-from jobs.stream.engine import Process, QueryState
 from jobs.stream.java_client import java_options
 from jobs.stream.offsets import Range
 from jobs.stream.progress import topics_of
+from jobs.stream.query import Process, QueryState
 from jobs.stream.settings import StreamSettings
 from jobs.stream.tasks import entity_pass, one_pass, validate_pass
 from jobs.stream.tasks.arrow_rows import ARROW_ROWS
@@ -25,21 +25,21 @@ from jobs.stream.tasks.warm_up import warm_up
 
 
 class SparkQuery:
-    """A streaming query of Spark (:class:`jobs.stream.engine.Query`)."""
+    """A streaming query of Spark (:class:`jobs.stream.query.Query`)."""
 
     def __init__(self, query: Any) -> None:
         self._query = query
 
     def wait(self, seconds: float) -> bool:
-        """See :class:`~jobs.stream.engine.Query`."""
+        """See :class:`~jobs.stream.query.Query`."""
         return bool(self._query.awaitTermination(seconds))
 
     def stop(self) -> None:
-        """See :class:`~jobs.stream.engine.Query`."""
+        """See :class:`~jobs.stream.query.Query`."""
         self._query.stop()
 
     def state(self) -> QueryState:
-        """See :class:`~jobs.stream.engine.Query`."""
+        """See :class:`~jobs.stream.query.Query`."""
         try:
             message = self._query.status["message"] if self._query.isActive else ""
         except Py4JError:  # Spark's JVM is ended_threads
@@ -51,7 +51,7 @@ class SparkQuery:
         return QueryState.WAITING if message.startswith("Waiting for") else QueryState.RUNNING
 
     def lag(self) -> int | None:
-        """See :class:`~jobs.stream.engine.Query`."""
+        """See :class:`~jobs.stream.query.Query`."""
         progress = self._query.lastProgress
         if progress is None:
             return None
@@ -64,7 +64,7 @@ class SparkQuery:
 
 
 class SparkEngine:
-    """Spark, on this machine or a cluster's (:class:`jobs.stream.engine.Engine`).
+    """Spark, on this machine or a cluster's (:class:`jobs.stream.query.Engine`).
 
     Parameters
     ----------
@@ -83,14 +83,14 @@ class SparkEngine:
         self._spark = open_spark(settings)
 
     def warm_up(self) -> None:
-        """See :class:`~jobs.stream.engine.Engine`."""
+        """See :class:`~jobs.stream.query.Engine`."""
         warm_up(self._spark, self._settings.partitions, self._schema)
 
     def share(self, store: FeatureStore) -> None:
-        """See :class:`~jobs.stream.engine.Engine`; Spark's workers open a store of their own."""
+        """See :class:`~jobs.stream.query.Engine`; Spark's workers open a store of their own."""
 
     def start(self, process: Process, starting_offsets: str) -> SparkQuery:
-        """See :class:`~jobs.stream.engine.Engine`."""
+        """See :class:`~jobs.stream.query.Engine`."""
         settings = self._settings
         security = {f"kafka.{key}": value for key, value in java_options(settings.kafka_options).items()}
         source = (
@@ -110,7 +110,7 @@ class SparkEngine:
         return SparkQuery(writer.option("checkpointLocation", str(settings.checkpoint_path)).start())
 
     def run(self, records: DataFrame, context: TaskContext) -> list[str]:
-        """See :class:`~jobs.stream.engine.Engine`; the records are those of Spark's source."""
+        """See :class:`~jobs.stream.query.Engine`; the records are those of Spark's source."""
         selected = validate_pass.SELECTED_TRACED if context.is_traced else validate_pass.SELECTED
         source = records.selectExpr(*selected).coalesce(context.tasks)
         summary = from_arrow_schema(rows.SUMMARY)
@@ -125,7 +125,7 @@ class SparkEngine:
         return _summaries(passed)
 
     def run_bounded(self, context: TaskContext, ranges: Sequence[Range]) -> list[str]:
-        """See :class:`~jobs.stream.engine.Engine`."""
+        """See :class:`~jobs.stream.query.Engine`."""
         passes = one_pass.mapped_bounded(context, context.kafka, ranges)
         frame = self._spark.range(0, 1, 1, 1)
         return _summaries(frame.mapInArrow(passes, from_arrow_schema(rows.SUMMARY)))
