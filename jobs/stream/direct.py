@@ -1,8 +1,8 @@
 """Micro-batches by the driver alone: it reads Kafka, and runs the passes itself, one micro-batch at a time.
 
 No Java, no tasks, no rows that travel between processes: a small micro-batch takes a fraction of the time, on
-one core of one machine (DECISIONS.md, 90). The checkpoint is written in Spark's form and order: offsets before
-a micro-batch, its commit after it. So either engine continues where the other has ended, also within a
+one core of one machine (DECISIONS.md, 90). The checkpoint is written in Spark's form and order: offsets
+before a micro-batch, its commit after it. So either engine continues where the other has ended, also within a
 micro-batch, and whatever reads the checkpoint stays as it is.
 """
 
