@@ -249,7 +249,7 @@ def test_a_feature_that_cannot_be_is_refused_with_its_name(feature, words):
     ("entity", "words"),
     [
         (Entity("card", 0, (), ()), "at least 1 is needed"),
-        (Entity("card", 5000, (), ()), "at most 4096 are possible"),
+        (Entity("card", 70_000, (), ()), "at most 65536 are possible"),
         (Entity("card", 4, tuple("abcdefghi"), ()), "9 columns of distinct values; at most 8 are possible"),
         (
             Entity("card", 4, (), tuple((name, 1) for name in "abcdefghi")),
