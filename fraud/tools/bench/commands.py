@@ -100,6 +100,7 @@ def stream(
     from fraud.tools.bench.machine import describe_machine  # noqa: PLC0415
     from fraud.tools.bench.stream import FULL, QUICK, measure_stream  # noqa: PLC0415
     from fraud.tools.bench.stream_report import tables_of, write_report  # noqa: PLC0415
+    from jobs.stream.settings import StreamSettings  # noqa: PLC0415
 
     console = _console()
     machine = describe_machine()
@@ -114,6 +115,7 @@ def stream(
         with console.status("starting") as status:
             figures.append(measure_stream(home, work, status.update, labels_per_s=labels))
         files = write_report(machine, figures, out)  # after each: a later one may fail
+    console.print(f"Engine of the stream: {StreamSettings(home=home).engine}")
     for table in tables_of(machine, figures):
         console.print(table)
     for file in files:
