@@ -41,7 +41,7 @@ class Form(StrEnum):
 Forms = frozenset[Form]
 _UNITS: Final = {Form.S: 10**6, Form.MS: 10**3, Form.US: 1, Form.NS: -1000}
 """Factor to microseconds; negative: divisor."""
-SIGN: Final = r"[$€£¥₹]|(?:EUR|USD|GBP|CHF|JPY|CAD|AUD|INR|BRL|SEK|NOK|DKK|PLN|CNY|MXN|ZAR)"
+SIGN: Final = r"[$€£¥₹]|(?:EUR|USD|GBP|CHF|JPY|CAD|AUD|INR|BRL|SEK|NOK|DKK|PLN|CNY|MXN)"
 """Of money, in front of an amount or behind it: the signs, and the codes that tables use most."""
 _FRONT: Final = rf"^[+-]?(?:{SIGN})? ?[+-]?"
 _BEHIND: Final = rf" ?(?:{SIGN})?$"
