@@ -36,9 +36,9 @@ def list_features(
     if as_json:
         typer.echo(json.dumps(as_records(features), indent=2))
         return
-    table = Table("name", "family", "unit", "formula")
+    table = Table("name", "formula and unit")  # which both fit into 80 columns
     for feature in features:
-        table.add_row(feature.name, feature.family.value, feature.unit, feature.description)
+        table.add_row(feature.name, f"{feature.description} ({feature.unit})")
     table.columns[0].no_wrap = True
     Console().print(table)
 

@@ -51,8 +51,9 @@ class Rules:
         return self
 
     def predict_proba(self, vectors: Floats) -> Floats:
-        """Share of the rules that hold."""
-        share = (vectors[:, self._columns] >= np.array([rule.limit for rule in self._fallback])).mean(axis=1)
+        """Share of the rules that hold; 0 where the schema has none."""
+        held = vectors[:, self._columns] >= np.array([rule.limit for rule in self._fallback])
+        share = held.sum(axis=1) / max(len(self._fallback), 1)
         return np.column_stack([1.0 - share, share])
 
 

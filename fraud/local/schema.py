@@ -1,6 +1,8 @@
 """Gives the platform on this machine, which does not run, another schema; ``roll`` does so while it runs."""
 
+import os
 from pathlib import Path
+from typing import Final
 
 from fraud.errors import BadInput
 from fraud.local import platform
@@ -8,11 +10,14 @@ from fraud.local.parts import TABLE, PartTable
 from fraud.local.platform import State
 from fraud.local.settings import LocalSettings
 from fraud.runtime.files import write_durably
-from fraud.schema.deployed import FILE, has_run
+from fraud.schema.deployed import FILE, RATES_FILE, RATES_VARIABLE, has_run
 from fraud.schema.diff import Effect, compare, steps_when_stopped
 from fraud.schema.reading import read_schema
 
 _ENDED = {State.STOPPED, State.CRASHED}
+
+FIRST: Final = "`fraud up broker mlflow`, `fraud train --transactions TABLE`, `fraud up`: a first model"
+"""What a platform needs that has not run yet."""
 
 
 def use_schema(settings: LocalSettings, file: Path, table: PartTable = TABLE) -> list[str]:
@@ -51,7 +56,11 @@ def use_schema(settings: LocalSettings, file: Path, table: PartTable = TABLE) ->
         )
     home.mkdir(parents=True, exist_ok=True)
     write_durably(own, file.read_bytes())
-    return [f"{own}: version {new.version}; the next `fraud up` runs with it", *steps_when_stopped(changes)]
+    steps = steps_when_stopped(changes) if has_run(home) else [FIRST]
+    if new.money and not (home / RATES_FILE).exists() and not os.environ.get(RATES_VARIABLE):
+        words = f"reference rates to {new.money.base}, without which other currencies are refused"
+        steps.insert(0, f"`fraud rates check FILE`, `cp FILE {home / RATES_FILE}`: {words}")
+    return [f"{own}: version {new.version}; the next `fraud up` runs with it", *steps]
 
 
 def _running(settings: LocalSettings, table: PartTable) -> str:

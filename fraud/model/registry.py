@@ -36,6 +36,10 @@ class AliasMove:
     previous: str | None
 
 
+_UNREACHED = "Max retries exceeded"
+"""Stands in MLflow's error where nothing answers."""
+
+
 @contextmanager
 def open_registry(uri: str, experiment: str = "", registry_uri: str = "") -> Iterator[None]:
     """Point MLflow at a server for the time of a block, and make sure that it answers.
@@ -71,6 +75,11 @@ def open_registry(uri: str, experiment: str = "", registry_uri: str = "") -> Ite
             mlflow.set_experiment(experiment)
         yield
     except MlflowException as error:
+        if _UNREACHED in str(error):
+            raise Unavailable(
+                f"no MLflow answers at {uri} (setting mlflow_uri): `fraud up mlflow` starts it on this "
+                "machine; or name another server, or a file (sqlite:///mlflow.db), with --mlflow-uri"
+            ) from error
         raise Unavailable(f"MLflow at {uri} (setting mlflow_uri) failed: {error}") from error
     finally:
         enable_logging()  # type: ignore[no-untyped-call]

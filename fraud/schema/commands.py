@@ -75,6 +75,7 @@ def diff(old: File, new: File) -> None:
         typer.echo("no difference: nothing to do")
         return
     table = Table("change", "what must follow")
+    table.columns[0].overflow = "fold"  # names of features stay whole
     for change in changes:
         table.add_row(change.what, change.words)
     Console().print(table)

@@ -99,6 +99,19 @@ def in_words(error: "ErrorDetails", model: type[BaseModel]) -> str:
     return plain.get(kind, error["msg"].removeprefix("Value error, "))
 
 
+def _unread(error: yaml.YAMLError, raw: bytes) -> str:
+    """Say why a text is no YAML, without the parser's own places, and what to write where it is plain."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return f"not YAML: {error}".splitlines()[0]
+    lines = raw.splitlines()
+    if mark.line < len(lines) and lines[mark.line].lstrip(b" ").startswith(b"\t"):
+        return "not YAML: a tab begins the line; write spaces"
+    context = f" {error.context}" if getattr(error, "context", None) else ""
+    words = getattr(error, "problem", None) or "it cannot be read"
+    return f"not YAML: {words}{context}, at column {mark.column + 1}"
+
+
 def _names_in(annotation: Any, loc: Sequence[str | int]) -> list[str]:
     """List the names that may stand at a place of a definition; none where it is not known."""
     if get_origin(annotation) is Annotated:
@@ -144,7 +157,7 @@ def read_yaml(raw: bytes, name: str) -> tuple[Any, Any]:
         return _content(loader, tree, set()), tree
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        words = error.problem if isinstance(error, _Refused) else f"not YAML: {error}"
+        words = error.problem if isinstance(error, _Refused) else _unread(error, raw)
         raise BadConfig(f"{name}:{mark.line + 1 if mark else 1}: {words}") from error
 
 

@@ -27,6 +27,8 @@ from fraud.tables.rates import rates_for
 
 Bools = NDArray[np.bool_]
 Check = Callable[..., Any]
+MOST_SHOWN: Final = 80
+"""Characters of a wrong value that a message shows."""
 _BOUNDS: Final = {
     "exclusiveMinimum": (pc.greater, "above {}"),
     "minimum": (pc.greater_equal, "at least {}"),
@@ -114,10 +116,13 @@ def check(table: pa.Table, what: str, name: str, ours: SchemaColumns, rates: Rat
         first = found[0]
         row = int(np.argmax(first.rows))
         value = _shown(table[first.column][row])
+        shown = repr(value)
+        if len(shown) > MOST_SHOWN:
+            shown = f"{shown[:MOST_SHOWN]}... ({len(shown):,} characters)"
         is_negative = first.column == "amount" and value is not None and value < 0.0
         hint = "read amounts below 0 as refunds with --read negative=refund, " if is_negative else ""
         raise BadInput(
-            f"{name}: {'; '.join(map(str, found))}. The first is {value!r} in row {row + 1:,}. The wire "
+            f"{name}: {'; '.join(map(str, found))}. The first is {shown} in row {row + 1:,}. The wire "
             f"refuses such rows too: correct the table, {hint}or leave them out with --read invalid=skip"
         )
 

@@ -295,7 +295,7 @@ class Document(Part):
 def json_schema() -> dict[str, Any]:
     """Write the JSON Schema, with which editors complete and check the file."""
     return {
+        **Document.model_json_schema(),
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Schema of a fraud detection deployment",
-        **Document.model_json_schema(),
     }

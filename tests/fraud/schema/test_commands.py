@@ -69,10 +69,30 @@ features:
     assert "counts nothing" not in notes["everything"]
 
 
+def test_a_home_without_rates_is_told_to_get_them(tmp_path: Path) -> None:
+    home, file = tmp_path / "home", tmp_path / "money.yaml"
+    file.write_text(SMALL + "money: {base: USD}\n")
+    said = run("use", str(file), "--home", str(home))
+    assert f"`fraud rates check FILE`, `cp FILE {home / 'rates.csv'}`: reference rates to USD" in said
+    (home / "rates.csv").write_text("currency,base,rate,since\nEUR,USD,1.1,\n")
+    assert "reference rates" not in run("use", str(file), "--home", str(home))
+
+
+def test_names_of_features_stay_whole_in_narrow_terminals(tmp_path: Path) -> None:
+    file = tmp_path / "small.yaml"
+    file.write_text(SMALL)
+    done = CliRunner().invoke(app, ["schema", "diff", str(DEFAULT), str(file)], env={"COLUMNS": "80"})
+    assert "…" not in done.output
+    listed = CliRunner().invoke(app, ["features", "list"], env={"COLUMNS": "80"}).output
+    assert "…" not in listed
+    assert "seconds_since_first_fraud_30d_by_merchant" in listed
+
+
 def test_the_json_schema_names_every_type(tmp_path: Path) -> None:
     out = tmp_path / "schema.json"
     run("json", "--out", str(out))
     made = json.loads(out.read_text())
+    assert made["title"] == "Schema of a fraud detection deployment"
     assert made["$defs"]["FieldType"]["enum"] == [
         "key",
         "category",
@@ -185,7 +205,9 @@ def test_a_difference_names_what_to_run_next(tmp_path: Path, old: str, new: str,
 def test_a_home_takes_a_schema_until_its_tables_cannot_go_on_with_it(tmp_path: Path) -> None:
     home, file = tmp_path / "home", tmp_path / "small.yaml"
     file.write_text(SMALL)
-    assert "the next `fraud up` runs with it" in run("use", str(file), "--home", str(home))
+    said = run("use", str(file), "--home", str(home))
+    assert "the next `fraud up` runs with it\n`fraud up broker mlflow`, `fraud train --transactions" in said
+    assert "rates" not in said
     assert (home / "schema.yaml").read_text() == SMALL
     (home / "stream" / "checkpoint").mkdir(parents=True)
     file.write_text(SMALL.replace("[1h, 7d]", "[1h, 24h]"))

@@ -13,7 +13,7 @@ from fraud.contracts import contracts_of, parse_record
 from fraud.errors import BadInput, BadRecord
 from fraud.schema.reading import DEFAULT, parse_schema
 from fraud.tables import open_source, ours_of, parse_reading
-from fraud.tables.contract import violations
+from fraud.tables.contract import check, violations
 from tests.deployed import SCHEMA
 from tests.wire import Label, Transaction
 
@@ -175,3 +175,10 @@ def test_negative_amounts_are_refunds_where_the_reading_says_so(tmp_path: Path) 
     pq.write_table(without, tmp_path / "without.parquet")
     found = open_source("transactions", tmp_path / "without.parquet", reading=reading).table()
     assert found["kind"].to_pylist() == [None, "refund"]
+
+
+def test_a_key_of_10_kb_is_refused_with_its_row_and_not_shown_whole() -> None:
+    with pytest.raises(BadInput, match=r"user_id: 1 values are not 1 to 64 characters long") as told:
+        check(table_of({**GOOD, "user_id": "x" * 10_000}), "transactions", "cards.csv", OURS)
+    assert "... (10,002 characters) in row 1. " in str(told.value)
+    assert len(str(told.value)) < 500
