@@ -101,15 +101,13 @@ def in_words(error: "ErrorDetails", model: type[BaseModel]) -> str:
 
 def _unread(error: yaml.YAMLError, raw: bytes) -> str:
     """Say why a text is no YAML, without the parser's own places, and what to write where it is plain."""
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return f"not YAML: {error}".splitlines()[0]
-    lines = raw.splitlines()
+    mark, lines = error.problem_mark, raw.splitlines()
     if mark.line < len(lines) and lines[mark.line].lstrip(b" ").startswith(b"\t"):
         return "not YAML: a tab begins the line; write spaces"
-    context = f" {error.context}" if getattr(error, "context", None) else ""
-    words = getattr(error, "problem", None) or "it cannot be read"
-    return f"not YAML: {words}{context}, at column {mark.column + 1}"
+    context = f" {error.context}" if error.context else ""
+    return f"not YAML: {error.problem}{context}, at column {mark.column + 1}"
 
 
 def _names_in(annotation: Any, loc: Sequence[str | int]) -> list[str]:
