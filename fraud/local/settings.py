@@ -1,11 +1,15 @@
 """Settings of the embedded platform, read from the environment (``FRAUD_LOCAL_*``)."""
 
+import os
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from fraud.errors import BadConfig
 from fraud.settings.base import Settings, StateFolder
+from fraud.settings.names import suggest
 
 
 class LocalSettings(Settings):
@@ -40,6 +44,16 @@ class LocalSettings(Settings):
     """Port of the console."""
     ready_timeout_s: float = Field(default=180.0, gt=0.0)
     """How long a part may take until it is ready, seconds."""
+
+    @model_validator(mode="after")
+    def _refuse_unknown(self) -> Self:
+        """Refuse a variable of this prefix that is no setting: a misspelt one would change nothing."""
+        prefix = "FRAUD_LOCAL_"
+        known = [f"{prefix}{name.upper()}" for name in type(self).model_fields]
+        for name in os.environ:
+            if name.upper().startswith(prefix) and name.upper() not in known:
+                raise BadConfig(f"{name}: there is no such setting; {suggest(name.upper(), known)}")
+        return self
 
     @property
     def home_path(self) -> Path:

@@ -38,3 +38,16 @@ def test_commands_name_the_nearest(words: str, said: str, tmp_path: Path) -> Non
     assert done.exit_code != 0
     assert said in re.sub(r"\s+", " ", done.output)
     assert not (tmp_path / "home").exists()
+
+
+def test_a_misspelt_variable_of_the_platform_is_refused_and_not_ignored(tmp_path: Path) -> None:
+    home = str(tmp_path / "home")
+    wrong = {"FRAUD_LOCAL_HOME": home, "FRAUD_LOCAL_KAFKA_PROT": "9095"}
+    done = CliRunner().invoke(app, ["status"], env=wrong)
+    assert done.exit_code == 1
+    assert (
+        "FRAUD_LOCAL_KAFKA_PROT: there is no such setting; did you mean FRAUD_LOCAL_KAFKA_PORT?"
+        in done.output
+    )
+    right = {"FRAUD_LOCAL_HOME": home, "fraud_local_kafka_port": "9095"}
+    assert CliRunner().invoke(app, ["status"], env=right).exit_code == 0
