@@ -95,8 +95,12 @@ def stream(
     labels: Annotated[
         float, typer.Option("--labels", min=0.0, help="Labels a second, sent with each rate.")
     ] = 0.0,
+    users: Annotated[
+        int | None, typer.Option("--users", help="Measure one part: 10000, 100000 or 1000000 cardholders.")
+    ] = None,
 ) -> None:
     """Measure the stream: throughput from a backlog, latency under load, against Spark's keyed state."""
+    from fraud.errors import BadInput  # noqa: PLC0415
     from fraud.tools.bench.machine import describe_machine  # noqa: PLC0415
     from fraud.tools.bench.stream import FULL, QUICK, measure_stream  # noqa: PLC0415
     from fraud.tools.bench.stream_report import tables_of, write_report  # noqa: PLC0415
@@ -111,7 +115,10 @@ def stream(
             console.print(table_of(machine, measure_with_rules(home, _counts(rules), status.update)))
         return
     figures = []
-    for work in QUICK if quick else FULL:
+    works = QUICK if quick else tuple(work for work in FULL if users in {None, work.users})
+    if not works:
+        raise BadInput(f"--users {users}: give one of {', '.join(str(work.users) for work in FULL)}")
+    for work in works:
         with console.status("starting") as status:
             figures.append(measure_stream(home, work, status.update, labels_per_s=labels))
         files = write_report(machine, figures, out)  # after each: a later one may fail
