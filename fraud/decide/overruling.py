@@ -44,6 +44,8 @@ class Ruled:
     """What they made of the score."""
 
 
+UNTOUCHED: Final = {outcome: Ruled(outcome, outcome) for outcome in Outcome}
+"""What no rule has touched, by outcome."""
 RULED_FIELDS: Final = names_of(RulesPart, but=["policy_version"])
 """Of a decision's record, from :class:`Ruled`."""
 MOST_NAMES: Final = 64
@@ -77,7 +79,7 @@ def overrule(
         The model's; None where it was unavailable.
     """
     if held is NOTHING:
-        return Ruled(decided, decided)
+        return UNTOUCHED[decided]
     without, reasons = decided, list[Reason]()
     segment = held.segment if score is not None else None
     if segment is not None and score is not None:

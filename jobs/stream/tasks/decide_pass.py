@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from fraud.contracts import Outcome, Reason
 from fraud.decide.experiment import TRIAL_FIELDS, Alias
-from fraud.decide.overruling import RULED_FIELDS, Ruled, ruled_fields
+from fraud.decide.overruling import RULED_FIELDS, UNTOUCHED, ruled_fields
 from fraud.features import kernel
 from fraud.features.passes import Passes, feature_names, whole
 from fraud.log import rows
@@ -152,8 +152,8 @@ def spool_table(
         "is_fallback": (decisions.is_fallback, decided.values("is_fallback")),
         "policy_version": ([decisions.policy_version] * len(where), decided.values("policy_version")),
         **{
-            name: (_of_rules(decisions, name), list(map(_text_of, decided.values(name))))
-            for name in RULED_FIELDS
+            name: (texts, list(map(_text_of, decided.values(name))))
+            for name, texts in _of_rules(decisions).items()
         },
         **{name: (_of_trials(decisions, name), decided.values(name)) for name in TRIAL_FIELDS},
     }
@@ -181,9 +181,14 @@ def _of_trials(decisions: Decisions, name: str) -> list[Any]:
     return [getattr(trial, name) for trial in decisions.trials]
 
 
-def _of_rules(decisions: Decisions, name: str) -> list[str | None]:
-    ruled = decisions.ruled or [Ruled(outcome, outcome) for outcome in decisions.outcomes]
-    return [_text_of(ruled_fields(one)[name]) for one in ruled]
+def _of_rules(decisions: Decisions) -> dict[str, list[str | None]]:
+    """Write what the rules made of each decision; most share a value, which is written once."""
+    ruled = decisions.ruled or [UNTOUCHED[outcome] for outcome in decisions.outcomes]
+    texts: dict[int, dict[str, str | None]] = {}
+    for one in ruled:
+        if id(one) not in texts:
+            texts[id(one)] = {name: _text_of(value) for name, value in ruled_fields(one).items()}
+    return {name: [texts[id(one)][name] for one in ruled] for name in RULED_FIELDS}
 
 
 def _text_of(value: Sequence[str] | None) -> str | None:
