@@ -229,7 +229,7 @@ class Bench:
 
     def mixtures(self) -> None:
         """Average the ranks of the defaults and another kind of model."""
-        for other in ("CatBoost", "GRU"):
+        for other in {"CatBoost", "GRU"} & set(self.scores):
             pair = [self.scores[DEFAULTS], self.scores[other]]
             name = f"defaults with {other}"
             self.scores[name] = np.mean([np.argsort(np.argsort(one)) for one in pair], axis=0)
@@ -278,7 +278,7 @@ class SequenceNet:
         steps = np.stack(parts, axis=2) * there[:, :, None]
         vectors = np.nan_to_num(of.vectors[rows], nan=-1.0)
         ranked = [
-            np.searchsorted(level, column, "right") / 65
+            np.searchsorted(level, column, "left") / 65
             for level, column in zip(self.levels.T, vectors.T, strict=True)
         ]
         features = np.column_stack(ranked) * 2 - 1
