@@ -82,7 +82,7 @@ def test_a_schema_that_the_environment_names_is_refused(
     """The next processes would read that file, not what is rolled."""
     file = changed(tmp_path, "segments: [category]", "segments: [channel]")
     monkeypatch.setenv("FRAUD_SCHEMA_FILE", str(file))
-    with pytest.raises(BadInput, match=r"FRAUD_SCHEMA_FILE names .*new.yaml.*Unset it"):
+    with pytest.raises(BadInput, match=r"FRAUD_SCHEMA_FILE names .*new.yaml.*Unset FRAUD_SCHEMA_FILE"):
         roll(settings, file, table=TABLE)
     monkeypatch.setenv("FRAUD_SCHEMA_FILE", str(settings.home_path / "schema.yaml"))
     with pytest.raises(Unavailable, match="not ready: broker"):
