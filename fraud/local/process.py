@@ -105,6 +105,17 @@ def start(
     return made
 
 
+def take_place(successor: Path, record: Path, log: Path) -> None:
+    """Let a successor's record and log take the names of those of its predecessor, which has ended."""
+    found = load(successor)
+    assert found is not None  # noqa: S101  the caller has started it
+    if log.exists():
+        log.replace(log.with_suffix(".previous.log"))
+    found.log.rename(log)  # it goes on writing into the same file
+    _save(found.model_copy(update={"log": log}), successor)
+    successor.rename(record)
+
+
 def load(record: Path) -> ProcessRecord | None:
     """Read the record of a part; None when it was not started, or was stopped."""
     try:

@@ -47,7 +47,7 @@ class StandbyProcesses:
             part.command(place),
             folder=place.folder(part.name),
             environment={**part.environment(place), **environment, part.standby: str(turn)},
-            log=self._settings.home_path / "logs" / f"{part.name}.log",
+            log=self._log(part).with_suffix(".next.log"),  # that of the running process stays its own
             record=self._record(part),
             ports=found.ports,
         )
@@ -78,7 +78,7 @@ class StandbyProcesses:
         """Let a stopped part's successor go on; returns when it is ready, or has ended."""
         for part in (one for one in self._table.parts if one.name == name and self._record(one).exists()):
             record = self._run / f"{name}.json"
-            self._record(part).rename(record)
+            process.take_place(self._record(part), record, self._log(part))
             self._turn(part).touch()
             found = process.load(record)
             assert found is not None  # noqa: S101  start() wrote it
@@ -91,6 +91,9 @@ class StandbyProcesses:
     def _ports(self) -> dict[str, int]:
         parts = (process.load(self._run / f"{name}.json") for name in self._table.names)
         return {name: port for found in parts if found for name, port in found.ports.items()}
+
+    def _log(self, part: Part) -> Path:
+        return self._settings.home_path / "logs" / f"{part.name}.log"
 
     def _record(self, part: Part) -> Path:
         return platform.successor_record(self._settings, part)

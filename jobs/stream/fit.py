@@ -9,7 +9,7 @@ from typing import Final
 import httpx
 import numpy as np
 
-from fraud.errors import BadState, Unavailable
+from fraud.errors import BadModel, BadState, Unavailable
 from fraud.features.passes import entity_names, passes_of_schema
 from fraud.log.mark import RebuildMark
 from fraud.log.money import see_that_money_is_the_same
@@ -73,4 +73,10 @@ def check_successor(
         ModelClient(of, features_version=schema.features_version, transport=transport) as client,
         suppress(Unavailable),  # without a model, the fallback decides
     ):
-        client.score(vectors)
+        try:
+            client.score(vectors)
+        except BadModel as error:
+            raise BadModel(
+                f"the model in force does not fit the schema {schema.name!r}: {error}. Train one (`fraud "
+                "train`), then `fraud roll FILE --model VERSION`"
+            ) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fraud.errors import BadConfig, Unavailable
-from fraud.local import platform
+from fraud.local import platform, process
 from fraud.local.parts import PartTable
 from fraud.local.platform import State
 from fraud.local.settings import LocalSettings
@@ -28,8 +28,10 @@ if turn:
 {SERVER}
 """
 """A part that loads for some seconds, and can do that beside its predecessor."""
+STARTED = "the first one has started"
 BROKEN = f"""
 import os
+print("{STARTED}" if not os.environ.get("TURN") else "", flush=True)
 assert not os.environ.get("TURN"), "broken"
 {SERVER}
 """
@@ -64,6 +66,14 @@ def test_a_part_is_away_for_less_time_than_it_loads(settings: LocalSettings) -> 
     assert [part.state for part in after.values()] == [State.READY] * 2
     assert after["predictor"].port == before["predictor"].port
     assert after["predictor"].pid != before["predictor"].pid
+    logs = settings.home_path / "logs"
+    assert sorted(file.name for file in logs.glob("predictor*")) == [
+        "predictor.log",
+        "predictor.previous.log",
+    ]
+    found = process.load(settings.home_path / "run" / "predictor.json")
+    assert found is not None
+    assert found.log == logs / "predictor.log"
     assert after["broker"].pid == before["broker"].pid
 
 
@@ -73,6 +83,12 @@ def test_a_successor_that_does_not_load_leaves_the_part_as_it_is(settings: Local
     with pytest.raises(Unavailable, match=r"the old one runs on.*broken|broken.*") as told:
         replace(settings, ["predictor"], table=table)
     assert "broken" in str(told.value)
+    for _ in range(2):  # each of which would take the running process's log
+        with pytest.raises(Unavailable, match="the old one runs on"):
+            replace(settings, ["predictor"], table=table)
+    logs = {file.name: file.read_text() for file in (settings.home_path / "logs").glob("predictor*")}
+    assert STARTED in logs["predictor.log"]
+    assert "broken" in logs["predictor.next.log"]
     assert [part.pid for part in platform.status(settings, table)] == [part.pid for part in before]
     assert not list((settings.home_path / "run").glob("*.next.json"))
 

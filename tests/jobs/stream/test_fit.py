@@ -55,7 +55,9 @@ def test_another_schema_is_refused(
 
 def test_a_schema_of_other_features_than_the_model_reads_is_refused(log_copy: StreamSettings) -> None:
     other = parse_schema(DEFAULT.read_bytes().replace(b"  - weekday\n", b"", 1), "other.yaml")
-    with pytest.raises(BadModel, match=r"serves features .*, the vectors are of"):
+    with pytest.raises(
+        BadModel, match=r"does not fit .*: .* serves features .*, the vectors are of .*`fraud roll"
+    ):
         check_successor(log_copy, other, answering(default_schema()))
 
 
