@@ -10,10 +10,12 @@ import gc
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 import pyarrow as pa
 
+from fraud.errors import Unavailable
 from fraud.features.passes import entity_names, passes_of_schema
 from fraud.kafka.cluster import describe
 from fraud.schema.schema import Schema
@@ -128,8 +130,9 @@ class DirectQuery:
         """Run a micro-batch, if anything has come; returns the last one."""
         started = time.monotonic()
         if started - self._looked > PARTITIONS_S:
-            poller.read_also({at: -2 for at in self._partitions() if at not in poller.ends})
-            self._looked = started
+            with suppress(Unavailable):  # the brokers; their records are waited for
+                poller.read_also({at: -2 for at in self._partitions() if at not in poller.ends})
+            self._looked = time.monotonic()
         before = dict(poller.ends)
         taken = poller.take(LOOK_S)
         self._lag = poller.lag()

@@ -99,10 +99,7 @@ class Poller:
     def read_also(self, positions: Mapping[Partition, int]) -> None:
         """Read further partitions too."""
         for at, position in positions.items():
-            try:
-                low, high = self._consumer.get_watermark_offsets(Position(*at), timeout=PATIENCE_S)
-            except KafkaException as error:
-                raise Unavailable(f"{_named(at)} cannot be read: {error.args[0].str()}") from error
+            low, high = self._bounds(at)
             if position >= 0 and not low <= position <= high:
                 raise _is_gone(at, position)
             self.ends[at] = self._fetched[at] = max(position, low)
@@ -114,6 +111,9 @@ class Poller:
     def take(self, wait_s: float) -> Taken | None:
         """Take what has come, waiting for up to so long; None where nothing has."""
         planned = self._fetch(wait_s)
+        bad = self._unreadable
+        if bad is not None and not self._buffers[bad.topic, bad.partition]:
+            return self._take_unreadable(bad)
         messages: list[Message] = []
         for at, end in sorted(planned.items()):
             buffer, first = self._buffers[at], len(messages)
@@ -124,9 +124,7 @@ class Poller:
             elif len(messages) > first:
                 self.ends[at] = (messages[-1].offset() or 0) + 1
         self._bytes -= sum(map(_size, messages))
-        if messages:
-            return Taken(messages)
-        return self._take_unreadable(self._unreadable) if self._unreadable else None
+        return Taken(messages) if messages else None
 
     def lag(self) -> int:
         """Count the records that Kafka has and no micro-batch has taken, as far as is known."""
@@ -168,7 +166,7 @@ class Poller:
         elif error.code() == END_OF_PARTITION:  # before it there may be marks of transactions alone
             self._fetched[at] = max(self._fetched[at], offset)
         elif error.code() in UNREADABLE:
-            _, high = self._consumer.get_watermark_offsets(Position(*at), timeout=PATIENCE_S)
+            _, high = self._bounds(at)
             self._unreadable = Range(*at, self._fetched[at], min(high, self._fetched[at] + self._most))
         elif error.code() in _OUT_OF_RANGE:
             raise _is_gone(at, self._fetched[at])
@@ -193,6 +191,14 @@ class Poller:
         self._unreadable = None
         self._assign()
         return Taken((), unreadable=found)
+
+    def _bounds(self, at: Partition) -> tuple[int, int]:
+        """Ask where a partition begins and ends."""
+        try:
+            low, high = self._consumer.get_watermark_offsets(Position(*at), timeout=PATIENCE_S)
+        except KafkaException as error:
+            raise Unavailable(f"{_named(at)} cannot be read: {error.args[0].str()}") from error
+        return low, high
 
     def _assign(self) -> None:
         """Assign all partitions; what was fetched stays here."""
