@@ -197,6 +197,7 @@ def test_of_all_that_is_being_sent_the_most_goes_and_small_requests_are_served()
         clients = [held.enter_context(server.connect()) for _ in range(6)]
         for client in clients:
             client.sendall(large)
+        wait_until(lambda: len(select.select(clients, [], [], 0.0)[0]) >= 4, "four of them have ended")
         wait_until(lambda: server.connections == 2, "two of them are left")
         ended = select.select(clients, [], [], 0.0)[0]
         assert len(ended) == 4
