@@ -67,7 +67,7 @@ def test_lists_are_created_filled_emptied_and_carried_over(settings: KafkaSettin
     create(settings, "networks", ListKind.IP, ANA, is_hashed=False)
     with pytest.raises(BadInput, match="a list networks already"):
         create(settings, "networks", ListKind.IP, ANA, is_hashed=False)
-    with pytest.raises(BadInput, match="no list stolen; there are: networks"):
+    with pytest.raises(BadInput, match="there is no list stolen; write one of networks"):
         change(settings, "stolen", "add", entries("d1"), ANA)
     with pytest.raises(BadInput, match=r"entry 2: 'x' is neither an address .* nothing was changed"):
         change(settings, "networks", "add", entries("10.0.0.0/8", "x"), ANA)
