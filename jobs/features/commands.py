@@ -130,7 +130,12 @@ def suggest(
     )
     tables = read_tables(settings, console.log)
     found = search(tables, schema, settings, budget_s=budget_s, most=most, tell=console.log)
-    console.print(f"{found.tried} of {found.candidates} candidates tried, {len(found.chosen)} chosen")
+    console.print(
+        f"{found.ranked} of {found.candidates} candidates are worth more than a shuffled column: "
+        f"{found.tried} tried, {len(found.chosen)} chosen"
+    )
+    if found.tried < found.ranked and len(found.chosen) < most:
+        console.print(f"the budget of {budget_s:g} s has ended; a larger --budget-s tries the others, too")
     for one in found.chosen:
         cost = f"{one.cost_us:.2f} us a transaction, {one.state_bytes:+,.0f} bytes a state"
         console.print(f"  {line_text(one.line)}   # {one.gain:+.4f} (+-{one.error:.4f}) PR-AUC; {cost}")

@@ -83,6 +83,8 @@ class Suggested:
         How many were added alone.
     candidates
         How many there were.
+    ranked
+        How many of them were worth more than a shuffled column.
     before, after
         PR-AUC of the test period, without and with the chosen ones.
     """
@@ -90,6 +92,7 @@ class Suggested:
     chosen: tuple[Suggestion, ...]
     tried: int
     candidates: int
+    ranked: int
     before: float
     after: float
 
@@ -159,7 +162,7 @@ def suggest(
             own, base = [*own, column[name]], found
     known = [column[name] for name in schema.feature_names]
     before, after = (_test_score(split.train, split.test, columns) for columns in (known, own))
-    return Suggested(tuple(_costed(chosen, tables, schema)), tried, len(new), before, after)
+    return Suggested(tuple(_costed(chosen, tables, schema)), tried, len(new), len(ranked), before, after)
 
 
 def _ranked(train: Examples, folds: Sequence[Fold], columns: list[int], names: dict[int, str]) -> list[str]:

@@ -92,6 +92,7 @@ def test_after_the_budget_no_further_candidate_is_tried() -> None:
     ticks = iter(range(0, 10_000, 50))
     found = suggest(world(planted=True), small(), SETTINGS, budget_s=60.0, clock=lambda: next(ticks))
     assert found.tried == 1
+    assert found.ranked > found.tried
 
 
 @pytest.mark.parametrize("schema", [small(), default_schema()], ids=["small", "packaged"])
