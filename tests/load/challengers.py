@@ -78,7 +78,7 @@ def draw(name: str, seed: int, size: float) -> tuple[Examples, Split, TrainSetti
             world = WORLDS[name]
             path = Path(folder) / "world.parquet"
             pq.write_table(world.draw(seed, size), path)
-            settings = settings_of(Task(name, seed, size), world, path)
+            settings = settings_of(Task(name, seed, size), world, str(path))
             schema = read_schema(SCHEMAS / world.schema) if world.schema else default_schema()
             tables = read_tables(settings, schema=schema)
         examples = build_examples(tables, vectors="computed", gap_days=settings.label_gap_days)

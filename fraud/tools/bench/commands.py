@@ -192,8 +192,11 @@ def decision(
 @app.command()
 def quality(
     files: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Tables of your own, measured besides the synthetic worlds.", show_default=False),
+        list[str] | None,
+        typer.Argument(
+            help="Tables of your own, also DATABASE-URL#TABLE, measured besides the synthetic worlds.",
+            show_default=False,
+        ),
     ] = None,
     *,
     schema: Annotated[

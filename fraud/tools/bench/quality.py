@@ -54,7 +54,7 @@ class Scoreboard:
 
 def measure_quality(
     names: Sequence[str],
-    files: Sequence[Path] = (),
+    files: Sequence[str | Path] = (),
     *,
     schema: Path | None = None,
     seeds: int = 1,

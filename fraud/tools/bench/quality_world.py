@@ -9,7 +9,6 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
@@ -80,9 +79,9 @@ def measure(task: Task) -> tuple[list[Figure], list[str]]:
     """
     world = WORLDS.get(task.name)
     with TemporaryDirectory(prefix="quality-") as folder:
-        path, table = Path(task.name), None
+        path, table = task.name, None
         if world is not None:
-            path, table = Path(folder) / "world.parquet", world.draw(task.seed, task.size)
+            path, table = f"{folder}/world.parquet", world.draw(task.seed, task.size)
             pq.write_table(table, path)
         settings = settings_of(task, world, path)
         tables = read_tables(settings)
@@ -105,7 +104,7 @@ def measure(task: Task) -> tuple[list[Figure], list[str]]:
     return figures, leaks
 
 
-def settings_of(task: Task, world: World | None, path: Path) -> TrainSettings:
+def settings_of(task: Task, world: World | None, path: str) -> TrainSettings:
     """Make the settings of ``fraud train``: its defaults but for what the form of the data says."""
     given: dict[str, Any] = {"transactions": path, "threads": 1, "trials": task.trials, "baselines": False}
     if not task.trials:

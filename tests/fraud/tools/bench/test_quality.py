@@ -1,13 +1,16 @@
 """The scoreboard: its worlds are sound, published features never read the future, and leaks are named."""
 
 import json
+import sqlite3
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pytest
+from typer.testing import CliRunner
 
+from fraud.cli import app
 from fraud.errors import BadInput
 from fraud.learn.examples import Examples
 from fraud.learn.settings import TrainSettings
@@ -56,6 +59,28 @@ def test_a_file_is_measured_on_both_splits_and_a_column_that_tells_the_label_is_
     assert board.leaks == {str(path): ["the column closed_as tells the label by itself"]}
     raw = {row.split: row.pr_auc for row in board.rows if row.model == RAW}
     assert raw[BY_TIME] > 0.99
+
+
+def test_a_table_of_a_database_is_measured_by_the_command_like_a_file(tmp_path):
+    table = draw_amlsim(1_000)
+    with sqlite3.connect(tmp_path / "bank.db") as database:
+        database.execute("CREATE TABLE transfers (id, event_time, sender, receiver, amount, is_fraud)")
+        columns = (table[name].to_pylist() for name in ("sender", "receiver", "amount", "is_fraud"))
+        times = (moment.isoformat() for moment in table["event_time"].to_pylist())
+        rows = zip(table["transaction_id"].to_pylist(), times, *columns, strict=True)
+        database.executemany("INSERT INTO transfers VALUES (?, ?, ?, ?, ?, ?)", rows)
+    source = "source:\n  columns: {transaction_id: id, event_time: time(event_time), sender: sender, "
+    source += "receiver: receiver, amount: amount, is_fraud: is_fraud}\n"
+    (tmp_path / "schema.yaml").write_text((SCHEMAS / "transfers.yaml").read_text() + source)
+    words = ["bench", "quality", f"sqlite:///{tmp_path}/bank.db#transfers", "--worlds", "", "--trials", "0"]
+    words += ["--schema", str(tmp_path / "schema.yaml"), "--label-gap-days", "14", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    rows = json.loads((tmp_path / "quality.json").read_text())["rows"]
+    assert {(row["split"], row["model"]) for row in rows} == {
+        (split, model) for split in (BY_TIME, AT_RANDOM) for model in (RAW, OURS)
+    }
+    assert "| bank.db#transfers | by time |" in (tmp_path / "quality.md").read_text()
 
 
 def test_both_splits_train_on_as_many_rows():
