@@ -18,9 +18,11 @@ import pyarrow as pa
 from fraud.errors import Unavailable
 from fraud.features.passes import entity_names, passes_of_schema
 from fraud.kafka.cluster import describe
+from fraud.log.checkpoint import committed_in
 from fraud.schema.schema import Schema
 from fraud.store import FeatureStore
 from jobs.stream.offsets import (
+    BEGINNING,
     Partition,
     Range,
     ends_of,
@@ -123,15 +125,14 @@ class DirectQuery:
             self._process(read(kafka, ranges_of(self._checkpoint, begun)), begun)
             finish(self._checkpoint, begun)
             return begun
-        numbers = (int(file.name) for file in (self._checkpoint / "commits").glob("[0-9]*"))
-        return max(numbers, default=-1)
+        return committed_in(self._checkpoint)
 
     def _look(self, poller: Poller, last: int) -> int:
         """Run a micro-batch, if anything has come; returns the last one."""
         started = time.monotonic()
         if started - self._looked > PARTITIONS_S:
             with suppress(Unavailable):  # the brokers; their records are waited for
-                poller.read_also({at: -2 for at in self._partitions() if at not in poller.ends})
+                poller.read_also({at: BEGINNING for at in self._partitions() if at not in poller.ends})
             self._looked = time.monotonic()
         before = dict(poller.ends)
         taken = poller.take(LOOK_S)
@@ -155,7 +156,7 @@ class DirectQuery:
 
     def _positions(self, last: int) -> dict[Partition, int]:
         known = ends_of(self._checkpoint, last) if last >= 0 else read_starting(self._starting_offsets)
-        return {at: known.get(at, -2) for at in {*known, *self._partitions()}}
+        return {at: known.get(at, BEGINNING) for at in {*known, *self._partitions()}}
 
     def _partitions(self) -> list[Partition]:
         """Ask for the partitions of the topics.

@@ -17,6 +17,8 @@ from fraud.runtime.files import write_durably
 
 Partition = tuple[str, int]
 """Topic and number."""
+BEGINNING: Final = -2
+"""In place of an offset: where the partition begins."""
 KEPT: Final = 100
 """Micro-batches whose offsets and commits are kept, as Spark does."""
 _VERSION: Final = "v1"

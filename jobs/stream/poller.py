@@ -19,7 +19,12 @@ from fraud.contracts import SCORED
 from fraud.errors import BadState, Unavailable
 from fraud.runtime.traces import HEADER
 from jobs.stream.offsets import Partition, Range
-from jobs.stream.tasks.bounded_read import END_OF_PARTITION, UNREADABLE, consumer_options
+from jobs.stream.tasks.bounded_read import (
+    END_OF_PARTITION,
+    KAFKA_COLUMNS,
+    UNREADABLE,
+    consumer_options,
+)
 
 CHUNK: Final = 100
 """Records asked for at a time."""
@@ -31,14 +36,6 @@ PATIENCE_S: Final = 30.0
 """How long the brokers may take to tell where a partition begins and ends, seconds."""
 # Public names, in spite of the underscore.
 _OUT_OF_RANGE: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001
-_COLUMNS: Final = (
-    pa.field("key", pa.binary()),
-    pa.field("value", pa.binary()),
-    pa.field("topic", pa.string()),
-    pa.field("partition", pa.int32()),
-    pa.field("offset", pa.int64()),
-    pa.field("timestamp", pa.timestamp("us", tz="UTC")),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +205,7 @@ class Poller:
 def batches_of(messages: Sequence[Message], *, is_traced: bool) -> Iterator[pa.RecordBatch]:
     """Make of records what Spark's source gives: ``validate_pass.COLUMNS``, and the header of the trace."""
     header = [pa.field(HEADER, pa.binary())] if is_traced else []
-    schema = pa.schema([*_COLUMNS, *header])
+    schema = pa.schema([*KAFKA_COLUMNS, *header])
     for first in range(0, len(messages), ROWS):
         part = messages[first : first + ROWS]
         topics = [message.topic() for message in part]

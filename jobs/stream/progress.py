@@ -20,6 +20,7 @@ from fraud.schema.deployed import deployed_schema
 from fraud.schema.schema import Schema
 from fraud.store import Epoch, FeatureStore, Watermark
 from fraud.store.watermark import REBUILD, set_back
+from jobs.stream.offsets import BEGINNING
 from jobs.stream.settings import StreamSettings
 
 log = logging.getLogger("jobs.stream")
@@ -27,7 +28,6 @@ LOOKS: Final = 5
 """At a store and a checkpoint in an object store, which a driver that runs on may change between the two."""
 LISTING_S: Final = 10.0
 """How long Kafka may take to list partitions, seconds."""
-_EARLIEST: Final = -2
 _GOES_ON: Final = "the stream then goes on where the log ends"
 
 
@@ -175,7 +175,7 @@ class Progress:
             return "earliest"
         ends = json.loads(self._resume)
         found = {
-            topic: {number: ends.get(topic, {}).get(number, _EARLIEST) for number in numbers}
+            topic: {number: ends.get(topic, {}).get(number, BEGINNING) for number in numbers}
             for topic, numbers in self._partitions().items()
         }
         return json.dumps(found)

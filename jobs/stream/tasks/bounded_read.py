@@ -23,17 +23,16 @@ PATIENCE_S: Final = 30.0
 """How long the brokers may take for the next record, seconds."""
 RECORDS: Final = 200
 """Records taken at a time; each is 1 MB at most, if nobody compresses."""
-_SCHEMA: Final = pa.schema(
-    [
-        pa.field("key", pa.binary()),
-        pa.field("value", pa.binary()),
-        pa.field("topic", pa.string()),
-        pa.field("partition", pa.int32()),
-        pa.field("offset", pa.int64()),
-        pa.field("timestamp", pa.timestamp("us", tz="UTC")),
-        SIZE,
-    ]
+KAFKA_COLUMNS: Final = (
+    pa.field("key", pa.binary()),
+    pa.field("value", pa.binary()),
+    pa.field("topic", pa.string()),
+    pa.field("partition", pa.int32()),
+    pa.field("offset", pa.int64()),
+    pa.field("timestamp", pa.timestamp("us", tz="UTC")),
 )
+"""As Spark's Kafka source gives them."""
+_SCHEMA: Final = pa.schema([*KAFKA_COLUMNS, SIZE])
 # Public names, in spite of the underscore.
 END_OF_PARTITION: Final = KafkaError._PARTITION_EOF  # noqa: SLF001
 UNREADABLE: Final = frozenset(
